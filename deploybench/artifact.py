@@ -1,0 +1,207 @@
+"""The artifact: a self-contained folder with the exported files, ``manifest.json`` and ``reference.npz``.
+
+``reference.npz`` holds ``inputs`` (float32, images x channels x height x width, already normalised)
+and ``outputs`` (float32, images x classes), the fp32 eager outputs on them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from deploybench.errors import DeployBenchError
+from deploybench.parity import ParityReport
+
+MANIFEST = "manifest.json"
+REFERENCE = "reference.npz"
+LABELS = "labels.json"
+HASH_CHUNK_BYTES = 1 << 20
+
+
+class Document(BaseModel):
+    """Base of everything that is written to disk: unknown fields are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TensorSpec(Document):
+    """A named tensor. A dimension is a size, or the word ``batch`` where it is free."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | Literal["batch"], ...]
+
+
+class Preprocessing(Document):
+    """From an image file to the model's input: resize, centre crop, scale to [0, 1], normalise by channel."""
+
+    channels: int
+    height: int
+    width: int
+    crop_fraction: float = Field(gt=0, le=1)
+    interpolation: Literal["bicubic", "bilinear", "nearest"]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Weights(Document):
+    """Where the weights come from; ``sha256`` is over every tensor's name, shape and bytes."""
+
+    kind: Literal["random", "checkpoint", "pretrained"]
+    source: str
+    sha256: str
+
+    @property
+    def label(self) -> str:
+        return "random weights" if self.kind == "random" else f"{self.kind} {Path(self.source).name}"
+
+
+class ModelInfo(Document):
+    """The model as it was exported. MACs are multiply-adds of one image; FLOPs are 2 x MACs."""
+
+    name: str
+    arguments: dict[str, int | float | str | bool]
+    num_classes: int
+    parameters: int
+    macs: int | None
+    flops: int | None
+
+
+class FileEntry(Document):
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+class Manifest(Document):
+    """Everything about an artifact that a target host has to know. Written once, never changed."""
+
+    schema_version: Literal[1] = 1
+    key: str
+    backend: str
+    precision: str
+    batch: int | None = Field(description="fixed batch size; None where the batch dimension is free")
+    model: ModelInfo
+    weights: Weights
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    preprocessing: Preprocessing
+    entry: str
+    facts: dict[str, str | int]
+    files: tuple[FileEntry, ...]
+    versions: dict[str, str]
+    parity: ParityReport | None
+    parity_note: str
+    parity_runner: str | None
+    export_s: float
+    created: str
+    command: str
+    request: dict[str, JsonValue]
+
+    @property
+    def verified(self) -> bool:
+        return self.parity is not None and self.parity.passed
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of what is deployed: the exported files without the reference and the labels."""
+        return sum(file.size_bytes for file in self.files if file.path not in (REFERENCE, LABELS))
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact on disk."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def entry(self) -> Path:
+        """The file that a runner opens."""
+        return self.path / self.manifest.entry
+
+    def batch_shape(self, batch: int) -> dict[str, tuple[int, ...]]:
+        """The input shapes for a batch size, by input name."""
+        return {
+            spec.name: tuple(batch if size == "batch" else size for size in spec.shape) for spec in self.manifest.inputs
+        }
+
+    def reference(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """The reference inputs and the fp32 eager outputs on them."""
+        with np.load(self.path / REFERENCE, allow_pickle=False) as archive:
+            return archive["inputs"], archive["outputs"]
+
+    def labels(self) -> list[str] | None:
+        """The class names in output order, where the exporter knew them."""
+        path = self.path / LABELS
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def check_files(self) -> None:
+        """Hash every file that the manifest lists; the first one that differs or is missing is named."""
+        for file in self.manifest.files:
+            path = self.path / file.path
+            if not path.is_file():
+                raise DeployBenchError(
+                    f"{path} is missing from the artifact", expected=_described(file), action=self._again()
+                )
+            found = file_entry(path, self.path)
+            if found != file:
+                raise DeployBenchError(
+                    f"{path} was changed or truncated: {_described(found)}",
+                    expected=_described(file),
+                    action=self._again(),
+                )
+
+    def _again(self) -> str:
+        return f"export it again: {self.manifest.command} --force"
+
+
+def open_artifact(path: Path) -> Artifact:
+    """Read an artifact's manifest; its files are checked by :meth:`Artifact.check_files`.
+
+    Raises DeployBenchError when the folder is no artifact or its manifest does not parse.
+    """
+    manifest_path = path / MANIFEST
+    if not manifest_path.is_file():
+        raise DeployBenchError(
+            f"{path} is no artifact: it has no {MANIFEST}",
+            expected="a folder that deploybench export wrote",
+            action="deploybench export --model NAME",
+        )
+    try:
+        manifest = Manifest.model_validate_json(manifest_path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise DeployBenchError(
+            f"{manifest_path} does not read as a manifest: {where}: {first['msg']}",
+            expected="a manifest of schema version 1",
+            action="export the model again",
+        ) from None
+    return Artifact(path, manifest)
+
+
+def file_entry(path: Path, root: Path) -> FileEntry:
+    """The size and hash of a file, named relative to ``root``."""
+    return FileEntry(
+        path=path.relative_to(root).as_posix(), size_bytes=path.stat().st_size, sha256=sha256_of_file(path)
+    )
+
+
+def sha256_of_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(HASH_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _described(file: FileEntry) -> str:
+    return f"{file.size_bytes} bytes, sha256 {file.sha256[:12]}…"

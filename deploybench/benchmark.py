@@ -1,0 +1,138 @@
+"""A run: the plan's cells are launched in rounds, and each cell's record is kept after every launch."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from deploybench.export.pipeline import ExportResult
+from deploybench.host import Host
+from deploybench.measure.job import Job
+from deploybench.measure.scheduler import run_rounds
+from deploybench.peaks import MeasuredPeaks
+from deploybench.plan import Planned
+from deploybench.registry import installed_versions, runners
+from deploybench.results import Cell, Judgement, Launch, Record, Verdict, write_record
+from deploybench.summary import summarise
+from deploybench.verdicts import judge
+from deploybench.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How long to look: ``rounds`` launches a cell, each with a window of ``duration_s``."""
+
+    rounds: int = 3
+    duration_s: float = 2.0
+    warmup_s: float = 0.5
+    min_samples: int = 20
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Where the run happens and under which name its records go."""
+
+    run: str
+    profile: str
+    workspace: Workspace
+    host: Host
+    peaks: MeasuredPeaks | None
+
+
+def new_run_name() -> str:
+    """A name that sorts by time and does not collide between hosts."""
+    now = datetime.now(timezone.utc)
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def run_cells(
+    planned: Sequence[Planned],
+    settings: RunSettings,
+    context: RunContext,
+    *,
+    start: Callable[[Planned, int], None] = lambda planned, number: None,
+) -> Iterator[Record]:
+    """Measure every cell that is not skipped; yield the cell's record after each launch, and once for a skipped one.
+
+    Closing the iterator early, or an interrupt, leaves the records of what was finished on disk.
+    """
+    launches: dict[int, list[Launch]] = {}
+    active = [cell for cell in planned if cell.skip is None]
+    for cell in planned:
+        if cell.skip is not None:
+            judgement = Judgement(verdict=Verdict.SKIPPED, reason=cell.skip, advice=cell.remedy)
+            yield _keep(_record(cell, (), judgement, context, complete=True), context)
+    jobs = [_job(cell, settings) for cell in active]
+    for finished in run_rounds(
+        jobs, settings.rounds, settings.seed, start=lambda index, number: start(active[index], number)
+    ):
+        done = launches.setdefault(finished.index, [])
+        done.append(finished.launch)
+        cell = active[finished.index]
+        complete = len(done) == settings.rounds or not finished.launch.measured
+        yield _keep(_record(cell, done, judge(done, cell.command), context, complete=complete), context)
+
+
+def failed_export_record(result: ExportResult, context: RunContext) -> Record:
+    """The row of a model that a run was asked for and that could not be exported."""
+    request, error = result.request, result.error
+    cell = Cell(
+        model=request.model.name, weights="", weights_sha256="", image_size=request.model.image_size or (0, 0),
+        backend=request.backend, runner=request.backend, device="cpu", precision=request.precision,
+        batch=request.batch or 1, threads=request.threads, artifact=None, artifact_key=None,
+    )  # fmt: skip
+    reason = f"export: {error.found}" if error else "export failed"
+    advice = (error.action if error else None) or f"reproduce: {request.command()}"
+    judgement = Judgement(verdict=Verdict.FAILED, reason=reason, advice=advice)
+    record = Record(
+        run=context.run, created=_now(), complete=True, profile=context.profile, cell=cell, parameters=None, macs=None,
+        artifact_bytes=None, peak_gflops=None, launches=(), summary=None, judgement=judgement, host=context.host,
+        versions={}, command=request.command(),
+    )  # fmt: skip
+    return _keep(record, context)
+
+
+def _job(planned: Planned, settings: RunSettings) -> Job:
+    cell = planned.cell
+    return Job(
+        artifact=str(planned.artifact.path), runner=cell.runner, device=cell.device, precision=cell.precision,
+        batch=cell.batch, threads=cell.threads, warmup_s=settings.warmup_s, duration_s=settings.duration_s,
+        min_samples=settings.min_samples,
+    )  # fmt: skip
+
+
+def _record(
+    planned: Planned, launches: Sequence[Launch], judgement: Judgement, context: RunContext, *, complete: bool
+) -> Record:
+    manifest, cell = planned.artifact.manifest, planned.cell
+    plugin = runners()[cell.runner].plugin
+    shown = judgement.verdict not in (Verdict.INVALID, Verdict.FAILED)
+    return Record(
+        run=context.run,
+        created=_now(),
+        complete=complete,
+        profile=context.profile,
+        cell=cell,
+        parameters=manifest.model.parameters,
+        macs=manifest.model.macs,
+        artifact_bytes=manifest.size_bytes,
+        peak_gflops=context.peaks.gflops.get(cell.precision) if context.peaks else None,
+        launches=tuple(launches),
+        summary=summarise(launches, cell.batch) if shown else None,
+        judgement=judgement,
+        host=context.host,
+        versions=installed_versions(plugin.distributions) if plugin else {},
+        command=planned.command,
+    )
+
+
+def _keep(record: Record, context: RunContext) -> Record:
+    write_record(record, context.workspace.records_folder / context.run)
+    return record
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -1,0 +1,43 @@
+"""``deploybench doctor``: what this host can do, what is missing, and the exact line that installs it."""
+
+from __future__ import annotations
+
+from deploybench.cli import parse
+from deploybench.cli.guard import guarded
+
+
+@guarded
+def doctor(workspace: parse.WorkspaceOption = None, json: parse.JsonOption = False) -> None:
+    """Describe the host, the plug-ins and the workspace; say what is missing and how to install it."""
+    from deploybench.errors import DeployBenchError
+    from deploybench.host import describe_host
+    from deploybench.report.console import output_console
+    from deploybench.report.plugin_table import plugin_rows, print_plugin_table
+    from deploybench.report.profile_text import host_lines
+    from deploybench.report.tables import print_json
+    from deploybench.workspace import open_workspace
+
+    host = describe_host()
+    rows = plugin_rows()
+    place = open_workspace(workspace)
+    try:
+        place.check_writable()
+        trouble = None
+    except DeployBenchError as error:
+        trouble = str(error)
+    if json:
+        print_json({"host": host.model_dump(mode="json"), "plugins": rows, "workspace": trouble or str(place.root)})
+        return
+    console = output_console()
+    for line in host_lines(host, None)[:-1]:
+        console.print(line)
+    console.print(f"  workspace      {trouble or place.root}\n")
+    print_plugin_table(rows, console)
+    remedies = sorted({str(row["remedy"]) for row in rows if row["remedy"]})
+    broken = [row for row in rows if not row["usable"]]
+    if not broken:
+        console.print("\nEverything that is registered works here.")
+        return
+    console.print(f"\n{len(broken)} of {len(rows)} plug-ins do not work here. To change that:")
+    for remedy in remedies:
+        console.print(f"  {remedy}", markup=False, soft_wrap=True)

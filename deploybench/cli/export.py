@@ -1,0 +1,131 @@
+"""``deploybench export``: write verified artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deploybench.cli import parse
+from deploybench.cli.guard import guarded
+
+if TYPE_CHECKING:
+    from deploybench.export.pipeline import ExportOptions, ExportResult
+    from deploybench.export.request import ExportRequest
+    from deploybench.workspace import Workspace
+
+
+@guarded
+def export(
+    model: Annotated[
+        list[str], typer.Option("--model", "-m", help="resnet50, vit, timm:NAME, package.module:factory; repeatable.")
+    ],
+    backend: Annotated[
+        list[str] | None, typer.Option("--backend", "-b", help="onnx, openvino, …; [default: all that this host can]")
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help=".safetensors, .pt or .pth with a state dict.")] = None,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Load the keys that fit, ignore the others.")
+    ] = False,
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="timm's pretrained weights (network).")] = False,
+    precision: Annotated[
+        list[str] | None, typer.Option("--precision", help="fp32, bf16, fp16. [default: fp32]")
+    ] = None,
+    batch: Annotated[str, typer.Option("--batch", help="A fixed batch size, or dynamic.")] = "dynamic",
+    image_size: Annotated[str | None, typer.Option("--image-size", help="Pixels: 384, or 224x320.")] = None,
+    num_classes: Annotated[int | None, typer.Option("--num-classes", min=1)] = None,
+    in_channels: Annotated[int | None, typer.Option("--in-channels", min=1)] = None,
+    labels: Annotated[Path | None, typer.Option(help="Text file of class names, one line a class.")] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="Write what that hardware's runtimes can read (opset, IR version).")
+    ] = None,
+    opset: Annotated[int | None, typer.Option("--opset", min=1, help="ONNX opset, from 17.")] = None,
+    ir_version: Annotated[int | None, typer.Option("--ir-version", min=1, help="ONNX IR version.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Export again although the artifact is there.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Exports side by side. [default: cores]")
+    ] = None,
+    time_limit: Annotated[str, typer.Option("--time-limit", help="For each export.")] = "900s",
+    workspace: parse.WorkspaceOption = None,
+    json: parse.JsonOption = False,
+) -> None:
+    """Export models, verify every artifact against fp32 eager, and write them into the workspace."""
+    from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError
+    from deploybench.export.pipeline import ExportOptions, check_request, usable_backends
+    from deploybench.export.request import ExportRequest, ModelRequest
+    from deploybench.host import usable_cores
+    from deploybench.profile import HOST, load_profile
+    from deploybench.workspace import open_workspace
+
+    names = parse.split_names(model)
+    if checkpoint is not None and len(names) != 1:
+        raise DeployBenchError(f"--checkpoint with {len(names)} models", expected="one model a checkpoint")
+    if checkpoint is not None and pretrained:
+        raise DeployBenchError("--checkpoint and --pretrained together", expected="one source of weights")
+    target = load_profile(profile).onnx if profile and profile != HOST else None
+    jobs = jobs or min(usable_cores(), 4)
+    requests = [
+        ExportRequest(
+            model=ModelRequest(
+                name=name,
+                checkpoint=str(checkpoint.absolute()) if checkpoint else None,
+                allow_partial=allow_partial,
+                pretrained=pretrained,
+                num_classes=num_classes,
+                in_channels=in_channels,
+                image_size=parse.image_size(image_size),
+                labels=str(labels.absolute()) if labels else None,
+            ),
+            backend=chosen,
+            precision=kind,
+            batch=parse.batch_size(batch),
+            opset=(opset or (target.opset if target else None)) if chosen == "onnx" else None,
+            ir_version=(ir_version or (target.ir_version if target else None)) if chosen == "onnx" else None,
+            threads=max(usable_cores() // jobs, 1),
+        )
+        for name in names
+        for kind in parse.precisions(precision) or ["fp32"]
+        for chosen in parse.split_names(backend) or usable_backends(kind)
+    ]
+    for request in requests:
+        check_request(request)
+    place = open_workspace(workspace)
+    place.prepare()
+    options = ExportOptions(force=force, time_limit_s=parse.seconds(time_limit, "--time-limit"), jobs=jobs)
+    results = export_with_progress(requests, place, options)
+    _print(results, as_json=json)
+    if not all(result.ok for result in results):
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def export_with_progress(
+    requests: Sequence[ExportRequest], workspace: Workspace, options: ExportOptions
+) -> list[ExportResult]:
+    """Do the exports behind a progress bar; the results are in the order of the requests."""
+    from deploybench.export.pipeline import export_all
+    from deploybench.report.console import progress_bar
+
+    results = {}
+    with progress_bar() as bar:
+        task = bar.add_task("exporting", total=len(requests))
+
+        def start(request: ExportRequest) -> None:
+            bar.update(task, description=f"exporting {request.model.name} to {request.backend}")
+
+        for result in export_all(requests, workspace, options, start=start):
+            results[requests.index(result.request)] = result
+            bar.advance(task)
+    return [results[index] for index in sorted(results)]
+
+
+def _print(results: Sequence[ExportResult], *, as_json: bool) -> None:
+    from deploybench.report.console import output_console
+    from deploybench.report.export_table import export_rows, print_export_table
+    from deploybench.report.tables import print_json
+
+    if as_json:
+        print_json(export_rows(results))
+    else:
+        print_export_table(results, output_console())

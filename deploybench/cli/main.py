@@ -1,0 +1,49 @@
+"""The ``deploybench`` command. Command modules import the core inside their functions: ``--help`` must be quick."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deploybench.cli import backends, compare, doctor, export, models, predict, profiles, run, show
+
+app = typer.Typer(
+    name="deploybench",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Export a PyTorch vision model to every backend, verify each artifact, and measure it honestly.",
+)
+app.command("export")(export.export)
+app.command("run")(run.run)
+app.command("show")(show.show)
+app.command("compare")(compare.compare)
+app.command("predict")(predict.predict)
+app.command("models")(models.models)
+app.add_typer(profiles.app, name="profiles")
+app.command("backends")(backends.backends)
+app.command("doctor")(doctor.doctor)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from deploybench import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

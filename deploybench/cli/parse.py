@@ -1,0 +1,88 @@
+"""Reads the values of options. Each function raises DeployBenchError saying what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploybench.errors import DeployBenchError, unknown_name
+
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option("--workspace", "-w", help="Folder of artifacts and records. [default: ./deploybench-workspace]"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", min=1, help="CPU thread budget of every runner. [default: usable cores]")
+]
+
+
+def split_names(values: Sequence[str] | None) -> list[str]:
+    """Names from repeated options and commas, without repeats."""
+    names = [name.strip() for value in values or () for name in value.split(",")]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def positive_numbers(text: str, option: str) -> list[int]:
+    """``1,8,32`` as numbers."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise DeployBenchError(f"{option} {text}", expected="whole numbers from 1 on, with commas: 1,8,32")
+    return list(dict.fromkeys(numbers))
+
+
+def batch_size(text: str) -> int | None:
+    """``dynamic`` is None; a number is a fixed batch size."""
+    if text == "dynamic":
+        return None
+    numbers = positive_numbers(text, "--batch")
+    if len(numbers) > 1:
+        raise DeployBenchError(f"--batch {text}", expected="one batch size, or the word dynamic")
+    return numbers[0]
+
+
+def image_size(text: str | None) -> tuple[int, int] | None:
+    """``224`` or ``224x320`` (height x width) in pixels."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    try:
+        sizes = [int(part) for part in parts]
+    except ValueError:
+        sizes = []
+    if len(sizes) not in (1, 2) or min(sizes) < 1:
+        raise DeployBenchError(f"--image-size {text}", expected="pixels: 224, or height x width: 224x320")
+    return sizes[0], sizes[-1]
+
+
+def seconds(text: str, option: str) -> float:
+    """``2``, ``2s`` or ``500ms`` in seconds."""
+    number, factor = text.strip(), 1.0
+    if number.endswith("ms"):
+        number, factor = number[:-2], 1e-3
+    elif number.endswith("s"):
+        number = number[:-1]
+    try:
+        value = float(number) * factor
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise DeployBenchError(f"{option} {text}", expected="a time: 2, 2s or 500ms")
+    return value
+
+
+def precisions(values: Sequence[str] | None) -> list[str]:
+    """Known precisions only."""
+    from deploybench.contracts import PRECISIONS
+
+    names = split_names(values)
+    for name in names:
+        if name not in PRECISIONS:
+            raise unknown_name("precision", name, PRECISIONS)
+    return names

@@ -1,0 +1,152 @@
+"""The export child: builds the model, computes the reference, counts FLOPs, writes the artifact's files.
+
+Run by the parent as ``python -m deploybench.export.job REPLY`` with a job on standard input. The
+folder that it fills is a staging folder; the parent verifies and publishes it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from datetime import datetime, timezone
+from pathlib import Path
+from time import perf_counter
+
+from deploybench.artifact import (
+    LABELS,
+    MANIFEST,
+    REFERENCE,
+    Document,
+    Manifest,
+    ModelInfo,
+    TensorSpec,
+    Weights,
+    file_entry,
+)
+from deploybench.contracts import INPUT_NAME, OUTPUT_NAME
+from deploybench.errors import DeployBenchError
+from deploybench.export.request import ExportRequest
+from deploybench.models.source import BuiltModel
+from deploybench.processes import die_with_parent, finish
+from deploybench.registry import exporter
+
+DYNAMIC_EXAMPLE_BATCH = 2
+"""An example of one image would let tracers take the batch dimension for a constant 1."""
+
+
+class ExportJob(Document):
+    """One export into the folder ``staging``."""
+
+    request: ExportRequest
+    staging: str
+    key: str
+    versions: dict[str, str]
+
+
+class ExportReply(Document):
+    """How it went. ``found`` is the cause of a failure, None when the staging folder is complete."""
+
+    found: str | None = None
+    expected: str | None = None
+    action: str | None = None
+
+
+def main() -> None:
+    """Read a job from standard input, write the reply to the path in the first argument."""
+    die_with_parent()
+    warnings.simplefilter("ignore")
+    job = ExportJob.model_validate_json(sys.stdin.read())
+    try:
+        run(job)
+        reply = ExportReply()
+    except DeployBenchError as error:
+        reply = ExportReply(found=error.found, expected=error.expected, action=error.action)
+    except OSError as error:
+        reply = ExportReply(found=f"{error.filename or job.staging} could not be written: {error.strerror}")
+    except Exception as error:  # an exporter may raise anything; the row carries its words
+        text = " ".join(line.strip() for line in str(error).strip().splitlines()[:3])[:500]
+        reply = ExportReply(found=f"{type(error).__name__}: {text}")
+    finish(reply.model_dump_json())
+
+
+def run(job: ExportJob) -> None:
+    """Fill the staging folder, the manifest (not yet verified) last."""
+    import numpy as np
+    import torch
+
+    from deploybench.flops import count_macs, count_parameters
+    from deploybench.models.inputs import reference_inputs
+    from deploybench.models.loading import SingleOutput, load_model
+
+    request, staging = job.request, Path(job.staging)
+    plugin = exporter(request.backend).require()
+    torch.set_num_threads(1)  # the weights and the reference must not depend on how many exports run at once
+    start = perf_counter()
+    checkpoint = Path(request.model.checkpoint) if request.model.checkpoint else None
+    built, weights = load_model(
+        request.model.name, request.model.build_options(), checkpoint, allow_partial=request.model.allow_partial
+    )
+    model = SingleOutput(built.module, torch.float32).eval()
+    images = torch.from_numpy(reference_inputs(built.preprocessing))
+    with torch.no_grad():
+        outputs = model(images)
+    np.savez(staging / REFERENCE, inputs=images.numpy(), outputs=outputs.numpy())
+    macs = count_macs(model, images[:1])
+    info = ModelInfo(
+        name=request.model.name,
+        arguments=dict(built.arguments),
+        num_classes=int(outputs.shape[1]) if outputs.dim() > 1 else 1,
+        parameters=count_parameters(model),
+        macs=macs,
+        flops=2 * macs,
+    )
+    _write_labels(request, built, weights, info.num_classes, staging)
+
+    example = images[:1].expand(request.batch or DYNAMIC_EXAMPLE_BATCH, -1, -1, -1).contiguous()
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[request.precision]
+    torch.set_num_threads(request.threads)
+    with torch.no_grad():
+        exported = plugin.export(SingleOutput(built.module, dtype).eval(), example, request.spec(), staging)
+    files = tuple(file_entry(path, staging) for path in sorted(staging.rglob("*")) if path.is_file())
+    batch = request.batch or "batch"
+    manifest = Manifest(
+        key=job.key,
+        backend=request.backend,
+        precision=request.precision,
+        batch=request.batch,
+        model=info,
+        weights=weights,
+        inputs=(TensorSpec(name=INPUT_NAME, dtype="float32", shape=(batch, *images.shape[1:])),),
+        outputs=(TensorSpec(name=OUTPUT_NAME, dtype="float32", shape=(batch, *outputs.shape[1:])),),
+        preprocessing=built.preprocessing,
+        entry=exported.entry,
+        facts=dict(exported.facts),
+        files=files,
+        versions=job.versions,
+        parity=None,
+        parity_note="not checked yet",
+        parity_runner=None,
+        export_s=round(perf_counter() - start, 3),
+        created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        command=request.command(),
+        request=request.model_dump(mode="json"),
+    )
+    (staging / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+
+
+def _write_labels(request: ExportRequest, built: BuiltModel, weights: Weights, classes: int, staging: Path) -> None:
+    """The user's class names, else the architecture's own when the weights are trained."""
+    labels = built.labels if weights.kind != "random" else None
+    if request.model.labels:
+        labels = tuple(line.strip() for line in Path(request.model.labels).read_text().splitlines() if line.strip())
+        if len(labels) != classes:
+            raise DeployBenchError(
+                f"{request.model.labels} has {len(labels)} names", expected=f"{classes}, one line a class"
+            )
+    if labels and len(labels) == classes:
+        (staging / LABELS).write_text(json.dumps(labels))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""The export pipeline: was it done before, export in a child, verify in a fresh process, publish in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from deploybench import __version__
+from deploybench.artifact import MANIFEST, Artifact, Manifest, open_artifact, sha256_of_file
+from deploybench.errors import DeployBenchError
+from deploybench.export.job import ExportJob, ExportReply
+from deploybench.export.request import ExportRequest
+from deploybench.measure.job import Job
+from deploybench.measure.scheduler import run_job
+from deploybench.models.source import find_source
+from deploybench.processes import run_child, stop_children
+from deploybench.registry import exporter, exporters, installed_versions, runners_of_format
+from deploybench.results import Launch
+from deploybench.workspace import Workspace, publish
+
+CHILD = "deploybench.export.job"
+DEFAULT_TIME_LIMIT_S = 900.0
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """One row: the artifact, or why there is none. ``reused`` says that it was there already."""
+
+    request: ExportRequest
+    artifact: Artifact | None
+    reused: bool
+    seconds: float
+    error: DeployBenchError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is an artifact that parity did not refute."""
+        if self.artifact is None:
+            return False
+        parity = self.artifact.manifest.parity
+        return parity is None or parity.passed
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How exports are done. ``jobs`` run side by side; ``time_limit_s`` is for each."""
+
+    force: bool = False
+    time_limit_s: float = DEFAULT_TIME_LIMIT_S
+    jobs: int = 1
+
+
+def export_all(
+    requests: Sequence[ExportRequest],
+    workspace: Workspace,
+    options: ExportOptions,
+    *,
+    start: Callable[[ExportRequest], None] = lambda request: None,
+) -> Iterator[ExportResult]:
+    """Do every export and yield each result as it ends; a failure is a result, the others go on."""
+
+    def work(request: ExportRequest) -> ExportResult:
+        start(request)
+        return export_one(request, workspace, options)
+
+    with ThreadPoolExecutor(max_workers=options.jobs) as pool:
+        waiting: set[Future[ExportResult]] = {pool.submit(work, request) for request in requests}
+        try:
+            while waiting:
+                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            stop_children()
+            raise
+
+
+def export_one(request: ExportRequest, workspace: Workspace, options: ExportOptions) -> ExportResult:
+    """One export, verified. Problems are in the result."""
+    began = perf_counter()
+    try:
+        artifact, reused = _export(request, workspace, options)
+    except DeployBenchError as error:
+        return ExportResult(request, None, False, perf_counter() - began, error)
+    return ExportResult(request, artifact, reused, perf_counter() - began)
+
+
+def usable_backends(precision: str) -> list[str]:
+    """The exporters that work on this host and write that precision."""
+    names = [name for name, entry in exporters().items() if entry.usable and precision in entry.require().precisions]
+    if not names:
+        raise DeployBenchError(
+            f"no exporter on this host writes {precision}",
+            action='pip install "deploybench[cpu]"; see deploybench doctor',
+        )
+    return names
+
+
+def check_request(request: ExportRequest) -> None:
+    """Refuse what cannot work before anything starts: an unknown model, backend or precision."""
+    entry = exporter(request.backend)
+    plugin = entry.plugin
+    if plugin is not None and request.precision not in plugin.precisions:
+        raise DeployBenchError(
+            f"the {request.backend} exporter does not write {request.precision}",
+            expected=f"one of {', '.join(sorted(plugin.precisions))}",
+        )
+    source, name = find_source(request.model.name)
+    source.identity(name)
+    for path in (request.model.checkpoint, request.model.labels):
+        if path is not None and not Path(path).is_file():
+            raise DeployBenchError(f"there is no file {path}", action="check the path")
+
+
+def _export(request: ExportRequest, workspace: Workspace, options: ExportOptions) -> tuple[Artifact, bool]:
+    plugin = exporter(request.backend).require()
+    source, name = find_source(request.model.name)
+    versions = {"deploybench": __version__, **installed_versions(("torch", "timm", *plugin.distributions))}
+    checkpoint = request.model.checkpoint
+    key = request.key(sha256_of_file(Path(checkpoint)) if checkpoint else None, source.identity(name), versions)
+    destination = workspace.artifact_folder(request.model.name, request.backend, request.precision, request.batch, key)
+    if destination.exists() and not options.force:
+        present = _reusable(destination)
+        if present is not None:
+            return present, True
+    with workspace.staging() as staging:
+        job = ExportJob(request=request, staging=str(staging), key=key, versions=versions)
+        outcome = run_child(CHILD, job.model_dump_json(), time_limit_s=options.time_limit_s)
+        if outcome.reply is None:
+            raise DeployBenchError(outcome.error or "the export said nothing", action=f"reproduce: {request.command()}")
+        reply = ExportReply.model_validate_json(outcome.reply)
+        if reply.found is not None:
+            raise DeployBenchError(
+                reply.found, expected=reply.expected, action=reply.action or f"reproduce: {request.command()}"
+            )
+        _verify(staging, request)
+        publish(staging, destination)
+    return open_artifact(destination), False
+
+
+def _reusable(folder: Path) -> Artifact | None:
+    """The artifact in that folder if it is whole; a damaged one is exported again."""
+    try:
+        artifact = open_artifact(folder)
+        artifact.check_files()
+    except DeployBenchError:
+        return None
+    return artifact
+
+
+def _verify(staging: Path, request: ExportRequest) -> None:
+    """Check parity in a fresh process on the format's own runner and write the outcome into the manifest."""
+    runner_name, launch = _parity_launch(staging, request)
+    if launch is None:
+        note = f"not checked: no runner for {request.backend} on this host"
+    elif launch.parity is not None:
+        note = launch.parity.reason
+    else:
+        note = f"not checked: {launch.error or launch.refused}"
+    path = staging / MANIFEST
+    manifest = Manifest.model_validate_json(path.read_bytes())
+    parity = launch.parity if launch else None
+    verified = manifest.model_copy(update={"parity": parity, "parity_note": note, "parity_runner": runner_name})
+    path.write_text(verified.model_dump_json(indent=1))
+
+
+def _parity_launch(staging: Path, request: ExportRequest) -> tuple[str | None, Launch | None]:
+    for entry in runners_of_format(request.backend):
+        if entry.plugin is None or "cpu" not in entry.plugin.devices:
+            continue
+        job = Job(
+            artifact=str(staging), runner=entry.name, device="cpu", precision=request.precision,
+            batch=request.batch or 1, threads=request.threads, measure=False,
+        )  # fmt: skip
+        return entry.name, run_job(job)
+    return None, None

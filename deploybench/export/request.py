@@ -1,0 +1,77 @@
+"""What an export is asked for, and the content key that decides whether it was done before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+
+from deploybench.artifact import Document
+from deploybench.contracts import ExportSpec
+from deploybench.models.source import BuildOptions
+
+
+class ModelRequest(Document):
+    """A model with its weights, as the user named them. Paths are absolute."""
+
+    name: str
+    checkpoint: str | None = None
+    allow_partial: bool = False
+    pretrained: bool = False
+    num_classes: int | None = None
+    in_channels: int | None = None
+    image_size: tuple[int, int] | None = None
+    labels: str | None = None
+
+    def build_options(self) -> BuildOptions:
+        return BuildOptions(
+            num_classes=self.num_classes,
+            in_channels=self.in_channels,
+            image_size=self.image_size,
+            pretrained=self.pretrained,
+        )
+
+
+class ExportRequest(Document):
+    """One export: a model by one exporter."""
+
+    model: ModelRequest
+    backend: str
+    precision: str = "fp32"
+    batch: int | None = None
+    opset: int | None = None
+    ir_version: int | None = None
+    threads: int = 1
+
+    def spec(self) -> ExportSpec:
+        return ExportSpec(self.precision, self.batch, self.opset, self.ir_version, self.threads)
+
+    def key(self, checkpoint_sha256: str | None, identity: dict[str, str], versions: dict[str, str]) -> str:
+        """The content key: equal requests on equal inputs and versions have equal keys.
+
+        A checkpoint counts by its content, not by its path; ``identity`` is the model source's, and
+        ``versions`` those of everything that takes part.
+        """
+        asked = self.model_dump(mode="json", exclude={"threads": True, "model": {"checkpoint": True}})
+        content = {"asked": asked, "checkpoint": checkpoint_sha256, "identity": identity, "versions": versions}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def command(self) -> str:
+        """The command that does this export again."""
+        words = ["deploybench", "export", "--model", self.model.name, "--backend", self.backend]
+        words += ["--precision", self.precision, "--batch", "dynamic" if self.batch is None else str(self.batch)]
+        options = {
+            "--checkpoint": self.model.checkpoint,
+            "--num-classes": self.model.num_classes,
+            "--in-channels": self.model.in_channels,
+            "--image-size": "x".join(map(str, self.model.image_size)) if self.model.image_size else None,
+            "--labels": self.model.labels,
+            "--opset": self.opset,
+            "--ir-version": self.ir_version,
+        }
+        for option, value in options.items():
+            if value is not None:
+                words += [option, str(value)]
+        words += ["--pretrained"] if self.model.pretrained else []
+        words += ["--allow-partial"] if self.model.allow_partial else []
+        return shlex.join(words)

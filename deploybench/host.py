@@ -1,0 +1,156 @@
+"""What machine this is: the host record that every measurement carries."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from deploybench.artifact import Document
+from deploybench.registry import installed_versions
+
+ISA_FLAGS = (
+    "sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16",
+    "avx_vnni", "amx_tile", "amx_bf16", "amx_int8", "asimd", "sve", "bf16", "i8mm",
+)  # fmt: skip
+RECORDED_DISTRIBUTIONS = (
+    "deploybench", "numpy", "torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu",
+    "openvino", "tensorrt", "tensorrt-rtx",
+)  # fmt: skip
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+
+
+class Gpu(Document):
+    """One CUDA device; a board with two chips is two devices."""
+
+    name: str
+    compute_capability: str
+    memory_bytes: int
+    driver: str
+
+
+class Host(Document):
+    """A machine. ``usable_cores`` is what this process may use (affinity and cgroup quota)."""
+
+    hostname: str
+    cpu_model: str
+    cpu_vendor: str
+    isa: tuple[str, ...]
+    physical_cores: int
+    logical_cores: int
+    usable_cores: int
+    memory_bytes: int
+    virtual_machine: bool
+    governor: str | None
+    os: str
+    kernel: str
+    python: str
+    gpus: tuple[Gpu, ...]
+    gpu_note: str | None
+    versions: dict[str, str]
+    load_1m: float
+
+
+@cache
+def describe_host() -> Host:
+    """Read this machine once. Slow parts (CPU flags) are read by py-cpuinfo."""
+    cpu = _cpu_info()
+    flags = set(cpu.get("flags", []))
+    gpus, gpu_note = find_gpus()
+    return Host(
+        hostname=platform.node(),
+        cpu_model=cpu.get("brand_raw") or platform.processor() or "unknown",
+        cpu_vendor=cpu.get("vendor_id_raw") or "unknown",
+        isa=tuple(flag for flag in ISA_FLAGS if flag in flags),
+        physical_cores=psutil.cpu_count(logical=False) or psutil.cpu_count() or 1,
+        logical_cores=psutil.cpu_count() or 1,
+        usable_cores=usable_cores(),
+        memory_bytes=psutil.virtual_memory().total,
+        virtual_machine="hypervisor" in flags,
+        governor=_governor(),
+        os=_os_name(),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        gpus=gpus,
+        gpu_note=gpu_note,
+        versions=installed_versions(RECORDED_DISTRIBUTIONS),
+        load_1m=load_1m(),
+    )
+
+
+def usable_cores() -> int:
+    """Physical cores that this process may use: at most its affinity mask and its cgroup's quota."""
+    physical = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    limits = [physical]
+    if hasattr(os, "sched_getaffinity"):
+        limits.append(len(os.sched_getaffinity(0)))
+    if CPU_MAX.is_file():
+        quota, _, period = CPU_MAX.read_text().partition(" ")
+        if quota.isdigit() and period.strip().isdigit():
+            limits.append(max(int(quota) // int(period), 1))
+    return min(limits)
+
+
+def load_1m() -> float:
+    """The one-minute load average, in runnable processes."""
+    return round(float(psutil.getloadavg()[0]), 2)
+
+
+def find_gpus() -> tuple[tuple[Gpu, ...], str | None]:
+    """The CUDA devices as the driver reports them, and why there are none when there are none."""
+    try:
+        import pynvml
+    except ImportError:
+        if Path("/proc/driver/nvidia/version").exists():
+            return (), 'an NVIDIA driver is loaded, but nvidia-ml-py is missing: pip install "deploybench[gpu]"'
+        return (), "no NVIDIA driver"
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return (), f"no usable NVIDIA driver: {error}"
+    try:
+        driver = _text(pynvml.nvmlSystemGetDriverVersion())
+        return tuple(_gpu(pynvml, index, driver) for index in range(pynvml.nvmlDeviceGetCount())), None
+    except pynvml.NVMLError as error:
+        return (), f"the NVIDIA driver does not answer: {error}"
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _gpu(pynvml: Any, index: int, driver: str) -> Gpu:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return Gpu(
+        name=_text(pynvml.nvmlDeviceGetName(handle)),
+        compute_capability=f"{major}.{minor}",
+        memory_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+        driver=driver,
+    )
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _cpu_info() -> dict[str, Any]:
+    from cpuinfo import get_cpu_info
+
+    return dict(get_cpu_info())
+
+
+def _governor() -> str | None:
+    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return path.read_text().strip() if path.is_file() else None
+
+
+def _os_name() -> str:
+    if hasattr(platform, "freedesktop_os_release"):
+        try:
+            return str(platform.freedesktop_os_release()["PRETTY_NAME"])
+        except (OSError, KeyError):
+            return platform.platform()
+    return platform.platform()

@@ -1,0 +1,126 @@
+"""Reads a checkpoint without running anything that it contains, and fits its keys to a module.
+
+``.safetensors`` holds tensors only; ``.pt`` and ``.pth`` are read by ``torch.load(weights_only=True)``,
+which refuses every pickle that names code.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deploybench.errors import DeployBenchError
+
+STATE_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "net", "weights", "params")
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+LISTED_KEYS = 8
+
+StateDict = dict[str, torch.Tensor]
+
+
+def read_checkpoint(path: Path) -> StateDict:
+    """The tensors of a checkpoint by key. Raises DeployBenchError with the cause when it holds none."""
+    if not path.is_file():
+        raise DeployBenchError(f"there is no checkpoint {path}", expected="a .safetensors, .pt or .pth file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path))
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise DeployBenchError(
+            f"{path} is a pickle that names code, or is no checkpoint; nothing in it was executed: {_cause(error)}",
+            expected="a state dict of tensors",
+            action="save it again with torch.save(model.state_dict(), FILE) or as safetensors",
+        ) from None
+    except Exception as error:  # torch and safetensors raise many kinds on damaged files
+        raise DeployBenchError(
+            f"{path} cannot be read: {type(error).__name__}: {_cause(error)}",
+            expected="a .safetensors, .pt or .pth file with a state dict",
+            action="check that the file is complete; a TorchScript archive is not a checkpoint",
+        ) from None
+    return _find_state(content, path)
+
+
+def fit_prefixes(state: StateDict, wanted: set[str]) -> StateDict:
+    """Strip the wrappers' prefixes (DataParallel, Lightning, torch.compile) where that fits more keys."""
+    best = state
+    current = state
+    while True:
+        prefix = next((prefix for prefix in PREFIXES if current and all(k.startswith(prefix) for k in current)), None)
+        if prefix is None:
+            return best
+        current = {key[len(prefix) :]: value for key, value in current.items()}
+        if len(wanted & current.keys()) > len(wanted & best.keys()):
+            best = current
+
+
+def classes_in(state: StateDict, module: torch.nn.Module, head: str | None) -> int | None:
+    """How many classes the checkpoint's classifier has, when it has the module's classifier at all."""
+    if head is None:
+        return None
+    weight = fit_prefixes(state, set(module.state_dict())).get(f"{head}.weight")
+    return None if weight is None else int(weight.shape[0])
+
+
+def load_state(module: torch.nn.Module, state: StateDict, path: Path, *, allow_partial: bool) -> None:
+    """Load ``state`` into ``module``; refuse with the differing keys unless ``allow_partial``."""
+    own = module.state_dict()
+    fitted = fit_prefixes(state, set(own))
+    missing = [key for key in own if key not in fitted]
+    unexpected = [key for key in fitted if key not in own]
+    misshaped = [key for key in fitted if key in own and fitted[key].shape != own[key].shape]
+    usable = {key: value for key, value in fitted.items() if key in own and key not in misshaped}
+    if not usable:
+        raise DeployBenchError(
+            f"no tensor of {path} fits this architecture: it has {_listed(list(fitted))}",
+            expected=_listed(list(own)),
+            action="choose the model that the checkpoint was trained with",
+        )
+    if (missing or unexpected or misshaped) and not allow_partial:
+        shapes = [f"{key} {tuple(fitted[key].shape)} against {tuple(own[key].shape)}" for key in misshaped]
+        raise DeployBenchError(
+            f"{path} is of another architecture: {len(missing)} keys missing ({_listed(missing)}), "
+            f"{len(unexpected)} unexpected ({_listed(unexpected)}), {len(misshaped)} mis-shaped ({_listed(shapes)})",
+            expected=f"the {len(own)} keys of the model",
+            action="choose the model that it was trained with, or pass --allow-partial to load what fits",
+        )
+    module.load_state_dict(usable, strict=False)
+
+
+def _find_state(content: object, path: Path) -> StateDict:
+    candidates: list[object] = [content]
+    if isinstance(content, Mapping):
+        candidates = [content[key] for key in STATE_KEYS if isinstance(content.get(key), Mapping)] + candidates
+    for candidate in candidates:
+        state = _tensors(candidate)
+        if state:
+            return state
+    found = f"keys {_listed([str(key) for key in content])}" if isinstance(content, Mapping) else type(content).__name__
+    raise DeployBenchError(
+        f"{path} holds no state dict: {found}",
+        expected=f"tensors by name, or a dict with them under {', '.join(STATE_KEYS)}",
+    )
+
+
+def _tensors(candidate: object) -> StateDict:
+    if not isinstance(candidate, Mapping):
+        return {}
+    return {str(key): value for key, value in candidate.items() if isinstance(value, torch.Tensor)}
+
+
+def _listed(keys: list[str]) -> str:
+    more = len(keys) - LISTED_KEYS
+    text = ", ".join(keys[:LISTED_KEYS])
+    return f"{text}, and {more} more" if more > 0 else text or "none"
+
+
+def _cause(error: BaseException) -> str:
+    lines: list[Any] = [line.strip() for line in str(error).splitlines() if line.strip()]
+    named = [line for line in lines if "Unsupported" in line or "GLOBAL" in line]
+    return str((named or lines or [type(error).__name__])[0])[:300]

@@ -1,0 +1,34 @@
+"""Reference inputs: seeded images with the statistics of photographs, normalised as the model wants them.
+
+White noise is far from what a vision model sees. Natural images have amplitude spectra that fall
+as 1/f (Field 1987); so do these.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from deploybench.artifact import Preprocessing
+
+REFERENCE_IMAGES = 4
+
+
+def reference_inputs(
+    preprocessing: Preprocessing, images: int = REFERENCE_IMAGES, seed: int = 0
+) -> npt.NDArray[np.float32]:
+    """Normalised images, float32, shape (images, channels, height, width); the same for the same arguments."""
+    generator = np.random.default_rng(seed)
+    shape = (images, preprocessing.channels, preprocessing.height, preprocessing.width)
+    rows = np.fft.fftfreq(preprocessing.height)[:, None]
+    columns = np.fft.rfftfreq(preprocessing.width)[None, :]
+    frequency = np.hypot(rows, columns)
+    frequency[0, 0] = np.inf
+    spectrum = np.fft.rfft2(generator.standard_normal(shape)) / frequency
+    fields = np.fft.irfft2(spectrum, s=shape[-2:])
+    fields /= fields.std(axis=(-2, -1), keepdims=True)
+    brightness = generator.uniform(0.3, 0.7, size=(images, preprocessing.channels, 1, 1))
+    pixels = np.clip(brightness + 0.2 * fields, 0, 1)
+    mean = np.array(preprocessing.mean).reshape(1, -1, 1, 1)
+    std = np.array(preprocessing.std).reshape(1, -1, 1, 1)
+    return np.ascontiguousarray((pixels - mean) / std, dtype=np.float32)

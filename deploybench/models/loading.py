@@ -1,0 +1,92 @@
+"""From a model name and its weights to a module in eval mode, ready to export."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from deploybench.artifact import Weights
+from deploybench.errors import DeployBenchError
+from deploybench.models.checkpoint import classes_in, load_state, read_checkpoint
+from deploybench.models.initialise import spread_random_weights
+from deploybench.models.inputs import reference_inputs
+from deploybench.models.source import BuildOptions, BuiltModel, find_source
+
+SEED = 0
+
+
+class SingleOutput(nn.Module):
+    """Float32 in, one float32 tensor out, whatever the model inside computes in or returns around it."""
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model = model.to(dtype)
+        self.dtype = dtype
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - the name that exporters record
+        output = self.model(input.to(self.dtype))
+        if isinstance(output, dict):
+            output = output.get("logits", next(iter(output.values())))
+        if isinstance(output, (tuple, list)):
+            output = output[0]
+        logits: torch.Tensor = output.float()
+        return logits
+
+
+def load_model(
+    name: str, options: BuildOptions, checkpoint: Path | None, *, allow_partial: bool
+) -> tuple[BuiltModel, Weights]:
+    """Build ``name`` with its weights, in eval mode, float32, without gradients.
+
+    Without a checkpoint and without ``options.pretrained`` the weights are random from a fixed seed
+    and rescaled so that the logits have spread.
+    """
+    source, own_name = find_source(name)
+    state = read_checkpoint(checkpoint) if checkpoint else None
+    torch.manual_seed(SEED)
+    built = source.build(own_name, options)
+    if state is not None and checkpoint is not None:
+        classes = classes_in(state, built.module, built.head)
+        if classes and classes != built.num_classes and options.num_classes is None:
+            built = source.build(own_name, replace(options, num_classes=classes))
+        load_state(built.module, state, checkpoint, allow_partial=allow_partial)
+    module = built.module.float().eval().requires_grad_(False)
+    if state is None and not options.pretrained:
+        spread_random_weights(module, torch.from_numpy(reference_inputs(built.preprocessing)), SEED)
+        kind, where = "random", f"seed {SEED}"
+    elif state is not None:
+        kind, where = "checkpoint", str(checkpoint)
+    else:
+        kind, where = "pretrained", str(getattr(module, "pretrained_cfg", {}).get("hf_hub_id") or name)
+    weights = Weights.model_validate({"kind": kind, "source": where, "sha256": weights_hash(module)})
+    return built, weights
+
+
+def rebuild(name: str, arguments: BuildOptions, state_file: Path, dtype: torch.dtype) -> nn.Module:
+    """The module of a ``pytorch`` artifact: the architecture by name, every weight from ``state_file``."""
+    from safetensors.torch import load_file
+
+    source, own_name = find_source(name)
+    module = source.build(own_name, replace(arguments, pretrained=False)).module.eval().requires_grad_(False)
+    wrapped = SingleOutput(module, dtype)
+    result = wrapped.load_state_dict(load_file(state_file), strict=False)
+    if result.missing_keys or result.unexpected_keys:
+        raise DeployBenchError(
+            f"the model '{name}' of this environment has other weights than {state_file}: "
+            f"missing {result.missing_keys[:4]}, unexpected {result.unexpected_keys[:4]}",
+            action="install the versions that the manifest names, or export again",
+        )
+    return wrapped
+
+
+def weights_hash(module: nn.Module) -> str:
+    """sha256 over the name, dtype, shape and bytes of every parameter and buffer, in the order of names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

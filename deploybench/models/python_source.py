@@ -1,0 +1,123 @@
+"""``package.module:factory``: the user's own model. The factory is called and has to return an ``nn.Module``.
+
+Keyword arguments ``num_classes`` and ``in_channels`` are passed when they are asked for and the
+factory takes them. The input is described by the module's ``pretrained_cfg`` (timm's keys) where it
+has one, else it is 3 x 224 x 224 with ImageNet's mean and standard deviation, or ``--image-size``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+from deploybench.errors import DeployBenchError
+from deploybench.models.source import BuildOptions, BuiltModel, ModelSource
+from deploybench.models.timm_source import head_of, preprocessing_of
+
+
+class PythonSource(ModelSource):
+    """Factories in importable modules; the current folder is importable."""
+
+    def names(self) -> list[str]:
+        return []
+
+    def identity(self, name: str) -> dict[str, str]:
+        module, _, _ = name.partition(":")
+        add_current_folder()
+        try:
+            spec = importlib.util.find_spec(module)
+        except (ImportError, ValueError):
+            spec = None
+        if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+            raise DeployBenchError(
+                f"the module '{module}' of model '{name}' cannot be found from {Path.cwd()}",
+                expected="a short name, timm:NAME, or package.module:factory",
+                action="run from the folder that holds the module, or install it; deploybench models lists short names",
+            )
+        return {"code_sha256": hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()}
+
+    def build(self, name: str, options: BuildOptions) -> BuiltModel:
+        import torch
+
+        if options.pretrained:
+            raise DeployBenchError(
+                f"--pretrained does not work for '{name}'", action="load the weights in the factory, or --checkpoint"
+            )
+        factory = _load_factory(name)
+        given = _arguments(factory, name, options)
+        try:
+            module = factory(**given)
+        except Exception as error:  # the user's code may raise anything
+            raise DeployBenchError(f"the factory '{name}' raised {type(error).__name__}: {error}") from error
+        if not isinstance(module, torch.nn.Module):
+            raise DeployBenchError(
+                f"the factory '{name}' returned a {type(module).__name__}", expected="a torch.nn.Module"
+            )
+        preprocessing = preprocessing_of(module, options.image_size)
+        if options.in_channels is not None and preprocessing.channels != options.in_channels:
+            fill = options.in_channels
+            preprocessing = preprocessing.model_copy(
+                update={"channels": fill, "mean": preprocessing.mean[:1] * fill, "std": preprocessing.std[:1] * fill}
+            )
+        head, width = _last_linear(module)
+        return BuiltModel(
+            module=module,
+            preprocessing=preprocessing,
+            num_classes=options.num_classes or width,
+            head=head_of(module) or head,
+            arguments=given,
+        )
+
+
+def add_current_folder() -> None:
+    """Make the current folder importable, as ``python -m`` does; a console script does not."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+
+
+def _load_factory(name: str) -> Any:
+    module_name, _, attribute = name.partition(":")
+    add_current_folder()
+    try:
+        target: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            target = getattr(target, part)
+    except (ImportError, AttributeError) as error:
+        raise DeployBenchError(f"the model '{name}' cannot be loaded: {error}") from error
+    if not callable(target):
+        raise DeployBenchError(f"'{name}' is a {type(target).__name__}", expected="a function or class to call")
+    return target
+
+
+def _arguments(factory: Any, name: str, options: BuildOptions) -> dict[str, int]:
+    asked = {"num_classes": options.num_classes, "in_channels": options.in_channels}
+    parameters = inspect.signature(factory).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    given = {}
+    for key, value in asked.items():
+        if value is None:
+            continue
+        if key in parameters or takes_any:
+            given[key] = value
+        elif key == "num_classes":
+            raise DeployBenchError(
+                f"the factory '{name}' takes no argument '{key}'", action=f"add it, or leave --{key.replace('_', '-')}"
+            )
+    return given
+
+
+def _last_linear(module: Any) -> tuple[str | None, int]:
+    """The path and width of the last linear layer: the classifier of every usual network."""
+    import torch
+
+    found: tuple[str | None, int] = (None, 0)
+    for path, part in module.named_modules():
+        if isinstance(part, torch.nn.Linear):
+            found = (path, part.out_features)
+    return found

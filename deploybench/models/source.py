@@ -1,0 +1,101 @@
+"""A model source turns a name into a module. Sources are found by the entry points ``deploybench.models``.
+
+``resnet50`` asks every source for that bare name; ``timm:resnet50`` asks the source called ``timm``;
+any other ``package.module:factory`` goes to the source called ``python``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from deploybench.artifact import Preprocessing
+from deploybench.errors import DeployBenchError, unknown_name
+
+if TYPE_CHECKING:
+    import torch
+
+GROUP = "deploybench.models"
+FACTORY_SOURCE = "python"
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What the user may change about a model; None leaves the model's own default. Sizes in pixels."""
+
+    num_classes: int | None = None
+    in_channels: int | None = None
+    image_size: tuple[int, int] | None = None
+    pretrained: bool = False
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """A module with what has to be known about it.
+
+    ``head`` is the module path of the classifier, where one is known. ``labels`` are the class names
+    in output order of the weights that the architecture is usually trained with.
+    """
+
+    module: torch.nn.Module
+    preprocessing: Preprocessing
+    num_classes: int
+    head: str | None = None
+    labels: tuple[str, ...] | None = None
+    arguments: Mapping[str, int | float | str | bool] = field(default_factory=dict)
+
+
+class ModelSource(ABC):
+    """Builds models by name. Must import cheaply: torch is imported inside :meth:`build` only."""
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """The names that can be listed, without a prefix; empty when they cannot be known beforehand."""
+
+    @abstractmethod
+    def identity(self, name: str) -> dict[str, str]:
+        """What decides the architecture besides its name: versions, or a hash of the user's code."""
+
+    @abstractmethod
+    def build(self, name: str, options: BuildOptions) -> BuiltModel:
+        """Build the model. Raises DeployBenchError for an unknown name or an option that it cannot take."""
+
+
+@cache
+def sources() -> dict[str, ModelSource]:
+    """Every source that loads, by its entry-point name."""
+    found = {}
+    for point in entry_points(group=GROUP):
+        try:
+            source = point.load()()
+        except Exception:  # a broken third-party source must not take the others down
+            continue
+        if isinstance(source, ModelSource):
+            found[point.name] = source
+    return found
+
+
+def find_source(name: str) -> tuple[ModelSource, str]:
+    """The source that answers to a model name, and the name as that source knows it."""
+    known = sources()
+    prefix, colon, rest = name.partition(":")
+    if colon and prefix in known:
+        return known[prefix], rest
+    if colon:
+        return known[FACTORY_SOURCE], name
+    for source in known.values():
+        if name in source.names():
+            return source, name
+    raise _unknown_model(name)
+
+
+def _unknown_model(name: str) -> DeployBenchError:
+    """The refusal of a bare name; the nearest of the short names, or the same name in timm."""
+    short = [listed for source in sources().values() for listed in source.names()]
+    return unknown_name(
+        "model", name, short, action=f"deploybench models lists them; try also timm:{name} or package.module:factory"
+    )

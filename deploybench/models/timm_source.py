@@ -1,0 +1,132 @@
+"""``timm:NAME``: everything that timm has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from deploybench.artifact import Preprocessing
+from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.models.source import BuildOptions, BuiltModel, ModelSource
+from deploybench.registry import installed_versions
+
+if TYPE_CHECKING:
+    import torch
+
+IMAGENET_CLASSES = 1000
+_INTERPOLATIONS: dict[str, Literal["bicubic", "bilinear", "nearest"]] = {"bilinear": "bilinear", "nearest": "nearest"}
+TIMM_REMEDY = 'pip install "deploybench[torch]"'
+
+
+class TimmSource(ModelSource):
+    """Every architecture of timm, by timm's own name, with or without a weight tag."""
+
+    def names(self) -> list[str]:
+        return []
+
+    def identity(self, name: str) -> dict[str, str]:
+        return timm_identity()
+
+    def build(self, name: str, options: BuildOptions) -> BuiltModel:
+        return build_timm(name, options, {})
+
+
+def timm_identity() -> dict[str, str]:
+    return installed_versions(("timm",))
+
+
+def list_timm(pattern: str = "*") -> list[str]:
+    """timm's model names that match a shell pattern."""
+    return list(_timm().list_models(pattern))
+
+
+def build_timm(name: str, options: BuildOptions, arguments: Mapping[str, Any]) -> BuiltModel:
+    """Build a timm architecture. Raises DeployBenchError when timm cannot build what is asked."""
+    timm = _timm()
+    if not timm.is_model(name):
+        raise unknown_name(
+            "timm model", name, timm.list_models(), action="deploybench models --timm 'PATTERN*' lists timm's names"
+        )
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    given: dict[str, Any] = dict(arguments)
+    if options.num_classes is not None:
+        given["num_classes"] = options.num_classes
+    if options.in_channels is not None:
+        given["in_chans"] = options.in_channels
+    fixed_size = bool(getattr(config, "fixed_input_size", False))
+    native = tuple(config.input_size[1:]) if config is not None else (224, 224)
+    if options.image_size is not None and options.image_size != native and fixed_size:
+        given["img_size"] = options.image_size
+    try:
+        module = timm.create_model(name, pretrained=options.pretrained, **given)
+    except Exception as error:  # timm passes on what its models, the hub and the network raise
+        raise _build_refusal(name, options, given, error) from error
+    recorded = {key: value if isinstance(value, int) else str(value) for key, value in given.items()}
+    return BuiltModel(
+        module=module,
+        preprocessing=preprocessing_of(module, options.image_size),
+        num_classes=int(getattr(module, "num_classes", IMAGENET_CLASSES)),
+        head=head_of(module),
+        labels=imagenet_labels() if getattr(module, "num_classes", 0) == IMAGENET_CLASSES else None,
+        arguments=recorded,
+    )
+
+
+def preprocessing_of(module: torch.nn.Module, image_size: tuple[int, int] | None) -> Preprocessing:
+    """What timm's own evaluation transform does for this module, at ``image_size`` if that is given."""
+    config = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
+    channels, height, width = config.get("input_size", (3, 224, 224))
+    module_channels = int(getattr(module, "in_chans", channels))
+    mean, std = config.get("mean", (0.485, 0.456, 0.406)), config.get("std", (0.229, 0.224, 0.225))
+    if module_channels != channels or len(mean) != module_channels:
+        mean = (sum(mean) / len(mean),) * module_channels
+        std = (sum(std) / len(std),) * module_channels
+    return Preprocessing(
+        channels=module_channels,
+        height=image_size[0] if image_size else height,
+        width=image_size[1] if image_size else width,
+        crop_fraction=float(config.get("crop_pct") or 0.875),
+        interpolation=_INTERPOLATIONS.get(str(config.get("interpolation")), "bicubic"),
+        mean=tuple(float(value) for value in mean),
+        std=tuple(float(value) for value in std),
+    )
+
+
+def head_of(module: torch.nn.Module) -> str | None:
+    """The module path of the classifier: timm's own word for it."""
+    config = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
+    head = config.get("classifier")
+    if isinstance(head, (tuple, list)):
+        head = head[0] if head else None
+    return str(head) if head else None
+
+
+def imagenet_labels() -> tuple[str, ...]:
+    """The 1000 class names of ImageNet-1k in output order, as timm ships them."""
+    from timm.data.imagenet_info import ImageNetInfo
+
+    info = ImageNetInfo()
+    return tuple(info.index_to_description(index) for index in range(IMAGENET_CLASSES))
+
+
+def _timm() -> Any:
+    try:
+        import timm
+    except ImportError as error:
+        raise DeployBenchError(f"timm does not import: {error}", action=TIMM_REMEDY) from error
+    return timm
+
+
+def _build_refusal(name: str, options: BuildOptions, given: Mapping[str, Any], error: Exception) -> DeployBenchError:
+    cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if options.pretrained:
+        return DeployBenchError(
+            f"timm could not load pretrained weights for '{name}': {cause}",
+            expected="a network connection to the model hub, or the weights in its local cache",
+            action="on a machine without network, pass --checkpoint FILE, or leave --pretrained out for random weights",
+        )
+    return DeployBenchError(
+        f"timm could not build '{name}' with {dict(given)}: {type(error).__name__}: {cause}",
+        expected="arguments that this architecture takes",
+        action="leave out --image-size, --in-channels or --num-classes, or choose another size",
+    )

@@ -1,0 +1,124 @@
+"""Parity: does the artifact, on the runner that is about to be timed, compute what fp32 eager computed?
+
+Errors are relative to the spread (standard deviation) of the reference outputs over all images and
+classes, so that a network with tiny outputs cannot pass by being tiny. A top-1 disagreement counts
+only where the reference's own margin between its two best classes is larger than twice the error
+that the budget allows; below that the reference itself is a tie.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+SMALLEST_SPREAD = 1e-4
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a precision may cost. ``max_error`` is in units of the reference spread."""
+
+    max_error: float
+    min_cosine: float
+    reason: str
+
+
+BUDGETS = {
+    "fp32": Budget(
+        2e-3,
+        0.99999,
+        "same arithmetic in another order: float32 rounds at 6e-8, and sums over thousands of terms through "
+        "up to a hundred layers were seen to reach 1e-4 of the spread",
+    ),
+    "tf32": Budget(2e-2, 0.9995, "10-bit mantissa in products (rounding 5e-4), float32 accumulation"),
+    "fp16": Budget(3e-2, 0.9990, "10-bit mantissa in weights and activations (rounding 5e-4), every layer"),
+    "bf16": Budget(2e-1, 0.9900, "7-bit mantissa in weights and activations (rounding 4e-3), every layer"),
+    "int8": Budget(5e-1, 0.9700, "8-bit weights and activations, calibrated"),
+}
+
+
+class ParityReport(BaseModel):
+    """The figures of one comparison. ``max_error`` and ``budget_error`` are relative to ``spread``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    passed: bool
+    precision: str
+    max_error: float | None
+    budget_error: float
+    cosine: float | None
+    budget_cosine: float
+    top1_agreement: float | None
+    spread: float
+    images: int
+    reason: str
+    budget_reason: str
+
+
+def compare_outputs(
+    reference: npt.NDArray[np.float32], candidate: npt.NDArray[np.float32], precision: str
+) -> ParityReport:
+    """Hold ``candidate`` (images, classes) against the fp32 eager ``reference`` of the same shape."""
+    budget = BUDGETS[precision]
+    wide = reference.astype(np.float64).reshape(len(reference), -1)
+    spread = float(wide.std())
+
+    def report(reason: str, *, max_error: float | None, cosine: float | None, top1: float | None) -> ParityReport:
+        return ParityReport(
+            passed=not reason,
+            precision=precision,
+            max_error=max_error,
+            budget_error=budget.max_error,
+            cosine=cosine,
+            budget_cosine=budget.min_cosine,
+            top1_agreement=top1,
+            spread=spread,
+            images=len(reference),
+            reason=reason or "within budget",
+            budget_reason=budget.reason,
+        )
+
+    def failure(reason: str) -> ParityReport:
+        return report(reason, max_error=None, cosine=None, top1=None)
+
+    if reference.shape != candidate.shape:
+        return failure(f"output shape {tuple(candidate.shape)}, the reference has {tuple(reference.shape)}")
+    if not np.isfinite(wide).all():
+        return failure("the fp32 eager reference itself holds NaN or Inf")
+    if spread < SMALLEST_SPREAD:
+        return failure(f"the reference outputs have no spread ({spread:.1e}): any artifact would pass")
+    found = candidate.astype(np.float64).reshape(wide.shape)
+    bad = int(np.size(found) - np.isfinite(found).sum())
+    if bad:
+        return failure(f"{bad} of {found.size} outputs are NaN or Inf")
+
+    max_error = float(np.abs(found - wide).max() / spread)
+    cosine = _smallest_cosine(wide, found)
+    top1, flipped = _top1(wide, found, tie=2 * budget.max_error * spread)
+    reasons = []
+    if max_error > budget.max_error:
+        reasons.append(f"max error {max_error:.2e} of the spread, budget {budget.max_error:.0e}")
+    if cosine < budget.min_cosine:
+        reasons.append(f"cosine {cosine:.6f}, budget {budget.min_cosine}")
+    if flipped:
+        reasons.append(f"another top-1 class on {flipped} of {len(wide)} images")
+    return report("; ".join(reasons), max_error=max_error, cosine=cosine, top1=top1)
+
+
+def _smallest_cosine(wide: npt.NDArray[np.float64], found: npt.NDArray[np.float64]) -> float:
+    """The cosine similarity of the worst image."""
+    norms = np.linalg.norm(wide, axis=1) * np.linalg.norm(found, axis=1)
+    products = (wide * found).sum(axis=1)
+    return float(np.divide(products, norms, out=np.zeros_like(products), where=norms > 0).min())
+
+
+def _top1(wide: npt.NDArray[np.float64], found: npt.NDArray[np.float64], *, tie: float) -> tuple[float, int]:
+    """The share of images with the same best class, and how many differ where the reference is no tie."""
+    expected, best = wide.argmax(axis=1), found.argmax(axis=1)
+    differs = expected != best
+    rows = np.arange(len(wide))
+    clear = wide[rows, expected] - wide[rows, best] > tie
+    return float(1 - differs.mean()), int((differs & clear).sum())

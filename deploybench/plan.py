@@ -1,0 +1,119 @@
+"""The plan of a run: artifacts x runners x batches x precisions = cells; what cannot run is planned as skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deploybench.artifact import Artifact
+from deploybench.contracts import Runner
+from deploybench.profile import Profile
+from deploybench.registry import Entry
+from deploybench.results import Cell
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One cell with its artifact; ``skip`` says why it will not be run, if it will not."""
+
+    cell: Cell
+    artifact: Artifact
+    skip: str | None
+    remedy: str = ""
+
+    @property
+    def command(self) -> str:
+        """The one command that measures this cell again."""
+        cell = self.cell
+        return (
+            f"deploybench run --artifact {self.artifact.path} --runner {cell.runner} --batch {cell.batch} "
+            f"--threads {cell.threads} --precision {cell.precision}"
+        )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a run was asked for. Empty ``precisions`` means each artifact's own."""
+
+    runners: Sequence[Entry[Runner]]
+    batches: Sequence[int]
+    precisions: Sequence[str]
+    threads: int
+
+
+def plan_cells(artifacts: Sequence[Artifact], selection: Selection, profile: Profile | None) -> list[Planned]:
+    """Every cell of the selection, in the order of the artifacts. ``profile`` None is the host itself."""
+    planned = []
+    for artifact in artifacts:
+        for entry in selection.runners:
+            if entry.plugin is None or artifact.manifest.backend not in entry.plugin.formats:
+                continue
+            for precision in _precisions(artifact, entry.plugin, selection.precisions):
+                for batch in selection.batches:
+                    planned.append(_plan_cell(artifact, entry, precision, batch, selection.threads, profile))
+    return planned
+
+
+def newest_of_each(artifacts: Sequence[Artifact]) -> list[Artifact]:
+    """Of artifacts that answer the same request (older versions of a library, say), the newest only."""
+    newest: dict[tuple[object, ...], Artifact] = {}
+    for artifact in artifacts:
+        manifest = artifact.manifest
+        size = (manifest.preprocessing.height, manifest.preprocessing.width)
+        slot = (
+            manifest.model.name, manifest.weights.kind, manifest.weights.source, manifest.model.num_classes, size,
+            manifest.backend, manifest.precision, manifest.batch, manifest.facts.get("opset"),
+        )  # fmt: skip
+        if slot not in newest or newest[slot].manifest.created < manifest.created:
+            newest[slot] = artifact
+    return list(newest.values())
+
+
+def _precisions(artifact: Artifact, runner: Runner, asked: Sequence[str]) -> Sequence[str]:
+    return asked or (artifact.manifest.precision,)
+
+
+def _plan_cell(
+    artifact: Artifact, entry: Entry[Runner], precision: str, batch: int, threads: int, profile: Profile | None
+) -> Planned:
+    manifest = artifact.manifest
+    device = profile.device if profile else "cpu"
+    cell = Cell(
+        model=manifest.model.name,
+        weights=manifest.weights.label,
+        weights_sha256=manifest.weights.sha256,
+        image_size=(manifest.preprocessing.height, manifest.preprocessing.width),
+        backend=manifest.backend,
+        runner=entry.name,
+        device=device,
+        precision=precision,
+        batch=batch,
+        threads=threads,
+        artifact=str(artifact.path),
+        artifact_key=manifest.key,
+    )
+    reason, remedy = _why_not(artifact, entry, cell, profile)
+    return Planned(cell, artifact, reason, remedy)
+
+
+def _why_not(artifact: Artifact, entry: Entry[Runner], cell: Cell, profile: Profile | None) -> tuple[str | None, str]:
+    """Why the cell cannot run here, with the remedy; (None, "") when it can."""
+    manifest, runner = artifact.manifest, entry.plugin
+    if runner is None or entry.problem is not None:
+        return f"{entry.name} cannot be used here: {entry.problem}", entry.remedy or ""
+    if cell.device not in runner.devices:
+        return f"{entry.name} runs on {', '.join(sorted(runner.devices))}, not on {cell.device}", ""
+    if profile is not None and cell.precision not in profile.precisions:
+        return f"{profile.name} has no {cell.precision} arithmetic", f"precisions: {', '.join(profile.precisions)}"
+    offered = runner.precisions(manifest.precision)
+    if cell.precision not in offered:
+        return (
+            f"{entry.name} runs a {manifest.precision} artifact in {', '.join(sorted(offered))}, not {cell.precision}",
+            f"{manifest.command} --precision {cell.precision}",
+        )
+    if manifest.batch is not None and manifest.batch != cell.batch:
+        return (
+            f"the artifact has the fixed batch size {manifest.batch}",
+            f"{manifest.command} --batch {cell.batch}",
+        )
+    return None, ""

@@ -1,0 +1,81 @@
+"""Runs an artifact on image files, in this process: what it sees, not how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from deploybench.artifact import Artifact, open_artifact
+from deploybench.contracts import Runner, RunOptions
+from deploybench.errors import DeployBenchError
+from deploybench.preprocess import load_image
+from deploybench.registry import runner as find_runner
+from deploybench.registry import runners_of_format
+
+
+class Guess(TypedDict):
+    index: int
+    name: str
+    probability: float
+
+
+class Prediction(TypedDict):
+    image: str
+    classes: list[Guess]
+
+
+def predict_images(
+    path: Path, images: Sequence[Path], *, runner: str | None, top: int, threads: int
+) -> list[Prediction]:
+    """The ``top`` most probable classes of each image (softmax over the logits)."""
+    artifact = open_artifact(path)
+    artifact.check_files()
+    plugin = _runner_for(artifact, runner)
+    manifest = artifact.manifest
+    labels = artifact.labels()
+    batch = manifest.batch or 1
+    options = RunOptions(device="cpu", threads=threads, precision=_precision(artifact, plugin), batch=batch)
+    predictions = []
+    inputs = [load_image(image, manifest.preprocessing) for image in images]
+    with plugin.load(artifact, options) as session:
+        for image, pixels in zip(images, inputs, strict=True):
+            outputs = session.infer({manifest.inputs[0].name: np.stack([pixels] * batch)})
+            logits = next(iter(outputs.values()))[0]
+            predictions.append(Prediction(image=str(image), classes=_top(logits, labels, top)))
+    return predictions
+
+
+def _runner_for(artifact: Artifact, name: str | None) -> Runner:
+    backend = artifact.manifest.backend
+    if name is None:
+        fitting = runners_of_format(backend)
+        if not fitting:
+            raise DeployBenchError(f"no runner on this host runs {backend} artifacts", action="deploybench doctor")
+        return fitting[0].require()
+    plugin = find_runner(name).require()
+    if backend not in plugin.formats:
+        raise DeployBenchError(
+            f"{name} does not run {backend} artifacts", expected=f"an artifact in {', '.join(sorted(plugin.formats))}"
+        )
+    return plugin
+
+
+def _precision(artifact: Artifact, plugin: Runner) -> str:
+    own = artifact.manifest.precision
+    return own if own in plugin.precisions(own) else "fp32"
+
+
+def _top(logits: npt.NDArray[np.float32], labels: list[str] | None, top: int) -> list[Guess]:
+    if logits.ndim != 1:
+        raise DeployBenchError(f"the model's output has shape {logits.shape}", expected="one score a class")
+    exponents = np.exp(logits.astype(np.float64) - logits.max())
+    probabilities = exponents / exponents.sum()
+    order = np.argsort(-probabilities, kind="stable")[:top]
+    return [
+        Guess(index=int(i), name=labels[i] if labels else f"class {i}", probability=float(probabilities[i]))
+        for i in order
+    ]

@@ -1,0 +1,106 @@
+"""Finds plug-ins by entry points. A broken or unusable plug-in is a listed, explained entry, never a crash."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from typing import Generic, TypeVar
+
+from deploybench.contracts import Exporter, Plugin, Runner
+from deploybench.errors import DeployBenchError, unknown_name
+
+EXPORTERS = "deploybench.exporters"
+RUNNERS = "deploybench.runners"
+
+P = TypeVar("P", bound=Plugin)
+
+
+@dataclass(frozen=True)
+class Entry(Generic[P]):
+    """One entry point: the plug-in when it loaded, and why it cannot be used when it cannot."""
+
+    name: str
+    distribution: str
+    plugin: P | None
+    problem: str | None = None
+    remedy: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        return self.plugin is not None and self.problem is None
+
+    def require(self) -> P:
+        """The plug-in, or a refusal with the cause and the remedy."""
+        if self.plugin is None or self.problem is not None:
+            raise DeployBenchError(f"'{self.name}' cannot be used here: {self.problem}", action=self.remedy)
+        return self.plugin
+
+
+@cache
+def exporters() -> dict[str, Entry[Exporter]]:
+    """Every registered exporter by name."""
+    return _load_group(EXPORTERS, Exporter)
+
+
+@cache
+def runners() -> dict[str, Entry[Runner]]:
+    """Every registered runner by name."""
+    return _load_group(RUNNERS, Runner)
+
+
+def exporter(name: str) -> Entry[Exporter]:
+    """The exporter of that name; refuses an unknown one with the nearest names."""
+    known = exporters()
+    if name not in known:
+        raise unknown_name("backend", name, known, action="deploybench backends lists what is installed")
+    return known[name]
+
+
+def runner(name: str) -> Entry[Runner]:
+    """The runner of that name; refuses an unknown one with the nearest names."""
+    known = runners()
+    if name not in known:
+        raise unknown_name("runner", name, known, action="deploybench backends lists what is installed")
+    return known[name]
+
+
+def runners_of_format(name: str) -> list[Entry[Runner]]:
+    """The usable runners that execute artifacts of a format, the runner named like the format first."""
+    fitting = [entry for entry in runners().values() if entry.usable and entry.plugin and name in entry.plugin.formats]
+    return sorted(fitting, key=lambda entry: (entry.name != name, entry.name))
+
+
+def installed_versions(distributions: tuple[str, ...]) -> dict[str, str]:
+    """The installed version of each distribution; those that are not installed are left out."""
+    versions = {}
+    for name in distributions:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _load_group(group: str, kind: type[P]) -> dict[str, Entry[P]]:
+    points = sorted(entry_points(group=group), key=lambda point: point.name)
+    return {point.name: _load(point, kind) for point in points}
+
+
+def _load(point: EntryPoint, kind: type[P]) -> Entry[P]:
+    distribution = point.dist.name if point.dist else "unknown"
+    try:
+        loaded = point.load()
+        plugin = loaded()
+    except Exception as error:  # a plug-in may raise anything; it must not take the others down
+        problem = f"{point.value} raised {type(error).__name__}: {error}"
+        return Entry(point.name, distribution, None, problem, f"repair or uninstall {distribution}")
+    if not isinstance(plugin, kind):
+        problem = f"{point.value} is a {type(plugin).__name__}, not a {kind.__name__}"
+        return Entry(point.name, distribution, None, problem, f"subclass deploybench.contracts.{kind.__name__}")
+    missing = [module for module in plugin.requires if importlib.util.find_spec(module) is None]
+    if missing:
+        remedy = f'pip install "{plugin.install}"' if plugin.install else None
+        return Entry(point.name, distribution, plugin, f"needs {', '.join(missing)}", remedy)
+    return Entry(point.name, distribution, plugin, plugin.check())

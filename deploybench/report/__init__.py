@@ -1,0 +1,1 @@
+"""What people look at: every printer reads the rows, every row comes from one record."""

@@ -1,0 +1,50 @@
+"""The consoles: results go to standard output, progress and remarks to standard error."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+PIPE_WIDTH = 100
+
+
+def output_console() -> Console:
+    """Standard output; 100 columns where no terminal or COLUMNS says otherwise."""
+    return Console(width=_width(), highlight=False, soft_wrap=False)
+
+
+def remark_console() -> Console:
+    """Standard error."""
+    return Console(stderr=True, width=_width(), highlight=False)
+
+
+def progress_bar() -> Progress:
+    """A bar with what is being done, how many are done, and the time left; on standard error."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True, highlight=False),
+        transient=True,
+    )
+
+
+def _width() -> int:
+    if os.environ.get("COLUMNS", "").isdigit():
+        return int(os.environ["COLUMNS"])
+    return max(shutil.get_terminal_size((PIPE_WIDTH, 24)).columns, 80)

@@ -1,0 +1,84 @@
+"""Which runners, which artifacts and which missing exports a run is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploybench.artifact import Artifact, open_artifact
+from deploybench.contracts import Runner
+from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.export.pipeline import check_request
+from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.plan import Selection, newest_of_each
+from deploybench.registry import Entry, exporters, runner, runners
+from deploybench.workspace import Workspace
+
+
+def select_runners(names: Sequence[str]) -> list[Entry[Runner]]:
+    """The named runners, usable or not; without names every usable one. PyTorch eager comes first."""
+    if names:
+        return [runner(name) for name in names]
+    usable = [entry for entry in runners().values() if entry.usable]
+    if not usable:
+        raise DeployBenchError(
+            "no runner works on this host", action='pip install "deploybench[cpu]"; deploybench doctor says more'
+        )
+    return sorted(usable, key=lambda entry: entry.name != "pytorch")
+
+
+def select_artifacts(
+    workspace: Workspace, models: Sequence[str], paths: Sequence[Path], *, failed: bool
+) -> list[Artifact]:
+    """The named artifacts, or the newest of each kind in the workspace, of the named models if any.
+
+    Raises DeployBenchError when there is nothing to run, unless ``failed`` exports account for it.
+    """
+    if paths:
+        return [open_artifact(path) for path in paths]
+    found = newest_of_each(workspace.artifacts())
+    if models:
+        wanted = [artifact for artifact in found if artifact.manifest.model.name in models]
+        found = sorted(wanted, key=lambda artifact: models.index(artifact.manifest.model.name))
+    if not found and not failed:
+        raise DeployBenchError(
+            f"the workspace {workspace.root} holds no artifact to run",
+            action="deploybench export --model vit, or deploybench run --model vit",
+        )
+    return sorted(found, key=lambda artifact: _model_order(artifact, found))
+
+
+def missing_exports(
+    models: Sequence[str], workspace: Workspace, selection: Selection, *, jobs: int
+) -> list[ExportRequest]:
+    """What has to be exported before the named models run on the selected runners.
+
+    A model that is in the workspace with certain weights gets its missing formats with the same
+    weights; one that is not there at all is built without weights.
+    """
+    formats = sorted({name for entry in selection.runners if entry.plugin for name in entry.plugin.formats})
+    backends = [name for name in formats if name in exporters() and exporters()[name].usable]
+    if not backends:
+        raise unknown_name("backend", ", ".join(formats), exporters(), action="deploybench doctor")
+    requests = []
+    for model in models:
+        present = [artifact for artifact in workspace.artifacts() if artifact.manifest.model.name == model]
+        asked = {ExportRequest.model_validate(artifact.manifest.request).model for artifact in present}
+        for request in asked or {ModelRequest(name=model)}:
+            have = {
+                artifact.manifest.backend
+                for artifact in present
+                if ExportRequest.model_validate(artifact.manifest.request).model == request
+            }
+            requests += [
+                ExportRequest(model=request, backend=backend, threads=1) for backend in backends if backend not in have
+            ]
+    for item in requests:
+        check_request(item)
+    return requests
+
+
+def _model_order(artifact: Artifact, found: Sequence[Artifact]) -> int:
+    """Artifacts of one model with one set of weights stay together, in the order of first appearance."""
+    identity = (artifact.manifest.model.name, artifact.manifest.weights.sha256)
+    return next(i for i, a in enumerate(found) if (a.manifest.model.name, a.manifest.weights.sha256) == identity)

@@ -1,0 +1,142 @@
+"""The workspace: ``artifacts/`` and ``records/`` under one folder. Everything in it is written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploybench.artifact import MANIFEST, Artifact, open_artifact
+from deploybench.errors import DeployBenchError
+
+DEFAULT_ROOT = "deploybench-workspace"
+ROOT_VARIABLE = "DEPLOYBENCH_WORKSPACE"
+STAGING_PREFIX = ".partial-"
+SMALLEST_FREE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder that holds artifacts and records."""
+
+    root: Path
+
+    @property
+    def artifacts_folder(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def records_folder(self) -> Path:
+        return self.root / "records"
+
+    def check_writable(self) -> None:
+        """Raise DeployBenchError when the workspace could not be written; nothing is created."""
+        existing = next(folder for folder in (self.root.absolute(), *self.root.absolute().parents) if folder.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise self._refusal(f"{existing} is {'not writable' if existing.is_dir() else 'no folder'}")
+
+    def prepare(self) -> None:
+        """Create the folders and prove that they can be written, before any work starts.
+
+        Raises DeployBenchError when they cannot, or when less than 64 MiB are free.
+        """
+        try:
+            for folder in (self.artifacts_folder, self.records_folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+        except OSError as error:
+            raise self._refusal(str(error.strerror)) from None
+        free = shutil.disk_usage(self.root).free
+        if free < SMALLEST_FREE_BYTES:
+            raise DeployBenchError(
+                f"the disk of the workspace {self.root} has {free >> 20} MiB free",
+                expected=f"at least {SMALLEST_FREE_BYTES >> 20} MiB",
+                action="free some space, or pass --workspace FOLDER on another disk",
+            )
+
+    def _refusal(self, cause: str) -> DeployBenchError:
+        return DeployBenchError(
+            f"the workspace {self.root} cannot be written: {cause}",
+            expected="a folder that this user may write to",
+            action=f"pass --workspace FOLDER or set {ROOT_VARIABLE}",
+        )
+
+    def artifacts(self) -> list[Artifact]:
+        """Every readable artifact, oldest first. Folders that do not read are left to :meth:`unreadable`."""
+        found = []
+        for folder in self._artifact_paths():
+            with contextlib.suppress(DeployBenchError):
+                found.append(open_artifact(folder))
+        return sorted(found, key=lambda artifact: artifact.manifest.created)
+
+    def unreadable(self) -> list[DeployBenchError]:
+        """Why each folder that should be an artifact is none."""
+        problems = []
+        for folder in self._artifact_paths():
+            try:
+                open_artifact(folder)
+            except DeployBenchError as error:
+                problems.append(error)
+        return problems
+
+    def artifact_folder(self, model: str, backend: str, precision: str, batch: int | None, key: str) -> Path:
+        """Where an artifact with that content key belongs: readable names first, then the key."""
+        shape = "dynamic" if batch is None else f"b{batch}"
+        return self.artifacts_folder / slug(model) / f"{backend}-{precision}-{shape}-{key[:8]}"
+
+    @contextlib.contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A folder to work in, on the same disk; it is gone afterwards unless it was published."""
+        folder = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=self.artifacts_folder))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _artifact_paths(self) -> list[Path]:
+        return sorted(path.parent for path in self.artifacts_folder.glob(f"[!.]*/[!.]*/{MANIFEST}"))
+
+
+def open_workspace(root: Path | None) -> Workspace:
+    """The workspace at ``root``, else at $DEPLOYBENCH_WORKSPACE, else ./deploybench-workspace."""
+    return Workspace(root or Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT))
+
+
+def publish(staging: Path, destination: Path) -> None:
+    """Move a finished folder into place in one step, replacing what is there."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    if destination.exists():
+        replaced = staging.with_name(staging.name + "-replaced")
+        destination.rename(replaced)
+        staging.rename(destination)
+        shutil.rmtree(replaced, ignore_errors=True)
+    else:
+        staging.rename(destination)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file under a temporary name, flush it to disk, rename it. A failure leaves no partial file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{STAGING_PREFIX}{path.name}")
+    try:
+        with partial.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise DeployBenchError(
+            f"{path} could not be written: {error.strerror}", action="free some space or choose another --workspace"
+        ) from error
+
+
+def slug(name: str) -> str:
+    """A model name as a folder name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"

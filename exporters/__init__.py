@@ -1,0 +1,1 @@
+"""The built-in exporters, one file a backend; installed as ``deploybench.exporters``."""

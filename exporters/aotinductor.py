@@ -1,0 +1,46 @@
+"""AOTInductor: the program of ``torch.export`` compiled ahead of time to native code for this host's CPU.
+
+The package runs only on machines with the instruction set that it was compiled for.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
+
+from .torch_export import export_program
+
+if TYPE_CHECKING:
+    import torch
+
+COMPILERS = ("g++", "clang++")
+
+
+class AotInductorExporter(Exporter):
+    name: ClassVar[str] = "aotinductor"
+    precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "bf16", "fp16"})
+    requires: ClassVar[tuple[str, ...]] = ("torch", "timm")
+    install: ClassVar[str] = "deploybench[torch]"
+    distributions: ClassVar[tuple[str, ...]] = ("torch",)
+
+    def check(self) -> str | None:
+        return missing_compiler()
+
+    def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
+        import torch
+        from torch._inductor.cpu_vec_isa import pick_vec_isa
+
+        program = export_program(model, example, spec)
+        options = {"cpp.dynamic_threads": True}  # else the thread budget of this process is compiled in
+        torch._inductor.aoti_compile_and_package(program, package_path=str(out / "model.pt2"), inductor_configs=options)
+        return ExportedFiles("model.pt2", {"vector_isa": str(pick_vec_isa())})
+
+
+def missing_compiler() -> str | None:
+    """Why TorchInductor cannot compile here, or None: it needs a C++ compiler."""
+    if any(shutil.which(compiler) for compiler in COMPILERS):
+        return None
+    return f"needs a C++ compiler ({' or '.join(COMPILERS)}): apt-get install g++"

@@ -1,0 +1,67 @@
+"""ONNX by PyTorch's dynamo exporter, at a chosen opset and IR version.
+
+Old runtimes read opset 17 at most (TensorRT 8.x; onnxruntime 1.14 reads 18 and IR 8), and the dynamo
+exporter writes 18 and later, so opset 17 is lowered from 18 by :mod:`.onnx_opset17`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from deploybench.contracts import INPUT_NAME, OUTPUT_NAME, ExportedFiles, Exporter, ExportSpec
+from deploybench.errors import DeployBenchError
+
+from .onnx_opset17 import OPSET as OLDEST_OPSET
+from .onnx_opset17 import lower_to_opset17
+
+if TYPE_CHECKING:
+    import torch
+
+OLDEST_NATIVE_OPSET = 18
+LARGEST_PROTOBUF_BYTES = 2_000_000_000
+
+
+class OnnxExporter(Exporter):
+    name: ClassVar[str] = "onnx"
+    precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "fp16"})
+    requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "onnx", "onnxscript")
+    install: ClassVar[str] = "deploybench[torch,onnx]"
+    distributions: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript")
+
+    def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
+        import onnx
+        import torch
+
+        if spec.opset is not None and spec.opset < OLDEST_OPSET:
+            raise DeployBenchError(f"opset {spec.opset} cannot be written", expected=f"opset {OLDEST_OPSET} or later")
+        program = torch.onnx.export(
+            model,
+            (example,),
+            dynamo=True,
+            opset_version=None if spec.opset is None else max(spec.opset, OLDEST_NATIVE_OPSET),
+            dynamic_shapes=None if spec.batch else ({0: torch.export.Dim("batch")},),
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            verbose=False,
+        )
+        if program is None:
+            raise DeployBenchError("torch.onnx.export returned nothing", expected="an ONNXProgram")
+        document = program.model_proto
+        if spec.opset == OLDEST_OPSET:
+            document = lower_to_opset17(document)
+        if spec.ir_version is not None:
+            document.ir_version = spec.ir_version
+        path = out / "model.onnx"
+        onnx.save_model(
+            document,
+            path,
+            save_as_external_data=document.ByteSize() > LARGEST_PROTOBUF_BYTES,
+            location="model.onnx.data",
+        )
+        onnx.checker.check_model(path, full_check=True)
+        opset = next(item.version for item in document.opset_import if item.domain in ("", "ai.onnx"))
+        if spec.opset is not None and opset != spec.opset:
+            raise DeployBenchError(f"the exporter wrote opset {opset}", expected=f"opset {spec.opset}")
+        facts = {"opset": opset, "ir_version": document.ir_version, "nodes": len(document.graph.node)}
+        return ExportedFiles("model.onnx", facts)

@@ -1,0 +1,35 @@
+"""OpenVINO IR, converted from the PyTorch module; weights are never compressed behind the user's back."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from deploybench.contracts import INPUT_NAME, OUTPUT_NAME, ExportedFiles, Exporter, ExportSpec
+
+if TYPE_CHECKING:
+    import torch
+
+ANY = -1
+
+
+class OpenVinoExporter(Exporter):
+    name: ClassVar[str] = "openvino"
+    precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "fp16"})
+    requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "openvino")
+    install: ClassVar[str] = "deploybench[torch,openvino]"
+    distributions: ClassVar[tuple[str, ...]] = ("torch", "openvino")
+
+    def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
+        # The converter uploads usage data unless this package is absent; hiding it selects its own stub.
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+        import openvino
+
+        shape = [spec.batch or ANY, *example.shape[1:]]
+        converted = openvino.convert_model(model, example_input=example, input=shape)
+        converted.inputs[0].tensor.set_names({INPUT_NAME})
+        converted.outputs[0].tensor.set_names({OUTPUT_NAME})
+        converted.validate_nodes_and_infer_types()
+        openvino.save_model(converted, out / "model.xml", compress_to_fp16=False)
+        return ExportedFiles("model.xml", {"nodes": len(converted.get_ops())})

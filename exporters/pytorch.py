@@ -1,0 +1,30 @@
+"""PyTorch itself: the weights as safetensors and the recipe to build the module again.
+
+The target needs torch and the model's own code (timm, or the user's package). This is the form that
+eager mode and ``torch.compile`` run, and the baseline of every speed-up.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
+
+if TYPE_CHECKING:
+    import torch
+
+
+class PyTorchExporter(Exporter):
+    name: ClassVar[str] = "pytorch"
+    precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "bf16", "fp16"})
+    requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "safetensors")
+    install: ClassVar[str] = "deploybench[torch]"
+    distributions: ClassVar[tuple[str, ...]] = ("torch", "timm", "safetensors")
+
+    def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
+        from safetensors.torch import save_file
+
+        tensors = {name: tensor.detach().contiguous().clone() for name, tensor in model.state_dict().items()}
+        save_file(tensors, out / "weights.safetensors")
+        return ExportedFiles("weights.safetensors", {"tensors": len(tensors)})

@@ -1,0 +1,34 @@
+"""``torch-export``: the graph of ``torch.export`` as a ``.pt2`` file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TorchExportExporter(Exporter):
+    name: ClassVar[str] = "torch-export"
+    precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "bf16", "fp16"})
+    requires: ClassVar[tuple[str, ...]] = ("torch", "timm")
+    install: ClassVar[str] = "deploybench[torch]"
+    distributions: ClassVar[tuple[str, ...]] = ("torch",)
+
+    def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
+        import torch
+
+        program = export_program(model, example, spec)
+        torch.export.save(program, out / "model.pt2")
+        return ExportedFiles("model.pt2", {"nodes": len(program.graph.nodes)})
+
+
+def export_program(model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec) -> torch.export.ExportedProgram:
+    """The exported program, with a free batch dimension unless the batch is fixed."""
+    import torch
+
+    shapes = None if spec.batch else ({0: torch.export.Dim("batch")},)
+    return torch.export.export(model, (example,), dynamic_shapes=shapes)

@@ -1,0 +1,27 @@
+"""TorchScript: traced on an example, frozen (parameters become constants, batch norm is folded)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TorchScriptExporter(Exporter):
+    name: ClassVar[str] = "torchscript"
+    precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "bf16", "fp16"})
+    requires: ClassVar[tuple[str, ...]] = ("torch", "timm")
+    install: ClassVar[str] = "deploybench[torch]"
+    distributions: ClassVar[tuple[str, ...]] = ("torch",)
+
+    def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
+        import torch
+
+        traced = torch.jit.trace(model, example, check_trace=False)
+        frozen = torch.jit.freeze(traced)
+        torch.jit.save(frozen, str(out / "model.pt"))
+        return ExportedFiles("model.pt", {"nodes": sum(1 for _ in frozen.graph.nodes())})

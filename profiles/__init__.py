@@ -1,0 +1,1 @@
+"""The built-in hardware profiles, one TOML a piece of hardware; installed as ``deploybench.profiles``."""

@@ -1,0 +1,1 @@
+"""The built-in runners, one file a runtime; installed as ``deploybench.runners``."""

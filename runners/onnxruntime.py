@@ -1,0 +1,60 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any, ClassVar
+
+from deploybench.artifact import Artifact
+from deploybench.contracts import Arrays, Runner, RunOptions, Session, SessionFacts
+
+PROVIDER = "CPUExecutionProvider"
+FP16_MACHINES = frozenset({"aarch64", "arm64"})
+"""MLAS has half-precision kernels on 64-bit Arm only; elsewhere the session casts to float32 and back."""
+
+
+class OnnxRuntimeRunner(Runner):
+    name: ClassVar[str] = "onnxruntime"
+    formats: ClassVar[frozenset[str]] = frozenset({"onnx"})
+    requires: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    install: ClassVar[str] = "deploybench[onnx]"
+    distributions: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+
+    def precisions(self, artifact_precision: str) -> frozenset[str]:
+        return frozenset({artifact_precision, "fp32"})
+
+    def load(self, artifact: Artifact, options: RunOptions) -> Session:
+        import onnxruntime
+
+        onnxruntime.disable_telemetry_events()
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = options.threads
+        settings.inter_op_num_threads = 1
+        settings.log_severity_level = 3
+        if artifact.manifest.batch is None:
+            settings.add_free_dimension_override_by_name("batch", options.batch)
+        session = onnxruntime.InferenceSession(str(artifact.entry), settings, providers=[PROVIDER])
+        return OnnxRuntimeSession(artifact, session, options)
+
+
+class OnnxRuntimeSession(Session):
+    """One inference session with one intra-op pool."""
+
+    def __init__(self, artifact: Artifact, session: Any, options: RunOptions) -> None:
+        super().__init__(artifact.batch_shape(options.batch))
+        self._session = session
+        self._outputs = [output.name for output in session.get_outputs()]
+        self._artifact_precision = artifact.manifest.precision
+
+    def _infer(self, inputs: Arrays) -> Arrays:
+        return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
+
+    def facts(self) -> SessionFacts:
+        halved = self._artifact_precision == "fp16" and platform.machine().lower() not in FP16_MACHINES
+        return SessionFacts(
+            precision="fp32" if halved else self._artifact_precision,
+            threads=self._session.get_session_options().intra_op_num_threads,
+            provider=self._session.get_providers()[0],
+            device="cpu",
+            notes=("fp16 weights, computed in fp32: no fp16 kernels on this CPU",) if halved else (),
+        )

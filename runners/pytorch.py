@@ -1,0 +1,53 @@
+"""PyTorch eager: the module as its author wrote it, rebuilt from the artifact's recipe and weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from deploybench.artifact import Artifact
+from deploybench.contracts import Runner, RunOptions, Session
+
+from .torch_cpu import TorchCpuSession, effective_precision, prepare_threads
+
+if TYPE_CHECKING:
+    import torch
+
+
+class PyTorchRunner(Runner):
+    name: ClassVar[str] = "pytorch"
+    formats: ClassVar[frozenset[str]] = frozenset({"pytorch"})
+    requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "safetensors")
+    install: ClassVar[str] = "deploybench[torch]"
+    distributions: ClassVar[tuple[str, ...]] = ("torch", "timm")
+
+    def precisions(self, artifact_precision: str) -> frozenset[str]:
+        return eager_precisions(artifact_precision)
+
+    def load(self, artifact: Artifact, options: RunOptions) -> Session:
+        prepare_threads(options)
+        module = load_module(artifact, options)
+        return TorchCpuSession(artifact, module, options, "eager", effective_precision(module, "fp32"))
+
+
+def eager_precisions(artifact_precision: str) -> frozenset[str]:
+    """A full-precision module can be cast down when it is loaded."""
+    return frozenset({"fp32", "bf16", "fp16"}) if artifact_precision == "fp32" else frozenset({artifact_precision})
+
+
+def load_module(artifact: Artifact, options: RunOptions) -> torch.nn.Module:
+    """The module with the artifact's weights in the precision that was asked for."""
+    import torch
+
+    from deploybench.models.loading import rebuild
+    from deploybench.models.source import BuildOptions
+
+    manifest = artifact.manifest
+    preprocessing = manifest.preprocessing
+    given = manifest.model.arguments
+    build = BuildOptions(
+        num_classes=manifest.model.num_classes if "num_classes" in given else None,
+        in_channels=preprocessing.channels if given.keys() & {"in_chans", "in_channels"} else None,
+        image_size=(preprocessing.height, preprocessing.width),
+    )
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[options.precision]
+    return rebuild(manifest.model.name, build, artifact.entry, dtype)

@@ -1,0 +1,62 @@
+"""What the PyTorch runners share: a CPU session over any callable module, with its thread budget and facts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deploybench.artifact import Artifact
+from deploybench.contracts import Arrays, RunOptions, Session, SessionFacts
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TorchCpuSession(Session):
+    """Runs ``module`` on the CPU. ``precision`` is what its parameters and arithmetic are in."""
+
+    def __init__(self, artifact: Artifact, module: Any, options: RunOptions, provider: str, precision: str) -> None:
+        import torch
+
+        super().__init__(artifact.batch_shape(options.batch))
+        self._torch = torch
+        self._module = module
+        self._provider = provider
+        self._precision = precision
+        self._input = artifact.manifest.inputs[0].name
+        self._output = artifact.manifest.outputs[0].name
+
+    def _infer(self, inputs: Arrays) -> Arrays:
+        torch = self._torch
+        with torch.inference_mode():
+            output = self._module(torch.from_numpy(inputs[self._input]))
+        array: np.ndarray[Any, Any] = output.numpy()
+        return {self._output: array}
+
+    def facts(self) -> SessionFacts:
+        return SessionFacts(
+            precision=self._precision,
+            threads=self._torch.get_num_threads(),
+            provider=self._provider,
+            device="cpu",
+        )
+
+
+def prepare_threads(options: RunOptions) -> None:
+    """Give torch the cell's thread budget, before any operator runs."""
+    import torch
+
+    torch.set_num_threads(options.threads)
+    torch.set_num_interop_threads(1)
+
+
+def effective_precision(module: torch.nn.Module, artifact_precision: str) -> str:
+    """The precision of the module's largest floating parameter or buffer, else what the artifact says."""
+    import torch
+
+    names = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+    tensors = [tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point()]
+    if not tensors:
+        return artifact_precision
+    return names.get(max(tensors, key=lambda tensor: tensor.numel()).dtype, artifact_precision)

@@ -1,0 +1,26 @@
+"""The program of ``torch.export``, run operator by operator without the model's own code."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from deploybench.artifact import Artifact
+from deploybench.contracts import Runner, RunOptions, Session
+
+from .torch_cpu import TorchCpuSession, effective_precision, prepare_threads
+
+
+class TorchExportRunner(Runner):
+    name: ClassVar[str] = "torch-export"
+    formats: ClassVar[frozenset[str]] = frozenset({"torch-export"})
+    requires: ClassVar[tuple[str, ...]] = ("torch",)
+    install: ClassVar[str] = "deploybench[torch]"
+    distributions: ClassVar[tuple[str, ...]] = ("torch",)
+
+    def load(self, artifact: Artifact, options: RunOptions) -> Session:
+        import torch
+
+        prepare_threads(options)
+        module = torch.export.load(artifact.entry).module()
+        precision = effective_precision(module, artifact.manifest.precision)
+        return TorchCpuSession(artifact, module, options, "ExportedProgram", precision)
