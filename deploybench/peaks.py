@@ -29,6 +29,15 @@ MATRIX_SIZE = 2048
 COPY_BYTES = 256 << 20
 SECONDS_EACH = 1.0
 TIME_LIMIT_S = 120.0
+BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""Without one of these a bf16 product is emulated and takes a thousand times as long."""
+
+
+class PeakRequest(Document):
+    """What the child measures."""
+
+    threads: int
+    precisions: tuple[str, ...]
 
 
 class MeasuredPeaks(Document):
@@ -48,7 +57,9 @@ def measured_peaks(host: Host, threads: int) -> MeasuredPeaks | None:
     except (OSError, ValidationError):
         pass
     environment = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    outcome = run_child("deploybench.peaks", str(threads), time_limit_s=TIME_LIMIT_S, environment=environment)
+    precisions = ["fp32", *(["bf16"] if BF16_FLAGS & set(host.isa) else [])]
+    request = PeakRequest(threads=threads, precisions=tuple(precisions)).model_dump_json()
+    outcome = run_child("deploybench.peaks", request, time_limit_s=TIME_LIMIT_S, environment=environment)
     if outcome.reply is None:
         return None
     peaks = MeasuredPeaks.model_validate_json(outcome.reply)
@@ -57,13 +68,14 @@ def measured_peaks(host: Host, threads: int) -> MeasuredPeaks | None:
 
 
 def main() -> None:
-    """Measure on the thread budget that standard input names; write the peaks to the path in the first argument."""
+    """Read a request from standard input, write the peaks to the path in the first argument."""
     die_with_parent()
-    threads = int(sys.stdin.read())
+    request = PeakRequest.model_validate_json(sys.stdin.read())
+    threads = request.threads
     gflops = {"fp32": _best_gflops(_numpy_product())}
     method = "numpy"
     if importlib.util.find_spec("torch") is not None:
-        for precision in ("fp32", "bf16"):
+        for precision in request.precisions:
             gflops[precision] = max(gflops.get(precision, 0.0), _best_gflops(_torch_product(precision, threads)))
         method = "the better of numpy and torch"
     method = f"{MATRIX_SIZE} x {MATRIX_SIZE} products by {method}; copy of {COPY_BYTES >> 20} MiB by {threads} threads"

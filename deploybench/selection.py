@@ -8,7 +8,7 @@ from pathlib import Path
 from deploybench.artifact import Artifact, open_artifact
 from deploybench.contracts import Runner
 from deploybench.errors import DeployBenchError, unknown_name
-from deploybench.export.pipeline import check_request
+from deploybench.export.pipeline import check_requests
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.plan import Selection, newest_of_each
 from deploybench.registry import Entry, exporters, runner, runners
@@ -73,8 +73,7 @@ def missing_exports(
             requests += [
                 ExportRequest(model=request, backend=backend, threads=1) for backend in backends if backend not in have
             ]
-    for item in requests:
-        check_request(item)
+    check_requests(requests)
     return requests
 
 

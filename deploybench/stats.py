@@ -83,5 +83,5 @@ def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float | None
 
 def _coverage(count: int, index: int) -> float:
     """The probability that the median lies between order statistics ``index`` and ``count - 1 - index``."""
-    outside = sum(math.comb(count, k) for k in range(index + 1)) / 2**count
+    outside = sum(math.comb(count, k) for k in range(index + 1)) / 2.0**count
     return 1 - 2 * outside

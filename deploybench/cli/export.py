@@ -53,7 +53,7 @@ def export(
 ) -> None:
     """Export models, verify every artifact against fp32 eager, and write them into the workspace."""
     from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError
-    from deploybench.export.pipeline import ExportOptions, check_request, usable_backends
+    from deploybench.export.pipeline import ExportOptions, check_requests, usable_backends
     from deploybench.export.request import ExportRequest, ModelRequest
     from deploybench.host import usable_cores
     from deploybench.profile import HOST, load_profile
@@ -89,8 +89,7 @@ def export(
         for kind in parse.precisions(precision) or ["fp32"]
         for chosen in parse.split_names(backend) or usable_backends(kind)
     ]
-    for request in requests:
-        check_request(request)
+    check_requests(requests)
     place = open_workspace(workspace)
     place.prepare()
     options = ExportOptions(force=force, time_limit_s=parse.seconds(time_limit, "--time-limit"), jobs=jobs)

@@ -39,27 +39,27 @@ def profiles(context: typer.Context, json: parse.JsonOption = False) -> None:
     texts: list[list[Cellular]] = [
         [
             profile.name,
-            profile.title,
             profile.device,
             f"{profile.peaks.tflops.get('fp32', 0):g}",
             f"{profile.peaks.memory_gb_per_s:g}",
             f"{profile.peaks.memory_gb:g}",
             state(matches),
+            profile.title,
         ]
         for profile, matches in rows
     ]
     texts.append(
         [
             HOST,
-            host.cpu_model,
             "cpu",
             "measured",
             "measured",
             f"{host.memory_bytes / 1e9:.0f}",
             state(True),
+            host.cpu_model,
         ]
     )
-    columns = ["name", "hardware", "device", "TFLOP/s", "GB/s", "GB", "this host"]
+    columns = ["name", "device", "TFLOP/s", "GB/s", "GB", "here", "hardware"]
     print_table(columns, texts, output_console())
 
 

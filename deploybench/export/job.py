@@ -51,6 +51,11 @@ class ExportReply(Document):
     expected: str | None = None
     action: str | None = None
 
+    def raise_failure(self, reproduce: str | None = None) -> None:
+        """Raise the failure that the reply reports, if it reports one."""
+        if self.found is not None:
+            raise DeployBenchError(self.found, expected=self.expected, action=self.action or reproduce)
+
 
 def main() -> None:
     """Read a job from standard input, write the reply to the path in the first argument."""

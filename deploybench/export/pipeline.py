@@ -12,6 +12,7 @@ from deploybench import __version__
 from deploybench.artifact import MANIFEST, Artifact, Manifest, open_artifact, sha256_of_file
 from deploybench.errors import DeployBenchError
 from deploybench.export.job import ExportJob, ExportReply
+from deploybench.export.names import NameCheck
 from deploybench.export.request import ExportRequest
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
@@ -22,6 +23,8 @@ from deploybench.results import Launch
 from deploybench.workspace import Workspace, publish
 
 CHILD = "deploybench.export.job"
+NAME_CHILD = "deploybench.export.names"
+NAME_LIMIT_S = 120.0
 DEFAULT_TIME_LIMIT_S = 900.0
 
 
@@ -100,8 +103,30 @@ def usable_backends(precision: str) -> list[str]:
     return names
 
 
-def check_request(request: ExportRequest) -> None:
-    """Refuse what cannot work before anything starts: an unknown model, backend or precision."""
+def check_requests(requests: Sequence[ExportRequest]) -> None:
+    """Refuse what cannot work before anything starts: an unknown model, backend or precision, a missing file."""
+    for request in requests:
+        _check_request(request)
+    check_model_names(sorted({request.model.name for request in requests}))
+
+
+def check_model_names(names: Sequence[str]) -> None:
+    """Refuse an unknown model. Looking into timm's registry imports torch, so a child does that."""
+    foreign = []
+    for name in names:
+        source, own_name = find_source(name)
+        source.identity(own_name)
+        if not source.names():
+            foreign.append(name)
+    if not foreign:
+        return
+    outcome = run_child(NAME_CHILD, NameCheck(names=tuple(foreign)).model_dump_json(), time_limit_s=NAME_LIMIT_S)
+    if outcome.reply is None:
+        raise DeployBenchError(f"the model names could not be checked: {outcome.error}")
+    ExportReply.model_validate_json(outcome.reply).raise_failure()
+
+
+def _check_request(request: ExportRequest) -> None:
     entry = exporter(request.backend)
     plugin = entry.plugin
     if plugin is not None and request.precision not in plugin.precisions:
@@ -109,8 +134,6 @@ def check_request(request: ExportRequest) -> None:
             f"the {request.backend} exporter does not write {request.precision}",
             expected=f"one of {', '.join(sorted(plugin.precisions))}",
         )
-    source, name = find_source(request.model.name)
-    source.identity(name)
     for path in (request.model.checkpoint, request.model.labels):
         if path is not None and not Path(path).is_file():
             raise DeployBenchError(f"there is no file {path}", action="check the path")
@@ -132,11 +155,7 @@ def _export(request: ExportRequest, workspace: Workspace, options: ExportOptions
         outcome = run_child(CHILD, job.model_dump_json(), time_limit_s=options.time_limit_s)
         if outcome.reply is None:
             raise DeployBenchError(outcome.error or "the export said nothing", action=f"reproduce: {request.command()}")
-        reply = ExportReply.model_validate_json(outcome.reply)
-        if reply.found is not None:
-            raise DeployBenchError(
-                reply.found, expected=reply.expected, action=reply.action or f"reproduce: {request.command()}"
-            )
+        ExportReply.model_validate_json(outcome.reply).raise_failure(f"reproduce: {request.command()}")
         _verify(staging, request)
         publish(staging, destination)
     return open_artifact(destination), False

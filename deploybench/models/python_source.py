@@ -41,6 +41,9 @@ class PythonSource(ModelSource):
             )
         return {"code_sha256": hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()}
 
+    def check(self, name: str) -> None:
+        load_factory(name)
+
     def build(self, name: str, options: BuildOptions) -> BuiltModel:
         import torch
 
@@ -48,7 +51,7 @@ class PythonSource(ModelSource):
             raise DeployBenchError(
                 f"--pretrained does not work for '{name}'", action="load the weights in the factory, or --checkpoint"
             )
-        factory = _load_factory(name)
+        factory = load_factory(name)
         given = _arguments(factory, name, options)
         try:
             module = factory(**given)
@@ -81,7 +84,8 @@ def add_current_folder() -> None:
         sys.path.insert(0, here)
 
 
-def _load_factory(name: str) -> Any:
+def load_factory(name: str) -> Any:
+    """The callable that ``package.module:factory`` names. Raises DeployBenchError."""
     module_name, _, attribute = name.partition(":")
     add_current_folder()
     try:

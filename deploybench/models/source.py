@@ -61,6 +61,10 @@ class ModelSource(ABC):
         """What decides the architecture besides its name: versions, or a hash of the user's code."""
 
     @abstractmethod
+    def check(self, name: str) -> None:
+        """Raise DeployBenchError for a name that this source cannot build. May import torch."""
+
+    @abstractmethod
     def build(self, name: str, options: BuildOptions) -> BuiltModel:
         """Build the model. Raises DeployBenchError for an unknown name or an option that it cannot take."""
 

@@ -27,7 +27,15 @@ class TimmSource(ModelSource):
     def identity(self, name: str) -> dict[str, str]:
         return timm_identity()
 
+    def check(self, name: str) -> None:
+        timm = _timm()
+        if not timm.is_model(name):
+            raise unknown_name(
+                "timm model", name, timm.list_models(), action="deploybench models --timm 'PATTERN*' lists timm's names"
+            )
+
     def build(self, name: str, options: BuildOptions) -> BuiltModel:
+        self.check(name)
         return build_timm(name, options, {})
 
 
@@ -43,10 +51,6 @@ def list_timm(pattern: str = "*") -> list[str]:
 def build_timm(name: str, options: BuildOptions, arguments: Mapping[str, Any]) -> BuiltModel:
     """Build a timm architecture. Raises DeployBenchError when timm cannot build what is asked."""
     timm = _timm()
-    if not timm.is_model(name):
-        raise unknown_name(
-            "timm model", name, timm.list_models(), action="deploybench models --timm 'PATTERN*' lists timm's names"
-        )
     config = timm.get_pretrained_cfg(name, allow_unregistered=True)
     given: dict[str, Any] = dict(arguments)
     if options.num_classes is not None:

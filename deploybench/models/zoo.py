@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from deploybench.errors import unknown_name
 from deploybench.models.source import BuildOptions, BuiltModel, ModelSource
 from deploybench.models.timm_source import build_timm, timm_identity
 
@@ -45,6 +46,10 @@ class ZooSource(ModelSource):
 
     def identity(self, name: str) -> dict[str, str]:
         return {**timm_identity(), "recipe": repr(ZOO[name])}
+
+    def check(self, name: str) -> None:
+        if name not in ZOO:
+            raise unknown_name("model", name, ZOO)
 
     def build(self, name: str, options: BuildOptions) -> BuiltModel:
         entry = ZOO[name]

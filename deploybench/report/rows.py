@@ -76,7 +76,7 @@ def rows_of(records: Sequence[Record]) -> list[Row]:
             for record in group
             if record.cell.runner == BASELINE_RUNNER and record.cell.precision == "fp32"
         }
-        rows += [_row(record, eager.get(_job_of(record))) for record in group]
+        rows += [_row(record, eager.get(_job_of(record))) for record in sorted(group, key=_place)]
     return rows
 
 
@@ -111,6 +111,12 @@ def rank_correlations(rows: Sequence[Row]) -> dict[str, tuple[float, int]]:
         if tau is not None:
             found[runner] = (tau, len(points))
     return found
+
+
+def _place(record: Record) -> tuple[object, ...]:
+    """The order within a model: eager first, then by runner, batch and precision."""
+    cell = record.cell
+    return (cell.runner != BASELINE_RUNNER, cell.runner, cell.threads, cell.batch, cell.precision)
 
 
 def _job_of(record: Record) -> tuple[object, ...]:

@@ -26,17 +26,28 @@ NOTHING = "–"
 
 def print_run_table(rows: Sequence[Row], console: Console) -> None:
     """Print the tables of all models, then the notes, the legend and the rank correlation."""
-    notes: list[str] = []
+    notes: list[Row] = []
     for _, group in groupby(rows, key=lambda row: (row.model, row.weights, row.image_size)):
         members = list(group)
         console.print(_model_table(members, notes))
-    for number, note in enumerate(notes, 1):
-        console.print(Text(f"[{number}] {note}"))
+    _print_notes(notes, console)
     console.print(Text(_legend(rows), style="dim"))
     console.print(_correlation_line(rows))
 
 
-def _model_table(rows: Sequence[Row], notes: list[str]) -> Table:
+def _print_notes(notes: Sequence[Row], console: Console) -> None:
+    """The reason of each row that is not plainly valid, below its verdict; advice that rows share is said once."""
+    numbered = list(enumerate(notes, 1))
+    for advice in dict.fromkeys(row.advice for row in notes):
+        sharing = [(number, row) for number, row in numbered if row.advice == advice]
+        for number, row in sharing:
+            stopped = "" if row.complete else f" (stopped after {row.launches} launches)"
+            console.print(Text(f"[{number}] {row.model} {row.runner}: {row.reason}{stopped}"))
+        if advice:
+            console.print(Text(f"    → {advice}", style="dim"))
+
+
+def _model_table(rows: Sequence[Row], notes: list[Row]) -> Table:
     table = Table(
         box=None, pad_edge=False, padding=(0, 1, 0, 0), title=_title(rows[0]), title_justify="left", title_style="bold"
     )
@@ -74,12 +85,10 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def _verdict(row: Row, notes: list[str]) -> Text:
+def _verdict(row: Row, notes: list[Row]) -> Text:
     text = Text(row.verdict, style=VERDICT_STYLES.get(row.verdict, ""))
     if row.verdict != "VALID" or not row.complete:
-        stopped = "" if row.complete else f" (stopped after {row.launches} launches)"
-        advice = f" → {row.advice}" if row.advice else ""
-        notes.append(f"{row.model} {row.runner}: {row.reason}{stopped}{advice}")
+        notes.append(row)
         text.append(f" [{len(notes)}]")
     return text
 

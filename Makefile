@@ -1,0 +1,55 @@
+# One environment for everything, made on first use. PyTorch's build is large (5.8 GB): it is never made twice.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+DEMO ?= demo-workspace
+COMPILED := $(if $(shell command -v g++ clang++ 2>/dev/null),aotinductor)
+COMPILING := $(if $(COMPILED),inductor)
+empty :=
+space := $(empty) $(empty)
+comma := ,
+DEMO_BACKENDS := $(subst $(space),$(comma),$(strip pytorch torchscript onnx openvino $(COMPILED)))
+DEMO_RUNNERS := $(subst $(space),$(comma),$(strip pytorch torchscript onnxruntime openvino $(COMPILING) $(COMPILED)))
+
+.PHONY: help demo test lint environment clean-demo
+
+help:
+	@echo "make demo   export and measure four models on every CPU backend, print the comparison table"
+	@echo "make test   lint and run all tests"
+	@echo "make lint   ruff, mypy, import-linter"
+
+environment: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "constraints.txt pins versions for Python 3.11 and later; found $$($(PYTHON) -V). Set PYTHON=..."; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[cpu,dev]'
+	touch $(READY)
+
+demo: $(READY)
+	mkdir -p $(DEMO)
+	$(BIN)/python examples/efficientnet_lite0.py $(DEMO)/efficientnet_lite0.safetensors
+	$(BIN)/deploybench export --workspace $(DEMO) --backend $(DEMO_BACKENDS) --model resnet50,vit,efficientnet-b0
+	$(BIN)/deploybench export --workspace $(DEMO) --backend $(DEMO_BACKENDS) \
+		--model timm:tf_efficientnet_lite0 --checkpoint $(DEMO)/efficientnet_lite0.safetensors
+	$(BIN)/deploybench predict $(DEMO)/artifacts/timm-tf_efficientnet_lite0/onnx-* \
+		$$($(BIN)/python -c 'import skimage; print(skimage.__path__[0])')/data/chelsea.png \
+		$$($(BIN)/python -c 'import skimage; print(skimage.__path__[0])')/data/coffee.png
+	$(BIN)/deploybench run --workspace $(DEMO) --profile host --runner $(DEMO_RUNNERS) \
+		--duration 500ms --warmup 300ms --min-samples 10
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest
+
+clean-demo:
+	rm -rf $(DEMO)
