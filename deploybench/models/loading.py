@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from deploybench.artifact import Weights
+from deploybench.artifact import Preprocessing, Weights
 from deploybench.errors import DeployBenchError
 from deploybench.models.checkpoint import classes_in, load_state, read_checkpoint
 from deploybench.models.initialise import spread_random_weights
@@ -55,8 +55,9 @@ def load_model(
             built = source.build(own_name, replace(options, num_classes=classes))
         load_state(built.module, state, checkpoint, allow_partial=allow_partial)
     module = built.module.float().eval().requires_grad_(False)
-    if state is None and not options.pretrained:
-        spread_random_weights(module, torch.from_numpy(reference_inputs(built.preprocessing)), SEED)
+    random = state is None and not options.pretrained
+    _first_run(name, module, built.preprocessing, spread=random)
+    if random:
         kind, where = "random", f"seed {SEED}"
     elif state is not None:
         kind, where = "checkpoint", str(checkpoint)
@@ -64,6 +65,22 @@ def load_model(
         kind, where = "pretrained", str(getattr(module, "pretrained_cfg", {}).get("hf_hub_id") or name)
     weights = Weights.model_validate({"kind": kind, "source": where, "sha256": weights_hash(module)})
     return built, weights
+
+
+def _first_run(name: str, module: nn.Module, spec: Preprocessing, *, spread: bool) -> None:
+    """Run the module once on the reference images, spreading random weights meanwhile; refuse what it cannot take."""
+    images = torch.from_numpy(reference_inputs(spec))
+    try:
+        if spread:
+            spread_random_weights(module, images, SEED)
+        else:
+            module(images[:1])
+    except Exception as error:  # a model may raise anything on an input that it was not made for
+        raise DeployBenchError(
+            f"'{name}' does not run on images of {spec.channels} x {spec.height} x {spec.width}: {error}",
+            expected="an image size and channels that the architecture takes",
+            action="choose another --image-size or --in-channels",
+        ) from error
 
 
 def rebuild(name: str, arguments: BuildOptions, state_file: Path, dtype: torch.dtype) -> nn.Module:

@@ -1,0 +1,104 @@
+"""Checkpoints: what is read, what is refused, and that nothing in a pickle runs."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import nn
+
+from deploybench.errors import DeployBenchError
+from deploybench.models.checkpoint import classes_in, fit_prefixes, load_state, read_checkpoint
+
+
+def network(classes: int = 3) -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, classes))
+
+
+class Bomb:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.target,))
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, *(lambda s, k=k: {"epoch": 3, k: s} for k in ("state_dict", "model"))])
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "_orig_mod.module."])
+def test_state_is_found_under_the_usual_keys_and_prefixes(tmp_path: Path, wrap: object, prefix: str) -> None:
+    state = {prefix + key: value for key, value in network().state_dict().items()}
+    torch.save(wrap(state), tmp_path / "c.pt")  # type: ignore[operator]
+    fresh = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    load_state(fresh, read_checkpoint(tmp_path / "c.pt"), tmp_path / "c.pt", allow_partial=False)
+    assert torch.equal(fresh[2].weight, network()[2].weight)
+
+
+def test_safetensors_are_read(tmp_path: Path) -> None:
+    save_file(network().state_dict(), tmp_path / "c.safetensors")
+    assert read_checkpoint(tmp_path / "c.safetensors").keys() == network().state_dict().keys()
+
+
+def test_pickle_with_code_is_refused_and_not_executed(tmp_path: Path) -> None:
+    victim = tmp_path / "executed"
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps({"state_dict": Bomb(victim)}))
+    torch.save({"state_dict": Bomb(victim)}, tmp_path / "evil.pt")
+    for name in ("evil.pth", "evil.pt"):
+        with pytest.raises(DeployBenchError, match="nothing in it was executed"):
+            read_checkpoint(tmp_path / name)
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize("name", ["c.pt", "c.safetensors"])
+def test_truncated_checkpoint_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    torch.save(network().state_dict(), path) if name == "c.pt" else save_file(network().state_dict(), path)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DeployBenchError, match=name):
+        read_checkpoint(path)
+
+
+def test_checkpoint_without_tensors_is_refused_with_its_keys(tmp_path: Path) -> None:
+    torch.save({"epoch": 3, "loss": 0.1}, tmp_path / "c.pt")
+    with pytest.raises(DeployBenchError, match="epoch, loss"):
+        read_checkpoint(tmp_path / "c.pt")
+
+
+def test_another_architecture_is_refused_with_the_differing_keys() -> None:
+    state = {**network().state_dict(), "0.weight": torch.zeros(5, 4), "extra": torch.zeros(1)}
+    del state["2.bias"]
+    with pytest.raises(DeployBenchError) as refusal:
+        load_state(network(), state, Path("c.pt"), allow_partial=False)
+    for words in ("1 keys missing (2.bias)", "1 unexpected (extra)", "0.weight (5, 4) against (8, 4)"):
+        assert words in refusal.value.found
+
+
+def test_partial_load_takes_what_fits_and_leaves_the_rest() -> None:
+    model = network()
+    before = model[0].weight.clone()
+    state = {"0.weight": torch.zeros(5, 4), "2.bias": torch.full((3,), 7.0)}
+    load_state(model, state, Path("c.pt"), allow_partial=True)
+    assert torch.equal(model[0].weight, before)
+    assert model[2].bias.tolist() == [7, 7, 7]
+
+
+def test_partial_load_is_refused_when_nothing_fits() -> None:
+    with pytest.raises(DeployBenchError, match="no tensor"):
+        load_state(network(), {"other": torch.zeros(1)}, Path("c.pt"), allow_partial=True)
+
+
+@given(st.integers(1, 50))
+def test_number_of_classes_is_read_from_the_checkpoint_s_head(classes: int) -> None:
+    state = {f"module.{key}": value for key, value in network(classes).state_dict().items()}
+    assert classes_in(state, network(), "2") == classes
+    assert classes_in(state, network(), "absent") is None
+
+
+def test_prefix_is_kept_when_the_model_itself_has_it() -> None:
+    state = {"model.a": torch.zeros(1), "model.b": torch.zeros(1)}
+    assert fit_prefixes(state, {"model.a", "model.b"}) == state

@@ -1,0 +1,137 @@
+"""Names resolve to models; options are honoured or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from deploybench.errors import DeployBenchError
+from deploybench.models.counting import count_model
+from deploybench.models.loading import SingleOutput, load_model
+from deploybench.models.source import BuildOptions, find_source
+from deploybench.models.zoo import ZOO
+
+FACTORY = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes=7, in_channels=1):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, 4, 3)
+        self.head = nn.Linear(4, num_classes)
+    def forward(self, x):
+        return {"logits": self.head(self.conv(x).mean((2, 3))), "aux": x}
+
+def make(num_classes=7, in_channels=1):
+    return Net(num_classes, in_channels)
+
+def broken():
+    raise RuntimeError("no weights here")
+
+def number():
+    return 3
+
+def fixed():
+    return Net()
+"""
+
+
+@pytest.fixture
+def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mynets.py").write_text(FACTORY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "macs"),
+    [
+        ("vit-small", 22_050_664, 4_598_882_304),
+        ("vit-tiny", 5_717_416, None),
+        ("resnet50", 25_557_032, 4_089_184_256),
+        ("xcit", 26_253_304, None),
+        ("efficientnet-b0", 5_288_548, 385_814_752),
+        ("efficientnet-b1", 7_794_184, None),
+    ],
+)
+def test_zoo_model_has_the_published_size(name: str, parameters: int, macs: int | None) -> None:
+    found = count_model(name)
+    assert found["parameters"] == parameters
+    assert macs is None or found["macs"] == macs
+
+
+def test_efficientnets_have_their_native_resolutions() -> None:
+    sizes = [ZOO[f"efficientnet-b{index}"].image_size for index in range(8)]
+    assert sizes == [224, 240, 260, 300, 380, 456, 528, 600]
+
+
+def test_swin_and_vit_are_of_the_25_million_tier_with_ten_classes() -> None:
+    for name in ("vit", "swin"):
+        source, own = find_source(name)
+        with torch.device("meta"):
+            module = source.build(own, BuildOptions(num_classes=10)).module
+        assert 23.75e6 < sum(parameter.numel() for parameter in module.parameters()) < 26.25e6
+
+
+@pytest.mark.parametrize("name", ["vitt", "resnet5O"])
+def test_unknown_short_name_is_refused_with_the_nearest(name: str) -> None:
+    with pytest.raises(DeployBenchError) as refusal:
+        find_source(name)
+    assert "did you mean" in str(refusal.value.expected)
+
+
+def test_image_size_reaches_a_vit_and_its_preprocessing() -> None:
+    built, _ = load_model("timm:test_vit", BuildOptions(image_size=(96, 96)), None, allow_partial=False)
+    assert (built.preprocessing.height, built.preprocessing.width) == (96, 96)
+    assert built.module(torch.zeros(1, 3, 96, 96)).shape == (1, 1000)
+
+
+def test_channels_and_classes_reach_a_timm_model() -> None:
+    built, _ = load_model("timm:test_resnet", BuildOptions(num_classes=10, in_channels=1), None, allow_partial=False)
+    assert built.preprocessing.channels == len(built.preprocessing.mean) == 1
+    assert built.module(torch.zeros(1, 1, 160, 160)).shape == (1, 10)
+
+
+def test_size_that_the_architecture_cannot_take_is_refused() -> None:
+    with pytest.raises(DeployBenchError, match="97 x 97.*divisible"):
+        load_model("timm:test_vit", BuildOptions(image_size=(97, 97)), None, allow_partial=False)
+
+
+@pytest.mark.usefixtures("factories")
+def test_factory_gets_the_arguments_that_it_takes_and_its_first_output_counts() -> None:
+    built, weights = load_model(
+        "mynets:make", BuildOptions(num_classes=5, image_size=(32, 48)), None, allow_partial=False
+    )
+    module = SingleOutput(built.module, torch.float32)
+    assert module(torch.zeros(2, 1, 32, 48)).shape == (2, 5)
+    assert weights.kind == "random"
+
+
+@pytest.mark.usefixtures("factories")
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("mynets:broken", BuildOptions(), "no weights here"),
+        ("mynets:number", BuildOptions(), "returned a int"),
+        ("mynets:absent", BuildOptions(), "cannot be loaded"),
+        ("mynets:fixed", BuildOptions(num_classes=5), "takes no argument 'num_classes'"),
+        ("mynets:make", BuildOptions(pretrained=True), "--pretrained"),
+    ],
+)
+def test_factory_that_cannot_be_used_is_refused(name: str, options: BuildOptions, words: str) -> None:
+    with pytest.raises(DeployBenchError, match=words):
+        load_model(name, options, None, allow_partial=False)
+
+
+def test_pretrained_without_a_network_says_so_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(DeployBenchError) as refusal:
+        load_model("timm:test_vit", BuildOptions(pretrained=True), None, allow_partial=False)
+    assert "network" in str(refusal.value.expected)
+    assert "--checkpoint" in str(refusal.value.action)

@@ -1,0 +1,67 @@
+"""Launches and records made of given samples, for tests of what is computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deploybench.benchmark import judge
+from deploybench.host import Gpu, Host
+from deploybench.parity import ParityReport
+from deploybench.results import Cell, Facts, Launch, MemoryPhases, Record
+from deploybench.summary import summarise
+
+MS = 1_000_000
+
+
+def launch(samples_ms: Sequence[float], *, number: int = 0, **changes: object) -> Launch:
+    samples = tuple(int(sample * MS) for sample in samples_ms)
+    memory = MemoryPhases(
+        baseline_bytes=50 << 20, imported_bytes=60 << 20, loaded_bytes=90 << 20, first_inference_bytes=95 << 20,
+        peak_bytes=150 << 20,
+    )  # fmt: skip
+    made = Launch(
+        round=number, facts=Facts(precision="fp32", threads=2, provider="test", device="cpu"), parity=parity(),
+        import_s=0.1, load_s=0.2, first_inference_ms=9.0, samples_ns=samples, window_ns=sum(samples) + 1,
+        window_cpu_ns=2 * sum(samples), memory=memory,
+    )  # fmt: skip
+    return made.model_copy(update=changes)
+
+
+def parity(*, passed: bool = True, reason: str = "within budget") -> ParityReport:
+    return ParityReport(
+        passed=passed, precision="fp32", max_error=1e-6, budget_error=2e-3, cosine=1.0, budget_cosine=0.9999,
+        top1_agreement=1.0, spread=1.0, images=4, reason=reason, budget_reason="test",
+    )  # fmt: skip
+
+
+def host(**changes: object) -> Host:
+    made = Host(
+        hostname="here", cpu_model="AMD EPYC", cpu_vendor="AuthenticAMD", isa=("avx2",), physical_cores=2,
+        logical_cores=2, usable_cores=2, memory_bytes=24 << 30, virtual_machine=True, governor=None, os="test",
+        kernel="6", python="3.11", gpus=(), gpu_note="no NVIDIA driver", versions={"torch": "2"}, load_1m=0.1,
+    )  # fmt: skip
+    return made.model_copy(update=changes)
+
+
+def gpu(name: str, capability: str) -> Gpu:
+    return Gpu(name=name, compute_capability=capability, memory_bytes=12 << 30, driver="470")
+
+
+def cell(**changes: object) -> Cell:
+    made = Cell(
+        model="net", weights="random weights", weights_sha256="0" * 64, image_size=(224, 224), backend="pytorch",
+        runner="pytorch", device="cpu", precision="fp32", batch=1, threads=2, artifact="/a", artifact_key="k" * 64,
+    )  # fmt: skip
+    return made.model_copy(update=changes)
+
+
+def record(launches: Sequence[Launch], *, macs: int | None = 10**9, complete: bool = True, **changes: object) -> Record:
+    asked = cell(**changes)
+    judgement = judge(launches, "deploybench run")
+    shown = judgement.verdict.value not in ("INVALID", "FAILED")
+    return Record(
+        run="20260101-000000-aaaa", created="2026-01-01T00:00:00", complete=complete, profile="host", cell=asked,
+        parameters=10**6, macs=macs, artifact_bytes=4 << 20, peak_gflops=100.0, launches=tuple(launches),
+        summary=summarise(launches, asked.batch) if shown else None, judgement=judgement, host=host(),
+        versions={"torch": "2"}, command="deploybench run",
+    )  # fmt: skip

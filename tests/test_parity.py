@@ -1,0 +1,76 @@
+"""What parity lets through and what it stops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploybench.parity import BUDGETS, compare_outputs
+
+
+def logits(scale: float = 1.0) -> np.ndarray:
+    return (np.random.default_rng(0).standard_normal((4, 100)) * scale).astype(np.float32)
+
+
+def test_parity_passes_when_outputs_are_the_same() -> None:
+    report = compare_outputs(logits(), logits(), "fp32")
+    assert report.passed
+    assert report.max_error == 0
+    assert report.top1_agreement == 1
+
+
+@given(st.floats(1e-3, 1e3))
+def test_parity_does_not_depend_on_the_scale_of_the_outputs(scale: float) -> None:
+    noise = np.random.default_rng(1).standard_normal((4, 100)).astype(np.float32)
+    for size, passes in ((2e-4, True), (1e-2, False)):
+        report = compare_outputs(logits(scale), logits(scale) + np.float32(size * scale) * noise, "fp32")
+        assert report.passed is passes
+
+
+def test_parity_fails_when_the_reference_has_no_spread() -> None:
+    report = compare_outputs(logits(1e-9), logits(1e-9), "fp32")
+    assert not report.passed
+    assert "no spread" in report.reason
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_parity_fails_when_an_output_is_not_finite(bad: float) -> None:
+    candidate = logits()
+    candidate[1, 7] = bad
+    report = compare_outputs(logits(), candidate, "int8")
+    assert not report.passed
+    assert "1 of 400 outputs are NaN or Inf" in report.reason
+
+
+def test_parity_fails_when_the_shape_differs() -> None:
+    assert not compare_outputs(logits(), logits()[:, :50], "fp32").passed
+
+
+def test_parity_fails_when_a_clear_top1_flips_although_the_error_is_in_budget() -> None:
+    reference = np.zeros((1, 1000), np.float32)
+    reference[0, :500] = 1.0
+    reference[0, 3], reference[0, 4] = 2.0, 1.0
+    candidate = reference.copy()
+    candidate[0, 3], candidate[0, 4] = 1.4, 1.6
+    report = compare_outputs(reference, candidate, "int8")
+    assert "another top-1 class on 1 of 1 images" in report.reason
+
+
+def test_parity_forgives_a_flip_between_classes_that_the_reference_ties() -> None:
+    reference = logits()
+    best = int(reference[0].argmax())
+    rival = (best + 1) % 100
+    reference[0, rival] = reference[0, best] - 1e-5
+    candidate = reference.copy()
+    candidate[0, rival] += 2e-5
+    report = compare_outputs(reference, candidate, "fp32")
+    assert report.passed
+    assert report.top1_agreement == 0.75
+
+
+def test_every_precision_has_a_budget_with_a_reason() -> None:
+    assert all(budget.reason and budget.max_error > 0 for budget in BUDGETS.values())
+    ordered = [BUDGETS[name].max_error for name in ("fp32", "tf32", "fp16", "bf16", "int8")]
+    assert ordered == sorted(ordered)
