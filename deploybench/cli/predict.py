@@ -33,6 +33,6 @@ def predict(
     rows = []
     for prediction in predictions:
         for rank, guess in enumerate(prediction["classes"], 1):
-            name = str(prediction["image"]) if rank == 1 else ""
+            name = Path(prediction["image"]).name if rank == 1 else ""
             rows.append([name, str(rank), f"{100 * guess['probability']:.1f}%", f"{guess['index']}", guess["name"]])
     print_table(["image", "rank", "probability", "index", "class"], rows, output_console())

@@ -2,7 +2,8 @@
 
 Keyword arguments ``num_classes`` and ``in_channels`` are passed when they are asked for and the
 factory takes them. The input is described by the module's ``pretrained_cfg`` (timm's keys) where it
-has one, else it is 3 x 224 x 224 with ImageNet's mean and standard deviation, or ``--image-size``.
+has one, else it has the channels of the first convolution, 224 x 224 pixels (or ``--image-size``), and
+ImageNet's mean and standard deviation.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ class PythonSource(ModelSource):
                 f"the factory '{name}' returned a {type(module).__name__}", expected="a torch.nn.Module"
             )
         preprocessing = preprocessing_of(module, options.image_size)
-        if options.in_channels is not None and preprocessing.channels != options.in_channels:
-            fill = options.in_channels
+        fill = options.in_channels or _first_channels(module) or preprocessing.channels
+        if preprocessing.channels != fill:
             preprocessing = preprocessing.model_copy(
                 update={"channels": fill, "mean": preprocessing.mean[:1] * fill, "std": preprocessing.std[:1] * fill}
             )
@@ -114,6 +115,13 @@ def _arguments(factory: Any, name: str, options: BuildOptions) -> dict[str, int]
                 f"the factory '{name}' takes no argument '{key}'", action=f"add it, or leave --{key.replace('_', '-')}"
             )
     return given
+
+
+def _first_channels(module: Any) -> int | None:
+    """The channels that the first convolution takes, where there is one."""
+    import torch
+
+    return next((part.in_channels for part in module.modules() if isinstance(part, torch.nn.Conv2d)), None)
 
 
 def _last_linear(module: Any) -> tuple[str | None, int]:

@@ -31,7 +31,7 @@ def print_export_table(results: Sequence[ExportResult], console: Console) -> Non
         if result.artifact is None or not result.ok:
             notes.append(_note(result))
         rows.append(_cells(result, row, note=len(notes) if result.artifact is None or not result.ok else 0))
-    print_table(["model", "backend", "prec", "batch", "MB", "parity (max error)", "s", "state"], rows, console)
+    print_table(["model", "backend", "prec", "batch", "MB", "parity error", "s", "state"], rows, console)
     for result in shown:
         if result.artifact is not None:
             console.print(Text(str(result.artifact.path), style="dim"), soft_wrap=True)
@@ -66,7 +66,7 @@ def _cells(result: ExportResult, row: dict[str, object], *, note: int) -> list[s
     parity = manifest.parity if manifest else None
     figures = "–"
     if parity is not None and parity.max_error is not None:
-        figures = f"{parity.max_error:.1e} of spread (≤ {parity.budget_error:.0e})"
+        figures = f"{parity.max_error:.0e} (≤ {parity.budget_error:.0e})"
     elif manifest is not None:
         figures = "not checked" if parity is None else "NaN, Inf or shape"
     size = f"{manifest.size_bytes / MIB:.1f}" if manifest else "–"

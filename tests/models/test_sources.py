@@ -96,7 +96,7 @@ def test_channels_and_classes_reach_a_timm_model() -> None:
 
 
 def test_size_that_the_architecture_cannot_take_is_refused() -> None:
-    with pytest.raises(DeployBenchError, match="97 x 97.*divisible"):
+    with pytest.raises(DeployBenchError, match=r"97 x 97.*divisible"):
         load_model("timm:test_vit", BuildOptions(image_size=(97, 97)), None, allow_partial=False)
 
 
