@@ -10,7 +10,7 @@ COMPILING := $(if $(COMPILED),inductor)
 empty :=
 space := $(empty) $(empty)
 comma := ,
-DEMO_BACKENDS := $(subst $(space),$(comma),$(strip pytorch torchscript onnx openvino $(COMPILED)))
+DEMO_BACKENDS := $(subst $(space),$(comma),$(strip $(COMPILED) onnx openvino torchscript pytorch))
 DEMO_RUNNERS := $(subst $(space),$(comma),$(strip pytorch torchscript onnxruntime openvino $(COMPILING) $(COMPILED)))
 
 .PHONY: help demo test lint environment clean-demo
@@ -27,7 +27,8 @@ $(READY): pyproject.toml constraints.txt
 		{ echo "constraints.txt pins versions for Python 3.11 and later; found $$($(PYTHON) -V). Set PYTHON=..."; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[cpu,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --no-compile \
+		--editable '.[cpu,dev]'
 	touch $(READY)
 
 demo: $(READY)
@@ -40,7 +41,7 @@ demo: $(READY)
 		$$($(BIN)/python -c 'import skimage; print(skimage.__path__[0])')/data/chelsea.png \
 		$$($(BIN)/python -c 'import skimage; print(skimage.__path__[0])')/data/coffee.png
 	$(BIN)/deploybench run --workspace $(DEMO) --profile host --runner $(DEMO_RUNNERS) \
-		--duration 500ms --warmup 300ms --min-samples 10
+		--duration 500ms --warmup 200ms --min-samples 10
 
 lint: $(READY)
 	$(BIN)/ruff check .

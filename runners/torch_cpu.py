@@ -48,7 +48,8 @@ def prepare_threads(options: RunOptions) -> None:
     import torch
 
     torch.set_num_threads(options.threads)
-    torch.set_num_interop_threads(1)
+    if torch.get_num_interop_threads() != 1:  # torch allows one change in a process
+        torch.set_num_interop_threads(1)
 
 
 def effective_precision(module: torch.nn.Module, artifact_precision: str) -> str:

@@ -1,0 +1,34 @@
+"""How long ``deploybench --help`` takes as a whole process: the median of fresh starts. Aim: at most 0.25 s.
+
+python benchmarks/startup.py [RUNS]
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from time import perf_counter
+
+AIM_S = 0.25
+
+
+def main() -> None:
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    command = shutil.which("deploybench") or str(Path(sys.executable).with_name("deploybench"))
+    seconds = []
+    for _ in range(runs + 1):
+        start = perf_counter()
+        subprocess.run([command, "--help"], check=True, stdout=subprocess.DEVNULL)
+        seconds.append(perf_counter() - start)
+    warm = seconds[1:]
+    print(
+        f"first {seconds[0]:.3f} s, then over {runs} runs: min {min(warm):.3f} s, median {statistics.median(warm):.3f} s,"
+    )
+    print(f"max {max(warm):.3f} s; aim {AIM_S} s: {'met' if statistics.median(warm) <= AIM_S else 'missed'}")
+
+
+if __name__ == "__main__":
+    main()

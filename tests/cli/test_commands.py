@@ -1,0 +1,223 @@
+"""The commands as a user types them: what is printed, exit codes, and what stays after an interrupt."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deploybench.results import read_records
+from deploybench.workspace import Workspace
+from tests.conftest import TINY, Cli, run_cli
+
+QUICK = ("--duration", "50ms", "--warmup", "10ms", "--min-samples", "5")
+HEAVY = ("torch", "numpy", "scipy", "pydantic", "onnxruntime", "openvino", "rich.table")
+
+
+@pytest.fixture(scope="module")
+def run_of_two(tiny_workspace: Workspace) -> subprocess.CompletedProcess[str]:
+    """Two runners on the tiny model, three rounds, as JSON."""
+    return run_cli("run", "-w", tiny_workspace.root, "--runner", "pytorch,onnxruntime", *QUICK, "--json")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, runpy\ntry:\n  runpy.run_module('deploybench', run_name='__main__')\nexcept SystemExit: pass\n"
+    code += "print([name for name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()[-1]
+    assert "deploybench.cli.run" in loaded
+    assert [name for name in HEAVY if f"'{name}'" in loaded] == []
+
+
+def test_run_prints_one_row_a_cell_with_what_really_ran(run_of_two: subprocess.CompletedProcess[str]) -> None:
+    assert run_of_two.returncode == 0, run_of_two.stderr
+    rows = json.loads(run_of_two.stdout)
+    assert [row["runner"] for row in rows] == ["pytorch", "onnxruntime"]
+    for row in rows:
+        assert row["model"] == TINY
+        assert row["precision"] == "fp32"
+        assert row["launches"] == 3
+        assert row["p50_low_ms"] <= row["p50_ms"] <= row["p50_high_ms"]
+        assert row["p50_coverage"] == 0.75
+        assert row["throughput_images_per_s"] > 0
+        assert row["flops_per_image"] == 2 * row["macs_per_image"]
+        assert 0 < row["share_of_peak"] < 2
+    assert rows[0]["speedup_vs_eager"] == pytest.approx(1)
+
+
+def test_records_of_a_run_hold_raw_samples_of_interleaved_rounds(
+    run_of_two: subprocess.CompletedProcess[str], tiny_workspace: Workspace
+) -> None:
+    name = json.loads(run_of_two.stdout)[0]["run"]
+    records = read_records(tiny_workspace.records_folder / name)
+    assert len(records) == 2
+    assert all(record.complete for record in records)
+    assert [launch.round for launch in records[0].launches] == [0, 1, 2]
+    starts = sorted(
+        (launch.started, record.cell.runner, launch.round) for record in records for launch in record.launches
+    )
+    assert [number for _, _, number in starts] == [0, 0, 1, 1, 2, 2]
+    assert all(len(launch.samples_ns) >= 5 for record in records for launch in record.launches)
+
+
+def test_show_prints_the_same_run_as_table_and_csv(
+    run_of_two: subprocess.CompletedProcess[str], tiny_workspace: Workspace, cli: Cli
+) -> None:
+    rows = json.loads(run_of_two.stdout)
+    table = cli("show", rows[0]["run"], "-w", tiny_workspace.root)
+    assert table.returncode == 0
+    assert max(len(line) for line in table.stdout.splitlines()) <= 100
+    assert "\x1b" not in table.stdout
+    for words in ("p50 ms", "×eager", "onnxruntime", "Kendall tau", "covers 75%", "n/a"):
+        assert words in table.stdout
+    printed = list(csv.DictReader(io.StringIO(cli("show", rows[0]["run"], "-w", tiny_workspace.root, "--csv").stdout)))
+    assert [float(row["p50_ms"]) for row in printed] == [row["p50_ms"] for row in rows]
+
+
+def test_compare_of_a_run_with_itself_is_one_everywhere(
+    run_of_two: subprocess.CompletedProcess[str], tiny_workspace: Workspace, cli: Cli
+) -> None:
+    name = json.loads(run_of_two.stdout)[0]["run"]
+    rows = json.loads(cli("compare", name, name, "-w", tiny_workspace.root, "--json").stdout)
+    assert [row["ratio"] for row in rows] == [1, 1]
+
+
+def test_damaged_artifact_is_an_invalid_row_and_the_others_go_on(
+    tiny_workspace: Workspace, tmp_path: Path, cli: Cli
+) -> None:
+    shutil.copytree(tiny_workspace.artifacts_folder, tmp_path / "w" / "artifacts")
+    victim = next((tmp_path / "w" / "artifacts").rglob("model.onnx"))
+    victim.write_bytes(victim.read_bytes()[:-10])
+    done = cli("run", "-w", tmp_path / "w", "-r", "onnxruntime,openvino", *QUICK, "--rounds", "1", "--json")
+    assert done.returncode == 1
+    by_runner = {row["runner"]: row for row in json.loads(done.stdout)}
+    assert by_runner["onnxruntime"]["verdict"] == "INVALID"
+    assert "model.onnx was changed or truncated" in by_runner["onnxruntime"]["reason"]
+    assert by_runner["onnxruntime"]["p50_ms"] is None
+    assert by_runner["openvino"]["p50_ms"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("export", "--model", "vitt"), ["unknown model 'vitt'", "did you mean vit"]),
+        (("export", "--model", "vit", "--backend", "onx"), ["unknown backend 'onx'", "onnx"]),
+        (("export", "--model", "vit", "--precision", "fp23"), ["unknown precision 'fp23'", "fp32"]),
+        (("export", "--model", "vit", "--batch", "zero"), ["--batch zero", "expected"]),
+        (("export", "--model", "vit", "--image-size", "big"), ["--image-size big", "224x320"]),
+        (("run", "--profile", "rtx309"), ["unknown profile 'rtx309'", "rtx3090"]),
+        (("run", "--profile", "rtx3090"), ["no CUDA device", "NVIDIA GeForce RTX 3090", "--profile host"]),
+        (("run", "--runner", "onnxruntim"), ["unknown runner", "onnxruntime"]),
+        (("run", "--duration", "soon"), ["--duration soon", "500ms"]),
+        (("run", "-w", "/proc/nowhere"), ["cannot be written", "--workspace"]),
+        (("run", "-w", "/dev/null/x"), ["cannot be written", "--workspace"]),
+        (("run", "--artifact", "/tmp"), ["is no artifact", "deploybench export"]),
+        (("show", "nothing", "-w", "/tmp/empty-workspace"), ["no records at nothing"]),
+        (("compare", "a", "b", "-w", "/tmp/empty-workspace"), ["no records at a"]),
+        (("profiles", "show", "k8"), ["unknown profile 'k8'", "k80"]),
+        (("predict", "/tmp", "x.png"), ["is no artifact"]),
+    ],
+)
+def test_bad_input_is_refused_in_three_lines_with_exit_code_2(
+    arguments: tuple[str, ...], words: list[str], cli: Cli, tmp_path: Path
+) -> None:
+    done = cli(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 4
+    assert [word for word in words if word not in done.stderr] == []
+
+
+def test_empty_workspace_says_what_to_type(cli: Cli, tmp_path: Path) -> None:
+    done = cli("run", "-w", tmp_path)
+    assert done.returncode == 2
+    assert "deploybench export --model" in done.stderr
+
+
+def test_interrupt_keeps_what_is_finished_and_leaves_no_process(tiny_workspace: Workspace, tmp_path: Path) -> None:
+    shutil.copytree(tiny_workspace.artifacts_folder, tmp_path / "artifacts")
+    arguments = ["run", "-w", str(tmp_path), "-r", "onnxruntime,openvino", "--rounds", "50", "--json", *QUICK]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "deploybench", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and len(list(tmp_path.glob("records/*/*.json"))) < 2:
+        time.sleep(0.1)
+    family = psutil.Process(child.pid).children(recursive=True)
+    child.send_signal(signal.SIGINT)
+    output, _ = child.communicate(timeout=60)
+    assert child.returncode == 130
+    rows = json.loads(output)
+    assert len(rows) == 2
+    assert all(not row["complete"] and row["p50_ms"] > 0 for row in rows)
+    assert [process for process in family if process.is_running() and process.status() != "zombie"] == []
+    assert len(read_records(tmp_path / "records")) == 2
+    assert list(tmp_path.rglob(".partial-*")) == []
+
+
+def test_interrupted_export_leaves_neither_processes_nor_partial_folders(tmp_path: Path) -> None:
+    arguments = ["export", "-w", str(tmp_path), "-m", TINY, "-b", "pytorch,torchscript,onnx", "-j", "2"]
+    child = subprocess.Popen([sys.executable, "-m", "deploybench", *arguments], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list(tmp_path.glob("artifacts/.partial-*")):
+        time.sleep(0.1)
+    time.sleep(1)
+    family = psutil.Process(child.pid).children(recursive=True)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=60) == 130
+    assert family
+    assert [process for process in family if process.is_running() and process.status() != "zombie"] == []
+    assert list(tmp_path.glob("artifacts/.partial-*")) == []
+
+
+def test_killed_parent_leaves_no_worker_behind(tiny_workspace: Workspace, tmp_path: Path) -> None:
+    shutil.copytree(tiny_workspace.artifacts_folder, tmp_path / "artifacts")
+    arguments = ["run", "-w", str(tmp_path), "-r", "onnxruntime", "--duration", "30s"]
+    child = subprocess.Popen([sys.executable, "-m", "deploybench", *arguments], stderr=subprocess.DEVNULL)
+    workers: list[psutil.Process] = []
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not workers:
+        time.sleep(0.2)
+        workers = [p for p in psutil.Process(child.pid).children() if "measure.worker" in " ".join(p.cmdline())]
+    time.sleep(1)
+    child.kill()
+    child.wait()
+    gone, alive = psutil.wait_procs(workers, timeout=10)
+    assert gone
+    assert not alive
+
+
+def test_profiles_backends_and_doctor_print_and_as_json(cli: Cli, tmp_path: Path) -> None:
+    assert {item["name"] for item in json.loads(cli("profiles", "--json").stdout)} >= {"xeon", "k80"}
+    assert "Kepler" in cli("profiles", "show", "k80").stdout
+    names = {item["name"] for item in json.loads(cli("backends", "--json").stdout)}
+    assert {"onnx", "onnxruntime", "openvino", "inductor", "aotinductor"} <= names
+    assert "Everything that is registered works here." in cli("doctor", "-w", tmp_path).stdout
+    assert json.loads(cli("doctor", "--json", "-w", tmp_path).stdout)["host"]["usable_cores"] >= 1
+
+
+def test_doctor_gives_the_pip_line_of_what_is_missing(cli: Cli, tmp_path: Path) -> None:
+    hidden = tmp_path / "site"
+    hidden.mkdir()
+    hook = "import importlib.util as u\nfind = u.find_spec\n"
+    hook += "u.find_spec = lambda name, package=None: None if name == 'openvino' else find(name, package)\n"
+    (hidden / "sitecustomize.py").write_text(hook)
+    path = os.pathsep.join([str(hidden), os.environ.get("PYTHONPATH", "")])
+    done = cli("doctor", "-w", tmp_path, environment={"PYTHONPATH": path})
+    assert 'pip install "deploybench[openvino]"' in done.stdout
+    assert "needs openvino" in done.stdout
+
+
+def test_models_lists_short_names_and_timm_s(cli: Cli) -> None:
+    assert "efficientnet-b7" in cli("models").stdout
+    assert "timm:test_vit" in cli("models", "--timm", "test_v*").stdout

@@ -1,0 +1,190 @@
+"""The same contract for every registered backend: what it exports runs, verified, without what it must not need."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploybench.artifact import Artifact, Manifest, file_entry
+from deploybench.contracts import RunOptions
+from deploybench.measure.job import Job
+from deploybench.measure.scheduler import run_job
+from deploybench.processes import run_child
+from deploybench.registry import exporters, runners
+from deploybench.results import Launch
+from tests.conftest import rewrite_manifest
+
+Artifacts = Callable[[str], Artifact]
+RUNNER_FORMATS = [(name, form) for name, entry in runners().items() for form in sorted(entry.require().formats)]
+QUICK_TO_LOAD = [pair for pair in RUNNER_FORMATS if pair[0] != "inductor"]  # which compiles for half a minute
+TORCH_FREE = ["onnxruntime", "openvino"]
+
+
+def job(artifact: Artifact | Path, runner: str, **changes: object) -> Job:
+    path = artifact.path if isinstance(artifact, Artifact) else artifact
+    quick = Job(
+        artifact=str(path), runner=runner, device="cpu", precision="fp32", batch=1, threads=1, warmup_s=0.01,
+        duration_s=0.05, min_samples=5,
+    )  # fmt: skip
+    return quick.model_copy(update=changes)
+
+
+@pytest.mark.parametrize("backend", list(exporters()))
+def test_artifact_is_whole_verified_and_says_what_it_is(backend: str, tiny_artifact: Artifacts) -> None:
+    manifest = tiny_artifact(backend).manifest
+    tiny_artifact(backend).check_files()
+    assert manifest.verified
+    assert manifest.parity is not None
+    assert manifest.parity.max_error is not None
+    assert manifest.parity.max_error < 1e-4
+    assert manifest.weights.label == "random weights"
+    assert manifest.inputs[0].shape == ("batch", 3, 160, 160)
+    assert manifest.model.macs is not None
+    assert manifest.model.flops == 2 * manifest.model.macs
+    assert manifest.versions["torch"]
+    assert manifest.size_bytes > 300_000
+    assert manifest.entry in [file.path for file in manifest.files]
+
+
+def test_every_backend_exported_the_same_weights(tiny_artifact: Artifacts) -> None:
+    hashes = {tiny_artifact(backend).manifest.weights.sha256 for backend in exporters()}
+    references = [tiny_artifact(backend).reference()[1] for backend in exporters()]
+    assert len(hashes) == 1
+    assert all(np.array_equal(references[0], other) for other in references)
+
+
+@pytest.mark.parametrize(("runner", "form"), RUNNER_FORMATS)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_runner_measures_its_format_with_the_budget_that_it_was_given(
+    runner: str, form: str, batch: int, tiny_artifact: Artifacts
+) -> None:
+    launch = run_job(job(tiny_artifact(form), runner, batch=batch))
+    assert launch.error is None
+    assert launch.refused is None
+    assert launch.facts is not None
+    assert (launch.facts.precision, launch.facts.threads, launch.facts.device) == ("fp32", 1, "cpu")
+    assert launch.parity is not None
+    assert launch.parity.passed
+    assert launch.parity.images >= 4
+    assert launch.parity.images % batch == 0
+    assert len(launch.samples_ns) >= 5
+    assert launch.memory is not None
+    assert launch.memory.baseline_bytes < launch.memory.loaded_bytes <= launch.memory.peak_bytes
+
+
+@pytest.mark.parametrize("runner", TORCH_FREE)
+def test_worker_needs_no_torch_when_the_runtime_needs_none(
+    runner: str, tiny_artifact: Artifacts, tmp_path: Path
+) -> None:
+    for module in ("torch", "torchvision", "timm", "onnx"):
+        (tmp_path / f"{module}.py").write_text(f"raise ImportError('{module} was imported')")
+    form = {"onnxruntime": "onnx"}.get(runner, runner)
+    search_path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    outcome = run_child(
+        "deploybench.measure.worker",
+        job(tiny_artifact(form), runner).model_dump_json(),
+        time_limit_s=120,
+        environment={"PYTHONPATH": search_path},
+    )
+    assert outcome.reply is not None, outcome.log
+    assert Launch.model_validate_json(outcome.reply).measured
+    blocked = run_child(
+        "deploybench.measure.worker",
+        job(tiny_artifact("torchscript"), "torchscript").model_dump_json(),
+        time_limit_s=120,
+        environment={"PYTHONPATH": search_path},
+    )
+    assert blocked.reply is not None
+    assert "torch was imported" in str(Launch.model_validate_json(blocked.reply))
+
+
+@pytest.mark.parametrize(("runner", "form"), QUICK_TO_LOAD)
+def test_session_refuses_inputs_of_another_shape_or_type(runner: str, form: str, tiny_artifact: Artifacts) -> None:
+    artifact = tiny_artifact(form)
+    options = RunOptions(device="cpu", threads=1, precision="fp32", batch=1)
+    with runners()[runner].require().load(artifact, options) as session:
+        with pytest.raises(ValueError, match=r"\(2, 3, 160, 160\)"):
+            session.infer({"input": np.zeros((2, 3, 160, 160), np.float32)})
+        with pytest.raises(ValueError, match="float64"):
+            session.infer({"input": np.zeros((1, 3, 160, 160))})  # type: ignore[dict-item]
+        assert session.infer({"input": np.zeros((1, 3, 160, 160), np.float32)})["logits"].shape == (1, 1000)
+
+
+def test_a_weight_changed_by_5_percent_in_an_artifact_fails_parity_and_gets_no_speed(
+    tiny_artifact: Artifacts, tmp_path: Path
+) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    folder = tmp_path / "edited"
+    shutil.copytree(tiny_artifact("pytorch").path, folder)
+    weights = folder / "weights.safetensors"
+    tensors = load_file(weights)
+    name = "model.blocks.1.mlp.fc1.weight"
+    save_file({**tensors, name: tensors[name] * np.float32(1.05)}, weights)
+    manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+    files = [file_entry(weights, folder) if file.path == weights.name else file for file in manifest.files]
+    rewrite_manifest(folder, files=tuple(files))
+    launch = run_job(job(folder, "pytorch"))
+    assert launch.parity is not None
+    assert not launch.parity.passed
+    assert "of the spread" in launch.parity.reason
+    assert not launch.measured
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove"])
+def test_damaged_artifact_is_refused_by_the_name_of_the_file(
+    damage: str, tiny_artifact: Artifacts, tmp_path: Path
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(tiny_artifact("onnx").path, folder)
+    victim = folder / "model.onnx"
+    content = bytearray(victim.read_bytes())
+    if damage == "remove":
+        victim.unlink()
+    elif damage == "truncate":
+        victim.write_bytes(content[: len(content) // 2])
+    else:
+        content[1000] ^= 1
+        victim.write_bytes(content)
+    launch = run_job(job(folder, "onnxruntime"))
+    assert launch.refused is not None
+    assert "model.onnx" in launch.refused
+    assert "--force" in launch.refused
+    assert not launch.measured
+
+
+def test_silent_fallback_is_refused_when_another_precision_ran(tiny_artifact: Artifacts, tmp_path: Path) -> None:
+    folder = tmp_path / "half"
+    shutil.copytree(tiny_artifact("onnx").path, folder)
+    rewrite_manifest(folder, precision="fp16")
+    launch = run_job(job(folder, "onnxruntime", precision="fp16"))
+    assert launch.refused == "asked for precision fp16, CPUExecutionProvider runs fp32"
+    assert not launch.measured
+
+
+def test_crash_of_the_runtime_is_a_launch_with_its_signal(tiny_artifact: Artifacts, tmp_path: Path) -> None:
+    (tmp_path / "onnxruntime.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
+    outcome = run_child(
+        "deploybench.measure.worker",
+        job(tiny_artifact("onnx"), "onnxruntime").model_dump_json(),
+        time_limit_s=60,
+        environment={"PYTHONPATH": str(tmp_path)},
+    )
+    assert outcome.reply is None
+    assert "SIGSEGV" in str(outcome.error)
+
+
+def test_hang_of_the_runtime_ends_at_the_time_limit(tiny_artifact: Artifacts, tmp_path: Path) -> None:
+    (tmp_path / "onnxruntime.py").write_text("import time\ntime.sleep(600)")
+    outcome = run_child(
+        "deploybench.measure.worker",
+        job(tiny_artifact("onnx"), "onnxruntime").model_dump_json(),
+        time_limit_s=4,
+        environment={"PYTHONPATH": str(tmp_path)},
+    )
+    assert outcome.error == "stopped after the time limit of 4 s"

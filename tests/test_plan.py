@@ -1,0 +1,71 @@
+"""What is planned, what is skipped with its cause, and which artifacts are the newest of their kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from deploybench.artifact import Artifact
+from deploybench.plan import Selection, newest_of_each, plan_cells
+from deploybench.profile import load_profile
+from deploybench.registry import Entry, runners
+from deploybench.workspace import Workspace
+
+Artifacts = Callable[[str], Artifact]
+
+
+def selection(*names: str, batches: tuple[int, ...] = (1,), precisions: tuple[str, ...] = ()) -> Selection:
+    return Selection([runners()[name] for name in names or runners()], batches, precisions, threads=2)
+
+
+def changed(artifact: Artifact, **changes: object) -> Artifact:
+    return Artifact(artifact.path, artifact.manifest.model_copy(update=changes))
+
+
+def test_plan_is_every_artifact_on_every_runner_of_its_format(tiny_workspace: Workspace) -> None:
+    planned = plan_cells(tiny_workspace.artifacts(), selection(batches=(1, 8)), None)
+    assert len(planned) == 2 * len(runners())
+    assert all(cell.skip is None for cell in planned)
+
+
+def test_fixed_batch_is_skipped_with_the_export_that_would_do(tiny_artifact: Artifacts) -> None:
+    (cell,) = plan_cells([changed(tiny_artifact("onnx"), batch=1)], selection("onnxruntime", batches=(8,)), None)
+    assert cell.skip == "the artifact has the fixed batch size 1"
+    assert cell.remedy.endswith("--batch 8")
+
+
+def test_precision_that_the_artifact_does_not_have_is_skipped(tiny_artifact: Artifacts) -> None:
+    (cell,) = plan_cells([tiny_artifact("torchscript")], selection("torchscript", precisions=("bf16",)), None)
+    assert cell.skip is not None
+    assert "not bf16" in cell.skip
+
+
+def test_gpu_profile_skips_runners_that_run_on_the_cpu_only(tiny_artifact: Artifacts) -> None:
+    (cell,) = plan_cells([tiny_artifact("onnx")], selection("onnxruntime"), load_profile("rtx3090"))
+    assert cell.skip == "onnxruntime runs on cpu, not on cuda"
+
+
+def test_profile_without_the_precision_skips_it(tiny_artifact: Artifacts) -> None:
+    (cell,) = plan_cells([tiny_artifact("pytorch")], selection("pytorch", precisions=("fp16",)), load_profile("xeon"))
+    assert cell.skip == "xeon has no fp16 arithmetic"
+
+
+def test_unusable_runner_is_skipped_with_its_cause(tiny_artifact: Artifacts) -> None:
+    entry = runners()["onnxruntime"]
+    broken = Entry(entry.name, "deploybench", entry.plugin, "needs onnxruntime", "pip install onnxruntime")
+    (cell,) = plan_cells([tiny_artifact("onnx")], Selection([broken], [1], [], 2), None)
+    assert cell.skip is not None
+    assert "needs onnxruntime" in cell.skip
+    assert cell.remedy == "pip install onnxruntime"
+
+
+def test_newest_artifact_of_a_kind_wins_and_other_weights_are_another_kind(tiny_artifact: Artifacts) -> None:
+    artifact = tiny_artifact("onnx")
+    older = changed(artifact, created="2000-01-01T00:00:00")
+    trained = changed(artifact, weights=artifact.manifest.weights.model_copy(update={"source": "other"}))
+    assert newest_of_each([artifact, older, trained]) == [artifact, trained]
+
+
+def test_command_names_the_whole_cell(tiny_artifact: Artifacts) -> None:
+    (cell,) = plan_cells([tiny_artifact("onnx")], selection("onnxruntime", batches=(4,)), None)
+    for words in (f"--artifact {cell.artifact.path}", "--runner onnxruntime", "--batch 4", "--threads 2"):
+        assert words in cell.command

