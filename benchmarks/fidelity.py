@@ -91,9 +91,7 @@ def main() -> None:
     artifacts = Workspace(options.workspace).artifacts()
     pairs = [pair for model in options.models.split(",") for pair in pairs_of(model, artifacts, options.seconds)]
     if not pairs:
-        sys.exit(
-            f"{options.workspace} has no artifacts of {options.models}: deploybench export --model {options.models}"
-        )
+        sys.exit(f"{options.workspace} has none of {options.models}: deploybench export --model {options.models}")
     host = describe_host()
     print(f"{host.cpu_model}, {host.usable_cores} cores, {', '.join(host.isa)}; load {load_1m()}; {host.versions}\n")
     ratios: dict[str, list[float]] = {pair.title: [] for pair in pairs}

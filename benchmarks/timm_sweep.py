@@ -1,4 +1,4 @@
-"""Twenty timm architectures of different families that the project does nothing special for: each works or says why not.
+"""Twenty timm architectures of different families that nothing is tuned for: each works or says why not.
 
     python benchmarks/timm_sweep.py WORKSPACE [--backends torchscript,onnx,openvino,torch-export]
 
@@ -16,7 +16,8 @@ from deploybench.host import usable_cores
 from deploybench.workspace import Workspace
 
 FAMILIES = (
-    "beit_base_patch16_224", "botnet26t_256", "coat_lite_tiny", "coatnet_nano_rw_224", "convnext_atto", "deit3_small_patch16_224",
+    "beit_base_patch16_224", "botnet26t_256", "coat_lite_tiny", "coatnet_nano_rw_224", "convnext_atto",
+    "deit3_small_patch16_224",
     "densenet121", "dm_nfnet_f0", "edgenext_xx_small", "eva02_tiny_patch14_224", "fastvit_t8", "ghostnet_100",
     "hardcorenas_a", "levit_128s", "maxvit_tiny_rw_224", "mixer_s32_224", "mobilenetv4_conv_small", "poolformer_s12",
     "regnety_002", "tf_efficientnetv2_b0",
