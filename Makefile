@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 		{ echo "constraints.txt pins versions for Python 3.11 and later; found $$($(PYTHON) -V). Set PYTHON=..."; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --no-compile \
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
 		--editable '.[cpu,dev]'
 	touch $(READY)
 

@@ -11,6 +11,9 @@ from deploybench.profile import Profile
 from deploybench.registry import Entry
 from deploybench.results import Cell
 
+OWN_DISTRIBUTION = "deploybench"
+"""A profile knows the built-in runners; whether someone else's runs on it, only they know."""
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -103,6 +106,8 @@ def _why_not(artifact: Artifact, entry: Entry[Runner], cell: Cell, profile: Prof
         return f"{entry.name} cannot be used here: {entry.problem}", entry.remedy or ""
     if cell.device not in runner.devices:
         return f"{entry.name} runs on {', '.join(sorted(runner.devices))}, not on {cell.device}", ""
+    if profile is not None and entry.distribution == OWN_DISTRIBUTION and entry.name not in profile.runners:
+        return f"nothing that runs on {profile.name} has {entry.name}", f"runners: {', '.join(profile.runners)}"
     if profile is not None and cell.precision not in profile.precisions:
         return f"{profile.name} has no {cell.precision} arithmetic", f"precisions: {', '.join(profile.precisions)}"
     offered = runner.precisions(manifest.precision)

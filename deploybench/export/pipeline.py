@@ -17,7 +17,7 @@ from deploybench.export.request import ExportRequest
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
 from deploybench.models.source import find_source
-from deploybench.processes import run_child, stop_children
+from deploybench.processes import run_forked, stop_children
 from deploybench.registry import exporter, exporters, installed_versions, runners_of_format
 from deploybench.results import Launch
 from deploybench.workspace import Workspace, publish
@@ -25,6 +25,7 @@ from deploybench.workspace import Workspace, publish
 CHILD = "deploybench.export.job"
 NAME_CHILD = "deploybench.export.names"
 NAME_LIMIT_S = 120.0
+PRELOAD = ("torch", "timm")
 DEFAULT_TIME_LIMIT_S = 900.0
 
 
@@ -120,7 +121,8 @@ def check_model_names(names: Sequence[str]) -> None:
             foreign.append(name)
     if not foreign:
         return
-    outcome = run_child(NAME_CHILD, NameCheck(names=tuple(foreign)).model_dump_json(), time_limit_s=NAME_LIMIT_S)
+    request = NameCheck(names=tuple(foreign)).model_dump_json()
+    outcome = run_forked(NAME_CHILD, request, preload=PRELOAD, time_limit_s=NAME_LIMIT_S)
     if outcome.reply is None:
         raise DeployBenchError(f"the model names could not be checked: {outcome.error}")
     ExportReply.model_validate_json(outcome.reply).raise_failure()
@@ -152,7 +154,7 @@ def _export(request: ExportRequest, workspace: Workspace, options: ExportOptions
             return present, True
     with workspace.staging() as staging:
         job = ExportJob(request=request, staging=str(staging), key=key, versions=versions)
-        outcome = run_child(CHILD, job.model_dump_json(), time_limit_s=options.time_limit_s)
+        outcome = run_forked(CHILD, job.model_dump_json(), preload=PRELOAD, time_limit_s=options.time_limit_s)
         if outcome.reply is None:
             raise DeployBenchError(outcome.error or "the export said nothing", action=f"reproduce: {request.command()}")
         ExportReply.model_validate_json(outcome.reply).raise_failure(f"reproduce: {request.command()}")

@@ -29,6 +29,7 @@ def print_run_table(rows: Sequence[Row], console: Console) -> None:
     notes: list[Row] = []
     for _, group in groupby(rows, key=lambda row: (row.model, row.weights, row.image_size)):
         members = list(group)
+        console.print(Text(_title(members[0]), style="bold"))
         console.print(_model_table(members, notes))
     _print_notes(notes, console)
     console.print(Text(_legend(rows), style="dim"))
@@ -48,9 +49,7 @@ def _print_notes(notes: Sequence[Row], console: Console) -> None:
 
 
 def _model_table(rows: Sequence[Row], notes: list[Row]) -> Table:
-    table = Table(
-        box=None, pad_edge=False, padding=(0, 1, 0, 0), title=_title(rows[0]), title_justify="left", title_style="bold"
-    )
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("runner", no_wrap=True)
     table.add_column("prec", no_wrap=True)
     for name in ("b", "p50 ms", "±", "p99", "img/s", "peak MB", "MB", "GMAC", "GF/s", "%peak", "×eager"):
