@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from deploybench.artifact import Artifact
 from deploybench.contracts import Runner
@@ -42,6 +43,8 @@ class Selection:
     batches: Sequence[int]
     precisions: Sequence[str]
     threads: int
+    skip: Sequence[str] = ()
+    """Shell patterns of MODEL/RUNNER that the user leaves out."""
 
 
 def plan_cells(artifacts: Sequence[Artifact], selection: Selection, profile: Profile | None) -> list[Planned]:
@@ -53,7 +56,7 @@ def plan_cells(artifacts: Sequence[Artifact], selection: Selection, profile: Pro
                 continue
             for precision in _precisions(artifact, entry.plugin, selection.precisions):
                 for batch in selection.batches:
-                    planned.append(_plan_cell(artifact, entry, precision, batch, selection.threads, profile))
+                    planned.append(_plan_cell(artifact, entry, precision, batch, selection, profile))
     return planned
 
 
@@ -77,7 +80,7 @@ def _precisions(artifact: Artifact, runner: Runner, asked: Sequence[str]) -> Seq
 
 
 def _plan_cell(
-    artifact: Artifact, entry: Entry[Runner], precision: str, batch: int, threads: int, profile: Profile | None
+    artifact: Artifact, entry: Entry[Runner], precision: str, batch: int, selection: Selection, profile: Profile | None
 ) -> Planned:
     manifest = artifact.manifest
     device = profile.device if profile else "cpu"
@@ -91,10 +94,13 @@ def _plan_cell(
         device=device,
         precision=precision,
         batch=batch,
-        threads=threads,
+        threads=selection.threads,
         artifact=str(artifact.path),
         artifact_key=manifest.key,
     )
+    left_out = next((p for p in selection.skip if fnmatchcase(f"{cell.model}/{cell.runner}", p)), None)
+    if left_out is not None:
+        return Planned(cell, artifact, f"left out by --skip '{left_out}'")
     reason, remedy = _why_not(artifact, entry, cell, profile)
     return Planned(cell, artifact, reason, remedy)
 

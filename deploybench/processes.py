@@ -48,12 +48,15 @@ class ChildOutcome:
     log: str
 
 
+NOT_STARTED = ChildOutcome(None, "not started: the run was interrupted", "")
+
+
 def run_child(
     module: str, request: str, *, time_limit_s: float, environment: Mapping[str, str] | None = None
 ) -> ChildOutcome:
     """Run ``python -m module REPLY_PATH`` in a session of its own with ``request`` on standard input."""
     if _stopping.is_set():
-        return ChildOutcome(None, "not started: the run was interrupted", "")
+        return NOT_STARTED
     with tempfile.TemporaryDirectory(prefix="deploybench-") as folder:
         reply_path = Path(folder) / "reply.json"
         log_path = Path(folder) / "log.txt"
@@ -75,11 +78,7 @@ def run_child(
             finally:
                 _kill_group(child)
                 _children.discard(child)
-        log = log_path.read_text(errors="replace")[-STDERR_TAIL_CHARS:]
-        reply = reply_path.read_bytes() if reply_path.exists() else None
-    if error is None and reply is None:
-        error = _cause_of_death(child.returncode, log)
-    return ChildOutcome(reply, error, log)
+        return _outcome(reply_path, log_path, error, child.returncode)
 
 
 def run_forked(module: str, request: str, *, preload: Sequence[str], time_limit_s: float) -> ChildOutcome:
@@ -91,7 +90,7 @@ def run_forked(module: str, request: str, *, preload: Sequence[str], time_limit_
     if sys.platform == "win32":
         return run_child(module, request, time_limit_s=time_limit_s)
     if _stopping.is_set():
-        return ChildOutcome(None, "not started: the run was interrupted", "")
+        return NOT_STARTED
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
     # Children leave by os._exit, so multiprocessing's tracker would report the locks of their progress bars.
@@ -109,14 +108,10 @@ def run_forked(module: str, request: str, *, preload: Sequence[str], time_limit_
                 error = f"stopped after the time limit of {time_limit_s:g} s"
         finally:
             _signal_group(child.pid)
+            child.kill()
             child.join()
             _forked.discard(child)
-        log = log_path.read_text(errors="replace")[-STDERR_TAIL_CHARS:]
-        reply = reply_path.read_bytes() if reply_path.exists() else None
-        code = child.exitcode or 0
-    if error is None and reply is None:
-        error = _cause_of_death(code, log)
-    return ChildOutcome(reply, error, log)
+        return _outcome(reply_path, log_path, error, child.exitcode or 0)
 
 
 def stop_children() -> None:
@@ -168,6 +163,15 @@ def _forked_main(module: str, request: str, reply_path: str, log_path: str) -> N
     sys.argv = [module, reply_path]
     sys.stdin = io.StringIO(request)
     importlib.import_module(module).main()
+
+
+def _outcome(reply_path: Path, log_path: Path, error: str | None, code: int) -> ChildOutcome:
+    """What the child left behind; the cause of its death when it left nothing."""
+    log = log_path.read_text(errors="replace")[-STDERR_TAIL_CHARS:]
+    reply = reply_path.read_bytes() if reply_path.exists() else None
+    if error is None and reply is None:
+        error = _cause_of_death(code, log)
+    return ChildOutcome(reply, error, log)
 
 
 def _cause_of_death(code: int, log: str) -> str:

@@ -65,6 +65,13 @@ def test_newest_artifact_of_a_kind_wins_and_other_weights_are_another_kind(tiny_
     assert newest_of_each([artifact, older, trained]) == [artifact, trained]
 
 
+def test_cell_that_the_user_leaves_out_stays_as_a_skipped_row(tiny_artifact: Artifacts) -> None:
+    asked = Selection([runners()["pytorch"], runners()["inductor"]], [1], [], 2, skip=["*vit/inductor"])
+    eager, compiled = plan_cells([tiny_artifact("pytorch")], asked, None)
+    assert eager.skip is None
+    assert compiled.skip == "left out by --skip '*vit/inductor'"
+
+
 def test_command_names_the_whole_cell(tiny_artifact: Artifacts) -> None:
     (cell,) = plan_cells([tiny_artifact("onnx")], selection("onnxruntime", batches=(4,)), None)
     for words in (f"--artifact {cell.artifact.path}", "--runner onnxruntime", "--batch 4", "--threads 2"):

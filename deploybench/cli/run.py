@@ -37,6 +37,9 @@ def run(
     duration: Annotated[str, typer.Option("--duration", help="Sampling time of one launch: 2s, 500ms.")] = "2s",
     warmup: Annotated[str, typer.Option("--warmup", help="Warm-up time of one launch.")] = "500ms",
     min_samples: Annotated[int, typer.Option("--min-samples", min=1, help="Samples of one launch at least.")] = 20,
+    skip: Annotated[
+        list[str] | None, typer.Option("--skip", help="Cells to leave out, as MODEL/RUNNER patterns: '*/inductor'.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the random order within a round.")] = 0,
     workspace: parse.WorkspaceOption = None,
     json: parse.JsonOption = False,
@@ -71,6 +74,7 @@ def run(
         batches=parse.positive_numbers(batch, "--batch"),
         precisions=parse.precisions(precision),
         threads=threads or usable_cores(),
+        skip=parse.split_names(skip),
     )
     place = open_workspace(workspace)
     place.prepare()

@@ -15,7 +15,7 @@ from deploybench.export.job import ExportJob, ExportReply
 from deploybench.export.names import NameCheck
 from deploybench.export.request import ExportRequest
 from deploybench.measure.job import Job
-from deploybench.measure.scheduler import run_job
+from deploybench.measure.scheduler import run_job, verify
 from deploybench.models.source import find_source
 from deploybench.processes import run_forked, stop_children
 from deploybench.registry import exporter, exporters, installed_versions, runners_of_format
@@ -197,5 +197,6 @@ def _parity_launch(staging: Path, request: ExportRequest) -> tuple[str | None, L
             artifact=str(staging), runner=entry.name, device="cpu", precision=request.precision,
             batch=request.batch or 1, threads=request.threads, measure=False,
         )  # fmt: skip
-        return entry.name, run_job(job)
+        needs_torch = "torch" in entry.plugin.requires
+        return entry.name, verify(job, preload=PRELOAD) if needs_torch else run_job(job)
     return None, None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from deploybench.measure.job import Job
-from deploybench.processes import run_child
+from deploybench.processes import run_child, run_forked
 from deploybench.results import Launch
 
 WORKER = "deploybench.measure.worker"
@@ -42,6 +42,14 @@ def run_rounds(
             if not launch.measured:
                 alive.remove(index)
             yield Finished(index, launch)
+
+
+def verify(job: Job, *, preload: Sequence[str]) -> Launch:
+    """One launch that is not timed, in a process forked from a server that has imported ``preload``."""
+    outcome = run_forked(WORKER, job.model_dump_json(), preload=preload, time_limit_s=SETUP_LIMIT_S)
+    if outcome.reply is None:
+        return Launch(error=outcome.error or "the worker said nothing")
+    return Launch.model_validate_json(outcome.reply)
 
 
 def run_job(job: Job) -> Launch:

@@ -21,7 +21,7 @@ from deploybench.measure.scheduler import run_job
 from deploybench.models.loading import load_model
 from deploybench.models.source import BuildOptions
 from deploybench.workspace import Workspace
-from tests.conftest import TINY
+from tests.conftest import TINY, run_cli
 
 Artifacts = Callable[[str], Artifact]
 
@@ -143,15 +143,15 @@ def test_export_that_takes_too_long_is_a_failure_with_the_limit(workspace: Works
     assert list(workspace.artifacts_folder.iterdir()) == []
 
 
-def test_disk_that_fills_up_leaves_no_partial_artifact(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))"
-    site = workspace.root / "site"
-    site.mkdir()
-    (site / "sitecustomize.py").write_text(code)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
-    result = export_one(request_of("pytorch"), workspace, ExportOptions())
-    assert result.artifact is None
-    assert result.error is not None
+def test_disk_that_fills_up_leaves_no_partial_artifact(workspace: Workspace, tmp_path: Path) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))"
+    (tmp_path / "sitecustomize.py").write_text(limit)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = run_cli("export", "-w", workspace.root, "-m", TINY, "-b", "pytorch", environment={"PYTHONPATH": path})
+    assert done.returncode == 1
+    assert "FAILED" in done.stdout
+    assert "too large" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
     assert list(workspace.artifacts_folder.iterdir()) == []
 
 
