@@ -54,13 +54,18 @@ class Preprocessing(Document):
 class Weights(Document):
     """Where the weights come from; ``sha256`` is over every tensor's name, shape and bytes."""
 
-    kind: Literal["random", "checkpoint", "pretrained"]
+    kind: Literal["random", "factory", "checkpoint", "pretrained"]
     source: str
     sha256: str
 
     @property
     def label(self) -> str:
         return "random weights" if self.kind == "random" else f"{self.kind} {Path(self.source).name}"
+
+    @property
+    def identity(self) -> str:
+        """Equal for the same weights. Random ones count by their seed: rescaling them rounds differently elsewhere."""
+        return f"random {self.source}" if self.kind == "random" else self.sha256
 
 
 class ModelInfo(Document):
@@ -160,7 +165,7 @@ class Artifact:
                 )
 
     def _again(self) -> str:
-        return f"export it again: {self.manifest.command} --force"
+        return f"export it again: {self.manifest.command} --workspace {self.path.parents[2]} --force"
 
 
 def open_artifact(path: Path) -> Artifact:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from deploybench.artifact import Artifact
 from deploybench.export.pipeline import ExportResult
 from deploybench.host import Host
 from deploybench.measure.job import Job
@@ -18,6 +19,9 @@ from deploybench.results import Cell, Judgement, Launch, Record, Verdict, write_
 from deploybench.summary import summarise
 from deploybench.verdicts import judge
 from deploybench.workspace import Workspace
+
+SHORTEST_LIMIT_S = 60.0
+"""A window that still lacks its samples after this time, or after twice the time asked for, ends."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class RunContext:
     workspace: Workspace
     host: Host
     peaks: MeasuredPeaks | None
+    threads: int
 
 
 def new_run_name() -> str:
@@ -76,13 +81,22 @@ def run_cells(
         yield _keep(_record(cell, done, judge(done, cell.command), context, complete=complete), context)
 
 
-def failed_export_record(result: ExportResult, context: RunContext) -> Record:
-    """The row of a model that a run was asked for and that could not be exported."""
+def failed_export_record(result: ExportResult, context: RunContext, present: Sequence[Artifact]) -> Record:
+    """The row of a model that a run was asked for and that could not be exported.
+
+    It stands among the model's other rows, if one of the ``present`` artifacts is of the same model and weights.
+    """
     request, error = result.request, result.error
+    sibling = next(
+        (item.manifest for item in present if item.manifest.request["model"] == request.model.model_dump(mode="json")),
+        None,
+    )
+    size = (sibling.preprocessing.height, sibling.preprocessing.width) if sibling else request.model.image_size
     cell = Cell(
-        model=request.model.name, weights="", weights_sha256="", image_size=request.model.image_size or (0, 0),
-        backend=request.backend, runner=request.backend, device="cpu", precision=request.precision,
-        batch=request.batch or 1, threads=request.threads, artifact=None, artifact_key=None,
+        model=request.model.name, weights=sibling.weights.label if sibling else "",
+        weights_identity=sibling.weights.identity if sibling else "", image_size=size or (0, 0),
+        backend=request.backend, form="none", runner=request.backend, device="cpu", precision=request.precision,
+        batch=request.batch or 1, threads=context.threads, artifact=None, artifact_key=None,
     )  # fmt: skip
     reason = f"export: {error.found}" if error else "export failed"
     advice = (error.action if error else None) or f"reproduce: {request.command()}"
@@ -100,7 +114,7 @@ def _job(planned: Planned, settings: RunSettings) -> Job:
     return Job(
         artifact=str(planned.artifact.path), runner=cell.runner, device=cell.device, precision=cell.precision,
         batch=cell.batch, threads=cell.threads, warmup_s=settings.warmup_s, duration_s=settings.duration_s,
-        min_samples=settings.min_samples,
+        min_samples=settings.min_samples, limit_s=max(SHORTEST_LIMIT_S, 2 * settings.duration_s, 2 * settings.warmup_s),
     )  # fmt: skip
 
 

@@ -67,6 +67,10 @@ class Plugin(ABC):
         """Why the plug-in cannot work on this host although ``requires`` is met, or None."""
         return None
 
+    def identity(self) -> Mapping[str, str]:
+        """What of this host, besides versions, decides what the plug-in writes: part of the artifact key."""
+        return {}
+
 
 class Exporter(Plugin):
     """Writes an artifact of one format; the format is the exporter's name."""
@@ -95,7 +99,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """What a loaded session really uses; read back from the runtime, not copied from the options."""
+    """What a loaded session really uses: read back from the runtime wherever it can tell, never from the options."""
 
     precision: str
     threads: int
@@ -156,6 +160,10 @@ class Runner(Plugin):
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         """The precisions that this runner can be asked for on an artifact written in that precision."""
         return frozenset({artifact_precision})
+
+    def default_precision(self, artifact_precision: str) -> str:
+        """The artifact's own precision, or fp32 where this runner computes such an artifact in fp32 on this machine."""
+        return artifact_precision if artifact_precision in self.precisions(artifact_precision) else "fp32"
 
     @abstractmethod
     def load(self, artifact: Artifact, options: RunOptions) -> Session: ...

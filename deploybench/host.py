@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from deploybench.registry import installed_versions
 
 ISA_FLAGS = (
     "sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16",
-    "avx_vnni", "amx_tile", "amx_bf16", "amx_int8", "asimd", "sve", "bf16", "i8mm",
+    "avx_vnni", "amx_tile", "amx_bf16", "amx_int8", "amx_fp16", "fphp", "asimd", "sve", "bf16", "i8mm",
 )  # fmt: skip
 RECORDED_DISTRIBUTIONS = (
     "deploybench", "numpy", "torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu",
     "openvino", "tensorrt", "tensorrt-rtx",
 )  # fmt: skip
+CXX_COMPILERS = ("g++", "clang++")
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -98,6 +100,13 @@ def usable_cores() -> int:
 def load_1m() -> float:
     """The one-minute load average, in runnable processes."""
     return round(float(psutil.getloadavg()[0]), 2)
+
+
+def missing_cxx_compiler() -> str | None:
+    """Why nothing can be compiled to native code here, or None."""
+    if any(shutil.which(compiler) for compiler in CXX_COMPILERS):
+        return None
+    return f"needs a C++ compiler ({' or '.join(CXX_COMPILERS)}): apt-get install g++"
 
 
 def find_gpus() -> tuple[tuple[Gpu, ...], str | None]:

@@ -8,6 +8,7 @@ that the budget allows; below that the reference itself is a tie.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +53,7 @@ class ParityReport(BaseModel):
     cosine: float | None
     budget_cosine: float
     top1_agreement: float | None
-    spread: float
+    spread: float | None
     images: int
     reason: str
     budget_reason: str
@@ -75,7 +76,7 @@ def compare_outputs(
             cosine=cosine,
             budget_cosine=budget.min_cosine,
             top1_agreement=top1,
-            spread=spread,
+            spread=spread if math.isfinite(spread) else None,
             images=len(reference),
             reason=reason or "within budget",
             budget_reason=budget.reason,

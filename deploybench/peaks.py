@@ -6,6 +6,7 @@ Measured once per CPU model, thread budget and library versions in a process of 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -21,6 +22,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from deploybench.artifact import Document
+from deploybench.errors import DeployBenchError
 from deploybench.host import Host
 from deploybench.processes import die_with_parent, finish, run_child
 from deploybench.workspace import write_whole
@@ -63,7 +65,8 @@ def measured_peaks(host: Host, threads: int) -> MeasuredPeaks | None:
     if outcome.reply is None:
         return None
     peaks = MeasuredPeaks.model_validate_json(outcome.reply)
-    write_whole(path, peaks.model_dump_json(indent=1))
+    with contextlib.suppress(DeployBenchError):  # without a cache they are measured again next time
+        write_whole(path, peaks.model_dump_json(indent=1))
     return peaks
 
 

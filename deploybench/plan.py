@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -29,10 +30,9 @@ class Planned:
     def command(self) -> str:
         """The one command that measures this cell again."""
         cell = self.cell
-        return (
-            f"deploybench run --artifact {self.artifact.path} --runner {cell.runner} --batch {cell.batch} "
-            f"--threads {cell.threads} --precision {cell.precision}"
-        )
+        words = ["deploybench", "run", "--artifact", str(self.artifact.path), "--runner", cell.runner]
+        words += ["--batch", str(cell.batch), "--threads", str(cell.threads), "--precision", cell.precision]
+        return shlex.join(words)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def plan_cells(artifacts: Sequence[Artifact], selection: Selection, profile: Pro
         for entry in selection.runners:
             if entry.plugin is None or artifact.manifest.backend not in entry.plugin.formats:
                 continue
-            for precision in _precisions(artifact, entry.plugin, selection.precisions):
+            for precision in selection.precisions or (entry.plugin.default_precision(artifact.manifest.precision),):
                 for batch in selection.batches:
                     planned.append(_plan_cell(artifact, entry, precision, batch, selection, profile))
     return planned
@@ -62,21 +62,12 @@ def plan_cells(artifacts: Sequence[Artifact], selection: Selection, profile: Pro
 
 def newest_of_each(artifacts: Sequence[Artifact]) -> list[Artifact]:
     """Of artifacts that answer the same request (older versions of a library, say), the newest only."""
-    newest: dict[tuple[object, ...], Artifact] = {}
+    newest: dict[tuple[tuple[str, str], ...], Artifact] = {}
     for artifact in artifacts:
-        manifest = artifact.manifest
-        size = (manifest.preprocessing.height, manifest.preprocessing.width)
-        slot = (
-            manifest.model.name, manifest.weights.kind, manifest.weights.source, manifest.model.num_classes, size,
-            manifest.backend, manifest.precision, manifest.batch, manifest.facts.get("opset"),
-        )  # fmt: skip
-        if slot not in newest or newest[slot].manifest.created < manifest.created:
+        slot = tuple(sorted((key, str(value)) for key, value in artifact.manifest.request.items() if key != "threads"))
+        if slot not in newest or newest[slot].manifest.created < artifact.manifest.created:
             newest[slot] = artifact
     return list(newest.values())
-
-
-def _precisions(artifact: Artifact, runner: Runner, asked: Sequence[str]) -> Sequence[str]:
-    return asked or (artifact.manifest.precision,)
 
 
 def _plan_cell(
@@ -87,7 +78,7 @@ def _plan_cell(
     cell = Cell(
         model=manifest.model.name,
         weights=manifest.weights.label,
-        weights_sha256=manifest.weights.sha256,
+        weights_identity=manifest.weights.identity,
         image_size=(manifest.preprocessing.height, manifest.preprocessing.width),
         backend=manifest.backend,
         runner=entry.name,
@@ -95,6 +86,7 @@ def _plan_cell(
         precision=precision,
         batch=batch,
         threads=selection.threads,
+        form=_form(artifact),
         artifact=str(artifact.path),
         artifact_key=manifest.key,
     )
@@ -103,6 +95,13 @@ def _plan_cell(
         return Planned(cell, artifact, f"left out by --skip '{left_out}'")
     reason, remedy = _why_not(artifact, entry, cell, profile)
     return Planned(cell, artifact, reason, remedy)
+
+
+def _form(artifact: Artifact) -> str:
+    """What tells two artifacts of one model and backend apart: precision, batch and opset."""
+    manifest = artifact.manifest
+    parts = [manifest.precision, "dynamic" if manifest.batch is None else f"b{manifest.batch}"]
+    return "-".join(parts + [f"{key}{manifest.facts[key]}" for key in ("opset", "ir_version") if key in manifest.facts])
 
 
 def _why_not(artifact: Artifact, entry: Entry[Runner], cell: Cell, profile: Profile | None) -> tuple[str | None, str]:
@@ -120,7 +119,7 @@ def _why_not(artifact: Artifact, entry: Entry[Runner], cell: Cell, profile: Prof
     if cell.precision not in offered:
         return (
             f"{entry.name} runs a {manifest.precision} artifact in {', '.join(sorted(offered))}, not {cell.precision}",
-            f"{manifest.command} --precision {cell.precision}",
+            f"ask for --precision {' or '.join(sorted(offered))}",
         )
     if manifest.batch is not None and manifest.batch != cell.batch:
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -13,6 +14,7 @@ from deploybench.artifact import Artifact, open_artifact
 from deploybench.contracts import Runner, RunOptions
 from deploybench.errors import DeployBenchError
 from deploybench.preprocess import load_image
+from deploybench.processes import QUIET_RUNTIMES
 from deploybench.registry import runner as find_runner
 from deploybench.registry import runners_of_format
 
@@ -34,18 +36,33 @@ def predict_images(
     """The ``top`` most probable classes of each image (softmax over the logits)."""
     artifact = open_artifact(path)
     artifact.check_files()
+    if artifact.manifest.parity is not None and not artifact.manifest.verified:
+        raise DeployBenchError(
+            f"{path} failed parity: {artifact.manifest.parity_note}", action="export it again, or another precision"
+        )
     plugin = _runner_for(artifact, runner)
     manifest = artifact.manifest
     labels = artifact.labels()
     batch = manifest.batch or 1
-    options = RunOptions(device="cpu", threads=threads, precision=_precision(artifact, plugin), batch=batch)
+    options = RunOptions(
+        device="cpu", threads=threads, precision=plugin.default_precision(manifest.precision), batch=batch
+    )
     predictions = []
     inputs = [load_image(image, manifest.preprocessing) for image in images]
-    with plugin.load(artifact, options) as session:
-        for image, pixels in zip(images, inputs, strict=True):
-            outputs = session.infer({manifest.inputs[0].name: np.stack([pixels] * batch)})
-            logits = next(iter(outputs.values()))[0]
-            predictions.append(Prediction(image=str(image), classes=_top(logits, labels, top)))
+    os.environ.update(QUIET_RUNTIMES)
+    try:
+        with plugin.load(artifact, options) as session:
+            for image, pixels in zip(images, inputs, strict=True):
+                outputs = session.infer({manifest.inputs[0].name: np.stack([pixels] * batch)})
+                logits = next(iter(outputs.values()))[0]
+                predictions.append(Prediction(image=str(image), classes=_top(logits, labels, top)))
+    except DeployBenchError:
+        raise
+    except Exception as error:  # a runtime may raise anything
+        raise DeployBenchError(
+            f"{plugin.name} could not run {path}: {type(error).__name__}: {error}",
+            action="deploybench backends lists the versions here; the manifest has those of the export",
+        ) from error
     return predictions
 
 
@@ -62,11 +79,6 @@ def _runner_for(artifact: Artifact, name: str | None) -> Runner:
             f"{name} does not run {backend} artifacts", expected=f"an artifact in {', '.join(sorted(plugin.formats))}"
         )
     return plugin
-
-
-def _precision(artifact: Artifact, plugin: Runner) -> str:
-    own = artifact.manifest.precision
-    return own if own in plugin.precisions(own) else "fp32"
 
 
 def _top(logits: npt.NDArray[np.float32], labels: list[str] | None, top: int) -> list[Guess]:

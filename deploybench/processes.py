@@ -19,11 +19,11 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
-if TYPE_CHECKING:
-    from multiprocessing.process import BaseProcess
+import psutil
 
 STDERR_TAIL_CHARS = 4000
 QUIET_RUNTIMES = {
@@ -34,8 +34,6 @@ QUIET_RUNTIMES = {
 }
 
 
-_children: set[subprocess.Popen[bytes]] = set()
-_forked: set[BaseProcess] = set()
 _stopping = threading.Event()
 
 
@@ -69,7 +67,6 @@ def run_child(
                 env={**os.environ, **QUIET_RUNTIMES, **(environment or {})},
                 start_new_session=True,
             )
-            _children.add(child)
             error = None
             try:
                 child.communicate(request.encode(), timeout=time_limit_s)
@@ -77,7 +74,6 @@ def run_child(
                 error = f"stopped after the time limit of {time_limit_s:g} s"
             finally:
                 _kill_group(child)
-                _children.discard(child)
         return _outcome(reply_path, log_path, error, child.returncode)
 
 
@@ -91,16 +87,15 @@ def run_forked(module: str, request: str, *, preload: Sequence[str], time_limit_
         return run_child(module, request, time_limit_s=time_limit_s)
     if _stopping.is_set():
         return NOT_STARTED
+    start_fork_server(preload)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
-    # Children leave by os._exit, so multiprocessing's tracker would report the locks of their progress bars.
-    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     with tempfile.TemporaryDirectory(prefix="deploybench-") as folder:
         reply_path, log_path = Path(folder) / "reply.json", Path(folder) / "log.txt"
         log_path.touch()
         child = context.Process(target=_forked_main, args=(module, request, str(reply_path), str(log_path)))
         child.start()
-        _forked.add(child)
+        if _stopping.is_set():  # the interrupt came while the server was still importing
+            child.kill()
         error = None
         try:
             child.join(time_limit_s)
@@ -110,15 +105,34 @@ def run_forked(module: str, request: str, *, preload: Sequence[str], time_limit_
             _signal_group(child.pid)
             child.kill()
             child.join()
-            _forked.discard(child)
         return _outcome(reply_path, log_path, error, child.exitcode or 0)
 
 
+def start_fork_server(preload: Sequence[str]) -> None:
+    """Start the server that :func:`run_forked` forks from, unless it runs. Ctrl-C is this process's to handle."""
+    if sys.platform == "win32":
+        return
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(preload))
+    # Children leave by os._exit, so multiprocessing's tracker would report the locks of their progress bars.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def interrupted() -> bool:
+    """Whether :func:`stop_children` was called: what children report from then on means nothing."""
+    return _stopping.is_set()
+
+
 def stop_children() -> None:
-    """Kill every child that other threads of this process wait for, and let none start any more."""
+    """Kill every process below this one, compilers included, and let none start any more."""
     _stopping.set()
-    for leader in [child.pid for child in _children] + [child.pid for child in _forked]:
-        _signal_group(leader)
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def die_with_parent() -> None:
@@ -135,7 +149,10 @@ def finish(reply: str) -> NoReturn:
     The interpreter's and the runtimes' own tear-down is skipped: it takes up to a second, and some
     runtimes crash in it after all the work is done.
     """
-    Path(sys.argv[1]).write_text(reply)
+    path = Path(sys.argv[1])
+    partial = path.with_suffix(".partial")
+    partial.write_text(reply)
+    partial.replace(path)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
@@ -160,15 +177,24 @@ def _forked_main(module: str, request: str, reply_path: str, log_path: str) -> N
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
     os.environ.update(QUIET_RUNTIMES)
+    threading.Thread(target=_die_with_requester, daemon=True).start()
     sys.argv = [module, reply_path]
     sys.stdin = io.StringIO(request)
     importlib.import_module(module).main()
 
 
+def _die_with_requester() -> None:
+    """Wait for the process that asked for this child (its parent is the fork server) and die with it."""
+    requester = multiprocessing.parent_process()
+    if requester is not None:
+        requester.join()
+        os.killpg(0, signal.SIGKILL)
+
+
 def _outcome(reply_path: Path, log_path: Path, error: str | None, code: int) -> ChildOutcome:
     """What the child left behind; the cause of its death when it left nothing."""
     log = log_path.read_text(errors="replace")[-STDERR_TAIL_CHARS:]
-    reply = reply_path.read_bytes() if reply_path.exists() else None
+    reply = reply_path.read_bytes() if error is None and reply_path.exists() else None
     if error is None and reply is None:
         error = _cause_of_death(code, log)
     return ChildOutcome(reply, error, log)

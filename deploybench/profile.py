@@ -9,11 +9,12 @@ import re
 import sys
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from deploybench.artifact import Document
+from deploybench.contracts import PRECISIONS
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.host import Host
 
@@ -26,7 +27,10 @@ HOST = "host"
 
 
 class Match(Document):
-    """How to recognise the hardware: regular expressions, matched anywhere, without regard to case."""
+    """How to recognise the hardware: regular expressions, matched anywhere, without regard to case.
+
+    ``compute_capability`` is compared as it stands: "8.6".
+    """
 
     cpu_vendor: str | None = None
     cpu_model: str | None = None
@@ -89,6 +93,7 @@ def parse_profile(text: str, origin: str) -> Profile:
     """Read and validate a profile. Raises DeployBenchError with the first field that is wrong."""
     try:
         profile = Profile.model_validate(tomllib.loads(text))
+        _check_names(profile, origin)
         for pattern in profile.match.model_dump(exclude_none=True).values():
             re.compile(pattern)
     except (tomllib.TOMLDecodeError, re.error) as error:
@@ -102,6 +107,18 @@ def parse_profile(text: str, origin: str) -> Profile:
             f"{origin} is not a valid profile: {field}: {first['msg']}", expected="a profile as profiles/*.toml"
         ) from None
     return profile
+
+
+def _check_names(profile: Profile, origin: str) -> None:
+    """Refuse a profile that any machine would match, or that has a precision nobody knows."""
+    rule = profile.match
+    needed = (rule.cpu_vendor or rule.cpu_model) if profile.device == "cpu" else rule.gpu_name
+    if needed is None:
+        field = "cpu_vendor or cpu_model" if profile.device == "cpu" else "gpu_name"
+        raise DeployBenchError(f"{origin} matches any machine", expected=f"{field} under [match]")
+    for name in (*profile.precisions, *profile.peaks.tflops):
+        if name not in PRECISIONS:
+            raise unknown_name("precision", name, PRECISIONS, action=f"correct {origin}")
 
 
 def check_match(profile: Profile, host: Host) -> None:
@@ -126,11 +143,6 @@ def check_match(profile: Profile, host: Host) -> None:
         action=f"measure this machine with --profile {HOST}; for {profile.name} numbers, copy the workspace to a "
         f"machine that has it and type the same command there",
     )
-
-
-def profile_table(profile: Profile) -> dict[str, Any]:
-    """The profile as plain data, for JSON."""
-    return profile.model_dump(mode="json")
 
 
 def _fits(pattern: str | None, text: str) -> bool:

@@ -91,16 +91,16 @@ def _load_group(group: str, kind: type[P]) -> dict[str, Entry[P]]:
 def _load(point: EntryPoint, kind: type[P]) -> Entry[P]:
     distribution = point.dist.name if point.dist else "unknown"
     try:
-        loaded = point.load()
-        plugin = loaded()
+        plugin = point.load()()
+        missing = [module for module in plugin.requires if importlib.util.find_spec(module) is None]
+        problem = None if missing else plugin.check()
     except Exception as error:  # a plug-in may raise anything; it must not take the others down
         problem = f"{point.value} raised {type(error).__name__}: {error}"
         return Entry(point.name, distribution, None, problem, f"repair or uninstall {distribution}")
     if not isinstance(plugin, kind):
         problem = f"{point.value} is a {type(plugin).__name__}, not a {kind.__name__}"
         return Entry(point.name, distribution, None, problem, f"subclass deploybench.contracts.{kind.__name__}")
-    missing = [module for module in plugin.requires if importlib.util.find_spec(module) is None]
     if missing:
         remedy = f'pip install "{plugin.install}"' if plugin.install else None
         return Entry(point.name, distribution, plugin, f"needs {', '.join(missing)}", remedy)
-    return Entry(point.name, distribution, plugin, plugin.check())
+    return Entry(point.name, distribution, plugin, problem)

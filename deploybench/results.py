@@ -45,9 +45,10 @@ class Cell(Document):
 
     model: str
     weights: str
-    weights_sha256: str
+    weights_identity: str
     image_size: tuple[int, int]
     backend: str
+    form: str = Field(description="the artifact's own precision, batch and opset")
     runner: str
     device: str
     precision: str
@@ -60,14 +61,14 @@ class Cell(Document):
     def identity(self) -> tuple[str | int, ...]:
         """What has to be equal for two records to be of the same cell."""
         return (
-            self.model, self.weights_sha256, *self.image_size, self.backend, self.runner, self.device,
+            self.model, self.weights_identity, *self.image_size, self.backend, self.form, self.runner, self.device,
             self.precision, self.batch, self.threads,
         )  # fmt: skip
 
     @property
     def group(self) -> tuple[str | int, ...]:
         """Cells of one group do the same job: the same model, weights and image size."""
-        return (self.model, self.weights_sha256, *self.image_size)
+        return (self.model, self.weights_identity, *self.image_size)
 
     def title(self) -> str:
         return f"{self.model} {self.runner} {self.precision} batch {self.batch}"

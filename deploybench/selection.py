@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from deploybench.artifact import Artifact, open_artifact
 from deploybench.contracts import Runner
-from deploybench.errors import DeployBenchError, unknown_name
-from deploybench.export.pipeline import check_requests
+from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.plan import Selection, newest_of_each
 from deploybench.registry import Entry, exporters, runner, runners
@@ -18,7 +19,11 @@ from deploybench.workspace import Workspace
 def select_runners(names: Sequence[str]) -> list[Entry[Runner]]:
     """The named runners, usable or not; without names every usable one. PyTorch eager comes first."""
     if names:
-        return [runner(name) for name in names]
+        chosen = [runner(name) for name in names]
+        for entry in chosen:
+            if entry.plugin is None:
+                entry.require()
+        return chosen
     usable = [entry for entry in runners().values() if entry.usable]
     if not usable:
         raise DeployBenchError(
@@ -48,9 +53,19 @@ def select_artifacts(
     return sorted(found, key=lambda artifact: _model_order(artifact, found))
 
 
-def missing_exports(
-    models: Sequence[str], workspace: Workspace, selection: Selection, *, jobs: int
-) -> list[ExportRequest]:
+def nothing_to_run(artifacts: Sequence[Artifact], selection: Selection) -> DeployBenchError:
+    """The refusal of a selection in which no runner takes any artifact."""
+    formats = sorted({artifact.manifest.backend for artifact in artifacts})
+    names = ", ".join(entry.name for entry in selection.runners)
+    wanted = sorted({name for entry in selection.runners if entry.plugin for name in entry.plugin.formats})
+    return DeployBenchError(
+        f"the artifacts are in {', '.join(formats)}, and {names} runs none of that",
+        expected=f"artifacts in {', '.join(wanted)}",
+        action="deploybench run --model NAME exports what is missing",
+    )
+
+
+def missing_exports(models: Sequence[str], workspace: Workspace, selection: Selection) -> list[ExportRequest]:
     """What has to be exported before the named models run on the selected runners.
 
     A model that is in the workspace with certain weights gets its missing formats with the same
@@ -58,23 +73,22 @@ def missing_exports(
     """
     formats = sorted({name for entry in selection.runners if entry.plugin for name in entry.plugin.formats})
     backends = [name for name in formats if name in exporters() and exporters()[name].usable]
-    if not backends:
-        raise unknown_name("backend", ", ".join(formats), exporters(), action="deploybench doctor")
     requests = []
     for model in models:
-        present = [artifact for artifact in workspace.artifacts() if artifact.manifest.model.name == model]
-        asked = {ExportRequest.model_validate(artifact.manifest.request).model for artifact in present}
-        for request in asked or {ModelRequest(name=model)}:
-            have = {
-                artifact.manifest.backend
-                for artifact in present
-                if ExportRequest.model_validate(artifact.manifest.request).model == request
-            }
-            requests += [
-                ExportRequest(model=request, backend=backend, threads=1) for backend in backends if backend not in have
-            ]
-    check_requests(requests)
+        present = [_request_of(artifact) for artifact in workspace.artifacts()]
+        known = [request for request in present if request is not None and request.model.name == model]
+        have = {(request.model, request.backend) for request in known}
+        for asked in dict.fromkeys(request.model for request in known) or [ModelRequest(name=model)]:
+            requests += [ExportRequest(model=asked, backend=name) for name in backends if (asked, name) not in have]
     return requests
+
+
+def _request_of(artifact: Artifact) -> ExportRequest | None:
+    """The request that an artifact answers; None for one that another version of this program made."""
+    try:
+        return ExportRequest.model_validate(artifact.manifest.request)
+    except ValidationError:
+        return None
 
 
 def _model_order(artifact: Artifact, found: Sequence[Artifact]) -> int:

@@ -4,7 +4,8 @@ INVALID   what ran is not what was asked, or it computes something else: no spee
 FAILED    nothing ran to its end: a crash, a time limit, an export that did not work.
 SKIPPED   this host, artifact or profile cannot run the cell; nothing was tried.
 DRIFTING  the launches disagree with each other: the machine changed between them.
-UNSTABLE  samples still moved inside a launch: the second half of its window differs from the first.
+UNSTABLE  samples still moved inside a launch (the second half of its window differs from the first), or
+          there are too few launches to see whether the machine is steady.
 NOISY     one launch's samples scatter widely around their median.
 VALID     none of these.
 """
@@ -16,6 +17,8 @@ from collections.abc import Sequence
 from deploybench.results import Judgement, Launch, Verdict
 from deploybench.stats import median, nearest_rank, spread
 
+FEWEST_LAUNCHES = 3
+"""No single launch can know: each was within 2 % while launches a minute apart were 37 % apart."""
 LARGEST_LAUNCH_SPREAD = 0.05
 """Launch medians of an undisturbed cell spread under 3 %; a change of the machine's state moved them 37 %."""
 LARGEST_HALF_SHIFT = 0.05
@@ -44,6 +47,12 @@ def judge(launches: Sequence[Launch], command: str) -> Judgement:
 
 
 def _judge_samples(measured: Sequence[Sequence[int]]) -> Judgement:
+    if len(measured) < FEWEST_LAUNCHES:
+        return Judgement(
+            verdict=Verdict.UNSTABLE,
+            reason=f"{len(measured)} launches cannot show whether the machine is steady",
+            advice=f"measure at least {FEWEST_LAUNCHES} rounds: --rounds",
+        )
     launch_spread = spread([median(samples) for samples in measured])
     if launch_spread > LARGEST_LAUNCH_SPREAD:
         return Judgement(

@@ -109,7 +109,7 @@ def open_workspace(root: Path | None) -> Workspace:
 
 
 def publish(staging: Path, destination: Path) -> None:
-    """Move a finished folder into place in one step, replacing what is there."""
+    """Move a finished folder into place, replacing what is there: one rename, or two where something was."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     if destination.exists():
         replaced = staging.with_name(staging.name + "-replaced")
@@ -122,9 +122,9 @@ def publish(staging: Path, destination: Path) -> None:
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name, flush it to disk, rename it. A failure leaves no partial file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{STAGING_PREFIX}{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as stream:
             stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()

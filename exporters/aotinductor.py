@@ -5,18 +5,17 @@ The package runs only on machines with the instruction set that it was compiled 
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
+from deploybench.host import describe_host, missing_cxx_compiler
 
 from .torch_export import export_program
 
 if TYPE_CHECKING:
     import torch
-
-COMPILERS = ("g++", "clang++")
 
 
 class AotInductorExporter(Exporter):
@@ -27,7 +26,10 @@ class AotInductorExporter(Exporter):
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
 
     def check(self) -> str | None:
-        return missing_compiler()
+        return missing_cxx_compiler()
+
+    def identity(self) -> Mapping[str, str]:
+        return {"isa": " ".join(describe_host().isa)}
 
     def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
         import torch
@@ -37,10 +39,3 @@ class AotInductorExporter(Exporter):
         options = {"cpp.dynamic_threads": True}  # else the thread budget of this process is compiled in
         torch._inductor.aoti_compile_and_package(program, package_path=str(out / "model.pt2"), inductor_configs=options)
         return ExportedFiles("model.pt2", {"vector_isa": str(pick_vec_isa())})
-
-
-def missing_compiler() -> str | None:
-    """Why TorchInductor cannot compile here, or None: it needs a C++ compiler."""
-    if any(shutil.which(compiler) for compiler in COMPILERS):
-        return None
-    return f"needs a C++ compiler ({' or '.join(COMPILERS)}): apt-get install g++"

@@ -21,7 +21,7 @@ class OnnxRuntimeRunner(Runner):
     distributions: ClassVar[tuple[str, ...]] = ("onnxruntime",)
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
-        return frozenset({artifact_precision, "fp32"})
+        return frozenset({"fp32"}) if _computes_in_fp32(artifact_precision) else frozenset({artifact_precision})
 
     def load(self, artifact: Artifact, options: RunOptions) -> Session:
         import onnxruntime
@@ -50,7 +50,7 @@ class OnnxRuntimeSession(Session):
         return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
 
     def facts(self) -> SessionFacts:
-        halved = self._artifact_precision == "fp16" and platform.machine().lower() not in FP16_MACHINES
+        halved = _computes_in_fp32(self._artifact_precision)
         return SessionFacts(
             precision="fp32" if halved else self._artifact_precision,
             threads=self._session.get_session_options().intra_op_num_threads,
@@ -58,3 +58,8 @@ class OnnxRuntimeSession(Session):
             device="cpu",
             notes=("fp16 weights, computed in fp32: no fp16 kernels on this CPU",) if halved else (),
         )
+
+
+def _computes_in_fp32(artifact_precision: str) -> bool:
+    """Whether half-precision weights are cast up on this machine, so that fp32 arithmetic is what runs."""
+    return artifact_precision == "fp16" and platform.machine().lower() not in FP16_MACHINES

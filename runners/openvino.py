@@ -6,8 +6,11 @@ from typing import Any, ClassVar
 
 from deploybench.artifact import Artifact
 from deploybench.contracts import Arrays, Runner, RunOptions, Session, SessionFacts
+from deploybench.host import describe_host
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+NATIVE_FLAGS = {"bf16": {"avx512_bf16", "amx_bf16", "bf16"}, "fp16": {"avx512_fp16", "amx_fp16", "fphp"}}
+"""Where the CPU has none of these, the plug-in ignores the hint and computes in fp32."""
 PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 
 
@@ -19,7 +22,8 @@ class OpenVinoRunner(Runner):
     distributions: ClassVar[tuple[str, ...]] = ("openvino",)
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
-        return frozenset(HINTS)
+        flags = set(describe_host().isa)
+        return frozenset({"fp32", *(name for name, needed in NATIVE_FLAGS.items() if needed & flags)})
 
     def load(self, artifact: Artifact, options: RunOptions) -> Session:
         import openvino

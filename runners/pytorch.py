@@ -45,7 +45,7 @@ def load_module(artifact: Artifact, options: RunOptions) -> torch.nn.Module:
     preprocessing = manifest.preprocessing
     given = manifest.model.arguments
     build = BuildOptions(
-        num_classes=manifest.model.num_classes if "num_classes" in given else None,
+        num_classes=int(given["num_classes"]) if "num_classes" in given else None,
         in_channels=preprocessing.channels if given.keys() & {"in_chans", "in_channels"} else None,
         image_size=(preprocessing.height, preprocessing.width),
     )

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 class TorchCpuSession(Session):
     """Runs ``module`` on the CPU. ``precision`` is what its parameters and arithmetic are in."""
 
-    def __init__(self, artifact: Artifact, module: Any, options: RunOptions, provider: str, precision: str) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        module: Any,
+        options: RunOptions,
+        provider: str,
+        precision: str,
+        notes: tuple[str, ...] = (),
+    ) -> None:
         import torch
 
         super().__init__(artifact.batch_shape(options.batch))
@@ -24,6 +32,7 @@ class TorchCpuSession(Session):
         self._module = module
         self._provider = provider
         self._precision = precision
+        self._notes = notes
         self._input = artifact.manifest.inputs[0].name
         self._output = artifact.manifest.outputs[0].name
 
@@ -40,6 +49,7 @@ class TorchCpuSession(Session):
             threads=self._torch.get_num_threads(),
             provider=self._provider,
             device="cpu",
+            notes=self._notes,
         )
 
 

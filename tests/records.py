@@ -49,8 +49,9 @@ def gpu(name: str, capability: str) -> Gpu:
 
 def cell(**changes: object) -> Cell:
     made = Cell(
-        model="net", weights="random weights", weights_sha256="0" * 64, image_size=(224, 224), backend="pytorch",
-        runner="pytorch", device="cpu", precision="fp32", batch=1, threads=2, artifact="/a", artifact_key="k" * 64,
+        model="net", weights="random weights", weights_identity="random seed 0", image_size=(224, 224),
+        backend="pytorch", form="fp32-dynamic", runner="pytorch", device="cpu", precision="fp32", batch=1, threads=2,
+        artifact="/a", artifact_key="k" * 64,
     )  # fmt: skip
     return made.model_copy(update=changes)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploybench.parity import BUDGETS, compare_outputs
+from deploybench.parity import BUDGETS, ParityReport, compare_outputs
 
 
 def logits(scale: float = 1.0) -> np.ndarray:
@@ -42,6 +42,15 @@ def test_parity_fails_when_an_output_is_not_finite(bad: float) -> None:
     report = compare_outputs(logits(), candidate, "int8")
     assert not report.passed
     assert "1 of 400 outputs are NaN or Inf" in report.reason
+
+
+def test_report_of_a_reference_with_nan_survives_being_written_and_read() -> None:
+    reference = logits()
+    reference[0, 0] = np.nan
+    report = compare_outputs(reference, logits(), "fp32")
+    assert not report.passed
+    assert "reference itself holds NaN" in report.reason
+    assert ParityReport.model_validate_json(report.model_dump_json()) == report
 
 
 def test_parity_fails_when_the_shape_differs() -> None:

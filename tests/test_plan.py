@@ -61,7 +61,8 @@ def test_unusable_runner_is_skipped_with_its_cause(tiny_artifact: Artifacts) -> 
 def test_newest_artifact_of_a_kind_wins_and_other_weights_are_another_kind(tiny_artifact: Artifacts) -> None:
     artifact = tiny_artifact("onnx")
     older = changed(artifact, created="2000-01-01T00:00:00")
-    trained = changed(artifact, weights=artifact.manifest.weights.model_copy(update={"source": "other"}))
+    request = artifact.manifest.request
+    trained = changed(artifact, request={**request, "model": {**request["model"], "checkpoint": "/c.pt"}})  # type: ignore[dict-item]
     assert newest_of_each([artifact, older, trained]) == [artifact, trained]
 
 

@@ -20,8 +20,9 @@ def scaled(factor: float) -> list[float]:
     [
         ([launch(STEADY), launch(scaled(1.01)), launch(STEADY)], Verdict.VALID, "agree within 1.0%"),
         ([launch(STEADY), launch(scaled(1.37)), launch(STEADY)], Verdict.DRIFTING, "spread 37%"),
-        ([launch([10.0] * 8 + [12.0] * 8)], Verdict.UNSTABLE, "20% away"),
-        ([launch([8.0, 12.0] * 8)], Verdict.NOISY, "scatter over 40%"),
+        ([launch([10.0] * 8 + [12.0] * 8)] * 3, Verdict.UNSTABLE, "20% away"),
+        ([launch(STEADY)] * 2, Verdict.UNSTABLE, "2 launches cannot show"),
+        ([launch([8.0, 12.0] * 8)] * 3, Verdict.NOISY, "scatter over 40%"),
         ([Launch(error="killed by SIGKILL")], Verdict.FAILED, "SIGKILL"),
         ([launch(STEADY), Launch(error="killed by SIGSEGV")], Verdict.FAILED, "SIGSEGV"),
         ([Launch(refused="asked for precision fp32, CPU runs bf16")], Verdict.INVALID, "runs bf16"),

@@ -30,10 +30,10 @@ def doctor(workspace: parse.WorkspaceOption = None, json: parse.JsonOption = Fal
         return
     console = output_console()
     for line in host_lines(host, None)[:-1]:
-        console.print(line)
-    console.print(f"  workspace      {trouble or place.root}\n")
+        console.print(line, markup=False)
+    console.print(f"  workspace      {trouble or place.root}\n", markup=False)
     print_plugin_table(rows, console)
-    remedies = sorted({str(row["remedy"]) for row in rows if row["remedy"]})
+    remedies = sorted({str(row["remedy"] or row["problem"]) for row in rows if not row["usable"]})
     broken = [row for row in rows if not row["usable"]]
     if not broken:
         console.print("\nEverything that is registered works here.")

@@ -47,13 +47,19 @@ def export(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Exports side by side. [default: cores]")
     ] = None,
-    time_limit: Annotated[str, typer.Option("--time-limit", help="For each export.")] = "900s",
+    time_limit: Annotated[str | None, typer.Option("--time-limit", help="For each export. [default: 900s]")] = None,
     workspace: parse.WorkspaceOption = None,
     json: parse.JsonOption = False,
 ) -> None:
     """Export models, verify every artifact against fp32 eager, and write them into the workspace."""
     from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError
-    from deploybench.export.pipeline import ExportOptions, check_requests, usable_backends
+    from deploybench.export.pipeline import (
+        DEFAULT_TIME_LIMIT_S,
+        ExportOptions,
+        check_requests,
+        default_jobs,
+        usable_backends,
+    )
     from deploybench.export.request import ExportRequest, ModelRequest
     from deploybench.host import usable_cores
     from deploybench.profile import HOST, load_profile
@@ -65,7 +71,7 @@ def export(
     if checkpoint is not None and pretrained:
         raise DeployBenchError("--checkpoint and --pretrained together", expected="one source of weights")
     target = load_profile(profile).onnx if profile and profile != HOST else None
-    jobs = jobs or min(usable_cores(), 4)
+    jobs = jobs or default_jobs()
     requests = [
         ExportRequest(
             model=ModelRequest(
@@ -92,7 +98,11 @@ def export(
     check_requests(requests)
     place = open_workspace(workspace)
     place.prepare()
-    options = ExportOptions(force=force, time_limit_s=parse.seconds(time_limit, "--time-limit"), jobs=jobs)
+    options = ExportOptions(
+        force=force,
+        time_limit_s=parse.seconds(time_limit, "--time-limit") if time_limit else DEFAULT_TIME_LIMIT_S,
+        jobs=jobs,
+    )
     results = export_with_progress(requests, place, options)
     _print(results, as_json=json)
     if not all(result.ok for result in results):

@@ -6,9 +6,12 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import typer
+
+if TYPE_CHECKING:
+    from deploybench.errors import DeployBenchError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,13 +39,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
-def print_error(error: Exception) -> None:
+def print_error(error: DeployBenchError) -> None:
     """The three lines of a refusal on standard error."""
-    from deploybench.errors import DeployBenchError
-
-    if not isinstance(error, DeployBenchError):
-        typer.echo(f"error: {error}", err=True)
-        return
     typer.echo(f"error:    {error.found}", err=True)
     if error.expected:
         typer.echo(f"expected: {error.expected}", err=True)

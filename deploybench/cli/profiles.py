@@ -95,4 +95,4 @@ def show(
         lines = profile_lines(profile)
     console = output_console()
     for line in lines:
-        console.print(line)
+        console.print(line, markup=False)

@@ -48,14 +48,14 @@ def run(
     """Measure artifacts on this machine: rounds of fresh processes, interleaved, parity before time."""
     from deploybench.benchmark import RunContext, RunSettings, failed_export_record, new_run_name
     from deploybench.errors import EXIT_SOME_FAILED
-    from deploybench.export.pipeline import ExportOptions
+    from deploybench.export.pipeline import ExportOptions, check_model_names, default_jobs
     from deploybench.host import describe_host, usable_cores
     from deploybench.peaks import measured_peaks
     from deploybench.plan import Selection, plan_cells
     from deploybench.profile import HOST, check_match, load_profile
     from deploybench.report.console import remark_console
     from deploybench.results import Verdict
-    from deploybench.selection import missing_exports, select_artifacts, select_runners
+    from deploybench.selection import missing_exports, nothing_to_run, select_artifacts, select_runners
     from deploybench.workspace import open_workspace
 
     chosen = None if profile == HOST else load_profile(profile)
@@ -82,28 +82,32 @@ def run(
     models = parse.split_names(model)
     failed = []
     if models and not artifact:
-        requests = missing_exports(models, place, selection, jobs=usable_cores())
+        requests = missing_exports(models, place, selection)
         if requests:
             from deploybench.cli.export import export_with_progress
 
             remarks.print(f"exporting {len(requests)} missing artifacts first")
-            results = export_with_progress(requests, place, ExportOptions(jobs=usable_cores()))
+            check_model_names(models)
+            results = export_with_progress(requests, place, ExportOptions(jobs=default_jobs()))
             failed = [result for result in results if result.artifact is None]
+    unreadable = place.unreadable()
+    for problem in unreadable:
+        remarks.print(f"INVALID, left out: {problem}", style="yellow", markup=False)
     artifacts = select_artifacts(place, models, artifact or [], failed=bool(failed))
-    for problem in place.unreadable():
-        remarks.print(f"left out: {problem}", style="yellow")
     peaks = measured_peaks(host, selection.threads)
     if peaks is None:
         remarks.print("the peaks of this host could not be measured: no % of peak", style="yellow")
-    context = RunContext(new_run_name(), profile, place, host, peaks)
-    records = [failed_export_record(result, context) for result in failed]
+    context = RunContext(new_run_name(), chosen.name if chosen else HOST, place, host, peaks, selection.threads)
+    records = [failed_export_record(result, context, artifacts) for result in failed]
     planned = plan_cells(artifacts, selection, chosen)
+    if not planned and not failed:
+        raise nothing_to_run(artifacts, selection)
     interrupted = _measure(planned, settings, context, records)
     print_records(records, as_json=json, as_csv=csv)
-    remarks.print(f"records: {place.records_folder / context.run}", style="dim", soft_wrap=True)
+    remarks.print(f"records: {place.records_folder / context.run}", style="dim", soft_wrap=True, markup=False)
     if interrupted:
         raise KeyboardInterrupt
-    if any(record.judgement.verdict in (Verdict.FAILED, Verdict.INVALID) for record in records):
+    if unreadable or any(record.judgement.verdict in (Verdict.FAILED, Verdict.INVALID) for record in records):
         raise typer.Exit(EXIT_SOME_FAILED)
 
 

@@ -12,6 +12,7 @@ import warnings
 from datetime import datetime, timezone
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from deploybench.artifact import (
     LABELS,
@@ -30,6 +31,9 @@ from deploybench.export.request import ExportRequest
 from deploybench.models.source import BuiltModel
 from deploybench.processes import die_with_parent, finish
 from deploybench.registry import exporter
+
+if TYPE_CHECKING:
+    import torch
 
 DYNAMIC_EXAMPLE_BATCH = 2
 """An example of one image would let tracers take the batch dimension for a constant 1."""
@@ -80,7 +84,7 @@ def run(job: ExportJob) -> None:
     import numpy as np
     import torch
 
-    from deploybench.flops import count_macs, count_parameters
+    from deploybench.flops import count_parameters
     from deploybench.models.inputs import reference_inputs
     from deploybench.models.loading import SingleOutput, load_model
 
@@ -97,14 +101,14 @@ def run(job: ExportJob) -> None:
     with torch.no_grad():
         outputs = model(images)
     np.savez(staging / REFERENCE, inputs=images.numpy(), outputs=outputs.numpy())
-    macs = count_macs(model, images[:1])
+    macs = _macs(model, images[:1])
     info = ModelInfo(
         name=request.model.name,
         arguments=dict(built.arguments),
         num_classes=int(outputs.shape[1]) if outputs.dim() > 1 else 1,
         parameters=count_parameters(model),
         macs=macs,
-        flops=2 * macs,
+        flops=None if macs is None else 2 * macs,
     )
     _write_labels(request, built, weights, info.num_classes, staging)
 
@@ -138,6 +142,16 @@ def run(job: ExportJob) -> None:
         request=request.model_dump(mode="json"),
     )
     (staging / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+
+
+def _macs(model: torch.nn.Module, example: torch.Tensor) -> int | None:
+    """The MACs, or None for a model that the counter cannot run: no reason to fail its export."""
+    from deploybench.flops import count_macs
+
+    try:
+        return count_macs(model, example)
+    except Exception:  # a counter runs the model's own code in an unusual mode
+        return None
 
 
 def _write_labels(request: ExportRequest, built: BuiltModel, weights: Weights, classes: int, staging: Path) -> None:

@@ -14,10 +14,11 @@ from deploybench.errors import DeployBenchError
 from deploybench.export.job import ExportJob, ExportReply
 from deploybench.export.names import NameCheck
 from deploybench.export.request import ExportRequest
+from deploybench.host import usable_cores
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job, verify
 from deploybench.models.source import find_source
-from deploybench.processes import run_forked, stop_children
+from deploybench.processes import interrupted, run_forked, start_fork_server, stop_children
 from deploybench.registry import exporter, exporters, installed_versions, runners_of_format
 from deploybench.results import Launch
 from deploybench.workspace import Workspace, publish
@@ -25,6 +26,8 @@ from deploybench.workspace import Workspace, publish
 CHILD = "deploybench.export.job"
 NAME_CHILD = "deploybench.export.names"
 NAME_LIMIT_S = 120.0
+MOST_DEFAULT_JOBS = 4
+"""An export of a large model takes several GB."""
 PRELOAD = ("torch", "timm")
 DEFAULT_TIME_LIMIT_S = 900.0
 
@@ -41,11 +44,10 @@ class ExportResult:
 
     @property
     def ok(self) -> bool:
-        """Whether there is an artifact that parity did not refute."""
+        """Whether there is an artifact, verified wherever this host has a runner for its format."""
         if self.artifact is None:
             return False
-        parity = self.artifact.manifest.parity
-        return parity is None or parity.passed
+        return self.artifact.manifest.verified or self.artifact.manifest.parity_runner is None
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def export_all(
     start: Callable[[ExportRequest], None] = lambda request: None,
 ) -> Iterator[ExportResult]:
     """Do every export and yield each result as it ends; a failure is a result, the others go on."""
+
+    start_fork_server(PRELOAD)
 
     def work(request: ExportRequest) -> ExportResult:
         start(request)
@@ -90,7 +94,18 @@ def export_one(request: ExportRequest, workspace: Workspace, options: ExportOpti
         artifact, reused = _export(request, workspace, options)
     except DeployBenchError as error:
         return ExportResult(request, None, False, perf_counter() - began, error)
+    except OSError as error:
+        problem = DeployBenchError(
+            f"{error.filename or workspace.root} cannot be read or written: {error.strerror}",
+            action="check the permissions and the free space",
+        )
+        return ExportResult(request, None, False, perf_counter() - began, problem)
     return ExportResult(request, artifact, reused, perf_counter() - began)
+
+
+def default_jobs() -> int:
+    """How many exports run side by side when nobody says: the cores, at most four."""
+    return min(usable_cores(), MOST_DEFAULT_JOBS)
 
 
 def usable_backends(precision: str) -> list[str]:
@@ -145,8 +160,9 @@ def _export(request: ExportRequest, workspace: Workspace, options: ExportOptions
     plugin = exporter(request.backend).require()
     source, name = find_source(request.model.name)
     versions = {"deploybench": __version__, **installed_versions(("torch", "timm", *plugin.distributions))}
-    checkpoint = request.model.checkpoint
-    key = request.key(sha256_of_file(Path(checkpoint)) if checkpoint else None, source.identity(name), versions)
+    files = {"checkpoint": request.model.checkpoint, "labels": request.model.labels}
+    hashes = {option: sha256_of_file(Path(path)) for option, path in files.items() if path is not None}
+    key = request.key(hashes, {**source.identity(name), **plugin.identity()}, versions)
     destination = workspace.artifact_folder(request.model.name, request.backend, request.precision, request.batch, key)
     if destination.exists() and not options.force:
         present = _reusable(destination)
@@ -164,13 +180,13 @@ def _export(request: ExportRequest, workspace: Workspace, options: ExportOptions
 
 
 def _reusable(folder: Path) -> Artifact | None:
-    """The artifact in that folder if it is whole; a damaged one is exported again."""
+    """The artifact in that folder if it is whole and was checked; another one is exported again."""
     try:
         artifact = open_artifact(folder)
         artifact.check_files()
     except DeployBenchError:
         return None
-    return artifact
+    return artifact if artifact.manifest.parity is not None else None
 
 
 def _verify(staging: Path, request: ExportRequest) -> None:
@@ -182,6 +198,8 @@ def _verify(staging: Path, request: ExportRequest) -> None:
         note = launch.parity.reason
     else:
         note = f"not checked: {launch.error or launch.refused}"
+    if interrupted():
+        raise DeployBenchError("interrupted before it was verified")
     path = staging / MANIFEST
     manifest = Manifest.model_validate_json(path.read_bytes())
     parity = launch.parity if launch else None
@@ -193,8 +211,9 @@ def _parity_launch(staging: Path, request: ExportRequest) -> tuple[str | None, L
     for entry in runners_of_format(request.backend):
         if entry.plugin is None or "cpu" not in entry.plugin.devices:
             continue
+        precision = entry.plugin.default_precision(request.precision)
         job = Job(
-            artifact=str(staging), runner=entry.name, device="cpu", precision=request.precision,
+            artifact=str(staging), runner=entry.name, device="cpu", precision=precision,
             batch=request.batch or 1, threads=request.threads, measure=False,
         )  # fmt: skip
         needs_torch = "torch" in entry.plugin.requires

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
+from collections.abc import Mapping
 
 from deploybench.artifact import Document
 from deploybench.contracts import ExportSpec
@@ -46,14 +47,14 @@ class ExportRequest(Document):
     def spec(self) -> ExportSpec:
         return ExportSpec(self.precision, self.batch, self.opset, self.ir_version, self.threads)
 
-    def key(self, checkpoint_sha256: str | None, identity: dict[str, str], versions: dict[str, str]) -> str:
+    def key(self, file_hashes: Mapping[str, str], identity: dict[str, str], versions: dict[str, str]) -> str:
         """The content key: equal requests on equal inputs and versions have equal keys.
 
-        A checkpoint counts by its content, not by its path; ``identity`` is the model source's, and
-        ``versions`` those of everything that takes part.
+        The checkpoint and the labels count by their content (``file_hashes``, by option), not by their path;
+        ``identity`` is the model source's and the exporter's, ``versions`` those of everything that takes part.
         """
-        asked = self.model_dump(mode="json", exclude={"threads": True, "model": {"checkpoint": True}})
-        content = {"asked": asked, "checkpoint": checkpoint_sha256, "identity": identity, "versions": versions}
+        asked = self.model_dump(mode="json", exclude={"threads": True, "model": {"checkpoint": True, "labels": True}})
+        content = {"asked": asked, "files": file_hashes, "identity": identity, "versions": versions}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def command(self) -> str:

@@ -101,17 +101,18 @@ def _run(job: Job, artifact: Artifact, plugin: Runner, load: float) -> Launch:
             notes=tuple(found.notes),
         )
         refused = fallback(job, facts)
+        if refused is not None:
+            return Launch(facts=facts, refused=refused, import_s=import_s, load_s=load_s, load_1m=load)
         parity = _parity(session, batches, expected, _loosest(artifact.manifest.precision, facts.precision))
         result = Launch(
             facts=facts,
-            refused=refused,
             parity=parity,
             import_s=import_s,
             load_s=load_s,
             first_inference_ms=first_inference_ms,
             load_1m=load,
         )
-        if refused or not parity.passed or not job.measure:
+        if not parity.passed or not job.measure:
             return result
 
         inputs = batches[0]

@@ -6,6 +6,7 @@ which refuses every pickle that names code.
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from deploybench.errors import DeployBenchError
 
 STATE_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "net", "weights", "params")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+AVERAGING_KEYS = frozenset({"n_averaged"})
+"""What torch's AveragedModel keeps beside the weights."""
 LISTED_KEYS = 8
 
 StateDict = dict[str, torch.Tensor]
@@ -48,16 +51,15 @@ def read_checkpoint(path: Path) -> StateDict:
 
 
 def fit_prefixes(state: StateDict, wanted: set[str]) -> StateDict:
-    """Strip the wrappers' prefixes (DataParallel, Lightning, torch.compile) where that fits more keys."""
-    best = state
-    current = state
-    while True:
-        prefix = next((prefix for prefix in PREFIXES if current and all(k.startswith(prefix) for k in current)), None)
-        if prefix is None:
-            return best
-        current = {key[len(prefix) :]: value for key, value in current.items()}
-        if len(wanted & current.keys()) > len(wanted & best.keys()):
-            best = current
+    """Take one or two wrappers' prefixes (DataParallel, Lightning, torch.compile) off where that fits more keys."""
+    plain = {key: value for key, value in state.items() if key not in AVERAGING_KEYS}
+    candidates = [plain]
+    for prefixes in (*itertools.product(PREFIXES), *itertools.permutations(PREFIXES, 2)):
+        candidate = plain
+        for prefix in prefixes:
+            candidate = {key.removeprefix(prefix): value for key, value in candidate.items()}
+        candidates.append(candidate)
+    return max(candidates, key=lambda candidate: len(wanted & candidate.keys()))
 
 
 def classes_in(state: StateDict, module: torch.nn.Module, head: str | None) -> int | None:

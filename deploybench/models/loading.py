@@ -15,6 +15,7 @@ from deploybench.models.checkpoint import classes_in, load_state, read_checkpoin
 from deploybench.models.initialise import spread_random_weights
 from deploybench.models.inputs import reference_inputs
 from deploybench.models.source import BuildOptions, BuiltModel, find_source
+from deploybench.parity import SMALLEST_SPREAD
 
 SEED = 0
 
@@ -43,7 +44,7 @@ def load_model(
     """Build ``name`` with its weights, in eval mode, float32, without gradients.
 
     Without a checkpoint and without ``options.pretrained`` the weights are random from a fixed seed
-    and rescaled so that the logits have spread.
+    and rescaled so that the logits have spread; a user's factory may have loaded its own, which stay as they are.
     """
     source, own_name = find_source(name)
     state = read_checkpoint(checkpoint) if checkpoint else None
@@ -55,10 +56,14 @@ def load_model(
             built = source.build(own_name, replace(options, num_classes=classes))
         load_state(built.module, state, checkpoint, allow_partial=allow_partial)
     module = built.module.float().eval().requires_grad_(False)
-    random = state is None and not options.pretrained
-    _first_run(name, module, built.preprocessing, spread=random)
+    unknown = state is None and not options.pretrained
+    logits = _first_run(name, module, built.preprocessing)
+    random = unknown and (not built.own_weights or float(logits.std()) < SMALLEST_SPREAD)
     if random:
+        spread_random_weights(module, torch.from_numpy(reference_inputs(built.preprocessing)), SEED)
         kind, where = "random", f"seed {SEED}"
+    elif unknown:
+        kind, where = "factory", name
     elif state is not None:
         kind, where = "checkpoint", str(checkpoint)
     else:
@@ -67,20 +72,17 @@ def load_model(
     return built, weights
 
 
-def _first_run(name: str, module: nn.Module, spec: Preprocessing, *, spread: bool) -> None:
-    """Run the module once on the reference images, spreading random weights meanwhile; refuse what it cannot take."""
-    images = torch.from_numpy(reference_inputs(spec))
+def _first_run(name: str, module: nn.Module, spec: Preprocessing) -> torch.Tensor:
+    """The outputs on the reference images; refuses a module that does not run on its own input."""
     try:
-        if spread:
-            spread_random_weights(module, images, SEED)
-        else:
-            module(images[:1])
+        outputs: torch.Tensor = SingleOutput(module, torch.float32)(torch.from_numpy(reference_inputs(spec)))
     except Exception as error:  # a model may raise anything on an input that it was not made for
         raise DeployBenchError(
             f"'{name}' does not run on images of {spec.channels} x {spec.height} x {spec.width}: {error}",
             expected="an image size and channels that the architecture takes",
             action="choose another --image-size or --in-channels",
         ) from error
+    return outputs
 
 
 def rebuild(name: str, arguments: BuildOptions, state_file: Path, dtype: torch.dtype) -> nn.Module:

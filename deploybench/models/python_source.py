@@ -34,13 +34,17 @@ class PythonSource(ModelSource):
             spec = importlib.util.find_spec(module)
         except (ImportError, ValueError):
             spec = None
+        except Exception as error:  # finding a submodule imports the user's package
+            raise DeployBenchError(
+                f"importing the package of '{name}' raised {type(error).__name__}: {error}"
+            ) from error
         if spec is None or spec.origin is None or not Path(spec.origin).is_file():
             raise DeployBenchError(
                 f"the module '{module}' of model '{name}' cannot be found from {Path.cwd()}",
                 expected="a short name, timm:NAME, or package.module:factory",
                 action="run from the folder that holds the module, or install it; deploybench models lists short names",
             )
-        return {"code_sha256": hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()}
+        return {"code_sha256": _code_hash(Path(spec.origin), depth=module.count("."))}
 
     def check(self, name: str) -> None:
         load_factory(name)
@@ -75,6 +79,7 @@ class PythonSource(ModelSource):
             num_classes=options.num_classes or width,
             head=head_of(module) or head,
             arguments=given,
+            own_weights=True,
         )
 
 
@@ -83,6 +88,16 @@ def add_current_folder() -> None:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
+
+
+def _code_hash(origin: Path, depth: int) -> str:
+    """sha256 over the module's file, or over all Python files of its top-level package when it is in one."""
+    inside = depth - (origin.name != "__init__.py")
+    files = sorted(origin.parents[inside].rglob("*.py")) if inside >= 0 else [origin]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.name}|".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def load_factory(name: str) -> Any:

@@ -47,6 +47,8 @@ class BuiltModel:
     head: str | None = None
     labels: tuple[str, ...] | None = None
     arguments: Mapping[str, int | float | str | bool] = field(default_factory=dict)
+    own_weights: bool = False
+    """The builder may have loaded weights by itself: they are left as they are."""
 
 
 class ModelSource(ABC):

@@ -23,8 +23,10 @@ class Row:
 
     model: str
     weights: str
+    weights_identity: str
     image_size: str
     backend: str
+    form: str
     runner: str
     device: str
     asked_precision: str
@@ -104,7 +106,7 @@ def rank_correlations(rows: Sequence[Row]) -> dict[str, tuple[float, int]]:
     for row in shown:
         if row.batch == smallest and row.precision == "fp32":
             point = (float(row.macs_per_image or 0), row.p50_ms or 0.0)
-            pairs[row.runner][(row.model, row.weights, row.image_size)] = point
+            pairs[row.runner][(row.model, row.weights_identity, row.image_size)] = point
     found = {}
     for runner, points in pairs.items():
         tau = kendall_tau([macs for macs, _ in points.values()], [ms for _, ms in points.values()])
@@ -120,7 +122,7 @@ def _place(record: Record) -> tuple[object, ...]:
 
 
 def _job_of(record: Record) -> tuple[object, ...]:
-    return (record.cell.batch, record.cell.threads, record.cell.device)
+    return (record.run, record.cell.batch, record.cell.threads, record.cell.device)
 
 
 def _row(record: Record, eager: Record | None) -> Row:
@@ -131,8 +133,10 @@ def _row(record: Record, eager: Record | None) -> Row:
     return Row(
         model=cell.model,
         weights=cell.weights,
+        weights_identity=cell.weights_identity,
         image_size="x".join(str(size) for size in cell.image_size),
         backend=cell.backend,
+        form=cell.form,
         runner=cell.runner,
         device=cell.device,
         asked_precision=cell.precision,

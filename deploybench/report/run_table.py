@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -27,7 +28,7 @@ NOTHING = "–"
 def print_run_table(rows: Sequence[Row], console: Console) -> None:
     """Print the tables of all models, then the notes, the legend and the rank correlation."""
     notes: list[Row] = []
-    for _, group in groupby(rows, key=lambda row: (row.model, row.weights, row.image_size)):
+    for _, group in groupby(rows, key=lambda row: (row.model, row.weights_identity, row.image_size)):
         members = list(group)
         console.print(Text(_title(members[0]), style="bold"))
         console.print(_model_table(members, notes))
@@ -68,7 +69,7 @@ def _title(row: Row) -> str:
 
 def _cells(row: Row) -> list[str]:
     return [
-        row.runner,
+        escape(row.runner),
         row.precision,
         str(row.batch),
         _number(row.p50_ms),

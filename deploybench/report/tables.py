@@ -20,7 +20,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cellular]], cons
         last = index == len(columns) - 1
         table.add_column(column, no_wrap=not last, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     console.print(table)
 
 

@@ -176,7 +176,7 @@ def test_interrupted_export_leaves_neither_processes_nor_partial_folders(tmp_pat
     child.send_signal(signal.SIGINT)
     assert child.wait(timeout=60) == 130
     assert family
-    assert [process for process in family if process.is_running() and process.status() != "zombie"] == []
+    assert psutil.wait_procs(family, timeout=5)[1] == []
     assert list(tmp_path.glob("artifacts/.partial-*")) == []
 
 

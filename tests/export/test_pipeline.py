@@ -63,16 +63,16 @@ def test_damaged_artifact_is_exported_again(tiny_workspace: Workspace, workspace
 )
 def test_key_changes_with_everything_that_changes_the_artifact(change: dict[str, object]) -> None:
     base = request_of("onnx")
-    assert base.key(None, {}, {"torch": "1"}) != base.model_copy(update=change).key(None, {}, {"torch": "1"})
+    assert base.key({}, {}, {"torch": "1"}) != base.model_copy(update=change).key({}, {}, {"torch": "1"})
 
 
 def test_key_depends_on_versions_code_and_checkpoint_content_but_not_on_path_or_threads() -> None:
     base = request_of("onnx")
-    assert base.key(None, {}, {"torch": "1"}) != base.key(None, {}, {"torch": "2"})
-    assert base.key(None, {"code": "a"}, {}) != base.key(None, {"code": "b"}, {})
-    assert base.key("a" * 64, {}, {}) != base.key("b" * 64, {}, {})
+    assert base.key({}, {}, {"torch": "1"}) != base.key({}, {}, {"torch": "2"})
+    assert base.key({}, {"code": "a"}, {}) != base.key({}, {"code": "b"}, {})
+    assert base.key({"checkpoint": "a"}, {}, {}) != base.key({"checkpoint": "b"}, {}, {})
     moved = base.model_copy(update={"model": ModelRequest(name=TINY, checkpoint="/elsewhere"), "threads": 8})
-    assert base.key("a" * 64, {}, {}) == moved.key("a" * 64, {}, {})
+    assert base.key({"checkpoint": "a"}, {}, {}) == moved.key({"checkpoint": "a"}, {}, {})
 
 
 def test_portable_onnx_has_opset_17_and_ir_8_and_passes_parity(workspace: Workspace) -> None:

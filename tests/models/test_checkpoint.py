@@ -99,6 +99,14 @@ def test_number_of_classes_is_read_from_the_checkpoint_s_head(classes: int) -> N
     assert classes_in(state, network(), "absent") is None
 
 
+def test_prefixes_come_off_beside_keys_that_have_none() -> None:
+    own = network().state_dict()
+    averaged = {"n_averaged": torch.zeros(1), **{f"module.{key}": value for key, value in own.items()}}
+    assert fit_prefixes(averaged, set(own)).keys() == own.keys()
+    lightning = {"criterion.weight": torch.zeros(1), **{f"model.{key}": value for key, value in own.items()}}
+    assert fit_prefixes(lightning, set(own)).keys() == own.keys() | {"criterion.weight"}
+
+
 def test_prefix_is_kept_when_the_model_itself_has_it() -> None:
     state = {"model.a": torch.zeros(1), "model.b": torch.zeros(1)}
     assert fit_prefixes(state, {"model.a", "model.b"}) == state

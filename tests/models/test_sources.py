@@ -107,7 +107,29 @@ def test_factory_gets_the_arguments_that_it_takes_and_its_first_output_counts() 
     )
     module = SingleOutput(built.module, torch.float32)
     assert module(torch.zeros(2, 1, 32, 48)).shape == (2, 5)
-    assert weights.kind == "random"
+    assert weights.kind == "factory"
+
+
+@pytest.mark.usefixtures("factories")
+def test_weights_that_a_factory_loaded_are_left_as_they_are() -> None:
+    import mynets  # type: ignore[import-not-found]
+
+    torch.manual_seed(0)
+    expected = mynets.make().eval().state_dict()
+    built, weights = load_model("mynets:make", BuildOptions(), None, allow_partial=False)
+    assert weights.label == "factory mynets:make"
+    assert all(torch.equal(value, expected[key]) for key, value in built.module.state_dict().items())
+
+
+@pytest.mark.usefixtures("factories")
+def test_change_of_any_file_of_a_package_changes_its_identity() -> None:
+    Path("nets/deep").mkdir(parents=True)
+    for name in ("nets/__init__.py", "nets/deep/__init__.py", "nets/deep/build.py", "nets/layers.py"):
+        Path(name).write_text("x = 1")
+    source, own = find_source("nets.deep.build:make")
+    before = source.identity(own)
+    Path("nets/layers.py").write_text("x = 2")
+    assert source.identity(own) != before
 
 
 @pytest.mark.usefixtures("factories")
