@@ -109,6 +109,12 @@ class Manifest(Document):
     created: str
     command: str
     request: dict[str, JsonValue]
+    seal: str = Field(default="", description="sha256 over the manifest without this field")
+
+    def sealed(self) -> Manifest:
+        """The same manifest with the seal that belongs to its content."""
+        content = self.model_dump_json(exclude={"seal"})
+        return self.model_copy(update={"seal": hashlib.sha256(content.encode()).hexdigest()})
 
     @property
     def verified(self) -> bool:
@@ -190,6 +196,12 @@ def open_artifact(path: Path) -> Artifact:
             expected="a manifest of schema version 1",
             action="export the model again",
         ) from None
+    if manifest.sealed() != manifest:
+        raise DeployBenchError(
+            f"{manifest_path} was edited after it was written",
+            expected="the manifest that deploybench export sealed",
+            action=f"export it again: {manifest.command} --force",
+        )
     return Artifact(path, manifest)
 
 

@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from deploybench.artifact import Artifact
-from deploybench.export.pipeline import ExportResult
 from deploybench.host import Host
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.peaks import MeasuredPeaks
 from deploybench.plan import Planned
 from deploybench.registry import installed_versions, runners
-from deploybench.results import Cell, Judgement, Launch, Record, Verdict, write_record
+from deploybench.results import Judgement, Launch, Record, Verdict, write_record
 from deploybench.summary import summarise
 from deploybench.verdicts import judge
 from deploybench.workspace import Workspace
@@ -69,7 +67,7 @@ def run_cells(
     for cell in planned:
         if cell.skip is not None:
             judgement = Judgement(verdict=Verdict.SKIPPED, reason=cell.skip, advice=cell.remedy)
-            yield _keep(_record(cell, (), judgement, context, complete=True), context)
+            yield keep(_record(cell, (), judgement, context, complete=True), context)
     jobs = [_job(cell, settings) for cell in active]
     for finished in run_rounds(
         jobs, settings.rounds, settings.seed, start=lambda index, number: start(active[index], number)
@@ -78,35 +76,13 @@ def run_cells(
         done.append(finished.launch)
         cell = active[finished.index]
         complete = len(done) == settings.rounds or not finished.launch.measured
-        yield _keep(_record(cell, done, judge(done, cell.command), context, complete=complete), context)
+        yield keep(_record(cell, done, judge(done, cell.command), context, complete=complete), context)
 
 
-def failed_export_record(result: ExportResult, context: RunContext, present: Sequence[Artifact]) -> Record:
-    """The row of a model that a run was asked for and that could not be exported.
-
-    It stands among the model's other rows, if one of the ``present`` artifacts is of the same model and weights.
-    """
-    request, error = result.request, result.error
-    sibling = next(
-        (item.manifest for item in present if item.manifest.request["model"] == request.model.model_dump(mode="json")),
-        None,
-    )
-    size = (sibling.preprocessing.height, sibling.preprocessing.width) if sibling else request.model.image_size
-    cell = Cell(
-        model=request.model.name, weights=sibling.weights.label if sibling else "",
-        weights_identity=sibling.weights.identity if sibling else "", image_size=size or (0, 0),
-        backend=request.backend, form="none", runner=request.backend, device="cpu", precision=request.precision,
-        batch=request.batch or 1, threads=context.threads, artifact=None, artifact_key=None,
-    )  # fmt: skip
-    reason = f"export: {error.found}" if error else "export failed"
-    advice = (error.action if error else None) or f"reproduce: {request.command()}"
-    judgement = Judgement(verdict=Verdict.FAILED, reason=reason, advice=advice)
-    record = Record(
-        run=context.run, created=_now(), complete=True, profile=context.profile, cell=cell, parameters=None, macs=None,
-        artifact_bytes=None, peak_gflops=None, launches=(), summary=None, judgement=judgement, host=context.host,
-        versions={}, command=request.command(),
-    )  # fmt: skip
-    return _keep(record, context)
+def keep(record: Record, context: RunContext) -> Record:
+    """Write the record into the run's folder and hand it back."""
+    write_record(record, context.workspace.records_folder / context.run)
+    return record
 
 
 def _job(planned: Planned, settings: RunSettings) -> Job:
@@ -126,7 +102,7 @@ def _record(
     shown = judgement.verdict not in (Verdict.INVALID, Verdict.FAILED)
     return Record(
         run=context.run,
-        created=_now(),
+        created=now(),
         complete=complete,
         profile=context.profile,
         cell=cell,
@@ -143,10 +119,6 @@ def _record(
     )
 
 
-def _keep(record: Record, context: RunContext) -> Record:
-    write_record(record, context.workspace.records_folder / context.run)
-    return record
-
-
-def _now() -> str:
+def now() -> str:
+    """The time in UTC as ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

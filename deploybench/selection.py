@@ -33,11 +33,11 @@ def select_runners(names: Sequence[str]) -> list[Entry[Runner]]:
 
 
 def select_artifacts(
-    workspace: Workspace, models: Sequence[str], paths: Sequence[Path], *, failed: bool
+    workspace: Workspace, models: Sequence[str], paths: Sequence[Path], *, explained: bool
 ) -> list[Artifact]:
     """The named artifacts, or the newest of each kind in the workspace, of the named models if any.
 
-    Raises DeployBenchError when there is nothing to run, unless ``failed`` exports account for it.
+    Raises DeployBenchError when there is nothing to run, unless other rows have ``explained`` that.
     """
     if paths:
         return [open_artifact(path) for path in paths]
@@ -45,7 +45,7 @@ def select_artifacts(
     if models:
         wanted = [artifact for artifact in found if artifact.manifest.model.name in models]
         found = sorted(wanted, key=lambda artifact: models.index(artifact.manifest.model.name))
-    if not found and not failed:
+    if not found and not explained:
         raise DeployBenchError(
             f"the workspace {workspace.root} holds no artifact to run",
             action="deploybench export --model vit, or deploybench run --model vit",

@@ -75,14 +75,14 @@ class Workspace:
                 found.append(open_artifact(folder))
         return sorted(found, key=lambda artifact: artifact.manifest.created)
 
-    def unreadable(self) -> list[DeployBenchError]:
-        """Why each folder that should be an artifact is none."""
+    def unreadable(self) -> list[tuple[Path, DeployBenchError]]:
+        """Each folder that should be an artifact and is none, with the reason."""
         problems = []
         for folder in self._artifact_paths():
             try:
                 open_artifact(folder)
             except DeployBenchError as error:
-                problems.append(error)
+                problems.append((folder, error))
         return problems
 
     def artifact_folder(self, model: str, backend: str, precision: str, batch: int | None, key: str) -> Path:

@@ -66,4 +66,4 @@ def rewrite_manifest(folder: Path, **changes: object) -> None:
     """Replace fields of a manifest: what somebody who knows the format could do to an artifact."""
     path = folder / "manifest.json"
     manifest = Manifest.model_validate_json(path.read_bytes())
-    path.write_text(manifest.model_copy(update=changes).model_dump_json())
+    path.write_text(manifest.model_copy(update=changes).sealed().model_dump_json())

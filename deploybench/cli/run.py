@@ -46,7 +46,7 @@ def run(
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
 ) -> None:
     """Measure artifacts on this machine: rounds of fresh processes, interleaved, parity before time."""
-    from deploybench.benchmark import RunContext, RunSettings, failed_export_record, new_run_name
+    from deploybench.benchmark import RunContext, RunSettings, new_run_name
     from deploybench.errors import EXIT_SOME_FAILED
     from deploybench.export.pipeline import ExportOptions, check_model_names, default_jobs
     from deploybench.host import describe_host, usable_cores
@@ -56,6 +56,7 @@ def run(
     from deploybench.report.console import remark_console
     from deploybench.results import Verdict
     from deploybench.selection import missing_exports, nothing_to_run, select_artifacts, select_runners
+    from deploybench.unmeasured import failed_export_record, unreadable_record
     from deploybench.workspace import open_workspace
 
     chosen = None if profile == HOST else load_profile(profile)
@@ -90,24 +91,23 @@ def run(
             check_model_names(models)
             results = export_with_progress(requests, place, ExportOptions(jobs=default_jobs()))
             failed = [result for result in results if result.artifact is None]
-    unreadable = place.unreadable()
-    for problem in unreadable:
-        remarks.print(f"INVALID, left out: {problem}", style="yellow", markup=False)
-    artifacts = select_artifacts(place, models, artifact or [], failed=bool(failed))
+    unreadable = [] if artifact else place.unreadable()
+    artifacts = select_artifacts(place, models, artifact or [], explained=bool(failed or unreadable))
     peaks = measured_peaks(host, selection.threads)
     if peaks is None:
         remarks.print("the peaks of this host could not be measured: no % of peak", style="yellow")
     context = RunContext(new_run_name(), chosen.name if chosen else HOST, place, host, peaks, selection.threads)
     records = [failed_export_record(result, context, artifacts) for result in failed]
+    records += [unreadable_record(folder, error, context) for folder, error in unreadable]
     planned = plan_cells(artifacts, selection, chosen)
-    if not planned and not failed:
+    if not planned and not records:
         raise nothing_to_run(artifacts, selection)
     interrupted = _measure(planned, settings, context, records)
     print_records(records, as_json=json, as_csv=csv)
     remarks.print(f"records: {place.records_folder / context.run}", style="dim", soft_wrap=True, markup=False)
     if interrupted:
         raise KeyboardInterrupt
-    if unreadable or any(record.judgement.verdict in (Verdict.FAILED, Verdict.INVALID) for record in records):
+    if any(record.judgement.verdict in (Verdict.FAILED, Verdict.INVALID) for record in records):
         raise typer.Exit(EXIT_SOME_FAILED)
 
 

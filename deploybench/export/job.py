@@ -141,7 +141,7 @@ def run(job: ExportJob) -> None:
         command=request.command(),
         request=request.model_dump(mode="json"),
     )
-    (staging / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+    (staging / MANIFEST).write_text(manifest.sealed().model_dump_json(indent=1))
 
 
 def _macs(model: torch.nn.Module, example: torch.Tensor) -> int | None:

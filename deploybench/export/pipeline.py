@@ -204,7 +204,7 @@ def _verify(staging: Path, request: ExportRequest) -> None:
     manifest = Manifest.model_validate_json(path.read_bytes())
     parity = launch.parity if launch else None
     verified = manifest.model_copy(update={"parity": parity, "parity_note": note, "parity_runner": runner_name})
-    path.write_text(verified.model_dump_json(indent=1))
+    path.write_text(verified.sealed().model_dump_json(indent=1))
 
 
 def _parity_launch(staging: Path, request: ExportRequest) -> tuple[str | None, Launch | None]:

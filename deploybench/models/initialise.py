@@ -18,6 +18,8 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 CLOSED_SCALE = 1e-2
 OPEN_LAYER_SCALE = 0.5
 SMALLEST_STD = 1e-12
+FEWEST_VALUES = 64
+"""Per channel: the variance of four values can be nearly zero, and the norm would then magnify rounding errors."""
 
 
 @torch.no_grad()
@@ -75,9 +77,11 @@ def _to_unit_variance(layer: nn.Module, output: torch.Tensor, seen: set[int]) ->
 
 
 def _to_batch_statistics(norm: nn.Module, input: torch.Tensor) -> None:  # noqa: A002 - torch's own word
-    """Set the running mean and variance (per channel, dimension 1) to those of this input."""
+    """Set the running mean and variance (per channel, dimension 1) to those of this input, if it has enough values."""
     mean, variance = norm.running_mean, norm.running_var
     if not isinstance(mean, torch.Tensor) or not isinstance(variance, torch.Tensor):
+        return
+    if input.numel() // input.shape[1] < FEWEST_VALUES:
         return
     others = [dimension for dimension in range(input.dim()) if dimension != 1]
     found_variance, found_mean = torch.var_mean(input, dim=others, correction=0)

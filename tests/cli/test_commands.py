@@ -107,6 +107,24 @@ def test_damaged_artifact_is_an_invalid_row_and_the_others_go_on(
     assert by_runner["openvino"]["p50_ms"] > 0
 
 
+@pytest.mark.parametrize("damage", ["truncate", "edit"])
+def test_manifest_that_was_changed_is_an_invalid_row(
+    damage: str, tiny_workspace: Workspace, tmp_path: Path, cli: Cli
+) -> None:
+    shutil.copytree(tiny_workspace.artifacts_folder, tmp_path / "artifacts")
+    manifest = next(tmp_path.glob("artifacts/*/onnx-*/manifest.json"))
+    text = manifest.read_text()
+    content = json.loads(text)
+    content["model"]["macs"] = 1
+    manifest.write_text(text[:300] if damage == "truncate" else json.dumps(content))
+    done = cli("run", "-w", tmp_path, "-r", "onnxruntime", "--json")
+    assert done.returncode == 1
+    (row,) = json.loads(done.stdout)
+    assert row["verdict"] == "INVALID"
+    assert "manifest.json" in row["reason"]
+    assert row["p50_ms"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
