@@ -47,9 +47,10 @@ def load_image(path: Path, spec: Preprocessing) -> npt.NDArray[np.float32]:
 
 
 def _resized(size: tuple[int, int], spec: Preprocessing) -> tuple[int, int]:
-    """(width, height) after the resize: the target, widened by the crop, is covered and the ratio kept."""
+    """(width, height) after the resize: the target, widened by the crop, is covered, the ratio kept, the rest cut off."""
     width, height = size
-    scale = max(
-        math.floor(spec.height / spec.crop_fraction) / height, math.floor(spec.width / spec.crop_fraction) / width
-    )
-    return max(round(width * scale), spec.width), max(round(height * scale), spec.height)
+    target_width = math.floor(spec.width / spec.crop_fraction)
+    target_height = math.floor(spec.height / spec.crop_fraction)
+    if target_width * height >= target_height * width:
+        return target_width, max(target_width * height // width, spec.height)
+    return max(target_height * width // height, spec.width), target_height
