@@ -47,7 +47,7 @@ def load_image(path: Path, spec: Preprocessing) -> npt.NDArray[np.float32]:
 
 
 def _resized(size: tuple[int, int], spec: Preprocessing) -> tuple[int, int]:
-    """(width, height) after the resize: the target, widened by the crop, is covered, the ratio kept, the rest cut off."""
+    """(width, height) after the resize: the target, widened by the crop, is covered, ratio kept, fractions cut off."""
     width, height = size
     target_width = math.floor(spec.width / spec.crop_fraction)
     target_height = math.floor(spec.height / spec.crop_fraction)
