@@ -162,12 +162,21 @@ def test_empty_workspace_says_what_to_type(cli: Cli, tmp_path: Path) -> None:
     assert "deploybench export --model" in done.stderr
 
 
+def start_cli(arguments: list[str]) -> subprocess.Popen[str]:
+    """The command line as a terminal starts it: a shell's background job would have SIGINT ignored."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "deploybench", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 def test_interrupt_keeps_what_is_finished_and_leaves_no_process(tiny_workspace: Workspace, tmp_path: Path) -> None:
     shutil.copytree(tiny_workspace.artifacts_folder, tmp_path / "artifacts")
     arguments = ["run", "-w", str(tmp_path), "-r", "onnxruntime,openvino", "--rounds", "50", "--json", *QUICK]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "deploybench", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    child = start_cli(arguments)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and len(list(tmp_path.glob("records/*/*.json"))) < 2:
         time.sleep(0.1)
@@ -185,7 +194,7 @@ def test_interrupt_keeps_what_is_finished_and_leaves_no_process(tiny_workspace: 
 
 def test_interrupted_export_leaves_neither_processes_nor_partial_folders(tmp_path: Path) -> None:
     arguments = ["export", "-w", str(tmp_path), "-m", TINY, "-b", "pytorch,torchscript,onnx", "-j", "2"]
-    child = subprocess.Popen([sys.executable, "-m", "deploybench", *arguments], stderr=subprocess.DEVNULL)
+    child = start_cli(arguments)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not list(tmp_path.glob("artifacts/.partial-*")):
         time.sleep(0.1)
@@ -201,7 +210,7 @@ def test_interrupted_export_leaves_neither_processes_nor_partial_folders(tmp_pat
 def test_killed_parent_leaves_no_worker_behind(tiny_workspace: Workspace, tmp_path: Path) -> None:
     shutil.copytree(tiny_workspace.artifacts_folder, tmp_path / "artifacts")
     arguments = ["run", "-w", str(tmp_path), "-r", "onnxruntime", "--duration", "30s"]
-    child = subprocess.Popen([sys.executable, "-m", "deploybench", *arguments], stderr=subprocess.DEVNULL)
+    child = start_cli(arguments)
     workers: list[psutil.Process] = []
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not workers:

@@ -136,7 +136,7 @@ def test_failed_export_leaves_nothing_behind_and_the_others_go_on(workspace: Wor
 
 
 def test_export_that_takes_too_long_is_a_failure_with_the_limit(workspace: Workspace) -> None:
-    result = export_one(request_of("pytorch"), workspace, ExportOptions(time_limit_s=0.5))
+    result = export_one(request_of("onnx"), workspace, ExportOptions(time_limit_s=0.5))
     assert result.error is not None
     assert "time limit of 0.5 s" in result.error.found
     assert "deploybench export --model timm:test_vit" in str(result.error.action)
