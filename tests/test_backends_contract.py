@@ -14,7 +14,7 @@ from deploybench.artifact import Artifact, Manifest, file_entry
 from deploybench.contracts import RunOptions
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
-from deploybench.processes import run_child
+from deploybench.processes import ChildOutcome, run_child
 from deploybench.registry import exporters, runners
 from deploybench.results import Launch
 from tests.conftest import rewrite_manifest
@@ -167,24 +167,21 @@ def test_silent_fallback_is_refused_when_another_precision_ran(tiny_artifact: Ar
     assert not launch.measured
 
 
+def run_with_runtime(code: str, artifact: Artifact, folder: Path, *, time_limit_s: float) -> ChildOutcome:
+    """A worker whose onnxruntime is the module ``code``."""
+    (folder / "onnxruntime.py").write_text(code)
+    request = job(artifact, "onnxruntime").model_dump_json()
+    environment = {"PYTHONPATH": str(folder)}
+    return run_child("deploybench.measure.worker", request, time_limit_s=time_limit_s, environment=environment)
+
+
 def test_crash_of_the_runtime_is_a_launch_with_its_signal(tiny_artifact: Artifacts, tmp_path: Path) -> None:
-    (tmp_path / "onnxruntime.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
-    outcome = run_child(
-        "deploybench.measure.worker",
-        job(tiny_artifact("onnx"), "onnxruntime").model_dump_json(),
-        time_limit_s=60,
-        environment={"PYTHONPATH": str(tmp_path)},
-    )
+    code = "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)"
+    outcome = run_with_runtime(code, tiny_artifact("onnx"), tmp_path, time_limit_s=60)
     assert outcome.reply is None
     assert "SIGSEGV" in str(outcome.error)
 
 
 def test_hang_of_the_runtime_ends_at_the_time_limit(tiny_artifact: Artifacts, tmp_path: Path) -> None:
-    (tmp_path / "onnxruntime.py").write_text("import time\ntime.sleep(600)")
-    outcome = run_child(
-        "deploybench.measure.worker",
-        job(tiny_artifact("onnx"), "onnxruntime").model_dump_json(),
-        time_limit_s=4,
-        environment={"PYTHONPATH": str(tmp_path)},
-    )
+    outcome = run_with_runtime("import time\ntime.sleep(600)", tiny_artifact("onnx"), tmp_path, time_limit_s=4)
     assert outcome.error == "stopped after the time limit of 4 s"
