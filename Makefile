@@ -44,7 +44,7 @@ demo: $(READY)
 		$$($(BIN)/python -c 'import skimage; print(skimage.__path__[0])')/data/chelsea.png \
 		$$($(BIN)/python -c 'import skimage; print(skimage.__path__[0])')/data/coffee.png
 	$(BIN)/deploybench run --workspace $(DEMO) --profile host --runner $(DEMO_RUNNERS) \
-		--skip 'resnet50/inductor,vit/inductor,efficientnet-b0/inductor' --duration 300ms --warmup 100ms --min-samples 5
+		--skip 'resnet50/inductor,vit/inductor,efficientnet-b0/inductor' --rounds 3 --duration 300ms --min-samples 8
 
 lint: $(READY)
 	$(BIN)/ruff check .

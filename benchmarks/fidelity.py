@@ -6,10 +6,10 @@ For each model, in rounds, in random order within a round, each in a process of 
     openvino      a cell of ours       against   OpenVINO's benchmark_app (-hint latency -api sync, f32)
     pytorch       a cell of ours       against   torch.utils.benchmark.Timer around the eager module
 
-The figure is ours / theirs of the medians, paired by round; printed with every round's ratio, their
-median and their range. Aim: a median from 0.98 to 1.02.
+The figure is ours / theirs of the medians, paired by round: the Hodges-Lehmann centre with its 95 %
+interval, and every round's ratio. Aim: a centre from 0.99 to 1.01 over at least 10 rounds.
 
-    python benchmarks/fidelity.py WORKSPACE [--models resnet50,vit] [--rounds 5] [--seconds 3]
+    python -m benchmarks.fidelity WORKSPACE [--models resnet50,vit] [--rounds 10] [--seconds 3]
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.trials import print_host
 from deploybench.artifact import Artifact
-from deploybench.host import describe_host, load_1m, usable_cores
+from deploybench.host import usable_cores
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
+from deploybench.ratios import paired_ratio
 from deploybench.workspace import Workspace
 
 BARE_ONNXRUNTIME = """
@@ -55,6 +57,7 @@ import json, sys
 from pathlib import Path
 import numpy as np, torch
 from torch.utils.benchmark import Timer
+from benchmarks.trials import print_host
 from deploybench.artifact import open_artifact
 from deploybench.models.loading import rebuild
 from deploybench.models.source import BuildOptions
@@ -85,15 +88,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--models", default="resnet50,vit")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=3.0)
     options = parser.parse_args()
     artifacts = Workspace(options.workspace).artifacts()
     pairs = [pair for model in options.models.split(",") for pair in pairs_of(model, artifacts, options.seconds)]
     if not pairs:
         sys.exit(f"{options.workspace} has none of {options.models}: deploybench export --model {options.models}")
-    host = describe_host()
-    print(f"{host.cpu_model}, {host.usable_cores} cores, {', '.join(host.isa)}; load {load_1m()}; {host.versions}\n")
+    print_host()
     ratios: dict[str, list[float]] = {pair.title: [] for pair in pairs}
     generator = random.Random(0)
     for number in range(options.rounds):
@@ -102,10 +104,12 @@ def main() -> None:
             found = {name: clock() for name, clock in generator.sample(sides, 2)}
             ratios[pair.title].append(found["ours"] / found["theirs"])
             print(f"round {number + 1}  {pair.title:42} {found['ours']:8.2f} ms {found['theirs']:8.2f} ms", flush=True)
-    print(f"\n{'ours / theirs':42} {'median':>7} {'range':>15}  rounds")
+    print(f"\n{'ours / theirs':42} {'centre':>7} {'95 % interval':>15}  rounds")
     for title, values in ratios.items():
         each = " ".join(f"{value:.3f}" for value in values)
-        print(f"{title:42} {statistics.median(values):7.3f} {min(values):7.3f}-{max(values):.3f}  {each}")
+        found = paired_ratio(values)
+        assert found is not None
+        print(f"{title:42} {found.value:7.3f} {found.low:7.3f}-{found.high:.3f}  {each}")
 
 
 def pairs_of(model: str, artifacts: list[Artifact], seconds: float) -> list[Pair]:
@@ -136,7 +140,7 @@ def our_p50(artifact: Artifact, runner: str, threads: int, seconds: float) -> fl
     launch = run_job(job)
     if not launch.measured:
         sys.exit(f"{runner}: {launch.error or launch.refused or launch.parity}")
-    return statistics.median(launch.samples_ns) / 1e6
+    return launch.median_ms
 
 
 def bare_onnxruntime(artifact: Artifact, threads: int, seconds: float) -> float:

@@ -1,6 +1,6 @@
 """How long ``deploybench --help`` takes as a whole process: the median of fresh starts. Aim: at most 0.25 s.
 
-python benchmarks/startup.py [RUNS]
+python -m benchmarks.startup [RUNS]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Twenty timm architectures of different families that nothing is tuned for: each works or says why not.
 
-    python benchmarks/timm_sweep.py WORKSPACE [--backends torchscript,onnx,openvino,torch-export]
+    python -m benchmarks.timm_sweep WORKSPACE [--backends torchscript,onnx,openvino,torch-export]
 
 One line a model and backend: verified with the parity error, or the cause of the failure.
 """

@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 
+from deploybench.contracts import END_TO_END, HOST_TO_HOST
+from deploybench.errors import DeployBenchError
+from deploybench.experiment import Experiment, Stopped
 from deploybench.host import Host
+from deploybench.measure.calls import write_sample_image
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
+from deploybench.measure.stopping import ExperimentRule
 from deploybench.peaks import MeasuredPeaks
 from deploybench.plan import Planned
+from deploybench.profile import HOST
 from deploybench.registry import installed_versions, runners
-from deploybench.results import Judgement, Launch, Record, Verdict, write_record
+from deploybench.results import DEFAULT_BASELINE, Cell, Judgement, Launch, Record, Verdict, write_record
 from deploybench.summary import summarise
 from deploybench.verdicts import judge
 from deploybench.workspace import Workspace
 
 SHORTEST_LIMIT_S = 60.0
-"""A window that still lacks its samples after this time, or after twice the time asked for, ends."""
+"""A launch samples no longer than this, or twice the time asked for, or a third of the budget, whatever it lacks."""
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How long to look: ``rounds`` launches a cell, each with a window of ``duration_s``."""
+    """How long to look: launches with windows of ``duration_s``, until ``rule`` ends each cell.
 
-    rounds: int = 3
-    duration_s: float = 2.0
-    warmup_s: float = 0.5
+    ``baseline`` names the runner that the others are compared with; when ``compare`` is set, the launches go on
+    until these speed-ups are as precise as the cells.
+    """
+
+    rule: ExperimentRule
+    duration_s: float = 1.0
     min_samples: int = 20
     seed: int = 0
+    baseline: str = DEFAULT_BASELINE
+    compare: bool = False
+    image: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,23 +74,49 @@ def run_cells(
 ) -> Iterator[Record]:
     """Measure every cell that is not skipped; yield the cell's record after each launch, and once for a skipped one.
 
+    Whether a launch was the last of its cell may be known only when the next round begins: then its record comes again.
+
     Closing the iterator early, or an interrupt, leaves the records of what was finished on disk.
     """
-    launches: dict[int, list[Launch]] = {}
     active = [cell for cell in planned if cell.skip is None]
     for cell in planned:
         if cell.skip is not None:
             judgement = Judgement(verdict=Verdict.SKIPPED, reason=cell.skip, advice=cell.remedy)
-            yield keep(_record(cell, (), judgement, context, complete=True), context)
-    jobs = [_job(cell, settings) for cell in active]
+            yield keep(_record(cell, (), judgement, context, settings), context)
+    experiment = Experiment(
+        [cell.cell for cell in active], settings.rule, settings.baseline if settings.compare else None
+    )
+    jobs = [job_of(cell, settings) for cell in active]
+    going_on: set[int] = set()
+
+    def record_of(index: int) -> Record:
+        made = _record(active[index], experiment.launches[index], None, context, settings, experiment.stopped(index))
+        (going_on.discard if made.complete else going_on.add)(index)
+        return keep(made, context)
+
+    def concluded() -> list[Record]:
+        """The cells whose latest launch turned out to be their last when the next round began."""
+        return [record_of(index) for index in sorted(going_on) if experiment.stopped(index) is not None]
+
     for finished in run_rounds(
-        jobs, settings.rounds, settings.seed, start=lambda index, number: start(active[index], number)
+        jobs, experiment.wants_more, settings.seed, start=lambda index, number: start(active[index], number)
     ):
-        done = launches.setdefault(finished.index, [])
-        done.append(finished.launch)
-        cell = active[finished.index]
-        complete = len(done) == settings.rounds or not finished.launch.measured
-        yield keep(_record(cell, done, judge(done, cell.command), context, complete=complete), context)
+        experiment.add(finished.index, finished.launch)
+        yield record_of(finished.index)
+        yield from concluded()
+    yield from concluded()
+
+
+def end_to_end_image(image: Path | None, workspace: Workspace) -> Path:
+    """The file that end-to-end cells read: the user's, or a sample photograph that is put into the workspace."""
+    if image is not None:
+        if not image.is_file():
+            raise DeployBenchError(f"there is no image {image}", action="check the path")
+        return image.resolve()
+    path = workspace.root / "sample.jpg"
+    if not path.is_file():
+        write_sample_image(path)
+    return path
 
 
 def keep(record: Record, context: RunContext) -> Record:
@@ -85,38 +125,72 @@ def keep(record: Record, context: RunContext) -> Record:
     return record
 
 
-def _job(planned: Planned, settings: RunSettings) -> Job:
+def job_of(planned: Planned, settings: RunSettings) -> Job:
+    """One launch of the cell."""
     cell = planned.cell
     return Job(
         artifact=str(planned.artifact.path), runner=cell.runner, device=cell.device, precision=cell.precision,
-        batch=cell.batch, threads=cell.threads, warmup_s=settings.warmup_s, duration_s=settings.duration_s,
-        min_samples=settings.min_samples, limit_s=max(SHORTEST_LIMIT_S, 2 * settings.duration_s, 2 * settings.warmup_s),
+        batch=cell.batch, threads=cell.threads, streams=cell.streams, timing=cell.timing, image=settings.image,
+        duration_s=settings.duration_s, min_samples=settings.min_samples,
+        limit_s=min(max(SHORTEST_LIMIT_S, 2 * settings.duration_s), max(settings.rule.budget_s / 3, 1.0)),
     )  # fmt: skip
 
 
 def _record(
-    planned: Planned, launches: Sequence[Launch], judgement: Judgement, context: RunContext, *, complete: bool
+    planned: Planned,
+    launches: Sequence[Launch],
+    judgement: Judgement | None,
+    context: RunContext,
+    settings: RunSettings,
+    stopped: Stopped | None = None,
 ) -> Record:
     manifest, cell = planned.artifact.manifest, planned.cell
     plugin = runners()[cell.runner].plugin
+    command = command_of(cell, settings, context.profile)
+    summary = summarise(launches, cell.batch)
+    judgement = judgement or judge(launches, summary, command)
     shown = judgement.verdict not in (Verdict.INVALID, Verdict.FAILED)
     return Record(
         run=context.run,
         created=now(),
-        complete=complete,
+        complete=judgement.verdict in (Verdict.SKIPPED, Verdict.INVALID, Verdict.FAILED) or stopped is not None,
         profile=context.profile,
         cell=cell,
         parameters=manifest.model.parameters,
         macs=manifest.model.macs,
         artifact_bytes=manifest.size_bytes,
         peak_gflops=context.peaks.gflops.get(cell.precision) if context.peaks else None,
+        baseline=settings.baseline,
         launches=tuple(launches),
-        summary=summarise(launches, cell.batch) if shown else None,
+        summary=summary if shown else None,
         judgement=judgement,
+        stopped=stopped.ending.value if stopped else None,
+        more_rounds=stopped.more_rounds if stopped else None,
         host=context.host,
         versions=installed_versions(plugin.distributions) if plugin else {},
-        command=planned.command,
+        command=command,
     )
+
+
+def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:
+    """The one command that measures this cell again, in the same way and under the same name of the hardware."""
+    words = ["deploybench", "run", "--artifact", str(Path(cell.artifact or "").resolve()), "--runner", cell.runner]
+    words += ["--batch", str(cell.batch), "--threads", str(cell.threads), "--precision", cell.precision]
+    if profile != HOST:
+        words += ["--profile", profile]
+    if cell.streams > 1:
+        words += ["--streams", str(cell.streams)]
+    if cell.timing != HOST_TO_HOST:
+        words.append(f"--{cell.timing}")
+    if cell.timing == END_TO_END and settings.image is not None:
+        words += ["--image", settings.image]
+    words += ["--duration", f"{settings.duration_s:g}s", "--min-samples", str(settings.min_samples)]
+    rule = settings.rule
+    if rule.max_rounds is not None:
+        words += ["--rounds", str(rule.max_rounds)]
+    elif rule.precision is not None:
+        words += ["--precision-target", f"{100 * rule.precision:g}%", "--budget", f"{rule.budget_s:g}s"]
+    return shlex.join([*words, "--seed", str(settings.seed)])
 
 
 def now() -> str:

@@ -8,14 +8,16 @@ module must import cheaply: it imports its runtime inside ``export`` and ``load`
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+
+from deploybench.errors import DeployBenchError
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, npt.NDArray[np.float32]]
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
+HOST_TO_HOST, ENGINE_ONLY, END_TO_END = "host-to-host", "engine-only", "end-to-end"
+TIMINGS = (HOST_TO_HOST, ENGINE_ONLY, END_TO_END)
+"""What a sample times; ``deploybench.measure.calls`` says what is in each."""
 INPUT_NAME = "input"
 OUTPUT_NAME = "logits"
 
@@ -89,17 +94,43 @@ class Exporter(Plugin):
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a cell asks of a runner. ``batch`` is the batch size of every call to come."""
+    """What a cell asks of a runner. ``batch`` is the batch size of every call to come.
+
+    ``threads`` is the core budget of the whole cell. ``streams`` sessions that run at the same time
+    share it, ``threads_each`` a session; a remainder stays idle. DeployBenchError when they do not fit.
+    """
 
     device: str
     threads: int
     precision: str
     batch: int
+    streams: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.streams <= self.threads:
+            raise DeployBenchError(
+                f"{self.streams} streams on {self.threads} threads",
+                expected="at least one stream, and at least one thread for each",
+                action="ask for fewer streams or more threads",
+            )
+
+    @property
+    def threads_each(self) -> int:
+        """The threads of one session."""
+        return self.threads // self.streams
+
+    @property
+    def for_one_stream(self) -> RunOptions:
+        """What one of the streams is alone."""
+        return replace(self, threads=self.threads_each, streams=1)
 
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """What a loaded session really uses: read back from the runtime wherever it can tell, never from the options."""
+    """What a loaded session really uses: read back from the runtime wherever it can tell, never from the options.
+
+    ``threads`` are this session's own: with several streams, its share.
+    """
 
     precision: str
     threads: int
@@ -108,35 +139,83 @@ class SessionFacts:
     notes: Sequence[str] = ()
 
 
-class Session(ABC):
-    """A model that is loaded and ready. Use as a context manager; one a launch.
+@dataclass(frozen=True)
+class Bound:
+    """Calls of the engine alone, on inputs that already lie where it wants them.
 
-    ``infer`` takes float32 host arrays of shape (batch, channels, height, width) by input name and
-    returns float32 host arrays by output name. It returns when the outputs are on the host.
+    ``run`` returns when the outputs exist on the engine's side; nothing is copied or converted between
+    host and engine in it. ``outputs`` copies what the last ``run`` left to float32 host arrays by output name.
     """
 
-    def __init__(self, expected_shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self._expected_shapes = dict(expected_shapes)
-        self._checked: Arrays | None = None
+    run: Callable[[], object]
+    outputs: Callable[[], Arrays]
+
+
+class Session(ABC):
+    """A model that is loaded. Use as a context manager; one a stream.
+
+    ``compile``, ``infer`` and ``bind`` check and call ``_compile``, ``_infer`` and ``_bind``, which a backend
+    writes. Only ``_infer`` and ``facts`` have to be written.
+    """
+
+    def __init__(self, input_shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.input_shapes = dict(input_shapes)
+        """Of every call, by input name: (batch, channels, height, width)."""
+        self.__compiled = False
+        self.__checked: Arrays | None = None
+
+    def compile(self) -> None:
+        """Compile for the calls to come, where that can be told apart from loading. Does so once.
+
+        ``infer`` and ``bind`` do it when nobody has: who times it apart calls it first.
+        """
+        if not self.__compiled:
+            self._compile()
+            self.__compiled = True
 
     def infer(self, inputs: Arrays) -> Arrays:
-        """Check ``inputs`` on their first use (ValueError names what differs), then run the model."""
-        if inputs is not self._checked:
-            self._check(inputs)
-            self._checked = inputs
+        """Run the model, from host to host: returns when the outputs are on the host.
+
+        ``inputs`` are float32 arrays of :attr:`input_shapes` by input name (checked on their first use:
+        ValueError names what differs); the outputs are float32 arrays by output name. They may be views
+        into the session's memory, good until its next call.
+        """
+        if inputs is not self.__checked:
+            self._prepare(inputs)
+            self.__checked = inputs
         return self._infer(inputs)
 
-    def _check(self, inputs: Arrays) -> None:
+    def bind(self, inputs: Arrays) -> Bound:
+        """Put ``inputs``, checked as for ``infer``, where the engine wants them; later calls of ``infer`` leave them.
+
+        NotImplementedError where the runner's ``engine_only`` is False.
+        """
+        self._prepare(inputs)
+        return self._bind(inputs)
+
+    def prepare_thread(self) -> None:
+        """Called once in the thread that will run the session, where that is not the one that loaded it."""
+        return
+
+    def _prepare(self, inputs: Arrays) -> None:
         found = {name: (tuple(array.shape), str(array.dtype)) for name, array in inputs.items()}
-        expected = {name: (shape, "float32") for name, shape in self._expected_shapes.items()}
+        expected = {name: (shape, "float32") for name, shape in self.input_shapes.items()}
         if found != expected:
             raise ValueError(f"the session got inputs {found}, it expects {expected}")
+        self.compile()
+
+    def _compile(self) -> None:
+        return
 
     @abstractmethod
     def _infer(self, inputs: Arrays) -> Arrays: ...
 
+    def _bind(self, inputs: Arrays) -> Bound:
+        raise NotImplementedError(f"{type(self).__name__} has no calls on bound inputs")
+
     @abstractmethod
-    def facts(self) -> SessionFacts: ...
+    def facts(self) -> SessionFacts:
+        """Called when the session is compiled and has run once, in the thread that runs it."""
 
     def close(self) -> None:
         """Release what the runtime holds."""
@@ -156,6 +235,8 @@ class Runner(Plugin):
 
     formats: ClassVar[frozenset[str]]
     devices: ClassVar[frozenset[str]] = frozenset({"cpu"})
+    engine_only: ClassVar[bool] = False
+    """Whether its sessions can :meth:`Session.bind`."""
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         """The precisions that this runner can be asked for on an artifact written in that precision."""
@@ -166,4 +247,12 @@ class Runner(Plugin):
         return artifact_precision if artifact_precision in self.precisions(artifact_precision) else "fp32"
 
     @abstractmethod
-    def load(self, artifact: Artifact, options: RunOptions) -> Session: ...
+    def load(self, artifact: Artifact, options: RunOptions) -> Session:
+        """One session. ``options.streams`` is 1."""
+
+    def load_streams(self, artifact: Artifact, options: RunOptions) -> list[Session]:
+        """``options.streams`` sessions, each to be run by a thread of its own, that share ``options.threads``.
+
+        Here they are loaded apart, each with weights of its own; a runtime that can share them does so.
+        """
+        return [self.load(artifact, options.for_one_stream) for _ in range(options.streams)]

@@ -20,7 +20,7 @@ ISA_FLAGS = (
 )  # fmt: skip
 RECORDED_DISTRIBUTIONS = (
     "deploybench", "numpy", "torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu",
-    "openvino", "tensorrt", "tensorrt-rtx",
+    "openvino", "tensorrt", "tensorrt-rtx", "mlcommons-loadgen",
 )  # fmt: skip
 CXX_COMPILERS = ("g++", "clang++")
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")

@@ -41,6 +41,11 @@ BUDGETS = {
 }
 
 
+def loosest(*precisions: str) -> str:
+    """The precision with the widest budget: an fp16 artifact that runs in fp32 is still held to fp16's."""
+    return max(precisions, key=lambda precision: BUDGETS[precision].max_error)
+
+
 class ParityReport(BaseModel):
     """The figures of one comparison. ``max_error`` and ``budget_error`` are relative to ``spread``."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import product
 
 from deploybench.artifact import Artifact
-from deploybench.contracts import Runner
+from deploybench.contracts import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, Runner
 from deploybench.profile import Profile
 from deploybench.registry import Entry
 from deploybench.results import Cell
@@ -26,14 +26,6 @@ class Planned:
     skip: str | None
     remedy: str = ""
 
-    @property
-    def command(self) -> str:
-        """The one command that measures this cell again."""
-        cell = self.cell
-        words = ["deploybench", "run", "--artifact", str(self.artifact.path), "--runner", cell.runner]
-        words += ["--batch", str(cell.batch), "--threads", str(cell.threads), "--precision", cell.precision]
-        return shlex.join(words)
-
 
 @dataclass(frozen=True)
 class Selection:
@@ -43,6 +35,10 @@ class Selection:
     batches: Sequence[int]
     precisions: Sequence[str]
     threads: int
+    streams: Sequence[int] = (1,)
+    timings: Sequence[str] = (HOST_TO_HOST,)
+    image: str | None = None
+    """What identifies the file that end-to-end cells read."""
     skip: Sequence[str] = ()
     """Shell patterns of MODEL/RUNNER that the user leaves out."""
 
@@ -55,8 +51,12 @@ def plan_cells(artifacts: Sequence[Artifact], selection: Selection, profile: Pro
             if entry.plugin is None or artifact.manifest.backend not in entry.plugin.formats:
                 continue
             for precision in selection.precisions or (entry.plugin.default_precision(artifact.manifest.precision),):
-                for batch in selection.batches:
-                    planned.append(_plan_cell(artifact, entry, precision, batch, selection, profile))
+                for batch, streams, timing in product(selection.batches, selection.streams, selection.timings):
+                    cell = _cell(artifact, entry, precision, selection.threads, profile)
+                    image = selection.image if timing == END_TO_END else None
+                    varied = {"batch": batch, "streams": streams, "timing": timing, "image": image}
+                    cell = cell.model_copy(update=varied)
+                    planned.append(_plan_cell(artifact, entry, cell, selection, profile))
     return planned
 
 
@@ -70,26 +70,28 @@ def newest_of_each(artifacts: Sequence[Artifact]) -> list[Artifact]:
     return list(newest.values())
 
 
-def _plan_cell(
-    artifact: Artifact, entry: Entry[Runner], precision: str, batch: int, selection: Selection, profile: Profile | None
-) -> Planned:
+def _cell(artifact: Artifact, entry: Entry[Runner], precision: str, threads: int, profile: Profile | None) -> Cell:
     manifest = artifact.manifest
-    device = profile.device if profile else "cpu"
-    cell = Cell(
+    return Cell(
         model=manifest.model.name,
         weights=manifest.weights.label,
         weights_identity=manifest.weights.identity,
         image_size=(manifest.preprocessing.height, manifest.preprocessing.width),
         backend=manifest.backend,
         runner=entry.name,
-        device=device,
+        device=profile.device if profile else "cpu",
         precision=precision,
-        batch=batch,
-        threads=selection.threads,
+        batch=1,
+        threads=threads,
         form=_form(artifact),
         artifact=str(artifact.path),
         artifact_key=manifest.key,
     )
+
+
+def _plan_cell(
+    artifact: Artifact, entry: Entry[Runner], cell: Cell, selection: Selection, profile: Profile | None
+) -> Planned:
     left_out = next((p for p in selection.skip if fnmatchcase(f"{cell.model}/{cell.runner}", p)), None)
     if left_out is not None:
         return Planned(cell, artifact, f"left out by --skip '{left_out}'")
@@ -109,6 +111,10 @@ def _why_not(artifact: Artifact, entry: Entry[Runner], cell: Cell, profile: Prof
     manifest, runner = artifact.manifest, entry.plugin
     if runner is None or entry.problem is not None:
         return f"{entry.name} cannot be used here: {entry.problem}", entry.remedy or ""
+    if cell.timing == ENGINE_ONLY and not runner.engine_only:
+        return f"{entry.name} cannot run on bound inputs", "leave out --engine-only"
+    if cell.streams > cell.threads:
+        return f"{cell.streams} streams do not fit into {cell.threads} threads", "at least one thread a stream"
     if cell.device not in runner.devices:
         return f"{entry.name} runs on {', '.join(sorted(runner.devices))}, not on {cell.device}", ""
     if profile is not None and entry.distribution == OWN_DISTRIBUTION and entry.name not in profile.runners:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from deploybench.artifact import Artifact, open_artifact
 from deploybench.contracts import Runner, RunOptions
 from deploybench.errors import DeployBenchError
+from deploybench.postprocess import softmax
 from deploybench.preprocess import load_image
 from deploybench.processes import QUIET_RUNTIMES
 from deploybench.registry import runner as find_runner
@@ -84,8 +85,7 @@ def _runner_for(artifact: Artifact, name: str | None) -> Runner:
 def _top(logits: npt.NDArray[np.float32], labels: list[str] | None, top: int) -> list[Guess]:
     if logits.ndim != 1:
         raise DeployBenchError(f"the model's output has shape {logits.shape}", expected="one score a class")
-    exponents = np.exp(logits.astype(np.float64) - logits.max())
-    probabilities = exponents / exponents.sum()
+    probabilities = softmax(logits)
     order = np.argsort(-probabilities, kind="stable")[:top]
     return [
         Guess(index=int(i), name=labels[i] if labels else f"class {i}", probability=float(probabilities[i]))

@@ -14,10 +14,15 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from deploybench.artifact import Document
+from deploybench.contracts import TIMINGS
 from deploybench.errors import DeployBenchError
 from deploybench.host import Host
 from deploybench.parity import ParityReport
+from deploybench.stats import median
 from deploybench.workspace import write_whole
+
+DEFAULT_BASELINE = "pytorch"
+"""The runner that others are compared with, unless the user names another."""
 
 
 class Verdict(str, Enum):
@@ -41,7 +46,10 @@ class Judgement(Document):
 
 
 class Cell(Document):
-    """What was asked: one artifact x runner x batch x threads x precision on one device."""
+    """What was asked: one artifact x runner x batch x streams x threads x precision on one device.
+
+    ``threads`` is the budget of all ``streams`` together; ``timing`` says what one sample spans.
+    """
 
     model: str
     weights: str
@@ -54,6 +62,9 @@ class Cell(Document):
     precision: str
     batch: int
     threads: int
+    streams: int = 1
+    timing: str = TIMINGS[0]
+    image: str | None = Field(None, description="the file that end-to-end calls read: the start of its sha256")
     artifact: str | None
     artifact_key: str | None
 
@@ -62,16 +73,31 @@ class Cell(Document):
         """What has to be equal for two records to be of the same cell."""
         return (
             self.model, self.weights_identity, *self.image_size, self.backend, self.form, self.runner, self.device,
-            self.precision, self.batch, self.threads,
+            self.precision, self.batch, self.threads, self.streams, self.timing,
+            self.image or "",
         )  # fmt: skip
+
+    @property
+    def key(self) -> tuple[str | int | None, ...]:
+        """What tells the cells of one run apart: the artifact itself, where two are of the same form."""
+        return (self.artifact, *self.identity)
 
     @property
     def group(self) -> tuple[str | int, ...]:
         """Cells of one group do the same job: the same model, weights and image size."""
         return (self.model, self.weights_identity, *self.image_size)
 
+    def same_job(self, other: Cell) -> bool:
+        """Whether both do the same work with the same means, on whatever runner."""
+        return all(
+            getattr(self, name) == getattr(other, name)
+            for name in ("group", "device", "batch", "threads", "streams", "timing")
+        )
+
     def title(self) -> str:
-        return f"{self.model} {self.runner} {self.precision} batch {self.batch}"
+        several = f" x {self.streams} streams" if self.streams > 1 else ""
+        timing = f" {self.timing}" if self.timing != TIMINGS[0] else ""
+        return f"{self.model} {self.runner} {self.precision} batch {self.batch}{several}{timing}"
 
 
 class Facts(Document):
@@ -85,63 +111,182 @@ class Facts(Document):
 
 
 class MemoryPhases(Document):
-    """Resident bytes of the worker. ``baseline_bytes`` is the interpreter with numpy, before the runtime."""
+    """Memory of the worker after each phase: resident bytes and, where the system tells, proportional ones (PSS).
+
+    ``baseline_bytes`` is the interpreter with numpy and this harness, before the runtime; it is taken off
+    wherever a figure is said to be the runtime's own.
+    """
 
     baseline_bytes: int
     imported_bytes: int
     loaded_bytes: int
+    compiled_bytes: int
     first_inference_bytes: int
-    peak_bytes: int
+    setup_peak_bytes: int = Field(description="the largest until the calls were timed: loading, compiling, parity")
+    peak_bytes: int = Field(description="the largest while the calls were timed")
+    baseline_pss_bytes: int | None = None
+    steady_pss_bytes: int | None = None
+
+
+class Probes(Document):
+    """The machine's own speed at one moment; see ``measure/probes.py``. None where a probe cannot run."""
+
+    compute_us: float | None = None
+    memory_ms: float | None = None
+    hop_ns: float | None = None
+
+
+class GpuReading(Document):
+    """The GPU right after a launch was timed on it; ``missing`` says why a field is None. See ``measure/gpu.py``."""
+
+    own_bytes: int | None
+    other_processes: int | None
+    other_bytes: int | None
+    sm_clock_mhz: int | None
+    memory_clock_mhz: int | None
+    temperature_c: int | None
+    power_w: float | None
+    throttle_reasons: tuple[str, ...] | None
+    missing: dict[str, str]
+
+
+class Surroundings(Document):
+    """What the machine did while a launch was timed. Shares are of wall time x cores; None where unreadable."""
+
+    before: Probes
+    after: Probes
+    cpus: int = Field(1, description="CPUs that this process may use: what the shares are of")
+    share_resolution: float | None = Field(None, description="what the clock of /proc/stat can tell, share of one CPU")
+    foreign_cpu_share: float | None = Field(None, description="CPU time of other processes")
+    steal_share: float | None = Field(None, description="CPU time that the hypervisor gave to others")
+    involuntary_switches: int | None = None
+    load_1m: float | None = None
+    frequency_mhz: float | None = None
+    throttle_events: int | None = None
+    gpu: GpuReading | None = None
+
+    @property
+    def hops(self) -> list[float]:
+        """The hop probe before and after, where it ran."""
+        return [probes.hop_ns for probes in (self.before, self.after) if probes.hop_ns is not None]
+
+
+class EnergyReading(Document):
+    """Energy used during the timed window; ``joules`` None with the reason in ``source``."""
+
+    joules: float | None
+    source: str
 
 
 class Launch(Document):
-    """One fresh process. Times are ns of the monotonic clock; samples are raw, in order, after the warm-up."""
+    """One fresh process. Samples are raw, in order, from the first call after parity was shown.
+
+    The first ``warm_up`` samples are warm-up; ``unsettled`` says why the rest is no steady state, if it is none.
+    ``sample_cpu_ns`` (CPU time of all threads of the process) and ``sample_switches`` (involuntary context
+    switches) belong to the samples one by one; they are empty where several streams ran at once.
+    """
 
     round: int = 0
     order: int = 0
     started: str = ""
+    seconds: float = Field(0.0, description="wall time of the whole launch, as the parent saw it")
     error: str | None = None
     refused: str | None = None
     facts: Facts | None = None
     parity: ParityReport | None = None
+    start_s: float | None = Field(None, description="process start until the worker's first line of work")
     import_s: float | None = None
     load_s: float | None = None
+    compile_s: float | None = None
     first_inference_ms: float | None = None
-    warmup_ns: tuple[int, ...] = ()
     samples_ns: tuple[int, ...] = ()
-    window_ns: int = 0
+    sample_cpu_ns: tuple[int, ...] = ()
+    sample_switches: tuple[int, ...] = ()
+    warm_up: int = 0
+    unsettled: str | None = None
+    window_ns: int = Field(0, description="wall time of the samples after the warm-up")
     window_cpu_ns: int = 0
     memory: MemoryPhases | None = None
-    load_1m: float = 0.0
+    surroundings: Surroundings | None = None
+    energy: EnergyReading | None = None
 
     @property
     def measured(self) -> bool:
         return bool(self.samples_ns)
 
+    @property
+    def steady_ns(self) -> tuple[int, ...]:
+        """The samples after the warm-up."""
+        return self.samples_ns[self.warm_up :]
 
-class Summary(Document):
-    """Computed from the launches; never stored without them. ``p50_ms`` is the median of launch medians."""
+    @property
+    def median_ms(self) -> float:
+        return median(self.steady_ns) / 1e6
 
+    @property
+    def cold_start_s(self) -> float | None:
+        """Process start to the first answer: interpreter, imports, load, compilation, first inference."""
+        phases = (self.start_s, self.import_s, self.load_s, self.compile_s, self.first_inference_ms)
+        if any(phase is None for phase in phases):
+            return None
+        *seconds, first_ms = (phase or 0.0 for phase in phases)
+        return sum(seconds) + first_ms / 1e3
+
+
+class Percentile(Document):
+    """A percentile of the steady samples; the value and its interval are None under ``needed`` samples."""
+
+    fraction: float
+    ms: float | None
+    low_ms: float | None
+    high_ms: float | None
+    samples: int
+    needed: int
+
+
+class StateSummary(Document):
+    """The estimate of a cell in one state of the machine: ``p50_ms`` is the median of launch medians.
+
+    ``hop_ns`` names the state where the hop probe tells one, else None. ``left_out`` launches of the state were
+    disturbed and do not count, because enough others were not.
+    """
+
+    hop_ns: float | None
+    launches: int
+    left_out: int
     p50_ms: float
     p50_low_ms: float | None
     p50_high_ms: float | None
     p50_coverage: float | None
-    p90_ms: float | None
-    p99_ms: float | None
+    percentiles: tuple[Percentile, ...]
     samples: int
-    launches: int
     throughput_per_s: float = Field(description="images / wall time of the window, median of launches")
-    load_s: float
-    first_inference_ms: float
-    peak_bytes: int = Field(description="peak resident bytes above the baseline, median of launches")
-    baseline_bytes: int
     cores_used: float = Field(description="CPU time / wall time within the window")
+    energy_j: float | None = Field(description="energy of one image")
+    judgement: Judgement
+
+
+class Summary(Document):
+    """Computed from the launches; never stored without them. One estimate for each state of the machine, the
+    one seen most first: estimates of several states are never pooled into one number."""
+
+    states: tuple[StateSummary, ...]
+    launches: int
+    flipped: int = Field(description="launches during which the state of the machine changed")
+    load_s: float
+    compile_s: float
+    first_inference_ms: float
+    cold_start_s: float | None
+    peak_bytes: int = Field(description="the largest resident bytes above the baseline, median of launches")
+    baseline_bytes: int
+    device_bytes: int | None
+    energy_source: str
 
 
 class Record(Document):
     """One cell, whole."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     run: str
     created: str
     complete: bool
@@ -151,19 +296,15 @@ class Record(Document):
     macs: int | None
     artifact_bytes: int | None
     peak_gflops: float | None = Field(description="measured peak of the host at the cell's precision, GFLOP/s")
+    baseline: str = Field(DEFAULT_BASELINE, description="the runner that the run compared others with")
     launches: tuple[Launch, ...]
     summary: Summary | None
     judgement: Judgement
+    stopped: str | None = Field(None, description="why the cell was launched no more; None: the run was interrupted")
+    more_rounds: int | None = Field(None, description="rounds that the precision asked for would have taken further")
     host: Host
     versions: dict[str, str]
     command: str
-
-    @property
-    def gflops(self) -> float | None:
-        """Achieved GFLOP/s: 2 x MACs x images / s."""
-        if self.summary is None or self.macs is None:
-            return None
-        return 2 * self.macs * self.summary.throughput_per_s / 1e9
 
     @property
     def parity(self) -> ParityReport | None:
@@ -174,7 +315,8 @@ def write_record(record: Record, folder: Path) -> Path:
     """Write the record whole into ``folder``, named after its cell."""
     cell = record.cell
     key = (cell.artifact_key or "none")[:8]
-    name = f"{cell.model}-{cell.runner}-{cell.precision}-b{cell.batch}-t{cell.threads}-{key}"
+    size = f"b{cell.batch}-t{cell.threads}-s{cell.streams}"
+    name = f"{cell.model}-{cell.runner}-{cell.precision}-{size}-{cell.timing}-{key}"
     path = folder / f"{name.replace(':', '-').replace('/', '-')}.json"
     write_whole(path, record.model_dump_json(indent=1))
     return path
@@ -206,6 +348,6 @@ def _read(path: Path) -> Record:
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise DeployBenchError(
             f"{path} does not read as a record: {where}: {first['msg']}",
-            expected="a record of schema version 1",
+            expected="a record of schema version 2 (this version of deploybench writes it)",
             action="move it out of the folder, or run the cell again",
         ) from None

@@ -3,31 +3,35 @@
 INVALID   what ran is not what was asked, or it computes something else: no speed is shown.
 FAILED    nothing ran to its end: a crash, a time limit, an export that did not work.
 SKIPPED   this host, artifact or profile cannot run the cell; nothing was tried.
-DRIFTING  the launches disagree with each other: the machine changed between them.
-UNSTABLE  samples still moved inside a launch (the second half of its window differs from the first), or
-          there are too few launches to see whether the machine is steady.
-NOISY     one launch's samples scatter widely around their median.
+NOISY     other work disturbed the launches, or their samples scatter widely.
+UNSTABLE  launches never settled, or there are too few in this state of the machine to see whether it is steady.
+DRIFTING  launches in one state of the machine disagree: it changed in a way that the probes may name.
 VALID     none of these.
+
+Each state of the machine has its own verdict; the verdict of a cell is that of the state seen most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from deploybench.results import Judgement, Launch, Verdict
-from deploybench.stats import median, nearest_rank, spread
+from deploybench.ratios import FEWEST_PAIRS
+from deploybench.results import Judgement, Launch, Probes, Summary, Verdict
+from deploybench.speedups import Speedup
+from deploybench.states import FEWEST_LAUNCHES, State, disturbances
+from deploybench.stats import CONFIDENCE, median, nearest_rank, spread
 
-FEWEST_LAUNCHES = 3
-"""No single launch can know: each was within 2 % while launches a minute apart were 37 % apart."""
 LARGEST_LAUNCH_SPREAD = 0.05
-"""Launch medians of an undisturbed cell spread under 3 %; a change of the machine's state moved them 37 %."""
-LARGEST_HALF_SHIFT = 0.05
+"""Launch medians of an undisturbed cell in one state spread under 3 %; a change of state moved them 20 to 60 %."""
 LARGEST_QUARTILE_SPREAD = 0.15
 """(p75 - p25) / p50 of one launch; a quiet machine stays near 0.02."""
+PROBE_SHIFT = 0.02
+"""A probe that spread less than this did not cause a drift of more than twice as much."""
+STRONG_CORRELATION = 0.6
 
 
-def judge(launches: Sequence[Launch], command: str) -> Judgement:
-    """The judgement of a cell from its launches; ``command`` measures the cell again."""
+def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> Judgement:
+    """The judgement of a cell; ``command`` measures the cell again."""
     for launch in launches:
         if launch.error is not None:
             return Judgement(verdict=Verdict.FAILED, reason=launch.error, advice=f"reproduce: {command}")
@@ -40,49 +44,116 @@ def judge(launches: Sequence[Launch], command: str) -> Judgement:
                 advice="the artifact computes something else than fp32 eager did: export it again, or choose "
                 "another precision",
             )
-    measured = [launch.samples_ns for launch in launches if launch.measured]
-    if not measured:
+    if summary is None:
         return Judgement(verdict=Verdict.FAILED, reason="no launch was measured", advice=f"reproduce: {command}")
-    return _judge_samples(measured)
-
-
-def _judge_samples(measured: Sequence[Sequence[int]]) -> Judgement:
-    if len(measured) < FEWEST_LAUNCHES:
+    if not summary.states:
         return Judgement(
             verdict=Verdict.UNSTABLE,
-            reason=f"{len(measured)} launches cannot show whether the machine is steady",
-            advice=f"measure at least {FEWEST_LAUNCHES} rounds: --rounds",
+            reason=f"the machine changed state during all {summary.flipped} launches",
+            advice="shorter launches meet one state more often: --duration",
         )
-    launch_spread = spread([median(samples) for samples in measured])
+    return summary.states[0].judgement
+
+
+def judge_state(state: State) -> Judgement:
+    """The judgement of the estimate in one state of the machine."""
+    if len(state.launches) < FEWEST_LAUNCHES:
+        return Judgement(
+            verdict=Verdict.UNSTABLE,
+            reason=f"{len(state.launches)} launches in this state cannot show whether the machine is steady",
+            advice=f"measure more rounds: at least {FEWEST_LAUNCHES} launches in each state",
+        )
+    disturbed = [launch for launch in state.launches if disturbances(launch)]
+    if 2 * len(disturbed) > len(state.launches) or any(launch in disturbed for launch in state.counted):
+        return _disturbed(disturbed, len(state.launches))
+    launch_spread = spread([launch.median_ms for launch in state.counted])
     if launch_spread > LARGEST_LAUNCH_SPREAD:
         return Judgement(
             verdict=Verdict.DRIFTING,
-            reason=f"the medians of {len(measured)} launches spread {launch_spread:.0%}",
-            advice="look for other work on the machine and measure more rounds; trust speed-ups (paired by round) "
-            "before absolute times",
+            reason=f"the medians of {len(state.counted)} launches spread {launch_spread:.0%}{_cause(state.counted)}",
+            advice="trust speed-ups (paired by round) before absolute times; more rounds narrow both",
         )
-    shift = max(_half_shift(samples) for samples in measured)
-    if shift > LARGEST_HALF_SHIFT:
-        return Judgement(
-            verdict=Verdict.UNSTABLE,
-            reason=f"within a launch the second half is {shift:.0%} away from the first",
-            advice="measure longer: --duration",
-        )
-    scatter = max(_quartile_spread(samples) for samples in measured)
+    scatter = median([_quartile_spread(launch.steady_ns) for launch in state.counted])
     if scatter > LARGEST_QUARTILE_SPREAD:
         return Judgement(
             verdict=Verdict.NOISY,
             reason=f"half of a launch's samples scatter over {scatter:.0%} of the median",
             advice="look for other work on the machine, or measure longer: --duration",
         )
-    return Judgement(verdict=Verdict.VALID, reason=f"{len(measured)} launches agree within {launch_spread:.1%}")
+    left_out = len(state.launches) - len(state.counted)
+    aside = f"; {left_out} disturbed ones do not count" if left_out else ""
+    if not all(launch.surroundings and launch.surroundings.foreign_cpu_share is not None for launch in state.counted):
+        aside += "; other work on the machine could not be seen"
+    return Judgement(
+        verdict=Verdict.VALID, reason=f"{len(state.counted)} launches agree within {launch_spread:.1%}{aside}"
+    )
 
 
-def _half_shift(samples: Sequence[int]) -> float:
-    middle = len(samples) // 2
-    if middle == 0:
-        return 0.0
-    return abs(median(samples[middle:]) / median(samples[:middle]) - 1)
+def judge_speedup(speedup: Speedup) -> Judgement:
+    """The judgement of a speed-up that is paired by round: it may hold while the absolute times drift."""
+    count = speedup.ratio.count
+    if speedup.ratio.coverage < CONFIDENCE:
+        return Judgement(
+            verdict=Verdict.UNSTABLE,
+            reason=f"{count} pairs of launches, an interval needs {FEWEST_PAIRS}",
+            advice="measure more rounds",
+        )
+    if speedup.disturbed:
+        return Judgement(
+            verdict=Verdict.NOISY,
+            reason=f"{speedup.disturbed} of {count} rounds were disturbed",
+            advice="stop the other work: it slows two runtimes by different amounts",
+        )
+    changed = f"; in {speedup.changed} more the machine changed state" if speedup.changed else ""
+    return Judgement(verdict=Verdict.VALID, reason=f"{count} rounds{changed}")
+
+
+def _disturbed(disturbed: Sequence[Launch], count: int) -> Judgement:
+    """What most launches suffered from: never settling is UNSTABLE, other work is NOISY."""
+    unsettled = [launch for launch in disturbed if launch.unsettled is not None]
+    most = unsettled if 2 * len(unsettled) > len(disturbed) else [item for item in disturbed if item not in unsettled]
+    cause = disturbances((most or disturbed)[0])[0]
+    return Judgement(
+        verdict=Verdict.UNSTABLE if most is unsettled else Verdict.NOISY,
+        reason=f"{len(disturbed)} of {count} launches were disturbed: {cause.what}",
+        advice=f"{cause.advice}; trust speed-ups (paired by round) before absolute times",
+    )
+
+
+def _cause(launches: Sequence[Launch]) -> str:
+    """Which probe of the machine moved with the launches, in words; the cell itself when none did."""
+    probes: dict[str, Callable[[Probes], float | None]] = {
+        "compute": lambda found: found.compute_us,
+        "memory": lambda found: found.memory_ms,
+        "hop": lambda found: found.hop_ns,
+    }
+    medians = [launch.median_ms for launch in launches]
+    moved = []
+    for name, read in probes.items():
+        values = [
+            _mean(read(launch.surroundings.before), read(launch.surroundings.after))
+            for launch in launches
+            if launch.surroundings
+        ]
+        known = [value for value in values if value is not None]
+        if len(known) == len(medians) > FEWEST_LAUNCHES and spread(known) > PROBE_SHIFT:
+            correlation = _rank_correlation(known, medians)
+            if correlation >= STRONG_CORRELATION:
+                moved.append((correlation, f"; the machine's {name} probe moved with them ({spread(known):.0%})"))
+    if moved:
+        return max(moved)[1]
+    return "; no probe of the machine moved with them" if launches[0].surroundings else ""
+
+
+def _mean(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else (first + second) / 2
+
+
+def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    from scipy.stats import spearmanr
+
+    found = float(spearmanr(first, second).statistic)
+    return found if found == found else 0.0
 
 
 def _quartile_spread(samples: Sequence[int]) -> float:

@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import ClassVar
 
 from deploybench.artifact import Artifact
-from deploybench.contracts import Runner, RunOptions, Session
+from deploybench.contracts import RunOptions
 
-from .torch_cpu import TorchCpuSession, prepare_threads
+from .torch_cpu import TorchCpuRunner, TorchCpuSession, prepare_threads
 
 
-class AotInductorRunner(Runner):
+class AotInductorRunner(TorchCpuRunner):
     name: ClassVar[str] = "aotinductor"
     formats: ClassVar[frozenset[str]] = frozenset({"aotinductor"})
     requires: ClassVar[tuple[str, ...]] = ("torch",)
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
 
-    def load(self, artifact: Artifact, options: RunOptions) -> Session:
-        import torch
-        import torch._inductor
+    def load(self, artifact: Artifact, options: RunOptions) -> TorchCpuSession:
+        from torch._inductor.package.package import load_package
 
         prepare_threads(options)
-        package = torch._inductor.aoti_load_package(str(artifact.entry))
+        # a runner serves one call at a time; the runners of a package share its weights
+        package = load_package(str(artifact.entry), num_runners=options.streams)
         return TorchCpuSession(artifact, package, options, "AOTInductor", artifact.manifest.precision)

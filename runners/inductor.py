@@ -1,6 +1,6 @@
-"""``torch.compile`` with TorchInductor, compiled when it is loaded: the compilation is part of the load time.
+"""``torch.compile`` with TorchInductor.
 
-TorchInductor keeps compiled kernels on disk, so the first launch on a machine loads far longer than the others.
+TorchInductor keeps compiled kernels on disk, so the first launch on a machine compiles far longer than the others.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from deploybench.artifact import Artifact
-from deploybench.contracts import Runner, RunOptions, Session
+from deploybench.contracts import RunOptions
 from deploybench.host import missing_cxx_compiler
 
 from .pytorch import eager_precisions, load_module
-from .torch_cpu import TorchCpuSession, effective_precision, prepare_threads
+from .torch_cpu import TorchCpuRunner, TorchCpuSession, effective_precision, prepare_threads
 
 
-class InductorRunner(Runner):
+class InductorRunner(TorchCpuRunner):
     name: ClassVar[str] = "inductor"
     formats: ClassVar[frozenset[str]] = frozenset({"pytorch"})
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "safetensors")
@@ -28,17 +28,23 @@ class InductorRunner(Runner):
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         return eager_precisions(artifact_precision)
 
-    def load(self, artifact: Artifact, options: RunOptions) -> Session:
+    def load(self, artifact: Artifact, options: RunOptions) -> TorchCpuSession:
         import torch
-        import torch._dynamo.utils
 
         prepare_threads(options)
         module = load_module(artifact, options)
-        compiled = torch.compile(module, fullgraph=False, dynamic=False)
-        shape = artifact.batch_shape(options.batch)[artifact.manifest.inputs[0].name]
-        with torch.inference_mode():
-            compiled(torch.zeros(shape))  # a tensor made outside inference mode would compile another variant
-        breaks = sum(torch._dynamo.utils.counters["graph_break"].values())
-        notes = (f"{breaks} graph breaks",) if breaks else ()
-        precision = effective_precision(module, "fp32")
-        return TorchCpuSession(artifact, compiled, options, "torch.compile", precision, notes)
+        compiled = torch.compile(module, fullgraph=False, dynamic=False)  # on its first call
+        return InductorSession(artifact, compiled, options, "torch.compile", effective_precision(module, "fp32"))
+
+
+class InductorSession(TorchCpuSession):
+    """Compiles by a call on zeros; streams after the first find the compiled code."""
+
+    def _compile(self) -> None:
+        import torch
+        from torch._dynamo.utils import counters
+
+        with torch.inference_mode():  # a tensor made outside inference mode would compile another variant
+            self._module(torch.zeros(self.input_shapes[self._input]))
+        breaks = sum(counters["graph_break"].values())
+        self._notes = (f"{breaks} graph breaks",) if breaks else ()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from deploybench.artifact import Artifact
-from deploybench.contracts import Arrays, Runner, RunOptions, Session, SessionFacts
+from deploybench.contracts import Arrays, Bound, Runner, RunOptions, Session, SessionFacts
 from deploybench.host import describe_host
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
@@ -20,49 +21,82 @@ class OpenVinoRunner(Runner):
     requires: ClassVar[tuple[str, ...]] = ("openvino",)
     install: ClassVar[str] = "deploybench[openvino]"
     distributions: ClassVar[tuple[str, ...]] = ("openvino",)
+    engine_only: ClassVar[bool] = True
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         flags = set(describe_host().isa)
         return frozenset({"fp32", *(name for name, needed in NATIVE_FLAGS.items() if needed & flags)})
 
     def load(self, artifact: Artifact, options: RunOptions) -> Session:
+        return self.load_streams(artifact, options)[0]
+
+    def load_streams(self, artifact: Artifact, options: RunOptions) -> list[Session]:
         import openvino
 
         core = openvino.Core()
         model = core.read_model(artifact.entry)
         if artifact.manifest.batch is None:
             model.reshape(next(iter(artifact.batch_shape(options.batch).values())))
-        compiled = core.compile_model(
-            model,
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": HINTS[options.precision],
-                "INFERENCE_NUM_THREADS": options.threads,
-                "PERFORMANCE_HINT": "LATENCY",
-                "NUM_STREAMS": 1,
-            },
-        )
-        return OpenVinoSession(artifact, compiled, options)
+        settings = {
+            "INFERENCE_PRECISION_HINT": HINTS[options.precision],
+            "INFERENCE_NUM_THREADS": options.threads_each * options.streams,
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": options.streams,
+        }
+        engine = Engine(core, model, settings)
+        return [OpenVinoSession(artifact, engine, options) for _ in range(options.streams)]
+
+
+class Engine:
+    """A model that is compiled once, for as many streams as ``settings`` say."""
+
+    def __init__(self, core: Any, model: Any, settings: Mapping[str, object]) -> None:
+        self._core = core
+        self._model = model
+        self._settings = settings
+        self._compiled: Any = None
+
+    def compiled(self) -> Any:
+        if self._compiled is None:
+            self._compiled = self._core.compile_model(self._model, "CPU", self._settings)
+            self._model = None  # its memory is not the compiled model's
+        return self._compiled
 
 
 class OpenVinoSession(Session):
     """One infer request. Inputs are read in place and outputs are views into the request's memory."""
 
-    def __init__(self, artifact: Artifact, compiled: Any, options: RunOptions) -> None:
+    def __init__(self, artifact: Artifact, engine: Engine, options: RunOptions) -> None:
         super().__init__(artifact.batch_shape(options.batch))
-        self._compiled = compiled
-        self._request = compiled.create_infer_request()
+        self._engine = engine
         self._output = artifact.manifest.outputs[0].name
+
+    def _compile(self) -> None:
+        self._request = self._engine.compiled().create_infer_request()
 
     def _infer(self, inputs: Arrays) -> Arrays:
         results = self._request.infer(inputs, share_inputs=True, share_outputs=True)
         return {self._output: results[0]}
 
+    def _bind(self, inputs: Arrays) -> Bound:
+        """A request of its own, so that ``infer`` does not replace its inputs."""
+        import openvino
+
+        request = self._engine.compiled().create_infer_request()
+        for name, array in inputs.items():
+            request.set_tensor(name, openvino.Tensor(array))
+
+        def outputs() -> Arrays:
+            return {self._output: request.get_output_tensor().data.copy()}
+
+        return Bound(lambda: request.infer(share_outputs=True), outputs)
+
     def facts(self) -> SessionFacts:
-        precision = self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        compiled = self._engine.compiled()
+        precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         return SessionFacts(
             precision=PRECISIONS.get(precision, precision),
-            threads=int(self._compiled.get_property("INFERENCE_NUM_THREADS")),
-            provider=f"OpenVINO {self._compiled.get_property('EXECUTION_DEVICES')[0]}",
+            threads=int(compiled.get_property("INFERENCE_NUM_THREADS")) // int(compiled.get_property("NUM_STREAMS")),
+            provider=f"OpenVINO {compiled.get_property('EXECUTION_DEVICES')[0]}",
             device="cpu",
         )

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.artifact import Artifact
-from deploybench.contracts import Runner, RunOptions, Session
+from deploybench.contracts import RunOptions
 
-from .torch_cpu import TorchCpuSession, effective_precision, prepare_threads
+from .torch_cpu import TorchCpuRunner, TorchCpuSession, effective_precision, prepare_threads
 
 if TYPE_CHECKING:
     import torch
 
 
-class PyTorchRunner(Runner):
+class PyTorchRunner(TorchCpuRunner):
     name: ClassVar[str] = "pytorch"
     formats: ClassVar[frozenset[str]] = frozenset({"pytorch"})
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "safetensors")
@@ -23,7 +23,7 @@ class PyTorchRunner(Runner):
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         return eager_precisions(artifact_precision)
 
-    def load(self, artifact: Artifact, options: RunOptions) -> Session:
+    def load(self, artifact: Artifact, options: RunOptions) -> TorchCpuSession:
         prepare_threads(options)
         module = load_module(artifact, options)
         return TorchCpuSession(artifact, module, options, "eager", effective_precision(module, "fp32"))

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import ClassVar
 
 from deploybench.artifact import Artifact
-from deploybench.contracts import Runner, RunOptions, Session
+from deploybench.contracts import RunOptions
 
-from .torch_cpu import TorchCpuSession, effective_precision, prepare_threads
+from .torch_cpu import TorchCpuRunner, TorchCpuSession, effective_precision, prepare_threads
 
 
-class TorchExportRunner(Runner):
+class TorchExportRunner(TorchCpuRunner):
     name: ClassVar[str] = "torch-export"
     formats: ClassVar[frozenset[str]] = frozenset({"torch-export"})
     requires: ClassVar[tuple[str, ...]] = ("torch",)
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
 
-    def load(self, artifact: Artifact, options: RunOptions) -> Session:
+    def load(self, artifact: Artifact, options: RunOptions) -> TorchCpuSession:
         import torch
 
         prepare_threads(options)

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deploybench.benchmark import judge
 from deploybench.host import Gpu, Host
 from deploybench.parity import ParityReport
-from deploybench.results import Cell, Facts, Launch, MemoryPhases, Record
+from deploybench.results import Cell, Facts, Launch, MemoryPhases, Probes, Record, Surroundings
 from deploybench.summary import summarise
+from deploybench.verdicts import judge
 
 MS = 1_000_000
 
 
-def launch(samples_ms: Sequence[float], *, number: int = 0, **changes: object) -> Launch:
+def launch(samples_ms: Sequence[float], *, number: int = 0, hop_ns: float | None = None, **changes: object) -> Launch:
     samples = tuple(int(sample * MS) for sample in samples_ms)
     memory = MemoryPhases(
-        baseline_bytes=50 << 20, imported_bytes=60 << 20, loaded_bytes=90 << 20, first_inference_bytes=95 << 20,
-        peak_bytes=150 << 20,
+        baseline_bytes=50 << 20, imported_bytes=60 << 20, loaded_bytes=90 << 20, compiled_bytes=90 << 20,
+        first_inference_bytes=95 << 20, setup_peak_bytes=150 << 20, peak_bytes=120 << 20,
     )  # fmt: skip
     made = Launch(
-        round=number, facts=Facts(precision="fp32", threads=2, provider="test", device="cpu"), parity=parity(),
-        import_s=0.1, load_s=0.2, first_inference_ms=9.0, samples_ns=samples, window_ns=sum(samples) + 1,
-        window_cpu_ns=2 * sum(samples), memory=memory,
+        round=number, seconds=2.0, facts=Facts(precision="fp32", threads=2, provider="test", device="cpu"),
+        parity=parity(), start_s=0.3, import_s=0.1, load_s=0.2, compile_s=0.05, first_inference_ms=50.0,
+        samples_ns=samples, window_ns=sum(samples) + 1, window_cpu_ns=2 * sum(samples), memory=memory,
+        surroundings=surroundings(hop_ns),
     )  # fmt: skip
+    return made.model_copy(update=changes)
+
+
+def surroundings(hop_ns: float | None = None, after_ns: float | None = None, **changes: object) -> Surroundings:
+    """A calm machine whose hop probe read ``hop_ns`` before the launch and, unless told otherwise, after it."""
+    probes = [Probes(compute_us=41.0, memory_ms=3.2, hop_ns=hop) for hop in (hop_ns, after_ns or hop_ns)]
+    made = Surroundings(before=probes[0], after=probes[1], cpus=2, foreign_cpu_share=0.0, steal_share=0.0)
     return made.model_copy(update=changes)
 
 
@@ -58,11 +66,12 @@ def cell(**changes: object) -> Cell:
 
 def record(launches: Sequence[Launch], *, macs: int | None = 10**9, complete: bool = True, **changes: object) -> Record:
     asked = cell(**changes)
-    judgement = judge(launches, "deploybench run")
+    summary = summarise(launches, asked.batch)
+    judgement = judge(launches, summary, "deploybench run")
     shown = judgement.verdict.value not in ("INVALID", "FAILED")
     return Record(
         run="20260101-000000-aaaa", created="2026-01-01T00:00:00", complete=complete, profile="host", cell=asked,
         parameters=10**6, macs=macs, artifact_bytes=4 << 20, peak_gflops=100.0, launches=tuple(launches),
-        summary=summarise(launches, asked.batch) if shown else None, judgement=judgement, host=host(),
+        summary=summary if shown else None, judgement=judgement, host=host(),
         versions={"torch": "2"}, command="deploybench run",
     )  # fmt: skip

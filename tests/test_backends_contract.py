@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from deploybench.artifact import Artifact, Manifest, file_entry
 from deploybench.contracts import RunOptions
+from deploybench.measure.concurrent import run_streams
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
+from deploybench.measure.stopping import WindowRule
 from deploybench.processes import ChildOutcome, run_child
 from deploybench.registry import exporters, runners
 from deploybench.results import Launch
@@ -28,8 +33,8 @@ TORCH_FREE = ["onnxruntime", "openvino"]
 def job(artifact: Artifact | Path, runner: str, **changes: object) -> Job:
     path = artifact.path if isinstance(artifact, Artifact) else artifact
     quick = Job(
-        artifact=str(path), runner=runner, device="cpu", precision="fp32", batch=1, threads=1, warmup_s=0.01,
-        duration_s=0.05, min_samples=5,
+        artifact=str(path), runner=runner, device="cpu", precision="fp32", batch=1, threads=1, duration_s=0.05,
+        min_samples=5, probes=False,
     )  # fmt: skip
     return quick.model_copy(update=changes)
 
@@ -113,6 +118,57 @@ def test_session_refuses_inputs_of_another_shape_or_type(runner: str, form: str,
         with pytest.raises(ValueError, match="float64"):
             session.infer({"input": np.zeros((1, 3, 160, 160))})  # type: ignore[dict-item]
         assert session.infer({"input": np.zeros((1, 3, 160, 160), np.float32)})["logits"].shape == (1, 1000)
+
+
+@pytest.mark.parametrize(("runner", "form"), RUNNER_FORMATS)
+def test_bound_calls_give_the_outputs_of_infer_on_the_inputs_that_were_bound(
+    runner: str, form: str, tiny_artifact: Artifacts
+) -> None:
+    artifact, plugin = tiny_artifact(form), runners()[runner].require()
+    images = artifact.reference()[0]
+    scattered = {"input": images.transpose(1, 2, 3, 0).copy().transpose(3, 0, 1, 2)[1:2]}  # a view with gaps
+    whole = {"input": np.ascontiguousarray(images[:1])}
+    with plugin.load(artifact, RunOptions(device="cpu", threads=1, precision="fp32", batch=1)) as session:
+        if not plugin.engine_only:
+            with pytest.raises(NotImplementedError):
+                session.bind(whole)
+            return
+        bounds = [session.bind(inputs) for inputs in (whole, scattered)]
+        expected = [np.array(session.infer(inputs)["logits"]) for inputs in (whole, scattered)]
+        for bound in (*bounds, *bounds):
+            bound.run()
+        first, second = (bound.outputs()["logits"] for bound in bounds)
+    assert np.allclose(first, expected[0], atol=1e-5)
+    assert np.allclose(second, expected[1], atol=1e-5)
+    assert not np.allclose(first, second, atol=1e-3)
+
+
+@pytest.mark.parametrize(("runner", "form"), RUNNER_FORMATS)
+def test_streams_run_at_once_and_each_has_its_share_of_the_threads(
+    runner: str, form: str, tiny_artifact: Artifacts
+) -> None:
+    artifact, plugin = tiny_artifact(form), runners()[runner].require()
+    images, expected = artifact.reference()
+    options = RunOptions(device="cpu", threads=2, precision="fp32", batch=1, streams=2)
+    found: list[list[np.ndarray[Any, Any]]] = [[], []]
+    facts = {}
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(session) for session in plugin.load_streams(artifact, options)]
+        for session in sessions:
+            session.compile()
+
+        def call(number: int) -> None:
+            outputs = sessions[number].infer({"input": np.ascontiguousarray(images[number : number + 1])})
+            found[number].append(np.array(outputs["logits"][0]))
+            facts[number] = sessions[number].facts()
+
+        calls = [partial(call, number) for number in range(2)]
+        window = run_streams(calls, [session.prepare_thread for session in sessions], WindowRule(20, 0, 60 * 10**9))
+    assert len(window.samples_ns) == sum(map(len, found))
+    assert [facts[number].threads for number in range(2)] == [1, 1]
+    for number in range(2):
+        assert all(np.allclose(output, expected[number], atol=1e-4) for output in found[number])
+    assert not np.allclose(found[0][0], found[1][0], atol=1e-3)
 
 
 def test_a_weight_changed_by_5_percent_in_an_artifact_fails_parity_and_gets_no_speed(

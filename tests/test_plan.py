@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 from deploybench.artifact import Artifact
 from deploybench.plan import Selection, newest_of_each, plan_cells
@@ -73,7 +74,28 @@ def test_cell_that_the_user_leaves_out_stays_as_a_skipped_row(tiny_artifact: Art
     assert compiled.skip == "left out by --skip '*vit/inductor'"
 
 
-def test_command_names_the_whole_cell(tiny_artifact: Artifacts) -> None:
-    (cell,) = plan_cells([tiny_artifact("onnx")], selection("onnxruntime", batches=(4,)), None)
-    for words in (f"--artifact {cell.artifact.path}", "--runner onnxruntime", "--batch 4", "--threads 2"):
-        assert words in cell.command
+def test_plan_crosses_batches_streams_and_timings(tiny_artifact: Artifacts) -> None:
+    asked = Selection([runners()["onnxruntime"]], [1, 8], [], 2, streams=[1, 2], timings=["host-to-host", "end-to-end"])
+    planned = plan_cells([tiny_artifact("onnx")], asked, None)
+    found = {(cell.cell.batch, cell.cell.streams, cell.cell.timing) for cell in planned}
+    assert found == set(product([1, 8], [1, 2], ["host-to-host", "end-to-end"]))
+    assert len(planned) == 8
+    assert all(cell.skip is None for cell in planned)
+
+
+def test_more_streams_than_threads_are_skipped(tiny_artifact: Artifacts) -> None:
+    asked = Selection([runners()["onnxruntime"]], [1], [], 2, streams=[2, 3])
+    fits, more = plan_cells([tiny_artifact("onnx")], asked, None)
+    assert fits.skip is None
+    assert more.skip == "3 streams do not fit into 2 threads"
+
+
+def test_engine_only_is_skipped_where_the_runner_binds_no_inputs(tiny_artifact: Artifacts) -> None:
+    runner = runners()["onnxruntime"].require()
+    unbound = type("Unbound", (type(runner),), {"engine_only": False})()
+    entry = Entry("onnxruntime", "deploybench", unbound, None, None)
+    asked = Selection([entry], [1], [], 2, timings=["engine-only", "host-to-host"])
+    engine, host = plan_cells([tiny_artifact("onnx")], asked, None)
+    assert engine.skip == "onnxruntime cannot run on bound inputs"
+    assert engine.remedy == "leave out --engine-only"
+    assert host.skip is None

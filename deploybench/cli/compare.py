@@ -1,38 +1,61 @@
-"""``deploybench compare``: two runs side by side."""
+"""``deploybench compare``: two runs side by side, or two things within one."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded
+from deploybench.cli.sources import records_of
 
 
 @guarded
 def compare(
-    baseline: Annotated[str, typer.Argument(help="A run's name or folder, a record, or a workspace.")],
-    candidate: Annotated[str, typer.Argument(help="The same; its times are divided by the baseline's.")],
+    baseline: Annotated[str, typer.Argument(help="A run's name or folder, a record, or a folder of records.")],
+    candidate: Annotated[str | None, typer.Argument(help="The same. [default with --across: the baseline]")] = None,
+    across: Annotated[
+        str | None,
+        typer.Option("--across", help="Compare two values of a field: runner=onnxruntime,openvino; precision, ..."),
+    ] = None,
+    allow: parse.AllowOption = None,
+    margin: Annotated[str, typer.Option("--margin", help="Cells within this of each other are the SAME.")] = "2%",
     workspace: parse.WorkspaceOption = None,
     json: parse.JsonOption = False,
+    markdown: parse.MarkdownOption = False,
 ) -> None:
-    """Join two runs by cell and print the ratio of their p50 latencies (below 1: the candidate is faster)."""
+    """Is the candidate faster? Join two runs by cell: speed-up, interval, and FASTER, SLOWER, SAME or AMBIGUOUS."""
     from deploybench.comparison import compare_records
+    from deploybench.errors import DeployBenchError
+    from deploybench.matching import read_allowed, read_axis
+    from deploybench.report.comparison_table import comparison_data, comparison_sheet
     from deploybench.report.console import output_console
-    from deploybench.report.tables import print_json, print_table
-    from deploybench.results import read_records
-    from deploybench.workspace import open_workspace
+    from deploybench.report.markdown import sheet_markdown
+    from deploybench.report.sheet import print_sheet
+    from deploybench.report.tables import print_json
 
-    folder = open_workspace(workspace).records_folder
-    paths = [folder / name if (folder / name).exists() else Path(name) for name in (baseline, candidate)]
-    rows = compare_records(read_records(paths[0]), read_records(paths[1]))
+    axis = read_axis(across) if across else None
+    limit = parse.percent(margin, "--margin")
+    allowed = read_allowed(parse.split_names(allow))
+    if candidate is None and axis is None:
+        raise DeployBenchError(
+            "one run is no comparison",
+            expected="BASELINE CANDIDATE, or two things within one run",
+            action=f"deploybench compare {baseline} --across runner=onnxruntime,openvino",
+        )
+    first = records_of(baseline, workspace)
+    second = first if candidate is None else records_of(candidate, workspace)
+    rows = compare_records(first, second, allowed=allowed, across=axis)
     if json:
-        print_json([row.data() for row in rows])
-        return
-    print_table(
-        ["model", "runner", "prec", "b", "thr", "baseline ms", "candidate ms", "ratio", "note"],
-        [row.texts() for row in rows],
-        output_console(),
-    )
+        print_json([comparison_data(row, limit) for row in rows])
+    elif markdown:
+        typer.echo(sheet_markdown(comparison_sheet(rows, limit)))
+    else:
+        print_sheet(comparison_sheet(rows, limit), output_console())
+    if all(row.ratio is None for row in rows):
+        raise DeployBenchError(
+            f"none of {len(rows)} cells could be compared",
+            expected="the same cell with a number on both sides; the rows say what is missing or unlike",
+            action="--allow NAMES compares unlike rows; deploybench run measures what is missing",
+        )

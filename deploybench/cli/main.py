@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deploybench.cli import backends, compare, doctor, export, models, predict, profiles, run, show
+from deploybench.cli import backends, compare, doctor, export, gate, models, predict, profiles, run, scenario, show
 
 app = typer.Typer(
     name="deploybench",
@@ -18,8 +18,10 @@ app = typer.Typer(
 )
 app.command("export")(export.export)
 app.command("run")(run.run)
+app.command("scenario")(scenario.scenario)
 app.command("show")(show.show)
 app.command("compare")(compare.compare)
+app.command("gate")(gate.gate)
 app.command("predict")(predict.predict)
 app.command("models")(models.models)
 app.add_typer(profiles.app, name="profiles")

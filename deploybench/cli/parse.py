@@ -15,9 +15,22 @@ WorkspaceOption = Annotated[
     typer.Option("--workspace", "-w", help="Folder of artifacts and records. [default: ./deploybench-workspace]"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+MarkdownOption = Annotated[bool, typer.Option("--markdown", help="Print GitHub-flavoured Markdown.")]
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        help="Compare unlike rows: batch, precision, threads, streams, timing, form, weights, host, version, all.",
+    ),
+]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU thread budget of every runner. [default: usable cores]")
 ]
+
+DetailsOption = Annotated[
+    bool, typer.Option("--details", help="Also print percentiles, start-up and memory by phase, and disturbances.")
+]
+MarginOption = Annotated[str, typer.Option("--margin", help="Speeds within this are the SAME.")]
 
 
 def split_names(values: Sequence[str] | None) -> list[str]:
@@ -74,6 +87,19 @@ def seconds(text: str, option: str) -> float:
         value = 0.0
     if not 0 < value < float("inf"):
         raise DeployBenchError(f"{option} {text}", expected="a time: 2, 2s or 500ms")
+    return value
+
+
+def percent(text: str, option: str, *, least: float = 0.0) -> float:
+    """``5%`` as 0.05. The sign is asked for: a bare 5 could be 5 % or five times."""
+    number = text.strip()
+    try:
+        value = float(number.removesuffix("%")) / 100 if number.endswith("%") else -1.0
+    except ValueError:
+        value = -1.0
+    if not least <= value < float("inf"):
+        from_least = f", from {least:.2%} on" if least else ""
+        raise DeployBenchError(f"{option} {text}", expected=f"a share in percent, with its sign{from_least}: 5%")
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from deploybench.plan import Planned
     from deploybench.results import Record
 
+AUTO = "auto"
+FINEST = 1e-4
+
 
 @guarded
 def run(
@@ -30,32 +34,61 @@ def run(
     runner: Annotated[
         list[str] | None, typer.Option("--runner", "-r", help="[default: all that this host can]")
     ] = None,
-    batch: Annotated[str, typer.Option("--batch", help="Batch sizes to sweep: 1,8,32.")] = "1",
+    batch: Annotated[
+        str, typer.Option("--batch", help="Batch sizes: 1,8,32; auto doubles until it stops to pay.")
+    ] = "1",
+    streams: Annotated[
+        str, typer.Option("--streams", help="Concurrent streams that share the threads: 1,2; auto: 1,2,4 … threads.")
+    ] = "1",
     precision: Annotated[list[str] | None, typer.Option("--precision", help="[default: each artifact's own]")] = None,
     threads: parse.ThreadsOption = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Fresh launches of every cell, interleaved.")] = 3,
-    duration: Annotated[str, typer.Option("--duration", help="Sampling time of one launch: 2s, 500ms.")] = "2s",
-    warmup: Annotated[str, typer.Option("--warmup", help="Warm-up time of one launch.")] = "500ms",
+    precision_target: Annotated[
+        str, typer.Option("--precision-target", help="Launch until every interval is this narrow.")
+    ] = "1%",
+    budget: Annotated[str, typer.Option("--budget", help="Time for the launches of one cell at most.")] = "60s",
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", min=1, help="Exactly so many launches of every cell instead.")
+    ] = None,
+    duration: Annotated[str, typer.Option("--duration", help="Sampling time of one launch: 2s, 500ms.")] = "1s",
     min_samples: Annotated[int, typer.Option("--min-samples", min=1, help="Samples of one launch at least.")] = 20,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", help="Runner to compare with; launches go on until speed-ups are precise, too."),
+    ] = None,
+    margin: parse.MarginOption = "2%",
+    host_to_host: Annotated[bool, typer.Option("--host-to-host", help="Time arrays to arrays. [default]")] = False,
+    engine_only: Annotated[bool, typer.Option("--engine-only", help="Time the engine on bound inputs.")] = False,
+    end_to_end: Annotated[
+        bool, typer.Option("--end-to-end", help="Time from an image file to probabilities. May be combined.")
+    ] = False,
+    image: Annotated[
+        Path | None, typer.Option("--image", help="The file for --end-to-end. [default: a 640 x 480 JPEG of ours]")
+    ] = None,
     skip: Annotated[
         list[str] | None, typer.Option("--skip", help="Cells to leave out, as MODEL/RUNNER patterns: '*/inductor'.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the random order within a round.")] = 0,
     workspace: parse.WorkspaceOption = None,
+    details: parse.DetailsOption = False,
     json: parse.JsonOption = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
 ) -> None:
     """Measure artifacts on this machine: rounds of fresh processes, interleaved, parity before time."""
-    from deploybench.benchmark import RunContext, RunSettings, new_run_name
-    from deploybench.errors import EXIT_SOME_FAILED
+    from deploybench.artifact import file_entry
+    from deploybench.benchmark import RunContext, RunSettings, end_to_end_image, new_run_name
+    from deploybench.contracts import END_TO_END, ENGINE_ONLY, HOST_TO_HOST
+    from deploybench.errors import EXIT_SOME_FAILED, unknown_name
     from deploybench.export.pipeline import ExportOptions, check_model_names, default_jobs
     from deploybench.host import describe_host, usable_cores
+    from deploybench.measure.stopping import ExperimentRule
     from deploybench.peaks import measured_peaks
     from deploybench.plan import Selection, plan_cells
     from deploybench.profile import HOST, check_match, load_profile
+    from deploybench.ratios import FEWEST_PAIRS
     from deploybench.report.console import remark_console
-    from deploybench.results import Verdict
+    from deploybench.results import DEFAULT_BASELINE, Verdict
     from deploybench.selection import missing_exports, nothing_to_run, select_artifacts, select_runners
+    from deploybench.sweep import doublings, with_auto_batches
     from deploybench.unmeasured import failed_export_record, unreadable_record
     from deploybench.workspace import open_workspace
 
@@ -63,22 +96,40 @@ def run(
     host = describe_host()
     if chosen is not None:
         check_match(chosen, host)
-    settings = RunSettings(
-        rounds=rounds,
-        duration_s=parse.seconds(duration, "--duration"),
-        warmup_s=parse.seconds(warmup, "--warmup"),
-        min_samples=min_samples,
-        seed=seed,
-    )
-    selection = Selection(
-        runners=select_runners(parse.split_names(runner)),
-        batches=parse.positive_numbers(batch, "--batch"),
-        precisions=parse.precisions(precision),
-        threads=threads or usable_cores(),
-        skip=parse.split_names(skip),
-    )
+    pairs = (HOST_TO_HOST, host_to_host), (ENGINE_ONLY, engine_only), (END_TO_END, end_to_end)
+    timings = [timing for timing, asked in pairs if asked] or [HOST_TO_HOST]
     place = open_workspace(workspace)
     place.prepare()
+    file = end_to_end_image(image, place) if end_to_end else None
+    settings = RunSettings(
+        rule=ExperimentRule(
+            precision=None if rounds else parse.percent(precision_target, "--precision-target", least=FINEST),
+            budget_s=parse.seconds(budget, "--budget") if rounds is None else math.inf,
+            min_rounds=FEWEST_PAIRS,
+            max_rounds=rounds,
+        ),
+        duration_s=parse.seconds(duration, "--duration"),
+        min_samples=min_samples,
+        seed=seed,
+        baseline=baseline or DEFAULT_BASELINE,
+        compare=baseline is not None,
+        image=str(file) if file else None,
+    )
+    count = threads or usable_cores()
+    selection = Selection(
+        runners=select_runners(parse.split_names(runner)),
+        batches=[1] if batch == AUTO else parse.positive_numbers(batch, "--batch"),
+        precisions=parse.precisions(precision),
+        threads=count,
+        streams=doublings(count) if streams == AUTO else parse.positive_numbers(streams, "--streams"),
+        timings=timings,
+        image=file_entry(file, file.parent).sha256[:12] if file else None,
+        skip=parse.split_names(skip),
+    )
+    measured = [entry.name for entry in selection.runners]
+    if baseline is not None and baseline not in measured:
+        raise unknown_name("baseline among the runners of this run", baseline, measured)
+    share = parse.percent(margin, "--margin")
     remarks = remark_console()
     models = parse.split_names(model)
     failed = []
@@ -102,8 +153,11 @@ def run(
     planned = plan_cells(artifacts, selection, chosen)
     if not planned and not records:
         raise nothing_to_run(artifacts, selection)
+    if batch == AUTO:
+        remarks.print("looking how far each batch sweep goes: one short launch a size")
+        planned = with_auto_batches(planned, settings)
     interrupted = _measure(planned, settings, context, records)
-    print_records(records, as_json=json, as_csv=csv)
+    print_records(records, baseline=None, margin=share, details=details, as_json=json, as_csv=csv)
     remarks.print(f"records: {place.records_folder / context.run}", style="dim", soft_wrap=True, markup=False)
     if interrupted:
         raise KeyboardInterrupt
@@ -117,40 +171,41 @@ def _measure(planned: Sequence[Planned], settings: RunSettings, context: RunCont
     from deploybench.processes import stop_children
     from deploybench.report.console import progress_bar
 
-    latest: dict[tuple[str | None, str, str, int], Record] = {}
+    latest: dict[tuple[str | int | None, ...], Record] = {}
     interrupted = False
     with progress_bar() as bar:
-        task = bar.add_task("measuring", total=sum(settings.rounds for cell in planned if cell.skip is None))
+        task = bar.add_task("measuring", total=len([cell for cell in planned if cell.skip is None]))
 
         def start(cell: Planned, number: int) -> None:
             bar.update(task, description=f"round {number + 1}: {cell.cell.title()}")
 
         try:
             for record in run_cells(planned, settings, context, start=start):
-                cell = record.cell
-                latest[cell.artifact, cell.runner, cell.precision, cell.batch] = record
-                if record.launches:
-                    bar.advance(task, 1 if not record.complete else settings.rounds - len(record.launches) + 1)
+                latest[record.cell.key] = record
+                finished = sum(found.complete and bool(found.launches) for found in latest.values())
+                bar.update(task, completed=finished)
         except KeyboardInterrupt:
             stop_children()
             interrupted = True
-    for planned_cell in planned:
-        cell = planned_cell.cell
-        found = latest.get((cell.artifact, cell.runner, cell.precision, cell.batch))
-        if found is not None:
-            records.append(found)
+    records += [latest[cell.cell.key] for cell in planned if cell.cell.key in latest]
     return interrupted
 
 
-def print_records(records: Sequence[Record], *, as_json: bool, as_csv: bool) -> None:
+def print_records(
+    records: Sequence[Record], *, baseline: str | None, margin: float, details: bool, as_json: bool, as_csv: bool
+) -> None:
     from deploybench.report.console import output_console
-    from deploybench.report.rows import rows_of, to_csv, to_json
+    from deploybench.report.detail_tables import print_details
+    from deploybench.report.row import to_csv, to_json
+    from deploybench.report.rows import rows_of
     from deploybench.report.run_table import print_run_table
 
-    rows = rows_of(records)
+    rows = rows_of(records, baseline, margin)
     if as_json:
         typer.echo(to_json(rows))
     elif as_csv:
         typer.echo(to_csv(rows), nl=False)
     elif rows:
         print_run_table(rows, output_console())
+        if details:
+            print_details(rows, output_console())

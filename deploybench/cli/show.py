@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,22 +15,20 @@ def show(
     run: Annotated[
         str | None, typer.Argument(help="A run's name or folder, or a record. [default: the latest run]")
     ] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Runner to compare the others with. [default: the run's]")
+    ] = None,
+    margin: parse.MarginOption = "2%",
     workspace: parse.WorkspaceOption = None,
+    details: parse.DetailsOption = False,
     json: parse.JsonOption = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
 ) -> None:
     """Print the table of an earlier run from its records."""
     from deploybench.cli.run import print_records
-    from deploybench.errors import DeployBenchError
-    from deploybench.results import read_records, runs_in
-    from deploybench.workspace import open_workspace
+    from deploybench.cli.sources import records_of
 
-    folder = open_workspace(workspace).records_folder
-    if run is None:
-        runs = runs_in(folder)
-        if not runs:
-            raise DeployBenchError(f"{folder} holds no run", action="deploybench run")
-        path = runs[-1]
-    else:
-        path = folder / run if (folder / run).exists() else Path(run)
-    print_records(read_records(path), as_json=json, as_csv=csv)
+    share = parse.percent(margin, "--margin")
+    print_records(
+        records_of(run, workspace), baseline=baseline, margin=share, details=details, as_json=json, as_csv=csv
+    )

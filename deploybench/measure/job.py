@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from deploybench.artifact import Document
+from deploybench.contracts import TIMINGS
 
 
 class Job(Document):
-    """One launch. ``measure`` false stops after parity: that is how an export is verified."""
+    """One launch. ``measure`` false stops after parity: that is how an export is verified.
+
+    ``spawned_ns`` is the parent's monotonic clock when it started the process (Linux has one for all processes).
+    ``image`` is the file that an end-to-end call reads.
+    """
 
     artifact: str
     runner: str
@@ -14,9 +19,12 @@ class Job(Document):
     precision: str
     batch: int
     threads: int
+    streams: int = 1
+    timing: str = TIMINGS[0]
+    image: str | None = None
     measure: bool = True
-    warmup_s: float = 0.5
-    min_warmup_calls: int = 3
-    duration_s: float = 2.0
+    probes: bool = True
+    spawned_ns: int | None = None
+    duration_s: float = 1.0
     min_samples: int = 20
     limit_s: float = 60.0

@@ -7,6 +7,7 @@ is then paired by round. A cell whose launch fails or is invalid is not launched
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -29,19 +30,28 @@ class Finished:
 
 
 def run_rounds(
-    jobs: Sequence[Job], rounds: int, seed: int, *, start: Callable[[int, int], None] = lambda index, number: None
+    jobs: Sequence[Job],
+    wants_more: Callable[[int], bool],
+    seed: int,
+    *,
+    start: Callable[[int, int], None] = lambda index, number: None,
+    launch: Callable[[Job], Launch] | None = None,
 ) -> Iterator[Finished]:
-    """Launch every job once a round and yield each launch as it ends; ``start`` is told (index, round) before."""
+    """Launch, round by round, every job that ``wants_more`` at the round's start; yield each launch as it ends.
+
+    ``start`` is told (index, round) before each launch. ``launch`` does one; by default in a fresh process.
+    """
     generator = random.Random(seed)
     alive = list(range(len(jobs)))
-    for number in range(rounds):
-        order = generator.sample(alive, len(alive))
-        for position, index in enumerate(order):
+    number = 0
+    while alive := [index for index in alive if wants_more(index)]:
+        for position, index in enumerate(generator.sample(alive, len(alive))):
             start(index, number)
-            launch = run_job(jobs[index]).model_copy(update={"round": number, "order": position})
-            if not launch.measured:
+            done = (launch or run_job)(jobs[index]).model_copy(update={"round": number, "order": position})
+            if not done.measured:
                 alive.remove(index)
-            yield Finished(index, launch)
+            yield Finished(index, done)
+        number += 1
 
 
 def verify(job: Job, *, preload: Sequence[str]) -> Launch:
@@ -57,7 +67,11 @@ def run_job(job: Job) -> Launch:
     started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     limit = SETUP_LIMIT_S + 2 * job.limit_s
     environment = {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads)}
-    outcome = run_child(WORKER, job.model_dump_json(), time_limit_s=limit, environment=environment)
+    spawned_ns = time.monotonic_ns()
+    request = job.model_copy(update={"spawned_ns": spawned_ns}).model_dump_json()
+    outcome = run_child(WORKER, request, time_limit_s=limit, environment=environment)
+    seconds = (time.monotonic_ns() - spawned_ns) / 1e9
     if outcome.reply is None:
-        return Launch(started=started, error=outcome.error or "the worker said nothing")
-    return Launch.model_validate_json(outcome.reply).model_copy(update={"started": started})
+        return Launch(started=started, seconds=seconds, error=outcome.error or "the worker said nothing")
+    launch = Launch.model_validate_json(outcome.reply)
+    return launch.model_copy(update={"started": started, "seconds": seconds})

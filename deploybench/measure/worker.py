@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from time import perf_counter
+from time import monotonic_ns, perf_counter
 
 import numpy as np
 import numpy.typing as npt
 
 from deploybench.artifact import Artifact, open_artifact
-from deploybench.contracts import Arrays, Runner, RunOptions, Session
+from deploybench.contracts import END_TO_END, ENGINE_ONLY, Arrays, Runner, RunOptions, Session
 from deploybench.errors import DeployBenchError
-from deploybench.host import load_1m
+from deploybench.measure.activity import usable_cpus
+from deploybench.measure.calls import end_to_end, engine_only, host_to_host
 from deploybench.measure.job import Job
-from deploybench.measure.loop import run_window
-from deploybench.measure.memory import peak_resident_bytes, resident_bytes
-from deploybench.measure.stopping import WindowRule
-from deploybench.parity import BUDGETS, ParityReport, compare_outputs
+from deploybench.measure.memory import peak_resident_bytes, proportional_bytes, reset_peak, resident_bytes
+from deploybench.measure.timed import time_calls
+from deploybench.parity import ParityReport, compare_outputs, loosest
 from deploybench.processes import die_with_parent, finish
 from deploybench.registry import runner
 from deploybench.results import Facts, Launch, MemoryPhases
@@ -32,36 +34,33 @@ NS_PER_S = 1_000_000_000
 
 def main() -> None:
     """Read a job from standard input, write its launch to the path in the first argument."""
+    began_ns = monotonic_ns()
     die_with_parent()
     job = Job.model_validate_json(sys.stdin.read())
-    finish(launch(job).model_dump_json())
+    start_s = (began_ns - job.spawned_ns) / NS_PER_S if job.spawned_ns is not None else None
+    finish(launch(job, start_s).model_dump_json())
 
 
-def launch(job: Job) -> Launch:
+def launch(job: Job, start_s: float | None = None) -> Launch:
     """Do the job. Whatever goes wrong is in the launch: ``refused`` for a wrong artifact or a silent
-    fallback, ``error`` for what the runtime raised."""
-    load = load_1m()
+    fallback, ``error`` for what the runtime raised. ``start_s`` is what the process took to come here."""
     try:
         artifact = open_artifact(Path(job.artifact))
         artifact.check_files()
-        plugin = runner(job.runner).require()
+        return _run(job, artifact, runner(job.runner).require(), start_s)
     except DeployBenchError as error:
-        return Launch(refused=str(error), load_1m=load)
-    try:
-        return _run(job, artifact, plugin, load)
-    except DeployBenchError as error:
-        return Launch(refused=str(error), load_1m=load)
+        return Launch(refused=str(error))
     except MemoryError:
-        return Launch(error="out of memory", load_1m=load)
+        return Launch(error="out of memory")
     except Exception as error:  # a runtime may raise anything; the row carries its words
-        return Launch(error=f"{type(error).__name__}: {_first_lines(error)}", load_1m=load)
+        return Launch(error=f"{type(error).__name__}: {_first_lines(error)}")
 
 
 def fallback(job: Job, facts: Facts) -> str | None:
-    """Why what runs is not what was asked, or None."""
+    """Why what runs is not what was asked, or None. With several streams each session has its share of the threads."""
     for what, asked, found in (
         ("precision", job.precision, facts.precision),
-        ("threads", job.threads, facts.threads),
+        ("threads", job.threads // job.streams, facts.threads),
         ("device", job.device, facts.device),
     ):
         if asked != found:
@@ -69,76 +68,77 @@ def fallback(job: Job, facts: Facts) -> str | None:
     return None
 
 
-def _run(job: Job, artifact: Artifact, plugin: Runner, load: float) -> Launch:
+def _run(job: Job, artifact: Artifact, plugin: Runner, start_s: float | None) -> Launch:
     reference, expected = artifact.reference()
+    cpus = usable_cpus()  # some runtimes pin the thread that loads them
+    options = RunOptions(job.device, job.threads, job.precision, job.batch, job.streams)
+    batches = _batches(artifact, reference, job.batch)
     gc.collect()
-    baseline = resident_bytes()
+    memory = {"baseline_bytes": resident_bytes(), "baseline_pss_bytes": proportional_bytes()}
+    seconds: dict[str, float] = {}
 
-    start = perf_counter()
-    for module in plugin.requires:
-        __import__(module)
-    import_s = perf_counter() - start
-    imported = resident_bytes()
-
-    start = perf_counter()
-    options = RunOptions(job.device, job.threads, job.precision, job.batch)
-    with plugin.load(artifact, options) as session:
-        load_s = perf_counter() - start
-        loaded = resident_bytes()
-
-        batches = _batches(artifact, reference, job.batch)
+    @contextmanager
+    def phase(name: str) -> Iterator[None]:
         start = perf_counter()
-        session.infer(batches[0])
-        first_inference_ms = (perf_counter() - start) * 1e3
-        after_first = resident_bytes()
+        yield
+        seconds[name] = perf_counter() - start
+        memory[f"{name}_bytes"] = resident_bytes()
 
-        found = session.facts()
-        facts = Facts(
-            precision=found.precision,
-            threads=found.threads,
-            provider=found.provider,
-            device=found.device,
-            notes=tuple(found.notes),
-        )
-        refused = fallback(job, facts)
-        if refused is not None:
-            return Launch(facts=facts, refused=refused, import_s=import_s, load_s=load_s, load_1m=load)
-        parity = _parity(session, batches, expected, _loosest(artifact.manifest.precision, facts.precision))
+    with ExitStack() as stack:
+        with phase("imported"):
+            for module in plugin.requires:
+                __import__(module)
+        with phase("loaded"):
+            sessions = [stack.enter_context(session) for session in plugin.load_streams(artifact, options)]
+        with phase("compiled"):
+            for session in sessions:
+                session.compile()
+        sessions[0].prepare_thread()
+        with phase("first_inference"):
+            sessions[0].infer(batches[0])
         result = Launch(
-            facts=facts,
-            parity=parity,
-            import_s=import_s,
-            load_s=load_s,
-            first_inference_ms=first_inference_ms,
-            load_1m=load,
+            facts=facts_of(sessions[0]),
+            start_s=start_s,
+            import_s=seconds["imported"],
+            load_s=seconds["loaded"],
+            compile_s=seconds["compiled"],
+            first_inference_ms=seconds["first_inference"] * 1e3,
         )
-        if not parity.passed or not job.measure:
+        for session in sessions:
+            session.prepare_thread()
+            parity = _parity(session, batches, expected, loosest(artifact.manifest.precision, job.precision))
+            refused = fallback(job, facts_of(session))
+            result = result.model_copy(update={"parity": None if refused else parity, "refused": refused})
+            if refused is not None or not parity.passed:
+                return result
+        if not job.measure:
             return result
+        calls = [_call(job, artifact, session, batches[0]) for session in sessions]
+        memory["setup_peak_bytes"] = peak_resident_bytes()
+        reset_peak()
+        timed = time_calls(job, calls, [session.prepare_thread for session in sessions], cpus)
+        phases = MemoryPhases(**memory, peak_bytes=peak_resident_bytes(), steady_pss_bytes=proportional_bytes())
+        return result.model_copy(update={**timed, "memory": phases})
 
-        inputs = batches[0]
-        warmup = run_window(
-            lambda: session.infer(inputs),
-            WindowRule(job.min_warmup_calls, int(job.warmup_s * NS_PER_S), int(job.limit_s * NS_PER_S)),
-        )
-        window = run_window(
-            lambda: session.infer(inputs),
-            WindowRule(job.min_samples, int(job.duration_s * NS_PER_S), int(job.limit_s * NS_PER_S)),
-        )
-        return result.model_copy(
-            update={
-                "warmup_ns": warmup.samples_ns,
-                "samples_ns": window.samples_ns,
-                "window_ns": window.wall_ns,
-                "window_cpu_ns": window.cpu_ns,
-                "memory": MemoryPhases(
-                    baseline_bytes=baseline,
-                    imported_bytes=imported,
-                    loaded_bytes=loaded,
-                    first_inference_bytes=after_first,
-                    peak_bytes=peak_resident_bytes(),
-                ),
-            }
-        )
+
+def facts_of(session: Session) -> Facts:
+    """What the session says of itself, for the record."""
+    found = session.facts()
+    return Facts(
+        precision=found.precision,
+        threads=found.threads,
+        provider=found.provider,
+        device=found.device,
+        notes=tuple(found.notes),
+    )
+
+
+def _call(job: Job, artifact: Artifact, session: Session, inputs: Arrays) -> Callable[[], object]:
+    if job.timing == ENGINE_ONLY:
+        return engine_only(session, inputs)
+    if job.timing == END_TO_END and job.image is not None:
+        return end_to_end(session, artifact, Path(job.image))
+    return host_to_host(session, inputs)
 
 
 def _batches(artifact: Artifact, reference: npt.NDArray[np.float32], batch: int) -> list[Arrays]:
@@ -155,10 +155,6 @@ def _parity(session: Session, batches: list[Arrays], expected: npt.NDArray[np.fl
     found = np.concatenate(outputs)
     order = np.arange(len(found)) % len(expected)
     return compare_outputs(expected[order], found, precision)
-
-
-def _loosest(*precisions: str) -> str:
-    return max(precisions, key=lambda precision: BUDGETS[precision].max_error)
 
 
 def _first_lines(error: Exception, lines: int = 3, width: int = 400) -> str:

@@ -16,11 +16,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-PIPE_WIDTH = 100
+PIPE_WIDTH = 112
 
 
 def output_console() -> Console:
-    """Standard output; 100 columns where no terminal or COLUMNS says otherwise."""
+    """Standard output; 112 columns where no terminal or COLUMNS says otherwise."""
     return Console(width=_width(), highlight=False, soft_wrap=False)
 
 

@@ -1,135 +1,161 @@
-"""The row of a record: flat, every unit in the name. Table, JSON and CSV print the same rows."""
+"""From records to rows."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from deploybench.results import Record
-from deploybench.stats import kendall_tau
-from deploybench.summary import speedup
+from deploybench.ratios import (
+    DEFAULT_MARGIN,
+    MOST_ROUNDS,
+    Answer,
+    answer,
+    half_width_that_settles,
+    more_rounds,
+)
+from deploybench.report.row import Row
+from deploybench.report.sweeps import with_sweeps
+from deploybench.results import Launch, Probes, Record, StateSummary, Surroundings
+from deploybench.speedups import Speedup, paired_speedups
+from deploybench.states import SAME_STATE
+from deploybench.stats import median
+from deploybench.verdicts import judge_speedup
 
-BASELINE_RUNNER = "pytorch"
 MIB = 1 << 20
+BASELINE_PRECISION = "fp32"
 
 
-@dataclass(frozen=True)
-class Row:
-    """One cell, flat. None where there is nothing to show; ``verdict`` and ``reason`` say why."""
+def rows_of(records: Sequence[Record], baseline: str | None = None, margin: float = DEFAULT_MARGIN) -> list[Row]:
+    """The rows of all records, grouped by model, in the order in which the models appear.
 
-    model: str
-    weights: str
-    weights_identity: str
-    image_size: str
-    backend: str
-    form: str
-    runner: str
-    device: str
-    asked_precision: str
-    precision: str
-    batch: int
-    asked_threads: int
-    threads: int | None
-    provider: str | None
-    p50_ms: float | None
-    p50_low_ms: float | None
-    p50_high_ms: float | None
-    p50_coverage: float | None
-    p90_ms: float | None
-    p99_ms: float | None
-    throughput_images_per_s: float | None
-    load_s: float | None
-    first_inference_ms: float | None
-    peak_memory_mib: float | None
-    baseline_memory_mib: float | None
-    artifact_mib: float | None
-    parameters: int | None
-    macs_per_image: int | None
-    flops_per_image: int | None
-    achieved_gflops: float | None
-    share_of_peak: float | None
-    speedup_vs_eager: float | None
-    cores_used: float | None
-    parity_max_error: float | None
-    launches: int
-    samples: int
-    verdict: str
-    reason: str
-    advice: str
-    complete: bool
-    profile: str
-    run: str
-    command: str
-
-
-def rows_of(records: Sequence[Record]) -> list[Row]:
-    """One row a record, grouped by model, in the order in which the models appear."""
+    ``baseline`` is the runner whose fp32 record the others of its model, batch, threads, streams and timing are
+    compared with (None: the one that the run named); ``margin`` is what counts as the same.
+    """
     groups: dict[tuple[object, ...], list[Record]] = defaultdict(list)
     for record in records:
         groups[record.cell.group].append(record)
     rows = []
     for group in groups.values():
-        eager = {
-            _job_of(record): record
-            for record in group
-            if record.cell.runner == BASELINE_RUNNER and record.cell.precision == "fp32"
-        }
-        rows += [_row(record, eager.get(_job_of(record))) for record in sorted(group, key=_place)]
+        for record in sorted(group, key=lambda item: _place(item, baseline or item.baseline)):
+            rows += _rows(record, _baseline_of(record, group, baseline or record.baseline), margin)
+    return with_sweeps(rows)
+
+
+def _place(record: Record, baseline: str) -> tuple[object, ...]:
+    """The order within a model: the baseline (fp32) first, then by runner, and what the cells differ in."""
+    cell = record.cell
+    other = (cell.runner != baseline, cell.runner, cell.precision != BASELINE_PRECISION, cell.precision)
+    return (*other, cell.timing, cell.threads, cell.streams, cell.batch)
+
+
+def _baseline_of(record: Record, group: Sequence[Record], baseline: str) -> Record | None:
+    """The baseline's record of the same run and job; of several (two forms of an artifact) one that was measured."""
+    named = [
+        other
+        for other in group
+        if (other.run, other.cell.runner, other.cell.precision) == (record.run, baseline, BASELINE_PRECISION)
+        and other.cell.same_job(record.cell)
+    ]
+    return next((other for other in named if other.summary is not None), named[0] if named else None)
+
+
+def _rows(record: Record, baseline: Record | None, margin: float) -> list[Row]:
+    """One row a state; one without times when there is none."""
+    summary = record.summary
+    shared = _shared(record)
+    if summary is None or not summary.states:
+        return [shared]
+    speedups = paired_speedups(baseline.launches, record.launches) if baseline and baseline is not record else []
+    rows = []
+    for state in summary.states:
+        row = _in_state(shared, record, state)
+        matching = [speedup for speedup in speedups if _same_state(speedup.hop_ns, state.hop_ns)]
+        row = replace(row, main_state=state is summary.states[0])
+        rows.append(_with_speedup(row, baseline, matching[0], margin) if baseline and matching else row)
     return rows
 
 
-def to_json(rows: Sequence[Row]) -> str:
-    return json.dumps([asdict(row) for row in rows], indent=1)
+def _same_state(first: float | None, second: float | None) -> bool:
+    if first is None or second is None:
+        return first is second
+    return max(first, second) <= SAME_STATE * min(first, second)
 
 
-def to_csv(rows: Sequence[Row]) -> str:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, [field.name for field in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return stream.getvalue()
+def _in_state(row: Row, record: Record, state: StateSummary) -> Row:
+    rate = state.throughput_per_s
+    gflops = 2 * record.macs * rate / 1e9 if record.macs is not None else None
+    percentiles = {
+        f"p{name}_{end}ms": getattr(item, f"{end}ms")
+        for item in state.percentiles
+        if (name := f"{100 * item.fraction:g}".replace(".", "")) != "50"
+        for end in ("", "low_", "high_")
+    }
+    needed = {item.fraction: item.needed for item in state.percentiles}
+    return replace(
+        row,
+        state_hop_ns=state.hop_ns,
+        state_share=state.launches / record.summary.launches if record.summary else None,
+        p50_ms=state.p50_ms,
+        p50_low_ms=state.p50_low_ms,
+        p50_high_ms=state.p50_high_ms,
+        p50_coverage=state.p50_coverage,
+        p90_samples_needed=needed[0.9],
+        p95_samples_needed=needed[0.95],
+        p99_samples_needed=needed[0.99],
+        p999_samples_needed=needed[0.999],
+        throughput_images_per_s=rate,
+        energy_j_per_image=state.energy_j,
+        achieved_gflops=gflops,
+        share_of_peak=gflops / record.peak_gflops if gflops is not None and record.peak_gflops else None,
+        cores_used=state.cores_used,
+        launches=state.launches,
+        launches_left_out=state.left_out,
+        samples=state.samples,
+        verdict=state.judgement.verdict.value,
+        reason=state.judgement.reason,
+        advice=state.judgement.advice,
+        **percentiles,
+    )
 
 
-def rank_correlations(rows: Sequence[Row]) -> dict[str, tuple[float, int]]:
-    """Kendall's tau of MACs with p50 latency over the models, for each runner, and the number of models.
-
-    Only rows of the smallest batch and of the runner's fp32 take part, one a model: unlike rows are
-    never ranked together.
-    """
-    pairs: dict[str, dict[tuple[str, str, str], tuple[float, float]]] = defaultdict(dict)
-    shown = [row for row in rows if row.p50_ms is not None and row.macs_per_image is not None]
-    smallest = min((row.batch for row in shown), default=1)
-    for row in shown:
-        if row.batch == smallest and row.precision == "fp32":
-            point = (float(row.macs_per_image or 0), row.p50_ms or 0.0)
-            pairs[row.runner][(row.model, row.weights_identity, row.image_size)] = point
-    found = {}
-    for runner, points in pairs.items():
-        tau = kendall_tau([macs for macs, _ in points.values()], [ms for _, ms in points.values()])
-        if tau is not None:
-            found[runner] = (tau, len(points))
-    return found
-
-
-def _place(record: Record) -> tuple[object, ...]:
-    """The order within a model: eager first, then by runner, batch and precision."""
-    cell = record.cell
-    return (cell.runner != BASELINE_RUNNER, cell.runner, cell.threads, cell.batch, cell.precision)
+def _with_speedup(row: Row, baseline: Record, speedup: Speedup, margin: float) -> Row:
+    judgement = judge_speedup(speedup)
+    ratio = speedup.ratio
+    found = answer(ratio, margin)
+    reason = judgement.reason
+    if found is Answer.AMBIGUOUS:
+        more = more_rounds(ratio.count, ratio.half_width, half_width_that_settles(ratio, margin))
+        reason += f"; about {more} more rounds would settle it" if more <= MOST_ROUNDS else "; too close for any number"
+    return replace(
+        row,
+        baseline=baseline.cell.runner,
+        speedup=ratio.value,
+        speedup_low=ratio.low,
+        speedup_high=ratio.high,
+        speedup_coverage=ratio.coverage,
+        speedup_answer=found.value,
+        speedup_verdict=judgement.verdict.value,
+        speedup_reason=reason,
+    )
 
 
-def _job_of(record: Record) -> tuple[object, ...]:
-    return (record.run, record.cell.batch, record.cell.threads, record.cell.device)
-
-
-def _row(record: Record, eager: Record | None) -> Row:
+def _shared(record: Record) -> Row:
+    """What all rows of a cell have in common, without any time."""
     cell, summary = record.cell, record.summary
     facts = next((launch.facts for launch in record.launches if launch.facts is not None), None)
-    gflops = record.gflops
-    share = gflops / record.peak_gflops if gflops is not None and record.peak_gflops else None
+    measured = [launch for launch in record.launches if launch.measured]
+    memories = [launch.memory for launch in measured if launch.memory is not None]
+
+    def grown_mib(phase: str) -> float | None:
+        if summary is None or not memories:
+            return None
+        return median([getattr(memory, phase) - memory.baseline_bytes for memory in memories]) / MIB
+
+    def middle(read: Callable[[Launch], float | None]) -> float | None:
+        values = [value for launch in measured if (value := read(launch)) is not None]
+        return median(values) if summary is not None and values else None
+
     return Row(
         model=cell.model,
         weights=cell.weights,
@@ -142,36 +168,66 @@ def _row(record: Record, eager: Record | None) -> Row:
         asked_precision=cell.precision,
         precision=facts.precision if facts else cell.precision,
         batch=cell.batch,
+        streams=cell.streams,
+        timing=cell.timing,
+        image=cell.image,
         asked_threads=cell.threads,
         threads=facts.threads if facts else None,
         provider=facts.provider if facts else None,
-        p50_ms=summary.p50_ms if summary else None,
-        p50_low_ms=summary.p50_low_ms if summary else None,
-        p50_high_ms=summary.p50_high_ms if summary else None,
-        p50_coverage=summary.p50_coverage if summary else None,
-        p90_ms=summary.p90_ms if summary else None,
-        p99_ms=summary.p99_ms if summary else None,
-        throughput_images_per_s=summary.throughput_per_s if summary else None,
+        states_seen=len(summary.states) if summary else 0,
+        saturates="",
+        start_s=middle(lambda launch: launch.start_s),
+        import_s=middle(lambda launch: launch.import_s),
         load_s=summary.load_s if summary else None,
+        compile_s=summary.compile_s if summary else None,
         first_inference_ms=summary.first_inference_ms if summary else None,
+        cold_start_s=summary.cold_start_s if summary else None,
+        imported_memory_mib=grown_mib("imported_bytes"),
+        loaded_memory_mib=grown_mib("loaded_bytes"),
+        compiled_memory_mib=grown_mib("compiled_bytes"),
+        first_inference_memory_mib=grown_mib("first_inference_bytes"),
         peak_memory_mib=summary.peak_bytes / MIB if summary else None,
+        steady_peak_memory_mib=grown_mib("peak_bytes"),
         baseline_memory_mib=summary.baseline_bytes / MIB if summary else None,
+        steady_pss_mib=middle(_pss_mib),
+        device_memory_mib=summary.device_bytes / MIB if summary and summary.device_bytes is not None else None,
+        energy_source=summary.energy_source if summary else None,
         artifact_mib=record.artifact_bytes / MIB if record.artifact_bytes is not None else None,
         parameters=record.parameters,
         macs_per_image=record.macs,
         flops_per_image=2 * record.macs if record.macs is not None else None,
-        achieved_gflops=gflops,
-        share_of_peak=share,
-        speedup_vs_eager=speedup(eager, record) if eager and summary and eager.summary else None,
-        cores_used=summary.cores_used if summary else None,
+        foreign_cpu_share=middle(lambda launch: _around(launch).foreign_cpu_share),
+        steal_share=middle(lambda launch: _around(launch).steal_share),
+        switches_per_call=middle(_switches_per_call),
+        frequency_mhz=middle(lambda launch: _around(launch).frequency_mhz),
+        warm_up_calls=max((launch.warm_up for launch in measured), default=None),
         parity_max_error=record.parity.max_error if record.parity else None,
         launches=len(record.launches),
-        samples=summary.samples if summary else 0,
+        launches_flipped=summary.flipped if summary else 0,
         verdict=record.judgement.verdict.value,
         reason=record.judgement.reason,
         advice=record.judgement.advice,
         complete=record.complete,
+        stopped=record.stopped,
+        more_rounds=record.more_rounds,
         profile=record.profile,
         run=record.run,
         command=record.command,
     )
+
+
+def _pss_mib(launch: Launch) -> float | None:
+    """Proportional memory in the steady state above the baseline."""
+    memory = launch.memory
+    if memory is None or memory.steady_pss_bytes is None or memory.baseline_pss_bytes is None:
+        return None
+    return (memory.steady_pss_bytes - memory.baseline_pss_bytes) / MIB
+
+
+def _around(launch: Launch) -> Surroundings:
+    return launch.surroundings or Surroundings(before=Probes(), after=Probes())
+
+
+def _switches_per_call(launch: Launch) -> float | None:
+    """How often a call was interrupted, on average."""
+    return sum(launch.sample_switches) / len(launch.sample_switches) if launch.sample_switches else None

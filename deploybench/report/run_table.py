@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from deploybench.report.rows import Row, rank_correlations
-from deploybench.stats import samples_needed
+from deploybench.contracts import HOST_TO_HOST
+from deploybench.ratios import Answer
+from deploybench.report.rank import rank_correlations
+from deploybench.report.row import Row
+from deploybench.stats import CONFIDENCE, samples_needed
 
 VERDICT_STYLES = {
     "VALID": "green",
@@ -23,6 +29,37 @@ VERDICT_STYLES = {
     "FAILED": "bold red",
 }
 NOTHING = "–"
+SATURATED = " ◂"
+WIDEST = 1000
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table. One that is not ``always`` shown is there when a row has something in it."""
+
+    title: str
+    text: Callable[[Row], str]
+    justify: Literal["left", "right"] = "right"
+    always: bool = True
+
+
+COLUMNS = (
+    Column("runner", lambda row: row.runner, "left"),
+    Column("prec", lambda row: row.precision, "left"),
+    Column("b", lambda row: str(row.batch)),
+    Column("streams", lambda row: str(row.streams) if row.streams > 1 else "", always=False),
+    Column("times", lambda row: "" if row.timing == HOST_TO_HOST else row.timing, "left", always=False),
+    Column("hop", lambda row: _state(row), always=False),
+    Column("p50 ms", lambda row: _number(row.p50_ms)),
+    Column("±", lambda row: _half_width(row)),
+    Column("p99", lambda row: _p99(row)),
+    Column("img/s", lambda row: _rate(row)),
+    Column("peak MB", lambda row: _number(row.peak_memory_mib, "{:.0f}")),
+    Column("J/img", lambda row: _number(row.energy_j_per_image) if row.energy_j_per_image else "", always=False),
+    Column("GF/s", lambda row: _number(row.achieved_gflops, "{:.0f}")),
+    Column("%peak", lambda row: _number(row.share_of_peak and 100 * row.share_of_peak, "{:.0f}%")),
+    Column("×baseline", lambda row: _speedup(row)),
+)
 
 
 def print_run_table(rows: Sequence[Row], console: Console) -> None:
@@ -31,10 +68,16 @@ def print_run_table(rows: Sequence[Row], console: Console) -> None:
     for _, group in groupby(rows, key=lambda row: (row.model, row.weights_identity, row.image_size)):
         members = list(group)
         console.print(Text(_title(members[0]), style="bold"))
-        console.print(_model_table(members, notes))
+        _print_whole(_model_table(members, notes), console)
     _print_notes(notes, console)
     console.print(Text(_legend(rows), style="dim"))
     console.print(_correlation_line(rows))
+
+
+def _print_whole(table: Table, console: Console) -> None:
+    """Where the columns need more room than there is, the lines are longer than it: no figure is ever cut off."""
+    table.width = max(Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum, 1)
+    console.print(table, crop=False)
 
 
 def _print_notes(notes: Sequence[Row], console: Console) -> None:
@@ -43,54 +86,58 @@ def _print_notes(notes: Sequence[Row], console: Console) -> None:
     for advice in dict.fromkeys(row.advice for row in notes):
         sharing = [(number, row) for number, row in numbered if row.advice == advice]
         for number, row in sharing:
-            stopped = "" if row.complete else f" (stopped after {row.launches} launches)"
-            console.print(Text(f"[{number}] {row.model} {row.runner}: {row.reason}{stopped}"))
+            console.print(Text(f"[{number}] {row.model} {row.runner}: {_note(row)}"))
         if advice:
             console.print(Text(f"    → {advice}", style="dim"))
 
 
+def _note(row: Row) -> str:
+    """Why the time, the speed-up or the precision of a row is not what was hoped for."""
+    parts = [row.reason]
+    if not row.complete:
+        parts.append(f"interrupted after {row.launches} launches")
+    if row.more_rounds:
+        parts.append(f"{row.stopped}: about {row.more_rounds} more rounds for the precision asked for")
+    if row.verdict != "VALID" and row.speedup_verdict == "VALID":
+        parts.append("the speed-up, paired by round, is VALID")
+    if row.speedup_answer == Answer.AMBIGUOUS.value:
+        parts.append(f"speed-up: {row.speedup_reason}")
+    if row.launches_flipped:
+        parts.append(f"{row.launches_flipped} launches met a change of state and count nowhere")
+    return "; ".join(parts)
+
+
 def _model_table(rows: Sequence[Row], notes: list[Row]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("runner", no_wrap=True)
-    table.add_column("prec", no_wrap=True)
-    for name in ("b", "p50 ms", "±", "p99", "img/s", "peak MB", "MB", "GMAC", "GF/s", "%peak", "×eager"):
-        table.add_column(name, justify="right", no_wrap=True)
+    columns = [column for column in COLUMNS if column.always or any(column.text(row) for row in rows)]
+    for column in columns:
+        table.add_column(column.title, justify=column.justify, no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for row in rows:
-        table.add_row(*_cells(row), _verdict(row, notes))
+        table.add_row(*(escape(column.text(row)) for column in columns), _verdict(row, notes))
     return table
 
 
 def _title(row: Row) -> str:
     parameters = f" · {row.parameters / 1e6:.2f} M parameters" if row.parameters else ""
+    macs = f" · {row.macs_per_image / 1e9:.2f} GMAC" if row.macs_per_image else ""
     weights = f" · {row.weights}" if row.weights else ""
-    return f"\n{row.model}{weights} · {row.image_size}{parameters}"
-
-
-def _cells(row: Row) -> list[str]:
-    return [
-        escape(row.runner),
-        row.precision,
-        str(row.batch),
-        _number(row.p50_ms),
-        _half_width(row),
-        _number(row.p99_ms) if row.p99_ms is not None or row.p50_ms is None else "n/a",
-        _number(row.throughput_images_per_s),
-        _number(row.peak_memory_mib, "{:.0f}"),
-        _number(row.artifact_mib, "{:.0f}" if (row.artifact_mib or 0) >= 10 else "{:.1f}"),
-        _number(row.macs_per_image and row.macs_per_image / 1e9, "{:.2f}"),
-        _number(row.achieved_gflops, "{:.0f}"),
-        _number(row.share_of_peak and 100 * row.share_of_peak, "{:.0f}%"),
-        _number(row.speedup_vs_eager, "{:.2f}"),
-    ]
+    return f"\n{row.model}{weights} · {row.image_size}{parameters}{macs}"
 
 
 def _verdict(row: Row, notes: list[Row]) -> Text:
     text = Text(row.verdict, style=VERDICT_STYLES.get(row.verdict, ""))
-    if row.verdict != "VALID" or not row.complete:
+    if row.verdict != "VALID" or not row.complete or row.speedup_answer == Answer.AMBIGUOUS.value or row.more_rounds:
         notes.append(row)
         text.append(f" [{len(notes)}]")
     return text
+
+
+def _state(row: Row) -> str:
+    """The state of the machine and how often it was met; empty where there was only one."""
+    if row.states_seen < 2 or row.state_hop_ns is None or row.state_share is None:
+        return ""
+    return f"{row.state_hop_ns:.0f} ns {row.state_share:.0%}"
 
 
 def _half_width(row: Row) -> str:
@@ -99,6 +146,25 @@ def _half_width(row: Row) -> str:
         return NOTHING
     farther = max(row.p50_high_ms - row.p50_ms, row.p50_ms - row.p50_low_ms)
     return f"{100 * farther / row.p50_ms:.1f}%"
+
+
+def _p99(row: Row) -> str:
+    return "n/a" if row.p99_ms is None and row.p50_ms is not None else _number(row.p99_ms)
+
+
+def _rate(row: Row) -> str:
+    return _number(row.throughput_images_per_s) + (SATURATED if row.saturates else "")
+
+
+def _speedup(row: Row) -> str:
+    """The speed-up with its interval and the answer; without an interval while it does not cover 95 %."""
+    if row.speedup is None or row.speedup_low is None or row.speedup_high is None:
+        return NOTHING
+    if (row.speedup_coverage or 0) < CONFIDENCE:
+        return f"{row.speedup:.2f} ?"
+    farther = max(row.speedup_high - row.speedup, row.speedup - row.speedup_low)
+    found = "?" if row.speedup_answer == Answer.AMBIGUOUS.value else row.speedup_answer
+    return f"{row.speedup:.2f} ±{100 * farther / row.speedup:.1f}% {found}"
 
 
 def _number(value: float | None, form: str = "") -> str:
@@ -113,20 +179,28 @@ def _number(value: float | None, form: str = "") -> str:
 
 
 def _legend(rows: Sequence[Row]) -> str:
-    coverage = next((row.p50_coverage for row in rows if row.p50_coverage is not None), None)
-    launches = max((row.launches for row in rows), default=0)
-    interval = (
-        f"±: interval of the median over {launches} launches, covers {coverage:.0%}"
-        + ("; --rounds 6 gives 97%" if coverage < 0.95 else "")
-        if coverage is not None
-        else "±: needs two launches"
-    )
-    threads = sorted({row.asked_threads for row in rows})
-    return (
-        f"p50: median of launch medians. {interval}. p99: nearest rank, n/a under {samples_needed(0.99)} samples. "
-        f"img/s: wall time. peak MB: above the interpreter, MiB. GMAC: per image, 1 MAC = 2 FLOP. "
-        f"%peak: of this host's measured matmul peak. Threads: {', '.join(map(str, threads))}."
-    )
+    measured = [row for row in rows if row.p50_ms is not None]
+    coverage = min((row.p50_coverage or 0 for row in measured), default=0)
+    baseline = next((row.baseline for row in rows if row.baseline), None)
+    threads = ", ".join(str(count) for count in sorted({row.asked_threads for row in rows}))
+    parts = ["p50: median of launch medians, ±: its interval over launches" + _coverage_words(coverage)]
+    if any(row.states_seen > 1 for row in rows):
+        parts.append(
+            "hop: the machine's state (time of a cache line from core to core) and the share of launches in it"
+        )
+    parts.append(f"p99: nearest rank, n/a under {samples_needed(0.99)} independent samples")
+    parts.append("img/s: wall time" + (f",{SATURATED} saturates" if any(row.saturates for row in rows) else ""))
+    parts.append("peak MB: above the interpreter, MiB")
+    parts.append("%peak: of this host's measured matmul peak")
+    if baseline:
+        parts.append(f"×baseline: times faster than {baseline} fp32, paired by round, ?: AMBIGUOUS")
+    return ". ".join(parts) + f". Threads: {threads}."
+
+
+def _coverage_words(coverage: float) -> str:
+    if coverage >= CONFIDENCE:
+        return " (95%)"
+    return f" (covers {coverage:.0%}; 6 rounds: 97%)" if coverage > 0 else ""
 
 
 def _correlation_line(rows: Sequence[Row]) -> str:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,18 +17,21 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploybench.report.console import PIPE_WIDTH
 from deploybench.results import read_records
 from deploybench.workspace import Workspace
 from tests.conftest import TINY, Cli, run_cli
 
-QUICK = ("--duration", "50ms", "--warmup", "10ms", "--min-samples", "5")
+QUICK = ("--duration", "50ms", "--min-samples", "8")
 HEAVY = ("torch", "numpy", "scipy", "pydantic", "onnxruntime", "openvino", "rich.table")
 
 
 @pytest.fixture(scope="module")
 def run_of_two(tiny_workspace: Workspace) -> subprocess.CompletedProcess[str]:
     """Two runners on the tiny model, three rounds, as JSON."""
-    return run_cli("run", "-w", tiny_workspace.root, "--runner", "pytorch,onnxruntime", *QUICK, "--json")
+    return run_cli(
+        "run", "-w", tiny_workspace.root, "--runner", "pytorch,onnxruntime", "--rounds", "3", *QUICK, "--json"
+    )
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -39,20 +43,25 @@ def test_help_imports_nothing_heavy() -> None:
     assert [name for name in HEAVY if f"'{name}'" in loaded] == []
 
 
-def test_run_prints_one_row_a_cell_with_what_really_ran(run_of_two: subprocess.CompletedProcess[str]) -> None:
+def test_run_prints_one_row_a_cell_and_state_with_what_really_ran(
+    run_of_two: subprocess.CompletedProcess[str],
+) -> None:
     assert run_of_two.returncode == 0, run_of_two.stderr
     rows = json.loads(run_of_two.stdout)
-    assert [row["runner"] for row in rows] == ["pytorch", "onnxruntime"]
-    for row in rows:
+    main = [row for row in rows if row["main_state"]]
+    assert [row["runner"] for row in main] == ["pytorch", "onnxruntime"]
+    for row in main:
         assert row["model"] == TINY
         assert row["precision"] == "fp32"
-        assert row["launches"] == 3
-        assert row["p50_low_ms"] <= row["p50_ms"] <= row["p50_high_ms"]
-        assert row["p50_coverage"] == 0.75
-        assert row["throughput_images_per_s"] > 0
+        assert row["launches"] + row["launches_flipped"] <= 3
+        assert row["cold_start_s"] > row["load_s"] > 0
         assert row["flops_per_image"] == 2 * row["macs_per_image"]
-        assert 0 < row["share_of_peak"] < 2
-    assert rows[0]["speedup_vs_eager"] == pytest.approx(1)
+        assert (row["complete"], row["stopped"]) == (True, "rounds done")
+        if row["p50_ms"] is not None:
+            assert row["p50_low_ms"] is None or row["p50_low_ms"] <= row["p50_ms"] <= row["p50_high_ms"]
+            assert row["throughput_images_per_s"] > 0
+            assert row["share_of_peak"] > 0
+    assert main[0]["speedup"] is None
 
 
 def test_records_of_a_run_hold_raw_samples_of_interleaved_rounds(
@@ -76,20 +85,122 @@ def test_show_prints_the_same_run_as_table_and_csv(
     rows = json.loads(run_of_two.stdout)
     table = cli("show", rows[0]["run"], "-w", tiny_workspace.root)
     assert table.returncode == 0
-    assert max(len(line) for line in table.stdout.splitlines()) <= 100
+    assert max(len(line) for line in table.stdout.splitlines()) <= PIPE_WIDTH
     assert "\x1b" not in table.stdout
-    for words in ("p50 ms", "×eager", "onnxruntime", "Kendall tau", "covers 75%", "n/a"):
+    for words in ("p50 ms", "×baseline", "onnxruntime", "Kendall tau", "n/a"):
         assert words in table.stdout
     printed = list(csv.DictReader(io.StringIO(cli("show", rows[0]["run"], "-w", tiny_workspace.root, "--csv").stdout)))
-    assert [float(row["p50_ms"]) for row in printed] == [row["p50_ms"] for row in rows]
+    assert [float(row["cold_start_s"]) for row in printed] == [row["cold_start_s"] for row in rows]
 
 
-def test_compare_of_a_run_with_itself_is_one_everywhere(
+def test_record_is_of_schema_version_2_and_has_probes_and_usage_of_each_sample(
+    run_of_two: subprocess.CompletedProcess[str], tiny_workspace: Workspace
+) -> None:
+    name = json.loads(run_of_two.stdout)[0]["run"]
+    for path in (tiny_workspace.records_folder / name).glob("*.json"):
+        assert json.loads(path.read_text())["schema_version"] == 2
+    for record in read_records(tiny_workspace.records_folder / name):
+        for launch in record.launches:
+            assert launch.surroundings is not None
+            assert launch.surroundings.before.compute_us
+            assert launch.surroundings.after.memory_ms
+            assert len(launch.samples_ns) == len(launch.sample_cpu_ns) == len(launch.sample_switches)
+            assert launch.start_s is not None
+            assert 0 < launch.start_s < launch.seconds
+
+
+def test_show_refuses_a_record_of_the_first_schema_and_says_what_to_do(
+    run_of_two: subprocess.CompletedProcess[str], tiny_workspace: Workspace, tmp_path: Path, cli: Cli
+) -> None:
+    name = json.loads(run_of_two.stdout)[0]["run"]
+    path = next((tiny_workspace.records_folder / name).glob("*.json"))
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 1}))
+    done = cli("show", old)
+    assert done.returncode == 2
+    for words in ("old.json does not read as a record: schema_version", "schema version 2", "run the cell again"):
+        assert words in " ".join(done.stderr.split())
+
+
+def test_command_of_a_record_measures_the_same_cell_again(tiny_workspace: Workspace, tmp_path: Path, cli: Cli) -> None:
+    asked = ("--batch", "2", "--streams", "2", "--threads", "2", "--engine-only", "--rounds", "1", "--seed", "5")
+    done = cli("run", "-w", tiny_workspace.root, "-r", "onnxruntime", *asked, *QUICK, "--json")
+    assert done.returncode == 0, done.stderr
+    first = json.loads(done.stdout)[0]
+    again = cli(*shlex.split(first["command"])[1:], "-w", tmp_path, "--json")
+    assert again.returncode == 0, again.stderr
+    second = json.loads(again.stdout)[0]
+    asked_of = ("model", "weights_identity", "form", "runner", "device", "precision", "batch", "streams", "timing")
+    for field in (*asked_of, "asked_threads", "threads", "stopped"):
+        assert first[field] == second[field], field
+    assert shlex.split(first["command"]) == shlex.split(second["command"])
+    old, new = (
+        read_records(folder / row["run"])[0].cell
+        for folder, row in ((tiny_workspace.records_folder, first), (tmp_path / "records", second))
+    )
+    assert old == new
+    assert (old.batch, old.streams, old.timing) == (2, 2, "engine-only")
+
+
+def test_batch_auto_doubles_until_it_stops_to_pay_and_marks_where(tiny_workspace: Workspace, cli: Cli) -> None:
+    done = cli(
+        "run", "-w", tiny_workspace.root, "-r", "onnxruntime", "--batch", "auto", "--rounds", "1", *QUICK, "--csv"
+    )
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    batches = [int(row["batch"]) for row in rows]
+    assert batches == [2**power for power in range(len(batches))]
+    assert len(batches) > 1
+    assert "one short launch a size" in done.stderr
+    measured = [row for row in rows if row["p50_ms"]]
+    if len(measured) > 1:
+        assert {row["memory_per_image_mib"] for row in measured} != {""}
+
+
+def test_three_timings_in_one_run_show_what_the_copies_and_the_image_cost(tiny_workspace: Workspace, cli: Cli) -> None:
+    asked = ("--host-to-host", "--engine-only", "--end-to-end", "--rounds", "3", *QUICK)
+    done = cli("run", "-w", tiny_workspace.root, "-r", "onnxruntime", *asked)
+    assert done.returncode == 0, done.stderr
+    assert "…" not in done.stdout
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("onnxruntime")]
+    assert {word for line in lines for word in line} >= {"engine-only", "end-to-end"}
+    records = read_records(max(tiny_workspace.records_folder.iterdir(), key=lambda path: path.name))
+    found = {record.cell.timing: min(launch.median_ms for launch in record.launches) for record in records}
+    assert set(found) == {"host-to-host", "engine-only", "end-to-end"}
+    assert found["end-to-end"] > found["host-to-host"]
+    assert Path(tiny_workspace.root / "sample.jpg").is_file()
+
+
+def test_precision_that_cannot_be_reached_ends_with_the_budget_and_says_how_many_rounds_are_missing(
+    tiny_workspace: Workspace, cli: Cli
+) -> None:
+    asked = ("--precision-target", "0.01%", "--budget", "3s")
+    done = cli("run", "-w", tiny_workspace.root, "-r", "onnxruntime", *asked, *QUICK, "--json")
+    rows = json.loads(done.stdout)
+    assert {row["stopped"] for row in rows} == {"budget spent"}
+    (record,) = read_records(tiny_workspace.records_folder / rows[0]["run"])
+    assert sum(launch.seconds for launch in record.launches) < 6
+    assert record.more_rounds is None or record.more_rounds > 0
+
+
+def test_precision_that_any_launch_has_ends_after_six_rounds(tiny_workspace: Workspace, cli: Cli) -> None:
+    asked = ("--precision-target", "100000%", "--budget", "60s")
+    done = cli("run", "-w", tiny_workspace.root, "-r", "onnxruntime", *asked, *QUICK, "--json")
+    rows = json.loads(done.stdout)
+    assert {row["stopped"] for row in rows} == {"precise"}
+    (record,) = read_records(tiny_workspace.records_folder / rows[0]["run"])
+    assert len(record.launches) >= 6
+    assert record.more_rounds == 0
+
+
+def test_compare_of_two_runners_of_one_run_is_paired_by_round(
     run_of_two: subprocess.CompletedProcess[str], tiny_workspace: Workspace, cli: Cli
 ) -> None:
     name = json.loads(run_of_two.stdout)[0]["run"]
-    rows = json.loads(cli("compare", name, name, "-w", tiny_workspace.root, "--json").stdout)
-    assert [row["ratio"] for row in rows] == [1, 1]
+    asked = ("compare", name, "--across", "runner=pytorch,onnxruntime", "-w", tiny_workspace.root, "--json")
+    rows = json.loads(cli(*asked).stdout)
+    assert rows
+    assert all(row["paired"] and row["speedup"] > 0 for row in rows)
 
 
 def test_damaged_artifact_is_an_invalid_row_and_the_others_go_on(
@@ -117,7 +228,7 @@ def test_manifest_that_was_changed_is_an_invalid_row(
     content = json.loads(text)
     content["model"]["macs"] = 1
     manifest.write_text(text[:300] if damage == "truncate" else json.dumps(content))
-    done = cli("run", "-w", tmp_path, "-r", "onnxruntime", "--json")
+    done = cli("run", "-w", tmp_path, "-r", "onnxruntime", "--rounds", "1", "--json")
     assert done.returncode == 1
     (row,) = json.loads(done.stdout)
     assert row["verdict"] == "INVALID"
@@ -137,6 +248,15 @@ def test_manifest_that_was_changed_is_an_invalid_row(
         (("run", "--profile", "rtx3090"), ["no CUDA device", "NVIDIA GeForce RTX 3090", "--profile host"]),
         (("run", "--runner", "onnxruntim"), ["unknown runner", "onnxruntime"]),
         (("run", "--duration", "soon"), ["--duration soon", "500ms"]),
+        (("run", "--budget", "0s"), ["--budget 0s", "a time"]),
+        (("run", "--precision-target", "1"), ["--precision-target 1", "with its sign: 5%"]),
+        (("run", "--precision-target", "-1%"), ["--precision-target -1%", "5%"]),
+        (("run", "--margin", "nan%"), ["--margin nan%", "5%"]),
+        (("run", "--streams", "0"), ["--streams 0", "1,8,32"]),
+        (("run", "--streams", "two"), ["--streams two", "1,8,32"]),
+        (("run", "--batch", "1,x"), ["--batch 1,x", "1,8,32"]),
+        (("run", "--end-to-end", "--image", "no.jpg"), ["there is no image no.jpg"]),
+        (("run", "--baseline", "pytorhc"), ["unknown runner 'pytorhc'", "pytorch"]),
         (("run", "-w", "/proc/nowhere"), ["cannot be written", "--workspace"]),
         (("run", "-w", "/dev/null/x"), ["cannot be written", "--workspace"]),
         (("run", "--artifact", "/tmp"), ["is no artifact", "deploybench export"]),
@@ -185,8 +305,8 @@ def test_interrupt_keeps_what_is_finished_and_leaves_no_process(tiny_workspace: 
     output, _ = child.communicate(timeout=60)
     assert child.returncode == 130
     rows = json.loads(output)
-    assert len(rows) == 2
-    assert all(not row["complete"] and row["p50_ms"] > 0 for row in rows)
+    assert len({row["runner"] for row in rows}) == 2
+    assert all(not row["complete"] and row["launches"] > 0 and row["stopped"] is None for row in rows)
     assert [process for process in family if process.is_running() and process.status() != "zombie"] == []
     assert len(read_records(tmp_path / "records")) == 2
     assert list(tmp_path.rglob(".partial-*")) == []

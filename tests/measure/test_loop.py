@@ -7,20 +7,37 @@ import time
 
 import pytest
 
-from deploybench.measure.loop import run_window
+from deploybench.measure import loop
+from deploybench.measure.loop import Window, run_window
 from deploybench.measure.stopping import WindowRule
+
+MS = 1_000_000
+
+
+def work(ms: float) -> None:
+    """Keep this thread's core busy."""
+    end = time.thread_time_ns() + ms * MS
+    while time.thread_time_ns() < end:
+        pass
 
 
 def test_window_holds_one_sample_a_call_and_no_call_is_lost() -> None:
     calls = []
     window = run_window(lambda: calls.append(1), WindowRule(25, 0, 10**9))
-    assert len(window.samples_ns) == len(calls) == 25
+    counts = {len(window.samples_ns), len(window.ends_ns), len(window.sample_cpu_ns), len(window.sample_switches)}
+    assert counts == {len(calls)} == {25}
 
 
 def test_samples_are_no_shorter_than_the_call_and_the_window_no_shorter_than_its_samples() -> None:
     window = run_window(lambda: time.sleep(0.002), WindowRule(5, 0, 10**9))
     assert min(window.samples_ns) >= 2_000_000
-    assert window.wall_ns >= sum(window.samples_ns)
+    assert window.wall_ns() >= sum(window.samples_ns)
+    assert list(window.ends_ns) == sorted(window.ends_ns)
+
+
+def test_window_ends_when_its_time_is_over() -> None:
+    window = run_window(lambda: time.sleep(0.001), WindowRule(1, 20 * MS, 10**9))
+    assert window.ends_ns[-2] < 20 * MS <= window.ends_ns[-1]
 
 
 def test_collector_is_off_inside_the_window_and_back_afterwards_even_when_the_call_raises() -> None:
@@ -36,6 +53,47 @@ def test_collector_is_off_inside_the_window_and_back_afterwards_even_when_the_ca
     assert gc.isenabled()
 
 
-def test_cpu_time_is_near_zero_when_the_call_sleeps() -> None:
-    window = run_window(lambda: time.sleep(0.05), WindowRule(3, 0, 10**9))
-    assert window.cpu_ns < window.wall_ns / 2
+def test_cpu_time_of_a_sample_is_its_own_when_one_call_works_and_another_sleeps() -> None:
+    turns = iter([True, False, True, False])
+
+    def call() -> None:
+        if next(turns):
+            work(10)
+        else:
+            time.sleep(0.01)
+
+    window = run_window(call, WindowRule(4, 0, 10**9))
+    working, sleeping = window.sample_cpu_ns[::2], window.sample_cpu_ns[1::2]
+    assert min(working) >= 9 * MS
+    assert max(sleeping) < 5 * MS
+    assert window.cpu_ns >= sum(window.sample_cpu_ns) - 4 * MS
+
+
+def test_switches_of_a_sample_are_those_between_the_readings_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reading(user_s: float, system_s: float, switches: int) -> tuple[float, ...]:
+        return (user_s, system_s, *[0] * 13, switches)
+
+    readings = iter([reading(1.0, 0.5, 7), reading(1.25, 0.75, 7), reading(1.25, 1.0, 10)])
+    monkeypatch.setattr(loop, "_usage", lambda: next(readings))
+    window = run_window(lambda: None, WindowRule(2, 0, 10**9))
+    assert window.sample_cpu_ns == (500 * MS, 250 * MS)
+    assert window.sample_switches == (0, 3)
+
+
+def test_single_samples_have_no_cpu_time_where_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "getrusage", None)
+    window = run_window(lambda: None, WindowRule(3, 0, 10**9))
+    assert (window.sample_cpu_ns, window.sample_switches) == ((), ())
+    assert len(window.samples_ns) == 3
+
+
+def test_window_that_is_timed_on_is_one_window() -> None:
+    first = Window((5, 6), (5, 12), 20, (4, 5), (0, 1))
+    both = first.followed_by(Window((7,), (8,), 9, (6,), (2,)))
+    assert both == Window((5, 6, 7), (5, 12, 20), 29, (4, 5, 6), (0, 1, 2))
+    assert both.wall_ns() == first.wall_ns() + 8
+
+
+def test_wall_time_of_a_cut_window_begins_where_the_last_cut_sample_ended() -> None:
+    window = Window((5, 6, 7), (5, 12, 20), 29)
+    assert [window.wall_ns(cut) for cut in range(3)] == [20, 15, 8]

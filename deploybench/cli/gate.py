@@ -1,0 +1,49 @@
+"""``deploybench gate``: an exit code for a pipeline. 0 pass, 1 regression, 3 inconclusive, 2 refused."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deploybench.cli import parse
+from deploybench.cli.guard import guarded
+from deploybench.cli.sources import records_of
+
+
+@guarded
+def gate(
+    baseline: Annotated[str, typer.Option("--baseline", "-b", help="The run, folder or record to hold it against.")],
+    candidate: Annotated[
+        str | None, typer.Argument(help="A run's name or folder, or a record. [default: the latest run]")
+    ] = None,
+    max_regression: Annotated[str, typer.Option("--max-regression", help="The slowdown that is accepted.")] = "5%",
+    allow: parse.AllowOption = None,
+    workspace: parse.WorkspaceOption = None,
+    json: parse.JsonOption = False,
+    markdown: parse.MarkdownOption = False,
+) -> None:
+    """Fail when a cell became slower: exit 0 for a pass, 1 for a regression, 3 when the runs cannot tell."""
+    from deploybench.comparison import compare_records
+    from deploybench.gate import EXIT_CODES, check_rows, outcome_of, summary_line
+    from deploybench.matching import read_allowed
+    from deploybench.report.comparison_table import check_data, gate_sheet
+    from deploybench.report.console import output_console
+    from deploybench.report.markdown import escape, sheet_markdown
+    from deploybench.report.sheet import print_sheet
+    from deploybench.report.tables import print_json
+
+    largest = parse.percent(max_regression, "--max-regression")
+    allowed = read_allowed(parse.split_names(allow))
+    rows = compare_records(records_of(baseline, workspace), records_of(candidate, workspace), allowed=allowed)
+    checks = check_rows(rows, largest)
+    line = summary_line(checks, largest)
+    if json:
+        print_json([check_data(check) for check in checks])
+        typer.echo(line, err=True)
+    elif markdown:
+        typer.echo(f"**{escape(line)}**\n\n{sheet_markdown(gate_sheet(checks, largest))}")
+    else:
+        print_sheet(gate_sheet(checks, largest), output_console())
+        typer.echo(line)
+    raise typer.Exit(EXIT_CODES[outcome_of(checks)])

@@ -1,0 +1,24 @@
+"""Where records come from on the command line: a run of the workspace, a folder, or a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deploybench.results import Record
+
+
+def records_of(name: str | None, workspace: Path | None) -> list[Record]:
+    """The records of the run, folder or file of that name; of the workspace's latest run for None."""
+    from deploybench.errors import DeployBenchError
+    from deploybench.results import read_records, runs_in
+    from deploybench.workspace import open_workspace
+
+    folder = open_workspace(workspace).records_folder
+    if name is not None:
+        return read_records(folder / name if (folder / name).exists() else Path(name))
+    runs = runs_in(folder)
+    if not runs:
+        raise DeployBenchError(f"{folder} holds no run", action="deploybench run")
+    return read_records(runs[-1])

@@ -1,0 +1,106 @@
+"""One launch's window of samples, with everything that was seen around it: probes, other work, energy, the GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+
+from deploybench.measure.activity import Activity, between, read_activity
+from deploybench.measure.concurrent import run_streams
+from deploybench.measure.energy import Unavailable, open_meter
+from deploybench.measure.gpu import read_gpu
+from deploybench.measure.job import Job
+from deploybench.measure.loop import Window, run_window
+from deploybench.measure.probes import probe_machine
+from deploybench.measure.steady import Steady, find_steady
+from deploybench.measure.stopping import WindowRule
+from deploybench.results import EnergyReading, GpuReading, Probes, Surroundings
+
+NS_PER_S = 1_000_000_000
+MOST_WINDOWS = 3
+"""A launch that has not settled is timed on, up to three times as long as asked."""
+
+FEWEST_RESOLUTIONS = 10
+"""An energy counter that moved fewer times than this within the window tells little."""
+
+Calls = Sequence[Callable[[], object]]
+Timed = tuple[Window, Steady]
+
+
+def time_calls(job: Job, calls: Calls, prepare: Calls, cpus: frozenset[int]) -> dict[str, object]:
+    """Sample ``calls`` (one a stream) until they have settled or the launch is three times as long as asked.
+
+    What was found, by the field of the launch that it belongs into.
+    """
+    rule = WindowRule(job.min_samples, int(job.duration_s * NS_PER_S), int(job.limit_s * NS_PER_S))
+    before = _probe(job, cpus)
+    start = read_activity(cpus)
+    (window, steady), energy = _with_energy(job.device, lambda: _sample(calls, prepare, rule))
+    activity = between(start, read_activity(cpus))
+    gpu = _gpu(job.device)  # at once: its clocks fall when it idles
+    return {
+        "samples_ns": window.samples_ns,
+        "sample_cpu_ns": window.sample_cpu_ns,
+        "sample_switches": window.sample_switches,
+        "warm_up": steady.cut,
+        "unsettled": None if steady.settled else steady.reason,
+        "window_ns": window.wall_ns(steady.cut),
+        "window_cpu_ns": round(window.cpu_ns * window.wall_ns(steady.cut) / window.wall_ns()),
+        "surroundings": _surroundings(before, _probe(job, cpus), activity, len(cpus), gpu),
+        "energy": energy,
+    }
+
+
+def _sample(calls: Calls, prepare: Calls, rule: WindowRule) -> Timed:
+    window = _window(calls, prepare, rule)
+    steady = find_steady(window.samples_ns)
+    for _ in range(MOST_WINDOWS - 1):
+        left_ns = rule.limit_ns - window.wall_ns()
+        if steady.settled or left_ns <= 0:
+            break
+        window = window.followed_by(_window(calls, prepare, replace(rule, limit_ns=left_ns)))
+        steady = find_steady(window.samples_ns)
+    return window, steady
+
+
+def _window(calls: Calls, prepare: Calls, rule: WindowRule) -> Window:
+    return run_window(calls[0], rule) if len(calls) == 1 else run_streams(calls, prepare, rule)
+
+
+def _with_energy(device: str, work: Callable[[], Timed]) -> tuple[Timed, EnergyReading]:
+    meter = open_meter(device)
+    if isinstance(meter, Unavailable):
+        return work(), EnergyReading(joules=None, source=meter.reason)
+    with meter:
+        before_j = meter.read_j()
+        window, steady = work()
+        used = meter.between(before_j, meter.read_j())
+    if window.wall_ns() < FEWEST_RESOLUTIONS * meter.resolution_s * NS_PER_S:
+        words = f"the window is under {FEWEST_RESOLUTIONS} x {meter.resolution_s:g} s, the resolution of {used.source}"
+        return (window, steady), EnergyReading(joules=None, source=words)
+    return (window, steady), EnergyReading(joules=used.joules, source=f"{used.source}: {used.scope}")
+
+
+def _probe(job: Job, cpus: frozenset[int]) -> Probes:
+    return Probes.model_validate(probe_machine(job.threads, cpus)) if job.probes else Probes()
+
+
+def _gpu(device: str) -> GpuReading | None:
+    kind, _, index = device.partition(":")
+    return GpuReading.model_validate(asdict(read_gpu(int(index or 0)))) if kind == "cuda" else None
+
+
+def _surroundings(before: Probes, after: Probes, activity: Activity, cpus: int, gpu: GpuReading | None) -> Surroundings:
+    return Surroundings(
+        before=before,
+        after=after,
+        cpus=cpus,
+        share_resolution=activity.share_resolution,
+        foreign_cpu_share=activity.foreign_cpu_share,
+        steal_share=activity.steal_share,
+        involuntary_switches=activity.involuntary_switches,
+        load_1m=activity.load_1m,
+        frequency_mhz=activity.frequency_mhz,
+        throttle_events=activity.throttle_events,
+        gpu=gpu,
+    )

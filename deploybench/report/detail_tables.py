@@ -1,0 +1,113 @@
+"""What the comparison table has no room for: the tail, start-up and memory by phase, what disturbed the launches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from deploybench.contracts import HOST_TO_HOST
+from deploybench.report.row import Row
+
+NOTHING = "–"
+PERCENTILES = ("samples", "p50", "p90", "p95", "p99", "p99.9")
+START_UP = ("cold start", "process", "import", "load", "compile", "first ms")
+MEMORY = ("harness", "import", "load", "compile", "first", "peak", "steady peak", "PSS", "device", "each image")
+AROUND = ("hop ns", "launches", "left out", "flipped", "warm-up", "others' CPU", "steal", "switches", "J/image")
+
+
+def print_details(rows: Sequence[Row], console: Console) -> None:
+    """Four tables of the rows that were measured, and the command of each cell."""
+    measured = [row for row in rows if row.p50_ms is not None]
+    cells = [row for row in measured if row.main_state]
+    if not measured:
+        return
+    console.print(_table("Percentiles, ms, with their 95 % intervals", PERCENTILES, measured, _percentiles))
+    console.print(_table("Process start to first answer, s", START_UP, cells, _start_up))
+    console.print(_table("Memory above the harness after each phase, MiB", MEMORY, cells, _memory))
+    console.print(_table("Around the launches", AROUND, measured, _around))
+    for reason in dict.fromkeys(row.energy_source for row in measured if row.energy_j_per_image is None):
+        console.print(Text(f"J/image n/a: {reason}", style="dim"))
+    console.print(Text("\nThe command that measures each cell again", style="bold"))
+    for row in cells:
+        console.print(Text(row.command), soft_wrap=True)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Row], cells: Callable[[Row], list[str]]) -> Table:
+    table = Table(
+        title=f"\n{title}", title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1)
+    )
+    table.add_column("cell", overflow="fold")
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(Text(_cell(row)), *cells(row))
+    return table
+
+
+def _cell(row: Row) -> str:
+    parts = [row.model, row.runner, row.precision, f"b{row.batch}"]
+    if row.streams > 1:
+        parts.append(f"{row.streams} streams")
+    if row.timing != HOST_TO_HOST:
+        parts.append(row.timing)
+    if row.states_seen > 1 and row.state_hop_ns is not None:
+        parts.append(f"hop {row.state_hop_ns:.0f} ns")
+    return " ".join(parts)
+
+
+def _percentiles(row: Row) -> list[str]:
+    return [
+        str(row.samples),
+        _interval(row.p50_ms, row.p50_low_ms, row.p50_high_ms, None),
+        _interval(row.p90_ms, row.p90_low_ms, row.p90_high_ms, row.p90_samples_needed),
+        _interval(row.p95_ms, row.p95_low_ms, row.p95_high_ms, row.p95_samples_needed),
+        _interval(row.p99_ms, row.p99_low_ms, row.p99_high_ms, row.p99_samples_needed),
+        _interval(row.p999_ms, row.p999_low_ms, row.p999_high_ms, row.p999_samples_needed),
+    ]
+
+
+def _interval(value: float | None, low: float | None, high: float | None, needed: int | None) -> str:
+    if value is None:
+        return f"needs {needed}" if needed else "n/a"
+    return f"{value:.3g} ({low:.3g}–{high:.3g})" if low is not None and high is not None else f"{value:.3g}"
+
+
+def _start_up(row: Row) -> list[str]:
+    seconds = (row.cold_start_s, row.start_s, row.import_s, row.load_s, row.compile_s)
+    return [*(_form(value, "{:.2f}") for value in seconds), _form(row.first_inference_ms, "{:.1f}")]
+
+
+def _memory(row: Row) -> list[str]:
+    phases = (
+        row.baseline_memory_mib,
+        row.imported_memory_mib,
+        row.loaded_memory_mib,
+        row.compiled_memory_mib,
+        row.first_inference_memory_mib,
+        row.peak_memory_mib,
+        row.steady_peak_memory_mib,
+        row.steady_pss_mib,
+        row.device_memory_mib,
+    )
+    return [*(_form(value, "{:.0f}") for value in phases), _form(row.memory_per_image_mib, "{:.1f}")]
+
+
+def _around(row: Row) -> list[str]:
+    return [
+        _form(row.state_hop_ns, "{:.0f}"),
+        str(row.launches),
+        str(row.launches_left_out),
+        str(row.launches_flipped),
+        _form(row.warm_up_calls, "{}"),
+        _form(row.foreign_cpu_share, "{:.1%}"),
+        _form(row.steal_share, "{:.1%}"),
+        _form(row.switches_per_call, "{:.1f}"),
+        _form(row.energy_j_per_image, "{:.3g}"),
+    ]
+
+
+def _form(value: float | None, form: str) -> str:
+    return NOTHING if value is None else form.format(value)

@@ -1,0 +1,130 @@
+"""The row of a cell: flat, every unit in the name. Table, JSON and CSV print the same rows.
+
+A cell has one row for each state of the machine that it was measured in: times of two states are never one number.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One cell in one state of the machine. None where there is nothing to show; ``reason`` says why.
+
+    ``state_hop_ns`` is the state: the time of a cache line from core to core; ``state_share`` the share of the
+    cell's launches that met it; ``main_state`` whether it is the one met most.
+    ``speedup`` is over ``baseline`` (fp32), paired by round; its verdict is its own.
+    """
+
+    model: str
+    weights: str
+    weights_identity: str
+    image_size: str
+    backend: str
+    form: str
+    runner: str
+    device: str
+    asked_precision: str
+    precision: str
+    batch: int
+    streams: int
+    timing: str
+    image: str | None
+    asked_threads: int
+    threads: int | None
+    provider: str | None
+    state_hop_ns: float | None = None
+    state_share: float | None = None
+    states_seen: int
+    main_state: bool = True
+    p50_ms: float | None = None
+    p50_low_ms: float | None = None
+    p50_high_ms: float | None = None
+    p50_coverage: float | None = None
+    p90_ms: float | None = None
+    p90_low_ms: float | None = None
+    p90_high_ms: float | None = None
+    p90_samples_needed: int | None = None
+    p95_ms: float | None = None
+    p95_low_ms: float | None = None
+    p95_high_ms: float | None = None
+    p95_samples_needed: int | None = None
+    p99_ms: float | None = None
+    p99_low_ms: float | None = None
+    p99_high_ms: float | None = None
+    p99_samples_needed: int | None = None
+    p999_ms: float | None = None
+    p999_low_ms: float | None = None
+    p999_high_ms: float | None = None
+    p999_samples_needed: int | None = None
+    throughput_images_per_s: float | None = None
+    saturates: str
+    start_s: float | None
+    import_s: float | None
+    load_s: float | None
+    compile_s: float | None
+    first_inference_ms: float | None
+    cold_start_s: float | None
+    imported_memory_mib: float | None
+    loaded_memory_mib: float | None
+    compiled_memory_mib: float | None
+    first_inference_memory_mib: float | None
+    peak_memory_mib: float | None
+    steady_peak_memory_mib: float | None
+    baseline_memory_mib: float | None
+    steady_pss_mib: float | None
+    memory_per_image_mib: float | None = None
+    device_memory_mib: float | None
+    energy_j_per_image: float | None = None
+    energy_source: str | None
+    artifact_mib: float | None
+    parameters: int | None
+    macs_per_image: int | None
+    flops_per_image: int | None
+    achieved_gflops: float | None = None
+    share_of_peak: float | None = None
+    baseline: str | None = None
+    speedup: float | None = None
+    speedup_low: float | None = None
+    speedup_high: float | None = None
+    speedup_coverage: float | None = None
+    speedup_answer: str | None = None
+    speedup_verdict: str | None = None
+    speedup_reason: str = ""
+    cores_used: float | None = None
+    foreign_cpu_share: float | None
+    steal_share: float | None
+    switches_per_call: float | None
+    frequency_mhz: float | None
+    warm_up_calls: int | None
+    parity_max_error: float | None
+    launches: int
+    launches_left_out: int = 0
+    launches_flipped: int
+    samples: int = 0
+    verdict: str
+    reason: str
+    advice: str
+    complete: bool
+    stopped: str | None
+    more_rounds: int | None
+    profile: str
+    run: str
+    command: str
+
+
+def to_json(rows: Sequence[Row]) -> str:
+    return json.dumps([asdict(row) for row in rows], indent=1)
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, [field.name for field in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return stream.getvalue()

@@ -1,0 +1,1 @@
+"""MLPerf's four load scenarios by MLPerf's own LoadGen, over any runner."""

@@ -1,0 +1,103 @@
+"""The record of one scenario on one cell. It lives in ``scenarios/`` of the workspace, beside the records of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from deploybench.artifact import Document
+from deploybench.errors import DeployBenchError
+from deploybench.host import Host
+from deploybench.parity import ParityReport
+from deploybench.results import Cell, Facts, Judgement, Verdict
+from deploybench.scenarios.loadgen import LoadGenResult
+from deploybench.scenarios.settings import ScenarioSettings
+from deploybench.stats import nearest_rank
+from deploybench.workspace import Workspace, slug, write_whole
+
+
+class Trial(Document):
+    """One fresh process: what ran, and LoadGen's test if it came to that. ``facts`` are those of one instance."""
+
+    error: str | None = None
+    refused: str | None = None
+    load_s: float | None = Field(default=None, description="of all instances, one after another")
+    facts: Facts | None = None
+    parity: ParityReport | None = None
+    loadgen: LoadGenResult | None = None
+
+    def percentile_ms(self, fraction: float) -> float | None:
+        """The percentile of the raw latencies, ms; None where nothing was measured."""
+        if self.loadgen is None:
+            return None
+        return nearest_rank(self.loadgen.latencies_ns, fraction) / 1e6
+
+
+class Probe(Document):
+    """One rate that a search tried."""
+
+    target_qps: float
+    passed: bool
+    unmet: tuple[str, ...]
+    percentile_ms: float | None
+    query_count: int
+
+
+class ScenarioRecord(Document):
+    """One scenario on one cell. ``probes`` are the rates that a search tried, in order; the trial is its last one."""
+
+    schema_version: Literal[1] = 1
+    run: str
+    created: str
+    cell: Cell
+    settings: ScenarioSettings
+    trial: Trial
+    probes: tuple[Probe, ...]
+    judgement: Judgement
+    host: Host
+    versions: dict[str, str]
+    command: str
+
+
+def judge(trial: Trial, command: str) -> Judgement:
+    """LoadGen's verdict, unless there is none because the cell is wrong (INVALID) or broke (FAILED)."""
+    again = f"reproduce: {command}"
+    if trial.error is not None:
+        return Judgement(verdict=Verdict.FAILED, reason=trial.error, advice=again)
+    if trial.refused is not None:
+        return Judgement(verdict=Verdict.INVALID, reason=trial.refused, advice=again)
+    if trial.parity is not None and not trial.parity.passed:
+        return Judgement(verdict=Verdict.INVALID, reason=f"parity: {trial.parity.reason}", advice=again)
+    if trial.loadgen is None:
+        return Judgement(verdict=Verdict.FAILED, reason="nothing was measured", advice=again)
+    advice = "; ".join(trial.loadgen.advice)
+    if trial.loadgen.valid:
+        return Judgement(verdict=Verdict.VALID, reason="", advice=advice)
+    reason = f"LoadGen: not satisfied: {', '.join(trial.loadgen.unmet)}"
+    return Judgement(verdict=Verdict.INVALID, reason=reason, advice=advice)
+
+
+def scenarios_folder(workspace: Workspace) -> Path:
+    return workspace.root / "scenarios"
+
+
+def write_scenario(record: ScenarioRecord, folder: Path) -> Path:
+    """Write the record whole into ``folder``, named after its scenario and cell."""
+    cell = record.cell
+    name = f"{record.settings.scenario.value}-{cell.model}-{cell.runner}-{cell.precision}-b{cell.batch}"
+    path = folder / f"scenario-{slug(name)}-{(cell.artifact_key or 'none')[:8]}.json"
+    write_whole(path, record.model_dump_json(indent=1))
+    return path
+
+
+def read_scenario(path: Path) -> ScenarioRecord:
+    """The record in a file. Raises DeployBenchError for a file that does not read."""
+    try:
+        return ScenarioRecord.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DeployBenchError(
+            f"{path} does not read as a scenario's record: {str(error).splitlines()[0]}",
+            expected="a record of schema version 1 that deploybench scenario wrote",
+        ) from None

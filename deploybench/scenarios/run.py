@@ -1,0 +1,210 @@
+"""The parent's side: every test in a fresh process; the search for the highest rate is tests one after another."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from deploybench.errors import DeployBenchError
+from deploybench.host import Host
+from deploybench.plan import Planned
+from deploybench.processes import run_child
+from deploybench.registry import installed_versions, runners
+from deploybench.results import Judgement, Verdict
+from deploybench.scenarios.record import Probe, ScenarioRecord, Trial, judge, scenarios_folder, write_scenario
+from deploybench.scenarios.search import RateSearch
+from deploybench.scenarios.settings import Scenario, ScenarioJob, ScenarioSettings, default_min_queries
+from deploybench.workspace import Workspace
+
+WORKER = "deploybench.scenarios.worker"
+DISTRIBUTION = "mlcommons-loadgen"
+LOADING_LIMIT_S = 900.0
+"""Loading may compile."""
+ALONE_DURATION_S = 1.0
+FIRST_UTILISATION = 0.5
+"""Where the search starts, as a share of what all instances could answer without a pause."""
+
+
+@dataclass(frozen=True)
+class ScenarioContext:
+    """Where the records of one command go, and the machine."""
+
+    run: str
+    workspace: Workspace
+    host: Host
+
+
+def check_loadgen() -> None:
+    """Raise DeployBenchError where LoadGen is not installed."""
+    if importlib.util.find_spec("mlperf_loadgen") is None:
+        raise DeployBenchError(
+            "MLPerf's LoadGen is not installed", expected="the module mlperf_loadgen",
+            action='pip install "deploybench[loadgen]"',
+        )  # fmt: skip
+
+
+def run_scenario(
+    planned: Planned,
+    settings: ScenarioSettings,
+    context: ScenarioContext,
+    *,
+    start: Callable[[str], None] = lambda what: None,
+) -> ScenarioRecord:
+    """One test, or the search for the highest rate where a server has no rate; a cell that cannot run here is a
+    record that says so. ``start`` is told what is measured next."""
+    if planned.skip is not None:
+        judgement = Judgement(verdict=Verdict.SKIPPED, reason=planned.skip, advice=planned.remedy)
+        return _keep(planned, settings, Trial(), (), judgement, context)
+    if settings.searches:
+        return _find_highest_rate(planned, settings, context, start)
+    start("")
+    trial = _try(planned, settings)
+    return _keep(planned, settings, trial, (), judge(trial, command_of(planned, settings)), context)
+
+
+def _find_highest_rate(
+    planned: Planned, settings: ScenarioSettings, context: ScenarioContext, start: Callable[[str], None]
+) -> ScenarioRecord:
+    """The highest rate of arrivals for which LoadGen says VALID, twice.
+
+    Each rate is tried with other arrival times (the next seed). The record's trial is the confirming
+    one, or the last one where no rate was found.
+    """
+    start("alone")
+    alone = _try(planned, _alone(settings))
+    if alone.loadgen is None:
+        return _keep(planned, settings, alone, (), judge(alone, command_of(planned, settings)), context)
+    assert settings.latency_bound_ms is not None
+    fastest_ms = min(alone.loadgen.latencies_ns) / 1e6
+    if fastest_ms > settings.latency_bound_ms:
+        reason = (
+            f"no rate holds {_bound(settings)}: with nothing else to do, the fastest of "
+            f"{alone.loadgen.query_count} queries took {fastest_ms:.3g} ms"
+        )
+        judgement = Judgement(verdict=Verdict.INVALID, reason=reason, advice="raise --latency-bound")
+        return _keep(planned, settings, alone.model_copy(update={"loadgen": None}), (), judgement, context)
+    alone_ms = alone.percentile_ms(0.5)
+    assert alone_ms is not None
+    search = RateSearch(FIRST_UTILISATION * settings.instances * 1e3 / alone_ms)
+    return _search(planned, settings, context, search, start)
+
+
+def _search(
+    planned: Planned,
+    settings: ScenarioSettings,
+    context: ScenarioContext,
+    search: RateSearch,
+    start: Callable[[str], None],
+) -> ScenarioRecord:
+    probes: list[Probe] = []
+    tried, trial = settings, Trial()
+    while (rate := search.next_rate()) is not None:
+        start(f"{rate:g}/s")
+        seed = settings.schedule_seed + search.trials
+        tried = settings.model_copy(update={"target_qps": rate, "schedule_seed": seed})
+        trial = _try(planned, tried)
+        if trial.loadgen is None:
+            return _keep(planned, tried, trial, probes, judge(trial, command_of(planned, tried)), context)
+        probes.append(_probe(tried, trial))
+        search.tell(rate, passed=trial.loadgen.valid)
+    judgement = judge(trial, command_of(planned, tried))
+    if search.found_per_s is None:
+        lowest = min(probe.target_qps for probe in probes)
+        reason = f"no rate of {len(probes)} tried, down to {lowest:g}/s, holds {_bound(settings)} twice"
+        judgement = Judgement(verdict=Verdict.INVALID, reason=reason, advice=judgement.advice)
+    return _keep(planned, tried, trial, probes, judgement, context)
+
+
+def command_of(planned: Planned, settings: ScenarioSettings) -> str:
+    """The one command that measures this again."""
+    cell, scenario = planned.cell, settings.scenario
+    words = ["deploybench", "scenario", "--artifact", str(planned.artifact.path), "--runner", cell.runner]
+    words += ["--scenario", scenario.value, "--threads", str(cell.threads), "--precision", cell.precision]
+    words += ["--duration", f"{settings.min_duration_s:g}s", "--min-queries", str(settings.min_queries)]
+    words += ["--percentile", f"{settings.percentile:g}"]
+    if scenario is Scenario.SERVER:
+        words += ["--find-max-rate"] if settings.searches else ["--target-qps", f"{settings.target_qps:g}"]
+        words += ["--latency-bound", f"{settings.latency_bound_ms:g}ms"]
+        words += ["--seed", str(settings.schedule_seed)]
+    if scenario is Scenario.MULTI_STREAM:
+        words += ["--samples-per-query", str(settings.samples_per_query)]
+    if scenario.concurrent:
+        words += ["--instances", str(settings.instances)]
+    if scenario.batched:
+        words += ["--batch", str(settings.batch)]
+    return shlex.join(words)
+
+
+def _try(planned: Planned, settings: ScenarioSettings) -> Trial:
+    """One test in a fresh process; a crash or a hang is a trial with its cause."""
+    cell = planned.cell
+    job = ScenarioJob(
+        artifact=str(planned.artifact.path), runner=cell.runner, device=cell.device, precision=cell.precision,
+        threads=cell.threads, settings=settings,
+    )  # fmt: skip
+    threads = {"OMP_NUM_THREADS": str(job.threads_each), "MKL_NUM_THREADS": str(job.threads_each)}
+    limit_s = LOADING_LIMIT_S + 2 * settings.max_duration_s
+    outcome = run_child(WORKER, job.model_dump_json(), time_limit_s=limit_s, environment=threads)
+    if outcome.reply is None:
+        return Trial(error=outcome.error or "the worker said nothing")
+    return Trial.model_validate_json(outcome.reply)
+
+
+def _alone(settings: ScenarioSettings) -> ScenarioSettings:
+    """One instance with one query at a time: how fast the answer can be."""
+    scenario = Scenario.SINGLE_STREAM
+    queries = default_min_queries(scenario, scenario.default_percentile)
+    return settings.model_copy(
+        update={
+            "scenario": scenario,
+            "percentile": scenario.default_percentile,
+            "min_duration_s": ALONE_DURATION_S,
+            "min_queries": queries,
+            "target_qps": None,
+        }
+    )
+
+
+def _probe(settings: ScenarioSettings, trial: Trial) -> Probe:
+    assert trial.loadgen is not None
+    assert settings.target_qps is not None
+    return Probe(
+        target_qps=settings.target_qps,
+        passed=trial.loadgen.valid,
+        unmet=trial.loadgen.unmet,
+        percentile_ms=trial.percentile_ms(settings.fraction),
+        query_count=trial.loadgen.query_count,
+    )
+
+
+def _bound(settings: ScenarioSettings) -> str:
+    return f"p{settings.percentile:g} <= {settings.latency_bound_ms:g} ms"
+
+
+def _keep(
+    planned: Planned,
+    settings: ScenarioSettings,
+    trial: Trial,
+    probes: list[Probe] | tuple[Probe, ...],
+    judgement: Judgement,
+    context: ScenarioContext,
+) -> ScenarioRecord:
+    """Build the record, write it into the command's folder and hand it back."""
+    plugin = runners()[planned.cell.runner].plugin
+    record = ScenarioRecord(
+        run=context.run,
+        created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        cell=planned.cell,
+        settings=settings,
+        trial=trial,
+        probes=tuple(probes),
+        judgement=judgement,
+        host=context.host,
+        versions=installed_versions((DISTRIBUTION, *(plugin.distributions if plugin else ()))),
+        command=command_of(planned, settings),
+    )
+    write_scenario(record, scenarios_folder(context.workspace) / context.run)
+    return record

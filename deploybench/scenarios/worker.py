@@ -1,0 +1,124 @@
+"""The worker: one fresh process that loads the instances, proves parity of each, and runs one LoadGen test.
+
+Run by the parent as ``python -m deploybench.scenarios.worker REPLY``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter, perf_counter_ns
+
+import numpy as np
+import numpy.typing as npt
+
+from deploybench.artifact import Artifact, open_artifact
+from deploybench.contracts import Runner, RunOptions, Session
+from deploybench.errors import DeployBenchError
+from deploybench.measure.job import Job
+from deploybench.measure.worker import facts_of, fallback
+from deploybench.parity import compare_outputs, loosest
+from deploybench.processes import die_with_parent, finish
+from deploybench.registry import runner
+from deploybench.scenarios.loadgen import NS_PER_S, run_test
+from deploybench.scenarios.record import Trial
+from deploybench.scenarios.settings import ScenarioJob
+from deploybench.scenarios.system import Images, System
+
+MIN_WARMUP_CALLS = 3
+
+
+def main() -> None:
+    """Read a job from standard input, write its trial to the path in the first argument."""
+    die_with_parent()
+    job = ScenarioJob.model_validate_json(sys.stdin.read())
+    finish(trial(job).model_dump_json())
+
+
+def trial(job: ScenarioJob) -> Trial:
+    """Do the job. Whatever goes wrong is in the trial: ``refused`` for a wrong artifact or a silent
+    fallback, ``error`` for what the runtime raised."""
+    try:
+        artifact = open_artifact(Path(job.artifact))
+        artifact.check_files()
+        return _run(job, artifact, runner(job.runner).require())
+    except DeployBenchError as error:
+        return Trial(refused=str(error))
+    except MemoryError:
+        return Trial(error="out of memory")
+    except Exception as error:  # a runtime may raise anything; the row carries its words
+        return Trial(error=f"{type(error).__name__}: {' '.join(str(error).split())[:400] or 'no message'}")
+
+
+def _run(job: ScenarioJob, artifact: Artifact, plugin: Runner) -> Trial:
+    settings = job.settings
+    pixels, expected = artifact.reference()
+    images = Images(artifact.manifest.inputs[0].name, pixels, settings.batch)
+    options = RunOptions(job.device, job.threads, job.precision, settings.batch, settings.instances)
+    with contextlib.ExitStack() as stack:
+        start = perf_counter()
+        sessions = [stack.enter_context(session) for session in plugin.load_streams(artifact, options)]
+        load_s = perf_counter() - start
+        for session in sessions:
+            session.prepare_thread()
+            outputs = _outputs(session, images)  # before the facts: some runtimes decide at the first call
+            facts = facts_of(session)
+            refused = fallback(_as_launch(job), facts)
+            if refused is not None:
+                return Trial(load_s=load_s, facts=facts, refused=refused)
+            parity = compare_outputs(expected, outputs, loosest(artifact.manifest.precision, facts.precision))
+            if not parity.passed:
+                return Trial(load_s=load_s, facts=facts, parity=parity)
+        call_ns = min(_warm_up(session, images, job.warmup_s) for session in sessions)
+        with System(sessions, images, queued=settings.scenario.concurrent) as system, _no_collections():
+            measured = run_test(settings, system.issue, images=len(images), expected_call_ns=call_ns)
+        if system.error is not None:
+            raise system.error
+        return Trial(load_s=load_s, facts=facts, parity=parity, loadgen=measured)
+
+
+def _as_launch(job: ScenarioJob) -> Job:
+    """The instances as the streams of a launch that ``deploybench run`` would make of them."""
+    return Job(
+        artifact=job.artifact, runner=job.runner, device=job.device, precision=job.precision,
+        batch=job.settings.batch, threads=job.threads, streams=job.settings.instances,
+    )  # fmt: skip
+
+
+def _outputs(session: Session, images: Images) -> npt.NDArray[np.float32]:
+    """The outputs for every image, images x classes, at the batch size of the test."""
+    found = []
+    for batch in images.batches(range(len(images))):
+        output = next(iter(session.infer(images.inputs(batch)).values()))
+        found.append(np.array(output[: len(batch)]))  # a copy, because a session may reuse its buffers
+    return np.concatenate(found)
+
+
+def _warm_up(session: Session, images: Images, seconds: float) -> float:
+    """Call for a while; the fastest call in ns: LoadGen must not run out of queries where the machine gets faster."""
+    inputs = images.inputs([0])
+    samples: list[int] = []
+    end = perf_counter_ns() + round(seconds * NS_PER_S)
+    while len(samples) < MIN_WARMUP_CALLS or perf_counter_ns() < end:
+        start = perf_counter_ns()
+        session.infer(inputs)
+        samples.append(perf_counter_ns() - start)
+    return float(min(samples))
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """No garbage collection while LoadGen's clock runs."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""The states of the machine, told apart by the hop probe, and which launches count in an estimate.
+
+Virtual cores that share a cache one minute and do not the next make a machine with two speeds. The hop
+probe's readings then lie around two levels (33 and 180 ns, 105 and 218 ns were seen). They are split in two
+where that leaves the least variance of their logarithms, and the split holds when the levels are 40 % apart
+and four times as far as the readings of one level scatter; each side is split again. One estimate for two
+states would describe neither.
+
+The rule for disturbed launches: a launch counts when the machine stayed in one state from its first probe
+to its last, its samples settled, and other processes, the hypervisor and thermal throttling took no more
+than their allowance. Where fewer than three launches of a state count, all that did not change state do,
+and the verdict says why. Nothing is dropped from the record.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from deploybench.results import GpuReading, Launch, Surroundings
+from deploybench.stats import median
+
+Floats = npt.NDArray[np.float64]
+
+FEWEST_LAUNCHES = 3
+"""No single launch can know: each was within 2 % while launches a minute apart were 37 % apart."""
+SAME_STATE = 1.4
+"""Levels closer than 40 % are one state: one level's own readings scatter over up to that much."""
+CLEAR_OF_SCATTER = 4.0
+"""Of readings from one normal distribution the best split is 2.7 standard deviations wide, whatever their number."""
+FOREIGN_CORES, FOREIGN_CORES_EACH = 0.05, 0.005
+"""What other processes may take, in cores, and for each CPU more: an idle system's own work is 0.02 on two CPUs. A
+neighbour at half of one core is 0.5, however many cores wait for the slowest."""
+LARGEST_STEAL_SHARE = 0.03
+HARMLESS_THROTTLING = frozenset({"idle", "application clocks", "software power cap"})
+"""NVML's words for a clock that nobody asks more of, that the owner set, or that is a card's usual state under load."""
+
+
+@dataclass(frozen=True)
+class State:
+    """The launches of one state. ``counted`` make the estimate; ``hop_ns`` None: no hop probe here."""
+
+    hop_ns: float | None
+    launches: tuple[Launch, ...]
+    counted: tuple[Launch, ...]
+
+
+def levels_of(hops: Sequence[float]) -> list[float]:
+    """The level (median) of each state among the readings, shortest hop first."""
+    ordered = sorted(hops)
+    edges = np.cumsum([0, *_sizes_of_levels(np.log(np.asarray(ordered, dtype=np.float64)))])
+    return [median(ordered[start:end]) for start, end in itertools.pairwise(edges)]
+
+
+def states_of(launches: Sequence[Launch]) -> list[State]:
+    """The states that the measured launches were in, the one with most launches first; flipped launches are in none."""
+    measured = [launch for launch in launches if launch.measured]
+    levels = levels_of([hop for launch in measured for hop in hops_of(launch)])
+    members: dict[float | None, list[Launch]] = {}
+    for launch in measured:
+        hops = hops_of(launch)
+        unknown = bool(levels) and not hops  # its probes failed, others' did not
+        if not unknown and not flipped(launch, levels):
+            members.setdefault(nearest(levels, hops[0]) if hops else None, []).append(launch)
+    states = []
+    for level, group in members.items():
+        calm = tuple(launch for launch in group if not disturbances(launch))
+        states.append(State(level, tuple(group), calm if len(calm) >= FEWEST_LAUNCHES else tuple(group)))
+    return sorted(states, key=lambda state: -len(state.launches))
+
+
+def flipped(launch: Launch, levels: Sequence[float]) -> bool:
+    """Whether the machine was not seen in one state before and after the launch: it changed, or one probe failed."""
+    hops = hops_of(launch)
+    return len(hops) == 1 or len({nearest(levels, hop) for hop in hops}) > 1
+
+
+def hops_of(launch: Launch) -> list[float]:
+    return launch.surroundings.hops if launch.surroundings else []
+
+
+def nearest(levels: Sequence[float], hop: float) -> float:
+    """The level that a reading belongs to: the nearest by ratio."""
+    return min(levels, key=lambda level: abs(math.log(hop / level)))
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What disturbed a launch, and what to do about it, in words."""
+
+    what: str
+    advice: str
+
+
+def disturbances(launch: Launch) -> list[Disturbance]:
+    """What disturbed the launch; empty when nothing did."""
+    found = [Disturbance(launch.unsettled, "measure longer: --duration")] if launch.unsettled else []
+    around = launch.surroundings
+    if around is None:
+        return found
+    if around.foreign_cpu_share is not None and _foreign_cores(around) > _allowed_cores(around):
+        words = f"other processes took {around.foreign_cpu_share:.0%} of the CPUs"
+        found.append(Disturbance(words, "stop the other work on the machine"))
+    if (around.steal_share or 0) > LARGEST_STEAL_SHARE:
+        words = f"the hypervisor took {around.steal_share:.0%} of the CPUs"
+        found.append(Disturbance(words, "ask for dedicated cores, or measure at another time"))
+    if around.throttle_events:
+        found.append(Disturbance("the CPU was throttled because of heat", "cool the machine, or wait between launches"))
+    return found + (_gpu_disturbances(around.gpu) if around.gpu else [])
+
+
+def _foreign_cores(around: Surroundings) -> float:
+    return (around.foreign_cpu_share or 0.0) * around.cpus
+
+
+def _allowed_cores(around: Surroundings) -> float:
+    """The allowance, and what the clock of /proc/stat cannot tell in a short window."""
+    return FOREIGN_CORES + FOREIGN_CORES_EACH * around.cpus + (around.share_resolution or 0.0)
+
+
+def _gpu_disturbances(gpu: GpuReading) -> list[Disturbance]:
+    others = gpu.other_processes or 0
+    slowed = sorted(set(gpu.throttle_reasons or ()) - HARMLESS_THROTTLING)
+    found = []
+    if others:
+        found.append(Disturbance(f"{others} other processes computed on the GPU", "stop the other work on the GPU"))
+    if slowed:
+        found.append(Disturbance(f"the GPU was slowed down: {', '.join(slowed)}", "look at its cooling and power"))
+    return found
+
+
+def _sizes_of_levels(ordered: Floats) -> list[int]:
+    """How many of the sorted logarithms belong to each level, the lowest first."""
+    count = len(ordered)
+    if count < 2:
+        return [count] if count else []
+    sums, squares = np.cumsum(ordered), np.cumsum(ordered**2)
+    sizes = np.arange(1, count)
+    left = squares[:-1] - sums[:-1] ** 2 / sizes
+    right = squares[-1] - squares[:-1] - (sums[-1] - sums[:-1]) ** 2 / (count - sizes)
+    best = int(np.argmin(left + right)) + 1
+    low, high = ordered[:best], ordered[best:]
+    apart = float(np.median(high) - np.median(low))
+    scatter = math.sqrt(max(float((left + right)[best - 1]), 0.0) / max(count - 2, 1))
+    if apart < math.log(SAME_STATE) or apart < CLEAR_OF_SCATTER * scatter:
+        return [count]
+    return [*_sizes_of_levels(low), *_sizes_of_levels(high)]

@@ -1,0 +1,91 @@
+"""One launch's window with what was seen around it, on made-up windows."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploybench.measure import timed
+from deploybench.measure.energy import Unavailable
+from deploybench.measure.job import Job
+from deploybench.measure.loop import Window
+from deploybench.measure.timed import time_calls
+from deploybench.results import EnergyReading, Surroundings
+
+MS = 1_000_000
+STEADY, RAMP = [10] * 20, list(range(30, 10, -1))
+
+
+def window(samples_ms: list[int]) -> Window:
+    """One call after the other with 1 ms between them; half a core busy."""
+    samples = [ms * MS for ms in samples_ms]
+    ends = [sum(samples[: number + 1]) + number * MS for number in range(len(samples))]
+    return Window(tuple(samples), tuple(ends), ends[-1] // 2, tuple(samples), (0,) * len(samples))
+
+
+def timed_with(
+    monkeypatch: pytest.MonkeyPatch, *windows: list[int], **changes: object
+) -> tuple[dict[str, object], int]:
+    """What is found when the windows come one after the other, and how many of them were taken."""
+    coming = iter(windows)
+    taken = []
+
+    def next_window(*arguments: object) -> Window:
+        taken.append(arguments)
+        return window(next(coming))
+
+    monkeypatch.setattr(timed, "_window", next_window)
+    monkeypatch.setattr(timed, "open_meter", lambda device: Unavailable("no meter in this test"))
+    job = Job(artifact="", runner="r", device="cpu", precision="fp32", batch=1, threads=2, probes=False)
+    found = time_calls(job.model_copy(update=changes), [lambda: None], [lambda: None], frozenset({0}))
+    return found, len(taken)
+
+
+def test_launch_that_has_settled_takes_one_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, windows = timed_with(monkeypatch, STEADY, STEADY)
+    assert windows == 1
+    assert (found["warm_up"], found["unsettled"]) == (0, None)
+    assert len(found["samples_ns"]) == 20  # type: ignore[arg-type]
+
+
+def test_launch_that_settles_later_is_timed_on_and_keeps_all_its_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, windows = timed_with(monkeypatch, [30] * 6 + [10] * 10, [10] * 16, STEADY)
+    assert windows == 2
+    assert (found["warm_up"], found["unsettled"]) == (6, None)
+    assert len(found["samples_ns"]) == len(found["sample_cpu_ns"]) == 32  # type: ignore[arg-type]
+
+
+def test_launch_that_never_settles_is_at_most_three_windows_long_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, windows = timed_with(monkeypatch, RAMP, RAMP, RAMP, STEADY)
+    assert windows == 3
+    assert found["unsettled"]
+    assert len(found["samples_ns"]) == 60  # type: ignore[arg-type]
+
+
+def test_window_of_throughput_begins_after_the_warm_up_and_has_its_share_of_the_cpu_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found, _ = timed_with(monkeypatch, [100] * 5 + [10] * 35)
+    assert found["warm_up"] == 5
+    assert found["window_ns"] == 35 * 11 * MS
+    assert found["window_cpu_ns"] == pytest.approx(35 * 11 * MS / 2, rel=1e-6)
+
+
+def test_probes_are_read_before_and_after_with_the_budget_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, frozenset[int]]] = []
+
+    def probe(threads: int, cpus: frozenset[int]) -> dict[str, object]:
+        asked.append((threads, cpus))
+        return {"compute_us": 40.0 + len(asked), "memory_ms": 3.0, "hop_ns": 100.0 * len(asked)}
+
+    monkeypatch.setattr(timed, "probe_machine", probe)
+    found, _ = timed_with(monkeypatch, STEADY, probes=True)
+    around = found["surroundings"]
+    assert isinstance(around, Surroundings)
+    assert asked == [(2, frozenset({0}))] * 2
+    assert around.hops == [100, 200]
+    assert around.gpu is None
+
+
+def test_energy_that_no_meter_reads_is_absent_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, _ = timed_with(monkeypatch, STEADY)
+    assert found["energy"] == EnergyReading(joules=None, source="no meter in this test")

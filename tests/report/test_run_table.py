@@ -1,0 +1,171 @@
+"""The table as it is printed: one line a state, marks and notes, and nothing cut off at 112 columns."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from deploybench.report.console import PIPE_WIDTH
+from deploybench.report.rows import rows_of
+from deploybench.report.run_table import print_run_table
+from deploybench.results import EnergyReading, Launch, Record
+from tests.records import launch, record, surroundings
+from tests.report.test_rows import FAR, NEAR, launches, two_states
+
+
+def printed(records: list[Record], **changes: object) -> str:
+    stream = io.StringIO()
+    print_run_table(rows_of(records, **changes), Console(file=stream, width=PIPE_WIDTH, highlight=False))
+    return stream.getvalue()
+
+
+def line_of(text: str, *words: str) -> str:
+    (line,) = [line for line in text.splitlines() if line.split()[: len(words)] == list(words)]
+    return line
+
+
+def test_cell_that_met_two_states_has_a_line_for_each_with_its_share() -> None:
+    text = printed([two_states(8.0, 13.0)])
+    near, far = [line for line in text.splitlines() if line.startswith("pytorch")]
+    assert "105 ns 67%" in near
+    assert "8.00" in near
+    assert "235 ns 33%" in far
+    assert "13.0" in far
+    assert "the share of launches in it" in text
+    assert "9.67" not in text, "the mean of both is no time of this cell"
+
+
+def test_hop_has_no_column_when_all_cells_met_one_state() -> None:
+    text = printed([record(launches(8.0, hop_ns=NEAR))])
+    assert "hop" not in text
+    assert "105 ns" not in text
+
+
+def test_columns_of_streams_times_and_energy_are_there_only_with_something_in_them() -> None:
+    plain = printed([record(launches(8.0))])
+    header = plain.splitlines()[2]
+    assert not {"streams", "times", "J/img"} & set(header.split())
+    energy = EnergyReading(joules=2.0, source="RAPL")
+    full = printed([record(launches(8.0)), record(launches(4.0, energy=energy), streams=2, timing="engine-only")])
+    assert {"streams", "times", "J/img"} <= set(full.splitlines()[2].split())
+    assert "engine-only" in full
+    assert "0.10" in full
+
+
+@pytest.mark.parametrize(
+    ("candidate", "words"),
+    [
+        (launches(10.0), "2.00 ±0.0% FASTER"),
+        (launches(40.0), "0.50 ±0.0% SLOWER"),
+        (launches(20.0), "1.00 ±0.0% SAME"),
+        (launches(10.0, count=3), "2.00 ?"),
+        ([launch([20.0 * (1 + 0.1 * (-1) ** n)] * 20, number=n) for n in range(6)], "1.01 ±10.6% ?"),
+    ],
+)
+def test_speedup_is_printed_with_its_interval_and_its_answer(candidate: list[Launch], words: str) -> None:
+    text = printed([record(launches(20.0)), record(candidate, runner="onnxruntime")])
+    assert words in line_of(text, "onnxruntime")
+    assert "times faster than pytorch fp32, paired by round" in text
+
+
+def test_ambiguous_speedup_has_a_note_that_says_how_many_rounds_would_settle_it() -> None:
+    text = printed([record(launches(20.0)), record(launches(10.0, count=4), runner="onnxruntime")])
+    assert "[1]" in line_of(text, "onnxruntime")
+    assert "speed-up: 4 pairs of launches, an interval needs 6; about 2 more rounds would settle it" in one_line(text)
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_drifting_cell_with_a_valid_speedup_says_so() -> None:
+    factors = (1.0, 1.1, 1.2, 1.3, 1.2, 1.1)
+    eager = [launch([20 * factor] * 20, number=number) for number, factor in enumerate(factors)]
+    other = [launch([10 * factor] * 20, number=number) for number, factor in enumerate(factors)]
+    text = one_line(printed([record(eager), record(other, runner="onnxruntime")]))
+    assert "DRIFTING" in text
+    assert "the speed-up, paired by round, is VALID" in text
+    assert "2.00 ±0.0% FASTER" in text
+
+
+def test_saturation_is_marked_and_the_mark_explained() -> None:
+    text = printed([record(launches(10.0), batch=1), record(launches(20.0), batch=2)])
+    assert "◂" in line_of(text, "pytorch", "fp32", "1")
+    assert "◂" not in line_of(text, "pytorch", "fp32", "2")
+    assert "◂ saturates" in text
+    assert "saturates" not in printed([record(launches(10.0))])
+
+
+def test_flipped_launches_interruption_and_missing_rounds_are_noted() -> None:
+    flip = launch([10.0] * 20, surroundings=surroundings(NEAR, FAR))
+    far = launches(13.0, count=3, hop_ns=FAR)
+    text = one_line(printed([record([*launches(8.0, hop_ns=NEAR), *far, flip], complete=False)]))
+    assert "interrupted after 6 launches" in text
+    assert "1 launches met a change of state and count nowhere" in text
+    spent = record(launches(8.0)).model_copy(update={"stopped": "budget spent", "more_rounds": 40})
+    assert "budget spent: about 40 more rounds for the precision asked for" in one_line(printed([spent]))
+
+
+def test_advice_that_rows_share_is_said_once() -> None:
+    few = [record(launches(10.0, count=2), runner=name) for name in ("pytorch", "onnxruntime", "openvino")]
+    text = one_line(printed(few))
+    assert text.count("measure more rounds: at least 3 launches in each state") == 1
+    assert all(f"[{number}] net" in text for number in (1, 2, 3))
+
+
+def test_p99_is_not_available_rather_than_a_maximum() -> None:
+    assert "n/a" in line_of(printed([record(launches(10.0))]), "pytorch")
+    many = [launch([10.0] * 100, number=number) for number in range(6)]
+    assert "n/a" not in line_of(printed([record(many)]), "pytorch")
+
+
+def test_legend_gives_the_coverage_that_few_launches_have() -> None:
+    assert "(covers 75%; 6 rounds: 97%)" in printed([record(launches(10.0, count=3))])
+    assert "over launches (95%)" in one_line(printed([record(launches(10.0))]))
+
+
+def test_models_are_ranked_by_macs_against_latency() -> None:
+    small, large = record(launches(10.0), macs=10**8), record(launches(5.0), model="large", macs=10**9)
+    assert "over 2 models: pytorch -1.00" in printed([small, large])
+    assert "n/a (needs two models" in printed([small])
+
+
+def everywhere(**changes: object) -> list[Record]:
+    """Three runners with two states each, energy, large numbers."""
+    energy = EnergyReading(joules=2000.0, source="RAPL")
+
+    def one(near: float, far: float, runner: str) -> Record:
+        made = launches(near, hop_ns=NEAR, energy=energy) + launches(far, count=3, hop_ns=FAR, first=6)
+        return record(made, runner=runner, **changes)
+
+    return [one(12345.6, 23456.7, "pytorch"), one(10345.6, 20456.7, "onnxruntime"), one(9000.0, 9900.0, "aotinductor")]
+
+
+@pytest.mark.parametrize("model", ["net", "timm:vit_small_patch16_224.augreg_in21k_ft_in1k", "package.module:factory"])
+def test_table_of_two_states_with_energy_fits_into_112_columns(model: str) -> None:
+    text = printed(everywhere(model=model))
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= PIPE_WIDTH
+
+
+def test_no_figure_is_cut_off_when_the_columns_need_more_room_than_there_is() -> None:
+    text = printed(everywhere(streams=2, batch=1024, timing="engine-only"))
+    assert "…" not in text
+    header = next(line for line in text.splitlines() if line.startswith("runner"))
+    for title in ("prec", "b", "streams", "times", "hop", "p50", "J/img", "GF/s", "%peak", "×baseline", "verdict"):
+        assert title in header.split()
+    line = next(line for line in text.splitlines() if line.startswith("aotinductor"))
+    shown = " ".join(line.split())
+    assert shown.startswith("aotinductor fp32 1024 2 engine-only 105 ns 67% 9000 0.0% n/a 114 100 0.10 228 228%")
+    assert shown.endswith("1.37 ±0.0% FASTER VALID")
+
+
+def test_nothing_is_cut_when_several_timings_are_in_one_table() -> None:
+    timings = ("host-to-host", "engine-only", "end-to-end")
+    runners = ("pytorch", "onnxruntime")
+    records = [record(launches(123.4), timing=timing, runner=runner) for timing in timings for runner in runners]
+    text = printed(records)
+    assert "…" not in text
+    assert text.count("engine-only") == text.count("end-to-end") == 2

@@ -1,0 +1,143 @@
+"""What a run keeps of its cells, on made-up launches; the command that measures a cell again."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator
+from functools import partial
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from deploybench import benchmark
+from deploybench.artifact import Artifact
+from deploybench.benchmark import RunContext, RunSettings, command_of, run_cells
+from deploybench.measure.job import Job
+from deploybench.measure.scheduler import run_rounds
+from deploybench.measure.stopping import ExperimentRule
+from deploybench.plan import Planned
+from deploybench.results import Launch, Record, read_records
+from deploybench.workspace import Workspace
+from tests.records import cell, host, launch
+
+THREE_ROUNDS = ExperimentRule(precision=None, budget_s=math.inf, min_rounds=6, max_rounds=3)
+UNTIL_PRECISE = ExperimentRule(precision=0.015, budget_s=90, min_rounds=6)
+
+
+def options_of(command: str) -> dict[str, str]:
+    """The options of a command with their values; a flag has none."""
+    words = shlex.split(command)
+    assert words[:2] == ["deploybench", "run"]
+    found: dict[str, str] = {}
+    for word in words[2:]:
+        if word.startswith("--"):
+            name, found[word] = word, ""
+        else:
+            found[name] = word
+    return found
+
+
+def test_command_names_the_cell_and_how_it_was_measured() -> None:
+    found = options_of(command_of(cell(batch=4, artifact="/with space/a"), RunSettings(THREE_ROUNDS, seed=7), "host"))
+    assert found == {
+        "--artifact": "/with space/a", "--runner": "pytorch", "--batch": "4", "--threads": "2", "--precision": "fp32",
+        "--duration": "1s", "--min-samples": "20", "--rounds": "3", "--seed": "7",
+    }  # fmt: skip
+
+
+def test_command_of_a_run_until_precise_has_its_precision_and_budget_instead_of_rounds() -> None:
+    found = options_of(command_of(cell(), RunSettings(UNTIL_PRECISE, duration_s=0.05), "host"))
+    assert (found["--precision-target"], found["--budget"], found["--duration"]) == ("1.5%", "90s", "0.05s")
+    assert "--rounds" not in found
+
+
+@pytest.mark.parametrize(
+    ("changes", "options"),
+    [
+        ({}, {}),
+        ({"streams": 2}, {"--streams": "2"}),
+        ({"timing": "engine-only"}, {"--engine-only": ""}),
+        ({"timing": "end-to-end"}, {"--end-to-end": "", "--image": "/cat.jpg"}),
+    ],
+)
+def test_command_says_what_is_not_the_default(changes: dict[str, object], options: dict[str, str]) -> None:
+    found = options_of(command_of(cell(**changes), RunSettings(THREE_ROUNDS, image="/cat.jpg"), "host"))
+    optional = {"--streams", "--engine-only", "--end-to-end", "--host-to-host", "--image", "--profile"}
+    assert {name: value for name, value in found.items() if name in optional} == options
+
+
+def test_command_names_the_profile_because_it_decides_the_device() -> None:
+    found = options_of(command_of(cell(device="cuda"), RunSettings(THREE_ROUNDS), "rtx3090"))
+    assert found["--profile"] == "rtx3090"
+
+
+ARTIFACT = cast(
+    Artifact,
+    SimpleNamespace(
+        path=Path("/a"), manifest=SimpleNamespace(model=SimpleNamespace(parameters=1, macs=1), size_bytes=1)
+    ),
+)
+
+
+def measured(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, rule: ExperimentRule, *planned: Planned, **medians: Iterator[float]
+) -> Iterator[Record]:
+    """A run of those cells; a launch takes its runner's next time in ms, and fails when there is none."""
+
+    def one(job: Job) -> Launch:
+        time = next(medians[job.runner], None)
+        return launch([time] * 20) if time is not None else Launch(error="killed")
+
+    monkeypatch.setattr(benchmark, "run_rounds", partial(run_rounds, launch=one))
+    context = RunContext("run", "host", Workspace(folder), host(), None, 2)
+    return run_cells(planned, RunSettings(rule), context)
+
+
+def steady() -> Iterator[float]:
+    return (10.0 for _ in count())
+
+
+def rising() -> Iterator[float]:
+    return (10.0 + number for number in count())
+
+
+def test_record_says_why_its_cell_was_launched_no_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cells = [Planned(cell(runner=name), ARTIFACT, None) for name in ("pytorch", "openvino")]
+    records = list(measured(monkeypatch, tmp_path, UNTIL_PRECISE, *cells, pytorch=steady(), openvino=rising()))
+    latest = {record.cell.runner: record for record in records}
+    precise, spent = latest["pytorch"], latest["openvino"]
+    assert (precise.complete, precise.stopped, precise.more_rounds, len(precise.launches)) == (True, "precise", 0, 6)
+    assert (spent.complete, spent.stopped, len(spent.launches)) == (True, "budget spent", 45)
+    assert (spent.more_rounds or 0) > 45
+    kept = {record.cell.runner: record for record in read_records(tmp_path / "records" / "run")}
+    assert kept == latest
+
+
+def test_record_of_a_cell_that_is_precise_is_complete_on_disk_while_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An interrupt must not call it interrupted."""
+    cells = [Planned(cell(runner=name), ARTIFACT, None) for name in ("pytorch", "openvino")]
+    run = measured(monkeypatch, tmp_path, UNTIL_PRECISE, *cells, pytorch=steady(), openvino=rising())
+    for record in run:
+        if record.cell.runner == "openvino" and len(record.launches) == 9:
+            break
+    complete = {kept.cell.runner: kept.complete for kept in read_records(tmp_path / "records" / "run")}
+    assert complete == {"pytorch": True, "openvino": False}
+
+
+def test_cell_that_fails_and_one_that_is_skipped_are_complete(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    failing, left_out = Planned(cell(), ARTIFACT, None), Planned(cell(runner="openvino"), ARTIFACT, "left out")
+    records = list(measured(monkeypatch, tmp_path, THREE_ROUNDS, failing, left_out, pytorch=iter([10.0])))
+    assert [(record.judgement.verdict.value, record.complete, record.stopped) for record in records] == [
+        ("SKIPPED", True, None), ("UNSTABLE", False, None), ("FAILED", True, "failed"),
+    ]  # fmt: skip
+
+
+def test_number_of_rounds_is_over_with_the_last_launch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    records = list(measured(monkeypatch, tmp_path, THREE_ROUNDS, Planned(cell(), ARTIFACT, None), pytorch=rising()))
+    assert [record.stopped for record in records] == [None, None, "rounds done"]

@@ -1,0 +1,119 @@
+"""How far a sweep over batch sizes goes, on made-up launches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from deploybench.artifact import Artifact
+from deploybench.benchmark import RunSettings
+from deploybench.measure.job import Job
+from deploybench.measure.stopping import ExperimentRule
+from deploybench.plan import Planned
+from deploybench.results import Launch
+from deploybench.sweep import LOOK_S, doublings, with_auto_batches
+from tests.records import cell, launch
+
+SETTINGS = RunSettings(ExperimentRule(0.01, 60, 6), duration_s=9)
+ARTIFACT = cast(Artifact, SimpleNamespace(path=Path("/a")))
+PLENTY = 1 << 40
+
+
+def planned(**changes: object) -> Planned:
+    return Planned(cell(**changes), ARTIFACT, None)
+
+
+def machine(
+    images_per_s: Callable[[int], float], peak_mib: Callable[[int], int] = lambda batch: 150
+) -> Callable[[Job], Launch]:
+    """A launch of each batch size with that throughput and peak memory."""
+
+    def one(job: Job) -> Launch:
+        made = launch([1e3 * job.batch / images_per_s(job.batch)] * 10)
+        assert made.memory is not None
+        return made.model_copy(
+            update={"memory": made.memory.model_copy(update={"peak_bytes": peak_mib(job.batch) << 20})}
+        )
+
+    return one
+
+
+def sizes(launch: Callable[[Job], Launch], available: int = PLENTY) -> list[int]:
+    cells = with_auto_batches([planned()], SETTINGS, launch=launch, available_bytes=lambda: available)
+    return [one.cell.batch for one in cells]
+
+
+def test_sweep_ends_with_the_first_size_that_gains_less_than_5_percent() -> None:
+    assert sizes(machine(lambda batch: min(100 * batch, 410))) == [1, 2, 4, 8]
+
+
+def test_sweep_ends_at_once_when_a_larger_batch_is_slower() -> None:
+    assert sizes(machine(lambda batch: 100 / batch)) == [1, 2]
+
+
+def test_sweep_that_always_pays_ends_at_the_largest_batch() -> None:
+    assert sizes(machine(lambda batch: 100 * batch**0.9))[-1] == 1024
+
+
+def test_sweep_ends_before_a_size_that_would_need_more_than_is_left_of_the_memory() -> None:
+    """From batch 4 to 8 it grew by 400 MiB; twice as much is more than 80 % of 900 MiB."""
+    found = sizes(machine(lambda batch: 100 * batch, lambda batch: 100 + 100 * batch), available=900 << 20)
+    assert found == [1, 2, 4, 8]
+
+
+def test_first_size_does_not_count_the_model_itself_as_growth() -> None:
+    assert sizes(machine(lambda batch: 100 * batch, lambda batch: 4000), available=4000 << 20)[-1] == 1024
+
+
+def test_sweep_leaves_out_the_size_whose_launch_failed() -> None:
+    works = machine(lambda batch: 100 * batch)
+    assert sizes(lambda job: works(job) if job.batch < 8 else Launch(error="out of memory")) == [1, 2, 4]
+
+
+def test_cell_that_fails_at_batch_1_is_kept_so_that_its_row_says_why() -> None:
+    assert sizes(lambda job: Launch(error="out of memory")) == [1]
+
+
+def test_sweep_ends_when_the_next_call_would_take_longer_than_5_seconds() -> None:
+    assert sizes(machine(lambda batch: 1.3 * batch**0.9))[-1] == 1024
+    assert sizes(machine(lambda batch: 0.9 + 0.1 * batch)) == [1, 2, 4]
+
+
+def test_look_ahead_is_short_and_of_the_cell_itself() -> None:
+    asked: list[Job] = []
+
+    def one(job: Job) -> Launch:
+        asked.append(job)
+        return machine(lambda batch: 100)(job)
+
+    with_auto_batches(
+        [planned(threads=3, precision="bf16", streams=2)], SETTINGS, launch=one, available_bytes=lambda: PLENTY
+    )
+    assert [job.batch for job in asked] == [1, 2, 2], "a look that says stop is repeated"
+    assert {(job.threads, job.precision, job.streams, job.duration_s, job.min_samples) for job in asked} == {
+        (3, "bf16", 2, LOOK_S, 3)
+    }
+
+
+def test_skipped_cells_stay_as_they_are_and_are_not_launched() -> None:
+    skipped = Planned(cell(runner="inductor"), ARTIFACT, "left out")
+    started: list[str] = []
+    found = with_auto_batches(
+        [skipped, planned()],
+        SETTINGS,
+        start=lambda one: started.append(one.cell.runner),
+        launch=machine(lambda batch: 100),
+        available_bytes=lambda: PLENTY,
+    )
+    assert found[0] is skipped
+    assert [one.cell.batch for one in found[1:]] == [1, 2]
+    assert started == ["pytorch"]
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
+def test_doublings_end_with_the_limit_itself(limit: int, expected: list[int]) -> None:
+    assert doublings(limit) == expected
