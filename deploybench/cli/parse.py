@@ -98,8 +98,8 @@ def percent(text: str, option: str, *, least: float = 0.0) -> float:
     except ValueError:
         value = -1.0
     if not least <= value < float("inf"):
-        from_least = f", from {least:.2%} on" if least else ""
-        raise DeployBenchError(f"{option} {text}", expected=f"a share in percent, with its sign{from_least}: 5%")
+        lower_end = f"; at least {least:.2%}" if least else ""
+        raise DeployBenchError(f"{option} {text}", expected=f"a share in percent, with its sign: 5%{lower_end}")
     return value
 
 

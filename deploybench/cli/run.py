@@ -127,7 +127,7 @@ def run(
         skip=parse.split_names(skip),
     )
     measured = [entry.name for entry in selection.runners]
-    if baseline is not None and baseline not in measured:
+    if baseline is not None and select_runners([baseline])[0].name not in measured:
         raise unknown_name("baseline among the runners of this run", baseline, measured)
     share = parse.percent(margin, "--margin")
     remarks = remark_console()
