@@ -10,6 +10,7 @@ not independent of each other; blocks are. Wanted: at most 5 % false alarms, and
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -57,12 +58,15 @@ def main() -> None:
     total = sum(answers.values())
     alarms = answers["FASTER"] + answers["SLOWER"]
     print(
-        f"\n{options.model} on {options.runner}: {total} comparisons in {blocks} blocks, {options.rounds} rounds each"
+        f"\n{options.model} on {options.runner}: {total} comparisons in {blocks} blocks of {rounds / blocks:.1f} rounds"
     )
     print(f"{dict(answers)}; false alarms {alarms / total:.1%}")
     print(
         f"{len(widths)} with an interval: 1 inside {covered / len(widths):.1%}, median half-width {median(widths):.2%}"
+        if widths
+        else "none with a 95 % interval: give it a larger --budget, or a quieter machine"
     )
+    sys.exit(alarms / total > MOST_FALSE_ALARMS)
 
 
 if __name__ == "__main__":
