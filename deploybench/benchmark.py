@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from deploybench.artifact import now
 from deploybench.contracts import END_TO_END, HOST_TO_HOST
 from deploybench.errors import DeployBenchError
 from deploybench.experiment import Experiment, Stopped
@@ -191,8 +192,3 @@ def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:
     elif rule.precision is not None:
         words += ["--precision-target", f"{100 * rule.precision:g}%", "--budget", f"{rule.budget_s:g}s"]
     return shlex.join([*words, "--seed", str(settings.seed)])
-
-
-def now() -> str:
-    """The time in UTC as ISO 8601."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

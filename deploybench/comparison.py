@@ -12,7 +12,7 @@ harness makes another measurement, unless the user says that it is what he wants
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -28,9 +28,9 @@ from deploybench.ratios import (
     more_rounds,
     unpaired_ratio,
 )
-from deploybench.results import Cell, Launch, Probes, Record, Verdict
+from deploybench.results import Cell, Launch, Record, Verdict
 from deploybench.speedups import paired_speedups
-from deploybench.states import State, hops_of, levels_of, nearest, states_of
+from deploybench.states import State, hops_of, levels_of, nearest, probe_readings, states_of
 from deploybench.stats import CONFIDENCE, median
 from deploybench.verdicts import judge_state
 
@@ -258,22 +258,12 @@ def _nearest_state(states: dict[float | None, State], hop: float | None) -> Stat
 
 def _machine_shift(first: Sequence[Launch], second: Sequence[Launch]) -> tuple[str, float]:
     """The probe that moved most between two runs in one state, and by how much (log); ("", 0) within chance."""
-    probes: dict[str, Callable[[Probes], float | None]] = {
-        "compute": lambda found: found.compute_us,
-        "memory": lambda found: found.memory_ms,
-    }
     moved = [("", 0.0)]
-    for name, read in probes.items():
-        ratio = unpaired_ratio(_readings(first, read), _readings(second, read))
+    for name, field in (("compute", "compute_us"), ("memory", "memory_ms")):
+        ratio = unpaired_ratio(probe_readings(first, field), probe_readings(second, field))
         if ratio is not None and ratio.coverage >= CONFIDENCE and not ratio.low <= 1 <= ratio.high:
             moved.append((name, abs(math.log(ratio.value))))
     return max(moved, key=lambda item: item[1])
-
-
-def _readings(launches: Sequence[Launch], read: Callable[[Probes], float | None]) -> list[float]:
-    """A probe's reading of each launch: the mean of before and after."""
-    pairs = [(read(item.surroundings.before), read(item.surroundings.after)) for item in launches if item.surroundings]
-    return [(before + after) / 2 for before, after in pairs if before is not None and after is not None]
 
 
 def _widened(ratio: Ratio, shift: float) -> Ratio:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from deploybench.measure.stopping import Ending, ExperimentRule, Progress
 from deploybench.ratios import FEWEST_PAIRS, more_rounds
-from deploybench.results import Cell, Launch
+from deploybench.results import BASELINE_PRECISION, Cell, Launch
 from deploybench.speedups import paired_speedups
 from deploybench.states import FEWEST_LAUNCHES, states_of
 from deploybench.stats import CONFIDENCE, median, median_interval
@@ -85,7 +85,7 @@ def _partners(index: int, cells: Sequence[Cell], baseline: str | None) -> list[i
     if baseline is None:
         return []
     alike = [other for other, cell in enumerate(cells) if other != index and cell.same_job(cells[index])]
-    named = [cell.runner == baseline and cell.precision == "fp32" for cell in cells]
+    named = [cell.runner == baseline and cell.precision == BASELINE_PRECISION for cell in cells]
     return alike if named[index] else [other for other in alike if named[other]]
 
 

@@ -20,7 +20,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.stats import CONFIDENCE, median
+from deploybench.stats import CONFIDENCE, half_width, median
 
 Floats = npt.NDArray[np.float64]
 
@@ -56,7 +56,7 @@ class Ratio:
     @property
     def half_width(self) -> float:
         """The farther end's distance from the centre, relative to it."""
-        return max(self.high - self.value, self.value - self.low) / self.value
+        return half_width(self.value, self.low, self.high)
 
 
 def paired_ratio(ratios: Sequence[float]) -> Ratio | None:

@@ -23,6 +23,7 @@ from deploybench.workspace import write_whole
 
 DEFAULT_BASELINE = "pytorch"
 """The runner that others are compared with, unless the user names another."""
+BASELINE_PRECISION = "fp32"
 
 
 class Verdict(str, Enum):

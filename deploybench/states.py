@@ -84,6 +84,16 @@ def hops_of(launch: Launch) -> list[float]:
     return launch.surroundings.hops if launch.surroundings else []
 
 
+def probe_readings(launches: Sequence[Launch], name: str) -> list[float]:
+    """The mean of before and after of the probe ``name`` (a field of ``Probes``), for each launch that has both."""
+    pairs = [
+        (getattr(launch.surroundings.before, name), getattr(launch.surroundings.after, name))
+        for launch in launches
+        if launch.surroundings
+    ]
+    return [(before + after) / 2 for before, after in pairs if before is not None and after is not None]
+
+
 def nearest(levels: Sequence[float], hop: float) -> float:
     """The level that a reading belongs to: the nearest by ratio."""
     return min(levels, key=lambda level: abs(math.log(hop / level)))

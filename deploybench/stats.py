@@ -26,7 +26,7 @@ class Interval:
 
     def half_width(self, centre: float) -> float:
         """The farther end's distance from ``centre``, relative to it."""
-        return max(self.high - centre, centre - self.low) / centre
+        return half_width(centre, self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class Quantile:
     high: float | None
     samples: int
     needed: int
+
+
+def half_width(centre: float, low: float, high: float) -> float:
+    """The farther end's distance from ``centre``, relative to it."""
+    return max(high - centre, centre - low) / centre
 
 
 def samples_needed(fraction: float) -> int:

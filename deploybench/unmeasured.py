@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploybench.artifact import Artifact
-from deploybench.benchmark import RunContext, keep, now
+from deploybench.artifact import Artifact, now
+from deploybench.benchmark import RunContext, keep
 from deploybench.errors import DeployBenchError
 from deploybench.export.pipeline import ExportResult
 from deploybench.results import Cell, Judgement, Record, Verdict

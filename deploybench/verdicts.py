@@ -13,12 +13,12 @@ Each state of the machine has its own verdict; the verdict of a cell is that of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from deploybench.ratios import FEWEST_PAIRS
-from deploybench.results import Judgement, Launch, Probes, Summary, Verdict
+from deploybench.results import Judgement, Launch, Summary, Verdict
 from deploybench.speedups import Speedup
-from deploybench.states import FEWEST_LAUNCHES, State, disturbances
+from deploybench.states import FEWEST_LAUNCHES, State, disturbances, probe_readings
 from deploybench.stats import CONFIDENCE, median, nearest_rank, spread
 
 LARGEST_LAUNCH_SPREAD = 0.05
@@ -64,7 +64,7 @@ def judge_state(state: State) -> Judgement:
             advice=f"measure more rounds: at least {FEWEST_LAUNCHES} launches in each state",
         )
     disturbed = [launch for launch in state.launches if disturbances(launch)]
-    if 2 * len(disturbed) > len(state.launches) or any(launch in disturbed for launch in state.counted):
+    if 2 * len(disturbed) > len(state.launches) or any(disturbances(launch) for launch in state.counted):
         return _disturbed(disturbed, len(state.launches))
     launch_spread = spread([launch.median_ms for launch in state.counted])
     if launch_spread > LARGEST_LAUNCH_SPREAD:
@@ -111,7 +111,7 @@ def judge_speedup(speedup: Speedup) -> Judgement:
 def _disturbed(disturbed: Sequence[Launch], count: int) -> Judgement:
     """What most launches suffered from: never settling is UNSTABLE, other work is NOISY."""
     unsettled = [launch for launch in disturbed if launch.unsettled is not None]
-    most = unsettled if 2 * len(unsettled) > len(disturbed) else [item for item in disturbed if item not in unsettled]
+    most = unsettled if 2 * len(unsettled) > len(disturbed) else [item for item in disturbed if item.unsettled is None]
     cause = disturbances((most or disturbed)[0])[0]
     return Judgement(
         verdict=Verdict.UNSTABLE if most is unsettled else Verdict.NOISY,
@@ -122,20 +122,10 @@ def _disturbed(disturbed: Sequence[Launch], count: int) -> Judgement:
 
 def _cause(launches: Sequence[Launch]) -> str:
     """Which probe of the machine moved with the launches, in words; the cell itself when none did."""
-    probes: dict[str, Callable[[Probes], float | None]] = {
-        "compute": lambda found: found.compute_us,
-        "memory": lambda found: found.memory_ms,
-        "hop": lambda found: found.hop_ns,
-    }
     medians = [launch.median_ms for launch in launches]
     moved = []
-    for name, read in probes.items():
-        values = [
-            _mean(read(launch.surroundings.before), read(launch.surroundings.after))
-            for launch in launches
-            if launch.surroundings
-        ]
-        known = [value for value in values if value is not None]
+    for name, field in (("compute", "compute_us"), ("memory", "memory_ms"), ("hop", "hop_ns")):
+        known = probe_readings(launches, field)
         if len(known) == len(medians) > FEWEST_LAUNCHES and spread(known) > PROBE_SHIFT:
             correlation = _rank_correlation(known, medians)
             if correlation >= STRONG_CORRELATION:
@@ -143,10 +133,6 @@ def _cause(launches: Sequence[Launch]) -> str:
     if moved:
         return max(moved)[1]
     return "; no probe of the machine moved with them" if launches[0].surroundings else ""
-
-
-def _mean(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else (first + second) / 2
 
 
 def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:

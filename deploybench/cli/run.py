@@ -74,7 +74,7 @@ def run(
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
 ) -> None:
     """Measure artifacts on this machine: rounds of fresh processes, interleaved, parity before time."""
-    from deploybench.artifact import file_entry
+    from deploybench.artifact import sha256_of_file
     from deploybench.benchmark import RunContext, RunSettings, end_to_end_image, new_run_name
     from deploybench.contracts import END_TO_END, ENGINE_ONLY, HOST_TO_HOST
     from deploybench.errors import EXIT_SOME_FAILED, unknown_name
@@ -123,7 +123,7 @@ def run(
         threads=count,
         streams=doublings(count) if streams == AUTO else parse.positive_numbers(streams, "--streams"),
         timings=timings,
-        image=file_entry(file, file.parent).sha256[:12] if file else None,
+        image=sha256_of_file(file)[:12] if file else None,
         skip=parse.split_names(skip),
     )
     measured = [entry.name for entry in selection.runners]

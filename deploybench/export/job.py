@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from datetime import datetime, timezone
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from deploybench.artifact import (
     TensorSpec,
     Weights,
     file_entry,
+    now,
 )
 from deploybench.contracts import INPUT_NAME, OUTPUT_NAME
 from deploybench.errors import DeployBenchError
@@ -137,7 +137,7 @@ def run(job: ExportJob) -> None:
         parity_note="not checked yet",
         parity_runner=None,
         export_s=round(perf_counter() - start, 3),
-        created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        created=now(),
         command=request.command(),
         request=request.model_dump(mode="json"),
     )

@@ -10,8 +10,8 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
+from deploybench.artifact import now
 from deploybench.measure.job import Job
 from deploybench.processes import run_child, run_forked
 from deploybench.results import Launch
@@ -64,7 +64,7 @@ def verify(job: Job, *, preload: Sequence[str]) -> Launch:
 
 def run_job(job: Job) -> Launch:
     """One launch in a fresh process; a crash or a hang is a launch with its cause."""
-    started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    started = now()
     limit = SETUP_LIMIT_S + 2 * job.limit_s
     environment = {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads)}
     spawned_ns = time.monotonic_ns()

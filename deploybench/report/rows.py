@@ -16,14 +16,13 @@ from deploybench.ratios import (
 )
 from deploybench.report.row import Row
 from deploybench.report.sweeps import with_sweeps
-from deploybench.results import Launch, Probes, Record, StateSummary, Surroundings
+from deploybench.results import BASELINE_PRECISION, Launch, Probes, Record, StateSummary, Surroundings
 from deploybench.speedups import Speedup, paired_speedups
 from deploybench.states import SAME_STATE
 from deploybench.stats import median
 from deploybench.verdicts import judge_speedup
 
 MIB = 1 << 20
-BASELINE_PRECISION = "fp32"
 
 
 def rows_of(records: Sequence[Record], baseline: str | None = None, margin: float = DEFAULT_MARGIN) -> list[Row]:

@@ -17,7 +17,7 @@ from deploybench.contracts import HOST_TO_HOST
 from deploybench.ratios import Answer
 from deploybench.report.rank import rank_correlations
 from deploybench.report.row import Row
-from deploybench.stats import CONFIDENCE, samples_needed
+from deploybench.stats import CONFIDENCE, half_width, samples_needed
 
 VERDICT_STYLES = {
     "VALID": "green",
@@ -144,8 +144,7 @@ def _half_width(row: Row) -> str:
     """The farther end of the interval from the median, in percent."""
     if row.p50_ms is None or row.p50_low_ms is None or row.p50_high_ms is None:
         return NOTHING
-    farther = max(row.p50_high_ms - row.p50_ms, row.p50_ms - row.p50_low_ms)
-    return f"{100 * farther / row.p50_ms:.1f}%"
+    return f"{100 * half_width(row.p50_ms, row.p50_low_ms, row.p50_high_ms):.1f}%"
 
 
 def _p99(row: Row) -> str:
@@ -162,9 +161,9 @@ def _speedup(row: Row) -> str:
         return NOTHING
     if (row.speedup_coverage or 0) < CONFIDENCE:
         return f"{row.speedup:.2f} ?"
-    farther = max(row.speedup_high - row.speedup, row.speedup - row.speedup_low)
+    width = half_width(row.speedup, row.speedup_low, row.speedup_high)
     found = "?" if row.speedup_answer == Answer.AMBIGUOUS.value else row.speedup_answer
-    return f"{row.speedup:.2f} ±{100 * farther / row.speedup:.1f}% {found}"
+    return f"{row.speedup:.2f} ±{100 * width:.1f}% {found}"
 
 
 def _number(value: float | None, form: str = "") -> str:

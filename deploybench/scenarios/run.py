@@ -6,8 +6,8 @@ import importlib.util
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
+from deploybench.artifact import now
 from deploybench.errors import DeployBenchError
 from deploybench.host import Host
 from deploybench.plan import Planned
@@ -196,7 +196,7 @@ def _keep(
     plugin = runners()[planned.cell.runner].plugin
     record = ScenarioRecord(
         run=context.run,
-        created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        created=now(),
         cell=planned.cell,
         settings=settings,
         trial=trial,
