@@ -17,9 +17,9 @@ from pathlib import Path
 
 from benchmarks.trials import artifact_for, experiment, job_for, print_host
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.ratios import FEWEST_PAIRS, answer
+from deploybench.ratios import answer
 from deploybench.speedups import paired_speedups
-from deploybench.stats import CONFIDENCE, median
+from deploybench.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, median
 
 MOST_FALSE_ALARMS = 0.05
 
@@ -38,7 +38,7 @@ def main() -> None:
     print_host()
     job = job_for(artifact_for(options.workspace, options.model, options.runner), options.runner, options.duration)
     names = [f"copy {number}" for number in range(options.cells)]
-    rule = ExperimentRule(precision=options.precision, budget_s=options.budget, min_rounds=FEWEST_PAIRS)
+    rule = ExperimentRule(precision=options.precision, budget_s=options.budget, min_rounds=FEWEST_FOR_INTERVAL)
     answers: Counter[str] = Counter()
     widths: list[float] = []
     covered = blocks = rounds = 0

@@ -16,8 +16,9 @@ from pathlib import Path
 from benchmarks.slowed_runner import installed
 from benchmarks.trials import artifact_for, experiment, job_for, print_host
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.ratios import FEWEST_PAIRS, answer
+from deploybench.ratios import answer
 from deploybench.speedups import paired_speedups
+from deploybench.stats import FEWEST_FOR_INTERVAL
 
 FEWEST_FOUND = 0.9
 
@@ -33,7 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     print_host()
     artifact = artifact_for(options.workspace, options.model, "onnxruntime")
-    rule = ExperimentRule(precision=0.01, budget_s=options.budget, min_rounds=FEWEST_PAIRS)
+    rule = ExperimentRule(precision=0.01, budget_s=options.budget, min_rounds=FEWEST_FOR_INTERVAL)
     answers: Counter[str] = Counter()
     with installed(options.slowdown) as slowed:
         names = ["onnxruntime", slowed]

@@ -6,10 +6,11 @@ For each model, in rounds, in random order within a round, each in a process of 
     openvino      a cell of ours       against   OpenVINO's benchmark_app (-hint latency -api sync, f32)
     pytorch       a cell of ours       against   torch.utils.benchmark.Timer around the eager module
 
-The figure is ours / theirs of the medians, paired by round: the Hodges-Lehmann centre with its 95 %
-interval, and every round's ratio. Aim: a centre from 0.99 to 1.01 over at least 10 rounds.
+The hop is probed around each process. The figure is ours / theirs of the medians, paired by round, of the rounds
+whose four probes saw one state of the machine: the Hodges-Lehmann centre with its 95 % interval, for each state,
+and every round's ratio. Aim: a centre from 0.99 to 1.01 over at least 10 rounds.
 
-    python -m benchmarks.fidelity WORKSPACE [--models resnet50,vit] [--rounds 10] [--seconds 3]
+    python -m benchmarks.fidelity WORKSPACE [--models resnet50,vit] [--rounds 20] [--seconds 1]
 """
 
 from __future__ import annotations
@@ -28,9 +29,13 @@ from pathlib import Path
 from benchmarks.trials import print_host
 from deploybench.artifact import Artifact
 from deploybench.host import usable_cores
+from deploybench.measure.activity import usable_cpus
 from deploybench.measure.job import Job
+from deploybench.measure.probes import probe_machine
 from deploybench.measure.scheduler import run_job
 from deploybench.ratios import paired_ratio
+from deploybench.states import levels_of, nearest
+from deploybench.stats import CONFIDENCE
 from deploybench.workspace import Workspace
 
 BARE_ONNXRUNTIME = """
@@ -84,32 +89,70 @@ class Pair:
     theirs: Callable[[], float]
 
 
+@dataclass(frozen=True)
+class Round:
+    """The p50 of both in ms, and the hops that the probes around them read."""
+
+    ours: float
+    theirs: float
+    hops_ns: tuple[float, ...]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--models", default="resnet50,vit")
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=1.0)
     options = parser.parse_args()
     artifacts = Workspace(options.workspace).artifacts()
     pairs = [pair for model in options.models.split(",") for pair in pairs_of(model, artifacts, options.seconds)]
     if not pairs:
         sys.exit(f"{options.workspace} has none of {options.models}: deploybench export --model {options.models}")
     print_host()
-    ratios: dict[str, list[float]] = {pair.title: [] for pair in pairs}
+    rounds: dict[str, list[Round]] = {pair.title: [] for pair in pairs}
     generator = random.Random(0)
     for number in range(options.rounds):
         for pair in generator.sample(pairs, len(pairs)):
-            sides = [("ours", pair.ours), ("theirs", pair.theirs)]
-            found = {name: clock() for name, clock in generator.sample(sides, 2)}
-            ratios[pair.title].append(found["ours"] / found["theirs"])
-            print(f"round {number + 1}  {pair.title:42} {found['ours']:8.2f} ms {found['theirs']:8.2f} ms", flush=True)
-    print(f"\n{'ours / theirs':42} {'centre':>7} {'95 % interval':>15}  rounds")
-    for title, values in ratios.items():
+            done = time_both(pair, generator)
+            rounds[pair.title].append(done)
+            hops = " ".join(f"{hop:.0f}" for hop in done.hops_ns)
+            print(
+                f"round {number + 1}  {pair.title:42} {done.ours:8.2f} ms {done.theirs:8.2f} ms  hop {hops}", flush=True
+            )
+    levels = levels_of([hop for found in rounds.values() for done in found for hop in done.hops_ns])
+    print(f"\n{'ours / theirs':42} {'hop ns':>7} {'centre':>7} {'95 % interval':>15}  rounds")
+    for title, found in rounds.items():
+        print_ratios(title, found, levels)
+
+
+def time_both(pair: Pair, generator: random.Random) -> Round:
+    """Both clocks, in random order, with the hop probed before and after each."""
+    cpus = usable_cpus()
+    found, hops = {}, []
+    for name in generator.sample(["ours", "theirs"], 2):
+        hops.append(probe_machine(usable_cores(), cpus)["hop_ns"])
+        found[name] = pair.ours() if name == "ours" else pair.theirs()
+        hops.append(probe_machine(usable_cores(), cpus)["hop_ns"])
+    return Round(found["ours"], found["theirs"], tuple(hop for hop in hops if isinstance(hop, float)))
+
+
+def print_ratios(title: str, rounds: list[Round], levels: list[float]) -> None:
+    """One line a state of the machine, the one with most rounds first."""
+    by_state: dict[float | None, list[float]] = {}
+    for done in rounds:
+        seen = {nearest(levels, hop) for hop in done.hops_ns}
+        if len(seen) <= 1:
+            by_state.setdefault(next(iter(seen), None), []).append(done.ours / done.theirs)
+    for level, values in sorted(by_state.items(), key=lambda item: -len(item[1])):
+        ratio = paired_ratio(values)
+        assert ratio is not None
+        interval = f"{ratio.low:7.3f}-{ratio.high:.3f}" if ratio.coverage >= CONFIDENCE else "needs 6 rounds"
         each = " ".join(f"{value:.3f}" for value in values)
-        found = paired_ratio(values)
-        assert found is not None
-        print(f"{title:42} {found.value:7.3f} {found.low:7.3f}-{found.high:.3f}  {each}")
+        print(f"{title:42} {level or 0:7.0f} {ratio.value:7.3f} {interval:>15}  {each}")
+    changed = len(rounds) - sum(map(len, by_state.values()))
+    if changed:
+        print(f"{'':42} in {changed} of {len(rounds)} rounds the machine changed state")
 
 
 def pairs_of(model: str, artifacts: list[Artifact], seconds: float) -> list[Pair]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.trials import artifact_for, experiment, job_for, print_host
 from deploybench.experiment import state_widths
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.ratios import FEWEST_PAIRS
+from deploybench.stats import FEWEST_FOR_INTERVAL
 from deploybench.summary import summarise
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     print_host()
     pairs = [(model, runner) for model in options.models.split(",") for runner in options.runners.split(",")]
     jobs = [job_for(artifact_for(options.workspace, model, runner), runner, 1.0) for model, runner in pairs]
-    rule = ExperimentRule(precision=options.precision, budget_s=options.budget, min_rounds=FEWEST_PAIRS)
+    rule = ExperimentRule(precision=options.precision, budget_s=options.budget, min_rounds=FEWEST_FOR_INTERVAL)
     trial = experiment(jobs, [f"{model} {runner}" for model, runner in pairs], rule, seed=0)
     print(f"{'cell':24} {'s':>5} {'rounds':>6}  ended by      estimates, ms (hop ns: half-width)")
     for index, (model, runner) in enumerate(pairs):

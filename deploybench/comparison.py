@@ -19,7 +19,6 @@ from enum import Enum
 from deploybench.matching import AXES, Axis, changes, hardware, having, latest, match, refuse_the_same_run, unlike
 from deploybench.ratios import (
     DEFAULT_MARGIN,
-    FEWEST_PAIRS,
     MOST_ROUNDS,
     Answer,
     Ratio,
@@ -31,11 +30,8 @@ from deploybench.ratios import (
 from deploybench.results import Cell, Launch, Record, Verdict
 from deploybench.speedups import paired_speedups
 from deploybench.states import State, hops_of, levels_of, nearest, probe_readings, states_of
-from deploybench.stats import CONFIDENCE, median
+from deploybench.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, median
 from deploybench.verdicts import judge_state
-
-FEWEST_EACH = 4
-"""With three launches on each side even the widest rank-sum interval covers only 90 %."""
 
 
 class Status(str, Enum):
@@ -139,11 +135,11 @@ def rounds_to_settle(row: Comparison, wanted: float | None) -> int | None:
     ratio = row.ratio
     if ratio is None or wanted is None:
         return None
-    if ratio.coverage < CONFIDENCE:
-        return max((FEWEST_PAIRS if ratio.paired else FEWEST_EACH) - ratio.count, 1)
+    if ratio.count < FEWEST_FOR_INTERVAL:
+        return FEWEST_FOR_INTERVAL - ratio.count
     if wanted <= row.machine_shift:
         return None
-    more = more_rounds(max(ratio.count, FEWEST_PAIRS), ratio.half_width - row.machine_shift, wanted - row.machine_shift)
+    more = more_rounds(ratio.count, ratio.half_width - row.machine_shift, wanted - row.machine_shift)
     return max(more, 1) if more <= MOST_ROUNDS else None
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deploybench.measure.stopping import Ending, ExperimentRule, Progress
-from deploybench.ratios import FEWEST_PAIRS, more_rounds
+from deploybench.ratios import more_rounds
 from deploybench.results import BASELINE_PRECISION, Cell, Launch
 from deploybench.speedups import paired_speedups
 from deploybench.states import FEWEST_LAUNCHES, states_of
-from deploybench.stats import CONFIDENCE, median, median_interval
+from deploybench.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, median, median_interval
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _more_rounds(progress: Progress, precision: float | None) -> int | None:
     """The most that any interval needs; None when no precision was asked for."""
     if precision is None:
         return None
-    shortest = max(FEWEST_PAIRS - progress.rounds, 1)
+    shortest = max(FEWEST_FOR_INTERVAL - progress.rounds, 1)
     return max(
         shortest if width is None else more_rounds(progress.rounds, width, precision) for width in progress.half_widths
     )

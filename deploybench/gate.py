@@ -17,7 +17,7 @@ from deploybench.comparison import Comparison, Status, what_settles
 from deploybench.errors import EXIT_INCONCLUSIVE, EXIT_SOME_FAILED
 from deploybench.ratios import Ratio
 from deploybench.results import Verdict
-from deploybench.stats import CONFIDENCE
+from deploybench.stats import FEWEST_FOR_INTERVAL
 
 
 class Outcome(str, Enum):
@@ -66,10 +66,10 @@ def check_rows(rows: Sequence[Comparison], largest: float) -> list[Check]:
     A state of the machine that was seen too rarely for an interval decides nothing when another state of the
     same cell was seen often enough.
     """
-    decided = {row.cells for row in rows if row.ratio is not None and row.ratio.coverage >= CONFIDENCE}
+    decided = {row.cells for row in rows if row.ratio is not None and row.ratio.count >= FEWEST_FOR_INTERVAL}
     checks = []
     for row in rows:
-        if row.ratio is not None and row.ratio.coverage < CONFIDENCE and row.cells in decided:
+        if row.ratio is not None and row.ratio.count < FEWEST_FOR_INTERVAL and row.cells in decided:
             checks.append(Check(row, Outcome.SKIPPED, f"state seen in {row.ratio.count} launches only"))
         else:
             checks.append(_check(row, largest))
@@ -130,7 +130,7 @@ def _check_ratio(row: Comparison, ratio: Ratio, largest: float) -> Check:
     found = slowdown_of(ratio)
     words = f"{_signed(found.value)} ({_signed(found.low)} to {_signed(found.high)})"
     settles = what_settles(row, abs(math.log1p(largest) - math.log(found.value)))
-    if ratio.coverage < CONFIDENCE:
+    if ratio.count < FEWEST_FOR_INTERVAL:
         return Check(row, Outcome.INCONCLUSIVE, f"{ratio.count} launches give no 95 % interval; {settles}")
     if not ratio.paired:
         for name, side in (("baseline", row.baseline), ("candidate", row.candidate)):

@@ -20,12 +20,10 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.stats import CONFIDENCE, half_width, median
+from deploybench.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, half_width, median
 
 Floats = npt.NDArray[np.float64]
 
-FEWEST_PAIRS = 6
-"""With five pairs even the widest interval of the signed-rank test covers only 93.75 %."""
 MOST_ROUNDS = 1000
 """A difference that needs more rounds than this is too small for launches to settle."""
 DEFAULT_MARGIN = 0.02
@@ -96,8 +94,8 @@ def half_width_that_settles(ratio: Ratio, margin: float = DEFAULT_MARGIN) -> flo
 
 def more_rounds(count: int, half_width: float, wanted: float) -> int:
     """How many more rounds would narrow the interval to ``wanted`` (above 0): its width goes with 1 / sqrt(rounds)."""
-    if count < FEWEST_PAIRS:
-        return FEWEST_PAIRS - count
+    if count < FEWEST_FOR_INTERVAL:
+        return FEWEST_FOR_INTERVAL - count
     if half_width <= wanted:
         return 0
     return max(math.ceil(count * (half_width / wanted) ** 2) - count, 1)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploybench.ratios import FEWEST_PAIRS, Ratio, paired_ratio
+from deploybench.ratios import Ratio, paired_ratio
 from deploybench.results import Launch
 from deploybench.states import disturbances, flipped, hops_of, levels_of, nearest
+from deploybench.stats import FEWEST_FOR_INTERVAL
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def paired_speedups(baseline: Sequence[Launch], candidate: Sequence[Launch]) -> 
 
 def _speedup(level: float | None, pairs: Sequence[tuple[Launch, Launch]], changed: int) -> Speedup:
     calm = [pair for pair in pairs if not any(disturbances(launch) for launch in pair)]
-    counted = calm if len(calm) >= FEWEST_PAIRS else pairs
+    counted = calm if len(calm) >= FEWEST_FOR_INTERVAL else pairs
     ratio = paired_ratio([slow.median_ms / fast.median_ms for slow, fast in counted])
     assert ratio is not None  # there is a group only where there is a pair
     return Speedup(level, ratio, changed, 0 if counted is calm else len(pairs) - len(calm))

@@ -4,7 +4,7 @@ INVALID   what ran is not what was asked, or it computes something else: no spee
 FAILED    nothing ran to its end: a crash, a time limit, an export that did not work.
 SKIPPED   this host, artifact or profile cannot run the cell; nothing was tried.
 NOISY     other work disturbed the launches, or their samples scatter widely.
-UNSTABLE  launches never settled, or there are too few in this state of the machine to see whether it is steady.
+UNSTABLE  launches never settled, or too few count in this state of the machine for an interval of 95 %.
 DRIFTING  launches in one state of the machine disagree: it changed in a way that the probes may name.
 VALID     none of these.
 
@@ -15,11 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deploybench.ratios import FEWEST_PAIRS
 from deploybench.results import Judgement, Launch, Summary, Verdict
 from deploybench.speedups import Speedup
 from deploybench.states import FEWEST_LAUNCHES, State, disturbances, probe_readings
-from deploybench.stats import CONFIDENCE, median, nearest_rank, spread
+from deploybench.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, median, nearest_rank, spread
 
 LARGEST_LAUNCH_SPREAD = 0.05
 """Launch medians of an undisturbed cell in one state spread under 3 %; a change of state moved them 20 to 60 %."""
@@ -58,11 +57,7 @@ def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> 
 def judge_state(state: State) -> Judgement:
     """The judgement of the estimate in one state of the machine."""
     if len(state.launches) < FEWEST_LAUNCHES:
-        return Judgement(
-            verdict=Verdict.UNSTABLE,
-            reason=f"{len(state.launches)} launches in this state cannot show whether the machine is steady",
-            advice=f"measure more rounds: at least {FEWEST_LAUNCHES} launches in each state",
-        )
+        return _too_few(len(state.launches))
     disturbed = [launch for launch in state.launches if disturbances(launch)]
     if 2 * len(disturbed) > len(state.launches) or any(disturbances(launch) for launch in state.counted):
         return _disturbed(disturbed, len(state.launches))
@@ -80,6 +75,8 @@ def judge_state(state: State) -> Judgement:
             reason=f"half of a launch's samples scatter over {scatter:.0%} of the median",
             advice="look for other work on the machine, or measure longer: --duration",
         )
+    if len(state.counted) < FEWEST_FOR_INTERVAL:
+        return _too_few(len(state.counted))
     left_out = len(state.launches) - len(state.counted)
     aside = f"; {left_out} disturbed ones do not count" if left_out else ""
     if not all(launch.surroundings and launch.surroundings.foreign_cpu_share is not None for launch in state.counted):
@@ -95,7 +92,7 @@ def judge_speedup(speedup: Speedup) -> Judgement:
     if speedup.ratio.coverage < CONFIDENCE:
         return Judgement(
             verdict=Verdict.UNSTABLE,
-            reason=f"{count} pairs of launches, an interval needs {FEWEST_PAIRS}",
+            reason=f"{count} pairs of launches, an interval needs {FEWEST_FOR_INTERVAL}",
             advice="measure more rounds",
         )
     if speedup.disturbed:
@@ -106,6 +103,15 @@ def judge_speedup(speedup: Speedup) -> Judgement:
         )
     changed = f"; in {speedup.changed} more the machine changed state" if speedup.changed else ""
     return Judgement(verdict=Verdict.VALID, reason=f"{count} rounds{changed}")
+
+
+def _too_few(count: int) -> Judgement:
+    launches = "launch counts" if count == 1 else "launches count"
+    return Judgement(
+        verdict=Verdict.UNSTABLE,
+        reason=f"{count} {launches} in this state, an interval of {CONFIDENCE:.0%} needs {FEWEST_FOR_INTERVAL}",
+        advice="measure more rounds: a larger --rounds or --budget",
+    )
 
 
 def _disturbed(disturbed: Sequence[Launch], count: int) -> Judgement:

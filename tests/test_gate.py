@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deploybench.comparison import compare_records
@@ -69,12 +69,12 @@ def test_larger_limit_never_makes_the_outcome_worse(
     assert ORDER.index(strict) <= ORDER.index(lax)
 
 
-@given(CLOSE, CLOSE, st.floats(0.8, 1.2))
+@given(CLOSE, CLOSE, st.floats(1.1, 1.5))
 def test_regression_one_way_is_a_pass_the_other_way(before: list[float], after: list[float], factor: float) -> None:
     first, second = record(before), record([factor * ms for ms in after], "after")
     there, back = gate(first, second, 0.0), gate(second, first, 0.0)
-    assume(there.outcome is Outcome.REGRESSION)
-    assert back.outcome is Outcome.PASS
+    if there.outcome is Outcome.REGRESSION:
+        assert back.outcome is Outcome.PASS
 
 
 def test_equal_runs_are_called_a_regression_in_at_most_one_of_twenty_even_with_no_tolerance() -> None:
@@ -100,7 +100,7 @@ def simulated(rng: np.random.Generator, factor: float, largest: float) -> Outcom
 def test_too_few_launches_are_inconclusive_and_say_how_many_more() -> None:
     check = gate(record([10.0, 10.0, 10.0]), record([20.0, 20.0, 20.0], "after"))
     assert check.outcome is Outcome.INCONCLUSIVE
-    assert "about 1 more round of each run would settle it" in check.reason
+    assert "about 3 more rounds of each run would settle it" in check.reason
 
 
 def test_run_whose_machine_drifted_is_inconclusive_although_the_interval_would_pass_or_fail() -> None:

@@ -40,20 +40,21 @@ BUSY = launch(STEADY, surroundings=surroundings(foreign_cpu_share=0.3))
 @pytest.mark.parametrize(
     ("launches", "verdict", "words"),
     [
-        ([launch(STEADY), scaled(1.01), launch(STEADY)], Verdict.VALID, "3 launches agree within 1.0%"),
-        ([launch(STEADY)] * 3 + [BUSY] * 2, Verdict.VALID, "3 launches agree within 0.0%; 2 disturbed ones"),
+        ([launch(STEADY), scaled(1.01)] * 3, Verdict.VALID, "6 launches agree within 1.0%"),
+        ([launch(STEADY)] * 6 + [BUSY] * 2, Verdict.VALID, "6 launches agree within 0.0%; 2 disturbed ones"),
+        ([launch(STEADY)] * 5 + [BUSY] * 2, Verdict.UNSTABLE, "5 launches count in this state"),
         ([launch(STEADY), scaled(1.37), launch(STEADY)], Verdict.DRIFTING, "the medians of 3 launches spread 37%"),
         ([UNSETTLED] * 3, Verdict.UNSTABLE, "3 of 3 launches were disturbed: 50% of the calls lie"),
         ([BUSY] * 2 + [UNSETTLED] * 2, Verdict.NOISY, "4 of 4 launches were disturbed: other processes took 30%"),
         ([BUSY] + [launch(STEADY)] * 2, Verdict.NOISY, "1 of 3 launches were disturbed: other processes took 30%"),
-        ([launch(STEADY)] * 2, Verdict.UNSTABLE, "2 launches in this state cannot show"),
-        ([launch([8.0, 12.0] * 8)] * 3, Verdict.NOISY, "scatter over 40%"),
+        ([launch(STEADY)] * 2, Verdict.UNSTABLE, "2 launches count in this state, an interval of 95% needs 6"),
+        ([launch([8.0, 12.0] * 8)] * 6, Verdict.NOISY, "scatter over 40%"),
         ([Launch(error="killed by SIGKILL")], Verdict.FAILED, "SIGKILL"),
         ([launch(STEADY), Launch(error="killed by SIGSEGV")], Verdict.FAILED, "SIGSEGV"),
         ([Launch(refused="asked for precision fp32, CPU runs bf16")], Verdict.INVALID, "runs bf16"),
         ([Launch(parity=parity(passed=False, reason="cosine 0.2"))], Verdict.INVALID, "parity: cosine 0.2"),
         ([], Verdict.FAILED, "no launch"),
-        ([scaled(1, hop_ns=NEAR), scaled(1.3, hop_ns=FAR)], Verdict.UNSTABLE, "1 launches in this state"),
+        ([scaled(1, hop_ns=NEAR), scaled(1.3, hop_ns=FAR)], Verdict.UNSTABLE, "1 launch counts in this state"),
         ([launch(STEADY, surroundings=surroundings(NEAR, FAR))] * 4, Verdict.UNSTABLE, "changed state during all 4"),
     ],
 )
@@ -71,7 +72,8 @@ def test_verdict_names_what_happened(launches: list[Launch], verdict: Verdict, w
         ([Launch(refused="asked for threads 2, CPU runs 1")], f"reproduce: {COMMAND}"),
         ([], f"reproduce: {COMMAND}"),
         ([Launch(parity=parity(passed=False))], "export it again"),
-        ([launch(STEADY)] * 2, "at least 3 launches"),
+        ([launch(STEADY)] * 2, "more rounds"),
+        ([launch(STEADY)] * 5, "more rounds"),
         ([UNSETTLED] * 3, "--duration"),
         ([BUSY] * 3, "stop the other work"),
         ([launch(STEADY), scaled(1.3), launch(STEADY)], "trust speed-ups (paired by round)"),
@@ -83,7 +85,7 @@ def test_advice_fits_the_cause(launches: list[Launch], advice: str) -> None:
 
 
 def test_levels_of_two_states_do_not_drift_when_each_is_steady() -> None:
-    near, far = [scaled(1, hop_ns=NEAR)] * 4, [scaled(1.4, hop_ns=FAR)] * 3
+    near, far = [scaled(1, hop_ns=NEAR)] * 7, [scaled(1.4, hop_ns=FAR)] * 6
     summary = summarise([*near, *far], 1)
     assert summary is not None
     assert [state.judgement.verdict for state in summary.states] == [Verdict.VALID, Verdict.VALID]
@@ -91,7 +93,7 @@ def test_levels_of_two_states_do_not_drift_when_each_is_steady() -> None:
 
 
 def test_verdict_of_a_cell_is_that_of_the_state_seen_most() -> None:
-    near, far = [scaled(1, hop_ns=NEAR)] * 4, [scaled(1.4, hop_ns=FAR)] * 2
+    near, far = [scaled(1, hop_ns=NEAR)] * 6, [scaled(1.4, hop_ns=FAR)] * 2
     assert verdict_of([*far, *near]).verdict is Verdict.VALID
     assert verdict_of([*near[:1], *far]).verdict is Verdict.UNSTABLE
 
@@ -181,8 +183,8 @@ def test_estimate_is_not_valid_when_disturbed_launches_had_to_count() -> None:
 
 def test_estimate_from_a_calm_minority_is_not_valid() -> None:
     around = surroundings(foreign_cpu_share=0.25)
-    assert verdict_of([scaled(1)] * 3 + [scaled(1, surroundings=around)] * 4).verdict is Verdict.NOISY
-    assert verdict_of([scaled(1)] * 3 + [scaled(1, surroundings=around)] * 3).verdict is Verdict.VALID
+    assert verdict_of([scaled(1)] * 6 + [scaled(1, surroundings=around)] * 7).verdict is Verdict.NOISY
+    assert verdict_of([scaled(1)] * 6 + [scaled(1, surroundings=around)] * 6).verdict is Verdict.VALID
 
 
 def test_facts_are_kept_when_a_launch_is_refused() -> None:

@@ -84,10 +84,10 @@ def run(
     from deploybench.peaks import measured_peaks
     from deploybench.plan import Selection, plan_cells
     from deploybench.profile import HOST, check_match, load_profile
-    from deploybench.ratios import FEWEST_PAIRS
     from deploybench.report.console import remark_console
     from deploybench.results import DEFAULT_BASELINE, Verdict
     from deploybench.selection import missing_exports, nothing_to_run, select_artifacts, select_runners
+    from deploybench.stats import FEWEST_FOR_INTERVAL
     from deploybench.sweep import doublings, with_auto_batches
     from deploybench.unmeasured import failed_export_record, unreadable_record
     from deploybench.workspace import open_workspace
@@ -105,7 +105,7 @@ def run(
         rule=ExperimentRule(
             precision=None if rounds else parse.percent(precision_target, "--precision-target", least=FINEST),
             budget_s=parse.seconds(budget, "--budget") if rounds is None else math.inf,
-            min_rounds=FEWEST_PAIRS,
+            min_rounds=FEWEST_FOR_INTERVAL,
             max_rounds=rounds,
         ),
         duration_s=parse.seconds(duration, "--duration"),

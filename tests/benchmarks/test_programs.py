@@ -16,14 +16,13 @@ from deploybench.experiment import Experiment, state_widths
 from deploybench.measure import loop
 from deploybench.measure.loop import run_window
 from deploybench.measure.stopping import Ending, ExperimentRule, WindowRule
-from deploybench.ratios import FEWEST_PAIRS
 from deploybench.results import Launch, Verdict
 from deploybench.states import hops_of
-from deploybench.stats import median, spread
+from deploybench.stats import FEWEST_FOR_INTERVAL, median, spread
 from deploybench.summary import summarise
 from tests.records import cell, launch, surroundings
 
-RULE = ExperimentRule(precision=0.01, budget_s=60.0, min_rounds=FEWEST_PAIRS)
+RULE = ExperimentRule(precision=0.01, budget_s=60.0, min_rounds=FEWEST_FOR_INTERVAL)
 
 
 def test_overhead_program_times_the_null_runner_and_a_bare_pair() -> None:
@@ -63,16 +62,16 @@ def test_samples_agree_with_a_clock_inside_the_call_to_one_percent() -> None:
     assert median(window.samples_ns) == pytest.approx(median(inside), rel=0.01)
 
 
-@pytest.mark.parametrize("quiet_launches", [0, 3, 6])
+@pytest.mark.parametrize("quiet_launches", [0, 6, 12])
 def test_estimate_is_right_or_not_valid_when_a_neighbour_takes_half_of_one_core(quiet_launches: int) -> None:
     for seed in range(50):
         draw = np.random.default_rng(seed)
-        summary = summarise([_beside(draw, number >= quiet_launches, number) for number in range(6)], 1)
+        summary = summarise([_beside(draw, number >= quiet_launches, number) for number in range(12)], 1)
         assert summary is not None
         state = summary.states[0]
         right = abs(state.p50_ms / 10 - 1) < 0.03
         assert right or state.judgement.verdict is not Verdict.VALID
-        assert (state.judgement.verdict is Verdict.VALID) == (quiet_launches >= 3)
+        assert (state.judgement.verdict is Verdict.VALID) == (quiet_launches >= 6)
 
 
 def _beside(draw: np.random.Generator, neighbour: bool, number: int) -> Launch:
@@ -104,7 +103,7 @@ def test_launches_spread_under_three_percent_within_a_state_and_far_more_over_bo
 def test_one_percent_costs_few_rounds_on_a_stable_machine() -> None:
     rounds = [len(compare(Machine(np.random.default_rng(seed), "stable"), 1.0, RULE, seed)[0]) for seed in range(10)]
     assert max(rounds) < 30
-    assert min(rounds) >= FEWEST_PAIRS
+    assert min(rounds) >= FEWEST_FOR_INTERVAL
 
 
 def test_budget_is_spent_and_more_rounds_are_asked_for_on_a_drifting_machine() -> None:

@@ -111,7 +111,7 @@ def test_flipped_launches_interruption_and_missing_rounds_are_noted() -> None:
 def test_advice_that_rows_share_is_said_once() -> None:
     few = [record(launches(10.0, count=2), runner=name) for name in ("pytorch", "onnxruntime", "openvino")]
     text = one_line(printed(few))
-    assert text.count("measure more rounds: at least 3 launches in each state") == 1
+    assert text.count("measure more rounds: a larger --rounds or --budget") == 1
     assert all(f"[{number}] net" in text for number in (1, 2, 3))
 
 
