@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.trials import artifact_for, experiment, job_for, print_host
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.ratios import answer
+from deploybench.ratios import Answer, answer
 from deploybench.speedups import paired_speedups
 from deploybench.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, median
 
@@ -48,7 +48,10 @@ def main() -> None:
         for first, second in combinations(launches, 2):
             speedups = paired_speedups(first, second)
             ratio = speedups[0].ratio if speedups else None
-            answers[answer(ratio).value] += 1
+            found = answer(ratio)
+            answers[found.value] += 1
+            if ratio is not None and found in (Answer.FASTER, Answer.SLOWER):
+                print(f"block {blocks}: {found.value} {ratio.value:.3f} ({ratio.low:.3f}-{ratio.high:.3f})", flush=True)
             if ratio is not None and ratio.coverage >= CONFIDENCE:
                 widths.append(ratio.half_width)
                 covered += ratio.low <= 1 <= ratio.high

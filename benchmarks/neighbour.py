@@ -4,7 +4,7 @@ Trials of one cell with a foreign process that is busy half of the time on one c
 half of its rounds on; between them quiet trials, which give the truth for each state of the machine. A trial is
 silently wrong when a VALID estimate is more than 3 % from the quiet one of the same state. Wanted: none of 50.
 
-    python -m benchmarks.neighbour WORKSPACE [--model timm:test_vit] [--trials 50] [--rounds 6]
+    python -m benchmarks.neighbour WORKSPACE [--model timm:test_vit] [--trials 50] [--rounds 12]
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from deploybench.stats import median
 from deploybench.summary import summarise
 
 TOLERANCE = 0.03
+KINDS: dict[str, Callable[[int], int]] = {"throughout": lambda rounds: 0, "half-way": lambda rounds: rounds // 2}
+"""How many of a trial's rounds are without the neighbour."""
 QUIET_EVERY = 5
 NEIGHBOUR = """
 import os, sys, time
@@ -82,18 +84,20 @@ def main() -> None:
     parser.add_argument("--model", default="timm:test_vit")
     parser.add_argument("--runner", default="onnxruntime")
     parser.add_argument("--trials", type=int, default=50, help="of each kind")
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--kinds", default="throughout,half-way")
     parser.add_argument("--duration", type=float, default=0.5, help="seconds of samples a launch")
     options = parser.parse_args()
     print_host()
     job = job_for(artifact_for(options.workspace, options.model, options.runner), options.runner, options.duration)
     quiet: list[Launch] = []
-    found: dict[str, list[list[Launch]]] = {"all the time": [], "from half way on": []}
+    quiet_rounds = {kind: KINDS[kind](options.rounds) for kind in options.kinds.split(",")}
+    found: dict[str, list[list[Launch]]] = {kind: [] for kind in quiet_rounds}
     for number in range(options.trials):
         if number % QUIET_EVERY == 0:
             quiet += trial(job, options.rounds, number, options.rounds)
-        found["all the time"].append(trial(job, options.rounds, number, 0))
-        found["from half way on"].append(trial(job, options.rounds, number, options.rounds // 2))
+        for kind, first in quiet_rounds.items():
+            found[kind].append(trial(job, options.rounds, number, first))
         if number % QUIET_EVERY == 0:
             print(f"{number + 1} trials", flush=True)
     for state in states_of(quiet):
@@ -101,7 +105,7 @@ def main() -> None:
         print(f"quiet, hop {state.hop_ns or 0:.0f} ns: {median(medians):.3f} ms, {len(medians)} launches")
     wrong = 0
     for kind, trials in found.items():
-        print(f"\nneighbour {kind}: {len(trials)} trials")
+        print(f"\nneighbour, {kind}: {len(trials)} trials")
         wrong += report(trials, quiet)
     sys.exit(wrong > 0)
 

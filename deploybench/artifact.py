@@ -83,6 +83,8 @@ class ModelInfo(Document):
     parameters: int
     macs: int | None
     flops: int | None
+    patch_size: int | None = Field(default=None, description="pixels, of a transformer whose attention sees all tokens")
+    tokens: int | None = None
 
 
 class FileEntry(Document):

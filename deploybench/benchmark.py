@@ -159,6 +159,7 @@ def _record(
         cell=cell,
         parameters=manifest.model.parameters,
         macs=manifest.model.macs,
+        tokens=manifest.model.tokens,
         artifact_bytes=manifest.size_bytes,
         peak_gflops=context.peaks.gflops.get(cell.precision) if context.peaks else None,
         baseline=settings.baseline,

@@ -6,15 +6,45 @@ the "GFLOPs" of most papers are GMACs. Not counted, as is usual: norms, activati
 
 Two things would silently count 0 and are set right here: fused attention on a CPU, whose operator has
 no formula in the counter, and the fused encoder path of ``nn.MultiheadAttention``.
+
+By kind: a product inside a layer whose class is called attention belongs to it, to its *projections* when a linear or
+convolution layer does it, else to its *mixing* (q k^T and what stands in its place); the same goes for MLPs; of the
+rest, convolutions are told from others (classifier, patch merging).
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+ATTENTION = re.compile("Attention|Attn|XCA")
+MLP = re.compile("Mlp|MLP|FeedForward")
+"""What the classes of attention layers and MLPs are called in timm, torch and here."""
+
+
+@dataclass(frozen=True)
+class MacsByKind:
+    """MACs of one call, by what does them."""
+
+    attention_mixing: int
+    attention_projections: int
+    mlp: int
+    convolution: int
+    other: int
+
+    @property
+    def attention(self) -> int:
+        return self.attention_mixing + self.attention_projections
+
+    @property
+    def total(self) -> int:
+        return self.attention + self.mlp + self.convolution + self.other
 
 
 def count_macs(module: nn.Module, example: torch.Tensor) -> int:
@@ -22,11 +52,50 @@ def count_macs(module: nn.Module, example: torch.Tensor) -> int:
 
     The module is not changed. When it does not run on the meta device it is run on the example itself.
     """
+    return _macs(_counted(module, example).get_flop_counts()["Global"])
+
+
+def count_macs_by_kind(module: nn.Module, example: torch.Tensor) -> MacsByKind:
+    """The same, by kind."""
+    counts = _counted(module, example).get_flop_counts()
+    root = type(module).__name__
+
+    def macs_of(path: str, *, convolutions: bool = False) -> int:
+        found = counts.get(f"{root}.{path}" if path else "Global", {})
+        return _macs({op: flops for op, flops in found.items() if op is torch.ops.aten.convolution or not convolutions})
+
+    attentions = list(_outermost(module, ATTENTION))
+    mlps = [path for path in _outermost(module, MLP) if not any(path.startswith(f"{other}.") for other in attentions)]
+    projections = sum(
+        macs_of(f"{path}.{inner}")
+        for path in attentions
+        for inner, layer in module.get_submodule(path).named_modules()
+        if isinstance(layer, (nn.Linear, nn.Conv2d))
+    )
+    attention, mlp = sum(map(macs_of, attentions)), sum(map(macs_of, mlps))
+    inside = sum(macs_of(path, convolutions=True) for path in (*attentions, *mlps))
+    convolution = macs_of("", convolutions=True) - inside
+    other = macs_of("") - attention - mlp - convolution
+    return MacsByKind(attention - projections, projections, mlp, convolution, other)
+
+
+def _outermost(module: nn.Module, named: re.Pattern[str]) -> Iterator[str]:
+    """The paths of the submodules whose class is called like that and that are in no other such."""
+    found: list[str] = []
+    for path, layer in module.named_modules():
+        inside = any(path.startswith(f"{other}.") for other in found)
+        if path and not inside and named.search(type(layer).__name__):
+            found.append(path)
+            yield path
+
+
+def _counted(module: nn.Module, example: torch.Tensor) -> FlopCounterMode:
+    """The counter after one call of the module."""
     fused_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         try:
-            state = {name: tensor.to("meta") for name, tensor in module.state_dict(keep_vars=True).items()}
+            state = {name: tensor.to("meta") for name, tensor in (*module.named_parameters(), *module.named_buffers())}
             return _count(lambda: torch.func.functional_call(module, state, (example.to("meta"),)))
         except Exception:  # not every model runs without data
             return _count(lambda: module(example))
@@ -39,7 +108,7 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _count(call: Any) -> int:
+def _count(call: Callable[[], object]) -> FlopCounterMode:
     aten = torch.ops.aten
     counter = FlopCounterMode(
         display=False,
@@ -47,7 +116,11 @@ def _count(call: Any) -> int:
     )
     with torch.no_grad(), counter:
         call()
-    return int(counter.get_total_flops()) // 2
+    return counter
+
+
+def _macs(flops: dict[Any, int]) -> int:
+    return sum(flops.values()) // 2
 
 
 def _cpu_attention_flops(

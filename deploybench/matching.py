@@ -9,7 +9,8 @@ from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.results import Cell, Record
 
 FIELDS = {
-    "model": "model", "weights": "weights_identity", "image": "image_size", "backend": "backend", "form": "form",
+    "model": "model", "weights": "weights_identity", "image": "image_size", "patch": "patch_size",
+    "backend": "backend", "form": "form",
     "runner": "runner", "device": "device", "precision": "precision", "batch": "batch", "threads": "threads",
     "streams": "streams", "timing": "timing",
 }  # fmt: skip

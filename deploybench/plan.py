@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
@@ -25,6 +25,24 @@ class Planned:
     artifact: Artifact
     skip: str | None
     remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Image sizes (height, width) and lengths of patches in pixels; empty: any."""
+
+    images: tuple[tuple[int, int], ...] = ()
+    patches: tuple[int, ...] = ()
+
+    def include(self, artifact: Artifact) -> bool:
+        """Whether the artifact has one of the image sizes and one of the patch sizes."""
+        shape, patch = artifact.manifest.preprocessing, artifact.manifest.model.patch_size
+        image = (shape.height, shape.width)
+        return (not self.images or image in self.images) and (not self.patches or patch in self.patches)
+
+    def combinations(self) -> Iterator[tuple[tuple[int, int] | None, int | None]]:
+        """Every image size with every patch size; None stands for any."""
+        return product(self.images or (None,), self.patches or (None,))
 
 
 @dataclass(frozen=True)
@@ -77,6 +95,7 @@ def _cell(artifact: Artifact, entry: Entry[Runner], precision: str, threads: int
         weights=manifest.weights.label,
         weights_identity=manifest.weights.identity,
         image_size=(manifest.preprocessing.height, manifest.preprocessing.width),
+        patch_size=manifest.model.patch_size,
         backend=manifest.backend,
         runner=entry.name,
         device=profile.device if profile else "cpu",

@@ -76,29 +76,36 @@ def unpaired_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> Rat
 
 
 def answer(ratio: Ratio | None, margin: float = DEFAULT_MARGIN) -> Answer:
-    """SAME when the whole interval is within ``margin`` of 1, FASTER or SLOWER when it excludes 1, else AMBIGUOUS."""
+    """SAME when the whole interval is within ``margin`` of 1; FASTER or SLOWER when the interval excludes 1 and its
+    centre is not within the margin; else AMBIGUOUS: what lies within the margin is never called faster."""
     if ratio is None or ratio.coverage < CONFIDENCE:
         return Answer.AMBIGUOUS
-    if ratio.low >= 1 / (1 + margin) and ratio.high <= 1 + margin:
+    if _within(ratio.low, margin) and _within(ratio.high, margin):
         return Answer.SAME
-    if ratio.low > 1:
-        return Answer.FASTER
-    return Answer.SLOWER if ratio.high < 1 else Answer.AMBIGUOUS
+    if _within(ratio.value, margin) or ratio.low <= 1 <= ratio.high:
+        return Answer.AMBIGUOUS
+    return Answer.FASTER if ratio.value > 1 else Answer.SLOWER
 
 
 def half_width_that_settles(ratio: Ratio, margin: float = DEFAULT_MARGIN) -> float:
     """How narrow the interval around the same centre must be before :func:`answer` is no longer AMBIGUOUS."""
     distance = abs(math.log(ratio.value))
-    return max(math.log1p(margin) - distance, distance)
+    return math.log1p(margin) - distance if _within(ratio.value, margin) else distance
 
 
 def more_rounds(count: int, half_width: float, wanted: float) -> int:
-    """How many more rounds would narrow the interval to ``wanted`` (above 0): its width goes with 1 / sqrt(rounds)."""
+    """How many more rounds would narrow the interval to ``wanted``: its width goes with 1 / sqrt(rounds)."""
     if count < FEWEST_FOR_INTERVAL:
         return FEWEST_FOR_INTERVAL - count
     if half_width <= wanted:
         return 0
+    if wanted * MOST_ROUNDS <= half_width:
+        return MOST_ROUNDS**2  # also for 0, the edge of the margin
     return max(math.ceil(count * (half_width / wanted) ** 2) - count, 1)
+
+
+def _within(value: float, margin: float) -> bool:
+    return 1 / (1 + margin) <= value <= 1 + margin
 
 
 def _from_ordered(logs: Floats, tail: Floats, count: int, paired: bool) -> Ratio:

@@ -56,6 +56,7 @@ class Cell(Document):
     weights: str
     weights_identity: str
     image_size: tuple[int, int]
+    patch_size: int | None = Field(None, description="pixels, of a transformer whose attention sees all tokens")
     backend: str
     form: str = Field(description="the artifact's own precision, batch and opset")
     runner: str
@@ -73,9 +74,8 @@ class Cell(Document):
     def identity(self) -> tuple[str | int, ...]:
         """What has to be equal for two records to be of the same cell."""
         return (
-            self.model, self.weights_identity, *self.image_size, self.backend, self.form, self.runner, self.device,
-            self.precision, self.batch, self.threads, self.streams, self.timing,
-            self.image or "",
+            *self.group, self.backend, self.form, self.runner, self.device, self.precision, self.batch, self.threads,
+            self.streams, self.timing, self.image or "",
         )  # fmt: skip
 
     @property
@@ -85,15 +85,17 @@ class Cell(Document):
 
     @property
     def group(self) -> tuple[str | int, ...]:
-        """Cells of one group do the same job: the same model, weights and image size."""
-        return (self.model, self.weights_identity, *self.image_size)
+        """Cells of one group do the same job: the same model, weights, image and patch size."""
+        return (self.model, self.weights_identity, *self.image_size, self.patch_size or 0)
 
     def same_job(self, other: Cell) -> bool:
         """Whether both do the same work with the same means, on whatever runner."""
-        return all(
-            getattr(self, name) == getattr(other, name)
-            for name in ("group", "device", "batch", "threads", "streams", "timing")
-        )
+        return self.group == other.group and self.same_means(other)
+
+    def same_means(self, other: Cell) -> bool:
+        """Whether both have the same device and threads, and are timed alike."""
+        means = ("device", "batch", "threads", "streams", "timing")
+        return all(getattr(self, name) == getattr(other, name) for name in means)
 
     def title(self) -> str:
         several = f" x {self.streams} streams" if self.streams > 1 else ""
@@ -295,6 +297,7 @@ class Record(Document):
     cell: Cell
     parameters: int | None
     macs: int | None
+    tokens: int | None = Field(None, description="that the model's attention sees, where there is one such number")
     artifact_bytes: int | None
     peak_gflops: float | None = Field(description="measured peak of the host at the cell's precision, GFLOP/s")
     baseline: str = Field(DEFAULT_BASELINE, description="the runner that the run compared others with")

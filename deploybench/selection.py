@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -11,7 +12,7 @@ from deploybench.artifact import Artifact, open_artifact
 from deploybench.contracts import Runner
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportRequest, ModelRequest
-from deploybench.plan import Selection, newest_of_each
+from deploybench.plan import Selection, Sizes, newest_of_each
 from deploybench.registry import Entry, exporters, runner, runners
 from deploybench.workspace import Workspace
 
@@ -33,21 +34,22 @@ def select_runners(names: Sequence[str]) -> list[Entry[Runner]]:
 
 
 def select_artifacts(
-    workspace: Workspace, models: Sequence[str], paths: Sequence[Path], *, explained: bool
+    workspace: Workspace, models: Sequence[str], paths: Sequence[Path], sizes: Sizes, *, explained: bool
 ) -> list[Artifact]:
-    """The named artifacts, or the newest of each kind in the workspace, of the named models if any.
+    """The named artifacts, or the newest of each kind in the workspace, of the named models and sizes if any.
 
     Raises DeployBenchError when there is nothing to run, unless other rows have ``explained`` that.
     """
     if paths:
         return [open_artifact(path) for path in paths]
-    found = newest_of_each(workspace.artifacts())
+    found = [artifact for artifact in newest_of_each(workspace.artifacts()) if sizes.include(artifact)]
     if models:
         wanted = [artifact for artifact in found if artifact.manifest.model.name in models]
         found = sorted(wanted, key=lambda artifact: models.index(artifact.manifest.model.name))
     if not found and not explained:
+        of_that_size = " of that size" if sizes != Sizes() and workspace.artifacts() else ""
         raise DeployBenchError(
-            f"the workspace {workspace.root} holds no artifact to run",
+            f"the workspace {workspace.root} holds no artifact{of_that_size} to run",
             action="deploybench export --model vit, or deploybench run --model vit",
         )
     return sorted(found, key=lambda artifact: _model_order(artifact, found))
@@ -65,20 +67,25 @@ def nothing_to_run(artifacts: Sequence[Artifact], selection: Selection) -> Deplo
     )
 
 
-def missing_exports(models: Sequence[str], workspace: Workspace, selection: Selection) -> list[ExportRequest]:
+def missing_exports(
+    models: Sequence[str], workspace: Workspace, selection: Selection, sizes: Sizes
+) -> list[ExportRequest]:
     """What has to be exported before the named models run on the selected runners.
 
-    A model that is in the workspace with certain weights gets its missing formats with the same
-    weights; one that is not there at all is built without weights.
+    A model that is in the workspace in one of the sizes asked for, with certain weights, gets its missing
+    formats with the same weights; one that is not there at all is built without weights.
     """
     formats = sorted({name for entry in selection.runners if entry.plugin for name in entry.plugin.formats})
     backends = [name for name in formats if name in exporters() and exporters()[name].usable]
     requests = []
-    for model in models:
-        present = [_request_of(artifact) for artifact in workspace.artifacts()]
-        known = [request for request in present if request is not None and request.model.name == model]
+    present = workspace.artifacts()
+    for model, (image, patch) in product(models, sizes.combinations()):
+        one = Sizes((image,) if image else (), (patch,) if patch else ())
+        answered = [_request_of(artifact) for artifact in present if one.include(artifact)]
+        known = [request for request in answered if request is not None and request.model.name == model]
         have = {(request.model, request.backend) for request in known}
-        for asked in dict.fromkeys(request.model for request in known) or [ModelRequest(name=model)]:
+        new = ModelRequest(name=model, image_size=image, patch_size=patch)
+        for asked in dict.fromkeys(request.model for request in known) or [new]:
             requests += [ExportRequest(model=asked, backend=name) for name in backends if (asked, name) not in have]
     return requests
 

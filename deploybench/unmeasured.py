@@ -24,6 +24,7 @@ def failed_export_record(result: ExportResult, context: RunContext, present: Seq
     cell = Cell(
         model=request.model.name, weights=sibling.weights.label if sibling else "",
         weights_identity=sibling.weights.identity if sibling else "", image_size=size or (0, 0),
+        patch_size=sibling.model.patch_size if sibling else request.model.patch_size,
         backend=request.backend, form="none", runner=request.backend, device="cpu", precision=request.precision,
         batch=request.batch or 1, threads=context.threads, artifact=None, artifact_key=None,
     )  # fmt: skip

@@ -48,6 +48,7 @@ def load_module(artifact: Artifact, options: RunOptions) -> torch.nn.Module:
         num_classes=int(given["num_classes"]) if "num_classes" in given else None,
         in_channels=preprocessing.channels if given.keys() & {"in_chans", "in_channels"} else None,
         image_size=(preprocessing.height, preprocessing.width),
+        patch_size=int(given["patch_size"]) if "patch_size" in given else None,
     )
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[options.precision]
     return rebuild(manifest.model.name, build, artifact.entry, dtype)

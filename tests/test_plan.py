@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import product
 
 from deploybench.artifact import Artifact
-from deploybench.plan import Selection, newest_of_each, plan_cells
+from deploybench.plan import Selection, Sizes, newest_of_each, plan_cells
 from deploybench.profile import load_profile
 from deploybench.registry import Entry, runners
 from deploybench.workspace import Workspace
@@ -99,3 +99,14 @@ def test_engine_only_is_skipped_where_the_runner_binds_no_inputs(tiny_artifact: 
     assert engine.skip == "onnxruntime cannot run on bound inputs"
     assert engine.remedy == "leave out --engine-only"
     assert host.skip is None
+
+
+def test_sizes_choose_artifacts_by_what_they_are_not_by_how_they_were_asked_for(tiny_artifact: Artifacts) -> None:
+    artifact = tiny_artifact("onnx")
+    assert artifact.manifest.request["model"]["image_size"] is None  # type: ignore[index, call-overload]
+    assert Sizes().include(artifact)
+    assert Sizes(images=((160, 160), (96, 96)), patches=(16,)).include(artifact)
+    assert not Sizes(images=((96, 96),)).include(artifact)
+    assert not Sizes(patches=(8,)).include(artifact)
+    assert list(Sizes(((96, 96), (160, 160)), (16, 8)).combinations()) == list(product([(96, 96), (160, 160)], [16, 8]))
+    assert list(Sizes().combinations()) == [(None, None)]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu, wilcoxon
 
 from deploybench.ratios import (
+    MOST_ROUNDS,
     Answer,
     Ratio,
     answer,
@@ -152,6 +153,8 @@ def test_ratio_is_absent_without_pairs_and_admits_that_one_pair_covers_nothing()
         (ratio(1.001, 1.019), Answer.SAME),
         (ratio(0.985, 0.999), Answer.SAME),
         (ratio(0.99, 1.03), Answer.AMBIGUOUS),
+        (ratio(1.001, 1.03), Answer.AMBIGUOUS),  # not 1, but its centre is within the margin
+        (ratio(0.965, 0.999), Answer.AMBIGUOUS),
         (ratio(0.97, 1.01), Answer.AMBIGUOUS),
         (ratio(1.0, 1.05), Answer.AMBIGUOUS),
         (ratio(1.5, 1.6, coverage=0.9375), Answer.AMBIGUOUS),
@@ -188,6 +191,7 @@ def test_more_rounds_go_with_the_square_of_how_much_narrower_the_interval_shall_
     assert more_rounds(10, 0.01, 0.01) == 0
     assert more_rounds(10, 0.010001, 0.01) == 1
     assert more_rounds(4, 0.5, 0.01) == 2, "six rounds before anything can be said"
+    assert more_rounds(10, 0.01, 0.0) > MOST_ROUNDS, "no number of rounds tells on which side of the margin it is"
 
 
 def test_half_width_is_that_of_the_farther_end_relative_to_the_centre() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @guarded
 def export(
     model: Annotated[
-        list[str], typer.Option("--model", "-m", help="resnet50, vit, timm:NAME, package.module:factory; repeatable.")
+        list[str], typer.Option("--model", "-m", help="vit, fair, timm:NAME, package.module:factory; repeatable.")
     ],
     backend: Annotated[
         list[str] | None, typer.Option("--backend", "-b", help="onnx, openvino, …; [default: all that this host can]")
@@ -34,7 +35,8 @@ def export(
         list[str] | None, typer.Option("--precision", help="fp32, bf16, fp16. [default: fp32]")
     ] = None,
     batch: Annotated[str, typer.Option("--batch", help="A fixed batch size, or dynamic.")] = "dynamic",
-    image_size: Annotated[str | None, typer.Option("--image-size", help="Pixels: 384, or 224x320.")] = None,
+    image_size: parse.ImageSizeOption = None,
+    patch_size: parse.PatchSizeOption = None,
     num_classes: Annotated[int | None, typer.Option("--num-classes", min=1)] = None,
     in_channels: Annotated[int | None, typer.Option("--in-channels", min=1)] = None,
     labels: Annotated[Path | None, typer.Option(help="Text file of class names, one line a class.")] = None,
@@ -65,7 +67,8 @@ def export(
     from deploybench.profile import HOST, load_profile
     from deploybench.workspace import open_workspace
 
-    names = parse.split_names(model)
+    names = parse.model_names(model)
+    sizes = parse.sizes(image_size, patch_size)
     if checkpoint is not None and len(names) != 1:
         raise DeployBenchError(f"--checkpoint with {len(names)} models", expected="one model a checkpoint")
     if checkpoint is not None and pretrained:
@@ -81,7 +84,8 @@ def export(
                 pretrained=pretrained,
                 num_classes=num_classes,
                 in_channels=in_channels,
-                image_size=parse.image_size(image_size),
+                image_size=image,
+                patch_size=patch,
                 labels=str(labels.absolute()) if labels else None,
             ),
             backend=chosen,
@@ -91,7 +95,7 @@ def export(
             ir_version=(ir_version or (target.ir_version if target else None)) if chosen == "onnx" else None,
             threads=max(usable_cores() // jobs, 1),
         )
-        for name in names
+        for name, (image, patch) in product(names, sizes.combinations())
         for kind in parse.precisions(precision) or ["fp32"]
         for chosen in parse.split_names(backend) or usable_backends(kind)
     ]

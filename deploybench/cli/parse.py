@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deploybench.errors import DeployBenchError, unknown_name
+
+if TYPE_CHECKING:
+    from deploybench.plan import Sizes
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -22,6 +25,12 @@ AllowOption = Annotated[
         "--allow",
         help="Compare unlike rows: batch, precision, threads, streams, timing, form, weights, host, version, all.",
     ),
+]
+ImageSizeOption = Annotated[
+    str | None, typer.Option("--image-size", help="Pixels: 384, 224x320; several: 224,384. [default: the model's own]")
+]
+PatchSizeOption = Annotated[
+    str | None, typer.Option("--patch-size", help="Of transformers, in pixels: 8; several: 16,8.")
 ]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU thread budget of every runner. [default: usable cores]")
@@ -60,17 +69,33 @@ def batch_size(text: str) -> int | None:
     return numbers[0]
 
 
-def image_size(text: str | None) -> tuple[int, int] | None:
+def model_names(values: Sequence[str] | None) -> list[str]:
+    """Model names; a group such as ``fair`` stands for its members."""
+    from deploybench.models.source import expand_groups
+
+    return expand_groups(split_names(values))
+
+
+def sizes(image_size: str | None, patch_size: str | None) -> Sizes:
+    """``224,384`` or ``224x320`` (height x width), and ``16,8``; None asks for nothing."""
+    from deploybench.plan import Sizes
+
+    images = dict.fromkeys(_image_size(part) for part in image_size.split(",")) if image_size is not None else ()
+    patches = positive_numbers(patch_size, "--patch-size") if patch_size is not None else ()
+    return Sizes(tuple(images), tuple(patches))
+
+
+def _image_size(text: str) -> tuple[int, int]:
     """``224`` or ``224x320`` (height x width) in pixels."""
-    if text is None:
-        return None
     parts = text.lower().split("x")
     try:
         sizes = [int(part) for part in parts]
     except ValueError:
         sizes = []
     if len(sizes) not in (1, 2) or min(sizes) < 1:
-        raise DeployBenchError(f"--image-size {text}", expected="pixels: 224, or height x width: 224x320")
+        raise DeployBenchError(
+            f"--image-size {text}", expected="pixels: 224, or height x width: 224x320; several with commas"
+        )
     return sizes[0], sizes[-1]
 
 

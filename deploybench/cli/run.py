@@ -31,6 +31,8 @@ def run(
         list[str] | None, typer.Option("--model", "-m", help="Repeatable; exported first where missing. [default: all]")
     ] = None,
     artifact: Annotated[list[Path] | None, typer.Option("--artifact", help="One artifact folder; repeatable.")] = None,
+    image_size: parse.ImageSizeOption = None,
+    patch_size: parse.PatchSizeOption = None,
     runner: Annotated[
         list[str] | None, typer.Option("--runner", "-r", help="[default: all that this host can]")
     ] = None,
@@ -126,15 +128,16 @@ def run(
         image=sha256_of_file(file)[:12] if file else None,
         skip=parse.split_names(skip),
     )
+    sizes = parse.sizes(image_size, patch_size)
     measured = [entry.name for entry in selection.runners]
     if baseline is not None and select_runners([baseline])[0].name not in measured:
         raise unknown_name("baseline among the runners of this run", baseline, measured)
     share = parse.percent(margin, "--margin")
     remarks = remark_console()
-    models = parse.split_names(model)
+    models = parse.model_names(model)
     failed = []
     if models and not artifact:
-        requests = missing_exports(models, place, selection)
+        requests = missing_exports(models, place, selection, sizes)
         if requests:
             from deploybench.cli.export import export_with_progress
 
@@ -143,7 +146,7 @@ def run(
             results = export_with_progress(requests, place, ExportOptions(jobs=default_jobs()))
             failed = [result for result in results if result.artifact is None]
     unreadable = [] if artifact else place.unreadable()
-    artifacts = select_artifacts(place, models, artifact or [], explained=bool(failed or unreadable))
+    artifacts = select_artifacts(place, models, artifact or [], sizes, explained=bool(failed or unreadable))
     peaks = measured_peaks(host, selection.threads)
     if peaks is None:
         remarks.print("the peaks of this host could not be measured: no % of peak", style="yellow")
@@ -194,7 +197,9 @@ def _measure(planned: Sequence[Planned], settings: RunSettings, context: RunCont
 def print_records(
     records: Sequence[Record], *, baseline: str | None, margin: float, details: bool, as_json: bool, as_csv: bool
 ) -> None:
+    from deploybench.crossover import crossovers
     from deploybench.report.console import output_console
+    from deploybench.report.crossover_table import print_crossovers
     from deploybench.report.detail_tables import print_details
     from deploybench.report.row import to_csv, to_json
     from deploybench.report.rows import rows_of
@@ -207,5 +212,6 @@ def print_records(
         typer.echo(to_csv(rows), nl=False)
     elif rows:
         print_run_table(rows, output_console())
+        print_crossovers(crossovers(records, margin), output_console())
         if details:
             print_details(rows, output_console())

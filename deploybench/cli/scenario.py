@@ -25,6 +25,8 @@ def scenario(
         list[str] | None, typer.Option("--model", "-m", help="Repeatable; in the workspace. [default: all there]")
     ] = None,
     artifact: Annotated[list[Path] | None, typer.Option("--artifact", help="One artifact folder; repeatable.")] = None,
+    image_size: parse.ImageSizeOption = None,
+    patch_size: parse.PatchSizeOption = None,
     runner: Annotated[
         list[str] | None, typer.Option("--runner", "-r", help="[default: all that this host can]")
     ] = None,
@@ -100,7 +102,8 @@ def scenario(
     precisions = parse.precisions(precision)
     place = open_workspace(workspace)
     place.prepare()
-    artifacts = select_artifacts(place, parse.split_names(model), artifact or [], explained=False)
+    models, sizes = parse.model_names(model), parse.sizes(image_size, patch_size)
+    artifacts = select_artifacts(place, models, artifact or [], sizes, explained=False)
     cells = plan_scenarios(artifacts, entries, precisions, request)
     if not cells:
         raise nothing_to_run(artifacts, Selection(entries, [1], precisions, request.threads))

@@ -109,6 +109,8 @@ def run(job: ExportJob) -> None:
         parameters=count_parameters(model),
         macs=macs,
         flops=None if macs is None else 2 * macs,
+        patch_size=built.patch_size,
+        tokens=built.tokens,
     )
     _write_labels(request, built, weights, info.num_classes, staging)
 

@@ -22,6 +22,7 @@ class ModelRequest(Document):
     num_classes: int | None = None
     in_channels: int | None = None
     image_size: tuple[int, int] | None = None
+    patch_size: int | None = None
     labels: str | None = None
 
     def build_options(self) -> BuildOptions:
@@ -29,6 +30,7 @@ class ModelRequest(Document):
             num_classes=self.num_classes,
             in_channels=self.in_channels,
             image_size=self.image_size,
+            patch_size=self.patch_size,
             pretrained=self.pretrained,
         )
 
@@ -66,6 +68,7 @@ class ExportRequest(Document):
             "--num-classes": self.model.num_classes,
             "--in-channels": self.model.in_channels,
             "--image-size": "x".join(map(str, self.model.image_size)) if self.model.image_size else None,
+            "--patch-size": self.model.patch_size,
             "--labels": self.model.labels,
             "--opset": self.opset,
             "--ir-version": self.ir_version,

@@ -1,23 +1,61 @@
-"""Parameters and MACs of a model by name, at its native resolution."""
+"""Parameters and MACs of a model by name, counted on the meta device: nothing is computed."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from deploybench.errors import DeployBenchError
-from deploybench.models.source import BuildOptions, find_source
+from deploybench.models.source import BuildOptions, BuiltModel, find_source
+
+if TYPE_CHECKING:
+    from deploybench.flops import MacsByKind
 
 
-def count_model(name: str) -> dict[str, int]:
-    """``parameters`` and ``macs`` (multiply-adds of one image)."""
+@dataclass(frozen=True)
+class ModelCount:
+    """A model with its size: MACs are multiply-adds of one image of ``image_size`` (height, width)."""
+
+    image_size: tuple[int, int]
+    num_classes: int
+    patch_size: int | None
+    tokens: int | None
+    parameters: int
+    macs: MacsByKind
+
+
+def count_model(name: str, options: BuildOptions | None = None) -> ModelCount:
+    """Count the model called ``name``, built as ``options`` ask. Raises DeployBenchError where it cannot be built."""
     try:
         import torch
 
-        from deploybench.flops import count_macs, count_parameters
+        from deploybench.flops import count_macs_by_kind, count_parameters
     except ImportError as error:
         raise DeployBenchError(f"counting needs torch: {error}", action='pip install "deploybench[torch]"') from error
-    source, own_name = find_source(name)
-    with torch.device("meta"):
-        built = source.build(own_name, BuildOptions())
+    built = _on_meta(name, options or BuildOptions())
     spec = built.preprocessing
     example = torch.empty(1, spec.channels, spec.height, spec.width, device="meta")
     module = built.module.eval()
-    return {"parameters": count_parameters(module), "macs": count_macs(module, example)}
+    try:
+        macs = count_macs_by_kind(module, example)
+    except Exception as error:  # a model may raise anything on an input that it was not made for
+        raise DeployBenchError(
+            f"'{name}' does not run on images of {spec.height} x {spec.width}: {error}",
+            action="choose another --image-size or --patch-size",
+        ) from error
+    return ModelCount(
+        image_size=(spec.height, spec.width),
+        num_classes=built.num_classes,
+        patch_size=built.patch_size,
+        tokens=built.tokens,
+        parameters=count_parameters(module),
+        macs=macs,
+    )
+
+
+def _on_meta(name: str, options: BuildOptions) -> BuiltModel:
+    import torch
+
+    source, own_name = find_source(name)
+    with torch.device("meta"):
+        return source.build(own_name, options)

@@ -1,7 +1,7 @@
 """``package.module:factory``: the user's own model. The factory is called and has to return an ``nn.Module``.
 
-Keyword arguments ``num_classes`` and ``in_channels`` are passed when they are asked for and the
-factory takes them. The input is described by the module's ``pretrained_cfg`` (timm's keys) where it
+Keyword arguments ``num_classes``, ``in_channels`` and ``patch_size`` are passed when they are asked for
+and the factory takes them. The input is described by the module's ``pretrained_cfg`` (timm's keys) where it
 has one, else it has the channels of the first convolution, 224 x 224 pixels (or ``--image-size``), and
 ImageNet's mean and standard deviation.
 """
@@ -116,7 +116,11 @@ def load_factory(name: str) -> Any:
 
 
 def _arguments(factory: Any, name: str, options: BuildOptions) -> dict[str, int]:
-    asked = {"num_classes": options.num_classes, "in_channels": options.in_channels}
+    asked = {
+        "num_classes": options.num_classes,
+        "in_channels": options.in_channels,
+        "patch_size": options.patch_size,
+    }
     parameters = inspect.signature(factory).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     given = {}
@@ -125,7 +129,7 @@ def _arguments(factory: Any, name: str, options: BuildOptions) -> dict[str, int]
             continue
         if key in parameters or takes_any:
             given[key] = value
-        elif key == "num_classes":
+        elif key != "in_channels":
             raise DeployBenchError(
                 f"the factory '{name}' takes no argument '{key}'", action=f"add it, or leave --{key.replace('_', '-')}"
             )

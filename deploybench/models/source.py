@@ -7,7 +7,7 @@ any other ``package.module:factory`` goes to the source called ``python``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -30,6 +30,7 @@ class BuildOptions:
     num_classes: int | None = None
     in_channels: int | None = None
     image_size: tuple[int, int] | None = None
+    patch_size: int | None = None
     pretrained: bool = False
 
 
@@ -38,7 +39,8 @@ class BuiltModel:
     """A module with what has to be known about it.
 
     ``head`` is the module path of the classifier, where one is known. ``labels`` are the class names
-    in output order of the weights that the architecture is usually trained with.
+    in output order of the weights that the architecture is usually trained with. ``patch_size`` (pixels) and
+    ``tokens`` are of a transformer whose attention sees all tokens.
     """
 
     module: torch.nn.Module
@@ -46,6 +48,8 @@ class BuiltModel:
     num_classes: int
     head: str | None = None
     labels: tuple[str, ...] | None = None
+    patch_size: int | None = None
+    tokens: int | None = None
     arguments: Mapping[str, int | float | str | bool] = field(default_factory=dict)
     own_weights: bool = False
     """The builder may have loaded weights by itself: they are left as they are."""
@@ -57,6 +61,10 @@ class ModelSource(ABC):
     @abstractmethod
     def names(self) -> list[str]:
         """The names that can be listed, without a prefix; empty when they cannot be known beforehand."""
+
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Names that stand for several models."""
+        return {}
 
     @abstractmethod
     def identity(self, name: str) -> dict[str, str]:
@@ -99,9 +107,15 @@ def find_source(name: str) -> tuple[ModelSource, str]:
     raise _unknown_model(name)
 
 
+def expand_groups(names: Sequence[str]) -> list[str]:
+    """The names with every group replaced by its members, without repeats."""
+    groups = {group: members for source in sources().values() for group, members in source.groups().items()}
+    return list(dict.fromkeys(member for name in names for member in groups.get(name, (name,))))
+
+
 def _unknown_model(name: str) -> DeployBenchError:
     """The refusal of a bare name; the nearest of the short names, or the same name in timm."""
-    short = [listed for source in sources().values() for listed in source.names()]
+    short = [listed for source in sources().values() for listed in (*source.names(), *source.groups())]
     return unknown_name(
         "model", name, short, action=f"deploybench models lists them; try also timm:{name} or package.module:factory"
     )

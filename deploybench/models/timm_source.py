@@ -57,6 +57,8 @@ def build_timm(name: str, options: BuildOptions, arguments: Mapping[str, Any]) -
         given["num_classes"] = options.num_classes
     if options.in_channels is not None:
         given["in_chans"] = options.in_channels
+    if options.patch_size is not None:
+        given["patch_size"] = options.patch_size
     fixed_size = bool(getattr(config, "fixed_input_size", False))
     native = tuple(config.input_size[1:]) if config is not None else (224, 224)
     if options.image_size is not None and options.image_size != native and fixed_size:
@@ -64,7 +66,7 @@ def build_timm(name: str, options: BuildOptions, arguments: Mapping[str, Any]) -
     try:
         module = timm.create_model(name, pretrained=options.pretrained, **given)
     except Exception as error:  # timm passes on what its models, the hub and the network raise
-        raise _build_refusal(name, options, given, error) from error
+        raise build_refusal(name, options, given, error) from error
     recorded = {key: value if isinstance(value, int) else str(value) for key, value in given.items()}
     return BuiltModel(
         module=module,
@@ -72,8 +74,26 @@ def build_timm(name: str, options: BuildOptions, arguments: Mapping[str, Any]) -
         num_classes=int(getattr(module, "num_classes", IMAGENET_CLASSES)),
         head=head_of(module),
         labels=imagenet_labels() if getattr(module, "num_classes", 0) == IMAGENET_CLASSES else None,
+        patch_size=patch_size_of(module),
+        tokens=tokens_of(module, options.image_size or native),
         arguments=recorded,
     )
+
+
+def patch_size_of(module: torch.nn.Module) -> int | None:
+    """The patches' length in pixels of a transformer whose attention sees all tokens; None for others (Swin, CNNs)."""
+    patch = getattr(getattr(module, "patch_embed", None), "patch_size", None)
+    if patch is None or not hasattr(module, "blocks"):
+        return None
+    return int(patch[0] if isinstance(patch, tuple) else patch)
+
+
+def tokens_of(module: torch.nn.Module, image_size: tuple[int, int]) -> int | None:
+    """How many tokens such a transformer's attention sees, class token included."""
+    patch = patch_size_of(module)
+    if patch is None:
+        return None
+    return (image_size[0] // patch) * (image_size[1] // patch) + int(getattr(module, "num_prefix_tokens", 0))
 
 
 def preprocessing_of(module: torch.nn.Module, image_size: tuple[int, int] | None) -> Preprocessing:
@@ -121,7 +141,7 @@ def _timm() -> Any:
     return timm
 
 
-def _build_refusal(name: str, options: BuildOptions, given: Mapping[str, Any], error: Exception) -> DeployBenchError:
+def build_refusal(name: str, options: BuildOptions, given: Mapping[str, Any], error: Exception) -> DeployBenchError:
     cause = str(error).splitlines()[0] if str(error) else type(error).__name__
     if options.pretrained:
         return DeployBenchError(
@@ -132,5 +152,5 @@ def _build_refusal(name: str, options: BuildOptions, given: Mapping[str, Any], e
     return DeployBenchError(
         f"timm could not build '{name}' with {dict(given)}: {type(error).__name__}: {cause}",
         expected="arguments that this architecture takes",
-        action="leave out --image-size, --in-channels or --num-classes, or choose another size",
+        action="leave out --image-size, --patch-size, --in-channels or --num-classes, or choose another size",
     )

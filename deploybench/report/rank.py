@@ -1,9 +1,11 @@
-"""Do FLOPs predict latency? The rank correlation of MACs with p50 latency over the models of a run."""
+"""Do FLOPs predict latency? The order of the models of a run by MACs, against their order by p50 latency."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
 
 from deploybench.contracts import HOST_TO_HOST
 from deploybench.report.row import Row
@@ -11,8 +13,24 @@ from deploybench.states import levels_of, nearest
 from deploybench.stats import kendall_tau
 
 
-def rank_correlations(rows: Sequence[Row]) -> dict[str, tuple[float, int]]:
-    """Kendall's tau of MACs with p50 latency over the models, for each runner, and the number of models.
+@dataclass(frozen=True)
+class Ranking:
+    """The models of one runner in both orders. ``tau`` is Kendall's tau-b of MACs with p50.
+
+    Of ``pairs`` of models whose MACs differ and whose times differ by more than their intervals, ``agreeing`` are
+    those in which the model with fewer MACs is the faster one.
+    """
+
+    runner: str
+    tau: float
+    by_macs: tuple[Row, ...]
+    by_time: tuple[Row, ...]
+    agreeing: int
+    pairs: int
+
+
+def rankings(rows: Sequence[Row]) -> list[Ranking]:
+    """The ranking of each runner that measured two models with different MACs or more.
 
     Only rows of the smallest batch, one stream, fp32 and host-to-host take part, and of them those in the one
     state of the machine that most models were measured in: unlike rows are never ranked together.
@@ -20,15 +38,78 @@ def rank_correlations(rows: Sequence[Row]) -> dict[str, tuple[float, int]]:
     shown = [row for row in rows if row.p50_ms is not None and row.macs_per_image is not None]
     smallest = min((row.batch for row in shown), default=1)
     levels = levels_of([row.state_hop_ns for row in shown if row.state_hop_ns is not None])
-    pairs: dict[tuple[str, float | None], dict[tuple[str, str, str], tuple[float, float]]] = defaultdict(dict)
+    groups: dict[tuple[str, float | None], dict[tuple[object, ...], Row]] = defaultdict(dict)
     for row in shown:
         if (row.batch, row.streams, row.precision, row.timing) == (smallest, 1, "fp32", HOST_TO_HOST):
             state = None if row.state_hop_ns is None else nearest(levels, row.state_hop_ns)
-            point = (float(row.macs_per_image or 0), row.p50_ms or 0.0)
-            pairs[row.runner, state][row.model, row.weights_identity, row.image_size] = point
-    found: dict[str, tuple[float, int]] = {}
-    for (runner, _), points in pairs.items():
-        tau = kendall_tau([macs for macs, _ in points.values()], [ms for _, ms in points.values()])
-        if tau is not None and len(points) > found.get(runner, (0.0, 0))[1]:
-            found[runner] = (tau, len(points))
-    return found
+            groups[row.runner, state][row.job] = row
+    found: dict[str, Ranking] = {}
+    for (runner, _), members in groups.items():
+        ranking = _ranking(runner, list(members.values()))
+        if ranking is not None and (runner not in found or len(ranking.by_time) > len(found[runner].by_time)):
+            found[runner] = ranking
+    return list(found.values())
+
+
+def ranking_lines(rows: Sequence[Row]) -> list[str]:
+    """What the table says about it: the taus in one line, and with three models or more both orders."""
+    found = rankings(rows)
+    if not found:
+        return ["Kendall tau of MACs with p50 latency: n/a (needs two models with different MACs)"]
+    widest = max(found, key=lambda ranking: len(ranking.by_macs))
+    count = len(widest.by_macs)
+    taus = ", ".join(f"{ranking.runner} {ranking.tau:+.2f}" for ranking in found)
+    lines = [f"Kendall tau of MACs with p50 latency over {count} models: {taus}"]
+    if count > 2:
+        lines.append(f"MACs predict: {' < '.join(_names(widest.by_macs))}")
+        lines += [
+            f"{ranking.runner} gives: {_order(ranking.by_time)}; "
+            f"fewer MACs were faster in {ranking.agreeing} of {ranking.pairs} pairs"
+            for ranking in found
+        ]
+    return lines
+
+
+def _ranking(runner: str, rows: Sequence[Row]) -> Ranking | None:
+    macs = [float(row.macs_per_image or 0) for row in rows]
+    tau = kendall_tau(macs, [row.p50_ms or 0.0 for row in rows])
+    if tau is None:
+        return None
+    by_macs = sorted(rows, key=lambda row: row.macs_per_image or 0)
+    by_time = sorted(rows, key=lambda row: row.p50_ms or 0.0)
+    decided = [
+        (fewer, more)
+        for fewer, more in combinations(by_macs, 2)
+        if fewer.macs_per_image != more.macs_per_image and not _overlap(fewer, more)
+    ]
+    agreeing = sum((fewer.p50_ms or 0.0) < (more.p50_ms or 0.0) for fewer, more in decided)
+    return Ranking(runner, tau, tuple(by_macs), tuple(by_time), agreeing, len(decided))
+
+
+def _order(by_time: Sequence[Row]) -> str:
+    """The names, fastest first; ``≈`` between two whose intervals overlap."""
+    names = _names(by_time)
+    text = names[0]
+    for (faster, slower), name in zip(pairwise(by_time), names[1:], strict=True):
+        text += f" {'≈' if _overlap(faster, slower) else '<'} {name}"
+    return text
+
+
+def _overlap(first: Row, second: Row) -> bool:
+    """Whether the intervals of both times have a point in common; a time without an interval is a point."""
+    (low, high), (other_low, other_high) = _ends(first), _ends(second)
+    return low <= other_high and other_low <= high
+
+
+def _ends(row: Row) -> tuple[float, float]:
+    p50 = row.p50_ms or 0.0
+    return (row.p50_low_ms or p50, row.p50_high_ms or p50)
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    """The models' names; with the size, as in vit@384/16, where a model is there in several."""
+    times_seen = Counter(row.model for row in rows)
+    return [
+        row.model if times_seen[row.model] == 1 else f"{row.model}@{row.image_size.partition('x')[0]}/{row.patch_size}"
+        for row in rows
+    ]

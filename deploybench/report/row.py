@@ -25,6 +25,7 @@ class Row:
     weights: str
     weights_identity: str
     image_size: str
+    patch_size: int | None = None
     backend: str
     form: str
     runner: str
@@ -116,6 +117,11 @@ class Row:
     profile: str
     run: str
     command: str
+
+    @property
+    def job(self) -> tuple[object, ...]:
+        """Rows of one job do the same work: the same model, weights, image and patch size."""
+        return (self.model, self.weights_identity, self.image_size, self.patch_size)
 
 
 def to_json(rows: Sequence[Row]) -> str:

@@ -160,6 +160,7 @@ def _shared(record: Record) -> Row:
         weights=cell.weights,
         weights_identity=cell.weights_identity,
         image_size="x".join(str(size) for size in cell.image_size),
+        patch_size=cell.patch_size,
         backend=cell.backend,
         form=cell.form,
         runner=cell.runner,

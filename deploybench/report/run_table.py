@@ -15,7 +15,7 @@ from rich.text import Text
 
 from deploybench.contracts import HOST_TO_HOST
 from deploybench.ratios import Answer
-from deploybench.report.rank import rank_correlations
+from deploybench.report.rank import ranking_lines
 from deploybench.report.row import Row
 from deploybench.stats import CONFIDENCE, half_width, samples_needed
 
@@ -65,13 +65,14 @@ COLUMNS = (
 def print_run_table(rows: Sequence[Row], console: Console) -> None:
     """Print the tables of all models, then the notes, the legend and the rank correlation."""
     notes: list[Row] = []
-    for _, group in groupby(rows, key=lambda row: (row.model, row.weights_identity, row.image_size)):
+    for _, group in groupby(rows, key=lambda row: row.job):
         members = list(group)
         console.print(Text(_title(members[0]), style="bold"))
         _print_whole(_model_table(members, notes), console)
     _print_notes(notes, console)
     console.print(Text(_legend(rows), style="dim"))
-    console.print(_correlation_line(rows))
+    for line in ranking_lines(rows):
+        console.print(Text(line))
 
 
 def _print_whole(table: Table, console: Console) -> None:
@@ -103,7 +104,8 @@ def _note(row: Row) -> str:
     if row.speedup_answer == Answer.AMBIGUOUS.value:
         parts.append(f"speed-up: {row.speedup_reason}")
     if row.launches_flipped:
-        parts.append(f"{row.launches_flipped} launches met a change of state and count nowhere")
+        launches = "1 launch" if row.launches_flipped == 1 else f"{row.launches_flipped} launches"
+        parts.append(f"{launches} met a change of state and count nowhere")
     return "; ".join(parts)
 
 
@@ -122,7 +124,8 @@ def _title(row: Row) -> str:
     parameters = f" · {row.parameters / 1e6:.2f} M parameters" if row.parameters else ""
     macs = f" · {row.macs_per_image / 1e9:.2f} GMAC" if row.macs_per_image else ""
     weights = f" · {row.weights}" if row.weights else ""
-    return f"\n{row.model}{weights} · {row.image_size}{parameters}{macs}"
+    patches = f" · patches of {row.patch_size}" if row.patch_size else ""
+    return f"\n{row.model}{weights} · {row.image_size}{patches}{parameters}{macs}"
 
 
 def _verdict(row: Row, notes: list[Row]) -> Text:
@@ -200,12 +203,3 @@ def _coverage_words(coverage: float) -> str:
     if coverage >= CONFIDENCE:
         return " (95%)"
     return f" (covers {coverage:.0%}; 6 rounds: 97%)" if coverage > 0 else ""
-
-
-def _correlation_line(rows: Sequence[Row]) -> str:
-    found = rank_correlations(rows)
-    if not found:
-        return "Kendall tau of MACs with p50 latency: n/a (needs two models with different MACs)"
-    parts = ", ".join(f"{runner} {tau:+.2f}" for runner, (tau, _) in found.items())
-    models = max(count for _, count in found.values())
-    return f"Kendall tau of MACs with p50 latency over {models} models: {parts}"

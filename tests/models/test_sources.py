@@ -59,21 +59,13 @@ def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_zoo_model_has_the_published_size(name: str, parameters: int, macs: int | None) -> None:
     found = count_model(name)
-    assert found["parameters"] == parameters
-    assert macs is None or found["macs"] == macs
+    assert found.parameters == parameters
+    assert macs is None or found.macs.total == macs
 
 
 def test_efficientnets_have_their_native_resolutions() -> None:
     sizes = [ZOO[f"efficientnet-b{index}"].image_size for index in range(8)]
     assert sizes == [224, 240, 260, 300, 380, 456, 528, 600]
-
-
-def test_swin_and_vit_are_of_the_25_million_tier_with_ten_classes() -> None:
-    for name in ("vit", "swin"):
-        source, own = find_source(name)
-        with torch.device("meta"):
-            module = source.build(own, BuildOptions(num_classes=10)).module
-        assert 23.75e6 < sum(parameter.numel() for parameter in module.parameters()) < 26.25e6
 
 
 @pytest.mark.parametrize("name", ["vitt", "resnet5O"])

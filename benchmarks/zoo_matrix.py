@@ -1,0 +1,92 @@
+"""Every model of the zoo x every exporter: exported, verified in a fresh process, its size and nodes; or the cause.
+
+Each model at its native size with random weights from a fixed seed and a free batch dimension, fp32. The Markdown
+goes to ``--out``; failures have their cause below the table.
+
+    python -m benchmarks.zoo_matrix WORKSPACE [--models zoo] [--backends ...] [--out docs/zoo-matrix.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks.trials import print_host
+from deploybench.export.pipeline import ExportOptions, ExportResult, export_all
+from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.host import usable_cores
+from deploybench.models.source import expand_groups
+from deploybench.models.zoo import ZOO
+from deploybench.parity import ParityReport
+from deploybench.workspace import Workspace
+
+BACKENDS = "torchscript,onnx,openvino,torch-export,pytorch"
+INTRODUCTION = """# The zoo x the exporters
+
+`python -m benchmarks.zoo_matrix WORKSPACE` exports every model of the zoo by every exporter of the table: fp32, a free
+batch dimension, random weights from a fixed seed at the model's native image size. A cell is the largest error on four
+reference images against fp32 eager, relative to the spread of the logits, after a fresh process has run the artifact on
+its own runtime (limit 2e-3); the artifact's size in MiB; and the nodes of its graph.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--models", default="zoo")
+    parser.add_argument("--backends", default=BACKENDS)
+    parser.add_argument("--out", type=Path, default=Path("docs/zoo-matrix.md"))
+    options = parser.parse_args()
+    workspace = Workspace(options.workspace)
+    workspace.prepare()
+    print_host()
+    models, backends = expand_groups(options.models.split(",")), options.backends.split(",")
+    requests = [
+        ExportRequest(model=ModelRequest(name=name), backend=backend) for name in models for backend in backends
+    ]
+    found: dict[tuple[str, str], ExportResult] = {}
+    for result in export_all(requests, workspace, ExportOptions(jobs=usable_cores())):
+        found[result.request.model.name, result.request.backend] = result
+        text = cause(result) if not result.ok else cell(result)
+        print(f"{result.request.model.name:18} {result.request.backend:13} {result.seconds:6.0f} s  {text}", flush=True)
+    options.out.write_text(document(models, backends, found))
+    print(f"\n{sum(result.ok for result in found.values())} of {len(requests)} verified; {options.out}")
+
+
+def document(models: list[str], backends: list[str], found: dict[tuple[str, str], ExportResult]) -> str:
+    lines = [INTRODUCTION, f"| model | px | {' | '.join(backends)} |", "|---" * (len(backends) + 2) + "|"]
+    for model in models:
+        cells = [cell(found[model, backend]) for backend in backends]
+        fixed = " (fixed)" if model in ZOO and ZOO[model].fixed_size else ""
+        size = ZOO[model].image_size if model in ZOO else ""
+        lines.append(f"| {model} | {size}{fixed} | {' | '.join(cells)} |")
+    good = sum(result.ok for result in found.values())
+    lines += [
+        "",
+        f"{good} of {len(found)} verified. `(fixed)`: the weights belong to one image size (position tables, windows, "
+        "projections along the tokens); every artifact fixes height and width, and leaves the batch free.",
+    ]
+    failed = [result for result in found.values() if not result.ok]
+    lines += ["", *(f"- **{item.request.model.name} / {item.request.backend}**: {cause(item)}" for item in failed)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def cell(result: ExportResult) -> str:
+    """``3e-6 · 98 MiB · 412`` of a verified artifact."""
+    if not result.ok or result.artifact is None:
+        return "no: see below"
+    manifest = result.artifact.manifest
+    error = manifest.parity.max_error if isinstance(manifest.parity, ParityReport) else None
+    nodes = manifest.facts.get("nodes")
+    parts = ["not checked" if error is None else f"{error:.0e}", f"{manifest.size_bytes / 2**20:.0f} MiB"]
+    return " · ".join(parts + ([f"{nodes} nodes"] if nodes is not None else []))
+
+
+def cause(result: ExportResult) -> str:
+    if result.error is not None:
+        return str(result.error).splitlines()[0]
+    return result.artifact.manifest.parity_note if result.artifact else "no artifact"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The project's own modules: what the seeds name and timm does not have. Imported in the export child."""

@@ -1,0 +1,98 @@
+"""DenseNet-BC (Huang et al. 2017) with timm's blocks, and its attention-augmented forms.
+
+The augmented forms replace every transition between dense blocks:
+``1x1``: BatchNorm, ReLU, AAConv 1x1, average pool; ``3x3``: InstanceNorm, ReLU, AAConv 3x3 with stride 2.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Literal
+
+from timm.layers.norm_act import BatchNormAct2d
+from timm.models.densenet import DenseNet
+from torch import nn
+
+from deploybench.models.nets.aaconv import AAConv2d, Augmentation
+
+CIFAR_NORMALISATION = {
+    "mean": (125.3 / 255, 123.0 / 255, 113.9 / 255),
+    "std": (63.0 / 255, 62.1 / 255, 66.7 / 255),
+}
+CHEXPERT_NORMALISATION = {"mean": (0.533,) * 3, "std": (0.0349,) * 3}
+Transition = Literal["1x1", "3x3"]
+
+
+def densenet_bc_cifar(
+    num_classes: int = 100,
+    in_chans: int = 3,
+    img_size: tuple[int, int] = (32, 32),
+    *,
+    stem: Literal["5x5", "3x3"] = "5x5",
+    transition: Transition | None = None,
+    value_share: float = 0.7,
+) -> nn.Module:
+    """DenseNet-BC, k = 12, L = 100, for small images. ``stem`` 5x5 with a norm is the seeds', 3x3 the paper's."""
+    net = DenseNet(growth_rate=12, block_config=(16, 16, 16), num_classes=num_classes, in_chans=in_chans)
+    kernel = int(stem[0])
+    net.features.conv0 = nn.Conv2d(in_chans, 24, kernel, padding=kernel // 2, bias=False)
+    net.features.norm0 = net.features.norm0 if stem == "5x5" else nn.Identity()
+    net.features.pool0 = nn.Identity()
+    if transition is not None:
+        _augment(net, transition, Augmentation(value_share=value_share), img_size)
+    return _described(net, in_chans, img_size, CIFAR_NORMALISATION)
+
+
+def densenet121(
+    num_classes: int = 5,
+    in_chans: int = 3,
+    img_size: tuple[int, int] = (320, 320),
+    *,
+    transition: Transition | None = None,
+    value_share: float = 0.1,
+) -> nn.Module:
+    """DenseNet-121, as the seeds trained it on CheXpert: five findings, 320 pixels, the radiographs' normalisation."""
+    net = DenseNet(growth_rate=32, block_config=(6, 12, 24, 16), num_classes=num_classes, in_chans=in_chans)
+    if transition is not None:
+        stem = (_halved(_halved(img_size[0])), _halved(_halved(img_size[1])))
+        _augment(net, transition, Augmentation(value_share=value_share), stem)
+    return _described(net, in_chans, img_size, CHEXPERT_NORMALISATION)
+
+
+def _augment(net: DenseNet, transition: Transition, augmentation: Augmentation, size: tuple[int, int]) -> None:
+    """Replace the transitions; ``size`` is the map's height and width in the first dense block."""
+    for name, plain in list(net.features.named_children()):
+        if name.startswith("transition"):
+            after = (_halved(size[0]), _halved(size[1])) if transition == "3x3" else (size[0] // 2, size[1] // 2)
+            before_pool = after if transition == "3x3" else size
+            assert isinstance(plain.conv, nn.Conv2d)
+            setattr(net.features, name, _transition(plain.conv, transition, augmentation, before_pool))
+            size = after
+
+
+def _transition(
+    plain: nn.Conv2d, transition: Transition, augmentation: Augmentation, size: tuple[int, int]
+) -> nn.Sequential:
+    channels, out = plain.in_channels, plain.out_channels
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    if transition == "3x3":
+        layers["norm"] = nn.InstanceNorm2d(channels)
+        layers["act"] = nn.ReLU()
+        layers["conv"] = AAConv2d(channels, out, 3, augmentation, size, stride=2)
+    else:
+        layers["norm"] = BatchNormAct2d(channels)
+        layers["conv"] = AAConv2d(channels, out, 1, augmentation, size)
+        layers["pool"] = nn.AvgPool2d(2)
+    return nn.Sequential(layers)
+
+
+def _halved(length: int) -> int:
+    """The length after a convolution or pool with stride 2 and "same" padding."""
+    return (length + 1) // 2
+
+
+def _described(net: nn.Module, in_chans: int, size: tuple[int, int], normalisation: dict[str, Any]) -> nn.Module:
+    """The net with the description of its input under timm's keys."""
+    config = {"input_size": (in_chans, *size), "crop_pct": 1.0, "classifier": "classifier", **normalisation}
+    net.default_cfg = config  # type: ignore[assignment]
+    return net
