@@ -12,9 +12,8 @@ import argparse
 import json
 from pathlib import Path
 
-from deploybench.models.counting import count_model
-from deploybench.models.source import BuildOptions
-from deploybench.models.zoo import BAND_CLASSES, COMPARED_SIZE, COUNTS, ZOO, in_band
+from deploybench.models.counting import listed_counts
+from deploybench.models.zoo import COUNTS, ZOO, in_band
 
 
 def main() -> None:
@@ -23,23 +22,12 @@ def main() -> None:
     options = parser.parse_args()
     counts = {}
     for name in ZOO:
-        counts[name] = counts_of(name)
+        counts[name] = listed_counts(name)
         band = "in the band" if in_band(counts[name]["parameters"]) else ""
         print(
             f"{name:18} {counts[name]['parameters']:12,} parameters {counts[name]['macs']:16,} MACs  {band}", flush=True
         )
     options.out.write_text(json.dumps(counts, indent=1) + "\n")
-
-
-def counts_of(name: str) -> dict[str, int]:
-    """``parameters``, ``macs`` and ``macs_224`` of one model."""
-    native = count_model(name, BuildOptions(num_classes=BAND_CLASSES))
-    compared = count_model(name, BuildOptions(num_classes=BAND_CLASSES, image_size=(COMPARED_SIZE, COMPARED_SIZE)))
-    return {
-        "parameters": native.parameters,
-        "macs": native.macs.total,
-        f"macs_{COMPARED_SIZE}": compared.macs.total,
-    }
 
 
 if __name__ == "__main__":

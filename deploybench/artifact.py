@@ -206,8 +206,8 @@ def open_artifact(path: Path) -> Artifact:
         ) from None
     if manifest.sealed() != manifest:
         raise DeployBenchError(
-            f"{manifest_path} was edited after it was written",
-            expected="the manifest that deploybench export sealed",
+            f"{manifest_path} was edited after it was written, or another version of deploybench wrote it",
+            expected="the manifest that this deploybench export sealed",
             action=f"export it again: {manifest.command} --force",
         )
     return Artifact(path, manifest)

@@ -1,7 +1,8 @@
 """From how many tokens on does an efficient attention beat softmax? Within one run, for each runner.
 
 The members of the fair family differ in the attention alone, so the speed-up over the softmax member at the same
-image and patch size is the attention's. It is paired by round, as every speed-up within a run.
+image and patch size is the attention's. It is paired by round, as every speed-up within a run. Like is compared with
+like: one stream, host-to-host, the same runner, precision, batch, threads and form of artifact.
 """
 
 from __future__ import annotations
@@ -10,18 +11,33 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from deploybench.contracts import HOST_TO_HOST
 from deploybench.models.zoo import FAIR, SOFTMAX
 from deploybench.ratios import DEFAULT_MARGIN, Answer, Ratio, answer
-from deploybench.results import Record
+from deploybench.results import Cell, Record
 from deploybench.speedups import paired_speedups
+from deploybench.states import same_state
+
+
+@dataclass(frozen=True, order=True)
+class Shape:
+    """What decides the number of tokens: sizes in pixels, ``image`` as height and width."""
+
+    tokens: int
+    image: tuple[int, int]
+    patch: int | None
 
 
 @dataclass(frozen=True)
 class Point:
-    """One attention at one number of tokens; ``ratio`` is softmax time / its time, above 1: it is faster."""
+    """One attention at one shape; ``ratio`` is softmax time / its time, above 1: it is faster.
 
-    tokens: int
+    Both times are of the state of the machine that the ratio is of.
+    """
+
+    shape: Shape
     p50_ms: float
+    softmax_ms: float
     macs: int | None
     softmax_macs: int | None
     ratio: Ratio
@@ -30,14 +46,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Crossover:
-    """One attention on one runner: its points, fewest tokens first, and how the softmax member did there."""
+    """One attention on one runner: its points, fewest tokens first. ``cell`` is one of its cells."""
 
-    runner: str
-    precision: str
-    batch: int
-    attention: str
+    cell: Cell
     points: tuple[Point, ...]
-    softmax_ms: dict[int, float]
 
     @property
     def beats_from(self) -> int | None:
@@ -46,46 +58,44 @@ class Crossover:
         for point in reversed(self.points):
             if point.answer is not Answer.FASTER:
                 break
-            faster_from = point.tokens
+            faster_from = point.shape.tokens
         return faster_from
 
 
 def crossovers(records: Sequence[Record], margin: float = DEFAULT_MARGIN) -> list[Crossover]:
-    """The crossover of each attention, runner, precision and batch that was measured beside softmax at two numbers
-    of tokens or more; empty for runs that are about something else."""
-    by_job: dict[tuple[str, str, int], dict[str, dict[int, Record]]] = defaultdict(lambda: defaultdict(dict))
+    """The crossover of each attention that was measured beside softmax at two shapes or more, runner by runner."""
+    jobs: dict[tuple[object, ...], dict[str, dict[Shape, Record]]] = defaultdict(lambda: defaultdict(dict))
     for record in records:
         cell = record.cell
-        if cell.model in FAIR and record.tokens is not None and record.summary is not None and record.summary.states:
-            job = (cell.runner, cell.precision, cell.batch)
-            by_job[job][cell.model][record.tokens] = record
+        plain = cell.streams == 1 and cell.timing == HOST_TO_HOST
+        if plain and cell.model in FAIR and record.tokens is not None and record.summary is not None:
+            job = (record.run, cell.runner, cell.device, cell.precision, cell.batch, cell.threads, cell.form)
+            jobs[job][cell.model][Shape(record.tokens, cell.image_size, cell.patch_size)] = record
     found = []
-    for (runner, precision, batch), by_model in by_job.items():
+    for by_model in jobs.values():
         softmax = by_model.get(SOFTMAX, {})
         for attention in (name for name in FAIR if name != SOFTMAX and name in by_model):
-            points = tuple(
-                point
-                for tokens, record in sorted(by_model[attention].items())
-                if (point := _point(tokens, softmax.get(tokens), record, margin)) is not None
-            )
-            if len(points) > 1:
-                times = {point.tokens: _p50(softmax[point.tokens]) for point in points}
-                found.append(Crossover(runner, precision, batch, attention, points, times))
+            measured = sorted(by_model[attention].items())
+            points = [_point(shape, softmax[shape], record, margin) for shape, record in measured if shape in softmax]
+            known = tuple(point for point in points if point is not None)
+            if len(known) > 1:
+                found.append(Crossover(measured[0][1].cell, known))
     return found
 
 
-def _point(tokens: int, softmax: Record | None, record: Record, margin: float) -> Point | None:
-    """None where both were not launched in one round and one state of the machine."""
-    if softmax is None or softmax.run != record.run or not softmax.cell.same_means(record.cell):
-        return None
+def _point(shape: Shape, softmax: Record, record: Record, margin: float) -> Point | None:
+    """None where both were never launched in one round in one state of the machine."""
     speedups = paired_speedups(softmax.launches, record.launches)
     if not speedups:
         return None
-    ratio = speedups[0].ratio
-    return Point(tokens, _p50(record), record.macs, softmax.macs, ratio, answer(ratio, margin))
+    hop_ns, ratio = speedups[0].hop_ns, speedups[0].ratio
+    own, other = _p50(record, hop_ns), _p50(softmax, hop_ns)
+    if own is None or other is None:
+        return None
+    return Point(shape, own, other, record.macs, softmax.macs, ratio, answer(ratio, margin))
 
 
-def _p50(record: Record) -> float:
-    """The estimate in the state of the machine that was met most."""
-    assert record.summary is not None
-    return record.summary.states[0].p50_ms
+def _p50(record: Record, hop_ns: float | None) -> float | None:
+    """The estimate in that state of the machine."""
+    states = record.summary.states if record.summary else ()
+    return next((state.p50_ms for state in states if same_state(state.hop_ns, hop_ns)), None)

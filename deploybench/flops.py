@@ -80,13 +80,20 @@ def count_macs_by_kind(module: nn.Module, example: torch.Tensor) -> MacsByKind:
 
 
 def _outermost(module: nn.Module, named: re.Pattern[str]) -> Iterator[str]:
-    """The paths of the submodules whose class is called like that and that are in no other such."""
+    """The paths of the submodules whose class is called like that and that are in no other such.
+
+    A block that is called after its attention and has an MLP as well (XCiT's, MaxViT's) is not meant.
+    """
     found: list[str] = []
     for path, layer in module.named_modules():
         inside = any(path.startswith(f"{other}.") for other in found)
-        if path and not inside and named.search(type(layer).__name__):
+        if path and not inside and named.search(type(layer).__name__) and (named is MLP or not _has_mlp(layer)):
             found.append(path)
             yield path
+
+
+def _has_mlp(layer: nn.Module) -> bool:
+    return any(MLP.search(type(part).__name__) for part in layer.modules())
 
 
 def _counted(module: nn.Module, example: torch.Tensor) -> FlopCounterMode:

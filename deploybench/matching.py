@@ -21,7 +21,7 @@ AXES = {
     "runner": ("runner", "backend", "form"),
     "precision": ("precision", "form"),
     "threads": ("threads",),
-    "model": ("model", "weights", "form"),
+    "model": ("model", "weights", "form", "patch"),
 }
 """What a comparison can run across, with the fields that then differ of necessity."""
 

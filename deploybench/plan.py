@@ -36,8 +36,8 @@ class Sizes:
 
     def include(self, artifact: Artifact) -> bool:
         """Whether the artifact has one of the image sizes and one of the patch sizes."""
-        shape, patch = artifact.manifest.preprocessing, artifact.manifest.model.patch_size
-        image = (shape.height, shape.width)
+        shape, model = artifact.manifest.preprocessing, artifact.manifest.model
+        image, patch = (shape.height, shape.width), model.patch_size or model.arguments.get("patch_size")
         return (not self.images or image in self.images) and (not self.patches or patch in self.patches)
 
     def combinations(self) -> Iterator[tuple[tuple[int, int] | None, int | None]]:

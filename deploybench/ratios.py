@@ -99,8 +99,8 @@ def more_rounds(count: int, half_width: float, wanted: float) -> int:
         return FEWEST_FOR_INTERVAL - count
     if half_width <= wanted:
         return 0
-    if wanted * MOST_ROUNDS <= half_width:
-        return MOST_ROUNDS**2  # also for 0, the edge of the margin
+    if wanted <= 0:  # the centre is on the edge of the margin
+        return MOST_ROUNDS + 1
     return max(math.ceil(count * (half_width / wanted) ** 2) - count, 1)
 
 

@@ -41,16 +41,22 @@ def select_artifacts(
     Raises DeployBenchError when there is nothing to run, unless other rows have ``explained`` that.
     """
     if paths:
+        if sizes != Sizes():
+            raise DeployBenchError(
+                "--image-size and --patch-size beside --artifact",
+                expected="sizes choose among the artifacts of a model",
+            )
         return [open_artifact(path) for path in paths]
     found = [artifact for artifact in newest_of_each(workspace.artifacts()) if sizes.include(artifact)]
     if models:
         wanted = [artifact for artifact in found if artifact.manifest.model.name in models]
         found = sorted(wanted, key=lambda artifact: models.index(artifact.manifest.model.name))
     if not found and not explained:
-        of_that_size = " of that size" if sizes != Sizes() and workspace.artifacts() else ""
+        of_models = f" of {', '.join(models)}" if models else ""
+        of_that_size = " in that size" if sizes != Sizes() else ""
         raise DeployBenchError(
-            f"the workspace {workspace.root} holds no artifact{of_that_size} to run",
-            action="deploybench export --model vit, or deploybench run --model vit",
+            f"the workspace {workspace.root} holds no artifact{of_models}{of_that_size} to run",
+            action="deploybench export --model NAME, or deploybench run --model NAME, with the same sizes",
         )
     return sorted(found, key=lambda artifact: _model_order(artifact, found))
 
@@ -84,10 +90,19 @@ def missing_exports(
         answered = [_request_of(artifact) for artifact in present if one.include(artifact)]
         known = [request for request in answered if request is not None and request.model.name == model]
         have = {(request.model, request.backend) for request in known}
-        new = ModelRequest(name=model, image_size=image, patch_size=patch)
-        for asked in dict.fromkeys(request.model for request in known) or [new]:
+        wanted = [request.model for request in known] or _at_another_size(model, present, image, patch)
+        for asked in dict.fromkeys(wanted):
             requests += [ExportRequest(model=asked, backend=name) for name in backends if (asked, name) not in have]
     return requests
+
+
+def _at_another_size(
+    model: str, present: Sequence[Artifact], image: tuple[int, int] | None, patch: int | None
+) -> list[ModelRequest]:
+    """The model with the weights and classes that it has in the workspace at other sizes, or as it is by itself."""
+    found = [request.model for artifact in present if (request := _request_of(artifact)) is not None]
+    elsewhere = [request for request in found if request.name == model] or [ModelRequest(name=model)]
+    return [request.model_copy(update={"image_size": image, "patch_size": patch}) for request in elsewhere]
 
 
 def _request_of(artifact: Artifact) -> ExportRequest | None:

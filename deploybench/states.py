@@ -94,6 +94,13 @@ def probe_readings(launches: Sequence[Launch], name: str) -> list[float]:
     return [(before + after) / 2 for before, after in pairs if before is not None and after is not None]
 
 
+def same_state(first: float | None, second: float | None) -> bool:
+    """Whether two levels of the hop are one state; without a probe there is one state only."""
+    if first is None or second is None:
+        return first is second
+    return max(first, second) <= SAME_STATE * min(first, second)
+
+
 def nearest(levels: Sequence[float], hop: float) -> float:
     """The level that a reading belongs to: the nearest by ratio."""
     return min(levels, key=lambda level: abs(math.log(hop / level)))

@@ -78,7 +78,8 @@ def test_command_names_the_profile_because_it_decides_the_device() -> None:
 ARTIFACT = cast(
     Artifact,
     SimpleNamespace(
-        path=Path("/a"), manifest=SimpleNamespace(model=SimpleNamespace(parameters=1, macs=1), size_bytes=1)
+        path=Path("/a"),
+        manifest=SimpleNamespace(model=SimpleNamespace(parameters=1, macs=1, tokens=None), size_bytes=1),
     ),
 )
 

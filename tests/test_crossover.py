@@ -10,17 +10,17 @@ from rich.console import Console
 from deploybench.crossover import crossovers
 from deploybench.ratios import Answer
 from deploybench.report.crossover_table import print_crossovers
-from deploybench.results import Record
+from deploybench.results import Launch, Record
 from tests.records import launch, record
 
 SIZES = {197: 224, 577: 384, 1025: 512}
 
 
-def member(
-    model: str, tokens: int, ms: float, *, rounds: int = 8, runner: str = "onnxruntime", run: str = "r"
-) -> Record:
+def member(model: str, tokens: int, ms: float, *, rounds: int = 8, run: str = "r", **cell: object) -> Record:
     launches = [launch([ms * (1 + 0.001 * number)] * 30, number=number) for number in range(rounds)]
-    made = record(launches, model=model, image_size=(SIZES[tokens], SIZES[tokens]), runner=runner)
+    size = SIZES.get(tokens, 448)
+    named = {"image_size": (size, size), "patch_size": 16, "runner": "onnxruntime", **cell}
+    made = record(launches, model=model, **named)
     return made.model_copy(update={"tokens": tokens, "run": run, "macs": tokens * (10 if model == "vit" else 9)})
 
 
@@ -46,13 +46,37 @@ def test_beats_softmax_from_the_fewest_tokens_after_which_it_is_always_faster(
 ) -> None:
     (found,) = crossovers(family(times))
     assert found.beats_from == beats_from
-    assert [point.tokens for point in found.points] == sorted(times)
+    assert [point.shape.tokens for point in found.points] == sorted(times)
 
 
 def test_speedup_is_over_softmax_at_the_same_tokens() -> None:
     (found,) = crossovers(family({197: 5.0, 577: 80.0}))
     assert [point.ratio.value for point in found.points] == [pytest.approx(2), pytest.approx(0.5)]
     assert [point.answer for point in found.points] == [Answer.FASTER, Answer.SLOWER]
+    assert [round(point.softmax_ms) for point in found.points] == [10, 40]
+
+
+def test_same_tokens_by_another_patch_size_are_another_point() -> None:
+    """448 pixels in patches of 16 and 224 in patches of 8 are both 785 tokens."""
+    large = [member("vit", 785, 100.0), member("xca", 785, 60.0)]
+    small = [member("vit", 785, 50.0, image_size=(224, 224), patch_size=8)]
+    found = crossovers([*large, *small, member("vit", 197, 10.0), member("xca", 197, 20.0)])
+    assert [point.ratio.value for point in found[0].points] == [pytest.approx(0.5), pytest.approx(100 / 60)]
+
+
+def test_cells_that_were_timed_otherwise_take_no_part() -> None:
+    host = family({197: 12.0, 577: 39.0})
+    engine = [member(name, tokens, 1.0, timing="engine-only") for name in ("vit", "xca") for tokens in (197, 577)]
+    streams = [member(name, tokens, 1.0, streams=2) for name in ("vit", "xca") for tokens in (197, 577)]
+    assert crossovers([*host, *engine, *streams]) == crossovers(host)
+    assert (
+        len(
+            crossovers(
+                [*host, *[made.model_copy(update={"cell": made.cell.model_copy(update={"batch": 8})}) for made in host]]
+            )
+        )
+        == 2
+    )
 
 
 def test_too_few_rounds_are_ambiguous_and_beat_nothing() -> None:
@@ -60,6 +84,27 @@ def test_too_few_rounds_are_ambiguous_and_beat_nothing() -> None:
     (found,) = crossovers(few)
     assert {point.answer for point in found.points} == {Answer.AMBIGUOUS}
     assert found.beats_from is None
+    stream = io.StringIO()
+    print_crossovers([found], Console(file=stream, width=160))
+    assert "not settled at 577 tokens: more rounds" in stream.getvalue()
+
+
+def test_times_are_those_of_the_state_that_the_ratio_is_of() -> None:
+    def mixed(near_ms: float, far_ms: float, near: int) -> list[Launch]:
+        return [
+            launch([near_ms if number < near else far_ms] * 30, number=number, hop_ns=100.0 if number < near else 220.0)
+            for number in range(13)
+        ]
+
+    softmax = record(mixed(50.0, 60.0, 7), model="vit", patch_size=16)
+    xca = record(mixed(25.0, 40.0, 7), model="xca", patch_size=16)
+    sized = [(one, 197, (224, 224)) for one in (softmax, xca)] + [(one, 577, (384, 384)) for one in (softmax, xca)]
+    records = [
+        one.model_copy(update={"tokens": tokens, "cell": one.cell.model_copy(update={"image_size": image})})
+        for one, tokens, image in sized
+    ]
+    (found,) = crossovers(records)
+    assert [(point.softmax_ms, point.p50_ms) for point in found.points] == [(50.0, 25.0)] * 2
 
 
 def test_one_size_another_run_or_no_softmax_gives_no_crossover() -> None:
@@ -75,7 +120,7 @@ def test_table_has_a_column_a_size_and_says_where_softmax_is_beaten() -> None:
     stream = io.StringIO()
     print_crossovers(crossovers(family({197: 12.0, 577: 39.0, 1025: 60.0})), Console(file=stream, width=160))
     text = stream.getvalue()
-    assert "onnxruntime · fp32 · batch 1" in text
+    assert "onnxruntime · fp32-dynamic · run as fp32 · batch 1 · 2 threads" in text
     assert all(f"{tokens} tokens" in text for tokens in SIZES)
     assert "from 577 tokens" in text
     assert "×0.83" in text

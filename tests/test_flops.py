@@ -74,13 +74,22 @@ def test_macs_by_kind_of_a_vit_are_those_of_a_hand_count() -> None:
 
 
 @pytest.mark.parametrize("name", ["xcit_nano_12_p16_224", "swin_tiny_patch4_window7_224", "botnet26t_256", "resnet18"])
-def test_kinds_add_up_to_the_total(name: str) -> None:
+def test_no_kind_is_negative_and_only_attention_networks_have_attention(name: str) -> None:
     model, size = timm.create_model(name).eval(), 256 if name.endswith("256") else 224
     example = torch.empty(1, 3, size, size, device="meta")
     found = count_macs_by_kind(model, example)
     assert found.total == count_macs(model, example)
     assert min(found.attention_mixing, found.attention_projections, found.mlp, found.convolution, found.other) >= 0
     assert bool(found.attention) is (name != "resnet18")
+
+
+def test_block_that_is_called_after_its_attention_keeps_its_mlp_apart() -> None:
+    """XCiT nano: 12 blocks of width 128, 4 heads of 32, 196 tokens; 2 class-attention blocks with one query."""
+    found = count_macs_by_kind(timm.create_model("xcit_nano_12_p16_224").eval(), torch.zeros(1, 3, 224, 224))
+    d, n = 128, 196
+    assert found.mlp == 12 * n * 8 * d * d + 2 * 8 * d * d
+    assert found.attention_projections == 12 * n * 4 * d * d + 2 * (2 * (n + 1) * d * d + 2 * d * d)
+    assert found.attention_mixing == 12 * 2 * n * d * 32 + 2 * 2 * (n + 1) * d
 
 
 def test_attention_inside_an_mlp_or_an_attention_is_counted_once() -> None:

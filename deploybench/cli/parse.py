@@ -27,7 +27,10 @@ AllowOption = Annotated[
     ),
 ]
 ImageSizeOption = Annotated[
-    str | None, typer.Option("--image-size", help="Pixels: 384, 224x320; several: 224,384. [default: the model's own]")
+    str | None,
+    typer.Option(
+        "--image-size", help="Pixels: 384, 224x320; several: 224,384. [default: any in the workspace, else the model's]"
+    ),
 ]
 PatchSizeOption = Annotated[
     str | None, typer.Option("--patch-size", help="Of transformers, in pixels: 8; several: 16,8.")

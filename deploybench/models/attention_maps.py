@@ -64,8 +64,10 @@ def read_attention(model: nn.Module, images: torch.Tensor) -> list[AttentionMap]
     """The attention of every layer that has one, in the order of execution; a CNN's class activation otherwise.
 
     ``images`` are normalised, images x channels x height x width. Raises DeployBenchError for a model in which
-    nothing can be read.
+    nothing can be read, and for one in training mode, whose norms would change.
     """
+    if model.training:
+        raise DeployBenchError("the model is in training mode", action="call model.eval() first")
     maps: list[AttentionMap] = []
     hooks = []
     for path, layer in model.named_modules():
@@ -103,12 +105,19 @@ def class_activation(model: nn.Module, images: torch.Tensor) -> AttentionMap:
             f"nothing that can be read as attention was found in {type(model).__name__}",
             expected="a zoo model, layers with a method 'read', or a CNN with global_pool and a linear classifier",
         )
+    if getattr(pool, "pool_type", "avg") != "avg":
+        raise DeployBenchError(f"{type(model).__name__} pools by '{pool.pool_type}'", expected="an average")
     seen: list[torch.Tensor] = []
     hook = pool.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
         answers = model(images).argmax(dim=1)
     finally:
         hook.remove()
+    if seen[0].dim() != 4 or seen[0].shape[1] != classifier.in_features:
+        raise DeployBenchError(
+            f"{type(model).__name__} has layers between its last map and its classifier",
+            expected="an average pool right before the linear classifier",
+        )
     values = torch.einsum("bchw,bc->bhw", seen[0], classifier.weight[answers])
     return AttentionMap("global_pool", Reading("class activation", values, ("image", "y", "x"), False))
 

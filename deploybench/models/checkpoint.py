@@ -7,6 +7,7 @@ which refuses every pickle that names code.
 from __future__ import annotations
 
 import itertools
+import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -73,7 +74,7 @@ def classes_in(state: StateDict, module: torch.nn.Module, head: str | None) -> i
 def load_state(module: torch.nn.Module, state: StateDict, path: Path, *, allow_partial: bool) -> None:
     """Load ``state`` into ``module``; refuse with the differing keys unless ``allow_partial``."""
     own = module.state_dict()
-    fitted = fit_prefixes(state, set(own))
+    fitted = _at_own_size(module, fit_prefixes(state, set(own)))
     missing = [key for key in own if key not in fitted]
     unexpected = [key for key in fitted if key not in own]
     misshaped = [key for key in fitted if key in own and fitted[key].shape != own[key].shape]
@@ -93,6 +94,30 @@ def load_state(module: torch.nn.Module, state: StateDict, path: Path, *, allow_p
             action="choose the model that it was trained with, or pass --allow-partial to load what fits",
         )
     module.load_state_dict(usable, strict=False)
+
+
+def _at_own_size(module: torch.nn.Module, state: StateDict) -> StateDict:
+    """The position embeddings of a Vision Transformer trained at another image size, resampled to the module's own.
+
+    Bicubic, as timm does it and as Dosovitskiy et al. 2021 (section 3.2) fine-tuned at higher resolution.
+    """
+    key = "pos_embed"
+    own, given, grid = getattr(module, key, None), state.get(key), _token_grid(module)
+    if not isinstance(own, torch.Tensor) or given is None or grid is None or given.shape == own.shape:
+        return state
+    prefix = own.shape[1] - grid[0] * grid[1]
+    patches = given.shape[1] - prefix if given.dim() == 3 else -1
+    if patches < 1 or given.shape[2] != own.shape[2] or math.isqrt(patches) ** 2 != patches:
+        return state
+    from timm.layers.pos_embed import resample_abs_pos_embed
+
+    return {**state, key: resample_abs_pos_embed(given, list(grid), num_prefix_tokens=prefix)}
+
+
+def _token_grid(module: torch.nn.Module) -> tuple[int, int] | None:
+    """Rows and columns of patches, where the module embeds patches."""
+    grid = getattr(getattr(module, "patch_embed", None), "grid_size", None)
+    return (int(grid[0]), int(grid[1])) if grid is not None else None
 
 
 def _find_state(content: object, path: Path) -> StateDict:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from deploybench.errors import DeployBenchError
 from deploybench.models.source import BuildOptions, BuiltModel, find_source
+from deploybench.models.zoo import BAND_CLASSES, COMPARED_SIZE
 
 if TYPE_CHECKING:
     from deploybench.flops import MacsByKind
@@ -51,6 +52,17 @@ def count_model(name: str, options: BuildOptions | None = None) -> ModelCount:
         parameters=count_parameters(module),
         macs=macs,
     )
+
+
+def listed_counts(name: str) -> dict[str, int]:
+    """What ``deploybench models`` lists of a zoo model, counted: see :func:`deploybench.models.zoo.zoo_counts`."""
+    native = count_model(name, BuildOptions(num_classes=BAND_CLASSES))
+    compared = count_model(name, BuildOptions(num_classes=BAND_CLASSES, image_size=(COMPARED_SIZE, COMPARED_SIZE)))
+    return {
+        "parameters": native.parameters,
+        "macs": native.macs.total,
+        f"macs_{COMPARED_SIZE}": compared.macs.total,
+    }
 
 
 def _on_meta(name: str, options: BuildOptions) -> BuiltModel:

@@ -82,10 +82,13 @@ def build_timm(name: str, options: BuildOptions, arguments: Mapping[str, Any]) -
 
 def patch_size_of(module: torch.nn.Module) -> int | None:
     """The patches' length in pixels of a transformer whose attention sees all tokens; None for others (Swin, CNNs)."""
-    patch = getattr(getattr(module, "patch_embed", None), "patch_size", None)
-    if patch is None or not hasattr(module, "blocks"):
+    embedding, blocks = getattr(module, "patch_embed", None), getattr(module, "blocks", ())
+    patch = getattr(embedding, "patch_size", None)
+    windowed = any(getattr(block, "window_size", 0) for block in blocks)
+    if patch is None or not len(blocks) or windowed or hasattr(embedding, "backbone"):
         return None
-    return int(patch[0] if isinstance(patch, tuple) else patch)
+    height, width = patch if isinstance(patch, tuple) else (patch, patch)
+    return int(height) if height == width else None
 
 
 def tokens_of(module: torch.nn.Module, image_size: tuple[int, int]) -> int | None:
@@ -150,7 +153,7 @@ def build_refusal(name: str, options: BuildOptions, given: Mapping[str, Any], er
             action="on a machine without network, pass --checkpoint FILE, or leave --pretrained out for random weights",
         )
     return DeployBenchError(
-        f"timm could not build '{name}' with {dict(given)}: {type(error).__name__}: {cause}",
+        f"could not build '{name}' with {dict(given)}: {type(error).__name__}: {cause}",
         expected="arguments that this architecture takes",
         action="leave out --image-size, --patch-size, --in-channels or --num-classes, or choose another size",
     )

@@ -26,6 +26,7 @@ BAND_PARAMETERS, BAND_WIDTH = 25_000_000, 0.05
 """The size that the seeds compare at, with the 10 classes of their task."""
 BAND_CLASSES = 10
 COMPARED_SIZE = 224
+FAIR_PATCH = 16
 
 Argument = int | float | str | bool | tuple[int, ...] | None
 
@@ -35,7 +36,7 @@ class ZooEntry:
     """An architecture: timm's, or ``module:function`` of ours; its arguments, and its resolution in pixels.
 
     ``attention`` takes the place of a Vision Transformer's own, ``rank`` is that attention's.
-    ``fixed_size``: the weights belong to one image size.
+    ``fixed_size``: the weights belong to one image size, and to no other by interpolation.
     """
 
     architecture: str
@@ -71,7 +72,7 @@ ZOO: dict[str, ZooEntry] = {
     "linformer-256": _fair("linformer", rank=256),
     "performer-266": _fair("performer", rank=266),
     "resnet50": ZooEntry("resnet50", 224, "CNN"),
-    "swin": ZooEntry("swin_tiny_patch4_window7_224", 224, "Swin", {"depths": (2, 2, 5, 2)}, fixed_size=True),
+    "swin": ZooEntry("swin_tiny_patch4_window7_224", 224, "Swin", {"depths": (2, 2, 5, 2)}),
     "xcit": ZooEntry("xcit_small_12_p16_224", 224, "XCiT"),
     "xcit-tiny": ZooEntry("xcit_tiny_12_p16_224", 224, "XCiT"),
     "vit-tiny": ZooEntry("vit_tiny_patch16_224", 224, "ViT"),
@@ -113,13 +114,15 @@ class ZooSource(ModelSource):
         return GROUPS
 
     def identity(self, name: str) -> dict[str, str]:
+        self.check(name)
         entry = ZOO[name]
         code = {"code_sha256": _code_of_nets()} if entry.ours or entry.attention else {}
-        return {**timm_identity(), "recipe": repr(entry), **code}
+        recipe = repr((entry.architecture, dict(entry.arguments), entry.attention, entry.rank, entry.image_size))
+        return {**timm_identity(), "recipe": recipe, **code}
 
     def check(self, name: str) -> None:
         if name not in ZOO:
-            raise unknown_name("model", name, ZOO)
+            raise unknown_name("zoo model", name, ZOO)
 
     def build(self, name: str, options: BuildOptions) -> BuiltModel:
         entry = ZOO[name]
@@ -148,7 +151,7 @@ def _build_fair(name: str, entry: ZooEntry, attention: str, options: BuildOption
     if options.pretrained:
         raise _no_pretrained(name)
     height, width = options.image_size or (entry.image_size, entry.image_size)
-    patch = options.patch_size or 16
+    patch = options.patch_size or FAIR_PATCH
     layer = attention_layer(attention, tokens=(height // patch) * (width // patch) + 1, rank=entry.rank)
     built = build_timm(entry.architecture, options, {**entry.arguments, "attn_layer": layer})
     named: dict[str, Any] = {**built.arguments, "attn_layer": attention}

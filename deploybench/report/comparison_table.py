@@ -18,7 +18,7 @@ from deploybench.gate import Check, Outcome, percent
 from deploybench.matching import FIELDS
 from deploybench.ratios import Answer
 from deploybench.report.sheet import Line, Sheet
-from deploybench.results import Verdict
+from deploybench.results import Cell, Verdict
 
 NOTHING = "–"
 WORDS = ("runner", "prec", "answer", "gate")
@@ -131,8 +131,13 @@ def _cells(row: Comparison) -> tuple[str, ...]:
 
 
 def _title(row: Comparison) -> str:
-    sizes = dict.fromkeys("x".join(map(str, cell.image_size)) for cell in row.cells)
+    sizes = dict.fromkeys(_size(cell) for cell in row.cells)
     return " · ".join(part for part in (_both(row, "model"), _both(row, "weights"), " → ".join(sizes)) if part)
+
+
+def _size(cell: Cell) -> str:
+    pixels = "x".join(map(str, cell.image_size))
+    return f"{pixels}/{cell.patch_size}" if cell.patch_size else pixels
 
 
 def _both(row: Comparison, name: str) -> str:

@@ -9,33 +9,44 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from deploybench.crossover import Crossover, Point
+from deploybench.crossover import Crossover, Point, Shape
 from deploybench.ratios import Answer
 
 STYLES = {Answer.FASTER: "green", Answer.SLOWER: "red", Answer.SAME: "", Answer.AMBIGUOUS: "dim"}
 MARKS = {Answer.AMBIGUOUS: " ?", Answer.SAME: " =", Answer.FASTER: "", Answer.SLOWER: ""}
+LEGEND = "p50 ms, times faster than softmax (paired by round; ?: AMBIGUOUS, =: SAME), MACs against softmax's"
 
 
 def print_crossovers(found: Sequence[Crossover], console: Console) -> None:
-    """A table a runner, precision and batch: a row an attention, a column a number of tokens."""
-    for (runner, precision, batch), group in groupby(found, key=lambda one: (one.runner, one.precision, one.batch)):
+    """A table a runner, precision and batch: a row an attention, a column a shape."""
+    for title, group in groupby(found, key=_title):
         members = list(group)
-        tokens = sorted({point.tokens for one in members for point in one.points})
-        console.print(Text(f"\n{runner} · {precision} · batch {batch}: attention against softmax", style="bold"))
+        shapes = sorted({point.shape for one in members for point in one.points})
+        console.print(Text(f"\n{title}: attention against softmax", style="bold"))
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column("attention")
-        for count in tokens:
-            table.add_column(f"{count} tokens", justify="right", no_wrap=True)
+        for shape in shapes:
+            table.add_column(_shape(shape), justify="right", no_wrap=True)
         table.add_column("beats softmax", no_wrap=True)
-        softmax = {count: ms for one in members for count, ms in one.softmax_ms.items()}
-        table.add_row("softmax", *(_milliseconds(softmax.get(count)) for count in tokens), "")
+        softmax = {point.shape: point.softmax_ms for one in members for point in one.points}
+        table.add_row("softmax", *(f"{softmax[shape]:.1f}" for shape in shapes), "")
         for one in members:
-            by_tokens = {point.tokens: point for point in one.points}
-            table.add_row(one.attention, *(_point(by_tokens.get(count)) for count in tokens), _verdict(one))
+            by_shape = {point.shape: point for point in one.points}
+            table.add_row(one.cell.model, *(_point(by_shape.get(shape)) for shape in shapes), _verdict(one))
         console.print(table)
     if found:
-        legend = "p50 ms, times faster than softmax (paired by round; ?: AMBIGUOUS, =: SAME), MACs against softmax's"
-        console.print(Text(legend, style="dim"))
+        console.print(Text(LEGEND, style="dim"))
+
+
+def _title(one: Crossover) -> str:
+    cell = one.cell
+    return f"{cell.runner} · {cell.form} · run as {cell.precision} · batch {cell.batch} · {cell.threads} threads"
+
+
+def _shape(shape: Shape) -> str:
+    height, width = shape.image
+    pixels = str(height) if height == width else f"{height}x{width}"
+    return f"{shape.tokens} tokens ({pixels}/{shape.patch})"
 
 
 def _point(point: Point | None) -> Text:
@@ -48,13 +59,11 @@ def _point(point: Point | None) -> Text:
     return text
 
 
-def _milliseconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
-
-
 def _verdict(one: Crossover) -> str:
-    fewest, most = one.points[0].tokens, one.points[-1].tokens
+    fewest, last = one.points[0].shape.tokens, one.points[-1]
     start = one.beats_from
-    if start is None:
-        return f"not up to {most} tokens"
-    return f"from {start} tokens" if start > fewest else f"from {start} tokens, the fewest measured"
+    if start is not None:
+        return f"from {start} tokens" if start > fewest else f"from {start} tokens, the fewest measured"
+    if last.answer is Answer.AMBIGUOUS:
+        return f"not settled at {last.shape.tokens} tokens: more rounds"
+    return f"not up to {last.shape.tokens} tokens"

@@ -59,7 +59,8 @@ def ranking_lines(rows: Sequence[Row]) -> list[str]:
     widest = max(found, key=lambda ranking: len(ranking.by_macs))
     count = len(widest.by_macs)
     taus = ", ".join(f"{ranking.runner} {ranking.tau:+.2f}" for ranking in found)
-    lines = [f"Kendall tau of MACs with p50 latency over {count} models: {taus}"]
+    sized = "" if len({row.model for row in widest.by_macs}) == count else " and sizes"
+    lines = [f"Kendall tau of MACs with p50 latency over {count} models{sized}: {taus}"]
     if count > 2:
         lines.append(f"MACs predict: {' < '.join(_names(widest.by_macs))}")
         lines += [
@@ -109,7 +110,10 @@ def _ends(row: Row) -> tuple[float, float]:
 def _names(rows: Sequence[Row]) -> list[str]:
     """The models' names; with the size, as in vit@384/16, where a model is there in several."""
     times_seen = Counter(row.model for row in rows)
-    return [
-        row.model if times_seen[row.model] == 1 else f"{row.model}@{row.image_size.partition('x')[0]}/{row.patch_size}"
-        for row in rows
-    ]
+    return [row.model if times_seen[row.model] == 1 else f"{row.model}@{_size(row)}" for row in rows]
+
+
+def _size(row: Row) -> str:
+    height, _, width = row.image_size.partition("x")
+    pixels = height if height == width else row.image_size
+    return f"{pixels}/{row.patch_size}" if row.patch_size else pixels

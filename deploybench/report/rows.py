@@ -18,7 +18,7 @@ from deploybench.report.row import Row
 from deploybench.report.sweeps import with_sweeps
 from deploybench.results import BASELINE_PRECISION, Launch, Probes, Record, StateSummary, Surroundings
 from deploybench.speedups import Speedup, paired_speedups
-from deploybench.states import SAME_STATE
+from deploybench.states import same_state
 from deploybench.stats import median
 from deploybench.verdicts import judge_speedup
 
@@ -69,16 +69,10 @@ def _rows(record: Record, baseline: Record | None, margin: float) -> list[Row]:
     rows = []
     for state in summary.states:
         row = _in_state(shared, record, state)
-        matching = [speedup for speedup in speedups if _same_state(speedup.hop_ns, state.hop_ns)]
+        matching = [speedup for speedup in speedups if same_state(speedup.hop_ns, state.hop_ns)]
         row = replace(row, main_state=state is summary.states[0])
         rows.append(_with_speedup(row, baseline, matching[0], margin) if baseline and matching else row)
     return rows
-
-
-def _same_state(first: float | None, second: float | None) -> bool:
-    if first is None or second is None:
-        return first is second
-    return max(first, second) <= SAME_STATE * min(first, second)
 
 
 def _in_state(row: Row, record: Record, state: StateSummary) -> Row:

@@ -26,7 +26,9 @@ def print_scenario_table(records: Sequence[ScenarioRecord], console: Console) ->
     for _, group in groupby(records, key=lambda record: record.cell.group):
         members = list(group)
         cell = members[0].cell
-        console.print(f"{cell.model}, {cell.weights}", style="bold", markup=False)
+        patches = f", patches of {cell.patch_size}" if cell.patch_size else ""
+        size = "x".join(map(str, cell.image_size))
+        console.print(f"{cell.model}, {cell.weights}, {size}{patches}", style="bold", markup=False)
         console.print(_table(members, noted))
     for number, record in enumerate(noted, 1):
         title = f"{record.cell.model} {record.cell.runner} {record.settings.scenario.value}"
@@ -44,6 +46,8 @@ def scenario_data(record: ScenarioRecord) -> dict[str, object]:
     return {
         "run": record.run,
         "model": cell.model,
+        "image_size": "x".join(map(str, cell.image_size)),
+        "patch_size": cell.patch_size,
         "runner": cell.runner,
         "precision": cell.precision,
         "scenario": settings.scenario.value,

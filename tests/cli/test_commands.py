@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -364,63 +363,3 @@ def test_doctor_gives_the_pip_line_of_what_is_missing(cli: Cli, tmp_path: Path) 
     done = cli("doctor", "-w", tmp_path, environment={"PYTHONPATH": path})
     assert 'pip install "deploybench[openvino]"' in done.stdout
     assert "needs openvino" in done.stdout
-
-
-def test_models_lists_short_names_with_their_size_and_timm_s(cli: Cli) -> None:
-    text = cli("models").stdout
-    assert re.search(r"^linformer +fair ViT +224! +25\.57 +5\.21 +5\.21 +yes *$", text, re.MULTILINE)
-    assert re.search(r"^resnet50 .* no *$", text, re.MULTILINE)
-    assert "fair: vit, linformer, performer, fastformer, xca" in text
-    listed = json.loads(cli("models", "--json").stdout)
-    assert {row["model"] for row in listed["models"]} >= {"efficientnet-b7", "aa-wrn-28-10"}
-    assert "timm:test_vit" in cli("models", "--timm", "test_v*").stdout
-
-
-def test_models_show_splits_the_macs_by_kind_at_each_size(cli: Cli) -> None:
-    done = cli(
-        "models", "show", "xca", "--image-size", "224,384", "--patch-size", "16", "--num-classes", "10", "--json"
-    )
-    small, large = json.loads(done.stdout)["counts"]
-    assert (small["tokens"], large["tokens"]) == (197, 577)
-    assert small["parameters"] == 25_218_526
-    kinds = [value for key, value in small.items() if key.startswith("macs_")]
-    assert sum(kinds) == small["macs"] == small["flops"] // 2
-    text = cli("models", "show", "aa-densenet-1x1").stdout
-    assert "its weights belong to one image size" in text
-    assert re.search(r"attention mixing +[\d,]+ +\d+%", text)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("fair",), "'fair' is a group of models"),
-        (("vitt",), "did you mean"),
-        (("vit", "--image-size", "16x"), "expected: pixels"),
-        (("vit", "--patch-size", "0"), "expected: whole numbers"),
-        (("resnet50", "--patch-size", "8"), "leave out --image-size, --patch-size"),
-        (("timm:no_such_net",), "unknown timm model 'no_such_net'"),
-    ],
-)
-def test_models_show_refuses_what_it_cannot_build(cli: Cli, arguments: tuple[str, ...], words: str) -> None:
-    done = cli("models", "show", *arguments)
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_sizes_are_exported_once_and_chosen_again(cli: Cli, tmp_path: Path) -> None:
-    sizes = ("--image-size", "96,160", "--patch-size", "16,8")
-    quick = ("--runner", "onnxruntime", "--rounds", "1", "--duration", "50ms", "--json")
-    everything = cli("run", "--model", TINY, *sizes, *quick, "-w", tmp_path)
-    rows = json.loads(everything.stdout)
-    assert {(row["image_size"], row["patch_size"]) for row in rows} == {
-        ("96x96", 16), ("96x96", 8), ("160x160", 16), ("160x160", 8),
-    }  # fmt: skip
-    assert len({row["parameters"] for row in rows}) > 1
-    few = cli("run", "--image-size", "96", "--patch-size", "8", *quick, "-w", tmp_path)
-    assert [(row["image_size"], row["patch_size"]) for row in json.loads(few.stdout)] == [("96x96", 8)]
-    again = cli("run", "--model", TINY, *sizes, *quick, "-w", tmp_path)
-    assert "exporting" not in again.stderr
-    none = cli("run", "--image-size", "64", *quick, "-w", tmp_path)
-    assert none.returncode == 2
-    assert "no artifact of that size" in none.stderr

@@ -79,7 +79,7 @@ def test_token_maps_times_the_values_are_the_layers_output(attention: str | None
 
 
 def read_attention_of_layer(layer: nn.Module, x: torch.Tensor) -> list[AttentionMap]:
-    return read_attention(nn.Sequential(layer), x)
+    return read_attention(nn.Sequential(layer).eval(), x)
 
 
 @torch.no_grad()
@@ -113,7 +113,7 @@ def test_xcit_has_channel_maps_and_class_attention() -> None:
 
 
 def test_augmented_convolution_has_a_map_for_each_position() -> None:
-    model = nn.Sequential(AAConv2d(3, 40, 3, Augmentation(heads=4, value_share=0.4), (4, 6)))
+    model = nn.Sequential(AAConv2d(3, 40, 3, Augmentation(heads=4, value_share=0.4), (4, 6))).eval()
     (found,) = read_attention(model, torch.randn(2, 3, 4, 6))
     assert found.layer == "0.attention"
     assert found.reading.values.shape == (2, 4, 24, 24)
@@ -138,6 +138,25 @@ def test_class_activation_of_our_own_networks() -> None:
     assert found.reading.values.shape == (2, SIZE // 4, SIZE // 4)
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("mobilenetv3_small_050", {}, "layers between its last map and its classifier"),
+        ("test_resnet", {"global_pool": "max"}, "pools by 'max'"),
+    ],
+)
+def test_class_activation_is_refused_where_it_would_not_add_up(
+    name: str, arguments: dict[str, str], words: str
+) -> None:
+    with pytest.raises(DeployBenchError, match=words):
+        read_attention(timm.create_model(name, **arguments).eval(), images(1, 64))
+
+
+def test_model_in_training_mode_is_refused() -> None:
+    with pytest.raises(DeployBenchError, match="training mode"):
+        read_attention(timm.create_model("test_resnet").train(), images())
+
+
 def test_model_in_which_nothing_can_be_read_is_refused() -> None:
     with pytest.raises(DeployBenchError, match="nothing that can be read"):
-        read_attention(nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 2)), images())
+        read_attention(nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 2)).eval(), images())

@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,3 +111,26 @@ def test_prefixes_come_off_beside_keys_that_have_none() -> None:
 def test_prefix_is_kept_when_the_model_itself_has_it() -> None:
     state = {"model.a": torch.zeros(1), "model.b": torch.zeros(1)}
     assert fit_prefixes(state, {"model.a", "model.b"}) == state
+
+
+def small_vit(size: int) -> nn.Module:
+    torch.manual_seed(size)
+    shape = {"img_size": size, "embed_dim": 24, "num_heads": 3, "depth": 1, "num_classes": 2}
+    return timm.create_model("vit_tiny_patch16_224", **shape)
+
+
+def test_position_embeddings_of_another_image_size_are_resampled() -> None:
+    trained, larger = small_vit(64), small_vit(96)
+    load_state(larger, trained.state_dict(), Path("c.pt"), allow_partial=False)
+    assert torch.equal(larger.blocks[0].attn.qkv.weight, trained.blocks[0].attn.qkv.weight)
+    assert torch.equal(larger.pos_embed[:, 0], trained.pos_embed[:, 0]), "the class token has no place"
+    old, new = (net.pos_embed[0, 1:].unflatten(0, (side, side)) for net, side in ((trained, 4), (larger, 6)))
+    torch.testing.assert_close(new.mean(dim=(0, 1)), old.mean(dim=(0, 1)), rtol=0, atol=0.05 * float(old.detach().std()) + 0.01)
+    assert not torch.equal(new, small_vit(96).pos_embed[0, 1:].unflatten(0, (6, 6)))
+
+
+@pytest.mark.parametrize("shape", [(1, 18, 24), (1, 17, 12), (17, 24), (1, 1, 24)])
+def test_position_embeddings_that_are_no_square_of_patches_are_refused(shape: tuple[int, ...]) -> None:
+    state = {**small_vit(64).state_dict(), "pos_embed": torch.zeros(shape)}
+    with pytest.raises(DeployBenchError, match="mis-shaped"):
+        load_state(small_vit(96), state, Path("c.pt"), allow_partial=False)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.zoo_counts import counts_of
 from deploybench.errors import DeployBenchError
 from deploybench.flops import count_parameters
-from deploybench.models.counting import count_model
+from deploybench.models.counting import count_model, listed_counts
 from deploybench.models.nets.densenet import densenet121, densenet_bc_cifar
 from deploybench.models.nets.wide_resnet import wrn_28_10
 from deploybench.models.source import BuildOptions, expand_groups, find_source
@@ -105,7 +104,7 @@ def test_published_architectures_have_their_published_size(name: str, millions: 
 
 @pytest.mark.parametrize("name", ZOO)
 def test_listed_counts_are_those_of_the_models(name: str) -> None:
-    assert zoo_counts()[name] == counts_of(name)
+    assert zoo_counts()[name] == listed_counts(name)
 
 
 def test_band_holds_the_fair_family_and_who_it_is_compared_with() -> None:
@@ -163,8 +162,31 @@ def test_zoo_models_are_described_for_preprocessing_and_checkpoints() -> None:
     assert (built.preprocessing.height, built.preprocessing.crop_fraction) == (320, 1.0)
 
 
-def test_identity_changes_with_our_own_code_only_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identity_holds_our_own_code_where_it_is_used() -> None:
     source, _ = find_source("vit")
     assert "code_sha256" not in source.identity("vit")
     assert "code_sha256" not in source.identity("resnet50")
     assert source.identity("linformer")["code_sha256"] == source.identity("wrn-28-10")["code_sha256"]
+    with pytest.raises(DeployBenchError, match="unknown zoo model 'nope'"):
+        source.identity("nope")
+
+
+@pytest.mark.parametrize("name", [name for name, entry in ZOO.items() if entry.family != "EfficientNet"])
+def test_size_is_fixed_where_weights_besides_the_position_embeddings_depend_on_it(name: str) -> None:
+    source, own = find_source(name)
+    shapes = []
+    for side in (224, 448):
+        with torch.device("meta"):
+            module = source.build(own, BuildOptions(image_size=(side, side))).module
+        state = module.state_dict()
+        shapes.append({key: value.shape for key, value in state.items() if key != "pos_embed"})
+    assert (shapes[0] != shapes[1]) is ZOO[name].fixed_size
+
+
+@pytest.mark.parametrize("name", ["performer", "xca", "xcit-tiny", "aa-densenet-3x3"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@torch.no_grad()
+def test_all_zero_image_gives_no_nan_in_half_precision(name: str, dtype: torch.dtype) -> None:
+    source, own = find_source(name)
+    module = source.build(own, BuildOptions(num_classes=5, image_size=(32, 32))).module.eval().to(dtype)
+    assert module(torch.zeros(1, 3, 32, 32, dtype=dtype)).isfinite().all()

@@ -103,7 +103,7 @@ def test_flipped_launches_interruption_and_missing_rounds_are_noted() -> None:
     far = launches(13.0, count=3, hop_ns=FAR)
     text = one_line(printed([record([*launches(8.0, hop_ns=NEAR), *far, flip], complete=False)]))
     assert "interrupted after 6 launches" in text
-    assert "1 launches met a change of state and count nowhere" in text
+    assert "1 launch met a change of state and count nowhere" in text
     spent = record(launches(8.0)).model_copy(update={"stopped": "budget spent", "more_rounds": 40})
     assert "budget spent: about 40 more rounds for the precision asked for" in one_line(printed([spent]))
 

@@ -26,7 +26,7 @@ SMALLEST_NORM = 1e-6
 class EfficientAttention(nn.Module):
     """What the layers share: the heads, the output projection, and the arguments that timm's ``Block`` passes.
 
-    Raises ValueError for what these mechanisms do not have: masks, normalised q and k, dropout of attention weights.
+    Raises ValueError for what these mechanisms do not have: masks, normalised q and k, dropout of weights, gates.
     """
 
     projections: ClassVar[int] = 3
@@ -42,12 +42,13 @@ class EfficientAttention(nn.Module):
         proj_drop: float = 0.0,
         device: Any = None,
         dtype: Any = None,
+        norm_layer: Any = None,
         **others: Any,
     ) -> None:
         super().__init__()
         if dim % num_heads:
             raise ValueError(f"{dim} channels do not divide into {num_heads} heads")
-        refused = sorted(name for name in ("qk_norm", "scale_norm", "attn_drop") if others.get(name))
+        refused = sorted(name for name, value in others.items() if value)
         if refused:
             raise ValueError(f"{type(self).__name__} has no {', '.join(refused)}")
         self.num_heads = num_heads
@@ -236,6 +237,8 @@ def attention_layer(name: str, tokens: int, rank: int | None = None) -> type[Eff
     ``rank`` is that of Linformer's projections and the number of Performer's features; the others have none.
     """
     layer = LAYERS[name]
+    if rank is not None and layer not in (LinformerAttention, PerformerAttention):
+        raise ValueError(f"{name} has no rank")
     settings: dict[str, int] = {"tokens": tokens} if layer is LinformerAttention else {}
     if rank is not None:
         settings["rank" if layer is LinformerAttention else "features"] = rank

@@ -33,11 +33,8 @@ def linformer(q: Vectors, k: Vectors, v: Vectors, e: torch.Tensor, f: torch.Tens
 
 
 def performer(q: Vectors, k: Vectors, v: Vectors, w: torch.Tensor, epsilon: float = 1e-4) -> Vectors:
-    """Choromanski et al. 2021: positive random features of q and k, here without any maximum taken off.
-
-    The library takes one off before it adds epsilon, so the two agree only where epsilon does not matter: here it is
-    scaled by the same maximum.
-    """
+    """Choromanski et al. 2021: positive random features of q and k; the maximum is over a query's features, and over
+    all features of all keys."""
     d = q.shape[1]
 
     def powers(x: torch.Tensor) -> torch.Tensor:

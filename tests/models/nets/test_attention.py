@@ -183,6 +183,8 @@ def test_what_a_mechanism_does_not_have_is_refused(name: str) -> None:
         made(tokens(), is_causal=True)
     with pytest.raises(ValueError, match="has no qk_norm"):
         attention_layer(name, TOKENS)(WIDTH, HEADS, qk_norm=True)
+    with pytest.raises(ValueError, match="has no gated, typo"):
+        attention_layer(name, TOKENS)(WIDTH, HEADS, gated=True, typo=1)
     with pytest.raises(ValueError, match="do not divide into 5 heads"):
         attention_layer(name, TOKENS)(WIDTH, 5)
 
@@ -192,3 +194,6 @@ def test_rank_reaches_the_layers_that_have_one() -> None:
     performer = attention_layer("performer", TOKENS, rank=7)(WIDTH, HEADS)
     assert linformer.key_projection.shape == (7, TOKENS)
     assert performer.directions.shape == (7, HEAD)
+    for name in ("fastformer", "xca"):
+        with pytest.raises(ValueError, match=f"{name} has no rank"):
+            attention_layer(name, TOKENS, rank=7)
