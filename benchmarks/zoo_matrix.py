@@ -9,6 +9,7 @@ goes to ``--out``; failures have their cause below the table.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from benchmarks.trials import print_host
@@ -50,7 +51,9 @@ def main() -> None:
         text = cause(result) if not result.ok else cell(result)
         print(f"{result.request.model.name:18} {result.request.backend:13} {result.seconds:6.0f} s  {text}", flush=True)
     options.out.write_text(document(models, backends, found))
-    print(f"\n{sum(result.ok for result in found.values())} of {len(requests)} verified; {options.out}")
+    good = sum(result.ok for result in found.values())
+    print(f"\n{good} of {len(requests)} verified; {options.out}")
+    sys.exit(good < len(requests))
 
 
 def document(models: list[str], backends: list[str], found: dict[tuple[str, str], ExportResult]) -> str:
@@ -63,7 +66,7 @@ def document(models: list[str], backends: list[str], found: dict[tuple[str, str]
     good = sum(result.ok for result in found.values())
     lines += [
         "",
-        f"{good} of {len(found)} verified. `(fixed)`: the weights belong to one image size (position tables, windows, "
+        f"{good} of {len(found)} verified. `(fixed)`: the weights belong to one size (tables of relative positions, "
         "projections along the tokens); every artifact fixes height and width, and leaves the batch free.",
     ]
     failed = [result for result in found.values() if not result.ok]

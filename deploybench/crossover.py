@@ -32,10 +32,12 @@ class Shape:
 class Point:
     """One attention at one shape; ``ratio`` is softmax time / its time, above 1: it is faster.
 
-    Both times are of the state of the machine that the ratio is of.
+    Both times are of the state of the machine (``hop_ns``) that the ratio is of.
     """
 
+    cell: Cell
     shape: Shape
+    hop_ns: float | None
     p50_ms: float
     softmax_ms: float
     macs: int | None
@@ -46,10 +48,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Crossover:
-    """One attention on one runner: its points, fewest tokens first. ``cell`` is one of its cells."""
+    """One attention on one runner in one run: its points, fewest tokens first."""
 
-    cell: Cell
+    run: str
     points: tuple[Point, ...]
+
+    @property
+    def cell(self) -> Cell:
+        """One of its cells: they differ in their sizes alone."""
+        return self.points[0].cell
 
     @property
     def beats_from(self) -> int | None:
@@ -79,7 +86,7 @@ def crossovers(records: Sequence[Record], margin: float = DEFAULT_MARGIN) -> lis
             points = [_point(shape, softmax[shape], record, margin) for shape, record in measured if shape in softmax]
             known = tuple(point for point in points if point is not None)
             if len(known) > 1:
-                found.append(Crossover(measured[0][1].cell, known))
+                found.append(Crossover(measured[0][1].run, known))
     return found
 
 
@@ -92,7 +99,7 @@ def _point(shape: Shape, softmax: Record, record: Record, margin: float) -> Poin
     own, other = _p50(record, hop_ns), _p50(softmax, hop_ns)
     if own is None or other is None:
         return None
-    return Point(shape, own, other, record.macs, softmax.macs, ratio, answer(ratio, margin))
+    return Point(record.cell, shape, hop_ns, own, other, record.macs, softmax.macs, ratio, answer(ratio, margin))
 
 
 def _p50(record: Record, hop_ns: float | None) -> float | None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from deploybench.crossover import crossovers
 from deploybench.ratios import Answer
 from deploybench.report.crossover_table import print_crossovers
+from deploybench.report.rows import rows_of
 from deploybench.results import Launch, Record
 from tests.records import launch, record
 
@@ -128,6 +129,14 @@ def test_table_has_a_column_a_size_and_says_where_softmax_is_beaten() -> None:
     stream.truncate(0)
     print_crossovers(crossovers(family({197: 12.0, 577: 50.0})), Console(file=stream, width=160))
     assert "not up to 577 tokens" in stream.getvalue()
+
+
+def test_rows_carry_the_speedup_over_softmax() -> None:
+    rows = rows_of(family({197: 5.0, 577: 80.0}))
+    told = {(row.model, row.tokens): (row.softmax_speedup, row.softmax_answer) for row in rows}
+    assert told["xca", 197] == (pytest.approx(2), "FASTER")
+    assert told["xca", 577] == (pytest.approx(0.5), "SLOWER")
+    assert told["vit", 197] == (None, None)
 
 
 def test_nothing_is_printed_for_a_run_about_something_else() -> None:

@@ -126,7 +126,7 @@ def run(
         streams=doublings(count) if streams == AUTO else parse.positive_numbers(streams, "--streams"),
         timings=timings,
         image=sha256_of_file(file)[:12] if file else None,
-        skip=parse.split_names(skip),
+        skip=parse.skip_patterns(skip),
     )
     sizes = parse.sizes(image_size, patch_size)
     measured = [entry.name for entry in selection.runners]

@@ -18,7 +18,8 @@ class Row:
 
     ``state_hop_ns`` is the state: the time of a cache line from core to core; ``state_share`` the share of the
     cell's launches that met it; ``main_state`` whether it is the one met most.
-    ``speedup`` is over ``baseline`` (fp32), paired by round; its verdict is its own.
+    ``speedup`` is over ``baseline`` (fp32), paired by round; its verdict is its own. ``softmax_speedup`` is a fair
+    ViT's over its softmax member on the same runner at the same sizes, where the run has both at two sizes or more.
     """
 
     model: str
@@ -97,6 +98,11 @@ class Row:
     speedup_answer: str | None = None
     speedup_verdict: str | None = None
     speedup_reason: str = ""
+    tokens: int | None = None
+    softmax_speedup: float | None = None
+    softmax_speedup_low: float | None = None
+    softmax_speedup_high: float | None = None
+    softmax_answer: str | None = None
     cores_used: float | None = None
     foreign_cpu_share: float | None
     steal_share: float | None

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from deploybench.crossover import Point, crossovers
 from deploybench.ratios import (
     DEFAULT_MARGIN,
     MOST_ROUNDS,
@@ -34,11 +35,27 @@ def rows_of(records: Sequence[Record], baseline: str | None = None, margin: floa
     groups: dict[tuple[object, ...], list[Record]] = defaultdict(list)
     for record in records:
         groups[record.cell.group].append(record)
+    points = {(found.run, point.cell.key): point for found in crossovers(records, margin) for point in found.points}
     rows = []
     for group in groups.values():
         for record in sorted(group, key=lambda item: _place(item, baseline or item.baseline)):
-            rows += _rows(record, _baseline_of(record, group, baseline or record.baseline), margin)
+            found = _rows(record, _baseline_of(record, group, baseline or record.baseline), margin)
+            point = points.get((record.run, record.cell.key))
+            rows += [_with_softmax(row, point) for row in found] if point else found
     return with_sweeps(rows)
+
+
+def _with_softmax(row: Row, point: Point) -> Row:
+    """The row with its speed-up over softmax attention, in the state of the machine that this is of."""
+    if not same_state(point.hop_ns, row.state_hop_ns):
+        return row
+    return replace(
+        row,
+        softmax_speedup=point.ratio.value,
+        softmax_speedup_low=point.ratio.low,
+        softmax_speedup_high=point.ratio.high,
+        softmax_answer=point.answer.value,
+    )
 
 
 def _place(record: Record, baseline: str) -> tuple[object, ...]:
@@ -190,6 +207,7 @@ def _shared(record: Record) -> Row:
         parameters=record.parameters,
         macs_per_image=record.macs,
         flops_per_image=2 * record.macs if record.macs is not None else None,
+        tokens=record.tokens,
         foreign_cpu_share=middle(lambda launch: _around(launch).foreign_cpu_share),
         steal_share=middle(lambda launch: _around(launch).steal_share),
         switches_per_call=middle(_switches_per_call),

@@ -35,16 +35,28 @@ WIDEST = 1000
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table. One that is not ``always`` shown is there when a row has something in it."""
+    """A column of the table. One that is not ``always`` shown is there ``when`` it says, or when a row has text."""
 
     title: str
     text: Callable[[Row], str]
     justify: Literal["left", "right"] = "right"
     always: bool = True
+    when: Callable[[Sequence[Row]], bool] | None = None
+
+    def shown(self, rows: Sequence[Row]) -> bool:
+        if self.when is not None:
+            return self.when(rows)
+        return self.always or any(self.text(row) for row in rows)
+
+
+def _several_forms(rows: Sequence[Row]) -> bool:
+    """Whether one runner has artifacts in several forms: of another batch, precision or opset."""
+    return len({(row.runner, row.form) for row in rows}) > len({row.runner for row in rows})
 
 
 COLUMNS = (
     Column("runner", lambda row: row.runner, "left"),
+    Column("form", lambda row: row.form, "left", when=_several_forms),
     Column("prec", lambda row: row.precision, "left"),
     Column("b", lambda row: str(row.batch)),
     Column("streams", lambda row: str(row.streams) if row.streams > 1 else "", always=False),
@@ -111,7 +123,7 @@ def _note(row: Row) -> str:
 
 def _model_table(rows: Sequence[Row], notes: list[Row]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    columns = [column for column in COLUMNS if column.always or any(column.text(row) for row in rows)]
+    columns = [column for column in COLUMNS if column.shown(rows)]
     for column in columns:
         table.add_column(column.title, justify=column.justify, no_wrap=True)
     table.add_column("verdict", no_wrap=True)

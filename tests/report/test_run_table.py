@@ -169,3 +169,9 @@ def test_nothing_is_cut_when_several_timings_are_in_one_table() -> None:
     text = printed(records)
     assert "…" not in text
     assert text.count("engine-only") == text.count("end-to-end") == 2
+
+
+def test_form_is_shown_where_one_runner_has_artifacts_in_several() -> None:
+    dynamic, fixed = record(launches(10.0), form="fp32-dynamic"), record(launches(9.0), form="fp32-b1", artifact="/b")
+    assert "fp32-b1" in printed([dynamic, fixed])
+    assert "form" not in printed([dynamic]).splitlines()[2]
