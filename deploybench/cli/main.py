@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from deploybench.cli import backends, compare, doctor, export, gate, models, predict, profiles, run, scenario, show
+from deploybench.cli import (
+    backends,
+    bound,
+    compare,
+    doctor,
+    export,
+    gate,
+    models,
+    predict,
+    profiles,
+    run,
+    scenario,
+    show,
+)
 
 app = typer.Typer(
     name="deploybench",
@@ -22,6 +35,7 @@ app.command("scenario")(scenario.scenario)
 app.command("show")(show.show)
 app.command("compare")(compare.compare)
 app.command("gate")(gate.gate)
+app.command("bound")(bound.bound)
 app.command("predict")(predict.predict)
 app.add_typer(models.app, name="models")
 app.add_typer(profiles.app, name="profiles")

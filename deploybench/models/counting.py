@@ -23,6 +23,8 @@ class ModelCount:
     tokens: int | None
     parameters: int
     macs: MacsByKind
+    values_per_image: int
+    """Numbers in one input and its output."""
 
 
 def count_model(name: str, options: BuildOptions | None = None) -> ModelCount:
@@ -51,6 +53,7 @@ def count_model(name: str, options: BuildOptions | None = None) -> ModelCount:
         tokens=built.tokens,
         parameters=count_parameters(module),
         macs=macs,
+        values_per_image=example.numel() + built.num_classes,
     )
 
 

@@ -1,0 +1,60 @@
+"""``deploybench bound``: the least latency on hardware that is not at hand."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Annotated
+
+import typer
+
+from deploybench.cli import parse
+from deploybench.cli.guard import guarded
+
+
+@guarded
+def bound(
+    model: Annotated[list[str], typer.Option("--model", "-m", help="vit, fair, timm:NAME, …; repeatable.")],
+    profile: Annotated[list[str], typer.Option("--profile", "-p", help="rtx3090, k80, …, FILE.toml; repeatable.")],
+    precision: Annotated[
+        list[str] | None, typer.Option("--precision", help="[default: all that the profile has a peak for]")
+    ] = None,
+    batch: Annotated[str, typer.Option("--batch", help="Batch sizes: 1,8,32.")] = "1",
+    image_size: parse.ImageSizeOption = None,
+    patch_size: parse.PatchSizeOption = None,
+    num_classes: Annotated[int | None, typer.Option("--num-classes", min=1)] = None,
+    json: parse.JsonOption = False,
+) -> None:
+    """Compute a lower bound on the latency from MACs, bytes and a profile's peaks. Nothing is measured."""
+    from deploybench.errors import DeployBenchError
+    from deploybench.export.pipeline import check_model_names
+    from deploybench.models.counting import count_model
+    from deploybench.models.source import BuildOptions
+    from deploybench.profile import HOST, load_profile
+    from deploybench.report.bound_table import bound_row, print_bounds
+    from deploybench.report.console import output_console
+    from deploybench.report.tables import print_json
+    from deploybench.roofline import bound_of
+
+    names = parse.split_names(profile)
+    if HOST in names:
+        raise DeployBenchError(
+            "--profile host has no figures for its memory", action="measure it: deploybench run --profile host"
+        )
+    profiles = [load_profile(name) for name in names]
+    precisions = parse.precisions(precision)
+    batches = parse.positive_numbers(batch, "--batch")
+    models = parse.model_names(model)
+    check_model_names(models)
+    rows = []
+    for name, (image, patch) in product(models, parse.sizes(image_size, patch_size).combinations()):
+        count = count_model(name, BuildOptions(num_classes=num_classes, image_size=image, patch_size=patch))
+        for target in profiles:
+            for kind, size in product(precisions or target.peaks.tflops, batches):
+                found = bound_of(
+                    count.macs.total, count.parameters, count.values_per_image, target, precision=kind, batch=size
+                )
+                rows.append(bound_row(name, count, found))
+    if json:
+        print_json(rows)
+    else:
+        print_bounds(rows, output_console())

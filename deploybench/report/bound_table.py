@@ -1,0 +1,72 @@
+"""The table of lower bounds. It shares nothing with measured rows: a bound is not a time that anybody saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from deploybench.models.counting import ModelCount
+from deploybench.report.tables import print_table
+from deploybench.roofline import Bound
+
+COLUMNS = [
+    "model",
+    "px",
+    "profile",
+    "prec",
+    "batch",
+    "GMAC",
+    "MB moved",
+    "compute ms",
+    "memory ms",
+    "at least",
+    "limit",
+]
+REMARK = (
+    "Bounds, not measurements: the peaks of the profile, every weight, input and output moved once a call, nothing "
+    "else. Real latencies are longer; deploybench run on that hardware measures them."
+)
+
+
+def bound_row(model: str, count: ModelCount, bound: Bound) -> dict[str, Any]:
+    """One bound, flat; ``kind`` says that it is one."""
+    return {
+        "kind": "bound",
+        "model": model,
+        "image_size": list(count.image_size),
+        "patch_size": count.patch_size,
+        "profile": bound.profile,
+        "precision": bound.precision,
+        "batch": bound.batch,
+        "flops": bound.flops,
+        "moved_bytes": bound.moved_bytes,
+        "compute_ms": bound.compute_ms,
+        "memory_ms": bound.memory_ms,
+        "bound_ms": bound.latency_ms,
+        "bound_images_per_s": bound.images_per_s,
+        "limited_by": bound.limited_by,
+    }
+
+
+def print_bounds(rows: Sequence[dict[str, Any]], console: Console) -> None:
+    texts = [
+        [
+            row["model"],
+            "x".join(map(str, dict.fromkeys(row["image_size"])))
+            + (f"/{row['patch_size']}" if row["patch_size"] else ""),
+            row["profile"],
+            row["precision"],
+            str(row["batch"]),
+            f"{row['flops'] / 2e9:.2f}",
+            f"{row['moved_bytes'] / 1e6:.1f}",
+            f"{row['compute_ms']:.3f}",
+            f"{row['memory_ms']:.3f}",
+            f"{row['bound_ms']:.3f} ms",
+            row["limited_by"],
+        ]
+        for row in rows
+    ]
+    print_table(COLUMNS, texts, console)
+    console.print(REMARK, style="dim")
