@@ -14,6 +14,7 @@ from deploybench.cli import (
     export,
     gate,
     models,
+    pack,
     predict,
     profiles,
     run,
@@ -35,6 +36,7 @@ app.command("scenario")(scenario.scenario)
 app.command("show")(show.show)
 app.command("compare")(compare.compare)
 app.command("gate")(gate.gate)
+app.command("pack")(pack.pack)
 app.command("bound")(bound.bound)
 app.command("predict")(predict.predict)
 app.add_typer(models.app, name="models")

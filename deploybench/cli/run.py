@@ -24,6 +24,9 @@ FINEST = 1e-4
 
 @guarded
 def run(
+    packs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PACK]...", help="Files of deploybench pack: unpacked and measured.")
+    ] = None,
     profile: Annotated[
         str, typer.Option("--profile", "-p", help="host, xeon, k80, gtx1080ti, rtx3090, FILE.toml.")
     ] = "host",
@@ -79,10 +82,11 @@ def run(
     from deploybench.artifact import sha256_of_file
     from deploybench.benchmark import RunContext, RunSettings, end_to_end_image, new_run_name
     from deploybench.contracts import END_TO_END, ENGINE_ONLY, HOST_TO_HOST
-    from deploybench.errors import EXIT_SOME_FAILED, unknown_name
+    from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError, unknown_name
     from deploybench.export.pipeline import ExportOptions, check_model_names, default_jobs
     from deploybench.host import describe_host, usable_cores
     from deploybench.measure.stopping import ExperimentRule
+    from deploybench.pack import read_pack
     from deploybench.peaks import measured_peaks
     from deploybench.plan import Selection, plan_cells
     from deploybench.profile import HOST, check_match, load_profile
@@ -135,6 +139,10 @@ def run(
     share = parse.percent(margin, "--margin")
     remarks = remark_console()
     models = parse.model_names(model)
+    if packs:
+        if models or artifact:
+            raise DeployBenchError("a pack beside --model or --artifact", expected="one way to say what to measure")
+        artifact = [one.path for pack in packs for one in read_pack(pack, place)]
     failed = []
     if models and not artifact:
         requests = missing_exports(models, place, selection, sizes)

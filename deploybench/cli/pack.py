@@ -1,0 +1,47 @@
+"""``deploybench pack``: artifacts in one file, for a target host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploybench.cli import parse
+from deploybench.cli.guard import guarded
+
+
+@guarded
+def pack(
+    artifact: Annotated[list[Path] | None, typer.Argument(help="Artifact folders. [default: those of --model]")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="Every artifact of these models in the workspace.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("artifacts.dbpack"),
+    image_size: parse.ImageSizeOption = None,
+    patch_size: parse.PatchSizeOption = None,
+    workspace: parse.WorkspaceOption = None,
+) -> None:
+    """Put verified artifacts into one file; deploybench run FILE measures them elsewhere."""
+    from deploybench.errors import DeployBenchError
+    from deploybench.pack import SUFFIX, write_pack
+    from deploybench.selection import select_artifacts
+    from deploybench.workspace import open_workspace
+
+    models = parse.model_names(model)
+    if bool(artifact) == bool(models):
+        raise DeployBenchError(
+            "what to pack is told by artifact folders or by --model", expected="one of the two, not both and not none"
+        )
+    if out.suffix != SUFFIX:
+        raise DeployBenchError(f"--out {out}", expected=f"a name that ends in {SUFFIX}")
+    sizes = parse.sizes(image_size, patch_size)
+    chosen = select_artifacts(open_workspace(workspace), models, artifact or [], sizes, explained=False)
+    for one in chosen:
+        if not one.manifest.verified:
+            raise DeployBenchError(
+                f"{one.path} is not verified: {one.manifest.parity_note}", action="export it again, or leave it out"
+            )
+    write_pack(chosen, out)
+    names = ", ".join(dict.fromkeys(one.manifest.model.name for one in chosen))
+    typer.echo(f"{out}: {len(chosen)} artifacts of {names}, {out.stat().st_size / 2**20:.1f} MiB")

@@ -1,0 +1,166 @@
+"""Packs: what goes in comes out unchanged elsewhere, and nothing that was changed on the way does."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploybench.artifact import Artifact
+from deploybench.errors import DeployBenchError
+from deploybench.pack import read_pack, write_pack
+from deploybench.workspace import Workspace
+from tests.conftest import TINY, Cli
+
+Artifacts = Callable[[str], Artifact]
+
+
+WITHOUT_TORCH = """
+import importlib.util, sys
+HIDDEN = {"torch", "timm", "torchvision"}
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name in HIDDEN else find(name, package)
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in HIDDEN:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Hidden())
+"""
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Workspace:
+    place = Workspace(tmp_path / "target")
+    place.prepare()
+    return place
+
+
+@pytest.fixture
+def pack(tiny_artifact: Artifacts, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.dbpack"
+    write_pack([tiny_artifact("onnx"), tiny_artifact("openvino")], path)
+    return path
+
+
+def rewritten(pack: Path, change: Callable[[str, bytes], tuple[str, bytes] | None]) -> Path:
+    """The pack with every entry passed through ``change``; None leaves it out."""
+    path = pack.with_name("changed.dbpack")
+    with zipfile.ZipFile(pack) as source, zipfile.ZipFile(path, "w") as sink:
+        for name in source.namelist():
+            changed = change(name, source.read(name))
+            if changed is not None:
+                sink.writestr(*changed)
+    return path
+
+
+def test_artifacts_come_out_as_they_went_in_and_twice_is_once(
+    pack: Path, target: Workspace, tiny_artifact: Artifacts
+) -> None:
+    found = read_pack(pack, target)
+    assert [one.manifest for one in found] == [tiny_artifact(name).manifest for name in ("onnx", "openvino")]
+    for one in found:
+        one.check_files()
+    before = {path: path.stat().st_mtime_ns for one in found for path in one.path.iterdir()}
+    read_pack(pack, target)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(target.artifacts()) == 2
+
+
+def _flipped(name: str, content: bytes) -> tuple[str, bytes]:
+    return name, content[:-1] + bytes([content[-1] ^ 1]) if name.endswith("model.onnx") else content
+
+
+def _edited(name: str, content: bytes) -> tuple[str, bytes]:
+    return name, content.replace(b'"verified', b'"verifie_').replace(b'"backend": "onnx"', b'"backend": "none"')
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_flipped, "was changed or truncated"),
+        (
+            lambda name, content: None if name.endswith("model.onnx") else (name, content),
+            "is missing from the artifact",
+        ),
+        (_edited, "was edited"),
+        (lambda name, content: (f"../{name}", content), "expected: MODEL/ARTIFACT/FILE"),
+        (lambda name, content: (f"/{name}", content), "expected: MODEL/ARTIFACT/FILE"),
+        (lambda name, content: (name.replace("/", "-"), content), "expected: MODEL/ARTIFACT/FILE"),
+        (lambda name, content: (f"{name}.py", content), "is no artifact"),
+        (lambda name, content: None, "holds no artifact"),
+    ],
+)
+def test_pack_that_was_changed_is_refused_and_leaves_nothing(
+    pack: Path, target: Workspace, change: Callable[[str, bytes], tuple[str, bytes] | None], words: str
+) -> None:
+    with pytest.raises(DeployBenchError) as refusal:
+        read_pack(rewritten(pack, change), target)
+    error = refusal.value
+    assert words in f"{error.found} expected: {error.expected}"
+    assert not list(target.artifacts_folder.glob("*/onnx-*"))
+    assert not list(target.artifacts_folder.glob(".*"))
+    assert not (target.root / "model.onnx").exists()
+
+
+def test_file_that_the_manifest_does_not_list_is_refused(pack: Path, target: Workspace) -> None:
+    with zipfile.ZipFile(pack, "a") as archive:
+        folder = archive.namelist()[0].rpartition("/")[0]
+        archive.writestr(f"{folder}/extra.so", b"x")
+    with pytest.raises(DeployBenchError, match=r"extra\.so, which its manifest does not list"):
+        read_pack(pack, target)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no zip at all" * 100])
+def test_file_that_is_no_pack_is_refused(tmp_path: Path, target: Workspace, content: bytes) -> None:
+    path = tmp_path / "x.dbpack"
+    path.write_bytes(content)
+    with pytest.raises(DeployBenchError, match="cannot be read as a pack"):
+        read_pack(path, target)
+    with pytest.raises(DeployBenchError, match="cannot be read as a pack"):
+        read_pack(tmp_path / "missing.dbpack", target)
+
+
+def test_changed_artifact_is_not_packed(tiny_artifact: Artifacts, tmp_path: Path) -> None:
+    gone = Artifact(tmp_path, tiny_artifact("onnx").manifest)
+    with pytest.raises(DeployBenchError, match="is missing from the artifact"):
+        write_pack([gone], tmp_path / "x.dbpack")
+    assert not list(tmp_path.glob("*.dbpack"))
+
+
+def test_target_without_torch_and_timm_measures_a_pack(cli: Cli, tiny_workspace: Workspace, tmp_path: Path) -> None:
+    packed = cli("pack", "--model", TINY, "--out", tmp_path / "tiny.dbpack", "-w", tiny_workspace.root)
+    assert packed.returncode == 0, packed.stderr
+    hidden = tmp_path / "site"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text(WITHOUT_TORCH)
+    path = os.pathsep.join([str(hidden), os.environ.get("PYTHONPATH", "")])
+    quick = ("--runner", "onnxruntime,openvino", "--rounds", "1", "--duration", "50ms", "--json")
+    done = cli("run", tmp_path / "tiny.dbpack", *quick, "-w", tmp_path / "target", environment={"PYTHONPATH": path})
+    assert done.returncode == 0, done.stderr
+    assert {(row["runner"], row["parity_max_error"] < 1e-3) for row in json.loads(done.stdout)} == {
+        ("onnxruntime", True),
+        ("openvino", True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("pack",), "one of the two"),
+        (("pack", "--model", "vit", "--out", "x.zip"), "a name that ends in .dbpack"),
+        (("run", "missing.dbpack"), "cannot be read as a pack"),
+        (("run", "x.dbpack", "--model", "vit"), "one way to say what to measure"),
+    ],
+)
+def test_what_cannot_be_packed_or_run_is_refused(
+    cli: Cli, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    done = cli(*arguments, "-w", tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
