@@ -10,7 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
@@ -179,7 +179,8 @@ class Artifact:
                 )
 
     def _again(self) -> str:
-        return f"export it again: {self.manifest.command} --workspace {self.path.parents[2]} --force"
+        folders = self.path.absolute().parents
+        return f"export it again: {self.manifest.command} --workspace {folders[min(2, len(folders) - 1)]} --force"
 
 
 def open_artifact(path: Path) -> Artifact:
@@ -210,6 +211,9 @@ def open_artifact(path: Path) -> Artifact:
             expected="the manifest that this deploybench export sealed",
             action=f"export it again: {manifest.command} --force",
         )
+    for name in (manifest.entry, *(file.path for file in manifest.files)):
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise DeployBenchError(f"{manifest_path} names the file '{name}'", expected="files inside the artifact")
     return Artifact(path, manifest)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from deploybench.contracts import HOST_TO_HOST
 from deploybench.models.zoo import FAIR, SOFTMAX
@@ -62,10 +63,10 @@ class Crossover:
     def beats_from(self) -> int | None:
         """The fewest tokens from which on it was FASTER wherever it was measured; None when never."""
         faster_from = None
-        for point in reversed(self.points):
-            if point.answer is not Answer.FASTER:
+        for tokens, points in groupby(reversed(self.points), key=lambda point: point.shape.tokens):
+            if any(point.answer is not Answer.FASTER for point in points):
                 break
-            faster_from = point.shape.tokens
+            faster_from = tokens
         return faster_from
 
 
@@ -93,9 +94,11 @@ def crossovers(records: Sequence[Record], margin: float = DEFAULT_MARGIN) -> lis
 def _point(shape: Shape, softmax: Record, record: Record, margin: float) -> Point | None:
     """None where both were never launched in one round in one state of the machine."""
     speedups = paired_speedups(softmax.launches, record.launches)
-    if not speedups:
+    if not speedups or softmax.summary is None or not softmax.summary.states:
         return None
-    hop_ns, ratio = speedups[0].hop_ns, speedups[0].ratio
+    usual = softmax.summary.states[0].hop_ns  # the same for every attention beside it, as far as they met that state
+    chosen = next((speedup for speedup in speedups if same_state(speedup.hop_ns, usual)), speedups[0])
+    hop_ns, ratio = chosen.hop_ns, chosen.ratio
     own, other = _p50(record, hop_ns), _p50(softmax, hop_ns)
     if own is None or other is None:
         return None

@@ -1,6 +1,9 @@
-"""Packs: artifacts in one file, to carry to a target host. A pack is a ZIP archive without compression (weights do not
-shrink) whose entries are MODEL/ARTIFACT/FILE. Everything in it is checked against the manifests' seals and hashes
-before anything becomes an artifact of the workspace; nothing in it is executed.
+"""Packs: artifacts in one file, to carry to a target host.
+
+A pack is a ZIP archive without compression (weights do not shrink) whose entries are MODEL/ARTIFACT/FILE. Before
+anything is unpacked its entries are compared with the manifests; afterwards seals and hashes are. That shows damage,
+not who made it: trust a pack like a program, because AOTInductor artifacts hold native code and a ``pytorch``
+artifact names the Python code of its model.
 """
 
 from __future__ import annotations
@@ -8,90 +11,130 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
+import zlib
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from deploybench.artifact import MANIFEST, Artifact, open_artifact
+from pydantic import ValidationError
+
+from deploybench.artifact import MANIFEST, Artifact, Manifest, open_artifact
 from deploybench.errors import DeployBenchError
-from deploybench.workspace import STAGING_PREFIX, Workspace, publish, slug
+from deploybench.workspace import STAGING_PREFIX, Workspace, artifact_name, publish
 
 SUFFIX = ".dbpack"
-DEPTH = 3
-"""Parts of an entry's name at least: model, artifact, file."""
+LARGEST_MANIFEST_BYTES = 16 << 20
+ENCRYPTED = 1
+Entries = dict[str, zipfile.ZipInfo]
+"""By their names below the artifact's folder."""
 
 
 def write_pack(artifacts: Sequence[Artifact], path: Path) -> None:
-    """Write the artifacts into ``path``, whole or not at all. Each is checked first."""
-    for artifact in artifacts:
+    """Write the artifacts into ``path``, whole or not at all. Each is checked first; repeats are written once."""
+    named = {artifact_name(artifact.manifest): artifact for artifact in artifacts}
+    for artifact in named.values():
         artifact.check_files()
     partial = path.with_name(f"{STAGING_PREFIX}{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            for artifact in artifacts:
-                folder = f"{slug(artifact.manifest.model.name)}/{artifact.path.name}"
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
+            for folder, artifact in named.items():
                 for name in (MANIFEST, *(file.path for file in artifact.manifest.files)):
-                    archive.write(artifact.path / name, f"{folder}/{name}")
+                    archive.write(artifact.path / name, str(folder / name))
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
         partial.replace(path)
-    except OSError as error:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise DeployBenchError(
             f"{path} could not be written: {error.strerror}", action="free some space, or choose another --out"
         ) from error
 
 
 def read_pack(path: Path, workspace: Workspace) -> list[Artifact]:
-    """Put the artifacts of a pack into the workspace; those that are there already stay as they are.
+    """Put the artifacts of a pack into the workspace; those that are there already, whole and the same, stay.
 
-    Raises DeployBenchError when the file is no pack, or when anything in it is damaged or was changed: then nothing
-    of the artifact concerned is kept.
+    Raises DeployBenchError when the file is no pack, or when anything in it is damaged, changed or unlisted: then
+    nothing of the artifact concerned is kept.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            folders = _folders(archive, path)
-            return [_take(archive, folder, names, workspace) for folder, names in folders.items()]
-    except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+            return [_take(archive, entries, workspace) for entries in _folders(archive)]
+    except DeployBenchError as error:
+        raise DeployBenchError(
+            f"{path}: {error.found}", expected=error.expected, action="pack it again, or copy it again"
+        ) from None
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise DeployBenchError(
             f"{path} cannot be read as a pack: {error}",
-            expected=f"a {SUFFIX} file that deploybench pack wrote",
+            expected=f"a {SUFFIX} file that deploybench pack wrote, and space for what it holds",
             action="copy it again, and compare its size",
         ) from None
 
 
-def _folders(archive: zipfile.ZipFile, path: Path) -> dict[str, list[str]]:
-    """The files of each artifact. Refuses names that lead out of the workspace."""
-    folders: dict[str, list[str]] = {}
-    for name in archive.namelist():
-        parts = PurePosixPath(name).parts
-        if len(parts) < DEPTH or name.startswith("/") or "\\" in name or ".." in parts or name.endswith("/"):
-            raise DeployBenchError(
-                f"{path} holds '{name}'", expected="MODEL/ARTIFACT/FILE", action="do not use this file"
-            )
-        folders.setdefault("/".join(parts[:2]), []).append(name)
+def _folders(archive: zipfile.ZipFile) -> list[Entries]:
+    """The entries of each artifact. Refuses names that lead elsewhere, repeats, compression and encryption."""
+    folders: dict[tuple[str, ...], Entries] = defaultdict(dict)
+    for info in archive.infolist():
+        parts = PurePosixPath(info.filename).parts
+        below = "/".join(parts[2:])
+        if not below or info.filename != "/".join(parts) or ".." in parts or parts[0] == "/" or "\\" in info.filename:
+            raise DeployBenchError(f"an entry is called '{info.filename}'", expected="MODEL/ARTIFACT/FILE")
+        if below in folders[parts[:2]]:
+            raise DeployBenchError(f"'{info.filename}' is there twice", expected="every file once")
+        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & ENCRYPTED:
+            raise DeployBenchError(f"'{info.filename}' is compressed or encrypted", expected="files as they are")
+        folders[parts[:2]][below] = info
     if not folders:
-        raise DeployBenchError(f"{path} holds no artifact", expected=f"a {SUFFIX} file that deploybench pack wrote")
-    return folders
+        raise DeployBenchError("it holds no artifact", expected=f"a {SUFFIX} file that deploybench pack wrote")
+    return list(folders.values())
 
 
-def _take(archive: zipfile.ZipFile, folder: str, names: Sequence[str], workspace: Workspace) -> Artifact:
+def _take(archive: zipfile.ZipFile, entries: Entries, workspace: Workspace) -> Artifact:
+    manifest = _manifest(archive, entries)
+    listed = {file.path: file.size_bytes for file in manifest.files}
+    found = {name: info.file_size for name, info in entries.items() if name != MANIFEST}
+    for name in sorted(found.keys() | listed.keys()):
+        if found.get(name) != listed.get(name):
+            raise DeployBenchError(
+                f"'{name}' has {found.get(name, 'no')} bytes",
+                expected=f"{listed.get(name, 'no')}, as its manifest says",
+            )
     with workspace.staging() as staging:
-        for name in names:
-            target = staging / PurePosixPath(name).relative_to(folder)
+        for name, info in entries.items():
+            target = staging / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(name) as source, target.open("wb") as sink:
+            with archive.open(info) as source, target.open("wb") as sink:
                 shutil.copyfileobj(source, sink)
         artifact = open_artifact(staging)
         artifact.check_files()
-        manifest = artifact.manifest
-        listed = {MANIFEST, *(file.path for file in manifest.files)}
-        unlisted = sorted({str(PurePosixPath(name).relative_to(folder)) for name in names} - listed)
-        if unlisted:
-            raise DeployBenchError(f"{folder} of the pack holds {unlisted[0]}, which its manifest does not list")
-        destination = workspace.artifact_folder(
-            manifest.model.name, manifest.backend, manifest.precision, manifest.batch, manifest.key
-        )
-        if not destination.exists():
+        destination = workspace.artifacts_folder / artifact_name(artifact.manifest)
+        if not _is_there(destination, artifact.manifest):
             publish(staging, destination)
     return open_artifact(destination)
+
+
+def _manifest(archive: zipfile.ZipFile, entries: Entries) -> Manifest:
+    info = entries.get(MANIFEST)
+    if info is None or info.file_size > LARGEST_MANIFEST_BYTES:
+        raise DeployBenchError(
+            f"an artifact has no {MANIFEST}, or one of over 16 MiB", expected=f"a {MANIFEST} in each"
+        )
+    try:
+        return Manifest.model_validate_json(archive.read(info))
+    except ValidationError as error:
+        raise DeployBenchError(
+            f"its manifest does not read: {error.errors()[0]['msg']}", expected="a manifest of this version"
+        ) from None
+
+
+def _is_there(destination: Path, manifest: Manifest) -> bool:
+    """Whether that folder holds the same artifact, whole."""
+    try:
+        present = open_artifact(destination)
+        present.check_files()
+    except DeployBenchError:
+        return False
+    return present.manifest == manifest

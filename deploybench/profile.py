@@ -9,7 +9,7 @@ import re
 import sys
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -41,7 +41,7 @@ class Match(Document):
 class Peaks(Document):
     """``tflops`` by precision: 1e12 FLOP/s; ``memory_gb_per_s``: 1e9 bytes/s; ``memory_gb``: 1e9 bytes."""
 
-    tflops: dict[str, float]
+    tflops: dict[str, Annotated[float, Field(gt=0)]]
     memory_gb_per_s: float = Field(gt=0)
     memory_gb: float = Field(gt=0)
 

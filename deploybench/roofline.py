@@ -1,9 +1,10 @@
 """The least time that a model can take on a piece of hardware: the roofline (Williams, Waterman & Patterson 2009).
 
-Arithmetic takes at least 2 x MACs / peak; memory takes at least the bytes that have to move once / bandwidth: the
-weights, the input and the output, each in the precision asked for. Activations between layers are left out, because
-a fused implementation need not write them; weights are taken to be read in every call, which a model that fits into a
-cache can avoid. The bound is the larger of the two. It is computed, never measured.
+Arithmetic takes 2 x MACs / peak of that precision; memory takes the bytes that have to move once / bandwidth: the
+weights, the input and the output. Activations between layers are left out, because a fused implementation need not
+write them. The bound is the larger of the two. It is computed, never measured, and holds as far as its assumptions:
+the clock that the profile states (boost for the GPUs, base for the Xeon), every multiply-add done (Winograd's
+convolutions do fewer), and weights read in every call (a model that fits into a cache need not).
 """
 
 from __future__ import annotations

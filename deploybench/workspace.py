@@ -9,9 +9,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from deploybench.artifact import MANIFEST, Artifact, open_artifact
+from deploybench.artifact import MANIFEST, Artifact, Manifest, open_artifact
 from deploybench.errors import DeployBenchError
 
 DEFAULT_ROOT = "deploybench-workspace"
@@ -87,8 +87,7 @@ class Workspace:
 
     def artifact_folder(self, model: str, backend: str, precision: str, batch: int | None, key: str) -> Path:
         """Where an artifact with that content key belongs: readable names first, then the key."""
-        shape = "dynamic" if batch is None else f"b{batch}"
-        return self.artifacts_folder / slug(model) / f"{backend}-{precision}-{shape}-{key[:8]}"
+        return self.artifacts_folder / _artifact_name(model, backend, precision, batch, key)
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
@@ -101,6 +100,17 @@ class Workspace:
 
     def _artifact_paths(self) -> list[Path]:
         return sorted(path.parent for path in self.artifacts_folder.glob(f"[!.]*/[!.]*/{MANIFEST}"))
+
+
+def artifact_name(manifest: Manifest) -> PurePosixPath:
+    """Where the artifact belongs below a workspace's ``artifacts/``: MODEL/ARTIFACT, safe as a path."""
+    name = manifest.model.name
+    return _artifact_name(name, manifest.backend, manifest.precision, manifest.batch, manifest.key)
+
+
+def _artifact_name(model: str, backend: str, precision: str, batch: int | None, key: str) -> PurePosixPath:
+    shape = "dynamic" if batch is None else f"b{batch}"
+    return PurePosixPath(slug(model), slug(f"{backend}-{precision}-{shape}-{key[:8]}"))
 
 
 def open_workspace(root: Path | None) -> Workspace:

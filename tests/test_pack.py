@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from deploybench.artifact import Artifact
+from deploybench.artifact import MANIFEST, Artifact, Manifest, open_artifact
 from deploybench.errors import DeployBenchError
 from deploybench.pack import read_pack, write_pack
 from deploybench.workspace import Workspace
@@ -84,16 +88,15 @@ def _edited(name: str, content: bytes) -> tuple[str, bytes]:
     ("change", "words"),
     [
         (_flipped, "was changed or truncated"),
-        (
-            lambda name, content: None if name.endswith("model.onnx") else (name, content),
-            "is missing from the artifact",
-        ),
+        (lambda name, content: None if name.endswith("model.onnx") else (name, content), "'model.onnx' has no bytes"),
+        (lambda name, content: (name, content + b"x" * name.endswith("model.onnx")), "as its manifest says"),
         (_edited, "was edited"),
         (lambda name, content: (f"../{name}", content), "expected: MODEL/ARTIFACT/FILE"),
         (lambda name, content: (f"/{name}", content), "expected: MODEL/ARTIFACT/FILE"),
         (lambda name, content: (name.replace("/", "-"), content), "expected: MODEL/ARTIFACT/FILE"),
-        (lambda name, content: (f"{name}.py", content), "is no artifact"),
+        (lambda name, content: (f"{name}.py", content), "has no manifest.json"),
         (lambda name, content: None, "holds no artifact"),
+        (lambda name, content: (name, b"{}" if name.endswith("manifest.json") else content), "manifest does not read"),
     ],
 )
 def test_pack_that_was_changed_is_refused_and_leaves_nothing(
@@ -102,18 +105,79 @@ def test_pack_that_was_changed_is_refused_and_leaves_nothing(
     with pytest.raises(DeployBenchError) as refusal:
         read_pack(rewritten(pack, change), target)
     error = refusal.value
+    assert "changed.dbpack" in error.found
     assert words in f"{error.found} expected: {error.expected}"
     assert not list(target.artifacts_folder.glob("*/onnx-*"))
     assert not list(target.artifacts_folder.glob(".*"))
-    assert not (target.root / "model.onnx").exists()
 
 
-def test_file_that_the_manifest_does_not_list_is_refused(pack: Path, target: Workspace) -> None:
-    with zipfile.ZipFile(pack, "a") as archive:
+def test_file_that_the_manifest_does_not_list_and_a_file_twice_are_refused(pack: Path, target: Workspace) -> None:
+    with zipfile.ZipFile(pack) as archive:
         folder = archive.namelist()[0].rpartition("/")[0]
-        archive.writestr(f"{folder}/extra.so", b"x")
-    with pytest.raises(DeployBenchError, match=r"extra\.so, which its manifest does not list"):
-        read_pack(pack, target)
+    for name, words in ((f"{folder}/extra.so", "'extra.so' has 1 bytes"), (f"{folder}/model.onnx", "is there twice")):
+        path = rewritten(pack, lambda name, content: (name, content))
+        with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            archive.writestr(name, b"x")
+        with pytest.raises(DeployBenchError, match=words):
+            read_pack(path, target)
+
+
+def test_compressed_entries_are_refused_before_they_are_read(pack: Path, target: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "small.dbpack"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m/a/manifest.json", b" " * 10_000_000)
+    with pytest.raises(DeployBenchError, match="compressed or encrypted"):
+        read_pack(path, target)
+
+
+@pytest.mark.parametrize("changes", [{"backend": "../../../out/x"}, {"key": "../../up"}, {"precision": "../fp32"}])
+def test_manifest_cannot_lead_out_of_the_workspace(
+    pack: Path, target: Workspace, tmp_path: Path, changes: dict[str, str]
+) -> None:
+    def change(name: str, content: bytes) -> tuple[str, bytes]:
+        if not name.endswith(MANIFEST):
+            return name, content
+        manifest = Manifest.model_validate_json(content).model_copy(update=changes)
+        return name, manifest.sealed().model_dump_json().encode()
+
+    before = {path for path in tmp_path.rglob("*") if target.artifacts_folder not in path.parents}
+    for one in read_pack(rewritten(pack, change), target):
+        assert target.artifacts_folder in one.path.parents
+        assert one.path.parent.parent == target.artifacts_folder
+    after = {path for path in tmp_path.rglob("*") if target.artifacts_folder not in path.parents}
+    assert {path.name for path in after - before} == {"changed.dbpack"}
+
+
+@pytest.mark.parametrize("changes", [{"entry": "/etc/passwd"}, {"entry": "../../x"}])
+def test_entry_outside_the_artifact_is_refused(pack: Path, target: Workspace, changes: dict[str, str]) -> None:
+    def change(name: str, content: bytes) -> tuple[str, bytes]:
+        if not name.endswith(MANIFEST):
+            return name, content
+        manifest = Manifest.model_validate_json(content).model_copy(update=changes)
+        return name, manifest.sealed().model_dump_json().encode()
+
+    with pytest.raises(DeployBenchError, match="names the file"):
+        read_pack(rewritten(pack, change), target)
+
+
+def test_damaged_artifact_of_the_target_is_replaced_by_the_packed_one(pack: Path, target: Workspace) -> None:
+    (first, _) = read_pack(pack, target)
+    (first.path / first.manifest.entry).write_bytes(b"damaged")
+    for one in read_pack(pack, target):
+        one.check_files()
+
+
+def test_folder_by_another_name_and_repeats_are_packed_under_their_own_name_once(
+    tiny_artifact: Artifacts, target: Workspace, tmp_path: Path
+) -> None:
+    original = tiny_artifact("onnx")
+    copied = tmp_path / "elsewhere"
+    shutil.copytree(original.path, copied)
+    os.utime(copied / MANIFEST, (0, 0))
+    write_pack([open_artifact(copied), original], tmp_path / "x.dbpack")
+    (found,) = read_pack(tmp_path / "x.dbpack", target)
+    assert found.path.name == original.path.name
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"no zip at all" * 100])
@@ -140,6 +204,8 @@ def test_target_without_torch_and_timm_measures_a_pack(cli: Cli, tiny_workspace:
     hidden.mkdir()
     (hidden / "sitecustomize.py").write_text(WITHOUT_TORCH)
     path = os.pathsep.join([str(hidden), os.environ.get("PYTHONPATH", "")])
+    hides = subprocess.run([sys.executable, "-c", "import torch"], env={**os.environ, "PYTHONPATH": path}, check=False)
+    assert hides.returncode == 1
     quick = ("--runner", "onnxruntime,openvino", "--rounds", "1", "--duration", "50ms", "--json")
     done = cli("run", tmp_path / "tiny.dbpack", *quick, "-w", tmp_path / "target", environment={"PYTHONPATH": path})
     assert done.returncode == 0, done.stderr

@@ -42,6 +42,12 @@ def bound(
         )
     profiles = [load_profile(name) for name in names]
     precisions = parse.precisions(precision)
+    for target in profiles:
+        if precisions and not target.peaks.tflops.keys() & set(precisions):
+            raise DeployBenchError(
+                f"{target.name} has no {' or '.join(precisions)} arithmetic",
+                expected=f"one of {', '.join(target.peaks.tflops)}",
+            )
     batches = parse.positive_numbers(batch, "--batch")
     models = parse.model_names(model)
     check_model_names(models)
@@ -49,7 +55,8 @@ def bound(
     for name, (image, patch) in product(models, parse.sizes(image_size, patch_size).combinations()):
         count = count_model(name, BuildOptions(num_classes=num_classes, image_size=image, patch_size=patch))
         for target in profiles:
-            for kind, size in product(precisions or target.peaks.tflops, batches):
+            kinds = [kind for kind in precisions or target.peaks.tflops if kind in target.peaks.tflops]
+            for kind, size in product(kinds, batches):
                 found = bound_of(
                     count.macs.total, count.parameters, count.values_per_image, target, precision=kind, batch=size
                 )

@@ -37,11 +37,15 @@ def pack(
         raise DeployBenchError(f"--out {out}", expected=f"a name that ends in {SUFFIX}")
     sizes = parse.sizes(image_size, patch_size)
     chosen = select_artifacts(open_workspace(workspace), models, artifact or [], sizes, explained=False)
-    for one in chosen:
-        if not one.manifest.verified:
-            raise DeployBenchError(
-                f"{one.path} is not verified: {one.manifest.parity_note}", action="export it again, or leave it out"
-            )
+    missing = sorted(set(models) - {one.manifest.model.name for one in chosen})
+    if missing:
+        raise DeployBenchError(f"the workspace has no {missing[0]}", action=f"deploybench export --model {missing[0]}")
+    failed = [one for one in chosen if one.manifest.parity is not None and not one.manifest.verified]
+    for one in failed:
+        typer.echo(f"left out {one.path}: {one.manifest.parity_note}", err=True)
+    chosen = [one for one in chosen if one not in failed]
+    if not chosen:
+        raise DeployBenchError("no artifact is left", action="export them again: what fails parity gets no speed")
     write_pack(chosen, out)
     names = ", ".join(dict.fromkeys(one.manifest.model.name for one in chosen))
     typer.echo(f"{out}: {len(chosen)} artifacts of {names}, {out.stat().st_size / 2**20:.1f} MiB")

@@ -140,9 +140,11 @@ def run(
     remarks = remark_console()
     models = parse.model_names(model)
     if packs:
-        if models or artifact:
-            raise DeployBenchError("a pack beside --model or --artifact", expected="one way to say what to measure")
-        artifact = [one.path for pack in packs for one in read_pack(pack, place)]
+        if models or artifact or image_size or patch_size:
+            raise DeployBenchError(
+                "a pack beside --model, --artifact or a size", expected="one way to say what to measure"
+            )
+        artifact = list(dict.fromkeys(one.path for pack in packs for one in read_pack(pack, place)))
     failed = []
     if models and not artifact:
         requests = missing_exports(models, place, selection, sizes)

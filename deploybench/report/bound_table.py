@@ -25,8 +25,8 @@ COLUMNS = [
     "limit",
 ]
 REMARK = (
-    "Bounds, not measurements: the peaks of the profile, every weight, input and output moved once a call, nothing "
-    "else. Real latencies are longer; deploybench run on that hardware measures them."
+    "Bounds, not measurements: every multiply-add at the profile's peak and clock, every weight, input and output "
+    "moved once a call, nothing else. What it takes in truth, deploybench run measures on that hardware."
 )
 
 
@@ -40,7 +40,7 @@ def bound_row(model: str, count: ModelCount, bound: Bound) -> dict[str, Any]:
         "profile": bound.profile,
         "precision": bound.precision,
         "batch": bound.batch,
-        "flops": bound.flops,
+        "flops_per_image": bound.flops // bound.batch,
         "moved_bytes": bound.moved_bytes,
         "compute_ms": bound.compute_ms,
         "memory_ms": bound.memory_ms,
@@ -59,7 +59,7 @@ def print_bounds(rows: Sequence[dict[str, Any]], console: Console) -> None:
             row["profile"],
             row["precision"],
             str(row["batch"]),
-            f"{row['flops'] / 2e9:.2f}",
+            f"{row['flops_per_image'] / 2e9:.2f}",
             f"{row['moved_bytes'] / 1e6:.1f}",
             f"{row['compute_ms']:.3f}",
             f"{row['memory_ms']:.3f}",

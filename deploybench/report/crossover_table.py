@@ -19,7 +19,7 @@ LEGEND = "p50 ms, times faster than softmax (paired by round; ?: AMBIGUOUS, =: S
 
 def print_crossovers(found: Sequence[Crossover], console: Console) -> None:
     """A table a runner, precision and batch: a row an attention, a column a shape."""
-    for title, group in groupby(found, key=_title):
+    for (_, title), group in groupby(found, key=lambda one: (one.run, _title(one))):
         members = list(group)
         shapes = sorted({point.shape for one in members for point in one.points})
         console.print(Text(f"\n{title}: attention against softmax", style="bold"))

@@ -32,20 +32,21 @@ class Ranking:
 def rankings(rows: Sequence[Row]) -> list[Ranking]:
     """The ranking of each runner that measured two models with different MACs or more.
 
-    Only rows of the smallest batch, one stream, fp32 and host-to-host take part, and of them those in the one
-    state of the machine that most models were measured in: unlike rows are never ranked together.
+    Only rows of the smallest batch, one stream, fp32 and host-to-host take part, and of them those of the run, device,
+    threads and state of the machine that most models were measured in: unlike rows are never ranked together.
     """
     shown = [row for row in rows if row.p50_ms is not None and row.macs_per_image is not None]
     smallest = min((row.batch for row in shown), default=1)
     levels = levels_of([row.state_hop_ns for row in shown if row.state_hop_ns is not None])
-    groups: dict[tuple[str, float | None], dict[tuple[object, ...], Row]] = defaultdict(dict)
+    groups: dict[tuple[object, ...], dict[tuple[object, ...], Row]] = defaultdict(dict)
     for row in shown:
         if (row.batch, row.streams, row.precision, row.timing) == (smallest, 1, "fp32", HOST_TO_HOST):
             state = None if row.state_hop_ns is None else nearest(levels, row.state_hop_ns)
-            groups[row.runner, state][row.job] = row
+            groups[row.runner, row.run, row.device, row.asked_threads, state][row.job] = row
     found: dict[str, Ranking] = {}
-    for (runner, _), members in groups.items():
-        ranking = _ranking(runner, list(members.values()))
+    for members in groups.values():
+        ranking = _ranking(list(members.values()))
+        runner = ranking.runner if ranking else ""
         if ranking is not None and (runner not in found or len(ranking.by_time) > len(found[runner].by_time)):
             found[runner] = ranking
     return list(found.values())
@@ -71,7 +72,7 @@ def ranking_lines(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _ranking(runner: str, rows: Sequence[Row]) -> Ranking | None:
+def _ranking(rows: Sequence[Row]) -> Ranking | None:
     macs = [float(row.macs_per_image or 0) for row in rows]
     tau = kendall_tau(macs, [row.p50_ms or 0.0 for row in rows])
     if tau is None:
@@ -84,7 +85,7 @@ def _ranking(runner: str, rows: Sequence[Row]) -> Ranking | None:
         if fewer.macs_per_image != more.macs_per_image and not _overlap(fewer, more)
     ]
     agreeing = sum((fewer.p50_ms or 0.0) < (more.p50_ms or 0.0) for fewer, more in decided)
-    return Ranking(runner, tau, tuple(by_macs), tuple(by_time), agreeing, len(decided))
+    return Ranking(rows[0].runner, tau, tuple(by_macs), tuple(by_time), agreeing, len(decided))
 
 
 def _order(by_time: Sequence[Row]) -> str:
