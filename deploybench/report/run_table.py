@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -94,12 +95,15 @@ def _print_whole(table: Table, console: Console) -> None:
 
 
 def _print_notes(notes: Sequence[Row], console: Console) -> None:
-    """The reason of each row that is not plainly valid, below its verdict; advice that rows share is said once."""
+    """The reason of each row that is not plainly valid, below its verdict; what rows share is said once."""
     numbered = list(enumerate(notes, 1))
     for advice in dict.fromkeys(row.advice for row in notes):
-        sharing = [(number, row) for number, row in numbered if row.advice == advice]
-        for number, row in sharing:
-            console.print(Text(f"[{number}] {row.model} {row.runner}: {_note(row)}"))
+        alike: dict[str, list[str]] = defaultdict(list)
+        for number, row in numbered:
+            if row.advice == advice:
+                alike[_note(row)].append(f"[{number}] {row.model} {row.runner}")
+        for note, titles in alike.items():
+            console.print(Text(f"{', '.join(titles)}: {note}"))
         if advice:
             console.print(Text(f"    → {advice}", style="dim"))
 
