@@ -217,6 +217,16 @@ def open_artifact(path: Path) -> Artifact:
     return Artifact(path, manifest)
 
 
+def whole_artifact(path: Path) -> Artifact | None:
+    """The artifact in that folder, if it is there and no file of it is missing or changed."""
+    try:
+        artifact = open_artifact(path)
+        artifact.check_files()
+    except DeployBenchError:
+        return None
+    return artifact
+
+
 def file_entry(path: Path, root: Path) -> FileEntry:
     """The size and hash of a file, named relative to ``root``."""
     return FileEntry(

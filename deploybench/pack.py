@@ -8,7 +8,6 @@ artifact names the Python code of its model.
 
 from __future__ import annotations
 
-import os
 import shutil
 import zipfile
 import zlib
@@ -18,9 +17,9 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from deploybench.artifact import MANIFEST, Artifact, Manifest, open_artifact
+from deploybench.artifact import MANIFEST, Artifact, Manifest, open_artifact, whole_artifact
 from deploybench.errors import DeployBenchError
-from deploybench.workspace import STAGING_PREFIX, Workspace, artifact_name, publish
+from deploybench.workspace import Workspace, artifact_name, publish, writing_whole
 
 SUFFIX = ".dbpack"
 LARGEST_MANIFEST_BYTES = 16 << 20
@@ -34,23 +33,13 @@ def write_pack(artifacts: Sequence[Artifact], path: Path) -> None:
     named = {artifact_name(artifact.manifest): artifact for artifact in artifacts}
     for artifact in named.values():
         artifact.check_files()
-    partial = path.with_name(f"{STAGING_PREFIX}{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
-            for folder, artifact in named.items():
-                for name in (MANIFEST, *(file.path for file in artifact.manifest.files)):
-                    archive.write(artifact.path / name, str(folder / name))
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except BaseException as error:
-        partial.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        raise DeployBenchError(
-            f"{path} could not be written: {error.strerror}", action="free some space, or choose another --out"
-        ) from error
+    with (
+        writing_whole(path, "--out") as partial,
+        zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive,
+    ):
+        for folder, artifact in named.items():
+            for name in (MANIFEST, *(file.path for file in artifact.manifest.files)):
+                archive.write(artifact.path / name, str(folder / name))
 
 
 def read_pack(path: Path, workspace: Workspace) -> list[Artifact]:
@@ -111,7 +100,8 @@ def _take(archive: zipfile.ZipFile, entries: Entries, workspace: Workspace) -> A
         artifact = open_artifact(staging)
         artifact.check_files()
         destination = workspace.artifacts_folder / artifact_name(artifact.manifest)
-        if not _is_there(destination, artifact.manifest):
+        present = whole_artifact(destination)
+        if present is None or present.manifest != artifact.manifest:
             publish(staging, destination)
     return open_artifact(destination)
 
@@ -128,13 +118,3 @@ def _manifest(archive: zipfile.ZipFile, entries: Entries) -> Manifest:
         raise DeployBenchError(
             f"its manifest does not read: {error.errors()[0]['msg']}", expected="a manifest of this version"
         ) from None
-
-
-def _is_there(destination: Path, manifest: Manifest) -> bool:
-    """Whether that folder holds the same artifact, whole."""
-    try:
-        present = open_artifact(destination)
-        present.check_files()
-    except DeployBenchError:
-        return False
-    return present.manifest == manifest

@@ -132,18 +132,29 @@ def publish(staging: Path, destination: Path) -> None:
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name, flush it to disk, rename it. A failure leaves no partial file."""
+    with writing_whole(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def writing_whole(path: Path, option: str = "--workspace") -> Iterator[Path]:
+    """A temporary name beside ``path`` to write to; what is there at the end is flushed to disk and renamed.
+
+    Whatever goes wrong leaves no partial file. An OSError becomes a DeployBenchError that advises another ``option``.
+    """
     partial = path.with_name(f"{STAGING_PREFIX}{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
-            stream.flush()
+        yield partial
+        with partial.open("rb") as stream:
             os.fsync(stream.fileno())
         partial.replace(path)
-    except OSError as error:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise DeployBenchError(
-            f"{path} could not be written: {error.strerror}", action="free some space or choose another --workspace"
+            f"{path} could not be written: {error.strerror}", action=f"free some space or choose another {option}"
         ) from error
 
 

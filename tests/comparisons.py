@@ -8,6 +8,7 @@ from deploybench.host import Gpu, Host
 from deploybench.results import Cell, Facts, Launch, MemoryPhases, Probes, Record, Surroundings
 from deploybench.summary import summarise
 from deploybench.verdicts import judge
+from tests import records
 
 SAMPLES = 20
 NEAR_NS, FAR_NS = 105.0, 235.0
@@ -56,12 +57,7 @@ def launches(medians_ms: Sequence[float], **changes: object) -> list[Launch]:
 
 
 def host(**changes: object) -> Host:
-    made = Host(
-        hostname="here", cpu_model="AMD EPYC", cpu_vendor="AuthenticAMD", isa=("avx2",), physical_cores=2,
-        logical_cores=2, usable_cores=2, memory_bytes=24 << 30, virtual_machine=True, governor=None, os="test",
-        kernel="6", python="3.11", gpus=(), gpu_note="none", versions={"deploybench": "1"}, load_1m=0.1,
-    )  # fmt: skip
-    return made.model_copy(update=changes)
+    return records.host(**{"gpu_note": "none", "versions": {"deploybench": "1"}, **changes})
 
 
 def gpu(name: str) -> Gpu:

@@ -26,6 +26,8 @@ AllowOption = Annotated[
         help="Compare unlike rows: batch, precision, threads, streams, timing, form, weights, host, version, all.",
     ),
 ]
+ArtifactOption = Annotated[list[Path] | None, typer.Option("--artifact", help="One artifact folder; repeatable.")]
+RunnerOption = Annotated[list[str] | None, typer.Option("--runner", "-r", help="[default: all that this host can]")]
 ImageSizeOption = Annotated[
     str | None,
     typer.Option(

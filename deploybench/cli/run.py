@@ -33,12 +33,10 @@ def run(
     model: Annotated[
         list[str] | None, typer.Option("--model", "-m", help="Repeatable; exported first where missing. [default: all]")
     ] = None,
-    artifact: Annotated[list[Path] | None, typer.Option("--artifact", help="One artifact folder; repeatable.")] = None,
+    artifact: parse.ArtifactOption = None,
     image_size: parse.ImageSizeOption = None,
     patch_size: parse.PatchSizeOption = None,
-    runner: Annotated[
-        list[str] | None, typer.Option("--runner", "-r", help="[default: all that this host can]")
-    ] = None,
+    runner: parse.RunnerOption = None,
     batch: Annotated[
         str, typer.Option("--batch", help="Batch sizes: 1,8,32; auto doubles until it stops to pay.")
     ] = "1",
@@ -215,13 +213,14 @@ def print_records(
     from deploybench.report.rows import rows_of
     from deploybench.report.run_table import print_run_table
 
-    rows = rows_of(records, baseline, margin)
+    crossed = crossovers(records, margin)
+    rows = rows_of(records, baseline, margin, crossed)
     if as_json:
         typer.echo(to_json(rows))
     elif as_csv:
         typer.echo(to_csv(rows), nl=False)
     elif rows:
         print_run_table(rows, output_console())
-        print_crossovers(crossovers(records, margin), output_console())
+        print_crossovers(crossed, output_console())
         if details:
             print_details(rows, output_console())

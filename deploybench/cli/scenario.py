@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,12 +23,10 @@ def scenario(
     model: Annotated[
         list[str] | None, typer.Option("--model", "-m", help="Repeatable; in the workspace. [default: all there]")
     ] = None,
-    artifact: Annotated[list[Path] | None, typer.Option("--artifact", help="One artifact folder; repeatable.")] = None,
+    artifact: parse.ArtifactOption = None,
     image_size: parse.ImageSizeOption = None,
     patch_size: parse.PatchSizeOption = None,
-    runner: Annotated[
-        list[str] | None, typer.Option("--runner", "-r", help="[default: all that this host can]")
-    ] = None,
+    runner: parse.RunnerOption = None,
     scenario: Annotated[
         list[str] | None,
         typer.Option("--scenario", "-s", help="single-stream, multi-stream, server, offline. [default: single-stream]"),

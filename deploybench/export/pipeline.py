@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 
 from deploybench import __version__
-from deploybench.artifact import MANIFEST, Artifact, Manifest, open_artifact, sha256_of_file
+from deploybench.artifact import MANIFEST, Artifact, Manifest, open_artifact, sha256_of_file, whole_artifact
 from deploybench.errors import DeployBenchError
 from deploybench.export.job import ExportJob, ExportReply
 from deploybench.export.names import NameCheck
@@ -181,12 +181,8 @@ def _export(request: ExportRequest, workspace: Workspace, options: ExportOptions
 
 def _reusable(folder: Path) -> Artifact | None:
     """The artifact in that folder if it is whole and was checked; another one is exported again."""
-    try:
-        artifact = open_artifact(folder)
-        artifact.check_files()
-    except DeployBenchError:
-        return None
-    return artifact if artifact.manifest.parity is not None else None
+    artifact = whole_artifact(folder)
+    return artifact if artifact is not None and artifact.manifest.parity is not None else None
 
 
 def _verify(staging: Path, request: ExportRequest) -> None:

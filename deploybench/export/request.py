@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from deploybench.artifact import Document
 from deploybench.contracts import ExportSpec
+from deploybench.image_size import size_text
 from deploybench.models.source import BuildOptions
 
 
@@ -67,7 +68,7 @@ class ExportRequest(Document):
             "--checkpoint": self.model.checkpoint,
             "--num-classes": self.model.num_classes,
             "--in-channels": self.model.in_channels,
-            "--image-size": "x".join(map(str, self.model.image_size)) if self.model.image_size else None,
+            "--image-size": size_text(self.model.image_size) if self.model.image_size else None,
             "--patch-size": self.model.patch_size,
             "--labels": self.model.labels,
             "--opset": self.opset,

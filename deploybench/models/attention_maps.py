@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -137,6 +138,7 @@ def _classifier(model: nn.Module) -> object:
     return get() if callable(get) else None
 
 
+@cache
 def _timm_readers() -> dict[type[nn.Module], Callable[..., list[Reading]]]:
     from timm.layers.attention import Attention
     from timm.models.cait import ClassAttn

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from deploybench.image_size import short_text
 from deploybench.models.counting import ModelCount
 from deploybench.report.tables import print_table
 from deploybench.roofline import Bound
@@ -54,8 +55,7 @@ def print_bounds(rows: Sequence[dict[str, Any]], console: Console) -> None:
     texts = [
         [
             row["model"],
-            "x".join(map(str, dict.fromkeys(row["image_size"])))
-            + (f"/{row['patch_size']}" if row["patch_size"] else ""),
+            short_text(row["image_size"], row["patch_size"]),
             row["profile"],
             row["precision"],
             str(row["batch"]),

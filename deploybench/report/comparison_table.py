@@ -15,6 +15,7 @@ from deploybench.comparison import (
     width_that_answers,
 )
 from deploybench.gate import Check, Outcome, percent
+from deploybench.image_size import size_text
 from deploybench.matching import FIELDS
 from deploybench.ratios import Answer
 from deploybench.report.sheet import Line, Sheet
@@ -136,7 +137,7 @@ def _title(row: Comparison) -> str:
 
 
 def _size(cell: Cell) -> str:
-    pixels = "x".join(map(str, cell.image_size))
+    pixels = size_text(cell.image_size)
     return f"{pixels}/{cell.patch_size}" if cell.patch_size else pixels
 
 
@@ -188,6 +189,6 @@ def _side_data(prefix: str, side: Side | None) -> dict[str, object]:
     if side is None:
         return {f"{prefix}_{name}": None for name in names}
     values = {name: getattr(side.cell, attribute) for name, attribute in FIELDS.items()}
-    values |= {"image": "x".join(map(str, side.cell.image_size)), "run": side.run, "verdict": side.verdict.value}
+    values |= {"image": size_text(side.cell.image_size), "run": side.run, "verdict": side.verdict.value}
     values |= {"reason": side.reason, "p50_ms": side.p50_ms, "launches": side.launches}
     return {f"{prefix}_{name}": values[name] for name in names}

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploybench.crossover import Crossover, Point, Shape
+from deploybench.image_size import short_text
 from deploybench.ratios import Answer
 
 STYLES = {Answer.FASTER: "green", Answer.SLOWER: "red", Answer.SAME: "", Answer.AMBIGUOUS: "dim"}
@@ -44,9 +45,7 @@ def _title(one: Crossover) -> str:
 
 
 def _shape(shape: Shape) -> str:
-    height, width = shape.image
-    pixels = str(height) if height == width else f"{height}x{width}"
-    return f"{shape.tokens} tokens ({pixels}/{shape.patch})"
+    return f"{shape.tokens} tokens ({short_text(shape.image, shape.patch)})"
 
 
 def _point(point: Point | None) -> Text:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 from deploybench.contracts import HOST_TO_HOST
+from deploybench.image_size import short_text
 from deploybench.report.row import Row
 from deploybench.states import levels_of, nearest
 from deploybench.stats import kendall_tau
@@ -46,9 +47,11 @@ def rankings(rows: Sequence[Row]) -> list[Ranking]:
     found: dict[str, Ranking] = {}
     for members in groups.values():
         ranking = _ranking(list(members.values()))
-        runner = ranking.runner if ranking else ""
-        if ranking is not None and (runner not in found or len(ranking.by_time) > len(found[runner].by_time)):
-            found[runner] = ranking
+        if ranking is None:
+            continue
+        known = found.get(ranking.runner)
+        if known is None or len(ranking.by_time) > len(known.by_time):
+            found[ranking.runner] = ranking
     return list(found.values())
 
 
@@ -111,10 +114,8 @@ def _ends(row: Row) -> tuple[float, float]:
 def _names(rows: Sequence[Row]) -> list[str]:
     """The models' names; with the size, as in vit@384/16, where a model is there in several."""
     times_seen = Counter(row.model for row in rows)
-    return [row.model if times_seen[row.model] == 1 else f"{row.model}@{_size(row)}" for row in rows]
-
-
-def _size(row: Row) -> str:
-    height, _, width = row.image_size.partition("x")
-    pixels = height if height == width else row.image_size
-    return f"{pixels}/{row.patch_size}" if row.patch_size else pixels
+    sizes = [short_text(row.image_size.split("x"), row.patch_size) for row in rows]
+    return [
+        row.model if times_seen[row.model] == 1 else f"{row.model}@{size}"
+        for row, size in zip(rows, sizes, strict=True)
+    ]

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from deploybench.crossover import Point, crossovers
+from deploybench.crossover import Crossover, Point, crossovers
+from deploybench.image_size import size_text
 from deploybench.ratios import (
     DEFAULT_MARGIN,
     MOST_ROUNDS,
@@ -26,16 +27,23 @@ from deploybench.verdicts import judge_speedup
 MIB = 1 << 20
 
 
-def rows_of(records: Sequence[Record], baseline: str | None = None, margin: float = DEFAULT_MARGIN) -> list[Row]:
+def rows_of(
+    records: Sequence[Record],
+    baseline: str | None = None,
+    margin: float = DEFAULT_MARGIN,
+    crossed: Sequence[Crossover] | None = None,
+) -> list[Row]:
     """The rows of all records, grouped by model, in the order in which the models appear.
 
     ``baseline`` is the runner whose fp32 record the others of its model, batch, threads, streams and timing are
     compared with (None: the one that the run named); ``margin`` is what counts as the same.
+    ``crossed`` are the crossovers of these records, where the caller has them already.
     """
     groups: dict[tuple[object, ...], list[Record]] = defaultdict(list)
     for record in records:
         groups[record.cell.group].append(record)
-    points = {(found.run, point.cell.key): point for found in crossovers(records, margin) for point in found.points}
+    crossed = crossovers(records, margin) if crossed is None else crossed
+    points = {(found.run, point.cell.key): point for found in crossed for point in found.points}
     rows = []
     for group in groups.values():
         for record in sorted(group, key=lambda item: _place(item, baseline or item.baseline)):
@@ -170,7 +178,7 @@ def _shared(record: Record) -> Row:
         model=cell.model,
         weights=cell.weights,
         weights_identity=cell.weights_identity,
-        image_size="x".join(str(size) for size in cell.image_size),
+        image_size=size_text(cell.image_size),
         patch_size=cell.patch_size,
         backend=cell.backend,
         form=cell.form,

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from deploybench.image_size import size_text
 from deploybench.report.run_table import NOTHING, VERDICT_STYLES
 from deploybench.scenarios.record import ScenarioRecord
 from deploybench.scenarios.settings import Scenario
@@ -27,7 +28,7 @@ def print_scenario_table(records: Sequence[ScenarioRecord], console: Console) ->
         members = list(group)
         cell = members[0].cell
         patches = f", patches of {cell.patch_size}" if cell.patch_size else ""
-        size = "x".join(map(str, cell.image_size))
+        size = size_text(cell.image_size)
         console.print(f"{cell.model}, {cell.weights}, {size}{patches}", style="bold", markup=False)
         console.print(_table(members, noted))
     for number, record in enumerate(noted, 1):
@@ -46,7 +47,7 @@ def scenario_data(record: ScenarioRecord) -> dict[str, object]:
     return {
         "run": record.run,
         "model": cell.model,
-        "image_size": "x".join(map(str, cell.image_size)),
+        "image_size": size_text(cell.image_size),
         "patch_size": cell.patch_size,
         "runner": cell.runner,
         "precision": cell.precision,

@@ -8,6 +8,7 @@ the same output projection as softmax attention. Below, q, k, v are those of one
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -23,7 +24,7 @@ SMALLEST_NORM = 1e-6
 """1e-12, torch's own, is 0 in fp16: an all-zero image would give NaN."""
 
 
-class EfficientAttention(nn.Module):
+class EfficientAttention(nn.Module, ABC):
     """What the layers share: the heads, the output projection, and the arguments that timm's ``Block`` passes.
 
     Raises ValueError for what these mechanisms do not have: masks, normalised q and k, dropout of weights, gates.
@@ -69,13 +70,13 @@ class EfficientAttention(nn.Module):
         split = self.qkv(x).reshape(images, tokens, 3, self.num_heads, self.head_dim)
         return list(split.permute(2, 0, 3, 1, 4).unbind(0))
 
+    @abstractmethod
     def mix(self, x: torch.Tensor) -> torch.Tensor:
         """The mixed values before the output projection: images x tokens x heads x head width."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, x: torch.Tensor) -> list[Reading]:
         """The attention that this layer gives to its input ``x``."""
-        raise NotImplementedError
 
 
 class LinformerAttention(EfficientAttention):

@@ -1,0 +1,16 @@
+"""Image sizes in words. A size is height and width in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def size_text(size: Sequence[object]) -> str:
+    """``224x224``: what ``--image-size`` reads, too."""
+    return "x".join(map(str, size))
+
+
+def short_text(size: Sequence[object], patch: int | None = None) -> str:
+    """``224`` for a square, ``96x160`` for others; ``224/16`` with the length of a transformer's patches."""
+    pixels = str(size[0]) if size[0] == size[-1] else size_text(size)
+    return f"{pixels}/{patch}" if patch else pixels
