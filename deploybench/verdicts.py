@@ -4,7 +4,7 @@ INVALID   what ran is not what was asked, or it computes something else: no spee
 FAILED    nothing ran to its end: a crash, a time limit, an export that did not work.
 SKIPPED   this host, artifact or profile cannot run the cell; nothing was tried.
 NOISY     other work disturbed the launches, or their samples scatter widely.
-UNSTABLE  launches never settled, or too few count in this state of the machine for an interval of 95 %.
+UNSTABLE  launches never settled, or too few count in this state of the machine for an interval that is narrow enough.
 DRIFTING  launches in one state of the machine disagree: it changed in a way that the probes may name.
 VALID     none of these.
 
@@ -13,20 +13,24 @@ Each state of the machine has its own verdict; the verdict of a cell is that of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from deploybench.results import Judgement, Launch, Summary, Verdict
 from deploybench.speedups import Speedup
 from deploybench.states import FEWEST_LAUNCHES, State, disturbances, probe_readings
-from deploybench.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, median, nearest_rank, spread
+from deploybench.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, median, median_interval, nearest_rank, spread
 
 LARGEST_LAUNCH_SPREAD = 0.05
 """Launch medians of an undisturbed cell in one state spread under 3 %; a change of state moved them 20 to 60 %."""
+WIDEST_INTERVAL = 0.015
+"""VALID stands for 3 %: half of it for the interval of the launches, half for what they cannot show of the machine."""
 LARGEST_QUARTILE_SPREAD = 0.15
 """(p75 - p25) / p50 of one launch; a quiet machine stays near 0.02."""
 PROBE_SHIFT = 0.02
 """A probe that spread less than this did not cause a drift of more than twice as much."""
 STRONG_CORRELATION = 0.6
+MORE_ROUNDS = "measure more rounds: a larger --rounds or --budget"
 
 
 def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> Judgement:
@@ -77,6 +81,13 @@ def judge_state(state: State) -> Judgement:
         )
     if len(state.counted) < FEWEST_FOR_INTERVAL:
         return _too_few(len(state.counted))
+    width = _half_width(state.counted)
+    if width > WIDEST_INTERVAL:
+        return Judgement(
+            verdict=Verdict.UNSTABLE,
+            reason=f"the interval of {len(state.counted)} launches is ±{width:.1%}, VALID needs ±{WIDEST_INTERVAL:.1%}",
+            advice=MORE_ROUNDS,
+        )
     left_out = len(state.launches) - len(state.counted)
     aside = f"; {left_out} disturbed ones do not count" if left_out else ""
     if not all(launch.surroundings and launch.surroundings.foreign_cpu_share is not None for launch in state.counted):
@@ -105,12 +116,19 @@ def judge_speedup(speedup: Speedup) -> Judgement:
     return Judgement(verdict=Verdict.VALID, reason=f"{count} rounds{changed}")
 
 
+def _half_width(launches: Sequence[Launch]) -> float:
+    """Of the interval of the estimate, relative to it; infinite for less than two launches."""
+    medians = [launch.median_ms for launch in launches]
+    interval = median_interval(medians)
+    return interval.half_width(median(medians)) if interval else math.inf
+
+
 def _too_few(count: int) -> Judgement:
     launches = "launch counts" if count == 1 else "launches count"
     return Judgement(
         verdict=Verdict.UNSTABLE,
         reason=f"{count} {launches} in this state, an interval of {CONFIDENCE:.0%} needs {FEWEST_FOR_INTERVAL}",
-        advice="measure more rounds: a larger --rounds or --budget",
+        advice=MORE_ROUNDS,
     )
 
 
