@@ -58,8 +58,21 @@ def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> 
     return summary.states[0].judgement
 
 
+def judge_estimate(state: State) -> Judgement:
+    """The judgement of the estimate in one state of the machine: its launches can be trusted, and it is narrow."""
+    judgement = judge_state(state)
+    width = _half_width(state.counted)
+    if judgement.verdict is not Verdict.VALID or width <= WIDEST_INTERVAL:
+        return judgement
+    return Judgement(
+        verdict=Verdict.UNSTABLE,
+        reason=f"the interval of {len(state.counted)} launches is ±{width:.1%}, VALID needs ±{WIDEST_INTERVAL:.1%}",
+        advice=MORE_ROUNDS,
+    )
+
+
 def judge_state(state: State) -> Judgement:
-    """The judgement of the estimate in one state of the machine."""
+    """Whether the launches in one state of the machine can be trusted; how well they agree is in their interval."""
     if len(state.launches) < FEWEST_LAUNCHES:
         return _too_few(len(state.launches))
     disturbed = [launch for launch in state.launches if disturbances(launch)]
@@ -81,13 +94,6 @@ def judge_state(state: State) -> Judgement:
         )
     if len(state.counted) < FEWEST_FOR_INTERVAL:
         return _too_few(len(state.counted))
-    width = _half_width(state.counted)
-    if width > WIDEST_INTERVAL:
-        return Judgement(
-            verdict=Verdict.UNSTABLE,
-            reason=f"the interval of {len(state.counted)} launches is ±{width:.1%}, VALID needs ±{WIDEST_INTERVAL:.1%}",
-            advice=MORE_ROUNDS,
-        )
     left_out = len(state.launches) - len(state.counted)
     aside = f"; {left_out} disturbed ones do not count" if left_out else ""
     if not all(launch.surroundings and launch.surroundings.foreign_cpu_share is not None for launch in state.counted):

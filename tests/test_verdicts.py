@@ -47,7 +47,7 @@ BUSY = launch(STEADY, surroundings=surroundings(foreign_cpu_share=0.3))
         ([UNSETTLED] * 3, Verdict.UNSTABLE, "3 of 3 launches were disturbed: 50% of the calls lie"),
         ([BUSY] * 2 + [UNSETTLED] * 2, Verdict.NOISY, "4 of 4 launches were disturbed: other processes took 30%"),
         ([BUSY] + [launch(STEADY)] * 2, Verdict.NOISY, "1 of 3 launches were disturbed: other processes took 30%"),
-        ([launch(STEADY), scaled(1.032)] * 3, Verdict.UNSTABLE, "the interval of 6 launches is ±1.6%, VALID needs ±1.5%"),
+        ([launch(STEADY), scaled(1.032)] * 3, Verdict.UNSTABLE, "interval of 6 launches is ±1.6%, VALID needs ±1.5%"),
         ([launch(STEADY), scaled(1.028)] * 3, Verdict.VALID, "6 launches agree within 2.8%"),
         ([launch(STEADY)] * 2, Verdict.UNSTABLE, "2 launches count in this state, an interval of 95% needs 6"),
         ([launch([8.0, 12.0] * 8)] * 6, Verdict.NOISY, "scatter over 40%"),
