@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 DEMO ?= demo-workspace
+OLD_STACK ?= build/old-stack
 COMPILED := $(if $(shell command -v g++ clang++ 2>/dev/null),aotinductor)
 COMPILING := $(if $(COMPILED),inductor)
 empty :=
@@ -15,12 +16,15 @@ comma := ,
 DEMO_BACKENDS := onnx,openvino,torchscript,pytorch
 DEMO_RUNNERS := $(subst $(space),$(comma),$(strip pytorch torchscript onnxruntime openvino $(COMPILING) $(COMPILED)))
 
-.PHONY: help demo test lint environment clean-demo
+.PHONY: help demo test lint environment clean-demo gpu-check docker-pins old-stack
 
 help:
 	@echo "make demo   export and measure four models on every CPU backend, print the comparison table"
 	@echo "make test   lint and run all tests"
 	@echo "make lint   ruff, mypy, import-linter"
+	@echo "make gpu-check     the tests that need a CUDA device, and a summary to paste into an issue"
+	@echo "make docker-pins   compile docker/*/requirements.in again, with the newest versions that fit"
+	@echo "make old-stack     export here, measure on Python 3.10 and torch 2.0 (4 GB; needs a python3.10)"
 
 environment: $(READY)
 
@@ -54,6 +58,16 @@ lint: $(READY)
 
 test: lint
 	$(BIN)/python -m pytest
+
+# A program, not pytest's own summary: it refuses where there is no GPU, and lists what was skipped and why.
+gpu-check: $(READY)
+	$(BIN)/python -m tests.gpu_check
+
+docker-pins: $(READY)
+	$(BIN)/python -m docker.pins
+
+old-stack: $(READY)
+	$(BIN)/python -m benchmarks.old_stack $(OLD_STACK)
 
 clean-demo:
 	rm -rf $(DEMO)

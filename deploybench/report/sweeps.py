@@ -23,7 +23,8 @@ def with_sweeps(rows: Sequence[Row]) -> list[Row]:
         for index, row in enumerate(found):
             if row.throughput_images_per_s is not None:
                 state = None if row.state_hop_ns is None else nearest(levels, row.state_hop_ns)
-                sweeps[(*_sweep_of(row), getattr(row, fixed), state)][getattr(row, swept)] = index
+                sweep = (*_sweep_of(row), getattr(row, fixed), state)
+                sweeps[sweep][getattr(row, swept)] = index
         for sizes in sweeps.values():
             rates = {size: found[index].throughput_images_per_s or 0.0 for size, index in sizes.items()}
             point = saturation_point(rates)
