@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
 from deploybench.artifact import now
 from deploybench.contracts import END_TO_END, HOST_TO_HOST
+from deploybench.devices import CPU, kind_of
 from deploybench.errors import DeployBenchError
 from deploybench.experiment import Experiment, Stopped
 from deploybench.host import Host
@@ -58,6 +59,14 @@ class RunContext:
     host: Host
     peaks: MeasuredPeaks | None
     threads: int
+    devices: tuple[str, ...] = (CPU,)
+    gpu_gflops: Mapping[str, float] = field(default_factory=dict)
+    """What the profile says of its GPU, by precision; the peaks of a CPU are measured."""
+
+    def peak_gflops(self, device: str, precision: str) -> float | None:
+        """The peak that a cell's share refers to, GFLOP/s; None where it is not known."""
+        known = self.gpu_gflops if kind_of(device) != CPU else self.peaks.gflops if self.peaks else {}
+        return known.get(precision)
 
 
 def new_run_name() -> str:
@@ -161,7 +170,7 @@ def _record(
         macs=manifest.model.macs,
         tokens=manifest.model.tokens,
         artifact_bytes=manifest.size_bytes,
-        peak_gflops=context.peaks.gflops.get(cell.precision) if context.peaks else None,
+        peak_gflops=context.peak_gflops(cell.device, cell.precision),
         baseline=settings.baseline,
         launches=tuple(launches),
         summary=summary if shown else None,
@@ -180,6 +189,8 @@ def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:
     words += ["--batch", str(cell.batch), "--threads", str(cell.threads), "--precision", cell.precision]
     if profile != HOST:
         words += ["--profile", profile]
+    if cell.device != CPU:
+        words += ["--device", cell.device]
     if cell.streams > 1:
         words += ["--streams", str(cell.streams)]
     if cell.timing != HOST_TO_HOST:

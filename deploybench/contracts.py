@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from deploybench.devices import kind_of
 from deploybench.errors import DeployBenchError
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ class RunOptions:
 class SessionFacts:
     """What a loaded session really uses: read back from the runtime wherever it can tell, never from the options.
 
-    ``threads`` are this session's own: with several streams, its share.
+    ``threads`` are this session's own: with several streams, its share. ``device_bytes`` are the most that the
+    runtime's allocator has held on the device so far; None where it does not tell.
     """
 
     precision: str
@@ -137,6 +139,7 @@ class SessionFacts:
     provider: str
     device: str
     notes: Sequence[str] = ()
+    device_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -145,10 +148,13 @@ class Bound:
 
     ``run`` returns when the outputs exist on the engine's side; nothing is copied or converted between
     host and engine in it. ``outputs`` copies what the last ``run`` left to float32 host arrays by output name.
+    ``device_ms`` is the GPU time of the last ``run`` in ms, from CUDA event to CUDA event on its stream; None where
+    there is no GPU, or no way to its stream.
     """
 
     run: Callable[[], object]
     outputs: Callable[[], Arrays]
+    device_ms: Callable[[], float] | None = None
 
 
 class Session(ABC):
@@ -238,13 +244,26 @@ class Runner(Plugin):
     engine_only: ClassVar[bool] = False
     """Whether its sessions can :meth:`Session.bind`."""
 
+    def check_device(self, device: str) -> str | None:
+        """Why this runner cannot use ``device`` (``cpu``, ``cuda``, ``cuda:N``), were it there; None when it can.
+
+        Asked before anything is planned on the device; a runtime that was built without it says so here.
+        """
+        if kind_of(device) in self.devices:
+            return None
+        return f"{self.name} runs on {', '.join(sorted(self.devices))}, not on {device}"
+
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         """The precisions that this runner can be asked for on an artifact written in that precision."""
         return frozenset({artifact_precision})
 
-    def default_precision(self, artifact_precision: str) -> str:
+    def precisions_on(self, device: str, artifact_precision: str) -> frozenset[str]:
+        """The same for a runner whose precisions depend on the device; :meth:`precisions` unless it is written."""
+        return self.precisions(artifact_precision)
+
+    def default_precision(self, artifact_precision: str, device: str = "cpu") -> str:
         """The artifact's own precision, or fp32 where this runner computes such an artifact in fp32 on this machine."""
-        return artifact_precision if artifact_precision in self.precisions(artifact_precision) else "fp32"
+        return artifact_precision if artifact_precision in self.precisions_on(device, artifact_precision) else "fp32"
 
     @abstractmethod
     def load(self, artifact: Artifact, options: RunOptions) -> Session:

@@ -34,6 +34,11 @@ class Gpu(Document):
     memory_bytes: int
     driver: str
 
+    @property
+    def capability(self) -> tuple[int, ...]:
+        """The compute capability as numbers that compare."""
+        return tuple(int(part) for part in self.compute_capability.split("."))
+
 
 class Host(Document):
     """A machine. ``usable_cores`` is what this process may use (affinity and cgroup quota)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from deploybench.devices import CPU, kind_of
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.results import Cell, Record
 
@@ -21,6 +22,7 @@ AXES = {
     "runner": ("runner", "backend", "form"),
     "precision": ("precision", "form"),
     "threads": ("threads",),
+    "device": ("device",),
     "model": ("model", "weights", "form", "patch"),
 }
 """What a comparison can run across, with the fields that then differ of necessity."""
@@ -119,7 +121,7 @@ def unlike(old: Record, new: Record) -> dict[str, str]:
         found.setdefault("precision", f"effective precision {ran[0].precision} → {ran[1].precision}")
     if old.host.hostname != new.host.hostname:
         found["host"] = f"host {old.host.hostname} → {new.host.hostname}"
-    elif hardware(old) != hardware(new):
+    elif hardware(old) != hardware(new) and kind_of(old.cell.device) == kind_of(new.cell.device):
         found["host"] = f"hardware {', '.join(hardware(old))} → {', '.join(hardware(new))}"
     versions = [record.host.versions.get("deploybench", "unknown") for record in (old, new)]
     if versions[0] != versions[1]:
@@ -130,7 +132,7 @@ def unlike(old: Record, new: Record) -> dict[str, str]:
 def hardware(record: Record) -> tuple[str, ...]:
     """What the cell ran on, by make: two hosts may be alike."""
     host = record.host
-    gpus = () if record.cell.device == "cpu" else tuple(gpu.name for gpu in host.gpus)
+    gpus = () if record.cell.device == CPU else tuple(gpu.name for gpu in host.gpus)
     return (host.cpu_model, f"{host.usable_cores} usable cores", *gpus)
 
 

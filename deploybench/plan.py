@@ -9,6 +9,7 @@ from itertools import product
 
 from deploybench.artifact import Artifact
 from deploybench.contracts import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, Runner
+from deploybench.devices import CPU, kind_of
 from deploybench.profile import Profile
 from deploybench.registry import Entry
 from deploybench.results import Cell
@@ -59,6 +60,13 @@ class Selection:
     """What identifies the file that end-to-end cells read."""
     skip: Sequence[str] = ()
     """Shell patterns of MODEL/RUNNER that the user leaves out."""
+    devices: Sequence[str] = ()
+    """Empty: the profile's device, or the CPU."""
+
+    def devices_for(self, runner: Runner, profile: Profile | None) -> Sequence[str]:
+        """Those of the devices that the runner has; all of them where it has none, so that its rows say so."""
+        asked = self.devices or (profile.device if profile else CPU,)
+        return [device for device in asked if kind_of(device) in runner.devices] or asked
 
 
 def plan_cells(artifacts: Sequence[Artifact], selection: Selection, profile: Profile | None) -> list[Planned]:
@@ -68,12 +76,16 @@ def plan_cells(artifacts: Sequence[Artifact], selection: Selection, profile: Pro
         for entry in selection.runners:
             if entry.plugin is None or artifact.manifest.backend not in entry.plugin.formats:
                 continue
-            for precision in selection.precisions or (entry.plugin.default_precision(artifact.manifest.precision),):
-                for batch, streams, timing in product(selection.batches, selection.streams, selection.timings):
-                    cell = _cell(artifact, entry, precision, selection.threads, profile)
+            for device in selection.devices_for(entry.plugin, profile):
+                own = entry.plugin.default_precision(artifact.manifest.precision, device)
+                varied = product(
+                    selection.precisions or (own,), selection.batches, selection.streams, selection.timings
+                )
+                for precision, batch, streams, timing in varied:
+                    cell = _cell(artifact, entry, device, precision, selection.threads)
                     image = selection.image if timing == END_TO_END else None
-                    varied = {"batch": batch, "streams": streams, "timing": timing, "image": image}
-                    cell = cell.model_copy(update=varied)
+                    update = {"batch": batch, "streams": streams, "timing": timing, "image": image}
+                    cell = cell.model_copy(update=update)
                     planned.append(_plan_cell(artifact, entry, cell, selection, profile))
     return planned
 
@@ -88,7 +100,7 @@ def newest_of_each(artifacts: Sequence[Artifact]) -> list[Artifact]:
     return list(newest.values())
 
 
-def _cell(artifact: Artifact, entry: Entry[Runner], precision: str, threads: int, profile: Profile | None) -> Cell:
+def _cell(artifact: Artifact, entry: Entry[Runner], device: str, precision: str, threads: int) -> Cell:
     manifest = artifact.manifest
     return Cell(
         model=manifest.model.name,
@@ -98,7 +110,7 @@ def _cell(artifact: Artifact, entry: Entry[Runner], precision: str, threads: int
         patch_size=manifest.model.patch_size,
         backend=manifest.backend,
         runner=entry.name,
-        device=profile.device if profile else "cpu",
+        device=device,
         precision=precision,
         batch=1,
         threads=threads,
@@ -134,16 +146,23 @@ def _why_not(artifact: Artifact, entry: Entry[Runner], cell: Cell, profile: Prof
         return f"{entry.name} cannot run on bound inputs", "leave out --engine-only"
     if cell.streams > cell.threads:
         return f"{cell.streams} streams do not fit into {cell.threads} threads", "at least one thread a stream"
-    if cell.device not in runner.devices:
-        return f"{entry.name} runs on {', '.join(sorted(runner.devices))}, not on {cell.device}", ""
+    if cell.streams > 1 and kind_of(cell.device) != CPU:
+        return f"several streams on a GPU are not measured ({cell.streams} asked for)", "leave out --streams"
+    unfit = runner.check_device(cell.device)
+    if unfit is not None:
+        return unfit, ""
     if profile is not None and entry.distribution == OWN_DISTRIBUTION and entry.name not in profile.runners:
         return f"nothing that runs on {profile.name} has {entry.name}", f"runners: {', '.join(profile.runners)}"
     if profile is not None and cell.precision not in profile.precisions:
         return f"{profile.name} has no {cell.precision} arithmetic", f"precisions: {', '.join(profile.precisions)}"
-    offered = runner.precisions(manifest.precision)
+    offered = runner.precisions_on(cell.device, manifest.precision)
+    if not offered:
+        return f"{entry.name} runs a {manifest.precision} artifact in no precision that {cell.device} computes in", ""
     if cell.precision not in offered:
+        place = "" if kind_of(cell.device) == CPU else f" on {cell.device}"
         return (
-            f"{entry.name} runs a {manifest.precision} artifact in {', '.join(sorted(offered))}, not {cell.precision}",
+            f"{entry.name} runs a {manifest.precision} artifact{place} in {', '.join(sorted(offered))}, "
+            f"not {cell.precision}",
             f"ask for --precision {' or '.join(sorted(offered))}",
         )
     if manifest.batch is not None and manifest.batch != cell.batch:

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from deploybench.artifact import Document
 from deploybench.contracts import PRECISIONS
 from deploybench.errors import DeployBenchError, unknown_name
-from deploybench.host import Host
+from deploybench.host import Gpu, Host
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -66,6 +66,11 @@ class Profile(Document):
     onnx: OnnxTarget | None = None
     stack: dict[str, str] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def gpu_gflops(self) -> dict[str, float]:
+        """The GPU's peaks by precision in GFLOP/s; empty for a CPU, whose peaks are measured."""
+        return {name: 1e3 * peak for name, peak in self.peaks.tflops.items()} if self.device == "cuda" else {}
 
 
 class MismatchError(DeployBenchError):
@@ -130,11 +135,7 @@ def check_match(profile: Profile, host: Host) -> None:
     else:
         found = ", ".join(f"GPU {gpu.name} (compute capability {gpu.compute_capability})" for gpu in host.gpus)
         found = found or f"no CUDA device: {host.gpu_note}"
-        fits = any(
-            _fits(rule.gpu_name, gpu.name)
-            and (rule.compute_capability or gpu.compute_capability) == gpu.compute_capability
-            for gpu in host.gpus
-        )
+        fits = any(gpu_fits(profile, gpu) for gpu in host.gpus)
     if fits:
         return
     raise MismatchError(
@@ -143,6 +144,12 @@ def check_match(profile: Profile, host: Host) -> None:
         action=f"measure this machine with --profile {HOST}; for {profile.name} numbers, copy the workspace to a "
         f"machine that has it and type the same command there",
     )
+
+
+def gpu_fits(profile: Profile, gpu: Gpu) -> bool:
+    """Whether the GPU is the hardware that the profile names."""
+    rule = profile.match
+    return _fits(rule.gpu_name, gpu.name) and rule.compute_capability in (None, gpu.compute_capability)
 
 
 def _fits(pattern: str | None, text: str) -> bool:

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from deploybench.artifact import Document
 from deploybench.contracts import TIMINGS
+from deploybench.devices import CPU
 from deploybench.errors import DeployBenchError
 from deploybench.host import Host
 from deploybench.parity import ParityReport
@@ -100,7 +101,8 @@ class Cell(Document):
     def title(self) -> str:
         several = f" x {self.streams} streams" if self.streams > 1 else ""
         timing = f" {self.timing}" if self.timing != TIMINGS[0] else ""
-        return f"{self.model} {self.runner} {self.precision} batch {self.batch}{several}{timing}"
+        device = f" on {self.device}" if self.device != CPU else ""
+        return f"{self.model} {self.runner}{device} {self.precision} batch {self.batch}{several}{timing}"
 
 
 class Facts(Document):
@@ -111,6 +113,7 @@ class Facts(Document):
     provider: str
     device: str
     notes: tuple[str, ...] = ()
+    device_bytes: int | None = Field(None, description="the most that the runtime's allocator held on the device")
 
 
 class MemoryPhases(Document):
@@ -299,7 +302,9 @@ class Record(Document):
     macs: int | None
     tokens: int | None = Field(None, description="that the model's attention sees, where there is one such number")
     artifact_bytes: int | None
-    peak_gflops: float | None = Field(description="measured peak of the host at the cell's precision, GFLOP/s")
+    peak_gflops: float | None = Field(
+        description="peak at the cell's precision, GFLOP/s: of a CPU as measured, of a GPU as its profile says"
+    )
     baseline: str = Field(DEFAULT_BASELINE, description="the runner that the run compared others with")
     launches: tuple[Launch, ...]
     summary: Summary | None
@@ -320,7 +325,8 @@ def write_record(record: Record, folder: Path) -> Path:
     cell = record.cell
     key = (cell.artifact_key or "none")[:8]
     size = f"b{cell.batch}-t{cell.threads}-s{cell.streams}"
-    name = f"{cell.model}-{cell.runner}-{cell.precision}-{size}-{cell.timing}-{key}"
+    runner = cell.runner if cell.device == CPU else f"{cell.runner}-{cell.device}"
+    name = f"{cell.model}-{runner}-{cell.precision}-{size}-{cell.timing}-{key}"
     path = folder / f"{name.replace(':', '-').replace('/', '-')}.json"
     write_whole(path, record.model_dump_json(indent=1))
     return path

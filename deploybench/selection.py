@@ -1,4 +1,4 @@
-"""Which runners, which artifacts and which missing exports a run is about."""
+"""Which runners, which devices, which artifacts and which missing exports a run is about."""
 
 from __future__ import annotations
 
@@ -10,27 +10,60 @@ from pydantic import ValidationError
 
 from deploybench.artifact import Artifact, open_artifact
 from deploybench.contracts import Runner
+from deploybench.devices import CPU, check_present, kind_of, numbered
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.host import Host
 from deploybench.plan import Selection, Sizes, newest_of_each
+from deploybench.profile import HOST, Profile, gpu_fits
 from deploybench.registry import Entry, exporters, runner, runners
 from deploybench.workspace import Workspace
 
 
-def select_runners(names: Sequence[str]) -> list[Entry[Runner]]:
-    """The named runners, usable or not; without names every usable one. PyTorch eager comes first."""
+def select_runners(names: Sequence[str], devices: Sequence[str] = (CPU,)) -> list[Entry[Runner]]:
+    """The named runners, usable or not; without names every usable one that has one of ``devices``.
+
+    PyTorch eager comes first. Raises DeployBenchError where there is none.
+    """
     if names:
         chosen = [runner(name) for name in names]
         for entry in chosen:
             if entry.plugin is None:
                 entry.require()
         return chosen
-    usable = [entry for entry in runners().values() if entry.usable]
+    usable = [entry for entry in runners().values() if entry.usable and _has_any(entry.plugin, devices)]
     if not usable:
         raise DeployBenchError(
-            "no runner works on this host", action='pip install "deploybench[cpu]"; deploybench doctor says more'
+            f"no runner works on {' or '.join(devices)} of this host",
+            action='pip install "deploybench[cpu]"; deploybench doctor says more',
         )
     return sorted(usable, key=lambda entry: entry.name != "pytorch")
+
+
+def select_devices(asked: Sequence[str], profile: Profile | None, host: Host) -> list[str]:
+    """The devices of a run: those asked for, else the first that the profile names, else the CPU.
+
+    Raises DeployBenchError for a device that this host does not have, or that is not what the profile names.
+    """
+    if profile is None or profile.device == CPU:
+        check_present(asked, host)
+        others = [device for device in asked if device != CPU]
+        if profile is not None and others:
+            raise DeployBenchError(
+                f"--device {others[0]} with --profile {profile.name}, which is a CPU",
+                expected="--device cpu, or the profile of the GPU",
+                action=f"measure the GPU of this machine with --profile {HOST} --device {others[0]}",
+            )
+        return list(asked) or [CPU]
+    fitting = [numbered(index) for index, gpu in enumerate(host.gpus) if gpu_fits(profile, gpu)]
+    for device in asked:
+        if device not in fitting:
+            raise DeployBenchError(
+                f"--device {device} with --profile {profile.name}",
+                expected=f"{profile.title}, here {' or '.join(fitting)}",
+                action=f"leave --device out, or measure with --profile {HOST} --device {device}",
+            )
+    return list(asked) or fitting[:1]
 
 
 def select_artifacts(
@@ -81,7 +114,8 @@ def missing_exports(
     A model that is in the workspace in one of the sizes asked for, with certain weights, gets its missing
     formats with the same weights; one that is not there at all is built without weights.
     """
-    formats = sorted({name for entry in selection.runners if entry.plugin for name in entry.plugin.formats})
+    fitting = [entry.plugin for entry in selection.runners if _has_any(entry.plugin, selection.devices or (CPU,))]
+    formats = sorted({name for plugin in fitting if plugin for name in plugin.formats})
     backends = [name for name in formats if name in exporters() and exporters()[name].usable]
     requests = []
     present = workspace.artifacts()
@@ -94,6 +128,10 @@ def missing_exports(
         for asked in dict.fromkeys(wanted):
             requests += [ExportRequest(model=asked, backend=name) for name in backends if (asked, name) not in have]
     return requests
+
+
+def _has_any(runner: Runner | None, devices: Sequence[str]) -> bool:
+    return runner is not None and any(kind_of(device) in runner.devices for device in devices)
 
 
 def _at_another_size(

@@ -25,7 +25,8 @@ def failed_export_record(result: ExportResult, context: RunContext, present: Seq
         model=request.model.name, weights=sibling.weights.label if sibling else "",
         weights_identity=sibling.weights.identity if sibling else "", image_size=size or (0, 0),
         patch_size=sibling.model.patch_size if sibling else request.model.patch_size,
-        backend=request.backend, form="none", runner=request.backend, device="cpu", precision=request.precision,
+        backend=request.backend, form="none", runner=request.backend, device=context.devices[0],
+        precision=request.precision,
         batch=request.batch or 1, threads=context.threads, artifact=None, artifact_key=None,
     )  # fmt: skip
     command = request.command()
@@ -38,7 +39,8 @@ def unreadable_record(folder: Path, error: DeployBenchError, context: RunContext
     """The row of an artifact whose manifest does not read or was edited; its folders name the model and the backend."""
     cell = Cell(
         model=folder.parent.name, weights="", weights_identity="", image_size=(0, 0), backend=folder.name, form="none",
-        runner=folder.name.partition("-")[0], device="cpu", precision="–", batch=1, threads=context.threads,
+        runner=folder.name.partition("-")[0], device=context.devices[0], precision="–", batch=1,
+        threads=context.threads,
         artifact=str(folder), artifact_key=folder.name.rpartition("-")[2],
     )  # fmt: skip
     judgement = Judgement(verdict=Verdict.INVALID, reason=error.found, advice=error.action or "export it again")

@@ -1,4 +1,4 @@
-"""An AOTInductor package: native code, compiled ahead of time."""
+"""An AOTInductor package: native code, compiled ahead of time for the CPU that exported it, so it runs on no GPU."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ from typing import ClassVar
 
 from deploybench.artifact import Artifact
 from deploybench.contracts import RunOptions
+from deploybench.devices import CPU
 
-from .torch_cpu import TorchCpuRunner, TorchCpuSession, prepare_threads
+from .torch_device import Cpu
+from .torch_session import TorchRunner, TorchSession, prepare_threads
 
 
-class AotInductorRunner(TorchCpuRunner):
+class AotInductorRunner(TorchRunner):
     name: ClassVar[str] = "aotinductor"
+    devices: ClassVar[frozenset[str]] = frozenset({CPU})
     formats: ClassVar[frozenset[str]] = frozenset({"aotinductor"})
     requires: ClassVar[tuple[str, ...]] = ("torch",)
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
 
-    def load(self, artifact: Artifact, options: RunOptions) -> TorchCpuSession:
+    def load(self, artifact: Artifact, options: RunOptions) -> TorchSession:
         from torch._inductor.package.package import load_package
 
         prepare_threads(options)
         # a runner serves one call at a time; the runners of a package share its weights
         package = load_package(str(artifact.entry), num_runners=options.streams)
-        return TorchCpuSession(artifact, package, options, "AOTInductor", artifact.manifest.precision)
+        return TorchSession(artifact, package, Cpu(), options, "AOTInductor", artifact.manifest.precision)

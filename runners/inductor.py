@@ -5,17 +5,24 @@ TorchInductor keeps compiled kernels on disk, so the first launch on a machine c
 
 from __future__ import annotations
 
+import importlib.util
 from typing import ClassVar
+
+import numpy as np
 
 from deploybench.artifact import Artifact
 from deploybench.contracts import RunOptions
-from deploybench.host import missing_cxx_compiler
+from deploybench.devices import CPU, gpu_of, kind_of
+from deploybench.host import describe_host, missing_cxx_compiler
 
 from .pytorch import eager_precisions, load_module
-from .torch_cpu import TorchCpuRunner, TorchCpuSession, effective_precision, prepare_threads
+from .torch_device import open_device
+from .torch_session import TorchRunner, TorchSession, effective_precision, prepare_threads
+
+FIRST_TRITON_CAPABILITY = (7, 0)
 
 
-class InductorRunner(TorchCpuRunner):
+class InductorRunner(TorchRunner):
     name: ClassVar[str] = "inductor"
     formats: ClassVar[frozenset[str]] = frozenset({"pytorch"})
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "safetensors")
@@ -25,19 +32,31 @@ class InductorRunner(TorchCpuRunner):
     def check(self) -> str | None:
         return missing_cxx_compiler()
 
+    def check_device(self, device: str) -> str | None:
+        unfit = super().check_device(device)
+        if unfit is not None or kind_of(device) == CPU:
+            return unfit
+        if importlib.util.find_spec("triton") is None:
+            return "TorchInductor writes GPU code in Triton, which is missing: pip install triton"
+        gpu = gpu_of(device, describe_host())
+        if gpu is not None and gpu.capability < FIRST_TRITON_CAPABILITY:
+            return f"Triton compiles for compute capability 7.0 and later, {gpu.name} has {gpu.compute_capability}"
+        return None
+
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         return eager_precisions(artifact_precision)
 
-    def load(self, artifact: Artifact, options: RunOptions) -> TorchCpuSession:
+    def load(self, artifact: Artifact, options: RunOptions) -> TorchSession:
         import torch
 
         prepare_threads(options)
-        module = load_module(artifact, options)
+        place = open_device(options)
+        module = place.move(load_module(artifact, options))
         compiled = torch.compile(module, fullgraph=False, dynamic=False)  # on its first call
-        return InductorSession(artifact, compiled, options, "torch.compile", effective_precision(module, "fp32"))
+        return InductorSession(artifact, compiled, place, options, "torch.compile", effective_precision(module, "fp32"))
 
 
-class InductorSession(TorchCpuSession):
+class InductorSession(TorchSession):
     """Compiles by a call on zeros; streams after the first find the compiled code."""
 
     def _compile(self) -> None:
@@ -45,6 +64,6 @@ class InductorSession(TorchCpuSession):
         from torch._dynamo.utils import counters
 
         with torch.inference_mode():  # a tensor made outside inference mode would compile another variant
-            self._module(torch.zeros(self.input_shapes[self._input]))
+            self._module(self._place.send(np.zeros(self.input_shapes[self._input], np.float32)))
         breaks = sum(counters["graph_break"].values())
         self._notes = (f"{breaks} graph breaks",) if breaks else ()

@@ -1,16 +1,35 @@
-"""ONNX Runtime on the CPU. It optimises the graph while it loads, in one step: nothing is left to compile."""
+"""ONNX Runtime on the CPU and, by its CUDA provider, on a GPU. It optimises the graph while it loads, in one step:
+nothing is left to compile.
+
+On a GPU a call from host to host is ``session.run``, which copies in and out; a call on bound inputs uses an IO
+binding whose tensors lie on the device. No session falls back to another provider: where the one that was asked for
+is not the first of the session, loading is refused. ONNX Runtime itself places single nodes on the CPU, shape
+arithmetic above all; the facts say which.
+"""
 
 from __future__ import annotations
 
+import os
 import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from deploybench.artifact import Artifact
 from deploybench.contracts import Arrays, Bound, Runner, RunOptions, Session, SessionFacts
+from deploybench.devices import CPU, CUDA, gpu_precisions, index_of, kind_of
+from deploybench.errors import DeployBenchError
+from deploybench.host import describe_host
 
-PROVIDER = "CPUExecutionProvider"
+CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 FP16_MACHINES = frozenset({"aarch64", "arm64"})
 """MLAS has half-precision kernels on 64-bit Arm only; elsewhere the session casts to float32 and back."""
+FIRST_WITH_TF32_OPTION = (1, 18)
+TF32_VARIABLE = "NVIDIA_TF32_OVERRIDE"
+"""0 keeps cuBLAS, cuDNN and TensorRT from tf32 whatever a program asks for; read once, when they load."""
+REMEDY = "pip uninstall onnxruntime; pip install onnxruntime-gpu"
+RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
+Providers = Sequence[tuple[str, Mapping[str, str]]]
 
 
 class OnnxRuntimeRunner(Runner):
@@ -18,11 +37,28 @@ class OnnxRuntimeRunner(Runner):
     formats: ClassVar[frozenset[str]] = frozenset({"onnx"})
     requires: ClassVar[tuple[str, ...]] = ("onnxruntime",)
     install: ClassVar[str] = "deploybench[onnx]"
-    distributions: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    distributions: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu")
+    devices: ClassVar[frozenset[str]] = frozenset({CPU, CUDA})
     engine_only: ClassVar[bool] = True
+    gpu_provider: ClassVar[str] = CUDA_PROVIDER
+
+    def check_device(self, device: str) -> str | None:
+        unfit = super().check_device(device)
+        if unfit is not None or kind_of(device) == CPU:
+            return unfit
+        return missing_provider(self.gpu_provider)
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         return frozenset({"fp32"}) if _computes_in_fp32(artifact_precision) else frozenset({artifact_precision})
+
+    def precisions_on(self, device: str, artifact_precision: str) -> frozenset[str]:
+        if kind_of(device) == CPU:
+            return self.precisions(artifact_precision)
+        return self.gpu_precisions_of(artifact_precision) & {"int8", *gpu_precisions(device, describe_host())}
+
+    def gpu_precisions_of(self, artifact_precision: str) -> frozenset[str]:
+        """What the GPU provider can compute such an artifact in, on a GPU that has every format."""
+        return frozenset({artifact_precision, *(("tf32",) if artifact_precision == "fp32" else ())})
 
     def load(self, artifact: Artifact, options: RunOptions) -> Session:
         import onnxruntime
@@ -34,8 +70,16 @@ class OnnxRuntimeRunner(Runner):
         settings.log_severity_level = 3
         if artifact.manifest.batch is None:
             settings.add_free_dimension_override_by_name("batch", options.batch)
-        session = onnxruntime.InferenceSession(str(artifact.entry), settings, providers=[PROVIDER])
+        on_cpu = kind_of(options.device) == CPU
+        providers: Providers = ((CPU_PROVIDER, {}),) if on_cpu else self.gpu_providers(artifact, options)
+        if not on_cpu:
+            settings.add_session_config_entry(RECORD_PLACEMENT, "1")
+        session = open_session(str(artifact.entry), settings, providers)
         return OnnxRuntimeSession(artifact, session, options)
+
+    def gpu_providers(self, artifact: Artifact, options: RunOptions) -> Providers:
+        """The providers of a session on a GPU with their options, the one that is asked for first."""
+        return ((CUDA_PROVIDER, cuda_options(options)),)
 
 
 class OnnxRuntimeSession(Session):
@@ -46,6 +90,9 @@ class OnnxRuntimeSession(Session):
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
         self._artifact_precision = artifact.manifest.precision
+        self._provider: str = session.get_providers()[0]
+        self._options: Mapping[str, str] = session.get_provider_options()[self._provider]
+        self._device = CPU if self._provider == CPU_PROVIDER else f"{CUDA}:{self._options.get('device_id', '0')}"
 
     def _infer(self, inputs: Arrays) -> Arrays:
         return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
@@ -53,25 +100,125 @@ class OnnxRuntimeSession(Session):
     def _bind(self, inputs: Arrays) -> Bound:
         """The first run allocates the outputs, of whatever shape; every later one writes there again."""
         session, binding = self._session, self._session.io_binding()
+        kind, index = kind_of(self._device), index_of(self._device)
         for name, array in inputs.items():
-            binding.bind_cpu_input(name, array)
+            if kind == CPU:
+                binding.bind_cpu_input(name, array)
+            else:
+                binding.bind_ortvalue_input(name, _on_gpu(array, index))
         for name in self._outputs:
-            binding.bind_output(name)
+            binding.bind_output(name, kind, index)
+
+        def run() -> None:
+            session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
 
         def outputs() -> Arrays:
             return dict(zip(self._outputs, binding.copy_outputs_to_cpu(), strict=True))
 
-        return Bound(lambda: session.run_with_iobinding(binding), outputs)
+        return Bound((lambda: session.run_with_iobinding(binding)) if kind == CPU else run, outputs)
 
     def facts(self) -> SessionFacts:
-        halved = _computes_in_fp32(self._artifact_precision)
         return SessionFacts(
-            precision="fp32" if halved else self._artifact_precision,
+            precision=self._precision(),
             threads=self._session.get_session_options().intra_op_num_threads,
-            provider=self._session.get_providers()[0],
-            device="cpu",
-            notes=("fp16 weights, computed in fp32: no fp16 kernels on this CPU",) if halved else (),
+            provider=self._provider,
+            device=self._device,
+            notes=self._notes(),
         )
+
+    def _precision(self) -> str:
+        if self._provider == CPU_PROVIDER:
+            return "fp32" if _computes_in_fp32(self._artifact_precision) else self._artifact_precision
+        if self._options.get("trt_fp16_enable") in ("1", "True"):
+            return "fp16"
+        if self._artifact_precision != "fp32":
+            return self._artifact_precision
+        return "tf32" if self._options.get("use_tf32", "1") == "1" and os.environ.get(TF32_VARIABLE) != "0" else "fp32"
+
+    def _notes(self) -> tuple[str, ...]:
+        if self._provider == CPU_PROVIDER:
+            halved = _computes_in_fp32(self._artifact_precision)
+            return ("fp16 weights, computed in fp32: no fp16 kernels on this CPU",) if halved else ()
+        return placement_notes(placement(self._session), self._provider)
+
+
+def open_session(entry: str, settings: Any, providers: Providers) -> Any:
+    """The session. Raises DeployBenchError where it would run on another provider than the first of ``providers``."""
+    import onnxruntime
+
+    wanted = providers[0][0]
+    missing = missing_provider(wanted)
+    if missing is not None:
+        raise DeployBenchError(missing, expected=f"{wanted} among the providers of this build")
+    named = [(name, dict(options)) for name, options in providers]
+    session = onnxruntime.InferenceSession(entry, settings, providers=named, enable_fallback=0)
+    session.disable_fallback()
+    found = session.get_providers()
+    if found[0] != wanted:  # a library of the provider did not load: the session is on the CPU
+        raise DeployBenchError(
+            f"ONNX Runtime could not start {wanted} and would run {', '.join(found)}",
+            expected=f"the CUDA and cuDNN libraries that onnxruntime-gpu {onnxruntime.__version__} was built for",
+            action="deploybench run --device cpu measures the CPU",
+        )
+    return session
+
+
+def missing_provider(name: str) -> str | None:
+    """Why this ONNX Runtime has no such provider, or None."""
+    import onnxruntime
+
+    available = onnxruntime.get_available_providers()
+    if name in available:
+        return None
+    return f"ONNX Runtime {onnxruntime.__version__} has no {name}, it has {', '.join(available)}: {REMEDY}"
+
+
+def cuda_options(options: RunOptions) -> dict[str, str]:
+    """The CUDA provider's options: which GPU, and whether fp32 may be computed as tf32."""
+    import onnxruntime
+
+    chosen = {"device_id": str(index_of(options.device))}
+    tf32 = options.precision == "tf32"
+    if tuple(int(part) for part in onnxruntime.__version__.split(".")[:2]) >= FIRST_WITH_TF32_OPTION:
+        return {**chosen, "use_tf32": str(int(tf32))}
+    forbid_tf32_unless(tf32)
+    return chosen
+
+
+def forbid_tf32_unless(wanted: bool) -> None:
+    """Switch tf32 off for NVIDIA's libraries in this process, before they load."""
+    if not wanted:
+        os.environ[TF32_VARIABLE] = "0"
+
+
+def placement(session: Any) -> dict[str, Counter[str]] | None:
+    """How many nodes of each operator every provider got; None where this version does not tell (before 1.24)."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return None
+    found: dict[str, Counter[str]] = {}
+    for part in session.get_provider_graph_assignment_info():
+        found.setdefault(part.ep_name, Counter()).update(node.op_type for node in part.get_nodes())
+    return found
+
+
+def placement_notes(found: Mapping[str, Counter[str]] | None, wanted: str) -> tuple[str, ...]:
+    """What does not run on the provider that was asked for."""
+    if found is None:
+        return ("this ONNX Runtime does not tell which nodes it placed on the CPU",)
+    total = sum(counts.total() for counts in found.values())
+    return tuple(
+        f"{counts.total()} of {total} nodes run on {name}: "
+        + ", ".join(f"{operator} x {count}" for operator, count in counts.most_common())
+        for name, counts in found.items()
+        if name != wanted
+    )
+
+
+def _on_gpu(array: Any, index: int) -> Any:
+    import onnxruntime
+
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array, CUDA, index)
 
 
 def _computes_in_fp32(artifact_precision: str) -> bool:

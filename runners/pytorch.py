@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, ClassVar
 from deploybench.artifact import Artifact
 from deploybench.contracts import RunOptions
 
-from .torch_cpu import TorchCpuRunner, TorchCpuSession, effective_precision, prepare_threads
+from .torch_device import open_device
+from .torch_session import TorchRunner, TorchSession, effective_precision, prepare_threads
 
 if TYPE_CHECKING:
     import torch
 
 
-class PyTorchRunner(TorchCpuRunner):
+class PyTorchRunner(TorchRunner):
     name: ClassVar[str] = "pytorch"
     formats: ClassVar[frozenset[str]] = frozenset({"pytorch"})
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "safetensors")
@@ -23,10 +24,11 @@ class PyTorchRunner(TorchCpuRunner):
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         return eager_precisions(artifact_precision)
 
-    def load(self, artifact: Artifact, options: RunOptions) -> TorchCpuSession:
+    def load(self, artifact: Artifact, options: RunOptions) -> TorchSession:
         prepare_threads(options)
-        module = load_module(artifact, options)
-        return TorchCpuSession(artifact, module, options, "eager", effective_precision(module, "fp32"))
+        place = open_device(options)
+        module = place.move(load_module(artifact, options))
+        return TorchSession(artifact, module, place, options, "eager", effective_precision(module, "fp32"))
 
 
 def eager_precisions(artifact_precision: str) -> frozenset[str]:
@@ -50,5 +52,5 @@ def load_module(artifact: Artifact, options: RunOptions) -> torch.nn.Module:
         image_size=(preprocessing.height, preprocessing.width),
         patch_size=int(given["patch_size"]) if "patch_size" in given else None,
     )
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[options.precision]
-    return rebuild(manifest.model.name, build, artifact.entry, dtype)
+    dtypes = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    return rebuild(manifest.model.name, build, artifact.entry, dtypes[options.precision])

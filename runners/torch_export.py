@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.artifact import Artifact
 from deploybench.contracts import RunOptions
+from deploybench.devices import CPU
+from deploybench.errors import DeployBenchError
 
-from .torch_cpu import TorchCpuRunner, TorchCpuSession, effective_precision, prepare_threads
+from .torch_device import open_device
+from .torch_session import TorchRunner, TorchSession, effective_precision, prepare_threads
+
+if TYPE_CHECKING:
+    import torch
 
 
-class TorchExportRunner(TorchCpuRunner):
+class TorchExportRunner(TorchRunner):
     name: ClassVar[str] = "torch-export"
     formats: ClassVar[frozenset[str]] = frozenset({"torch-export"})
     requires: ClassVar[tuple[str, ...]] = ("torch",)
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
 
-    def load(self, artifact: Artifact, options: RunOptions) -> TorchCpuSession:
+    def load(self, artifact: Artifact, options: RunOptions) -> TorchSession:
         import torch
 
         prepare_threads(options)
-        module = torch.export.load(artifact.entry).module()
+        place = open_device(options)
+        program = torch.export.load(artifact.entry)
+        module = (program if place.name == CPU else moved(program, place.name)).module()
         precision = effective_precision(module, artifact.manifest.precision)
-        return TorchCpuSession(artifact, module, options, "ExportedProgram", precision)
+        return TorchSession(artifact, module, place, options, "ExportedProgram", precision)
+
+
+def moved(program: torch.export.ExportedProgram, device: str) -> torch.export.ExportedProgram:
+    """The program with its weights, and the devices that its operators name, on ``device``.
+
+    Raises DeployBenchError where this PyTorch has no pass for it.
+    """
+    import torch
+
+    try:
+        from torch.export.passes import move_to_device_pass
+    except ImportError:
+        raise DeployBenchError(
+            f"PyTorch {torch.__version__} cannot move an exported program to {device}",
+            expected="a PyTorch with torch.export.passes.move_to_device_pass",
+            action="run this artifact with --device cpu",
+        ) from None
+    return move_to_device_pass(program, device)

@@ -1,25 +1,39 @@
-"""TorchScript, without the model's own code."""
+"""TorchScript, without the model's own code.
+
+A traced graph holds the device of every tensor that it makes as a constant, ``cpu`` where it was traced there;
+``map_location`` moves weights and leaves these, so they are rewritten for a GPU.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from deploybench.artifact import Artifact
 from deploybench.contracts import RunOptions
 
-from .torch_cpu import TorchCpuRunner, TorchCpuSession, prepare_threads
+from .torch_device import open_device
+from .torch_session import TorchRunner, TorchSession, prepare_threads
 
 
-class TorchScriptRunner(TorchCpuRunner):
+class TorchScriptRunner(TorchRunner):
     name: ClassVar[str] = "torchscript"
     formats: ClassVar[frozenset[str]] = frozenset({"torchscript"})
     requires: ClassVar[tuple[str, ...]] = ("torch",)
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
 
-    def load(self, artifact: Artifact, options: RunOptions) -> TorchCpuSession:
+    def load(self, artifact: Artifact, options: RunOptions) -> TorchSession:
         import torch
 
         prepare_threads(options)
-        module = torch.jit.load(str(artifact.entry), map_location="cpu")
-        return TorchCpuSession(artifact, module, options, "TorchScript", artifact.manifest.precision)
+        place = open_device(options)
+        module = torch.jit.load(str(artifact.entry), map_location=place.name)
+        place_constants(module.graph, place.name)
+        return TorchSession(artifact, module, place, options, "TorchScript", artifact.manifest.precision)
+
+
+def place_constants(graph: Any, device: str) -> None:
+    """Let every device in the graph, other than ``device`` itself, be ``device``."""
+    for node in graph.findAllNodes("prim::Constant"):
+        if node.output().type().kind() == "DeviceObjType" and node.hasAttribute("value"):
+            node.s_("value", device)

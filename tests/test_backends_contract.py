@@ -22,10 +22,12 @@ from deploybench.measure.stopping import WindowRule
 from deploybench.processes import ChildOutcome, run_child
 from deploybench.registry import exporters, runners
 from deploybench.results import Launch
+from deploybench.selection import select_runners
 from tests.conftest import rewrite_manifest
 
 Artifacts = Callable[[str], Artifact]
-RUNNER_FORMATS = [(name, form) for name, entry in runners().items() for form in sorted(entry.require().formats)]
+ON_THE_CPU = {entry.name: entry.require() for entry in select_runners([], ["cpu"])}
+RUNNER_FORMATS = [(name, form) for name, plugin in ON_THE_CPU.items() for form in sorted(plugin.formats)]
 QUICK_TO_LOAD = [pair for pair in RUNNER_FORMATS if pair[0] != "inductor"]  # which compiles for half a minute
 TORCH_FREE = ["onnxruntime", "openvino"]
 

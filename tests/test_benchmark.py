@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -19,10 +20,13 @@ from deploybench.benchmark import RunContext, RunSettings, command_of, run_cells
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.measure.stopping import ExperimentRule
+from deploybench.peaks import MeasuredPeaks
 from deploybench.plan import Planned
-from deploybench.results import Launch, Record, read_records
+from deploybench.profile import load_profile
+from deploybench.results import Launch, Record, read_records, write_record
 from deploybench.workspace import Workspace
 from tests.records import cell, host, launch
+from tests.records import record as made_record
 
 THREE_ROUNDS = ExperimentRule(precision=None, budget_s=math.inf, min_rounds=6, max_rounds=3)
 UNTIL_PRECISE = ExperimentRule(precision=0.015, budget_s=90, min_rounds=6)
@@ -142,3 +146,25 @@ def test_cell_that_fails_and_one_that_is_skipped_are_complete(monkeypatch: pytes
 def test_number_of_rounds_is_over_with_the_last_launch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     records = list(measured(monkeypatch, tmp_path, THREE_ROUNDS, Planned(cell(), ARTIFACT, None), pytorch=rising()))
     assert [record.stopped for record in records] == [None, None, "rounds done"]
+
+
+def test_cells_of_two_devices_keep_a_record_each(tmp_path: Path) -> None:
+    for device in ("cpu", "cuda", "cuda:1"):
+        write_record(made_record([launch([10.0] * 8)], device=device), tmp_path)
+    assert {record.cell.device for record in read_records(tmp_path)} == {"cpu", "cuda", "cuda:1"}
+
+
+def test_command_of_a_gpu_cell_names_its_device() -> None:
+    found = options_of(command_of(cell(device="cuda:1"), RunSettings(THREE_ROUNDS), "host"))
+    assert found["--device"] == "cuda:1"
+
+
+def test_peak_of_a_cpu_is_measured_and_that_of_a_gpu_is_the_profile_s(tmp_path: Path) -> None:
+    measured = MeasuredPeaks(threads=2, gflops={"fp32": 100.0}, copy_gb_per_s=1.0, method="test")
+    stated = load_profile("rtx3090").gpu_gflops
+    context = RunContext("run", "rtx3090", Workspace(tmp_path), host(), measured, 2, ("cpu", "cuda"), stated)
+    assert context.peak_gflops("cpu", "fp32") == 100.0
+    assert context.peak_gflops("cuda", "fp32") == pytest.approx(35_600)
+    assert context.peak_gflops("cuda:1", "bf16") == pytest.approx(71_000)
+    assert replace(context, gpu_gflops={}).peak_gflops("cuda", "fp32") is None
+    assert load_profile("xeon").gpu_gflops == {}

@@ -288,3 +288,12 @@ def test_all_allows_everything_and_an_unknown_name_is_refused() -> None:
     assert read_allowed(["batch"]) == {"batch"}
     with pytest.raises(DeployBenchError, match="unknown kind of difference 'bach'"):
         read_allowed(["bach"])
+
+
+def test_across_compares_the_cpu_with_the_gpu_of_one_host() -> None:
+    there = host(gpus=(gpu("NVIDIA GeForce RTX 3090"),))
+    on_cpu = record([10.0] * 6, machine=there)
+    on_gpu = record(launches([1.0] * 6, hop_ns=None), machine=there, device="cuda")
+    row = only(on_cpu, on_gpu, across=read_axis("device=cpu,cuda"))
+    assert row.ratio is not None
+    assert row.ratio.value == pytest.approx(10.0)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 from deploybench.artifact import Artifact
-from deploybench.plan import Selection, Sizes, newest_of_each, plan_cells
+from deploybench.contracts import Runner, RunOptions, Session
+from deploybench.plan import Planned, Selection, Sizes, newest_of_each, plan_cells
 from deploybench.profile import load_profile
 from deploybench.registry import Entry, runners
+from deploybench.selection import missing_exports, select_runners
 from deploybench.workspace import Workspace
 
 Artifacts = Callable[[str], Artifact]
@@ -23,8 +27,9 @@ def changed(artifact: Artifact, **changes: object) -> Artifact:
 
 
 def test_plan_is_every_artifact_on_every_runner_of_its_format(tiny_workspace: Workspace) -> None:
-    planned = plan_cells(tiny_workspace.artifacts(), selection(batches=(1, 8)), None)
-    assert len(planned) == 2 * len(runners())
+    on_cpu = [entry.name for entry in select_runners([])]
+    planned = plan_cells(tiny_workspace.artifacts(), selection(*on_cpu, batches=(1, 8)), None)
+    assert len(planned) == 2 * len(on_cpu)
     assert all(cell.skip is None for cell in planned)
 
 
@@ -41,8 +46,83 @@ def test_precision_that_the_artifact_does_not_have_is_skipped(tiny_artifact: Art
 
 
 def test_gpu_profile_skips_runners_that_run_on_the_cpu_only(tiny_artifact: Artifacts) -> None:
-    (cell,) = plan_cells([tiny_artifact("onnx")], selection("onnxruntime"), load_profile("rtx3090"))
-    assert cell.skip == "onnxruntime runs on cpu, not on cuda"
+    (cell,) = plan_cells([tiny_artifact("openvino")], selection("openvino"), load_profile("rtx3090"))
+    assert cell.skip == "openvino runs on cpu, not on cuda"
+    assert cell.cell.device == "cuda"
+
+
+class TwoDevices(Runner):
+    """Knows its devices, and on a GPU other precisions."""
+
+    name = "two"
+    formats = frozenset({"onnx"})
+    devices = frozenset({"cpu", "cuda"})
+
+    def check_device(self, device: str) -> str | None:
+        return "this one is broken: repair it" if device == "cuda:1" else super().check_device(device)
+
+    def precisions_on(self, device: str, artifact_precision: str) -> frozenset[str]:
+        return frozenset({"fp32"} if device == "cpu" else {"tf32", "fp32"})
+
+    def load(self, artifact: Artifact, options: RunOptions) -> Session:
+        raise NotImplementedError
+
+
+def planned_on(devices: Sequence[str], artifact: Artifact, **changes: Any) -> list[Planned]:
+    entries = [Entry("two", "other", TwoDevices()), runners()["openvino"]]
+    return plan_cells([artifact], Selection(entries, [1], [], 2, devices=devices, **changes), None)
+
+
+def test_cells_are_planned_on_each_device_that_the_runner_has(tiny_artifact: Artifacts) -> None:
+    found = planned_on(["cpu", "cuda"], tiny_artifact("onnx"))
+    assert [(one.cell.runner, one.cell.device, one.skip) for one in found] == [
+        ("two", "cpu", None), ("two", "cuda", None),
+    ]  # fmt: skip
+    found = planned_on(["cpu", "cuda"], tiny_artifact("openvino"))
+    assert [(one.cell.device, one.skip) for one in found] == [("cpu", None)], "its GPU is not worth a row"
+    assert planned_on(["cuda"], tiny_artifact("openvino"))[0].skip == "openvino runs on cpu, not on cuda"
+
+
+def test_runner_s_own_reason_against_a_device_is_the_row_s(tiny_artifact: Artifacts) -> None:
+    works, broken = planned_on(["cuda", "cuda:1"], tiny_artifact("onnx"))
+    assert works.skip is None
+    assert broken.skip == "this one is broken: repair it"
+
+
+def test_precisions_are_those_of_the_device(tiny_artifact: Artifacts) -> None:
+    entry = Entry("two", "other", TwoDevices())
+    asked = Selection([entry], [1], ["tf32"], 2, devices=["cpu", "cuda"])
+    on_cpu, on_gpu = plan_cells([tiny_artifact("onnx")], asked, None)
+    assert on_cpu.skip == "two runs a fp32 artifact in fp32, not tf32"
+    assert on_gpu.skip is None
+
+
+def test_several_streams_on_a_gpu_are_skipped(tiny_artifact: Artifacts) -> None:
+    one, two = planned_on(["cuda"], tiny_artifact("onnx"), streams=[1, 2])
+    assert one.skip is None
+    assert two.skip is not None
+    assert "streams on a GPU" in two.skip
+
+
+def test_runners_of_a_run_that_names_none_are_those_with_its_devices() -> None:
+    names = {entry.name for entry in select_runners([], ["cuda"])}
+    assert {"pytorch", "onnxruntime", "onnxruntime-tensorrt"} <= names
+    assert not {"openvino", "aotinductor"} & names
+    assert "onnxruntime-tensorrt" not in {entry.name for entry in select_runners([])}
+    assert [entry.name for entry in select_runners(["openvino"], ["cuda"])] == ["openvino"]
+
+
+def test_models_are_exported_only_to_formats_that_run_on_the_devices(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.prepare()
+    everything = select_runners([])
+
+    def formats(*devices: str) -> set[str]:
+        asked = Selection(everything, [1], [], 2, devices=devices)
+        return {request.backend for request in missing_exports(["vit"], workspace, asked, Sizes())}
+
+    assert formats("cuda") == {"pytorch", "torchscript", "torch-export", "onnx"}
+    assert formats("cpu", "cuda") == formats() >= {"openvino"}
 
 
 def test_profile_without_the_precision_skips_it(tiny_artifact: Artifacts) -> None:

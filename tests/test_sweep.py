@@ -14,9 +14,9 @@ from deploybench.benchmark import RunSettings
 from deploybench.measure.job import Job
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.plan import Planned
-from deploybench.results import Launch
+from deploybench.results import GpuReading, Launch
 from deploybench.sweep import LOOK_S, doublings, with_auto_batches
-from tests.records import cell, launch
+from tests.records import cell, gpu, host, launch, surroundings
 
 SETTINGS = RunSettings(ExperimentRule(0.01, 60, 6), duration_s=9)
 ARTIFACT = cast(Artifact, SimpleNamespace(path=Path("/a")))
@@ -25,6 +25,12 @@ PLENTY = 1 << 40
 
 def planned(**changes: object) -> Planned:
     return Planned(cell(**changes), ARTIFACT, None)
+
+
+def failing_from(limit: int) -> Callable[[Job], Launch]:
+    """A machine that runs out of memory at that batch size."""
+    works = machine(lambda batch: 100 * batch)
+    return lambda job: works(job) if job.batch < limit else Launch(error="out of memory: 2 GiB")
 
 
 def machine(
@@ -69,13 +75,57 @@ def test_first_size_does_not_count_the_model_itself_as_growth() -> None:
     assert sizes(machine(lambda batch: 100 * batch, lambda batch: 4000), available=4000 << 20)[-1] == 1024
 
 
-def test_sweep_leaves_out_the_size_whose_launch_failed() -> None:
-    works = machine(lambda batch: 100 * batch)
-    assert sizes(lambda job: works(job) if job.batch < 8 else Launch(error="out of memory")) == [1, 2, 4]
+def test_sweep_ends_at_the_size_whose_launch_failed_and_its_row_says_why() -> None:
+    cells = with_auto_batches([planned()], SETTINGS, launch=failing_from(8), available_bytes=lambda: PLENTY)
+    assert [(one.cell.batch, one.skip) for one in cells] == [
+        (1, None), (2, None), (4, None), (8, "the sweep ends: out of memory: 2 GiB"),
+    ]  # fmt: skip
 
 
-def test_cell_that_fails_at_batch_1_is_kept_so_that_its_row_says_why() -> None:
-    assert sizes(lambda job: Launch(error="out of memory")) == [1]
+def test_cell_that_fails_at_batch_1_is_measured_so_that_its_row_says_why() -> None:
+    cells = with_auto_batches([planned()], SETTINGS, launch=failing_from(1), available_bytes=lambda: PLENTY)
+    assert [(one.cell.batch, one.skip) for one in cells] == [(1, None)]
+
+
+def on_gpu(own_mib: Callable[[int], int | None], others_mib: int = 0) -> Callable[[Job], Launch]:
+    """A GPU on which a batch takes that much memory, as the driver tells."""
+
+    def one(job: Job) -> Launch:
+        own = own_mib(job.batch)
+        reading = dict.fromkeys(GpuReading.model_fields, None) | {
+            "missing": {}, "own_bytes": None if own is None else own << 20, "other_bytes": others_mib << 20,
+        }  # fmt: skip
+        made = machine(lambda batch: 100 * batch)(job)
+        around = surroundings().model_copy(update={"gpu": GpuReading.model_validate(reading)})
+        return made.model_copy(update={"surroundings": around})
+
+    return one
+
+
+@pytest.mark.parametrize(
+    ("own_mib", "others_mib", "expected"),
+    [
+        (lambda batch: 500 + 1000 * batch, 0, [1, 2, 4, 8]),  # 8 takes 8.5 of 12 GiB, 16 would take 16.5
+        (lambda batch: 500 + 500 * batch, 0, [1, 2, 4, 8, 16]),
+        (lambda batch: 500 + 500 * batch, 7500, [1, 2, 4]),  # of 2288 MiB that are left, 80 % are less than 2000
+    ],
+)
+def test_sweep_on_a_gpu_ends_before_a_size_that_its_memory_does_not_hold(
+    own_mib: Callable[[int], int], others_mib: int, expected: list[int]
+) -> None:
+    cells = with_auto_batches(
+        [planned(device="cuda")], SETTINGS, launch=on_gpu(own_mib, others_mib), available_bytes=lambda: PLENTY,
+        host=lambda: host(gpus=(gpu("Tesla K80", "3.7"),)),
+    )  # fmt: skip
+    assert [one.cell.batch for one in cells] == expected
+
+
+def test_gpu_whose_driver_tells_no_memory_limits_nothing() -> None:
+    cells = with_auto_batches(
+        [planned(device="cuda")], SETTINGS, launch=on_gpu(lambda batch: None), available_bytes=lambda: PLENTY,
+        host=lambda: host(gpus=(gpu("Tesla K80", "3.7"),)),
+    )  # fmt: skip
+    assert cells[-1].cell.batch == 1024
 
 
 def test_sweep_ends_when_the_next_call_would_take_longer_than_5_seconds() -> None:

@@ -12,6 +12,7 @@ def doctor(workspace: parse.WorkspaceOption = None, json: parse.JsonOption = Fal
     from deploybench.errors import DeployBenchError
     from deploybench.host import describe_host
     from deploybench.report.console import output_console
+    from deploybench.report.gpu_table import gpu_rows, print_gpu_table
     from deploybench.report.plugin_table import plugin_rows, print_plugin_table
     from deploybench.report.profile_text import host_lines
     from deploybench.report.tables import print_json
@@ -19,6 +20,7 @@ def doctor(workspace: parse.WorkspaceOption = None, json: parse.JsonOption = Fal
 
     host = describe_host()
     rows = plugin_rows()
+    on_gpu = gpu_rows(host)
     place = open_workspace(workspace)
     try:
         place.check_writable()
@@ -26,13 +28,15 @@ def doctor(workspace: parse.WorkspaceOption = None, json: parse.JsonOption = Fal
     except DeployBenchError as error:
         trouble = str(error)
     if json:
-        print_json({"host": host.model_dump(mode="json"), "plugins": rows, "workspace": trouble or str(place.root)})
+        found = {"host": host.model_dump(mode="json"), "plugins": rows, "gpu": on_gpu}
+        print_json({**found, "workspace": trouble or str(place.root)})
         return
     console = output_console()
     for line in host_lines(host, None)[:-1]:
         console.print(line, markup=False)
     console.print(f"  workspace      {trouble or place.root}\n", markup=False)
     print_plugin_table(rows, console)
+    print_gpu_table(on_gpu, host, console)
     remedies = sorted({str(row["remedy"] or row["problem"]) for row in rows if not row["usable"]})
     broken = [row for row in rows if not row["usable"]]
     if not broken:

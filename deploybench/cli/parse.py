@@ -37,6 +37,10 @@ ImageSizeOption = Annotated[
 PatchSizeOption = Annotated[
     str | None, typer.Option("--patch-size", help="Of transformers, in pixels: 8; several: 16,8.")
 ]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", help="cpu, cuda, cuda:1; several: cpu,cuda. [default: the profile's, else cpu]"),
+]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU thread budget of every runner. [default: usable cores]")
 ]
@@ -51,6 +55,13 @@ def split_names(values: Sequence[str] | None) -> list[str]:
     """Names from repeated options and commas, without repeats."""
     names = [name.strip() for value in values or () for name in value.split(",")]
     return list(dict.fromkeys(name for name in names if name))
+
+
+def devices(text: str | None) -> list[str]:
+    """``cpu,cuda`` as devices; None is none."""
+    from deploybench.devices import read_device
+
+    return list(dict.fromkeys(read_device(name) for name in split_names([text] if text is not None else None)))
 
 
 def positive_numbers(text: str, option: str) -> list[int]:

@@ -51,7 +51,7 @@ def profiles(context: typer.Context, json: parse.JsonOption = False) -> None:
     texts.append(
         [
             HOST,
-            "cpu",
+            "cpu, cuda" if host.gpus else "cpu",
             "measured",
             "measured",
             f"{host.memory_bytes / 1e9:.0f}",

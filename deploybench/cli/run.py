@@ -43,6 +43,7 @@ def run(
     streams: Annotated[
         str, typer.Option("--streams", help="Concurrent streams that share the threads: 1,2; auto: 1,2,4 … threads.")
     ] = "1",
+    device: parse.DeviceOption = None,
     precision: Annotated[list[str] | None, typer.Option("--precision", help="[default: each artifact's own]")] = None,
     threads: parse.ThreadsOption = None,
     precision_target: Annotated[
@@ -80,6 +81,7 @@ def run(
     from deploybench.artifact import sha256_of_file
     from deploybench.benchmark import RunContext, RunSettings, end_to_end_image, new_run_name
     from deploybench.contracts import END_TO_END, ENGINE_ONLY, HOST_TO_HOST
+    from deploybench.devices import CPU
     from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError, unknown_name
     from deploybench.export.pipeline import ExportOptions, check_model_names, default_jobs
     from deploybench.host import describe_host, usable_cores
@@ -90,7 +92,13 @@ def run(
     from deploybench.profile import HOST, check_match, load_profile
     from deploybench.report.console import remark_console
     from deploybench.results import DEFAULT_BASELINE, Verdict
-    from deploybench.selection import missing_exports, nothing_to_run, select_artifacts, select_runners
+    from deploybench.selection import (
+        missing_exports,
+        nothing_to_run,
+        select_artifacts,
+        select_devices,
+        select_runners,
+    )
     from deploybench.stats import FEWEST_FOR_INTERVAL
     from deploybench.sweep import doublings, with_auto_batches
     from deploybench.unmeasured import failed_export_record, unreadable_record
@@ -100,6 +108,7 @@ def run(
     host = describe_host()
     if chosen is not None:
         check_match(chosen, host)
+    devices = select_devices(parse.devices(device), chosen, host)
     pairs = (HOST_TO_HOST, host_to_host), (ENGINE_ONLY, engine_only), (END_TO_END, end_to_end)
     timings = [timing for timing, asked in pairs if asked] or [HOST_TO_HOST]
     place = open_workspace(workspace)
@@ -121,7 +130,7 @@ def run(
     )
     count = threads or usable_cores()
     selection = Selection(
-        runners=select_runners(parse.split_names(runner)),
+        runners=select_runners(parse.split_names(runner), devices),
         batches=[1] if batch == AUTO else parse.positive_numbers(batch, "--batch"),
         precisions=parse.precisions(precision),
         threads=count,
@@ -129,6 +138,7 @@ def run(
         timings=timings,
         image=sha256_of_file(file)[:12] if file else None,
         skip=parse.skip_patterns(skip),
+        devices=devices,
     )
     sizes = parse.sizes(image_size, patch_size)
     measured = [entry.name for entry in selection.runners]
@@ -155,10 +165,13 @@ def run(
             failed = [result for result in results if result.artifact is None]
     unreadable = [] if artifact else place.unreadable()
     artifacts = select_artifacts(place, models, artifact or [], sizes, explained=bool(failed or unreadable))
-    peaks = measured_peaks(host, selection.threads)
-    if peaks is None:
+    peaks = measured_peaks(host, selection.threads) if CPU in devices else None
+    if peaks is None and CPU in devices:
         remarks.print("the peaks of this host could not be measured: no % of peak", style="yellow")
-    context = RunContext(new_run_name(), chosen.name if chosen else HOST, place, host, peaks, selection.threads)
+    context = RunContext(
+        new_run_name(), chosen.name if chosen else HOST, place, host, peaks, selection.threads, tuple(devices),
+        chosen.gpu_gflops if chosen else {},
+    )  # fmt: skip
     records = [failed_export_record(result, context, artifacts) for result in failed]
     records += [unreadable_record(folder, error, context) for folder, error in unreadable]
     planned = plan_cells(artifacts, selection, chosen)

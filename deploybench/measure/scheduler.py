@@ -21,6 +21,10 @@ SETUP_LIMIT_S = 900.0
 """Loading may compile: TorchInductor took 46 s for an EfficientNet-B0 on two cores."""
 
 
+SAME_GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""CUDA numbers the GPUs as NVML does, by which the host was described and is watched."""
+
+
 @dataclass(frozen=True)
 class Finished:
     """One launch of the cell with that index in the list of jobs."""
@@ -66,7 +70,7 @@ def run_job(job: Job) -> Launch:
     """One launch in a fresh process; a crash or a hang is a launch with its cause."""
     started = now()
     limit = SETUP_LIMIT_S + 2 * job.limit_s
-    environment = {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads)}
+    environment = {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads), **SAME_GPU_ORDER}
     spawned_ns = time.monotonic_ns()
     request = job.model_copy(update={"spawned_ns": spawned_ns}).model_dump_json()
     outcome = run_child(WORKER, request, time_limit_s=limit, environment=environment)

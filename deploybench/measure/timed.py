@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
+from deploybench.devices import CPU, CUDA, index_of, kind_of
 from deploybench.measure.activity import Activity, between, read_activity
 from deploybench.measure.concurrent import run_streams
 from deploybench.measure.energy import Unavailable, open_meter
@@ -82,12 +83,13 @@ def _with_energy(device: str, work: Callable[[], Timed]) -> tuple[Timed, EnergyR
 
 
 def _probe(job: Job, cpus: frozenset[int]) -> Probes:
-    return Probes.model_validate(probe_machine(job.threads, cpus)) if job.probes else Probes()
+    """Without the hop on a GPU: what lies between two cores makes no state of such a cell."""
+    threads = job.threads if kind_of(job.device) == CPU else 1
+    return Probes.model_validate(probe_machine(threads, cpus)) if job.probes else Probes()
 
 
 def _gpu(device: str) -> GpuReading | None:
-    kind, _, index = device.partition(":")
-    return GpuReading.model_validate(asdict(read_gpu(int(index or 0)))) if kind == "cuda" else None
+    return GpuReading.model_validate(asdict(read_gpu(index_of(device)))) if kind_of(device) == CUDA else None
 
 
 def _surroundings(before: Probes, after: Probes, activity: Activity, cpus: int, gpu: GpuReading | None) -> Surroundings:

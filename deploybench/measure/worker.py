@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from deploybench.artifact import Artifact, open_artifact
 from deploybench.contracts import END_TO_END, ENGINE_ONLY, Arrays, Runner, RunOptions, Session
+from deploybench.devices import same_device
 from deploybench.errors import DeployBenchError
 from deploybench.measure.activity import usable_cpus
 from deploybench.measure.calls import end_to_end, engine_only, host_to_host
@@ -30,6 +31,7 @@ from deploybench.registry import runner
 from deploybench.results import Facts, Launch, MemoryPhases
 
 NS_PER_S = 1_000_000_000
+OUT_OF_MEMORY = "out of memory"
 
 
 def main() -> None:
@@ -51,19 +53,20 @@ def launch(job: Job, start_s: float | None = None) -> Launch:
     except DeployBenchError as error:
         return Launch(refused=str(error))
     except MemoryError:
-        return Launch(error="out of memory")
+        return Launch(error=OUT_OF_MEMORY)
     except Exception as error:  # a runtime may raise anything; the row carries its words
-        return Launch(error=f"{type(error).__name__}: {_first_lines(error)}")
+        cause = OUT_OF_MEMORY if _is_out_of_memory(error) else type(error).__name__
+        return Launch(error=f"{cause}: {_first_lines(error)}")
 
 
 def fallback(job: Job, facts: Facts) -> str | None:
     """Why what runs is not what was asked, or None. With several streams each session has its share of the threads."""
-    for what, asked, found in (
-        ("precision", job.precision, facts.precision),
-        ("threads", job.threads // job.streams, facts.threads),
-        ("device", job.device, facts.device),
+    for what, asked, found, same in (
+        ("precision", job.precision, facts.precision, job.precision == facts.precision),
+        ("threads", job.threads // job.streams, facts.threads, job.threads // job.streams == facts.threads),
+        ("device", job.device, facts.device, same_device(job.device, facts.device)),
     ):
-        if asked != found:
+        if not same:
             return f"asked for {what} {asked}, {facts.provider} runs {found}"
     return None
 
@@ -130,6 +133,7 @@ def facts_of(session: Session) -> Facts:
         provider=found.provider,
         device=found.device,
         notes=tuple(found.notes),
+        device_bytes=found.device_bytes,
     )
 
 
@@ -155,6 +159,12 @@ def _parity(session: Session, batches: list[Arrays], expected: npt.NDArray[np.fl
     found = np.concatenate(outputs)
     order = np.arange(len(found)) % len(expected)
     return compare_outputs(expected[order], found, precision)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Runtimes have no common type for it; CUDA, PyTorch and ONNX Runtime say one of these."""
+    words = f"{type(error).__name__} {error}".lower()
+    return any(sign in words for sign in ("outofmemory", "out of memory", "failed to allocate memory"))
 
 
 def _first_lines(error: Exception, lines: int = 3, width: int = 400) -> str:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploybench.contracts import HOST_TO_HOST
+from deploybench.devices import CPU
 from deploybench.report.row import Row
 
 NOTHING = "–"
@@ -48,7 +49,7 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Row], cells: Calla
 
 
 def _cell(row: Row) -> str:
-    parts = [row.model, row.runner, row.precision, f"b{row.batch}"]
+    parts = [row.model, row.runner, *([row.device] if row.device != CPU else []), row.precision, f"b{row.batch}"]
     if row.streams > 1:
         parts.append(f"{row.streams} streams")
     if row.timing != HOST_TO_HOST:

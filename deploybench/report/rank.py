@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 from deploybench.contracts import HOST_TO_HOST
+from deploybench.devices import CPU
 from deploybench.image_size import short_text
 from deploybench.report.row import Row
 from deploybench.states import levels_of, nearest
@@ -16,7 +17,7 @@ from deploybench.stats import kendall_tau
 
 @dataclass(frozen=True)
 class Ranking:
-    """The models of one runner in both orders. ``tau`` is Kendall's tau-b of MACs with p50.
+    """The models of one runner on one device in both orders. ``tau`` is Kendall's tau-b of MACs with p50.
 
     Of ``pairs`` of models whose MACs differ and whose times differ by more than their intervals, ``agreeing`` are
     those in which the model with fewer MACs is the faster one.
@@ -55,6 +56,10 @@ def rankings(rows: Sequence[Row]) -> list[Ranking]:
     return list(found.values())
 
 
+def _named(row: Row) -> str:
+    return row.runner if row.device == CPU else f"{row.runner} on {row.device}"
+
+
 def ranking_lines(rows: Sequence[Row]) -> list[str]:
     """What the table says about it: the taus in one line, and with three models or more both orders."""
     found = rankings(rows)
@@ -88,7 +93,7 @@ def _ranking(rows: Sequence[Row]) -> Ranking | None:
         if fewer.macs_per_image != more.macs_per_image and not _overlap(fewer, more)
     ]
     agreeing = sum((fewer.p50_ms or 0.0) < (more.p50_ms or 0.0) for fewer, more in decided)
-    return Ranking(rows[0].runner, tau, tuple(by_macs), tuple(by_time), agreeing, len(decided))
+    return Ranking(_named(rows[0]), tau, tuple(by_macs), tuple(by_time), agreeing, len(decided))
 
 
 def _order(by_time: Sequence[Row]) -> str:

@@ -82,6 +82,7 @@ class Row:
     steady_pss_mib: float | None
     memory_per_image_mib: float | None = None
     device_memory_mib: float | None
+    device_allocated_mib: float | None = None
     energy_j_per_image: float | None = None
     energy_source: str | None
     artifact_mib: float | None

@@ -67,10 +67,10 @@ def _with_softmax(row: Row, point: Point) -> Row:
 
 
 def _place(record: Record, baseline: str) -> tuple[object, ...]:
-    """The order within a model: the baseline (fp32) first, then by runner, and what the cells differ in."""
+    """The order within a model: by device, the baseline (fp32) first, then by runner, and what cells differ in."""
     cell = record.cell
     other = (cell.runner != baseline, cell.runner, cell.precision != BASELINE_PRECISION, cell.precision)
-    return (*other, cell.timing, cell.threads, cell.streams, cell.batch)
+    return (cell.device, *other, cell.timing, cell.threads, cell.streams, cell.batch)
 
 
 def _baseline_of(record: Record, group: Sequence[Record], baseline: str) -> Record | None:
@@ -210,6 +210,7 @@ def _shared(record: Record) -> Row:
         baseline_memory_mib=summary.baseline_bytes / MIB if summary else None,
         steady_pss_mib=middle(_pss_mib),
         device_memory_mib=summary.device_bytes / MIB if summary and summary.device_bytes is not None else None,
+        device_allocated_mib=facts.device_bytes / MIB if facts and facts.device_bytes is not None else None,
         energy_source=summary.energy_source if summary else None,
         artifact_mib=record.artifact_bytes / MIB if record.artifact_bytes is not None else None,
         parameters=record.parameters,

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploybench.contracts import HOST_TO_HOST
+from deploybench.devices import CPU, CUDA, kind_of
 from deploybench.ratios import Answer
 from deploybench.report.rank import ranking_lines
 from deploybench.report.row import Row
@@ -32,6 +33,7 @@ VERDICT_STYLES = {
 NOTHING = "–"
 SATURATED = " ◂"
 WIDEST = 1000
+PEAKS = {CPU: "this host's measured matmul peak", CUDA: "the peak that the GPU's profile states"}
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,13 @@ def _several_forms(rows: Sequence[Row]) -> bool:
     return len({(row.runner, row.form) for row in rows}) > len({row.runner for row in rows})
 
 
+def _several_devices(rows: Sequence[Row]) -> bool:
+    return len({row.device for row in rows}) > 1
+
+
 COLUMNS = (
     Column("runner", lambda row: row.runner, "left"),
+    Column("device", lambda row: row.device, "left", when=_several_devices),
     Column("form", lambda row: row.form, "left", when=_several_forms),
     Column("prec", lambda row: row.precision, "left"),
     Column("b", lambda row: str(row.batch)),
@@ -209,9 +216,11 @@ def _legend(rows: Sequence[Row]) -> str:
     parts.append(f"p99: nearest rank, n/a under {samples_needed(0.99)} independent samples")
     parts.append("img/s: wall time" + (f",{SATURATED} saturates" if any(row.saturates for row in rows) else ""))
     parts.append("peak MB: above the interpreter, MiB")
-    parts.append("%peak: of this host's measured matmul peak")
+    kinds = {kind_of(row.device) for row in rows}
+    parts.append("%peak: of " + " or ".join(PEAKS[kind] for kind in sorted(kinds)))
     if baseline:
-        parts.append(f"×baseline: times faster than {baseline} fp32, paired by round, ?: AMBIGUOUS")
+        where = " on the same device" if _several_devices(rows) else ""
+        parts.append(f"×baseline: times faster than {baseline} fp32{where}, paired by round, ?: AMBIGUOUS")
     return ". ".join(parts) + f". Threads: {threads}."
 
 

@@ -38,7 +38,7 @@ def with_sweeps(rows: Sequence[Row]) -> list[Row]:
 
 
 def _sweep_of(row: Row) -> tuple[object, ...]:
-    return (row.run, row.job, row.form, row.runner, row.precision, row.timing)
+    return (row.run, row.job, row.form, row.runner, row.device, row.precision, row.timing)
 
 
 def _memory_slope(peaks: dict[int, float | None]) -> float | None:

@@ -248,6 +248,9 @@ def test_manifest_that_was_changed_is_an_invalid_row(
         (("export", "--model", "vit", "--image-size", "big"), ["--image-size big", "224x320"]),
         (("run", "--profile", "rtx309"), ["unknown profile 'rtx309'", "rtx3090"]),
         (("run", "--profile", "rtx3090"), ["no CUDA device", "NVIDIA GeForce RTX 3090", "--profile host"]),
+        (("run", "--device", "gpu"), ["--device gpu", "cpu, cuda or cuda:N"]),
+        (("run", "--device", "cpu,cuda:1"), ["cuda:1", "no CUDA device", "doctor"]),
+        (("run", "--profile", "xeon", "--device", "cuda"), ["expected"]),
         (("run", "--runner", "onnxruntim"), ["unknown runner", "onnxruntime"]),
         (("run", "--duration", "soon"), ["--duration soon", "500ms"]),
         (("run", "--budget", "0s"), ["--budget 0s", "a time"]),
@@ -352,7 +355,11 @@ def test_profiles_backends_and_doctor_print_and_as_json(cli: Cli, tmp_path: Path
     names = {item["name"] for item in json.loads(cli("backends", "--json").stdout)}
     assert {"onnx", "onnxruntime", "openvino", "inductor", "aotinductor"} <= names
     assert "Everything that is registered works here." in cli("doctor", "-w", tmp_path).stdout
-    assert json.loads(cli("doctor", "--json", "-w", tmp_path).stdout)["host"]["usable_cores"] >= 1
+    described = json.loads(cli("doctor", "--json", "-w", tmp_path).stdout)
+    assert described["host"]["usable_cores"] >= 1
+    on_gpu = {row["name"]: row["problem"] or "" for row in described["gpu"]}
+    assert on_gpu["openvino"] == "openvino runs on cpu, not on cuda"
+    assert on_gpu.keys() >= {"pytorch", "onnxruntime", "onnxruntime-tensorrt"}
 
 
 def test_doctor_gives_the_pip_line_of_what_is_missing(cli: Cli, tmp_path: Path) -> None:

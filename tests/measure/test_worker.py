@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from deploybench.measure import worker
 from deploybench.measure.job import Job
 from deploybench.measure.worker import fallback
 from deploybench.results import Facts
@@ -25,6 +26,9 @@ def facts(**changes: object) -> Facts:
         ({}, {"precision": "bf16"}, "asked for precision fp32, CPU runs bf16"),
         ({}, {"threads": 8}, "asked for threads 4, CPU runs 8"),
         ({"device": "cuda"}, {}, "asked for device cuda, CPU runs cpu"),
+        ({"device": "cuda"}, {"device": "cuda:0"}, None),
+        ({"device": "cuda:1"}, {"device": "cuda:1"}, None),
+        ({"device": "cuda"}, {"device": "cuda:1"}, "asked for device cuda, CPU runs cuda:1"),
         ({"streams": 2}, {"threads": 2}, None),
         ({"streams": 3}, {"threads": 1}, None),
         ({"streams": 2}, {"threads": 4}, "asked for threads 2, CPU runs 4"),
@@ -34,3 +38,27 @@ def test_session_that_is_not_what_was_asked_for_is_refused_in_words(
     asked: dict[str, object], ran: dict[str, object], reason: str | None
 ) -> None:
     assert fallback(job(**asked), facts(**ran)) == reason
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch.cuda has it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OutOfMemoryError("Tried to allocate 2.00 GiB"), "out of memory: Tried to allocate 2.00 GiB"),
+        (RuntimeError("CUDA error: out of memory"), "out of memory: CUDA error: out of memory"),
+        (RuntimeError("BFCArena: Failed to allocate memory"), "out of memory: BFCArena: Failed to allocate memory"),
+        (RuntimeError("no kernel image"), "RuntimeError: no kernel image"),
+        (MemoryError(), "out of memory"),
+    ],
+)
+def test_memory_that_ran_out_is_called_so_whatever_the_runtime_calls_it(
+    error: Exception, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(worker, "open_artifact", fail)
+    assert worker.launch(job()).error == words

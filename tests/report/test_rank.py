@@ -79,3 +79,9 @@ def test_model_in_several_sizes_is_told_with_its_size() -> None:
 def test_two_models_have_a_correlation_and_one_has_none() -> None:
     assert len(ranking_lines(rows_at((1, 10.0), (2, 20.0)))) == 1
     assert "n/a" in ranking_lines(rows_at((1, 10.0)))[0]
+
+
+def test_each_device_has_its_own_ranking() -> None:
+    """Few MACs are fast on the CPU; on the GPU it is the other way round."""
+    on_cpu, on_gpu = rows_at((1, 10.0), (2, 20.0)), rows_at((1, 20.0), (2, 10.0), device="cuda")
+    assert taus([*on_cpu, *on_gpu]) == {"pytorch": (1.0, 2), "pytorch on cuda": (-1.0, 2)}

@@ -13,7 +13,7 @@ import pytest
 
 from deploybench.report.row import Row, to_csv, to_json
 from deploybench.report.rows import rows_of
-from deploybench.results import Launch, Record
+from deploybench.results import Facts, Launch, Record
 from tests.records import launch, parity, record, surroundings
 
 NEAR, FAR = 105.0, 235.0
@@ -208,3 +208,18 @@ def test_rows_are_csv_with_the_same_values() -> None:
     printed = list(csv.DictReader(io.StringIO(to_csv(rows))))
     assert [row["p50_ms"] for row in printed] == ["" if row.p50_ms is None else str(row.p50_ms) for row in rows]
     assert [row["reason"] for row in printed] == [row.reason for row in rows]
+
+
+def test_sweep_over_batches_is_read_on_each_device_alone() -> None:
+    """The GPU still gains at 2; both together would look saturated."""
+    made = [record(launches(ms), batch=batch) for batch, ms in ((1, 10.0), (2, 20.0))]
+    made += [record(launches(ms), batch=batch, device="cuda") for batch, ms in ((1, 10.0), (2, 10.0))]
+    assert [(row.device, row.batch, row.saturates) for row in rows_of(made)] == [
+        ("cpu", 1, "batch"), ("cpu", 2, ""), ("cuda", 1, ""), ("cuda", 2, ""),
+    ]  # fmt: skip
+
+
+def test_what_the_runtime_allocated_is_apart_from_what_the_driver_tells() -> None:
+    facts = Facts(precision="fp32", threads=2, provider="eager", device="cuda:0", device_bytes=3 << 20)
+    (row,) = rows_of([record(launches(10.0, facts=facts), device="cuda")])
+    assert (row.device, row.device_allocated_mib, row.device_memory_mib) == ("cuda", 3.0, None)

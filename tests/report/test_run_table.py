@@ -175,3 +175,26 @@ def test_form_is_shown_where_one_runner_has_artifacts_in_several() -> None:
     dynamic, fixed = record(launches(10.0), form="fp32-dynamic"), record(launches(9.0), form="fp32-b1", artifact="/b")
     assert "fp32-b1" in printed([dynamic, fixed])
     assert "form" not in printed([dynamic]).splitlines()[2]
+
+
+def two_devices() -> list[Record]:
+    return [
+        record(launches(8.0)),
+        record(launches(4.0), runner="onnxruntime"),
+        record(launches(2.0), device="cuda"),
+        record(launches(0.5), runner="onnxruntime", device="cuda"),
+    ]
+
+
+def test_cells_of_two_devices_are_in_one_table_each_against_its_own_baseline() -> None:
+    text = printed(two_devices())
+    assert "2.00 ±0.0% FASTER" in line_of(text, "onnxruntime", "cpu")
+    assert "4.00 ±0.0% FASTER" in line_of(text, "onnxruntime", "cuda")
+    assert "on the same device" in text
+    assert "measured matmul peak or the peak that the GPU's profile states" in " ".join(text.split())
+    assert [line.split()[1] for line in text.splitlines()[3:7]] == ["cpu", "cpu", "cuda", "cuda"]
+
+
+def test_device_has_no_column_when_all_cells_ran_on_one() -> None:
+    header = printed(two_devices()[2:]).splitlines()[2]
+    assert "device" not in header.split()

@@ -1,0 +1,240 @@
+"""Where PyTorch computes: what differs between the CPU and a GPU, so that one session serves both.
+
+On a GPU a call from host to host copies its input through pinned memory, runs, copies the output back and waits for
+that copy. A call on bound inputs waits for a CUDA event behind its last kernel, and the time between that event and
+one before its first kernel is its GPU time: where the host launches kernels slower than the GPU runs them, it holds
+the gaps.
+
+fp16 and bf16 are those of the weights, which are cast when the model is loaded; autocast is not used. tf32 is how
+fp32 products and convolutions are computed, and fp32 switches it off everywhere: PyTorch's own defaults leave it on
+in convolutions. Convolutional models in fp16, bf16 and tf32 are laid out as channels_last, the layout of the tensor
+cores; in fp32 they stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deploybench.contracts import RunOptions
+from deploybench.devices import CUDA, index_of, kind_of
+from deploybench.errors import DeployBenchError
+
+if TYPE_CHECKING:
+    import torch
+
+Array = npt.NDArray[np.float32]
+Timed = tuple[Callable[[], object], Callable[[], float] | None]
+
+FEWEST_CONVOLUTIONS = 2
+"""One is a transformer's patch embedding."""
+FIRST_TF32_CAPABILITY = (8, 0)
+ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([a-z]?)")
+CUDNN_9 = 90000
+
+
+class Cpu:
+    """The CPU: tensors and arrays share their memory."""
+
+    name = "cpu"
+    notes: tuple[str, ...] = ()
+
+    def move(self, module: torch.nn.Module) -> torch.nn.Module:
+        """The module, where it is."""
+        return module
+
+    def put(self, array: Array) -> torch.Tensor:
+        """The array as a tensor that calls on bound inputs may keep."""
+        import torch
+
+        return torch.from_numpy(array)
+
+    def send(self, array: Array) -> torch.Tensor:
+        """The array as a tensor for one call."""
+        return self.put(array)
+
+    def fetch(self, output: torch.Tensor) -> Array:
+        """The output on the host, whole: good until the next call."""
+        array: Array = output.numpy()
+        return array
+
+    def timed(self, call: Callable[[], object]) -> Timed:
+        """``call`` so that it returns when its output exists, and the GPU time of its last run, if there is one."""
+        return call, None
+
+    def prepare_thread(self) -> None:
+        """Make this device the calling thread's own."""
+
+    def arithmetic(self, precision: str) -> str:
+        """What tensors of that precision are computed in."""
+        return precision
+
+    def described(self, provider: str) -> str:
+        """The provider with the hardware and libraries below it."""
+        return provider
+
+    def peak_bytes(self) -> int | None:
+        """The most that the allocator has held on the device; None for the CPU, which has no allocator of its own."""
+        return None
+
+
+class Cuda(Cpu):
+    """One GPU, made this thread's own. Raises DeployBenchError where PyTorch cannot use it."""
+
+    def __init__(self, options: RunOptions, torch: Any) -> None:
+        check_cuda(torch, options.device)
+        self._torch = torch
+        self._index = index_of(options.device)
+        self.name = f"{CUDA}:{self._index}"
+        self.notes = (f"{options.precision} weights, no autocast",) if options.precision in ("fp16", "bf16") else ()
+        self._wants_channels_last = options.precision != "fp32"
+        self._layout: Any = torch.contiguous_format
+        self._staged: torch.Tensor | None = None
+        self._landed: torch.Tensor | None = None
+        self.prepare_thread()
+        set_tf32(torch, on=options.precision == "tf32")
+
+    def prepare_thread(self) -> None:
+        self._torch.cuda.set_device(self._index)
+
+    def move(self, module: torch.nn.Module) -> torch.nn.Module:
+        if self._wants_channels_last and is_convolutional(module):
+            self._layout = self._torch.channels_last
+            self.notes = (*self.notes, "channels_last")
+            module = module.to(memory_format=self._layout)
+        return module.to(self.name)
+
+    def put(self, array: Array) -> torch.Tensor:
+        return self._moved(self._torch.from_numpy(array))
+
+    def send(self, array: Array) -> torch.Tensor:
+        if self._staged is None:
+            self._staged = self._pinned(array.shape, self._torch.float32)
+        self._staged.copy_(self._torch.from_numpy(array))
+        return self._moved(self._staged)
+
+    def fetch(self, output: torch.Tensor) -> Array:
+        if self._landed is None:
+            self._landed = self._pinned(output.shape, output.dtype)
+        self._landed.copy_(output, non_blocking=True)
+        self._torch.cuda.current_stream().synchronize()
+        array: Array = self._landed.numpy()
+        return array
+
+    def timed(self, call: Callable[[], object]) -> Timed:
+        before, after = (self._torch.cuda.Event(enable_timing=True) for _ in range(2))
+
+        def run() -> None:
+            before.record()
+            call()
+            after.record()
+            after.synchronize()
+
+        return run, lambda: float(before.elapsed_time(after))
+
+    def arithmetic(self, precision: str) -> str:
+        able = self._torch.cuda.get_device_capability(self._index) >= FIRST_TF32_CAPABILITY
+        return "tf32" if precision == "fp32" and able and tf32_is_on(self._torch) else precision
+
+    def described(self, provider: str) -> str:
+        torch = self._torch
+        cudnn = torch.backends.cudnn.version()
+        below = f", cuDNN {cudnn_text(cudnn)}" if cudnn else ", without cuDNN"
+        return f"{provider} on {torch.cuda.get_device_name(self._index)}{below}"
+
+    def peak_bytes(self) -> int | None:
+        return int(self._torch.cuda.max_memory_reserved(self._index))
+
+    def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensor on the GPU, copied as it lies and laid out there; nobody waits for a copy from pinned memory."""
+        return tensor.to(self.name, non_blocking=tensor.is_pinned()).contiguous(memory_format=self._layout)
+
+    def _pinned(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+        pinned: torch.Tensor = self._torch.empty(tuple(shape), dtype=dtype, pin_memory=True)
+        return pinned
+
+
+def open_device(options: RunOptions) -> Cpu:
+    """The device of the options."""
+    if kind_of(options.device) != CUDA:
+        return Cpu()
+    import torch
+
+    return Cuda(options, torch)
+
+
+def check_cuda(torch: Any, device: str) -> None:
+    """Raise DeployBenchError unless PyTorch reaches the GPU and has code for it."""
+    build = f"PyTorch {torch.__version__}"
+    try:
+        torch.cuda.init()
+        capability = torch.cuda.get_device_capability(index_of(device))
+    except (AssertionError, RuntimeError) as error:  # a build without CUDA asserts
+        words = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DeployBenchError(
+            f"{build} cannot use {device}: {words}", expected="a GPU that the driver and this build support"
+        ) from None
+    built_for = torch.cuda.get_arch_list()
+    if not has_code_for(capability, built_for):
+        raise DeployBenchError(
+            f"{build} has no code for compute capability {capability[0]}.{capability[1]}, that of {device}",
+            expected=f"a GPU for one of {', '.join(built_for)}",
+            action="install the last PyTorch that supports the card: deploybench profiles show NAME",
+        )
+
+
+def has_code_for(capability: tuple[int, int], architectures: Sequence[str]) -> bool:
+    """Whether a build for ``architectures`` (``sm_86``, ``compute_90``) runs on that compute capability.
+
+    Binaries (sm) run on their own major version from their minor version on; PTX (compute) is compiled by the driver
+    for anything later (CUDA programming guide, "application compatibility"). A letter behind the number (``sm_90a``)
+    ties the code to that very version.
+    """
+    for text in architectures:
+        found = ARCHITECTURE.fullmatch(text)
+        if found is None:
+            continue
+        kind, tied = found[1], found[4]
+        version = (int(found[2]), int(found[3]))
+        later = kind == "compute" or version[0] == capability[0]
+        if version == capability or (version < capability and later and not tied):
+            return True
+    return False
+
+
+def is_convolutional(module: torch.nn.Module) -> bool:
+    """Whether the module's layout matters to its speed: it has more convolutions than a patch embedding."""
+    import torch
+
+    return sum(isinstance(part, torch.nn.Conv2d) for part in module.modules()) >= FEWEST_CONVOLUTIONS
+
+
+def set_tf32(torch: Any, *, on: bool) -> None:
+    """Compute fp32 products and convolutions on a GPU as tf32, or nowhere so.
+
+    The older switches set the newer ones (``fp32_precision``, since PyTorch 2.9) of every operator with them. The other
+    way round it is not so: with those set alone, torch.export and TorchInductor of PyTorch 2.15 raise RuntimeError
+    when they read the older ones. What the older ones leave out is cuDNN's default, which TorchInductor reads.
+    """
+    if hasattr(torch.backends.cudnn, "fp32_precision"):
+        torch.backends.cudnn.fp32_precision = "tf32" if on else "ieee"
+    torch.backends.cuda.matmul.allow_tf32 = on
+    torch.backends.cudnn.allow_tf32 = on
+
+
+def tf32_is_on(torch: Any) -> bool:
+    """Whether both products and convolutions may be computed as tf32, read back from PyTorch."""
+    if hasattr(torch.backends.cudnn, "fp32_precision"):
+        parts = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+        return all(part.fp32_precision == "tf32" for part in parts)
+    return bool(torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32)
+
+
+def cudnn_text(version: int) -> str:
+    """9.10.2 from 91002, 8.5.0 from 8500 (cudnn_version.h)."""
+    major = 10_000 if version >= CUDNN_9 else 1_000
+    return f"{version // major}.{version % major // 100}.{version % 100}"

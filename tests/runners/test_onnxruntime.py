@@ -1,0 +1,181 @@
+"""ONNX Runtime's providers: what is refused, what runs where, and how precisions are asked for on a GPU."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import onnxruntime
+import pytest
+
+from deploybench.artifact import Artifact
+from deploybench.contracts import RunOptions
+from deploybench.errors import DeployBenchError
+from deploybench.measure.job import Job
+from deploybench.measure.worker import launch
+from deploybench.runners.onnxruntime import (
+    RECORD_PLACEMENT,
+    TF32_VARIABLE,
+    OnnxRuntimeRunner,
+    OnnxRuntimeSession,
+    cuda_options,
+    open_session,
+    placement,
+    placement_notes,
+)
+from deploybench.runners.onnxruntime_tensorrt import OnnxRuntimeTensorrtRunner
+
+Artifacts = Callable[[str], Artifact]
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+WITHOUT_CUDA = pytest.mark.skipif(
+    CUDA in onnxruntime.get_available_providers(), reason="this ONNX Runtime has the CUDA provider"
+)
+
+
+def options(precision: str = "fp32", device: str = "cuda:1") -> RunOptions:
+    return RunOptions(device=device, threads=1, precision=precision, batch=1)
+
+
+@pytest.fixture(autouse=True)
+def _own_variable() -> Iterator[None]:
+    before = os.environ.pop(TF32_VARIABLE, None)
+    yield
+    os.environ.pop(TF32_VARIABLE, None)
+    if before is not None:
+        os.environ[TF32_VARIABLE] = before
+
+
+@WITHOUT_CUDA
+@pytest.mark.parametrize(("runner", "provider"), [(OnnxRuntimeRunner(), CUDA), (OnnxRuntimeTensorrtRunner(), TENSORRT)])
+def test_build_without_the_provider_says_which_it_has_and_what_to_install(
+    runner: OnnxRuntimeRunner, provider: str
+) -> None:
+    reason = runner.check_device("cuda")
+    assert reason is not None
+    assert f"has no {provider}, it has" in reason
+    assert CPU in reason
+    assert "pip install onnxruntime-gpu" in reason
+
+
+def test_each_runner_has_its_devices() -> None:
+    assert OnnxRuntimeRunner().check_device("cpu") is None
+    assert OnnxRuntimeTensorrtRunner().check_device("cpu") == "onnxruntime-tensorrt runs on cuda, not on cpu"
+
+
+@WITHOUT_CUDA
+def test_launch_on_a_gpu_is_refused_and_never_measured_on_the_cpu(tiny_artifact: Artifacts) -> None:
+    path = str(tiny_artifact("onnx").path)
+    found = launch(Job(artifact=path, runner="onnxruntime", device="cuda", precision="fp32", batch=1, threads=1))
+    assert found.refused is not None
+    assert "pip install onnxruntime-gpu" in found.refused
+    assert not found.measured
+
+
+@WITHOUT_CUDA
+def test_session_that_silently_fell_back_is_refused(tiny_artifact: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built with the provider, without its libraries: ONNX Runtime warns and runs on the CPU."""
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    with pytest.raises(DeployBenchError, match=f"could not start {CUDA} and would run {CPU}.*CUDA and cuDNN"):
+        open_session(str(tiny_artifact("onnx").entry), onnxruntime.SessionOptions(), ((CUDA, {}),))
+
+
+@pytest.mark.parametrize(("precision", "use_tf32"), [("tf32", "1"), ("fp32", "0"), ("fp16", "0")])
+def test_cuda_provider_is_told_its_gpu_and_whether_to_use_tf32(precision: str, use_tf32: str) -> None:
+    assert cuda_options(options(precision)) == {"device_id": "1", "use_tf32": use_tf32}
+    assert TF32_VARIABLE not in os.environ
+
+
+@pytest.mark.parametrize(("precision", "variable"), [("tf32", None), ("fp32", "0")])
+def test_version_without_the_option_is_told_by_nvidia_s_variable(
+    precision: str, variable: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "__version__", "1.14.1")
+    assert cuda_options(options(precision)) == {"device_id": "1"}
+    assert os.environ.get(TF32_VARIABLE) == variable
+
+
+@pytest.mark.parametrize(
+    ("runner", "artifact", "offered"),
+    [
+        (OnnxRuntimeRunner(), "fp32", {"fp32", "tf32"}),
+        (OnnxRuntimeRunner(), "fp16", {"fp16"}),
+        (OnnxRuntimeTensorrtRunner(), "fp32", {"fp32", "tf32", "fp16"}),
+        (OnnxRuntimeTensorrtRunner(), "fp16", {"fp16"}),
+    ],
+)
+def test_gpu_offers_other_precisions_than_the_cpu(runner: OnnxRuntimeRunner, artifact: str, offered: set[str]) -> None:
+    assert runner.precisions_on("cuda", artifact) == offered
+    assert "tf32" not in runner.precisions_on("cpu", artifact)
+
+
+@pytest.mark.parametrize(
+    ("asked", "artifact_precision", "flag"), [("fp16", "fp32", "1"), ("fp16", "fp16", "0"), ("fp32", "fp32", "0")]
+)
+def test_tensorrt_builds_in_fp16_only_an_artifact_that_is_not(
+    asked: str, artifact_precision: str, flag: str, tiny_artifact: Artifacts
+) -> None:
+    artifact = tiny_artifact("onnx")
+    manifest = artifact.manifest.model_copy(update={"precision": artifact_precision})
+    (name, chosen), (fallback, _) = OnnxRuntimeTensorrtRunner().gpu_providers(
+        Artifact(artifact.path, manifest), options(asked)
+    )
+    assert (name, fallback) == (TENSORRT, CUDA)
+    assert (chosen["trt_fp16_enable"], chosen["device_id"]) == (flag, "1")
+    assert os.path.isdir(chosen["trt_engine_cache_path"])  # noqa: PTH112
+    assert os.environ.get(TF32_VARIABLE) == "0"
+
+
+class Reported:
+    """What a session on a GPU says of itself."""
+
+    def __init__(self, provider: str, settings: dict[str, str]) -> None:
+        self.provider, self.settings = provider, settings
+
+    def get_outputs(self) -> list[object]:
+        return []
+
+    def get_providers(self) -> list[str]:
+        return [self.provider, CPU]
+
+    def get_provider_options(self) -> dict[str, dict[str, str]]:
+        return {self.provider: self.settings, CPU: {}}
+
+    def get_session_options(self) -> onnxruntime.SessionOptions:
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = 1
+        return settings
+
+
+@pytest.mark.parametrize(
+    ("provider", "settings", "precision"),
+    [
+        (CUDA, {"use_tf32": "1"}, "tf32"),
+        (CUDA, {"use_tf32": "0"}, "fp32"),
+        (TENSORRT, {"trt_fp16_enable": "1"}, "fp16"),
+        (TENSORRT, {"trt_fp16_enable": "0"}, "tf32"),
+    ],
+)
+def test_precision_and_device_are_read_back_from_the_session(
+    provider: str, settings: dict[str, str], precision: str, tiny_artifact: Artifacts
+) -> None:
+    reported = Reported(provider, {"device_id": "1", **settings})
+    facts = OnnxRuntimeSession(tiny_artifact("onnx"), reported, options()).facts()
+    assert (facts.precision, facts.device, facts.provider) == (precision, "cuda:1", provider)
+
+
+def test_nodes_are_counted_by_the_provider_that_got_them(tiny_artifact: Artifacts) -> None:
+    settings = onnxruntime.SessionOptions()
+    settings.add_session_config_entry(RECORD_PLACEMENT, "1")
+    session = open_session(str(tiny_artifact("onnx").entry), settings, ((CPU, {}),))
+    found = placement(session)
+    assert found is not None
+    assert set(found) == {CPU}
+    assert found[CPU]["MatMul"] + found[CPU]["FusedMatMul"] + found[CPU]["Gemm"] > 4
+    assert placement_notes(found, CPU) == ()
+
+
+def test_nodes_elsewhere_are_said_with_their_operators() -> None:
+    found = {CUDA: Counter({"Conv": 50}), CPU: Counter({"Shape": 1, "Gather": 2})}
+    assert placement_notes(found, CUDA) == (f"3 of 53 nodes run on {CPU}: Gather x 2, Shape x 1",)
+    assert "does not tell" in placement_notes(None, CUDA)[0]
