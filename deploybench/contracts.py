@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from deploybench.artifact import Artifact
 
 Arrays = Mapping[str, npt.NDArray[np.float32]]
+
+Provenance = Literal["measured", "simulated"]
+"""Whether a device said it, or a double of its library did, in a test."""
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
 HOST_TO_HOST, ENGINE_ONLY, END_TO_END = "host-to-host", "engine-only", "end-to-end"
@@ -98,6 +101,7 @@ class RunOptions:
 
     ``threads`` is the core budget of the whole cell. ``streams`` sessions that run at the same time
     share it, ``threads_each`` a session; a remainder stays idle. DeployBenchError when they do not fit.
+    ``cuda_graph`` asks for every call of the engine to be one launch of a graph that was captured before.
     """
 
     device: str
@@ -105,6 +109,7 @@ class RunOptions:
     precision: str
     batch: int
     streams: int = 1
+    cuda_graph: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.streams <= self.threads:
@@ -137,6 +142,7 @@ class SessionFacts:
     provider: str
     device: str
     notes: Sequence[str] = ()
+    provenance: Provenance = "measured"
 
 
 @dataclass(frozen=True)
@@ -145,10 +151,12 @@ class Bound:
 
     ``run`` returns when the outputs exist on the engine's side; nothing is copied or converted between
     host and engine in it. ``outputs`` copies what the last ``run`` left to float32 host arrays by output name.
+    ``device_ms`` is the time in ms that the device took for the last ``run``, by its own clock, where it has one.
     """
 
     run: Callable[[], object]
     outputs: Callable[[], Arrays]
+    device_ms: Callable[[], float] | None = None
 
 
 class Session(ABC):
@@ -237,6 +245,8 @@ class Runner(Plugin):
     devices: ClassVar[frozenset[str]] = frozenset({"cpu"})
     engine_only: ClassVar[bool] = False
     """Whether its sessions can :meth:`Session.bind`."""
+    cuda_graphs: ClassVar[bool] = False
+    """Whether it can be asked for ``RunOptions.cuda_graph``. A capture that fails is an error, never a plain launch."""
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         """The precisions that this runner can be asked for on an artifact written in that precision."""
@@ -245,6 +255,13 @@ class Runner(Plugin):
     def default_precision(self, artifact_precision: str) -> str:
         """The artifact's own precision, or fp32 where this runner computes such an artifact in fp32 on this machine."""
         return artifact_precision if artifact_precision in self.precisions(artifact_precision) else "fp32"
+
+    def misfit(self, artifact: Artifact, device: str, batch: int) -> DeployBenchError | None:
+        """Why this host cannot run an artifact of the runner's formats so, or None: an engine for another GPU, say.
+
+        Asked before a process is started, so it is quick and imports no runtime.
+        """
+        return None
 
     @abstractmethod
     def load(self, artifact: Artifact, options: RunOptions) -> Session:

@@ -57,6 +57,8 @@ class Selection:
     timings: Sequence[str] = (HOST_TO_HOST,)
     image: str | None = None
     """What identifies the file that end-to-end cells read."""
+    cuda_graph: bool = False
+    """Whether the runners that can launch CUDA graphs do so."""
     skip: Sequence[str] = ()
     """Shell patterns of MODEL/RUNNER that the user leaves out."""
 
@@ -72,7 +74,8 @@ def plan_cells(artifacts: Sequence[Artifact], selection: Selection, profile: Pro
                 for batch, streams, timing in product(selection.batches, selection.streams, selection.timings):
                     cell = _cell(artifact, entry, precision, selection.threads, profile)
                     image = selection.image if timing == END_TO_END else None
-                    varied = {"batch": batch, "streams": streams, "timing": timing, "image": image}
+                    graph = selection.cuda_graph and entry.plugin.cuda_graphs
+                    varied = {"batch": batch, "streams": streams, "timing": timing, "image": image, "cuda_graph": graph}
                     cell = cell.model_copy(update=varied)
                     planned.append(_plan_cell(artifact, entry, cell, selection, profile))
     return planned
@@ -151,4 +154,7 @@ def _why_not(artifact: Artifact, entry: Entry[Runner], cell: Cell, profile: Prof
             f"the artifact has the fixed batch size {manifest.batch}",
             f"{manifest.command} --batch {cell.batch}",
         )
+    misfit = runner.misfit(artifact, cell.device, cell.batch)
+    if misfit is not None:
+        return misfit.found, misfit.action or ""
     return None, ""
