@@ -48,7 +48,7 @@ def overhead_ns(calls: int) -> tuple[float, float, float]:
     session = NullSession({"input": (1, 3, 8, 8)})
     rule = WindowRule(min_samples=calls, duration_ns=0, limit_ns=10**12)
     bare = bare_p50_ns(lambda: None, calls)
-    window = run_window(host_to_host(session, INPUTS), rule)
+    window = run_window(host_to_host(session, INPUTS).run, rule)
     return bare, median(window.samples_ns), window.wall_ns() / len(window.samples_ns)
 
 

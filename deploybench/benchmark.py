@@ -141,6 +141,7 @@ def job_of(planned: Planned, settings: RunSettings) -> Job:
     return Job(
         artifact=str(planned.artifact.path), runner=cell.runner, device=cell.device, precision=cell.precision,
         batch=cell.batch, threads=cell.threads, streams=cell.streams, timing=cell.timing, image=settings.image,
+        cuda_graph=cell.cuda_graph,
         duration_s=settings.duration_s, min_samples=settings.min_samples,
         limit_s=min(max(SHORTEST_LIMIT_S, 2 * settings.duration_s), max(settings.rule.budget_s / 3, 1.0)),
     )  # fmt: skip
@@ -195,6 +196,8 @@ def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:
         words += ["--streams", str(cell.streams)]
     if cell.timing != HOST_TO_HOST:
         words.append(f"--{cell.timing}")
+    if cell.cuda_graph:
+        words.append("--cuda-graph")
     if cell.timing == END_TO_END and settings.image is not None:
         words += ["--image", settings.image]
     words += ["--duration", f"{settings.duration_s:g}s", "--min-samples", str(settings.min_samples)]

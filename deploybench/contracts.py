@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from deploybench.artifact import Artifact
 
 Arrays = Mapping[str, npt.NDArray[np.float32]]
+
+Provenance = Literal["measured", "simulated"]
+"""Whether a device said it, or a double of its library did, in a test."""
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
 HOST_TO_HOST, ENGINE_ONLY, END_TO_END = "host-to-host", "engine-only", "end-to-end"
@@ -99,6 +102,7 @@ class RunOptions:
 
     ``threads`` is the core budget of the whole cell. ``streams`` sessions that run at the same time
     share it, ``threads_each`` a session; a remainder stays idle. DeployBenchError when they do not fit.
+    ``cuda_graph`` asks for every call of the engine to be one launch of a graph that was captured before.
     """
 
     device: str
@@ -106,6 +110,7 @@ class RunOptions:
     precision: str
     batch: int
     streams: int = 1
+    cuda_graph: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.streams <= self.threads:
@@ -140,6 +145,7 @@ class SessionFacts:
     device: str
     notes: Sequence[str] = ()
     device_bytes: int | None = None
+    provenance: Provenance = "measured"
 
 
 @dataclass(frozen=True)
@@ -243,6 +249,8 @@ class Runner(Plugin):
     devices: ClassVar[frozenset[str]] = frozenset({"cpu"})
     engine_only: ClassVar[bool] = False
     """Whether its sessions can :meth:`Session.bind`."""
+    cuda_graphs: ClassVar[bool] = False
+    """Whether it can be asked for ``RunOptions.cuda_graph``. A capture that fails is an error, never a plain launch."""
 
     def check_device(self, device: str) -> str | None:
         """Why this runner cannot use ``device`` (``cpu``, ``cuda``, ``cuda:N``), were it there; None when it can.
@@ -264,6 +272,13 @@ class Runner(Plugin):
     def default_precision(self, artifact_precision: str, device: str = "cpu") -> str:
         """The artifact's own precision, or fp32 where this runner computes such an artifact in fp32 on this machine."""
         return artifact_precision if artifact_precision in self.precisions_on(device, artifact_precision) else "fp32"
+
+    def misfit(self, artifact: Artifact, device: str, batch: int) -> DeployBenchError | None:
+        """Why this host cannot run an artifact of the runner's formats so, or None: an engine for another GPU, say.
+
+        Asked before a process is started, so it is quick and imports no runtime.
+        """
+        return None
 
     @abstractmethod
     def load(self, artifact: Artifact, options: RunOptions) -> Session:

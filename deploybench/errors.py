@@ -36,6 +36,10 @@ class DeployBenchError(Exception):
         return (_rebuild, (type(self), self.found, self.expected, self.action))
 
 
+class DeviceError(DeployBenchError):
+    """A device, or the library that drives it, broke down: a launch that ends so has FAILED, it is not refused."""
+
+
 def _rebuild(cls: type[DeployBenchError], found: str, expected: str | None, action: str | None) -> DeployBenchError:
     return cls(found, expected=expected, action=action)
 

@@ -13,10 +13,10 @@ FIELDS = {
     "model": "model", "weights": "weights_identity", "image": "image_size", "patch": "patch_size",
     "backend": "backend", "form": "form",
     "runner": "runner", "device": "device", "precision": "precision", "batch": "batch", "threads": "threads",
-    "streams": "streams", "timing": "timing",
+    "streams": "streams", "timing": "timing", "graph": "cuda_graph",
 }  # fmt: skip
 """What tells cells apart, by the name that the user types, with the attribute of :class:`Cell`."""
-ALLOWABLE = ("batch", "precision", "threads", "streams", "timing", "form", "weights", "host", "version")
+ALLOWABLE = ("batch", "precision", "threads", "streams", "timing", "graph", "form", "weights", "host", "version")
 """What may differ between two rows once the user allows it; everything else is another question."""
 AXES = {
     "runner": ("runner", "backend", "form"),

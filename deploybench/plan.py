@@ -58,6 +58,8 @@ class Selection:
     timings: Sequence[str] = (HOST_TO_HOST,)
     image: str | None = None
     """What identifies the file that end-to-end cells read."""
+    cuda_graph: bool = False
+    """Whether the runners that can launch CUDA graphs do so."""
     skip: Sequence[str] = ()
     """Shell patterns of MODEL/RUNNER that the user leaves out."""
     devices: Sequence[str] = ()
@@ -84,7 +86,8 @@ def plan_cells(artifacts: Sequence[Artifact], selection: Selection, profile: Pro
                 for precision, batch, streams, timing in varied:
                     cell = _cell(artifact, entry, device, precision, selection.threads)
                     image = selection.image if timing == END_TO_END else None
-                    update = {"batch": batch, "streams": streams, "timing": timing, "image": image}
+                    graph = selection.cuda_graph and entry.plugin.cuda_graphs
+                    update = {"batch": batch, "streams": streams, "timing": timing, "image": image, "cuda_graph": graph}
                     cell = cell.model_copy(update=update)
                     planned.append(_plan_cell(artifact, entry, cell, selection, profile))
     return planned
@@ -170,4 +173,7 @@ def _why_not(artifact: Artifact, entry: Entry[Runner], cell: Cell, profile: Prof
             f"the artifact has the fixed batch size {manifest.batch}",
             f"{manifest.command} --batch {cell.batch}",
         )
+    misfit = runner.misfit(artifact, cell.device, cell.batch)
+    if misfit is not None:
+        return misfit.found, misfit.action or ""
     return None, ""

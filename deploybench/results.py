@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from deploybench.artifact import Document
-from deploybench.contracts import TIMINGS
+from deploybench.contracts import TIMINGS, Provenance
 from deploybench.devices import CPU
 from deploybench.errors import DeployBenchError
 from deploybench.host import Host
@@ -68,6 +68,7 @@ class Cell(Document):
     streams: int = 1
     timing: str = TIMINGS[0]
     image: str | None = Field(None, description="the file that end-to-end calls read: the start of its sha256")
+    cuda_graph: bool = Field(False, description="every call of the engine is one launch of a captured CUDA graph")
     artifact: str | None
     artifact_key: str | None
 
@@ -76,7 +77,7 @@ class Cell(Document):
         """What has to be equal for two records to be of the same cell."""
         return (
             *self.group, self.backend, self.form, self.runner, self.device, self.precision, self.batch, self.threads,
-            self.streams, self.timing, self.image or "",
+            self.streams, self.timing, self.image or "", self.cuda_graph,
         )  # fmt: skip
 
     @property
@@ -102,7 +103,8 @@ class Cell(Document):
         several = f" x {self.streams} streams" if self.streams > 1 else ""
         timing = f" {self.timing}" if self.timing != TIMINGS[0] else ""
         device = f" on {self.device}" if self.device != CPU else ""
-        return f"{self.model} {self.runner}{device} {self.precision} batch {self.batch}{several}{timing}"
+        graph = " CUDA graph" if self.cuda_graph else ""
+        return f"{self.model} {self.runner}{device} {self.precision} batch {self.batch}{several}{timing}{graph}"
 
 
 class Facts(Document):
@@ -114,6 +116,7 @@ class Facts(Document):
     device: str
     notes: tuple[str, ...] = ()
     device_bytes: int | None = Field(None, description="the most that the runtime's allocator held on the device")
+    provenance: Provenance = "measured"
 
 
 class MemoryPhases(Document):
@@ -189,7 +192,8 @@ class Launch(Document):
 
     The first ``warm_up`` samples are warm-up; ``unsettled`` says why the rest is no steady state, if it is none.
     ``sample_cpu_ns`` (CPU time of all threads of the process) and ``sample_switches`` (involuntary context
-    switches) belong to the samples one by one; they are empty where several streams ran at once.
+    switches) belong to the samples one by one; they are empty where several streams ran at once. So does
+    ``device_ns``, what the device took by its own clock: in engine-only samples, where the runner can tell.
     """
 
     round: int = 0
@@ -208,6 +212,7 @@ class Launch(Document):
     samples_ns: tuple[int, ...] = ()
     sample_cpu_ns: tuple[int, ...] = ()
     sample_switches: tuple[int, ...] = ()
+    device_ns: tuple[int, ...] = ()
     warm_up: int = 0
     unsettled: str | None = None
     window_ns: int = Field(0, description="wall time of the samples after the warm-up")
@@ -228,6 +233,11 @@ class Launch(Document):
     @property
     def median_ms(self) -> float:
         return median(self.steady_ns) / 1e6
+
+    @property
+    def simulated(self) -> bool:
+        """Whether a double stood in for the device."""
+        return self.facts is not None and self.facts.provenance == "simulated"
 
     @property
     def cold_start_s(self) -> float | None:
@@ -269,6 +279,7 @@ class StateSummary(Document):
     throughput_per_s: float = Field(description="images / wall time of the window, median of launches")
     cores_used: float = Field(description="CPU time / wall time within the window")
     energy_j: float | None = Field(description="energy of one image")
+    device_p50_ms: float | None = Field(None, description="time of a call by the device's clock, median of launches")
     judgement: Judgement
 
 
@@ -326,7 +337,8 @@ def write_record(record: Record, folder: Path) -> Path:
     key = (cell.artifact_key or "none")[:8]
     size = f"b{cell.batch}-t{cell.threads}-s{cell.streams}"
     runner = cell.runner if cell.device == CPU else f"{cell.runner}-{cell.device}"
-    name = f"{cell.model}-{runner}-{cell.precision}-{size}-{cell.timing}-{key}"
+    launched = "-graph" if cell.cuda_graph else ""
+    name = f"{cell.model}-{runner}-{cell.precision}-{size}-{cell.timing}{launched}-{key}"
     path = folder / f"{name.replace(':', '-').replace('/', '-')}.json"
     write_whole(path, record.model_dump_json(indent=1))
     return path

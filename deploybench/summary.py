@@ -55,6 +55,7 @@ def _summarise_state(state: State, batch: int) -> StateSummary:
         for launch in counted
         if launch.energy is not None and launch.energy.joules is not None
     ]
+    device_ns = [median(launch.device_ns[launch.warm_up :]) for launch in counted if launch.device_ns]
     return StateSummary(
         hop_ns=state.hop_ns,
         launches=len(state.launches),
@@ -68,6 +69,7 @@ def _summarise_state(state: State, batch: int) -> StateSummary:
         throughput_per_s=median([len(item.steady_ns) * batch * NS_PER_S / item.window_ns for item in counted]),
         cores_used=median([item.window_cpu_ns / item.window_ns for item in counted]),
         energy_j=median(joules) if joules else None,
+        device_p50_ms=median(device_ns) / NS_PER_MS if device_ns else None,
         judgement=judge_estimate(state),
     )
 

@@ -1,6 +1,7 @@
 """When each verdict is given, and the advice that goes with it.
 
-INVALID   what ran is not what was asked, or it computes something else: no speed is shown.
+INVALID   what ran is not what was asked, or it computes something else, or a double stood in for the device: no
+          speed is shown.
 FAILED    nothing ran to its end: a crash, a time limit, an export that did not work.
 SKIPPED   this host, artifact or profile cannot run the cell; nothing was tried.
 NOISY     other work disturbed the launches, or their samples scatter widely.
@@ -35,6 +36,12 @@ MORE_ROUNDS = "measure more rounds: a larger --rounds or --budget"
 
 def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> Judgement:
     """The judgement of a cell; ``command`` measures the cell again."""
+    if any(launch.simulated for launch in launches):
+        return Judgement(
+            verdict=Verdict.INVALID,
+            reason="simulated: a double of CUDA's library stood in for the GPU, as in this program's own tests",
+            advice="take the double out of the library path (LD_LIBRARY_PATH) and measure on the GPU",
+        )
     for launch in launches:
         if launch.error is not None:
             return Judgement(verdict=Verdict.FAILED, reason=launch.error, advice=f"reproduce: {command}")

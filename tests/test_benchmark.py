@@ -16,7 +16,7 @@ import pytest
 
 from deploybench import benchmark
 from deploybench.artifact import Artifact
-from deploybench.benchmark import RunContext, RunSettings, command_of, run_cells
+from deploybench.benchmark import RunContext, RunSettings, command_of, job_of, run_cells
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.measure.stopping import ExperimentRule
@@ -65,13 +65,20 @@ def test_command_of_a_run_until_precise_has_its_precision_and_budget_instead_of_
         ({}, {}),
         ({"streams": 2}, {"--streams": "2"}),
         ({"timing": "engine-only"}, {"--engine-only": ""}),
+        ({"cuda_graph": True}, {"--cuda-graph": ""}),
         ({"timing": "end-to-end"}, {"--end-to-end": "", "--image": "/cat.jpg"}),
     ],
 )
 def test_command_says_what_is_not_the_default(changes: dict[str, object], options: dict[str, str]) -> None:
     found = options_of(command_of(cell(**changes), RunSettings(THREE_ROUNDS, image="/cat.jpg"), "host"))
-    optional = {"--streams", "--engine-only", "--end-to-end", "--host-to-host", "--image", "--profile"}
+    optional = {"--streams", "--engine-only", "--end-to-end", "--host-to-host", "--image", "--profile", "--cuda-graph"}
     assert {name: value for name, value in found.items() if name in optional} == options
+
+
+def test_launch_is_asked_for_a_cuda_graph_where_the_cell_is() -> None:
+    for asked in (False, True):
+        job = job_of(Planned(cell(cuda_graph=asked), ARTIFACT, None), RunSettings(THREE_ROUNDS))
+        assert job.cuda_graph is asked
 
 
 def test_command_names_the_profile_because_it_decides_the_device() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from deploybench.artifact import Artifact
 from deploybench.contracts import Runner, RunOptions, Session
+from deploybench.errors import DeployBenchError
 from deploybench.plan import Planned, Selection, Sizes, newest_of_each, plan_cells
 from deploybench.profile import load_profile
 from deploybench.registry import Entry, runners
@@ -190,3 +191,33 @@ def test_sizes_choose_artifacts_by_what_they_are_not_by_how_they_were_asked_for(
     assert not Sizes(patches=(8,)).include(artifact)
     assert list(Sizes(((96, 96), (160, 160)), (16, 8)).combinations()) == list(product([(96, 96), (160, 160)], [16, 8]))
     assert list(Sizes().combinations()) == [(None, None)]
+
+
+class Accelerator(Runner):
+    """Runs ONNX files, on batches of 4 and less."""
+
+    name: ClassVar[str] = "accelerator"
+    formats: ClassVar[frozenset[str]] = frozenset({"onnx"})
+    cuda_graphs: ClassVar[bool] = True
+
+    def misfit(self, artifact: Artifact, device: str, batch: int) -> DeployBenchError | None:
+        return DeployBenchError(f"{device} has no room", action="build a smaller one") if batch > 4 else None
+
+    def load(self, artifact: Artifact, options: RunOptions) -> Session:
+        raise NotImplementedError
+
+
+ACCELERATOR: Entry[Runner] = Entry("accelerator", "elsewhere", Accelerator())
+
+
+def test_artifact_that_does_not_fit_the_host_is_skipped_with_its_cause_and_remedy(tiny_artifact: Artifacts) -> None:
+    fits, does_not = plan_cells([tiny_artifact("onnx")], Selection([ACCELERATOR], [4, 8], [], threads=2), None)
+    assert fits.skip is None
+    assert (does_not.skip, does_not.remedy) == ("cpu has no room", "build a smaller one")
+
+
+def test_cuda_graph_is_asked_of_the_runners_that_launch_them_and_of_no_other(tiny_artifact: Artifacts) -> None:
+    entries = [runners()["onnxruntime"], ACCELERATOR]
+    for asked in (False, True):
+        cells = plan_cells([tiny_artifact("onnx")], Selection(entries, [1], [], threads=2, cuda_graph=asked), None)
+        assert [cell.cell.cuda_graph for cell in cells] == [False, asked]

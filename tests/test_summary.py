@@ -190,3 +190,13 @@ def test_round_in_which_one_launch_met_a_change_of_state_is_set_aside() -> None:
 def test_speedup_is_absent_when_no_round_has_both() -> None:
     assert paired_speedups([launch([20.0] * 20, number=0)], [launch([10.0] * 20, number=1)]) == []
     assert paired_speedups([], launches([10.0])) == []
+
+
+def test_time_on_the_device_is_the_median_of_launch_medians_after_the_warm_up() -> None:
+    warmed = [launch([9, 5, 5], warm_up=1, device_ns=(8 * MS, ms * MS, ms * MS)) for ms in (2, 3, 7)]
+    found = summarise(warmed, batch=1)
+    assert found is not None
+    assert found.states[0].device_p50_ms == 3
+    without = summarise([launch([9, 5, 5])] * 3, batch=1)
+    assert without is not None
+    assert without.states[0].device_p50_ms is None

@@ -193,3 +193,12 @@ def test_estimate_from_a_calm_minority_is_not_valid() -> None:
 def test_facts_are_kept_when_a_launch_is_refused() -> None:
     facts = Facts(precision="bf16", threads=2, provider="CPU", device="cpu")
     assert Launch(refused="x", facts=facts).facts == facts
+
+
+def test_launch_on_a_double_is_never_valid_whatever_else_it_shows() -> None:
+    facts = Facts(precision="fp32", threads=2, provider="TensorRT", device="cuda", provenance="simulated")
+    for simulated in (scaled(1, facts=facts), Launch(error="out of memory", facts=facts)):
+        found = verdict_of([scaled(1)] * 6 + [simulated])
+        assert found.verdict is Verdict.INVALID
+        assert "simulated" in found.reason
+        assert "LD_LIBRARY_PATH" in found.advice

@@ -23,7 +23,8 @@ AllowOption = Annotated[
     list[str] | None,
     typer.Option(
         "--allow",
-        help="Compare unlike rows: batch, precision, threads, streams, timing, form, weights, host, version, all.",
+        help="Compare unlike rows: batch, precision, threads, streams, timing, graph, form, weights, host, version, "
+        "all.",
     ),
 ]
 ArtifactOption = Annotated[list[Path] | None, typer.Option("--artifact", help="One artifact folder; repeatable.")]

@@ -68,6 +68,9 @@ def run(
     image: Annotated[
         Path | None, typer.Option("--image", help="The file for --end-to-end. [default: a 640 x 480 JPEG of ours]")
     ] = None,
+    cuda_graph: Annotated[
+        bool, typer.Option("--cuda-graph", help="Runners that can launch the engine as one CUDA graph do so.")
+    ] = False,
     skip: Annotated[
         list[str] | None, typer.Option("--skip", help="Cells to leave out, as MODEL/RUNNER patterns: '*/inductor'.")
     ] = None,
@@ -137,9 +140,16 @@ def run(
         streams=doublings(count) if streams == AUTO else parse.positive_numbers(streams, "--streams"),
         timings=timings,
         image=sha256_of_file(file)[:12] if file else None,
+        cuda_graph=cuda_graph,
         skip=parse.skip_patterns(skip),
         devices=devices,
     )
+    if cuda_graph and not any(entry.plugin and entry.plugin.cuda_graphs for entry in selection.runners):
+        raise DeployBenchError(
+            f"none of {', '.join(entry.name for entry in selection.runners)} launches CUDA graphs",
+            expected="--cuda-graph with tensorrt or tensorrt-rtx among the runners",
+            action="deploybench backends says what they need; or leave out --cuda-graph",
+        )
     sizes = parse.sizes(image_size, patch_size)
     measured = [entry.name for entry in selection.runners]
     if baseline is not None and select_runners([baseline])[0].name not in measured:

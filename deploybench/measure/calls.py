@@ -1,4 +1,4 @@
-"""What one sample times: calls without arguments for the timed loop, one for each of ``contracts.TIMINGS``.
+"""What one sample times: a call without arguments for the timed loop, one for each of ``contracts.TIMINGS``.
 
 host-to-host: from float32 arrays on the host to float32 arrays on the host, through the runtime's own API.
 engine-only: on inputs that the engine already has, to outputs that it still has. What host-to-host
@@ -11,6 +11,7 @@ after the first call: the disk is not timed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,15 @@ from deploybench.models.inputs import reference_inputs
 from deploybench.postprocess import softmax
 from deploybench.preprocess import load_image
 
+
+@dataclass(frozen=True)
+class Call:
+    """What one sample spans; ``device_ms`` tells what the last one took on the device, in ms, where that is known."""
+
+    run: Callable[[], object]
+    device_ms: Callable[[], float] | None = None
+
+
 SAMPLE_IMAGE = Preprocessing(
     channels=3, height=480, width=640, crop_fraction=1, interpolation="bilinear", mean=(0, 0, 0), std=(1, 1, 1)
 )
@@ -29,17 +39,18 @@ SAMPLE_IMAGE = Preprocessing(
 SAMPLE_QUALITY = 90
 
 
-def host_to_host(session: Session, inputs: Arrays) -> Callable[[], object]:
+def host_to_host(session: Session, inputs: Arrays) -> Call:
     """Infer on arrays that are on the host."""
-    return lambda: session.infer(inputs)
+    return Call(lambda: session.infer(inputs))
 
 
-def engine_only(session: Session, inputs: Arrays) -> Callable[[], object]:
+def engine_only(session: Session, inputs: Arrays) -> Call:
     """Run on bound inputs. Raises NotImplementedError where the session has no such calls."""
-    return session.bind(inputs).run
+    bound = session.bind(inputs)
+    return Call(bound.run, bound.device_ms)
 
 
-def end_to_end(session: Session, artifact: Artifact, image: Path) -> Callable[[], object]:
+def end_to_end(session: Session, artifact: Artifact, image: Path) -> Call:
     """Read ``image`` once for every place in the batch, and infer. DeployBenchError where it does not read."""
     preprocessing = artifact.manifest.preprocessing
     ((name, shape),) = session.input_shapes.items()
@@ -49,7 +60,7 @@ def end_to_end(session: Session, artifact: Artifact, image: Path) -> Callable[[]
         inputs = {name: np.stack([load_image(image, preprocessing) for _ in range(shape[0])])}
         return softmax(next(iter(session.infer(inputs).values())))
 
-    return call
+    return Call(call)
 
 
 def write_sample_image(path: Path) -> None:

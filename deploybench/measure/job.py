@@ -22,6 +22,7 @@ class Job(Document):
     streams: int = 1
     timing: str = TIMINGS[0]
     image: str | None = None
+    cuda_graph: bool = False
     measure: bool = True
     probes: bool = True
     spawned_ns: int | None = None

@@ -2,7 +2,8 @@
 
 A sample is the wall time of one call by ``perf_counter_ns``. Between two calls, outside the timed span, the
 loop reads the CPU time and the involuntary context switches of this process (getrusage: 1 us), so that a
-sample can be told from a disturbed one. Throughput is items / wall time of the window, these readings included.
+sample can be told from a disturbed one, and the time that the device took for the call by its own clock, where it
+tells that. Throughput is items / wall time of the window, these readings included.
 The cyclic garbage collector is off inside the window, as in ``timeit``. Nothing is trimmed.
 """
 
@@ -16,6 +17,8 @@ from time import perf_counter_ns, process_time_ns
 
 from deploybench.measure.stopping import WindowRule
 
+NS_PER_MS = 1_000_000
+
 try:
     from resource import RUSAGE_SELF, getrusage
 except ImportError:  # Windows
@@ -27,7 +30,7 @@ class Window:
     """Raw samples in order of their ends. All in ns, but the switches.
 
     ``ends_ns`` are since the window began, ``cpu_ns`` is the CPU time of all threads of this process. What
-    belongs to single samples is empty where it cannot be told: several streams at once, no getrusage.
+    belongs to single samples is empty where it cannot be told: several streams at once, no getrusage, no device.
     """
 
     samples_ns: tuple[int, ...]
@@ -35,6 +38,7 @@ class Window:
     cpu_ns: int
     sample_cpu_ns: tuple[int, ...] = ()
     sample_switches: tuple[int, ...] = ()
+    device_ns: tuple[int, ...] = ()
 
     def followed_by(self, later: Window) -> Window:
         """This window and one that was timed right after it as one."""
@@ -44,6 +48,7 @@ class Window:
             self.cpu_ns + later.cpu_ns,
             self.sample_cpu_ns + later.sample_cpu_ns,
             self.sample_switches + later.sample_switches,
+            self.device_ns + later.device_ns,
         )
 
     def wall_ns(self, cut: int = 0) -> int:
@@ -51,11 +56,12 @@ class Window:
         return self.ends_ns[-1] - (self.ends_ns[cut - 1] if cut else 0)
 
 
-def run_window(call: Callable[[], object], rule: WindowRule) -> Window:
-    """Time ``call`` until ``rule`` ends the window."""
+def run_window(call: Callable[[], object], rule: WindowRule, device_ms: Callable[[], float] | None = None) -> Window:
+    """Time ``call`` until ``rule`` ends the window. ``device_ms`` tells what the last call took on the device."""
     samples: list[int] = []
     ends: list[int] = []
     usages: list[tuple[float, ...]] = []
+    device: list[float] = []
     add_sample, add_end, add_usage = samples.append, ends.append, usages.append
     clock, usage, done = perf_counter_ns, _usage, rule.done
     gc.collect()
@@ -70,6 +76,8 @@ def run_window(call: Callable[[], object], rule: WindowRule) -> Window:
             call()
             after = clock()
             add_usage(usage())
+            if device_ms is not None:
+                device.append(device_ms())
             add_sample(after - before)
             add_end(after - start)
             if done(len(samples), after - start):
@@ -78,7 +86,8 @@ def run_window(call: Callable[[], object], rule: WindowRule) -> Window:
     finally:
         if collecting:
             gc.enable()
-    return Window(tuple(samples), tuple(ends), cpu, *_by_sample(usages))
+    device_ns = tuple(round(ms * NS_PER_MS) for ms in device)
+    return Window(tuple(samples), tuple(ends), cpu, *_by_sample(usages), device_ns)
 
 
 def _usage() -> tuple[float, ...]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 from deploybench.devices import CPU, CUDA, index_of, kind_of
 from deploybench.measure.activity import Activity, between, read_activity
+from deploybench.measure.calls import Call
 from deploybench.measure.concurrent import run_streams
 from deploybench.measure.energy import Unavailable, open_meter
 from deploybench.measure.gpu import read_gpu
@@ -24,11 +25,12 @@ MOST_WINDOWS = 3
 FEWEST_RESOLUTIONS = 10
 """An energy counter that moved fewer times than this within the window tells little."""
 
-Calls = Sequence[Callable[[], object]]
+Calls = Sequence[Call]
+Preparations = Sequence[Callable[[], object]]
 Timed = tuple[Window, Steady]
 
 
-def time_calls(job: Job, calls: Calls, prepare: Calls, cpus: frozenset[int]) -> dict[str, object]:
+def time_calls(job: Job, calls: Calls, prepare: Preparations, cpus: frozenset[int]) -> dict[str, object]:
     """Sample ``calls`` (one a stream) until they have settled or the launch is three times as long as asked.
 
     What was found, by the field of the launch that it belongs into.
@@ -43,6 +45,7 @@ def time_calls(job: Job, calls: Calls, prepare: Calls, cpus: frozenset[int]) -> 
         "samples_ns": window.samples_ns,
         "sample_cpu_ns": window.sample_cpu_ns,
         "sample_switches": window.sample_switches,
+        "device_ns": window.device_ns,
         "warm_up": steady.cut,
         "unsettled": None if steady.settled else steady.reason,
         "window_ns": window.wall_ns(steady.cut),
@@ -52,7 +55,7 @@ def time_calls(job: Job, calls: Calls, prepare: Calls, cpus: frozenset[int]) -> 
     }
 
 
-def _sample(calls: Calls, prepare: Calls, rule: WindowRule) -> Timed:
+def _sample(calls: Calls, prepare: Preparations, rule: WindowRule) -> Timed:
     window = _window(calls, prepare, rule)
     steady = find_steady(window.samples_ns)
     for _ in range(MOST_WINDOWS - 1):
@@ -64,8 +67,10 @@ def _sample(calls: Calls, prepare: Calls, rule: WindowRule) -> Timed:
     return window, steady
 
 
-def _window(calls: Calls, prepare: Calls, rule: WindowRule) -> Window:
-    return run_window(calls[0], rule) if len(calls) == 1 else run_streams(calls, prepare, rule)
+def _window(calls: Calls, prepare: Preparations, rule: WindowRule) -> Window:
+    if len(calls) == 1:
+        return run_window(calls[0].run, rule, calls[0].device_ms)
+    return run_streams([call.run for call in calls], prepare, rule)
 
 
 def _with_energy(device: str, work: Callable[[], Timed]) -> tuple[Timed, EnergyReading]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic_ns, perf_counter
@@ -19,9 +19,9 @@ import numpy.typing as npt
 from deploybench.artifact import Artifact, open_artifact
 from deploybench.contracts import END_TO_END, ENGINE_ONLY, Arrays, Runner, RunOptions, Session
 from deploybench.devices import same_device
-from deploybench.errors import DeployBenchError
+from deploybench.errors import DeployBenchError, DeviceError
 from deploybench.measure.activity import usable_cpus
-from deploybench.measure.calls import end_to_end, engine_only, host_to_host
+from deploybench.measure.calls import Call, end_to_end, engine_only, host_to_host
 from deploybench.measure.job import Job
 from deploybench.measure.memory import peak_resident_bytes, proportional_bytes, reset_peak, resident_bytes
 from deploybench.measure.timed import time_calls
@@ -50,6 +50,8 @@ def launch(job: Job, start_s: float | None = None) -> Launch:
         artifact = open_artifact(Path(job.artifact))
         artifact.check_files()
         return _run(job, artifact, runner(job.runner).require(), start_s)
+    except DeviceError as error:
+        return Launch(error=str(error))
     except DeployBenchError as error:
         return Launch(refused=str(error))
     except MemoryError:
@@ -74,7 +76,7 @@ def fallback(job: Job, facts: Facts) -> str | None:
 def _run(job: Job, artifact: Artifact, plugin: Runner, start_s: float | None) -> Launch:
     reference, expected = artifact.reference()
     cpus = usable_cpus()  # some runtimes pin the thread that loads them
-    options = RunOptions(job.device, job.threads, job.precision, job.batch, job.streams)
+    options = RunOptions(job.device, job.threads, job.precision, job.batch, job.streams, job.cuda_graph)
     batches = _batches(artifact, reference, job.batch)
     gc.collect()
     memory = {"baseline_bytes": resident_bytes(), "baseline_pss_bytes": proportional_bytes()}
@@ -134,10 +136,11 @@ def facts_of(session: Session) -> Facts:
         device=found.device,
         notes=tuple(found.notes),
         device_bytes=found.device_bytes,
+        provenance=found.provenance,
     )
 
 
-def _call(job: Job, artifact: Artifact, session: Session, inputs: Arrays) -> Callable[[], object]:
+def _call(job: Job, artifact: Artifact, session: Session, inputs: Arrays) -> Call:
     if job.timing == ENGINE_ONLY:
         return engine_only(session, inputs)
     if job.timing == END_TO_END and job.image is not None:

@@ -14,6 +14,7 @@ from deploybench.report.row import Row
 
 NOTHING = "–"
 PERCENTILES = ("samples", "p50", "p90", "p95", "p99", "p99.9")
+ON_THE_DEVICE = "GPU ms"
 START_UP = ("cold start", "process", "import", "load", "compile", "first ms")
 MEMORY = ("harness", "import", "load", "compile", "first", "peak", "steady peak", "PSS", "device", "each image")
 AROUND = ("hop ns", "launches", "left out", "flipped", "warm-up", "others' CPU", "steal", "switches", "J/image")
@@ -25,7 +26,8 @@ def print_details(rows: Sequence[Row], console: Console) -> None:
     cells = [row for row in measured if row.main_state]
     if not measured:
         return
-    console.print(_table("Percentiles, ms, with their 95 % intervals", PERCENTILES, measured, _percentiles))
+    columns = (*PERCENTILES, ON_THE_DEVICE) if any(row.device_p50_ms is not None for row in measured) else PERCENTILES
+    console.print(_table("Percentiles, ms, with their 95 % intervals", columns, measured, _percentiles))
     console.print(_table("Process start to first answer, s", START_UP, cells, _start_up))
     console.print(_table("Memory above the harness after each phase, MiB", MEMORY, cells, _memory))
     console.print(_table("Around the launches", AROUND, measured, _around))
@@ -44,7 +46,7 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Row], cells: Calla
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(Text(_cell(row)), *cells(row))
+        table.add_row(Text(_cell(row)), *cells(row)[: len(columns)])
     return table
 
 
@@ -54,6 +56,8 @@ def _cell(row: Row) -> str:
         parts.append(f"{row.streams} streams")
     if row.timing != HOST_TO_HOST:
         parts.append(row.timing)
+    if row.cuda_graph:
+        parts.append("CUDA graph")
     if row.states_seen > 1 and row.state_hop_ns is not None:
         parts.append(f"hop {row.state_hop_ns:.0f} ns")
     return " ".join(parts)
@@ -67,6 +71,7 @@ def _percentiles(row: Row) -> list[str]:
         _interval(row.p95_ms, row.p95_low_ms, row.p95_high_ms, row.p95_samples_needed),
         _interval(row.p99_ms, row.p99_low_ms, row.p99_high_ms, row.p99_samples_needed),
         _interval(row.p999_ms, row.p999_low_ms, row.p999_high_ms, row.p999_samples_needed),
+        _form(row.device_p50_ms, "{:.3g}"),
     ]
 
 

@@ -20,6 +20,8 @@ class Row:
     cell's launches that met it; ``main_state`` whether it is the one met most.
     ``speedup`` is over ``baseline`` (fp32), paired by round; its verdict is its own. ``softmax_speedup`` is a fair
     ViT's over its softmax member on the same runner at the same sizes, where the run has both at two sizes or more.
+    ``device_p50_ms`` is what an engine-only call takes by the device's own clock, ``cuda_graph`` whether each call is
+    one launch of a captured graph; ``provenance`` is ``simulated`` where a double of CUDA's library answered.
     """
 
     model: str
@@ -37,9 +39,11 @@ class Row:
     streams: int
     timing: str
     image: str | None
+    cuda_graph: bool = False
     asked_threads: int
     threads: int | None
     provider: str | None
+    provenance: str = "measured"
     state_hop_ns: float | None = None
     state_share: float | None = None
     states_seen: int
@@ -64,6 +68,7 @@ class Row:
     p999_low_ms: float | None = None
     p999_high_ms: float | None = None
     p999_samples_needed: int | None = None
+    device_p50_ms: float | None = None
     throughput_images_per_s: float | None = None
     saturates: str
     start_s: float | None

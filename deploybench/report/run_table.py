@@ -69,6 +69,7 @@ COLUMNS = (
     Column("b", lambda row: str(row.batch)),
     Column("streams", lambda row: str(row.streams) if row.streams > 1 else "", always=False),
     Column("times", lambda row: "" if row.timing == HOST_TO_HOST else row.timing, "left", always=False),
+    Column("launch", lambda row: "graph" if row.cuda_graph else "", "left", always=False),
     Column("hop", lambda row: _state(row), always=False),
     Column("p50 ms", lambda row: _number(row.p50_ms)),
     Column("±", lambda row: _half_width(row)),

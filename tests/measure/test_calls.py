@@ -55,24 +55,37 @@ def sample(tmp_path: Path) -> Path:
 def test_host_to_host_infers_on_the_very_arrays() -> None:
     session, inputs = Recorder(), {"input": np.zeros((1, 3, 160, 160), np.float32)}
     call = host_to_host(session, inputs)
-    call()
-    call()
+    call.run()
+    call.run()
     assert [found is inputs for found in session.inferred] == [True, True]
 
 
 def test_engine_only_runs_what_was_bound_and_never_infers() -> None:
     session = Recorder()
     call = engine_only(session, {"input": np.zeros((1, 3, 160, 160), np.float32)})
-    call()
-    call()
+    call.run()
+    call.run()
     assert (session.runs, session.inferred) == (2, [])
+
+
+def test_engine_only_tells_the_time_on_the_device_where_the_runner_does() -> None:
+    class OnADevice(Recorder):
+        def _bind(self, inputs: Arrays) -> Bound:
+            return Bound(lambda: None, lambda: {}, lambda: 1.5)
+
+    inputs = {"input": np.zeros((1, 3, 160, 160), np.float32)}
+    call = engine_only(OnADevice(), inputs)
+    assert call.device_ms is not None
+    assert call.device_ms() == 1.5
+    assert engine_only(Recorder(), inputs).device_ms is None
+    assert host_to_host(OnADevice(), inputs).device_ms is None
 
 
 def test_end_to_end_gives_the_probabilities_that_predict_gives(sample: Path, tiny_artifact: Artifacts) -> None:
     artifact = tiny_artifact("onnx")
     options = RunOptions(device="cpu", threads=1, precision="fp32", batch=2)
     with runners()["onnxruntime"].require().load(artifact, options) as session:
-        probabilities = np.asarray(end_to_end(session, artifact, sample)())
+        probabilities = np.asarray(end_to_end(session, artifact, sample).run())
     (predicted,) = predict_images(artifact.path, [sample], runner="onnxruntime", top=1000, threads=1)
     expected = np.zeros(1000)
     for guess in predicted["classes"]:
@@ -90,8 +103,8 @@ def test_end_to_end_decodes_the_file_for_every_image_of_every_call(
     opened: list[object] = []
     really_open = Image.open
     monkeypatch.setattr(Image, "open", lambda path: (opened.append(path), really_open(path))[1])
-    call()
-    call()
+    call.run()
+    call.run()
     assert opened == [sample] * (2 * batch)
     expected = np.stack([load_image(sample, artifact.manifest.preprocessing)] * batch)
     assert all(np.array_equal(inputs["input"], expected) for inputs in session.inferred)
@@ -99,9 +112,9 @@ def test_end_to_end_decodes_the_file_for_every_image_of_every_call(
 
 def test_end_to_end_sees_the_file_as_it_is_now(sample: Path, tiny_artifact: Artifacts) -> None:
     call = end_to_end(Recorder(), tiny_artifact("onnx"), sample)
-    before = np.asarray(call())
+    before = np.asarray(call.run())
     Image.new("RGB", (640, 480), "white").save(sample)
-    assert not np.allclose(before, np.asarray(call()))
+    assert not np.allclose(before, np.asarray(call.run()))
 
 
 @pytest.mark.parametrize("damage", ["missing", "no image", "truncated"])

@@ -87,10 +87,29 @@ def test_single_samples_have_no_cpu_time_where_the_system_does_not_tell(monkeypa
     assert len(window.samples_ns) == 3
 
 
+def test_time_on_the_device_is_asked_after_each_call_outside_its_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 0
+
+    def takes(ms: int) -> None:
+        nonlocal clock
+        clock += ms * MS
+
+    def device_ms() -> float:
+        takes(5)
+        return clock / MS
+
+    monkeypatch.setattr(loop, "perf_counter_ns", lambda: clock)
+    window = run_window(lambda: takes(2), WindowRule(3, 0, 10**12), device_ms)
+    assert window.samples_ns == (2 * MS, 2 * MS, 2 * MS)
+    assert window.device_ns == (7 * MS, 14 * MS, 21 * MS)
+    assert window.wall_ns() == 16 * MS
+    assert run_window(lambda: None, WindowRule(2, 0, 10**12)).device_ns == ()
+
+
 def test_window_that_is_timed_on_is_one_window() -> None:
-    first = Window((5, 6), (5, 12), 20, (4, 5), (0, 1))
-    both = first.followed_by(Window((7,), (8,), 9, (6,), (2,)))
-    assert both == Window((5, 6, 7), (5, 12, 20), 29, (4, 5, 6), (0, 1, 2))
+    first = Window((5, 6), (5, 12), 20, (4, 5), (0, 1), (3, 4))
+    both = first.followed_by(Window((7,), (8,), 9, (6,), (2,), (5,)))
+    assert both == Window((5, 6, 7), (5, 12, 20), 29, (4, 5, 6), (0, 1, 2), (3, 4, 5))
     assert both.wall_ns() == first.wall_ns() + 8
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploybench.measure import timed
+from deploybench.measure.calls import Call
 from deploybench.measure.energy import Unavailable
 from deploybench.measure.job import Job
 from deploybench.measure.loop import Window
@@ -36,7 +37,7 @@ def timed_with(
     monkeypatch.setattr(timed, "_window", next_window)
     monkeypatch.setattr(timed, "open_meter", lambda device: Unavailable("no meter in this test"))
     job = Job(artifact="", runner="r", device="cpu", precision="fp32", batch=1, threads=2, probes=False)
-    found = time_calls(job.model_copy(update=changes), [lambda: None], [lambda: None], frozenset({0}))
+    found = time_calls(job.model_copy(update=changes), [Call(lambda: None)], [lambda: None], frozenset({0}))
     return found, len(taken)
 
 

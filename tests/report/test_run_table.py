@@ -8,9 +8,10 @@ import pytest
 from rich.console import Console
 
 from deploybench.report.console import PIPE_WIDTH
+from deploybench.report.detail_tables import print_details
 from deploybench.report.rows import rows_of
 from deploybench.report.run_table import print_run_table
-from deploybench.results import EnergyReading, Launch, Record
+from deploybench.results import EnergyReading, Facts, Launch, Record
 from tests.records import launch, record, surroundings
 from tests.report.test_rows import FAR, NEAR, launches, two_states
 
@@ -198,3 +199,33 @@ def test_cells_of_two_devices_are_in_one_table_each_against_its_own_baseline() -
 def test_device_has_no_column_when_all_cells_ran_on_one() -> None:
     header = printed(two_devices()[2:]).splitlines()[2]
     assert "device" not in header.split()
+
+
+def test_launch_by_a_cuda_graph_is_marked_where_there_is_one() -> None:
+    assert "graph" not in printed([record(launches(8.0))])
+    text = printed([record(launches(8.0)), record(launches(4.0), cuda_graph=True, runner="tensorrt")])
+    assert "graph" in line_of(text, "tensorrt").split()
+    assert "graph" not in line_of(text, "pytorch").split()
+
+
+def test_time_on_the_gpu_is_among_the_details_where_it_is_known() -> None:
+    def details(records: list[Record]) -> str:
+        stream = io.StringIO()
+        print_details(rows_of(records), Console(file=stream, width=400, highlight=False))
+        return stream.getvalue()
+
+    on_gpu = [launch([2.0] * 20, number=number, device_ns=(1_750_000,) * 20) for number in range(6)]
+    text = details([record(on_gpu, runner="tensorrt", timing="engine-only"), record(launches(8.0))])
+    assert "GPU ms" in text
+    assert next(line for line in text.splitlines() if "net tensorrt" in line).split()[-1] == "1.75"
+    assert "GPU ms" not in details([record(launches(8.0))])
+
+
+def test_figures_of_a_double_are_not_shown() -> None:
+    facts = Facts(precision="fp32", threads=2, provider="TensorRT", device="cuda", provenance="simulated")
+    simulated = record(launches(2.125, facts=facts), runner="tensorrt")
+    (row,) = rows_of([simulated])
+    assert (row.p50_ms, row.provenance, row.verdict) == (None, "simulated", "INVALID")
+    text = printed([simulated])
+    assert "2.12" not in text
+    assert "simulated: a double of CUDA's library stood in for the GPU" in " ".join(text.split())
