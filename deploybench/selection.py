@@ -18,12 +18,17 @@ from deploybench.workspace import Workspace
 
 
 def select_runners(names: Sequence[str]) -> list[Entry[Runner]]:
-    """The named runners, usable or not; without names every usable one. PyTorch eager comes first."""
+    """The named runners, usable or not; without names every usable one. PyTorch eager comes first.
+
+    Raises DeployBenchError when none of them is usable: with the cause and the remedy of the first.
+    """
     if names:
         chosen = [runner(name) for name in names]
         for entry in chosen:
             if entry.plugin is None:
                 entry.require()
+        if not any(entry.usable for entry in chosen):
+            chosen[0].require()
         return chosen
     usable = [entry for entry in runners().values() if entry.usable]
     if not usable:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from _pytest.mark import ParameterSet
 
 from deploybench.artifact import Artifact, Manifest, file_entry
 from deploybench.contracts import RunOptions
@@ -25,8 +26,24 @@ from deploybench.results import Launch
 from tests.conftest import rewrite_manifest
 
 Artifacts = Callable[[str], Artifact]
-RUNNER_FORMATS = [(name, form) for name, entry in runners().items() for form in sorted(entry.require().formats)]
-QUICK_TO_LOAD = [pair for pair in RUNNER_FORMATS if pair[0] != "inductor"]  # which compiles for half a minute
+
+
+def runner_formats(*left_out: str) -> list[ParameterSet]:
+    """Every runner with its formats. One that this host cannot use, or not on the CPU, is skipped with the reason."""
+    found = []
+    for name, entry in runners().items():
+        assert entry.plugin is not None, entry.problem
+        devices = ", ".join(sorted(entry.plugin.devices))
+        reason = entry.problem or f"runs on {devices} only"
+        unusable = pytest.mark.skipif(not entry.usable or "cpu" not in entry.plugin.devices, reason=f"{name}: {reason}")
+        found += [
+            pytest.param(name, form, marks=unusable) for form in sorted(entry.plugin.formats) if name not in left_out
+        ]
+    return found
+
+
+RUNNER_FORMATS = runner_formats()
+QUICK_TO_LOAD = runner_formats("inductor")  # which compiles for half a minute
 TORCH_FREE = ["onnxruntime", "openvino"]
 
 
