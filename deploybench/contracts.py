@@ -73,7 +73,10 @@ class Plugin(ABC):
     """Distributions whose versions belong to the result: part of the artifact key and of every record."""
 
     def check(self) -> str | None:
-        """Why the plug-in cannot work on this host although ``requires`` is met, or None."""
+        """Why the plug-in cannot work on this host although ``requires`` is met, or None.
+
+        Raises DeployBenchError instead where there is something to do about it.
+        """
         return None
 
     def identity(self) -> Mapping[str, str]:

@@ -93,7 +93,7 @@ def _load(point: EntryPoint, kind: type[P]) -> Entry[P]:
     try:
         plugin = point.load()()
         missing = [module for module in plugin.requires if importlib.util.find_spec(module) is None]
-        problem = None if missing else plugin.check()
+        problem, remedy = (None, None) if missing else _check(plugin)
     except Exception as error:  # a plug-in may raise anything; it must not take the others down
         problem = f"{point.value} raised {type(error).__name__}: {error}"
         return Entry(point.name, distribution, None, problem, f"repair or uninstall {distribution}")
@@ -103,4 +103,13 @@ def _load(point: EntryPoint, kind: type[P]) -> Entry[P]:
     if missing:
         remedy = f'pip install "{plugin.install}"' if plugin.install else None
         return Entry(point.name, distribution, plugin, f"needs {', '.join(missing)}", remedy)
-    return Entry(point.name, distribution, plugin, problem)
+    return Entry(point.name, distribution, plugin, problem, remedy)
+
+
+def _check(plugin: Plugin) -> tuple[str | None, str | None]:
+    """Why the plug-in cannot work here, and what to do about it; None twice when it can."""
+    try:
+        return plugin.check(), None
+    except DeployBenchError as error:
+        expected = f" (expected: {error.expected})" if error.expected else ""
+        return f"{error.found}{expected}", error.action

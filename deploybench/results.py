@@ -235,9 +235,9 @@ class Launch(Document):
         return median(self.steady_ns) / 1e6
 
     @property
-    def simulated(self) -> bool:
-        """Whether a double stood in for the device."""
-        return self.facts is not None and self.facts.provenance == "simulated"
+    def provenance(self) -> Provenance:
+        """``simulated`` when a double stood in for the library of the device that the session ran on."""
+        return self.facts.provenance if self.facts is not None else "measured"
 
     @property
     def cold_start_s(self) -> float | None:
@@ -325,6 +325,11 @@ class Record(Document):
     host: Host
     versions: dict[str, str]
     command: str
+
+    @property
+    def provenance(self) -> Provenance:
+        """``simulated`` when any launch was: then no number of the record is a device's."""
+        return "simulated" if any(launch.provenance == "simulated" for launch in self.launches) else "measured"
 
     @property
     def parity(self) -> ParityReport | None:

@@ -23,13 +23,16 @@ from deploybench.workspace import Workspace
 def select_runners(names: Sequence[str], devices: Sequence[str] = (CPU,)) -> list[Entry[Runner]]:
     """The named runners, usable or not; without names every usable one that has one of ``devices``.
 
-    PyTorch eager comes first. Raises DeployBenchError where there is none.
+    PyTorch eager comes first. Raises DeployBenchError where there is none, or none of the named ones is usable: with
+    the cause and the remedy of the first.
     """
     if names:
         chosen = [runner(name) for name in names]
         for entry in chosen:
             if entry.plugin is None:
                 entry.require()
+        if not any(entry.usable for entry in chosen):
+            chosen[0].require()
         return chosen
     usable = [entry for entry in runners().values() if entry.usable and _has_any(entry.plugin, devices)]
     if not usable:

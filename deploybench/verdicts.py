@@ -36,11 +36,11 @@ MORE_ROUNDS = "measure more rounds: a larger --rounds or --budget"
 
 def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> Judgement:
     """The judgement of a cell; ``command`` measures the cell again."""
-    if any(launch.simulated for launch in launches):
+    if any(launch.provenance == "simulated" for launch in launches):
         return Judgement(
             verdict=Verdict.INVALID,
-            reason="simulated: a double of CUDA's library stood in for the GPU, as in this program's own tests",
-            advice="take the double out of the library path (LD_LIBRARY_PATH) and measure on the GPU",
+            reason="simulated: a double stood in for the device's library, as in this program's own tests",
+            advice="take the double out of the library path (LD_LIBRARY_PATH) and measure on the device",
         )
     for launch in launches:
         if launch.error is not None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from _pytest.mark import ParameterSet
 
 from deploybench.artifact import Artifact, Manifest, file_entry
 from deploybench.contracts import RunOptions
@@ -22,13 +23,26 @@ from deploybench.measure.stopping import WindowRule
 from deploybench.processes import ChildOutcome, run_child
 from deploybench.registry import exporters, runners
 from deploybench.results import Launch
-from deploybench.selection import select_runners
 from tests.conftest import rewrite_manifest
 
 Artifacts = Callable[[str], Artifact]
-ON_THE_CPU = {entry.name: entry.require() for entry in select_runners([], ["cpu"])}
-RUNNER_FORMATS = [(name, form) for name, plugin in ON_THE_CPU.items() for form in sorted(plugin.formats)]
-QUICK_TO_LOAD = [pair for pair in RUNNER_FORMATS if pair[0] != "inductor"]  # which compiles for half a minute
+
+
+def runner_formats(*left_out: str) -> list[ParameterSet]:
+    """Every runner with its formats. One that this host cannot use, or not on the CPU, is skipped with the reason."""
+    found = []
+    for name, entry in runners().items():
+        assert entry.plugin is not None, entry.problem
+        problem = entry.problem or entry.plugin.check_device("cpu")
+        unusable = pytest.mark.skipif(problem is not None, reason=f"{name}: {problem}")
+        found += [
+            pytest.param(name, form, marks=unusable) for form in sorted(entry.plugin.formats) if name not in left_out
+        ]
+    return found
+
+
+RUNNER_FORMATS = runner_formats()
+QUICK_TO_LOAD = runner_formats("inductor")  # which compiles for half a minute
 TORCH_FREE = ["onnxruntime", "openvino"]
 
 

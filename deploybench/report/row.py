@@ -21,7 +21,7 @@ class Row:
     ``speedup`` is over ``baseline`` (fp32), paired by round; its verdict is its own. ``softmax_speedup`` is a fair
     ViT's over its softmax member on the same runner at the same sizes, where the run has both at two sizes or more.
     ``device_p50_ms`` is what an engine-only call takes by the device's own clock, ``cuda_graph`` whether each call is
-    one launch of a captured graph; ``provenance`` is ``simulated`` where a double of CUDA's library answered.
+    one launch of a captured graph; ``provenance`` is ``simulated`` where a double stood in for the device's library.
     """
 
     model: str

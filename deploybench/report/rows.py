@@ -195,7 +195,7 @@ def _shared(record: Record) -> Row:
         asked_threads=cell.threads,
         threads=facts.threads if facts else None,
         provider=facts.provider if facts else None,
-        provenance=facts.provenance if facts else "measured",
+        provenance=record.provenance,
         states_seen=len(summary.states) if summary else 0,
         saturates="",
         start_s=middle(lambda launch: launch.start_s),

@@ -23,7 +23,7 @@ from deploybench.runners.torch_device import (
 )
 from deploybench.runners.torch_export import moved
 from deploybench.runners.torchscript import place_constants
-from tests.runners.cuda_double import CudaOnTheCpu
+from tests.runners.torch_cuda_double import CudaOnTheCpu
 
 Artifacts = Callable[[str], Artifact]
 WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this host has a CUDA device")

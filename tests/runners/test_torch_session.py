@@ -15,7 +15,7 @@ from deploybench.artifact import Artifact
 from deploybench.contracts import RunOptions, Session
 from deploybench.runners.torch_device import Cpu
 from deploybench.runners.torch_session import TorchRunner, TorchSession, torch_cuda_version
-from tests.runners.cuda_double import CudaOnTheCpu
+from tests.runners.torch_cuda_double import CudaOnTheCpu
 
 OPTIONS = RunOptions(device="cpu", threads=1, precision="fp32", batch=1)
 ON_CUDA = RunOptions(device="cuda", threads=1, precision="fp32", batch=1)

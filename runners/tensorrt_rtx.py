@@ -1,0 +1,42 @@
+"""TensorRT-RTX: engines that were built ahead of time for a kind of GPU; their kernels are compiled on it, here."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, ClassVar
+
+from deploybench.artifact import Artifact, Manifest
+from deploybench.errors import DeployBenchError
+
+from .cuda_runtime import Device
+from .tensorrt_engine import EngineRunner
+
+
+class TensorRTRtxRunner(EngineRunner):
+    name: ClassVar[str] = "tensorrt-rtx"
+    formats: ClassVar[frozenset[str]] = frozenset({"tensorrt-rtx"})
+    requires: ClassVar[tuple[str, ...]] = ("tensorrt_rtx",)
+    install: ClassVar[str] = "deploybench[tensorrt]"
+    distributions: ClassVar[tuple[str, ...]] = ("tensorrt-rtx",)
+    title: ClassVar[str] = "TensorRT-RTX"
+    compiles_on_first_run: ClassVar[bool] = True
+
+    def rebuild(self, manifest: Manifest, device: Device) -> str:
+        return f"{manifest.command} --target sm{device.sm}"
+
+    def check_plan(self, trt: ModuleType, runtime: Any, plan: bytes, artifact: Artifact) -> None:
+        validity, diagnostics = runtime.get_engine_validity(plan)
+        if validity == trt.EngineValidity.INVALID:
+            flags = trt.EngineInvalidityDiagnostics.__members__.items()
+            causes = ", ".join(name for name, bit in flags if int(diagnostics) & int(bit)) or "it gave no cause"
+            raise DeployBenchError(
+                f"{self.title} will not run {artifact.entry.name} here: {causes}",
+                action=f"build it again: {artifact.manifest.command} --force",
+            )
+
+    def new_context(self, trt: ModuleType, engine: Any) -> Any:
+        """Its kernels are compiled for the shapes of the first run, while that waits, and not in the background."""
+        config = engine.create_runtime_config()
+        strategies = trt.DynamicShapesKernelSpecializationStrategy
+        config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+        return engine.create_execution_context(config)
