@@ -1,0 +1,159 @@
+"""One CUDA GPU: eager, Inductor, TorchScript and ONNX Runtime on ResNet-50 and the fair family, in four precisions.
+
+    python -m benchmarks.gpu_table WORKSPACE [--device cuda] [--batch 1,32] [--out docs/gpu-table.md]
+
+Exports what is missing, measures every cell from host to host and on bound inputs in rounds of fresh processes, as
+``deploybench run`` does, and writes the Markdown table: a line for each cell, those that did not work with their
+cause. Speed-ups are over eager in fp32 (tf32 off) on the same GPU, paired by round. Exits with 2 without a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import product
+from pathlib import Path
+
+from deploybench.artifact import Artifact
+from deploybench.benchmark import RunContext, RunSettings, new_run_name, run_cells
+from deploybench.cli.guard import print_error
+from deploybench.contracts import ENGINE_ONLY, HOST_TO_HOST
+from deploybench.devices import gpu_of, read_device
+from deploybench.errors import EXIT_REFUSED, DeployBenchError
+from deploybench.export.pipeline import ExportOptions, ExportResult, default_jobs, export_all
+from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.host import Host, describe_host, usable_cores
+from deploybench.measure.stopping import ExperimentRule
+from deploybench.models.source import expand_groups
+from deploybench.plan import Planned, Selection, newest_of_each, plan_cells
+from deploybench.profile import HOST
+from deploybench.registry import exporter, runner
+from deploybench.report.row import Row
+from deploybench.report.rows import rows_of
+from deploybench.results import Record
+from deploybench.selection import select_devices
+from deploybench.stats import half_width
+from deploybench.workspace import Workspace
+
+RUNNERS = "pytorch,inductor,torchscript,onnxruntime"
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
+CAST_BY_EXPORT = ("torchscript", "onnx")
+"""Formats with weights in one precision for good; the others are cast when they are loaded."""
+COLUMNS = ("model", "runner", "precision", "batch", "host-to-host ms", "engine-only ms", "img/s", "× eager fp32",
+           "GPU MiB", "parity", "verdict")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--models", default="resnet50,fair")
+    parser.add_argument("--runners", default=RUNNERS)
+    parser.add_argument("--batch", default="1,32")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--duration", type=float, default=1.0, help="seconds of one launch")
+    parser.add_argument("--out", type=Path, default=Path("docs/gpu-table.md"))
+    options = parser.parse_args()
+    host = describe_host()
+    try:
+        (device,) = select_devices([read_device(options.device)], None, host)
+        models = expand_groups(options.models.split(","))
+        entries = [runner(name) for name in options.runners.split(",")]
+    except DeployBenchError as error:
+        print_error(error)
+        sys.exit(EXIT_REFUSED)
+    workspace = Workspace(options.workspace)
+    workspace.prepare()
+    formats = sorted({name for entry in entries for name in entry.require().formats})
+    results = list(export_all(exports(models, formats), workspace, ExportOptions(jobs=default_jobs())))
+    artifacts = newest_of_each([result.artifact for result in results if result.artifact is not None])
+    selection = Selection(
+        entries, [int(size) for size in options.batch.split(",")], (), usable_cores(),
+        timings=(HOST_TO_HOST, ENGINE_ONLY), devices=[device],
+    )  # fmt: skip
+    settings = RunSettings(ExperimentRule(None, float("inf"), options.rounds, options.rounds), options.duration)
+    context = RunContext(new_run_name(), HOST, workspace, host, None, usable_cores(), (device,))
+    latest: dict[tuple[str | int | None, ...], Record] = {}
+    for record in run_cells(cells(artifacts, selection), settings, context):
+        latest[record.cell.key] = record
+        print(f"{record.cell.title():60} {record.judgement.verdict.value}", flush=True)
+    failed = [result for result in results if result.artifact is None]
+    options.out.write_text(document(rows_of(list(latest.values())), failed, host, device))
+    print(options.out)
+
+
+def exports(models: Sequence[str], formats: Sequence[str]) -> list[ExportRequest]:
+    """Every format in fp32, and in half precisions where the weights have to be written in them."""
+    requests = []
+    for name, form in product(models, formats):
+        written = exporter(form).require().precisions
+        halves = [kind for kind in ("fp16", "bf16") if form in CAST_BY_EXPORT and kind in written]
+        requests += [
+            ExportRequest(model=ModelRequest(name=name), backend=form, precision=kind) for kind in ("fp32", *halves)
+        ]
+    return requests
+
+
+def cells(artifacts: Sequence[Artifact], selection: Selection) -> list[Planned]:
+    """The cells of each artifact in the precisions that its runner has for it on the device."""
+    planned: list[Planned] = []
+    for artifact, entry in product(artifacts, selection.runners):
+        offered = entry.require().precisions_on(selection.devices[0], artifact.manifest.precision)
+        asked = [kind for kind in PRECISIONS if kind in offered]
+        one = Selection(
+            [entry], selection.batches, asked, selection.threads, timings=selection.timings, devices=selection.devices
+        )
+        planned += plan_cells([artifact], one, None) if asked else []
+    return planned
+
+
+def document(rows: Sequence[Row], failed: Iterable[ExportResult], host: Host, device: str) -> str:
+    """The Markdown: the machine, a line for each cell, and the causes of what did not work."""
+    gpu = gpu_of(device, host)
+    name = f"{gpu.name}, compute capability {gpu.compute_capability}, driver {gpu.driver}" if gpu else device
+    versions = ", ".join(f"{package} {version}" for package, version in host.versions.items())
+    lines = [
+        "# PyTorch and ONNX Runtime on one GPU",
+        "",
+        f"{name}; {host.cpu_model}, {host.usable_cores} cores; {host.os}; {versions}. Written by "
+        "`python -m benchmarks.gpu_table WORKSPACE`. Times are medians over launches with the half-width of their "
+        "95 % interval; host-to-host copies in and out, engine-only runs on bound inputs and waits for the GPU.",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        "|---" * len(COLUMNS) + "|",
+    ]
+    engine = {_cell_of(row): row for row in rows if row.timing == ENGINE_ONLY}
+    causes = []
+    for row in rows:
+        if row.timing != HOST_TO_HOST:
+            continue
+        lines.append(f"| {' | '.join(_texts(row, engine.get(_cell_of(row))))} |")
+        if row.p50_ms is None:
+            causes.append(f"- **{row.model} / {row.runner} / {row.asked_precision} / batch {row.batch}**: {row.reason}")
+    causes += [f"- **{item.request.model.name} / {item.request.backend}**: {item.error}" for item in failed]
+    return "\n".join([*lines, "", *causes]).rstrip() + "\n"
+
+
+def _cell_of(row: Row) -> tuple[object, ...]:
+    return (row.job, row.form, row.runner, row.asked_precision, row.batch)
+
+
+def _texts(row: Row, engine: Row | None) -> list[str]:
+    times = [_time(row), _time(engine) if engine else "–"]
+    speedup = f"{row.speedup:.2f} ({row.speedup_low:.2f} to {row.speedup_high:.2f})" if row.speedup else "–"
+    rate = f"{row.throughput_images_per_s:.0f}" if row.throughput_images_per_s is not None else "–"
+    memory = f"{row.device_memory_mib:.0f}" if row.device_memory_mib is not None else "–"
+    parity = f"{row.parity_max_error:.0e}" if row.parity_max_error is not None else "–"
+    named = [row.model, row.runner, row.precision, str(row.batch)]
+    return [*named, *times, rate, speedup, memory, parity, row.verdict]
+
+
+def _time(row: Row) -> str:
+    if row.p50_ms is None or row.p50_low_ms is None or row.p50_high_ms is None:
+        return "–" if row.p50_ms is None else f"{row.p50_ms:.3g}"
+    return f"{row.p50_ms:.3g} ± {100 * half_width(row.p50_ms, row.p50_low_ms, row.p50_high_ms):.1f} %"
+
+
+if __name__ == "__main__":
+    main()
