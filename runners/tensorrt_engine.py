@@ -148,6 +148,7 @@ class EngineSession(Session):
         with ExitStack() as undo:
             undo.callback(self.close)
             self._stream = self._keeper.enter_context(cuda.stream())
+            self._keeper.callback(self._forget_engine)
             self._outputs = self._set_shapes(engine)
             self._own = Buffers(cuda, {**self.input_shapes, **self._outputs}, self._keeper)
             undo.pop_all()
@@ -157,8 +158,8 @@ class EngineSession(Session):
         self._cuda.use(device_index(self._options.device))
 
     def close(self) -> None:
+        """Graphs and buffers first, then the context with its engine, the stream last."""
         self._keeper.close()
-        self._context = self._engine = None
 
     def _compile(self) -> None:
         if self._compiles or self._options.cuda_graph:
@@ -214,6 +215,9 @@ class EngineSession(Session):
             ),
             provenance="simulated" if self._cuda.simulated else "measured",
         )
+
+    def _forget_engine(self) -> None:
+        self._context = self._engine = None
 
     def _loaded(self) -> Engine:
         if self._engine is None:

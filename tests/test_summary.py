@@ -193,7 +193,7 @@ def test_speedup_is_absent_when_no_round_has_both() -> None:
 
 
 def test_time_on_the_device_is_the_median_of_launch_medians_after_the_warm_up() -> None:
-    warmed = [launch([9, 5, 5], warm_up=1, device_ns=(8 * MS, ms * MS, ms * MS)) for ms in (2, 3, 7)]
+    warmed = [launch([9, 5, 5], warm_up=1, device_ns=(80 * MS, (ms - 1) * MS, (ms + 1) * MS)) for ms in (2, 3, 7)]
     found = summarise(warmed, batch=1)
     assert found is not None
     assert found.states[0].device_p50_ms == 3

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from deploybench.artifact import Artifact, open_artifact
 from deploybench.contracts import Runner, RunOptions, Session
-from deploybench.errors import DeployBenchError
+from deploybench.errors import DeployBenchError, DeviceError
 from deploybench.measure.job import Job
 from deploybench.measure.worker import facts_of, fallback
 from deploybench.parity import compare_outputs, loosest
@@ -45,6 +45,8 @@ def trial(job: ScenarioJob) -> Trial:
         artifact = open_artifact(Path(job.artifact))
         artifact.check_files()
         return _run(job, artifact, runner(job.runner).require())
+    except DeviceError as error:
+        return Trial(error=str(error))
     except DeployBenchError as error:
         return Trial(refused=str(error))
     except MemoryError:

@@ -216,8 +216,10 @@ def test_facts_say_what_runs_where_and_that_it_is_simulated(load: Callable[..., 
     ],
 )  # fmt: skip
 def test_engine_for_another_gpu_or_batch_is_refused_with_the_command_that_builds_it(
-    runner: Runner, facts: Any, batch: int, found: str, expected: str, action: str, double: Double, tmp_path: Path
-) -> None:
+    runner: Runner, facts: Any, batch: int, found: str, expected: str, action: str,
+    double: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    use(made_up_tensorrt(double, [MS]), monkeypatch, type(runner))
     artifact = engine_artifact(tmp_path, backend=runner.name, **facts)
     with pytest.raises(DeployBenchError, match=found) as refusal:
         runner.load(artifact, options(batch=batch))
@@ -319,7 +321,8 @@ def test_rtx_compiles_its_kernels_apart_from_loading_and_asks_whether_the_plan_i
         TensorRTRtxRunner().load(artifact, options())
 
 
-def test_worker_measures_on_the_double_and_no_speed_of_it_is_ever_shown(library: Path, tmp_path: Path) -> None:
+def worker_launch(library: Path, folder: Path, **environment: str) -> Launch:
+    """A launch in a worker of its own, whose libcudart is the double and whose ``tensorrt`` is the made-up one."""
     pytest.importorskip("tensorrt_lean")
     code = (
         "import ctypes\n"
@@ -327,17 +330,21 @@ def test_worker_measures_on_the_double_and_no_speed_of_it_is_ever_shown(library:
         "double = Double(ctypes.CDLL('libcudart.so.13'))\n"
         "globals().update(vars(made_up_tensorrt(double, [1_000_000])))\n"
     )
-    (tmp_path / "tensorrt.py").write_text(code)
-    artifact = engine_artifact(tmp_path / "engine")
+    (folder / "tensorrt.py").write_text(code)
+    artifact = engine_artifact(folder / "engine", side=64)
     job = Job(
-        artifact=str(artifact.path), runner="tensorrt", device="cuda", precision="fp32", batch=1, threads=1,
+        artifact=str(artifact.path), runner="tensorrt", device="cuda", precision="fp32", batch=8, threads=1,
         timing="engine-only", probes=False, duration_s=0.02, min_samples=5,
     )  # fmt: skip
-    search_path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
-    environment = {"PYTHONPATH": search_path, "LD_LIBRARY_PATH": str(library.parent)}
+    search_path = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
+    environment = {"PYTHONPATH": search_path, "LD_LIBRARY_PATH": str(library.parent), **environment}
     outcome = run_child("deploybench.measure.worker", job.model_dump_json(), time_limit_s=120, environment=environment)
     assert outcome.reply is not None, (outcome.error, outcome.log)
-    launch = Launch.model_validate_json(outcome.reply)
+    return Launch.model_validate_json(outcome.reply)
+
+
+def test_worker_measures_on_the_double_and_no_speed_of_it_is_ever_shown(library: Path, tmp_path: Path) -> None:
+    launch = worker_launch(library, tmp_path)
     assert (launch.error, launch.refused) == (None, None)
     assert launch.parity is not None
     assert launch.parity.passed
@@ -348,3 +355,11 @@ def test_worker_measures_on_the_double_and_no_speed_of_it_is_ever_shown(library:
     judgement = judge([launch], summarise([launch], 1), "deploybench run")
     assert judgement.verdict is Verdict.INVALID
     assert "simulated" in judgement.reason
+
+
+def test_launch_that_runs_out_of_memory_has_failed_and_was_not_refused(library: Path, tmp_path: Path) -> None:
+    launch = worker_launch(library, tmp_path, DOUBLE_MEMORY_MIB="1")
+    assert launch.refused is None
+    assert "cudaErrorMemoryAllocation: out of memory" in str(launch.error)
+    assert "take a smaller batch" in str(launch.error)
+    assert judge([launch], None, "deploybench run").verdict is Verdict.FAILED
