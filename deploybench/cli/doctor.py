@@ -36,12 +36,12 @@ def doctor(workspace: parse.WorkspaceOption = None, json: parse.JsonOption = Fal
         console.print(line, markup=False)
     console.print(f"  workspace      {trouble or place.root}\n", markup=False)
     print_plugin_table(rows, console)
-    print_gpu_table(on_gpu, host, console)
     remedies = sorted({str(row["remedy"] or row["problem"]) for row in rows if not row["usable"]})
     broken = [row for row in rows if not row["usable"]]
-    if not broken:
+    if broken:
+        console.print(f"\n{len(broken)} of {len(rows)} plug-ins do not work here. To change that:")
+    else:
         console.print("\nEverything that is registered works here.")
-        return
-    console.print(f"\n{len(broken)} of {len(rows)} plug-ins do not work here. To change that:")
     for remedy in remedies:
         console.print(f"  {remedy}", markup=False, soft_wrap=True)
+    print_gpu_table(on_gpu, host, console)

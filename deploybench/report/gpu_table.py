@@ -12,9 +12,11 @@ from deploybench.host import Host
 from deploybench.registry import Entry, runners
 from deploybench.report.tables import Cellular, print_table, state
 
+NOTHING_ELSE_MISSING = "this host has no CUDA device; nothing else is missing"
+
 
 def gpu_rows(host: Host) -> list[dict[str, object]]:
-    """A row a runner: whether it can use the first GPU, and the causes if it cannot, its own before the host's."""
+    """A row a runner: whether it can use the first GPU of this host, and why not: its own cause before the host's."""
     return [_row(entry, host) for entry in runners().values()]
 
 
@@ -29,5 +31,5 @@ def print_gpu_table(rows: Sequence[dict[str, object]], host: Host, console: Cons
 
 def _row(entry: Entry[Runner], host: Host) -> dict[str, object]:
     own = entry.problem or (entry.plugin.check_device(CUDA) if entry.plugin else None)
-    problem = own or (None if host.gpus else f"this host has no CUDA device: {host.gpu_note}")
+    problem = own or (None if host.gpus else NOTHING_ELSE_MISSING)
     return {"name": entry.name, "usable": problem is None, "problem": problem}

@@ -7,6 +7,7 @@ import pytest
 from deploybench.measure import timed
 from deploybench.measure.calls import Call
 from deploybench.measure.energy import Unavailable
+from deploybench.measure.gpu import GpuSample
 from deploybench.measure.job import Job
 from deploybench.measure.loop import Window
 from deploybench.measure.timed import time_calls
@@ -90,3 +91,22 @@ def test_probes_are_read_before_and_after_with_the_budget_of_the_job(monkeypatch
 def test_energy_that_no_meter_reads_is_absent_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     found, _ = timed_with(monkeypatch, STEADY)
     assert found["energy"] == EnergyReading(joules=None, source="no meter in this test")
+
+
+@pytest.mark.parametrize(("device", "threads"), [("cpu", 2), ("cuda", 1), ("cuda:1", 1)])
+def test_way_between_two_cores_is_probed_for_cells_of_the_cpu_only(
+    device: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probed: list[int] = []
+
+    def probe(budget: int, cpus: frozenset[int]) -> dict[str, object]:
+        probed.append(budget)
+        return {"compute_us": 1.0}
+
+    monkeypatch.setattr(timed, "probe_machine", probe)
+    monkeypatch.setattr(timed, "read_gpu", lambda index: GpuSample(power_w=float(index)))
+    found, _ = timed_with(monkeypatch, STEADY, device=device, probes=True)
+    assert probed == [threads, threads], "before and after; one core has no way to another"
+    around = found["surroundings"]
+    assert isinstance(around, Surroundings)
+    assert (around.gpu.power_w if around.gpu else None) == {"cpu": None, "cuda": 0.0, "cuda:1": 1.0}[device]

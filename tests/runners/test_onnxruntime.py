@@ -25,6 +25,7 @@ from deploybench.runners.onnxruntime import (
     placement_notes,
 )
 from deploybench.runners.onnxruntime_tensorrt import OnnxRuntimeTensorrtRunner
+from tests.runners.artifacts import unwritten
 
 Artifacts = Callable[[str], Artifact]
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
@@ -112,14 +113,9 @@ def test_gpu_offers_other_precisions_than_the_cpu(runner: OnnxRuntimeRunner, art
 @pytest.mark.parametrize(
     ("asked", "artifact_precision", "flag"), [("fp16", "fp32", "1"), ("fp16", "fp16", "0"), ("fp32", "fp32", "0")]
 )
-def test_tensorrt_builds_in_fp16_only_an_artifact_that_is_not(
-    asked: str, artifact_precision: str, flag: str, tiny_artifact: Artifacts
-) -> None:
-    artifact = tiny_artifact("onnx")
-    manifest = artifact.manifest.model_copy(update={"precision": artifact_precision})
-    (name, chosen), (fallback, _) = OnnxRuntimeTensorrtRunner().gpu_providers(
-        Artifact(artifact.path, manifest), options(asked)
-    )
+def test_tensorrt_builds_in_fp16_only_an_artifact_that_is_not(asked: str, artifact_precision: str, flag: str) -> None:
+    providers = OnnxRuntimeTensorrtRunner().gpu_providers(unwritten(artifact_precision), options(asked))
+    (name, chosen), (fallback, _) = providers
     assert (name, fallback) == (TENSORRT, CUDA)
     assert (chosen["trt_fp16_enable"], chosen["device_id"]) == (flag, "1")
     assert os.path.isdir(chosen["trt_engine_cache_path"])  # noqa: PTH112
@@ -157,10 +153,10 @@ class Reported:
     ],
 )
 def test_precision_and_device_are_read_back_from_the_session(
-    provider: str, settings: dict[str, str], precision: str, tiny_artifact: Artifacts
+    provider: str, settings: dict[str, str], precision: str
 ) -> None:
     reported = Reported(provider, {"device_id": "1", **settings})
-    facts = OnnxRuntimeSession(tiny_artifact("onnx"), reported, options()).facts()
+    facts = OnnxRuntimeSession(unwritten(), reported, options()).facts()
     assert (facts.precision, facts.device, facts.provider) == (precision, "cuda:1", provider)
 
 

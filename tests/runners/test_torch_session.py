@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import process_time, thread_time
 from typing import Any
@@ -15,11 +14,11 @@ from deploybench.artifact import Artifact
 from deploybench.contracts import RunOptions, Session
 from deploybench.runners.torch_device import Cpu
 from deploybench.runners.torch_session import TorchRunner, TorchSession, torch_cuda_version
+from tests.runners.artifacts import unwritten
 from tests.runners.torch_cuda_double import CudaOnTheCpu
 
 OPTIONS = RunOptions(device="cpu", threads=1, precision="fp32", batch=1)
 ON_CUDA = RunOptions(device="cuda", threads=1, precision="fp32", batch=1)
-Artifacts = Callable[[str], Artifact]
 
 
 def cores_used_in_a_prepared_thread(session: Session) -> float:
@@ -35,7 +34,7 @@ def cores_used_in_a_prepared_thread(session: Session) -> float:
         return pool.submit(work).result()
 
 
-def test_new_thread_keeps_the_budget_when_it_is_prepared(tiny_artifact: Artifacts) -> None:
+def test_new_thread_keeps_the_budget_when_it_is_prepared() -> None:
     import torch
 
     matrix = torch.zeros(1500, 1500)
@@ -44,7 +43,7 @@ def test_new_thread_keeps_the_budget_when_it_is_prepared(tiny_artifact: Artifact
     def module(_: torch.Tensor) -> torch.Tensor:
         return matrix @ matrix
 
-    session = TorchSession(tiny_artifact("pytorch"), module, Cpu(), OPTIONS, "matrix product", "fp32")
+    session = TorchSession(unwritten(), module, Cpu(), OPTIONS, "matrix product", "fp32")
     assert cores_used_in_a_prepared_thread(session) < 1.2
 
 
@@ -59,11 +58,9 @@ def first_row_sums(tensor: Any) -> Any:
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
-def test_session_computes_the_same_from_host_to_host_and_bound_on_every_device(
-    kind: str, precision: str, tiny_artifact: Artifacts
-) -> None:
+def test_session_computes_the_same_from_host_to_host_and_bound_on_every_device(kind: str, precision: str) -> None:
     place: Cpu = Cpu() if kind == "cpu" else CudaOnTheCpu(RunOptions(kind, 1, precision, 1))
-    session = TorchSession(tiny_artifact("pytorch"), first_row_sums, place, OPTIONS, "sums", "fp32")
+    session = TorchSession(unwritten(), first_row_sums, place, OPTIONS, "sums", "fp32")
     first, second = images(1), images(2)
     bound = session.bind(first)
     for inputs in (first, second, first):
@@ -75,14 +72,14 @@ def test_session_computes_the_same_from_host_to_host_and_bound_on_every_device(
     assert np.allclose(kept, first["input"].astype(np.float64).sum(axis=3).reshape(1, -1), atol=1e-4)
 
 
-def test_gpu_time_is_between_events_around_the_call_and_the_run_waits_for_the_last(tiny_artifact: Artifacts) -> None:
+def test_gpu_time_is_between_events_around_the_call_and_the_run_waits_for_the_last() -> None:
     place = CudaOnTheCpu(ON_CUDA)
 
     def module(tensor: Any) -> Any:
         place.log.append("call")
         return tensor
 
-    session = TorchSession(tiny_artifact("pytorch"), module, place, ON_CUDA, "nothing", "fp32")
+    session = TorchSession(unwritten(), module, place, ON_CUDA, "nothing", "fp32")
     bound = session.bind(images(1))
     place.log.clear()
     bound.run()
@@ -91,21 +88,21 @@ def test_gpu_time_is_between_events_around_the_call_and_the_run_waits_for_the_la
     assert bound.device_ms() == 1.0, "from the first event to the second"
 
 
-def test_output_is_waited_for_before_the_host_reads_it(tiny_artifact: Artifacts) -> None:
+def test_output_is_waited_for_before_the_host_reads_it() -> None:
     place = CudaOnTheCpu(ON_CUDA)
-    session = TorchSession(tiny_artifact("pytorch"), first_row_sums, place, ON_CUDA, "sums", "fp32")
+    session = TorchSession(unwritten(), first_row_sums, place, ON_CUDA, "sums", "fp32")
     session.infer(images(1))
     assert place.log == ["stream waited for"]
 
 
-def test_cpu_has_no_gpu_time(tiny_artifact: Artifacts) -> None:
-    session = TorchSession(tiny_artifact("pytorch"), first_row_sums, Cpu(), OPTIONS, "sums", "fp32")
+def test_cpu_has_no_gpu_time() -> None:
+    session = TorchSession(unwritten(), first_row_sums, Cpu(), OPTIONS, "sums", "fp32")
     assert session.bind(images(1)).device_ms is None
 
 
-def test_facts_of_a_gpu_session_are_read_back_from_the_device(tiny_artifact: Artifacts) -> None:
+def test_facts_of_a_gpu_session_are_read_back_from_the_device() -> None:
     place = CudaOnTheCpu(ON_CUDA)
-    session = TorchSession(tiny_artifact("pytorch"), first_row_sums, place, ON_CUDA, "eager", "fp32")
+    session = TorchSession(unwritten(), first_row_sums, place, ON_CUDA, "eager", "fp32")
     facts = session.facts()
     assert (facts.device, facts.precision, facts.device_bytes) == ("cuda:0", "fp32", 7)
     assert facts.provider.startswith("eager on Double, ")
