@@ -43,7 +43,8 @@ def main() -> None:
     rows = json.loads(done.stdout)
     for line in lines(rows):
         print(line)
-    print(_call(there.with_name("python"), "-m", "pip", "freeze"))
+    host = json.loads(_call(there, "doctor", "--workspace", folder / "there", "--json"))["host"]
+    print(f"Python {host['python']}, " + ", ".join(f"{name} {version}" for name, version in host["versions"].items()))
     measured = {(row["model"], row["runner"]) for row in rows if _measured(row)}
     missing = [f"{model} on {runner}" for model in models for runner in RUNNERS if (model, runner) not in measured]
     print(f"missing: {', '.join(missing)}" if missing else f"all {len(measured)} cells were measured")
@@ -60,7 +61,7 @@ def environment(folder: Path) -> Path:
         _call(python, "-m", "venv", "--clear", folder)
         _call(*pip, *requirements())
         (folder / "complete").touch()
-    _call(*pip, "--force-reinstall", "--no-build-isolation", ROOT)
+    _call(*pip, "--no-build-isolation", "--editable", ROOT)
     return folder / "bin" / "deploybench"
 
 

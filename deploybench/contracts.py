@@ -71,6 +71,8 @@ class Plugin(ABC):
     """What pip has to install for ``requires``, for example ``deploybench[onnx]``."""
     distributions: ClassVar[tuple[str, ...]] = ()
     """Distributions whose versions belong to the result: part of the artifact key and of every record."""
+    oldest: ClassVar[Mapping[str, str]] = {}
+    """The oldest versions that will do, by distribution, where older ones can be imported: ``{"torch": "2.6"}``."""
 
     def check(self) -> str | None:
         """Why the plug-in cannot work on this host although ``requires`` is met, or None.

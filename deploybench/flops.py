@@ -1,4 +1,4 @@
-"""Parameters, MACs and FLOPs of one image.
+"""MACs and FLOPs of one image.
 
 Counted: every matrix product and convolution that PyTorch's ``FlopCounterMode`` knows, attention
 included, on the meta device (no arithmetic is done). A MAC is one multiply-add; FLOPs are 2 x MACs;
@@ -108,11 +108,6 @@ def _counted(module: nn.Module, example: torch.Tensor) -> FlopCounterMode:
             return _count(lambda: module(example))
     finally:
         torch.backends.mha.set_fastpath_enabled(fused_path)
-
-
-def count_parameters(module: nn.Module) -> int:
-    """The number of trainable scalars; buffers such as running means are not parameters."""
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _count(call: Callable[[], object]) -> FlopCounterMode:

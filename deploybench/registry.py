@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
@@ -83,6 +84,19 @@ def installed_versions(distributions: tuple[str, ...]) -> dict[str, str]:
     return versions
 
 
+def _too_old(plugin: Plugin) -> str | None:
+    """Which installed distribution is older than the plug-in needs, or None."""
+    found = installed_versions(tuple(plugin.oldest))
+    old = [name for name, version in found.items() if _numbers(version) < _numbers(plugin.oldest[name])]
+    return ", ".join(f"needs {name} {plugin.oldest[name]} or later, found {found[name]}" for name in old) or None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version: 2.0.1+cu117 is (2, 0, 1)."""
+    release = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in release.group().split(".")) if release else ()
+
+
 def _load_group(group: str, kind: type[P]) -> dict[str, Entry[P]]:
     points = sorted(entry_points(group=group), key=lambda point: point.name)
     return {point.name: _load(point, kind) for point in points}
@@ -109,7 +123,7 @@ def _load(point: EntryPoint, kind: type[P]) -> Entry[P]:
 def _check(plugin: Plugin) -> tuple[str | None, str | None]:
     """Why the plug-in cannot work here, and what to do about it; None twice when it can."""
     try:
-        return plugin.check(), None
+        return _too_old(plugin) or plugin.check(), None
     except DeployBenchError as error:
         expected = f" (expected: {error.expected})" if error.expected else ""
         return f"{error.found}{expected}", error.action

@@ -24,6 +24,7 @@ class AotInductorExporter(Exporter):
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm")
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
+    oldest: ClassVar[Mapping[str, str]] = {"torch": "2.6"}
 
     def check(self) -> str | None:
         return missing_cxx_compiler()

@@ -6,6 +6,7 @@ exporter writes 18 and later, so opset 17 is lowered from 18 by :mod:`.onnx_opse
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -28,6 +29,7 @@ class OnnxExporter(Exporter):
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "onnx", "onnxscript")
     install: ClassVar[str] = "deploybench[torch,onnx]"
     distributions: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript")
+    oldest: ClassVar[Mapping[str, str]] = {"torch": "2.6"}
 
     def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
         import onnx

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from deploybench.artifact import Artifact
@@ -19,6 +20,7 @@ class AotInductorRunner(TorchRunner):
     requires: ClassVar[tuple[str, ...]] = ("torch",)
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
+    oldest: ClassVar[Mapping[str, str]] = {"torch": "2.6"}
 
     def load(self, artifact: Artifact, options: RunOptions) -> TorchSession:
         from torch._inductor.package.package import load_package

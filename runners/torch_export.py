@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.artifact import Artifact
@@ -22,6 +23,7 @@ class TorchExportRunner(TorchRunner):
     requires: ClassVar[tuple[str, ...]] = ("torch",)
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
+    oldest: ClassVar[Mapping[str, str]] = {"torch": "2.2"}
 
     def load(self, artifact: Artifact, options: RunOptions) -> TorchSession:
         import torch

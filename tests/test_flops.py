@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from deploybench import flops
-from deploybench.flops import count_macs, count_macs_by_kind, count_parameters
+from deploybench.flops import count_macs, count_macs_by_kind
+from deploybench.models.loading import count_parameters
 from deploybench.models.source import BuildOptions, find_source
 
 VIT_SMALL_MACS = 12 * 197 * 12 * 384**2 + 196 * 768 * 384 + 2 * 12 * 197**2 * 384 + 384 * 1000

@@ -84,9 +84,8 @@ def run(job: ExportJob) -> None:
     import numpy as np
     import torch
 
-    from deploybench.flops import count_parameters
     from deploybench.models.inputs import reference_inputs
-    from deploybench.models.loading import SingleOutput, load_model
+    from deploybench.models.loading import SingleOutput, count_parameters, load_model
 
     request, staging = job.request, Path(job.staging)
     plugin = exporter(request.backend).require()
@@ -147,12 +146,12 @@ def run(job: ExportJob) -> None:
 
 
 def _macs(model: torch.nn.Module, example: torch.Tensor) -> int | None:
-    """The MACs, or None for a model that the counter cannot run: no reason to fail its export."""
-    from deploybench.flops import count_macs
-
+    """The MACs, or None for a model that the counter cannot run, or before torch 2.1: no reason to fail an export."""
     try:
+        from deploybench.flops import count_macs
+
         return count_macs(model, example)
-    except Exception:  # a counter runs the model's own code in an unusual mode
+    except Exception:  # the counter runs the model's own code in an unusual mode; torch 2.0 has none
         return None
 
 

@@ -32,9 +32,12 @@ def count_model(name: str, options: BuildOptions | None = None) -> ModelCount:
     try:
         import torch
 
-        from deploybench.flops import count_macs_by_kind, count_parameters
+        from deploybench.flops import count_macs_by_kind
+        from deploybench.models.loading import count_parameters
     except ImportError as error:
-        raise DeployBenchError(f"counting needs torch: {error}", action='pip install "deploybench[torch]"') from error
+        raise DeployBenchError(
+            f"counting needs torch 2.1 or later: {error}", action='pip install "deploybench[torch]" "torch>=2.1"'
+        ) from error
     built = _on_meta(name, options or BuildOptions())
     spec = built.preprocessing
     example = torch.empty(1, spec.channels, spec.height, spec.width, device="meta")

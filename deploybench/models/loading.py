@@ -102,6 +102,11 @@ def rebuild(name: str, arguments: BuildOptions, state_file: Path, dtype: torch.d
     return wrapped
 
 
+def count_parameters(module: nn.Module) -> int:
+    """The number of trainable scalars; buffers such as running means are not parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
 def weights_hash(module: nn.Module) -> str:
     """sha256 over the name, dtype, shape and bytes of every parameter and buffer, in the order of names."""
     digest = hashlib.sha256()

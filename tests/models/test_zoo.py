@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from deploybench.errors import DeployBenchError
-from deploybench.flops import count_parameters
 from deploybench.models.counting import count_model, listed_counts
+from deploybench.models.loading import count_parameters
 from deploybench.models.nets.densenet import densenet121, densenet_bc_cifar
 from deploybench.models.nets.wide_resnet import wrn_28_10
 from deploybench.models.source import BuildOptions, expand_groups, find_source
