@@ -2,8 +2,9 @@
 
 A call from host to host copies the inputs into page-locked memory, uploads them, runs the engine, downloads the
 outputs and waits. An engine-only call is the engine between two events: the time between these is what trtexec calls
-GPU Compute Time; without a CUDA graph the gaps between the launches of an idle GPU are in it. The GPU is looked for
-before TensorRT is asked for anything: a Runtime of TensorRT 11 without one ends the process.
+GPU Compute Time; without a CUDA graph the gaps between the launches of an idle GPU are in it. Waiting is CUDA's
+default: the thread spins where it has a core to itself. The GPU is looked for before TensorRT is asked for anything:
+a Runtime of TensorRT 11 without one ends the process.
 """
 
 from __future__ import annotations
@@ -210,7 +211,7 @@ class EngineSession(Session):
             provider=engine.provider,
             device=asked if device_index(asked) == current else f"cuda:{current}",
             notes=(
-                f"{device.name} (sm{device.sm}); of the CPU threads one is used",
+                f"{device.name} (sm{device.sm}); one CPU thread enqueues, and spins while it waits",
                 f"inputs and outputs {own:.1f} MiB, activations {activations:.1f} MiB on the GPU",
             ),
             provenance="simulated" if self._cuda.simulated else "measured",
