@@ -1,45 +1,102 @@
-"""TensorRT where there is a GPU for it: an engine built for the device at hand agrees with eager fp32 and is timed."""
+"""The module over libcudart and the TensorRT runners on a real GPU; skipped, with the reason, where there is none."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from statistics import median
 
+import numpy as np
 import pytest
 
+from deploybench.contracts import ENGINE_ONLY
+from deploybench.errors import DeployBenchError
+from deploybench.export.pipeline import ExportOptions, export_one
+from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.measure.job import Job
+from deploybench.measure.scheduler import run_job
 from deploybench.registry import exporters, runners
-from tests.conftest import TINY, Cli
+from deploybench.runners.cuda_runtime import Cuda, open_cuda
+from deploybench.workspace import Workspace
+from tests.conftest import TINY
 
 pytestmark = pytest.mark.gpu
+BUFFER_BYTES = 64 << 20
 
 
-def skip_unless_usable(backend: str) -> None:
-    for kind, entry in (("exporter", exporters().get(backend)), ("runner", runners().get(backend))):
-        if entry is None or not entry.usable:
-            pytest.skip(f"no {backend} {kind}: {entry.problem if entry else 'not installed'}")
+@pytest.fixture
+def cuda() -> Cuda:
+    try:
+        found = open_cuda()
+    except DeployBenchError as error:
+        pytest.skip(str(error))
+    found.use(0)
+    return found
 
 
-@pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16", "bf16", "int8"])
-@pytest.mark.parametrize("backend", ["tensorrt-rtx", "tensorrt"])
-def test_engine_for_the_gpu_at_hand_is_verified_and_measured(
-    backend: str, precision: str, tmp_path: Path, cli: Cli
+def test_copies_come_back_and_the_gpus_clock_sees_the_time_that_they_take(cuda: Cuda) -> None:
+    assert not cuda.simulated
+    shape = (BUFFER_BYTES // 4,)
+    with cuda.stream() as stream, cuda.host_array(shape) as source, cuda.host_array(shape) as target:
+        source.array[:] = np.arange(shape[0])
+        with cuda.allocate(BUFFER_BYTES) as memory, cuda.event() as start, cuda.event() as end:
+            start.record(stream)
+            stream.upload(memory, source)
+            stream.download(target, memory)
+            end.record(stream)
+            end.synchronize()
+            assert start.ms_until(end) > 0.1, "no bus moves 128 MiB faster"
+        assert np.array_equal(source.array, target.array)
+
+
+def test_graph_replays_its_copies_and_nothing_ran_while_it_was_captured(cuda: Cuda) -> None:
+    with cuda.stream() as stream, cuda.host_array((4,)) as source, cuda.host_array((4,)) as target:
+        source.array[:], target.array[:] = 1, 0
+        with cuda.allocate(16) as memory:
+
+            def work() -> None:
+                stream.upload(memory, source)
+                stream.download(target, memory)
+
+            with stream.capture(work) as graph:
+                assert not target.array.any()
+                source.array[:] = 7
+                graph.launch(stream)
+                stream.synchronize()
+        assert (target.array == 7).all()
+
+
+def test_memory_is_given_back_and_more_than_there_is_is_refused_with_what_is_free(cuda: Cuda) -> None:
+    before, total = cuda.memory()
+    with cuda.allocate(BUFFER_BYTES):
+        assert cuda.memory()[0] <= before - BUFFER_BYTES
+    assert cuda.memory()[0] >= before - (2 << 20)
+    with pytest.raises(DeployBenchError, match="cudaErrorMemoryAllocation: out of memory: asked for"):
+        cuda.allocate(2 * total)
+
+
+@pytest.mark.parametrize("graph", [False, True], ids=["launches", "graph"])
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
+def test_engine_computes_the_reference_and_its_gpu_time_is_within_its_wall_time(
+    name: str, graph: bool, cuda: Cuda, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    skip_unless_usable(backend)
-    if precision not in exporters()[backend].require().precisions:
-        pytest.skip(f"the {backend} exporter writes no {precision}")
-    place = ("--workspace", tmp_path)
-    exported = cli("export", *place, "--model", TINY, "--backend", backend, "--precision", precision, timeout=500)
-    assert exported.returncode == 0, exported.stdout + exported.stderr
-    ran = cli(
-        "run", *place, "--device", "cuda", "--runner", backend, "--host-to-host", "--engine-only",
-        "--rounds", 1, "--duration", "100ms", "--json",
+    for group in (exporters(), runners()):
+        if name not in group or not group[name].usable:
+            pytest.skip(f"{name}: {group[name].problem if name in group else 'not registered'}")
+    place = Workspace(tmp_path_factory.mktemp("engines"))
+    place.prepare()
+    result = export_one(ExportRequest(model=ModelRequest(name=TINY), backend=name), place, ExportOptions())
+    if result.artifact is None and "does not build for" in str(result.error):
+        pytest.skip(str(result.error))
+    assert result.artifact is not None, result.error
+    assert result.artifact.manifest.verified, result.artifact.manifest.parity_note
+    job = Job(
+        artifact=str(result.artifact.path), runner=name, device="cuda", precision="fp32", batch=1, threads=1,
+        timing=ENGINE_ONLY, cuda_graph=graph, duration_s=0.3, min_samples=50, probes=False,
     )  # fmt: skip
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    rows = json.loads(ran.stdout)
-    assert {row["timing"] for row in rows} == {"host-to-host", "engine-only"}
-    for row in rows:
-        assert row["runner"] == backend
-        assert row["device"].startswith("cuda")
-        assert row["precision"] == precision
-        assert row["p50_ms"] > 0
-        assert row["parity_max_error"] is not None
+    launch = run_job(job)
+    assert (launch.error, launch.refused) == (None, None)
+    assert launch.facts is not None
+    assert launch.facts.provenance == "measured"
+    assert launch.parity is not None
+    assert launch.parity.passed
+    assert len(launch.device_ns) == len(launch.samples_ns)
+    assert 0 < median(launch.device_ns) <= median(launch.samples_ns)
