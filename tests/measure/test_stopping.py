@@ -94,7 +94,9 @@ def test_experiment_that_has_ended_does_not_go_on_when_its_intervals_are_narrowe
     progress: Progress, data: st.DataObject
 ) -> None:
     narrower = tuple(
-        None if width is None and data.draw(st.booleans()) else (width or 0.1) * data.draw(st.floats(0, 1))
+        None
+        if width is None and data.draw(st.booleans())
+        else (0.1 if width is None else width) * data.draw(st.floats(0, 1))
         for width in progress.half_widths
     )
     if UNTIL_PRECISE.ending(progress) is not None:
