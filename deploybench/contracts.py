@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -137,6 +137,8 @@ class SessionFacts:
     provider: str
     device: str
     notes: Sequence[str] = ()
+    provenance: Literal["measured", "simulated"] = "measured"
+    """Simulated where a double stands in for the device's library, as in tests."""
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,7 @@ class Facts(Document):
     provider: str
     device: str
     notes: tuple[str, ...] = ()
+    provenance: Literal["measured", "simulated"] = "measured"
 
 
 class MemoryPhases(Document):
@@ -151,6 +152,12 @@ class GpuReading(Document):
     power_w: float | None
     throttle_reasons: tuple[str, ...] | None
     missing: dict[str, str]
+    graphics_processes: int | None = None
+    used_bytes: int | None = None
+    pcie_generation: int | None = None
+    pcie_width: int | None = None
+    ecc: bool | None = None
+    provenance: Literal["measured", "simulated"] = "measured"
 
 
 class Surroundings(Document):
@@ -179,6 +186,7 @@ class EnergyReading(Document):
 
     joules: float | None
     source: str
+    provenance: Literal["measured", "simulated"] = "measured"
 
 
 class Launch(Document):
@@ -221,6 +229,12 @@ class Launch(Document):
     def steady_ns(self) -> tuple[int, ...]:
         """The samples after the warm-up."""
         return self.samples_ns[self.warm_up :]
+
+    @property
+    def provenance(self) -> Literal["measured", "simulated"]:
+        """``simulated`` when a double stood in for a library that anything in this launch was told by."""
+        readings = (self.facts, self.surroundings.gpu if self.surroundings else None, self.energy)
+        return "simulated" if any(one is not None and one.provenance == "simulated" for one in readings) else "measured"
 
     @property
     def median_ms(self) -> float:
@@ -309,6 +323,12 @@ class Record(Document):
     host: Host
     versions: dict[str, str]
     command: str
+
+    @property
+    def provenance(self) -> Literal["measured", "simulated"]:
+        """``simulated`` when a double stood in for a driver's library anywhere: no number of it is one of a GPU."""
+        doubled = any(gpu.provenance == "simulated" for gpu in self.host.gpus)
+        return "simulated" if doubled or any(one.provenance == "simulated" for one in self.launches) else "measured"
 
     @property
     def parity(self) -> ParityReport | None:

@@ -47,7 +47,8 @@ def test_gpu_profile_skips_runners_that_run_on_the_cpu_only(tiny_artifact: Artif
 
 def test_profile_without_the_precision_skips_it(tiny_artifact: Artifacts) -> None:
     (cell,) = plan_cells([tiny_artifact("pytorch")], selection("pytorch", precisions=("fp16",)), load_profile("xeon"))
-    assert cell.skip == "xeon has no fp16 arithmetic"
+    assert cell.skip is not None
+    assert cell.skip.startswith("xeon has no fp16 arithmetic: it begins with Sapphire Rapids")
 
 
 def test_unusable_runner_is_skipped_with_its_cause(tiny_artifact: Artifacts) -> None:

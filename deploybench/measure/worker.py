@@ -130,6 +130,7 @@ def facts_of(session: Session) -> Facts:
         provider=found.provider,
         device=found.device,
         notes=tuple(found.notes),
+        provenance=found.provenance,
     )
 
 
