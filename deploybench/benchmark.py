@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from deploybench.artifact import now
+from deploybench.artifact import Manifest, now
 from deploybench.contracts import END_TO_END, HOST_TO_HOST
 from deploybench.errors import DeployBenchError
 from deploybench.experiment import Experiment, Stopped
@@ -20,9 +20,10 @@ from deploybench.measure.scheduler import run_rounds
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.peaks import MeasuredPeaks
 from deploybench.plan import Planned
-from deploybench.profile import HOST
+from deploybench.profile import HOST, Profile
 from deploybench.registry import installed_versions, runners
 from deploybench.results import DEFAULT_BASELINE, Cell, Judgement, Launch, Record, Verdict, write_record
+from deploybench.roofline import Bound, bound_of, roof_of_device, work_of
 from deploybench.summary import summarise
 from deploybench.verdicts import judge
 from deploybench.workspace import Workspace
@@ -58,6 +59,10 @@ class RunContext:
     host: Host
     peaks: MeasuredPeaks | None
     threads: int
+    hardware: Profile | None = None
+    """What ``profile`` names; None is the host itself."""
+    profile_file: str | None = None
+    """Where the profile was read, if it is not a built-in one."""
 
 
 def new_run_name() -> str:
@@ -147,7 +152,7 @@ def _record(
 ) -> Record:
     manifest, cell = planned.artifact.manifest, planned.cell
     plugin = runners()[cell.runner].plugin
-    command = command_of(cell, settings, context.profile)
+    command = command_of(cell, settings, context.profile_file or context.profile)
     summary = summarise(launches, cell.batch)
     judgement = judgement or judge(launches, summary, command)
     shown = judgement.verdict not in (Verdict.INVALID, Verdict.FAILED)
@@ -162,6 +167,7 @@ def _record(
         tokens=manifest.model.tokens,
         artifact_bytes=manifest.size_bytes,
         peak_gflops=context.peaks.gflops.get(cell.precision) if context.peaks else None,
+        bound=_bound(cell, manifest, context),
         baseline=settings.baseline,
         launches=tuple(launches),
         summary=summary if shown else None,
@@ -172,6 +178,18 @@ def _record(
         versions=installed_versions(plugin.distributions) if plugin else {},
         command=command,
     )
+
+
+def _bound(cell: Cell, manifest: Manifest, context: RunContext) -> Bound | None:
+    """The least time that one call of the cell can take; None where the roof or the work is not known."""
+    roof = roof_of_device(cell.device, context.hardware, context.host, context.peaks)
+    work = work_of(manifest) if roof is not None else None
+    if roof is None or work is None:
+        return None
+    try:
+        return bound_of(work, roof, precision=cell.precision, batch=cell.batch)
+    except DeployBenchError:
+        return None
 
 
 def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:

@@ -18,6 +18,7 @@ from deploybench.contracts import TIMINGS
 from deploybench.errors import DeployBenchError
 from deploybench.host import Host
 from deploybench.parity import ParityReport
+from deploybench.roofline import Bound
 from deploybench.stats import median
 from deploybench.workspace import write_whole
 
@@ -314,6 +315,7 @@ class Record(Document):
     tokens: int | None = Field(None, description="that the model's attention sees, where there is one such number")
     artifact_bytes: int | None
     peak_gflops: float | None = Field(description="measured peak of the host at the cell's precision, GFLOP/s")
+    bound: Bound | None = Field(None, description="the least time of one call, computed: see roofline.py")
     baseline: str = Field(DEFAULT_BASELINE, description="the runner that the run compared others with")
     launches: tuple[Launch, ...]
     summary: Summary | None

@@ -158,7 +158,10 @@ def run(
     peaks = measured_peaks(host, selection.threads)
     if peaks is None:
         remarks.print("the peaks of this host could not be measured: no % of peak", style="yellow")
-    context = RunContext(new_run_name(), chosen.name if chosen else HOST, place, host, peaks, selection.threads)
+    context = RunContext(
+        new_run_name(), chosen.name if chosen else HOST, place, host, peaks, selection.threads, chosen,
+        profile_file=str(Path(profile).resolve()) if chosen and profile != chosen.name else None,
+    )  # fmt: skip
     records = [failed_export_record(result, context, artifacts) for result in failed]
     records += [unreadable_record(folder, error, context) for folder, error in unreadable]
     planned = plan_cells(artifacts, selection, chosen)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from deploybench.export.request import ExportRequest
 from deploybench.models.source import BuiltModel
 from deploybench.processes import die_with_parent, finish
 from deploybench.registry import exporter
+from deploybench.roofline import LAYER_VALUES
 
 if TYPE_CHECKING:
     import torch
@@ -84,7 +86,7 @@ def run(job: ExportJob) -> None:
     import numpy as np
     import torch
 
-    from deploybench.flops import count_parameters
+    from deploybench.flops import count_layer_values, count_macs, count_parameters
     from deploybench.models.inputs import reference_inputs
     from deploybench.models.loading import SingleOutput, load_model
 
@@ -101,7 +103,8 @@ def run(job: ExportJob) -> None:
     with torch.no_grad():
         outputs = model(images)
     np.savez(staging / REFERENCE, inputs=images.numpy(), outputs=outputs.numpy())
-    macs = _macs(model, images[:1])
+    macs = _counted(count_macs, model, images[:1])
+    layer_values = _counted(count_layer_values, model, images[:1])
     info = ModelInfo(
         name=request.model.name,
         arguments=dict(built.arguments),
@@ -132,7 +135,7 @@ def run(job: ExportJob) -> None:
         outputs=(TensorSpec(name=OUTPUT_NAME, dtype="float32", shape=(batch, *outputs.shape[1:])),),
         preprocessing=built.preprocessing,
         entry=exported.entry,
-        facts=dict(exported.facts),
+        facts={**exported.facts, **({} if layer_values is None else {LAYER_VALUES: layer_values})},
         files=files,
         versions=job.versions,
         parity=None,
@@ -146,12 +149,12 @@ def run(job: ExportJob) -> None:
     (staging / MANIFEST).write_text(manifest.sealed().model_dump_json(indent=1))
 
 
-def _macs(model: torch.nn.Module, example: torch.Tensor) -> int | None:
-    """The MACs, or None for a model that the counter cannot run: no reason to fail its export."""
-    from deploybench.flops import count_macs
-
+def _counted(
+    count: Callable[[torch.nn.Module, torch.Tensor], int], model: torch.nn.Module, example: torch.Tensor
+) -> int | None:
+    """The count, or None for a model that the counter cannot run: no reason to fail its export."""
     try:
-        return count_macs(model, example)
+        return count(model, example)
     except Exception:  # a counter runs the model's own code in an unusual mode
         return None
 

@@ -31,6 +31,7 @@ VERDICT_STYLES = {
 }
 NOTHING = "–"
 SATURATED = " ◂"
+SIMULATED = "simulated"
 WIDEST = 1000
 
 
@@ -71,6 +72,7 @@ COLUMNS = (
     Column("J/img", lambda row: _number(row.energy_j_per_image) if row.energy_j_per_image else "", always=False),
     Column("GF/s", lambda row: _number(row.achieved_gflops, "{:.0f}")),
     Column("%peak", lambda row: _number(row.share_of_peak and 100 * row.share_of_peak, "{:.0f}%")),
+    Column("×bound", lambda row: _number(row.times_bound), when=lambda rows: any(row.bound_ms for row in rows)),
     Column("×baseline", lambda row: _speedup(row)),
 )
 
@@ -146,6 +148,8 @@ def _title(row: Row) -> str:
 
 def _verdict(row: Row, notes: list[Row]) -> Text:
     text = Text(row.verdict, style=VERDICT_STYLES.get(row.verdict, ""))
+    if row.provenance == SIMULATED:
+        text.append(f" {SIMULATED}", style="bold magenta")
     if row.verdict != "VALID" or not row.complete or row.speedup_answer == Answer.AMBIGUOUS.value or row.more_rounds:
         notes.append(row)
         text.append(f" [{len(notes)}]")
@@ -210,6 +214,10 @@ def _legend(rows: Sequence[Row]) -> str:
     parts.append("img/s: wall time" + (f",{SATURATED} saturates" if any(row.saturates for row in rows) else ""))
     parts.append("peak MB: above the interpreter, MiB")
     parts.append("%peak: of this host's measured matmul peak")
+    if any(row.times_bound for row in rows):
+        parts.append("×bound: p50 over the least time that MACs, bytes and peaks allow")
+    if any(row.provenance == SIMULATED for row in rows):
+        parts.append("simulated: a double stood in for the driver, nothing of it is a GPU's")
     if baseline:
         parts.append(f"×baseline: times faster than {baseline} fp32, paired by round, ?: AMBIGUOUS")
     return ". ".join(parts) + f". Threads: {threads}."
