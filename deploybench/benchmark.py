@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from deploybench.artifact import now
+from deploybench.artifact import Manifest, now
 from deploybench.contracts import END_TO_END, HOST_TO_HOST
-from deploybench.devices import CPU, kind_of
+from deploybench.devices import CPU
 from deploybench.errors import DeployBenchError
 from deploybench.experiment import Experiment, Stopped
 from deploybench.host import Host
@@ -21,9 +21,10 @@ from deploybench.measure.scheduler import run_rounds
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.peaks import MeasuredPeaks
 from deploybench.plan import Planned
-from deploybench.profile import HOST
+from deploybench.profile import HOST, Profile
 from deploybench.registry import installed_versions, runners
 from deploybench.results import DEFAULT_BASELINE, Cell, Judgement, Launch, Record, Verdict, write_record
+from deploybench.roofline import Bound, Roof, bound_of, roof_of_device, work_of
 from deploybench.summary import summarise
 from deploybench.verdicts import judge
 from deploybench.workspace import Workspace
@@ -60,13 +61,14 @@ class RunContext:
     peaks: MeasuredPeaks | None
     threads: int
     devices: tuple[str, ...] = (CPU,)
-    gpu_gflops: Mapping[str, float] = field(default_factory=dict)
-    """What the profile says of its GPU, by precision; the peaks of a CPU are measured."""
+    hardware: Profile | None = None
+    """What ``profile`` names; None is the host itself."""
+    profile_file: str | None = None
+    """Where the profile was read, if it is not a built-in one."""
 
-    def peak_gflops(self, device: str, precision: str) -> float | None:
-        """The peak that a cell's share refers to, GFLOP/s; None where it is not known."""
-        known = self.gpu_gflops if kind_of(device) != CPU else self.peaks.gflops if self.peaks else {}
-        return known.get(precision)
+    def roof(self, device: str) -> Roof | None:
+        """What bounds a cell on the device and what its share of the peak refers to; None where it is not known."""
+        return roof_of_device(device, self.hardware, self.host, self.peaks)
 
 
 def new_run_name() -> str:
@@ -157,7 +159,7 @@ def _record(
 ) -> Record:
     manifest, cell = planned.artifact.manifest, planned.cell
     plugin = runners()[cell.runner].plugin
-    command = command_of(cell, settings, context.profile)
+    command = command_of(cell, settings, context.profile_file or context.profile)
     summary = summarise(launches, cell.batch)
     judgement = judgement or judge(launches, summary, command)
     shown = judgement.verdict not in (Verdict.INVALID, Verdict.FAILED)
@@ -171,7 +173,8 @@ def _record(
         macs=manifest.model.macs,
         tokens=manifest.model.tokens,
         artifact_bytes=manifest.size_bytes,
-        peak_gflops=context.peak_gflops(cell.device, cell.precision),
+        peak_gflops=_peak_gflops(cell, context),
+        bound=_bound(cell, manifest, context),
         baseline=settings.baseline,
         launches=tuple(launches),
         summary=summary if shown else None,
@@ -182,6 +185,24 @@ def _record(
         versions=installed_versions(plugin.distributions) if plugin else {},
         command=command,
     )
+
+
+def _peak_gflops(cell: Cell, context: RunContext) -> float | None:
+    roof = context.roof(cell.device)
+    peak = roof.tflops.get(cell.precision) if roof is not None else None
+    return None if peak is None else 1e3 * peak
+
+
+def _bound(cell: Cell, manifest: Manifest, context: RunContext) -> Bound | None:
+    """The least time that one call of the cell can take; None where the roof or the work is not known."""
+    roof = context.roof(cell.device)
+    work = work_of(manifest) if roof is not None else None
+    if roof is None or work is None:
+        return None
+    try:
+        return bound_of(work, roof, precision=cell.precision, batch=cell.batch)
+    except DeployBenchError:
+        return None
 
 
 def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.devices import kind_of
+from deploybench.devices import Provenance, kind_of
 from deploybench.errors import DeployBenchError
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from deploybench.artifact import Artifact
 
 Arrays = Mapping[str, npt.NDArray[np.float32]]
-
-Provenance = Literal["measured", "simulated"]
-"""Whether a device said it, or a double of its library did, in a test."""
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
 HOST_TO_HOST, ENGINE_ONLY, END_TO_END = "host-to-host", "engine-only", "end-to-end"
@@ -151,6 +148,7 @@ class SessionFacts:
     notes: Sequence[str] = ()
     device_bytes: int | None = None
     provenance: Provenance = "measured"
+    """Simulated where a double stands in for the device's library, as in tests."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from deploybench.errors import DeployBenchError
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from deploybench.host import Gpu, Host
 
 CPU, CUDA = "cpu", "cuda"
+Provenance = Literal["measured", "simulated"]
+"""Simulated: a double stood in for a library of the device, as in tests. Its numbers are nobody's."""
 TEXT = re.compile(rf"{CPU}|{CUDA}(:\d+)?")
 FIRST_CAPABILITIES = {"fp16": (5, 3), "bf16": (8, 0), "tf32": (8, 0)}
 """The compute capability that first has arithmetic in each format (CUDA programming guide, arithmetic instructions

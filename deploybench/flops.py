@@ -15,8 +15,9 @@ rest, convolutions are told from others (classifier, patch merging).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 ATTENTION = re.compile("Attention|Attn|XCA")
 MLP = re.compile("Mlp|MLP|FeedForward")
 """What the classes of attention layers and MLPs are called in timm, torch and here."""
+Formulas = Mapping[Any, Callable[..., int]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,16 @@ def count_macs(module: nn.Module, example: torch.Tensor) -> int:
     The module is not changed. When it does not run on the meta device it is run on the example itself.
     """
     return _macs(_counted(module, example).get_flop_counts()["Global"])
+
+
+def count_layer_values(module: nn.Module, example: torch.Tensor) -> int:
+    """Numbers that the products and convolutions of one call read and write, each layer apart, without the weights.
+
+    A product's right factor counts as weights where it has no batch (a linear layer). Attention counts as its two
+    products with the matrix between them, fused or not.
+    """
+    counts = _counted(module, example, LAYER_VALUES).get_flop_counts()["Global"]
+    return sum(values for op, values in counts.items() if op in LAYER_VALUES)
 
 
 def count_macs_by_kind(module: nn.Module, example: torch.Tensor) -> MacsByKind:
@@ -96,26 +108,23 @@ def _has_mlp(layer: nn.Module) -> bool:
     return any(MLP.search(type(part).__name__) for part in layer.modules())
 
 
-def _counted(module: nn.Module, example: torch.Tensor) -> FlopCounterMode:
-    """The counter after one call of the module."""
+def _counted(module: nn.Module, example: torch.Tensor, formulas: Formulas | None = None) -> FlopCounterMode:
+    """The counter after one call of the module; ``formulas`` by operator count something else than FLOPs."""
+    formulas = formulas or {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention_flops}
     fused_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         try:
             state = {name: tensor.to("meta") for name, tensor in (*module.named_parameters(), *module.named_buffers())}
-            return _count(lambda: torch.func.functional_call(module, state, (example.to("meta"),)))
+            return _count(lambda: torch.func.functional_call(module, state, (example.to("meta"),)), formulas)
         except Exception:  # not every model runs without data
-            return _count(lambda: module(example))
+            return _count(lambda: module(example), formulas)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused_path)
 
 
-def _count(call: Callable[[], object]) -> FlopCounterMode:
-    aten = torch.ops.aten
-    counter = FlopCounterMode(
-        display=False,
-        custom_mapping={aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention_flops},
-    )
+def _count(call: Callable[[], object], formulas: Formulas) -> FlopCounterMode:
+    counter = FlopCounterMode(display=False, custom_mapping=dict(formulas))
     with torch.no_grad(), counter:
         call()
     return counter
@@ -130,3 +139,33 @@ def _cpu_attention_flops(
 ) -> int:
     """FLOPs of fused attention from the shapes (batch, heads, tokens, head width), as on other devices."""
     return int(sdpa_flop_count(query, key, value))
+
+
+def _values(*positions: int) -> Callable[..., int]:
+    """Counts the numbers in the arguments at these positions and in the result."""
+
+    def count(*shapes: Any, out_shape: Any = None, **_: Any) -> int:
+        return int(sum(prod(shapes[position]) for position in positions) + prod(out_shape))
+
+    return count
+
+
+def _attention_values(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
+    """From the shapes (batch, heads, tokens, head width): what two products would read and write."""
+    queries, matrix = prod(query[:-1]), prod(query[:-1]) * key[-2]
+    return int(prod(query) + prod(key) + prod(value) + queries * value[-1] + 2 * matrix)
+
+
+_ATEN = torch.ops.aten
+_ATTENTIONS = ("flash_attention", "flash_attention_for_cpu", "efficient_attention", "cudnn_attention")
+LAYER_VALUES: Formulas = {
+    _ATEN.convolution: _values(0),
+    _ATEN.mm: _values(0),
+    _ATEN.addmm: _values(1),
+    _ATEN.bmm: _values(0, 1),
+    _ATEN.baddbmm: _values(1, 2),
+} | {
+    getattr(_ATEN, f"_scaled_dot_product_{name}"): _attention_values
+    for name in _ATTENTIONS
+    if hasattr(_ATEN, f"_scaled_dot_product_{name}")
+}

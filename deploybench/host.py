@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 import psutil
 
 from deploybench.artifact import Document
+from deploybench.devices import Provenance
+from deploybench.errors import DeployBenchError
+from deploybench.nvml import named_handle, nvml_provenance, visible_devices
 from deploybench.registry import installed_versions
 
 ISA_FLAGS = (
@@ -24,15 +28,24 @@ RECORDED_DISTRIBUTIONS = (
 )  # fmt: skip
 CXX_COMPILERS = ("g++", "clang++")
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+CPU_FOLDER = Path("/sys/devices/system/cpu")
+SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "": 1}
+OUTER_CACHE = 2
+"""The lowest cache level whose size is counted: what is in the first is in the others, too."""
 
 
 class Gpu(Document):
-    """One CUDA device; a board with two chips is two devices."""
+    """One CUDA device; a board with two chips is two devices. ``index`` is NVML's number: that of the slot.
+
+    ``provenance`` is simulated where a double stands in for the driver's library.
+    """
 
     name: str
     compute_capability: str
     memory_bytes: int
     driver: str
+    index: int = 0
+    provenance: Provenance = "measured"
 
     @property
     def capability(self) -> tuple[int, ...]:
@@ -41,7 +54,11 @@ class Gpu(Document):
 
 
 class Host(Document):
-    """A machine. ``usable_cores`` is what this process may use (affinity and cgroup quota)."""
+    """A machine. ``usable_cores`` is what this process may use (affinity and cgroup quota).
+
+    ``gpus`` are in the order of CUDA's numbers: ``cuda:0`` first. ``gpu_note`` says why there are none, or why that
+    order is not known. ``cache_bytes`` are the second- and third-level caches of the usable CPUs.
+    """
 
     hostname: str
     cpu_model: str
@@ -60,6 +77,7 @@ class Host(Document):
     gpu_note: str | None
     versions: dict[str, str]
     load_1m: float
+    cache_bytes: int | None = None
 
 
 @cache
@@ -86,6 +104,7 @@ def describe_host() -> Host:
         gpu_note=gpu_note,
         versions=installed_versions(RECORDED_DISTRIBUTIONS),
         load_1m=load_1m(),
+        cache_bytes=cache_bytes(),
     )
 
 
@@ -114,8 +133,21 @@ def missing_cxx_compiler() -> str | None:
     return f"needs a C++ compiler ({' or '.join(CXX_COMPILERS)}): apt-get install g++"
 
 
+def cache_bytes(folder: Path = CPU_FOLDER) -> int | None:
+    """The size of all caches from the second level on that the usable CPUs have; None where they are not told."""
+    cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    found: dict[tuple[str, str], int] = {}
+    for cpu in cpus:
+        for cache_folder in folder.glob(f"cpu{cpu}/cache/index*"):
+            level, size, shared = (_read(cache_folder / name) for name in ("level", "size", "shared_cpu_list"))
+            digits = re.fullmatch(r"(\d+)([KM]?)", size)
+            if level.isdigit() and int(level) >= OUTER_CACHE and digits:
+                found[level, shared] = int(digits[1]) * SIZE_UNITS[digits[2]]
+    return sum(found.values()) or None
+
+
 def find_gpus() -> tuple[tuple[Gpu, ...], str | None]:
-    """The CUDA devices as the driver reports them, and why there are none when there are none."""
+    """The CUDA devices that this process sees, as the driver reports them, and the note of :class:`Host`."""
     try:
         import pynvml
     except ImportError:
@@ -127,22 +159,35 @@ def find_gpus() -> tuple[tuple[Gpu, ...], str | None]:
     except pynvml.NVMLError as error:
         return (), f"no usable NVIDIA driver: {error}"
     try:
-        driver = _text(pynvml.nvmlSystemGetDriverVersion())
-        return tuple(_gpu(pynvml, index, driver) for index in range(pynvml.nvmlDeviceGetCount())), None
-    except pynvml.NVMLError as error:
+        return _visible_gpus(pynvml)
+    except (pynvml.NVMLError, DeployBenchError) as error:
         return (), f"the NVIDIA driver does not answer: {error}"
     finally:
         pynvml.nvmlShutdown()
 
 
-def _gpu(pynvml: Any, index: int, driver: str) -> Gpu:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+def _visible_gpus(pynvml: Any) -> tuple[tuple[Gpu, ...], str | None]:
+    driver = _text(pynvml.nvmlSystemGetDriverVersion())
+    count = pynvml.nvmlDeviceGetCount()
+    if count == 0:
+        return (), f"the NVIDIA driver {driver} shows no GPU"
+    visible = visible_devices(count)
+    gpus = tuple(_gpu(pynvml, name, driver) for name in visible)
+    if not gpus:
+        return (), f"CUDA_VISIBLE_DEVICES='{os.environ.get('CUDA_VISIBLE_DEVICES')}' hides all of {count}"
+    return gpus, None
+
+
+def _gpu(pynvml: Any, name: str, driver: str) -> Gpu:
+    handle = named_handle(pynvml, name)
     major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
     return Gpu(
         name=_text(pynvml.nvmlDeviceGetName(handle)),
         compute_capability=f"{major}.{minor}",
         memory_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
         driver=driver,
+        index=int(pynvml.nvmlDeviceGetIndex(handle)),
+        provenance=nvml_provenance(),
     )
 
 
@@ -156,9 +201,13 @@ def _cpu_info() -> dict[str, Any]:
     return dict(get_cpu_info())
 
 
+def _read(path: Path) -> str:
+    return path.read_text().strip() if path.is_file() else ""
+
+
 def _governor() -> str | None:
     path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    return path.read_text().strip() if path.is_file() else None
+    return _read(path) or None
 
 
 def _os_name() -> str:

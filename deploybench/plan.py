@@ -157,7 +157,7 @@ def _why_not(artifact: Artifact, entry: Entry[Runner], cell: Cell, profile: Prof
     if profile is not None and entry.distribution == OWN_DISTRIBUTION and entry.name not in profile.runners:
         return f"nothing that runs on {profile.name} has {entry.name}", f"runners: {', '.join(profile.runners)}"
     if profile is not None and cell.precision not in profile.precisions:
-        return f"{profile.name} has no {cell.precision} arithmetic", f"precisions: {', '.join(profile.precisions)}"
+        return profile.why_no(cell.precision), f"precisions: {', '.join(profile.precisions)}"
     offered = runner.precisions_on(cell.device, manifest.precision)
     if not offered:
         return f"{entry.name} runs a {manifest.precision} artifact in no precision that {cell.device} computes in", ""

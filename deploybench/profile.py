@@ -1,6 +1,8 @@
 """Profiles: named pieces of hardware. Each built-in one is a TOML file in ``profiles/``; ``host`` is this machine.
 
-Peaks are per device: FLOP/s by precision (a multiply-add is 2 FLOP), bytes/s of memory, bytes of memory.
+Peaks are per device: FLOP/s by precision (a multiply-add is 2 FLOP), bytes/s of memory, bytes of memory. Each figure
+has its source under ``[sources]``, by the name that :func:`figures` gives it; ``unconfirmed`` names those that nobody
+has looked up. A profile is one file: ``deploybench profiles new`` writes one of the machine at hand.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ else:
     import tomli as tomllib
 
 HOST = "host"
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Match(Document):
@@ -38,12 +41,24 @@ class Match(Document):
     compute_capability: str | None = None
 
 
-class Peaks(Document):
-    """``tflops`` by precision: 1e12 FLOP/s; ``memory_gb_per_s``: 1e9 bytes/s; ``memory_gb``: 1e9 bytes."""
+class Driver(Document):
+    """NVIDIA's drivers: the ``least`` version that the stack runs on; the last branch with the GPU, if there is one."""
 
-    tflops: dict[str, Annotated[float, Field(gt=0)]]
-    memory_gb_per_s: float = Field(gt=0)
-    memory_gb: float = Field(gt=0)
+    least: str = Field(pattern=r"^\d+(\.\d+)*$")
+    last_branch: int | None = None
+
+
+class Peaks(Document):
+    """``tflops`` by precision: 1e12 FLOP/s; ``memory_gb_per_s``: 1e9 bytes/s; ``memory_gb``: 1e9 bytes.
+
+    ``cache_mb``: 1e6 bytes that stay on the chip from one call to the next; ``tdp_w``: watts of thermal design power.
+    """
+
+    tflops: dict[str, Positive]
+    memory_gb_per_s: Positive
+    memory_gb: Positive
+    cache_mb: float = Field(0.0, ge=0, allow_inf_nan=False)
+    tdp_w: Positive | None = None
 
 
 class OnnxTarget(Document):
@@ -54,27 +69,42 @@ class OnnxTarget(Document):
 
 
 class Profile(Document):
-    """A named piece of hardware."""
+    """A named piece of hardware. ``precisions`` are what runs on it; ``lacking`` says of the others why they do not."""
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     title: str
     device: Literal["cpu", "cuda"]
     match: Match
     peaks: Peaks
     precisions: tuple[str, ...]
+    lacking: dict[str, str] = Field(default_factory=dict)
     runners: tuple[str, ...]
+    driver: Driver | None = None
     onnx: OnnxTarget | None = None
     stack: dict[str, str] = Field(default_factory=dict)
+    sources: dict[str, str] = Field(default_factory=dict)
+    unconfirmed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    @property
-    def gpu_gflops(self) -> dict[str, float]:
-        """The GPU's peaks by precision in GFLOP/s; empty for a CPU, whose peaks are measured."""
-        return {name: 1e3 * peak for name, peak in self.peaks.tflops.items()} if self.device == "cuda" else {}
+    def why_no(self, precision: str) -> str:
+        """Why the hardware does not run that precision."""
+        reason = self.lacking.get(precision)
+        return f"{self.name} has no {precision} arithmetic{f': {reason}' if reason else ''}"
 
 
 class MismatchError(DeployBenchError):
     """This host is not the hardware that a profile names."""
+
+
+def figures(profile: Profile) -> dict[str, float | str]:
+    """Each figure that may have a source: ``tflops.fp32``, ``memory_gb``, ``driver.least``, ``stack.torch``."""
+    groups = {"driver": profile.driver, "onnx": profile.onnx}
+    found: dict[str, float | str] = {f"tflops.{name}": value for name, value in profile.peaks.tflops.items()}
+    found |= profile.peaks.model_dump(exclude={"tflops"}, exclude_none=True)
+    for name, group in groups.items():
+        values = group.model_dump(exclude_none=True) if group else {}
+        found |= {f"{name}.{key}": value for key, value in values.items()}
+    return found | {f"stack.{name}": value for name, value in profile.stack.items()}
 
 
 def profile_names() -> list[str]:
@@ -84,14 +114,29 @@ def profile_names() -> list[str]:
 
 
 def load_profile(name: str) -> Profile:
-    """A built-in profile by name, or one from a TOML file by path."""
-    path = Path(name)
-    if path.suffix == ".toml" and path.is_file():
-        return parse_profile(path.read_text(), str(path))
+    """A built-in profile by name, or one from a TOML file by path. Raises DeployBenchError for neither."""
     known = profile_names()
-    if name not in known:
+    if name in known:
+        return parse_profile((files("deploybench.profiles") / f"{name}.toml").read_text("utf-8"), f"{name}.toml")
+    if not name.endswith(".toml"):
         raise unknown_name("profile", name, [*known, HOST], action="deploybench profiles lists them")
-    return parse_profile((files("deploybench.profiles") / f"{name}.toml").read_text(), f"{name}.toml")
+    try:
+        text = Path(name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise DeployBenchError(
+            f"the profile {name} does not read: {why}", action="deploybench profiles new writes one of this machine"
+        ) from None
+    profile = parse_profile(text, name)
+    if profile.name in (*known, HOST):
+        raise DeployBenchError(f"{name} calls itself {profile.name}", expected="a name that is not a built-in one's")
+    return profile
+
+
+def profile_of(gpu: Gpu) -> Profile | None:
+    """The built-in profile of a GPU, or None."""
+    profiles = (load_profile(name) for name in profile_names())
+    return next((profile for profile in profiles if profile.device == "cuda" and gpu_fits(profile, gpu)), None)
 
 
 def parse_profile(text: str, origin: str) -> Profile:
@@ -115,35 +160,30 @@ def parse_profile(text: str, origin: str) -> Profile:
 
 
 def _check_names(profile: Profile, origin: str) -> None:
-    """Refuse a profile that any machine would match, or that has a precision nobody knows."""
+    """Refuse a profile that any machine would match, or that speaks of a precision or a figure that is not there."""
     rule = profile.match
     needed = (rule.cpu_vendor or rule.cpu_model) if profile.device == "cpu" else rule.gpu_name
-    if needed is None:
+    if not needed:
         field = "cpu_vendor or cpu_model" if profile.device == "cpu" else "gpu_name"
         raise DeployBenchError(f"{origin} matches any machine", expected=f"{field} under [match]")
-    for name in (*profile.precisions, *profile.peaks.tflops):
+    for name in (*profile.precisions, *profile.lacking, *profile.peaks.tflops):
         if name not in PRECISIONS:
             raise unknown_name("precision", name, PRECISIONS, action=f"correct {origin}")
+    for name in profile.lacking:
+        if name in profile.precisions:
+            raise DeployBenchError(f"{origin} has {name} and lacks it", expected=f"{name} in one of the two")
+    known = figures(profile)
+    for name in (*profile.sources, *profile.unconfirmed):
+        if name not in known:
+            raise unknown_name("figure", name, known, action=f"correct {origin}")
 
 
 def check_match(profile: Profile, host: Host) -> None:
     """Raise MismatchError, with what was found and what was expected, unless the host is what the profile names."""
-    rule = profile.match
-    if profile.device == "cpu":
-        found = f"CPU {host.cpu_model} ({host.cpu_vendor})"
-        fits = _fits(rule.cpu_vendor, host.cpu_vendor) and _fits(rule.cpu_model, host.cpu_model)
-    else:
-        found = ", ".join(f"GPU {gpu.name} (compute capability {gpu.compute_capability})" for gpu in host.gpus)
-        found = found or f"no CUDA device: {host.gpu_note}"
-        fits = any(gpu_fits(profile, gpu) for gpu in host.gpus)
-    if fits:
-        return
-    raise MismatchError(
-        f"this host has {found}",
-        expected=f"{profile.title}: {_described(rule)}",
-        action=f"measure this machine with --profile {HOST}; for {profile.name} numbers, copy the workspace to a "
-        f"machine that has it and type the same command there",
-    )
+    if profile.device == "cuda":
+        _check_gpu(profile, host)
+    elif not (_fits(profile.match.cpu_vendor, host.cpu_vendor) and _fits(profile.match.cpu_model, host.cpu_model)):
+        raise _mismatch(profile, f"CPU {host.cpu_model} ({host.cpu_vendor})")
 
 
 def gpu_fits(profile: Profile, gpu: Gpu) -> bool:
@@ -152,8 +192,38 @@ def gpu_fits(profile: Profile, gpu: Gpu) -> bool:
     return _fits(rule.gpu_name, gpu.name) and rule.compute_capability in (None, gpu.compute_capability)
 
 
+def _check_gpu(profile: Profile, host: Host) -> None:
+    fitting = [gpu for gpu in host.gpus if gpu_fits(profile, gpu)]
+    if not fitting:
+        named = [f"GPU {gpu.name} (compute capability {gpu.compute_capability})" for gpu in host.gpus]
+        raise _mismatch(profile, ", ".join(named) or f"no CUDA device: {host.gpu_note}")
+    driver, needed = fitting[0].driver, profile.driver
+    if needed is not None and _version(driver) < _version(needed.least):
+        branch = f", the last that has this GPU: R{needed.last_branch}" if needed.last_branch else ""
+        raise MismatchError(
+            f"this host has the NVIDIA driver {driver}",
+            expected=f"{needed.least} or newer, for the stack of {profile.name}{branch}",
+            action=f"install the newest driver{f' of branch R{needed.last_branch}' if needed.last_branch else ''}",
+        )
+
+
+def _mismatch(profile: Profile, found: str) -> MismatchError:
+    branch = profile.driver.last_branch if profile.driver else None
+    hidden = f"; if the card is in this machine: drivers after branch R{branch} do not show it" if branch else ""
+    return MismatchError(
+        f"this host has {found}",
+        expected=f"{profile.title}: {_described(profile.match)}",
+        action=f"measure this machine with --profile {HOST}; for {profile.name} numbers, copy the workspace to a "
+        f"machine that has it and type the same command there{hidden}",
+    )
+
+
 def _fits(pattern: str | None, text: str) -> bool:
     return pattern is None or re.search(pattern, text, re.IGNORECASE) is not None
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text))
 
 
 def _described(rule: Match) -> str:

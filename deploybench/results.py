@@ -14,11 +14,12 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from deploybench.artifact import Document
-from deploybench.contracts import TIMINGS, Provenance
-from deploybench.devices import CPU
+from deploybench.contracts import TIMINGS
+from deploybench.devices import CPU, Provenance
 from deploybench.errors import DeployBenchError
 from deploybench.host import Host
 from deploybench.parity import ParityReport
+from deploybench.roofline import Bound
 from deploybench.stats import median
 from deploybench.workspace import write_whole
 
@@ -157,6 +158,12 @@ class GpuReading(Document):
     power_w: float | None
     throttle_reasons: tuple[str, ...] | None
     missing: dict[str, str]
+    graphics_processes: int | None = None
+    used_bytes: int | None = None
+    pcie_generation: int | None = None
+    pcie_width: int | None = None
+    ecc: bool | None = None
+    provenance: Provenance = "measured"
 
 
 class Surroundings(Document):
@@ -185,6 +192,7 @@ class EnergyReading(Document):
 
     joules: float | None
     source: str
+    provenance: Provenance = "measured"
 
 
 class Launch(Document):
@@ -231,13 +239,14 @@ class Launch(Document):
         return self.samples_ns[self.warm_up :]
 
     @property
-    def median_ms(self) -> float:
-        return median(self.steady_ns) / 1e6
+    def provenance(self) -> Provenance:
+        """``simulated`` when a double stood in for a library that anything in this launch was told by."""
+        readings = (self.facts, self.surroundings.gpu if self.surroundings else None, self.energy)
+        return "simulated" if any(one is not None and one.provenance == "simulated" for one in readings) else "measured"
 
     @property
-    def provenance(self) -> Provenance:
-        """``simulated`` when a double stood in for the library of the device that the session ran on."""
-        return self.facts.provenance if self.facts is not None else "measured"
+    def median_ms(self) -> float:
+        return median(self.steady_ns) / 1e6
 
     @property
     def cold_start_s(self) -> float | None:
@@ -316,6 +325,7 @@ class Record(Document):
     peak_gflops: float | None = Field(
         description="peak at the cell's precision, GFLOP/s: of a CPU as measured, of a GPU as its profile says"
     )
+    bound: Bound | None = Field(None, description="the least time of one call, computed: see roofline.py")
     baseline: str = Field(DEFAULT_BASELINE, description="the runner that the run compared others with")
     launches: tuple[Launch, ...]
     summary: Summary | None
@@ -328,8 +338,9 @@ class Record(Document):
 
     @property
     def provenance(self) -> Provenance:
-        """``simulated`` when any launch was: then no number of the record is a device's."""
-        return "simulated" if any(launch.provenance == "simulated" for launch in self.launches) else "measured"
+        """``simulated`` when a double stood in for a library of the device anywhere: no number of it is a device's."""
+        doubled = any(gpu.provenance == "simulated" for gpu in self.host.gpus)
+        return "simulated" if doubled or any(one.provenance == "simulated" for one in self.launches) else "measured"
 
     @property
     def parity(self) -> ParityReport | None:

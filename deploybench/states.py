@@ -141,11 +141,13 @@ def _allowed_cores(around: Surroundings) -> float:
 
 
 def _gpu_disturbances(gpu: GpuReading) -> list[Disturbance]:
-    others = gpu.other_processes or 0
     slowed = sorted(set(gpu.throttle_reasons or ()) - HARMLESS_THROTTLING)
     found = []
-    if others:
-        found.append(Disturbance(f"{others} other processes computed on the GPU", "stop the other work on the GPU"))
+    if gpu.other_processes:
+        others = "another process" if gpu.other_processes == 1 else f"{gpu.other_processes} other processes"
+        holding = f" and held {gpu.other_bytes / 2**30:.1f} GiB of it" if gpu.other_bytes else ""
+        words = f"{others} computed on the GPU{holding}"
+        found.append(Disturbance(words, "stop the other work on the GPU: nvidia-smi lists it"))
     if slowed:
         found.append(Disturbance(f"the GPU was slowed down: {', '.join(slowed)}", "look at its cooling and power"))
     return found

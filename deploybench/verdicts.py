@@ -105,6 +105,9 @@ def judge_state(state: State) -> Judgement:
     aside = f"; {left_out} disturbed ones do not count" if left_out else ""
     if not all(launch.surroundings and launch.surroundings.foreign_cpu_share is not None for launch in state.counted):
         aside += "; other work on the machine could not be seen"
+    gpus = [launch.surroundings.gpu for launch in state.counted if launch.surroundings and launch.surroundings.gpu]
+    if any(gpu.other_processes is None for gpu in gpus):
+        aside += "; other work on the GPU could not be seen"
     return Judgement(
         verdict=Verdict.VALID, reason=f"{len(state.counted)} launches agree within {launch_spread:.1%}{aside}"
     )

@@ -48,11 +48,12 @@ def host(**changes: object) -> Host:
         logical_cores=2, usable_cores=2, memory_bytes=24 << 30, virtual_machine=True, governor=None, os="test",
         kernel="6", python="3.11", gpus=(), gpu_note="no NVIDIA driver", versions={"torch": "2"}, load_1m=0.1,
     )  # fmt: skip
+    return made.model_copy(update={"gpu_note": None, **changes} if "gpus" in changes else changes)
+
+
+def gpu(name: str, capability: str, driver: str = "580.95.05", **changes: object) -> Gpu:
+    made = Gpu(name=name, compute_capability=capability, memory_bytes=12 << 30, driver=driver)
     return made.model_copy(update=changes)
-
-
-def gpu(name: str, capability: str) -> Gpu:
-    return Gpu(name=name, compute_capability=capability, memory_bytes=12 << 30, driver="470")
 
 
 def cell(**changes: object) -> Cell:

@@ -168,10 +168,12 @@ def test_command_of_a_gpu_cell_names_its_device() -> None:
 
 def test_peak_of_a_cpu_is_measured_and_that_of_a_gpu_is_the_profile_s(tmp_path: Path) -> None:
     measured = MeasuredPeaks(threads=2, gflops={"fp32": 100.0}, copy_gb_per_s=1.0, method="test")
-    stated = load_profile("rtx3090").gpu_gflops
-    context = RunContext("run", "rtx3090", Workspace(tmp_path), host(), measured, 2, ("cpu", "cuda"), stated)
-    assert context.peak_gflops("cpu", "fp32") == 100.0
-    assert context.peak_gflops("cuda", "fp32") == pytest.approx(35_600)
-    assert context.peak_gflops("cuda:1", "bf16") == pytest.approx(71_000)
-    assert replace(context, gpu_gflops={}).peak_gflops("cuda", "fp32") is None
-    assert load_profile("xeon").gpu_gflops == {}
+    context = RunContext("run", "rtx3090", Workspace(tmp_path), host(), measured, 2, hardware=load_profile("rtx3090"))
+    found = {device: context.roof(device) for device in ("cpu", "cuda", "cuda:1")}
+    assert found["cpu"] is not None
+    assert found["cpu"].tflops == {"fp32": pytest.approx(0.1)}
+    assert found["cuda"] == found["cuda:1"]
+    assert found["cuda"] is not None
+    assert found["cuda"].tflops["bf16"] == pytest.approx(71)
+    assert replace(context, hardware=None).roof("cuda") is None
+    assert replace(context, peaks=None).roof("cpu") is None

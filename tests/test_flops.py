@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from deploybench import flops
-from deploybench.flops import count_macs, count_macs_by_kind
+from deploybench.flops import count_layer_values, count_macs, count_macs_by_kind
 from deploybench.models.loading import count_parameters
 from deploybench.models.source import BuildOptions, find_source
 
@@ -23,7 +23,8 @@ def test_vit_small_is_counted_exactly_by_hand() -> None:
 
 def test_fused_attention_on_the_cpu_is_counted_when_the_meta_device_does_not_work() -> None:
     model = timm.create_model("vit_small_patch16_224").eval()
-    counted = flops._count(lambda: model(torch.zeros(1, 3, 224, 224)))
+    fused = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: flops._cpu_attention_flops}
+    counted = flops._count(lambda: model(torch.zeros(1, 3, 224, 224)), fused)
     assert counted.get_total_flops() == 2 * VIT_SMALL_MACS
 
 
@@ -58,6 +59,22 @@ def test_module_that_does_not_run_on_meta_is_counted_on_its_example() -> None:
             return self.layer(x) if x.sum().item() == 0 else x
 
     assert count_macs(Branches(), torch.zeros(1, 4)) == 16
+
+
+def test_layer_values_are_what_every_layer_reads_and_writes_without_its_weights() -> None:
+    chain = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 10))
+    assert count_layer_values(chain.eval(), torch.zeros(2, 3, 4, 4)) == 2 * (3 * 16 + 8 * 16 + 8 * 16 + 10)
+
+
+def test_layer_values_of_a_vit_are_those_of_a_hand_count() -> None:
+    model = timm.create_model("vit_small_patch16_224").eval()
+    projections = (1 + 3) + (1 + 1) + (1 + 4) + (4 + 1)
+    block = 197 * 384 * (projections + 4) + 2 * 6 * 197**2
+    patches, classifier = 3 * 224**2 + 196 * 384, 384 + 1000
+    by_hand = 12 * block + patches + classifier
+    assert count_layer_values(model, torch.zeros(1, 3, 224, 224)) == by_hand
+    fused = flops._count(lambda: model(torch.zeros(1, 3, 224, 224)), flops.LAYER_VALUES).get_flop_counts()["Global"]
+    assert sum(fused.values()) == by_hand
 
 
 def test_buffers_are_no_parameters() -> None:

@@ -128,7 +128,8 @@ def test_models_are_exported_only_to_formats_that_run_on_the_devices(tmp_path: P
 
 def test_profile_without_the_precision_skips_it(tiny_artifact: Artifacts) -> None:
     (cell,) = plan_cells([tiny_artifact("pytorch")], selection("pytorch", precisions=("fp16",)), load_profile("xeon"))
-    assert cell.skip == "xeon has no fp16 arithmetic"
+    assert cell.skip is not None
+    assert cell.skip.startswith("xeon has no fp16 arithmetic: it begins with Sapphire Rapids")
 
 
 def test_unusable_runner_is_skipped_with_its_cause(tiny_artifact: Artifacts) -> None:

@@ -122,6 +122,10 @@ def test_disturbance_is_named_in_words_only_over_its_allowance(around: dict[str,
     ("reading", "words"),
     [
         ({"other_processes": 2}, ["2 other processes computed on the GPU"]),
+        (
+            {"other_processes": 1, "other_bytes": 3 << 29},
+            ["another process computed on the GPU and held 1.5 GiB of it"],
+        ),
         ({"throttle_reasons": ("sync boost", "hot")}, ["the GPU was slowed down: hot, sync boost"]),
         ({"throttle_reasons": ("idle", "application clocks", "software power cap")}, []),
         ({"other_processes": None, "throttle_reasons": None}, []),
@@ -129,7 +133,7 @@ def test_disturbance_is_named_in_words_only_over_its_allowance(around: dict[str,
 )
 def test_disturbance_of_the_gpu_is_named_in_words(reading: dict[str, object], words: list[str]) -> None:
     unread = dict.fromkeys(GpuReading.model_fields)
-    gpu = GpuReading.model_validate({**unread, "missing": {}, **reading})
+    gpu = GpuReading.model_validate({**unread, "missing": {}, "provenance": "measured", **reading})
     assert [found.what for found in disturbances(at(None, gpu=gpu))] == words
 
 

@@ -33,12 +33,13 @@ def bound(
     from deploybench.report.bound_table import bound_row, print_bounds
     from deploybench.report.console import output_console
     from deploybench.report.tables import print_json
-    from deploybench.roofline import bound_of
+    from deploybench.roofline import bound_of, profile_roof
 
     names = parse.split_names(profile)
     if HOST in names:
         raise DeployBenchError(
-            "--profile host has no figures for its memory", action="measure it: deploybench run --profile host"
+            "--profile host has no figures that were not measured",
+            action="write them down: deploybench profiles new mine, then --profile mine.toml",
         )
     profiles = [load_profile(name) for name in names]
     precisions = parse.precisions(precision)
@@ -57,9 +58,7 @@ def bound(
         for target in profiles:
             kinds = [kind for kind in precisions or target.peaks.tflops if kind in target.peaks.tflops]
             for kind, size in product(kinds, batches):
-                found = bound_of(
-                    count.macs.total, count.parameters, count.values_per_image, target, precision=kind, batch=size
-                )
+                found = bound_of(count.work, profile_roof(target), precision=kind, batch=size)
                 rows.append(bound_row(name, count, found))
     if json:
         print_json(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded
 
-app = typer.Typer(help="List the hardware profiles, or show one.", rich_markup_mode=None)
+app = typer.Typer(help="List the hardware profiles, show one, or write one of this machine.", rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True)
@@ -72,27 +73,68 @@ def show(
     """Everything that a profile says; for host, what this machine measures."""
     from deploybench.profile import HOST, load_profile
     from deploybench.report.console import output_console
-    from deploybench.report.profile_text import host_lines, profile_lines
+    from deploybench.report.profile_text import host_lines, print_profile
     from deploybench.report.tables import print_json
 
-    if name == HOST:
-        from deploybench.host import describe_host
-        from deploybench.peaks import measured_peaks
-
-        host = describe_host()
-        peaks = measured_peaks(host, host.usable_cores)
-        if json:
-            print_json(
-                {"host": host.model_dump(mode="json"), "peaks": peaks.model_dump(mode="json") if peaks else None}
-            )
-            return
-        lines = host_lines(host, peaks)
-    else:
+    if name != HOST:
         profile = load_profile(name)
         if json:
             print_json(profile.model_dump(mode="json"))
-            return
-        lines = profile_lines(profile)
+        else:
+            print_profile(profile, output_console())
+        return
+    from deploybench.host import describe_host
+    from deploybench.peaks import measured_peaks
+
+    host = describe_host()
+    peaks = measured_peaks(host, host.usable_cores)
+    if json:
+        print_json({"host": host.model_dump(mode="json"), "peaks": peaks.model_dump(mode="json") if peaks else None})
+        return
     console = output_console()
-    for line in lines:
+    for line in host_lines(host, peaks):
         console.print(line, markup=False)
+
+
+@app.command("new")
+@guarded
+def new(
+    name: Annotated[str | None, typer.Argument(help="Its name in every record. [default: after the hardware]")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write. [default: ./NAME.toml]")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="cpu, cuda, cuda:N. [default: the GPU if there is one]")
+    ] = None,
+) -> None:
+    """Write a profile of this machine, filled in: how to recognise it, its peaks, what runs on it."""
+    from deploybench.artifact import now
+    from deploybench.errors import DeployBenchError
+    from deploybench.host import describe_host
+    from deploybench.profile_of_host import check_name, new_profile
+    from deploybench.profile_toml import profile_toml
+    from deploybench.report.console import output_console
+    from deploybench.workspace import writing_whole
+
+    def free(path: Path) -> Path:
+        if path.suffix != ".toml":
+            raise DeployBenchError(f"--output {path}", expected="a file name that ends in .toml")
+        if path.exists():
+            raise DeployBenchError(f"{path} is there already", action="choose another --output, or move it away")
+        return path
+
+    if name is not None:
+        check_name(name)
+    path = output or (Path(f"{name}.toml") if name else None)
+    if path is not None:
+        free(path)
+    host = describe_host()
+    profile = new_profile(name, device or ("cuda" if host.gpus else "cpu"), host)
+    path = path or free(Path(f"{profile.name}.toml"))
+    text = profile_toml(profile, (f"{profile.title}, as found on {host.hostname}, {now()}.",))
+    with writing_whole(path, "--output") as partial:
+        partial.write_text(text, "utf-8")
+    console = output_console()
+    console.print(f"{path}: {profile.title}", markup=False, soft_wrap=True)
+    console.print(f"  deploybench profiles show {path}", markup=False, soft_wrap=True)
+    console.print(f"  deploybench run --profile {path}", markup=False, soft_wrap=True)

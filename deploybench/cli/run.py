@@ -179,8 +179,8 @@ def run(
     if peaks is None and CPU in devices:
         remarks.print("the peaks of this host could not be measured: no % of peak", style="yellow")
     context = RunContext(
-        new_run_name(), chosen.name if chosen else HOST, place, host, peaks, selection.threads, tuple(devices),
-        chosen.gpu_gflops if chosen else {},
+        new_run_name(), chosen.name if chosen else HOST, place, host, peaks, selection.threads, tuple(devices), chosen,
+        profile_file=str(Path(profile).resolve()) if chosen and profile != chosen.name else None,
     )  # fmt: skip
     records = [failed_export_record(result, context, artifacts) for result in failed]
     records += [unreadable_record(folder, error, context) for folder, error in unreadable]

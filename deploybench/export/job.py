@@ -6,6 +6,7 @@ folder that it fills is a staging folder; the parent verifies and publishes it.
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import warnings
@@ -31,6 +32,7 @@ from deploybench.export.request import ExportRequest
 from deploybench.models.source import BuiltModel
 from deploybench.processes import die_with_parent, finish
 from deploybench.registry import exporter
+from deploybench.roofline import LAYER_VALUES
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +102,8 @@ def run(job: ExportJob) -> None:
     with torch.no_grad():
         outputs = model(images)
     np.savez(staging / REFERENCE, inputs=images.numpy(), outputs=outputs.numpy())
-    macs = _macs(model, images[:1])
+    macs = _counted("count_macs", model, images[:1])
+    layer_values = _counted("count_layer_values", model, images[:1])
     info = ModelInfo(
         name=request.model.name,
         arguments=dict(built.arguments),
@@ -131,7 +134,7 @@ def run(job: ExportJob) -> None:
         outputs=(TensorSpec(name=OUTPUT_NAME, dtype="float32", shape=(batch, *outputs.shape[1:])),),
         preprocessing=built.preprocessing,
         entry=exported.entry,
-        facts=dict(exported.facts),
+        facts={**exported.facts, **({} if layer_values is None else {LAYER_VALUES: layer_values})},
         files=files,
         versions=job.versions,
         parity=None,
@@ -145,14 +148,14 @@ def run(job: ExportJob) -> None:
     (staging / MANIFEST).write_text(manifest.sealed().model_dump_json(indent=1))
 
 
-def _macs(model: torch.nn.Module, example: torch.Tensor) -> int | None:
-    """The MACs, or None for a model that the counter cannot run, or before torch 2.1: no reason to fail an export."""
+def _counted(name: str, model: torch.nn.Module, example: torch.Tensor) -> int | None:
+    """What the counter of that name in ``deploybench.flops`` counts; None for a model that it cannot run, or before
+    torch 2.1: no reason to fail an export."""
     try:
-        from deploybench.flops import count_macs
-
-        return count_macs(model, example)
-    except Exception:  # the counter runs the model's own code in an unusual mode; torch 2.0 has none
+        counted: int = getattr(importlib.import_module("deploybench.flops"), name)(model, example)
+    except Exception:  # a counter runs the model's own code in an unusual mode
         return None
+    return counted
 
 
 def _write_labels(request: ExportRequest, built: BuiltModel, weights: Weights, classes: int, staging: Path) -> None:

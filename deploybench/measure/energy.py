@@ -25,8 +25,10 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any
 
+from deploybench.devices import Provenance
 from deploybench.errors import DeployBenchError
-from deploybench.measure.nvml import device_handle, open_nvml
+from deploybench.measure.gpu import MILLIWATTS_PER_W, power_mw
+from deploybench.nvml import device_handle, nvml_provenance, open_nvml
 
 POWERCAP = Path("/sys/class/powercap")
 RAPL_KINDS = ("intel-rapl", "intel-rapl-mmio")  # AMD's counters appear as intel-rapl, too
@@ -35,16 +37,16 @@ RAPL_RESOLUTION_S = 1e-3
 NVML_RESOLUTION_S = 0.1  # the slowest sensors among the cards of Yang et al.
 MICROJOULES_PER_J = 1e6
 MILLIJOULES_PER_J = 1e3
-MILLIWATTS_PER_W = 1e3
 
 
 @dataclass(frozen=True)
 class Energy:
-    """Joules that ``scope`` used, as told by ``source``."""
+    """Joules that ``scope`` used, as told by ``source``; simulated where a double stands in for the counter."""
 
     joules: float
     source: str
     scope: str
+    provenance: Provenance = "measured"
 
 
 @dataclass(frozen=True)
@@ -66,16 +68,18 @@ class EnergyMeter:
         scope: str,
         resolution_s: float,
         close: Callable[[], None] = lambda: None,
+        provenance: Provenance = "measured",
     ) -> None:
         self.read_j = read_j
         self.source = source
         self.scope = scope
         self.resolution_s = resolution_s
         self.close = close
+        self.provenance = provenance
 
     def between(self, before_j: float, after_j: float) -> Energy:
         """What was used between two readings of this meter."""
-        return Energy(after_j - before_j, self.source, self.scope)
+        return Energy(after_j - before_j, self.source, self.scope, self.provenance)
 
     def __enter__(self) -> EnergyMeter:
         return self
@@ -155,7 +159,7 @@ def nvml_meter(nvml: Any, index: int) -> EnergyMeter | Unavailable:
         return float(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / MILLIJOULES_PER_J
 
     def power_w() -> float:
-        return float(nvml.nvmlDeviceGetPowerUsage(handle)) / MILLIWATTS_PER_W
+        return power_mw(nvml, handle) / MILLIWATTS_PER_W
 
     try:
         counted_j()
@@ -168,6 +172,7 @@ def nvml_meter(nvml: Any, index: int) -> EnergyMeter | Unavailable:
             scope=scope,
             resolution_s=NVML_RESOLUTION_S,
             close=nvml.nvmlShutdown,
+            provenance=nvml_provenance(),
         )
     try:
         power_w()
@@ -185,6 +190,7 @@ def nvml_meter(nvml: Any, index: int) -> EnergyMeter | Unavailable:
         scope=scope,
         resolution_s=NVML_RESOLUTION_S,
         close=close,
+        provenance=nvml_provenance(),
     )
 
 

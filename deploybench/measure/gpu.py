@@ -1,9 +1,11 @@
 """The state of one GPU at one moment, as NVML tells it.
 
 A figure that the card or the driver does not give is None, and ``missing`` says why. Clocks, temperature and power
-are of this moment (power is an average over up to a second on some cards): read them right after the work, before
-the GPU falls idle. Memory is what the driver holds for a process: its CUDA context and the caches of its allocator
-are part of it.
+are of this moment: read them right after the work, before the GPU falls idle. Power is that of the moment where the
+driver has the field for it (525 and later); else it is what the card's plain query gives, which since Ampere's GA10x
+is the average of a second. Memory is what the driver holds for a process: its CUDA context and the caches of its
+allocator are part of it. The PCIe link is as it is under load: an idle card lets it sleep. ECC costs a card with
+GDDR a part of its memory and of its bandwidth.
 """
 
 from __future__ import annotations
@@ -15,16 +17,19 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from deploybench.devices import Provenance
 from deploybench.errors import DeployBenchError
-from deploybench.measure.nvml import device_handle, open_nvml
+from deploybench.nvml import device_handle, nvml_provenance, open_nvml
 
 PID_NAMESPACE = Path("/proc/self/ns/pid")
 INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO in Linux's include/linux/proc_ns.h
 MILLIWATTS_PER_W = 1e3
+POWER_INSTANT = 186  # NVML_FI_DEV_POWER_INSTANT in nvml.h
 
 # Drivers of the 470 branch, the last for Kepler, have the processes by the second name only; those before 535 the
-# reasons likewise.
-COMPUTE_PROCESSES = ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetComputeRunningProcesses_v2")
+# reasons likewise. The processes' names without a version raise there what is no NVMLError.
+COMPUTE_PROCESSES = ("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2")
+GRAPHICS_PROCESSES = ("nvmlDeviceGetGraphicsRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v2")
 CLOCK_REASONS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
 
 # The bits of nvmlClocksEventReasons (nvml.h), which were called nvmlClocksThrottleReasons before driver 535.
@@ -47,7 +52,9 @@ THROTTLE_REASONS = {
 @dataclass(frozen=True)
 class GpuSample:
     """One moment of one GPU. ``own_bytes`` is this process's GPU memory; ``other_processes`` and ``other_bytes`` are
-    those of everybody else who computes on it. ``missing`` gives the reason for each field that is None."""
+    those of everybody else who computes on it; ``graphics_processes`` draw on it, as a desktop does. ``used_bytes`` is
+    what is taken of the whole card. ``missing`` gives the reason for each field that is None; ``provenance`` is
+    simulated where a double stands in for the driver's library."""
 
     own_bytes: int | None = None
     other_processes: int | None = None
@@ -57,10 +64,16 @@ class GpuSample:
     temperature_c: int | None = None
     power_w: float | None = None
     throttle_reasons: tuple[str, ...] | None = None
+    graphics_processes: int | None = None
+    used_bytes: int | None = None
+    pcie_generation: int | None = None
+    pcie_width: int | None = None
+    ecc: bool | None = None
+    provenance: Provenance = "measured"
     missing: Mapping[str, str] = field(default_factory=dict)
 
 
-FIGURES = tuple(item.name for item in fields(GpuSample) if item.name != "missing")
+FIGURES = tuple(item.name for item in fields(GpuSample) if item.name not in ("missing", "provenance"))
 MEMORY_FIGURES = ("own_bytes", "other_processes", "other_bytes")
 
 
@@ -93,7 +106,10 @@ def sample_gpu(nvml: Any, handle: Any, pid: int, *, contained: bool) -> GpuSampl
             missing[figure] = f"not told by this GPU or driver: {error}"
             return None
 
-    milliwatts = ask("power_w", lambda: nvml.nvmlDeviceGetPowerUsage(handle))
+    milliwatts = ask("power_w", lambda: power_mw(nvml, handle))
+    drawing = ask("graphics_processes", lambda: _newest(nvml, GRAPHICS_PROCESSES, handle))
+    memory = ask("used_bytes", lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
+    ecc = ask("ecc", lambda: nvml.nvmlDeviceGetEccMode(handle))
     reasons = ask("throttle_reasons", lambda: _newest(nvml, CLOCK_REASONS, handle))
     return GpuSample(
         **_memory(nvml, handle, pid, contained, missing),
@@ -102,8 +118,26 @@ def sample_gpu(nvml: Any, handle: Any, pid: int, *, contained: bool) -> GpuSampl
         temperature_c=ask("temperature_c", lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
         power_w=None if milliwatts is None else milliwatts / MILLIWATTS_PER_W,
         throttle_reasons=None if reasons is None else throttle_words(reasons),
+        graphics_processes=None if drawing is None else len(drawing),
+        used_bytes=None if memory is None else memory.used,
+        pcie_generation=ask("pcie_generation", lambda: nvml.nvmlDeviceGetCurrPcieLinkGeneration(handle)),
+        pcie_width=ask("pcie_width", lambda: nvml.nvmlDeviceGetCurrPcieLinkWidth(handle)),
+        ecc=None if ecc is None else bool(ecc[0]),
+        provenance=nvml_provenance(),
         missing=missing,
     )
+
+
+def power_mw(nvml: Any, handle: Any) -> int:
+    """The power draw in milliwatts: of this moment where the driver has that field, else by the plain query.
+
+    Raises NVMLError where the card tells neither.
+    """
+    with contextlib.suppress(nvml.NVMLError):
+        (field_value,) = nvml.nvmlDeviceGetFieldValues(handle, [POWER_INSTANT])
+        if field_value.nvmlReturn == nvml.NVML_SUCCESS:
+            return int(field_value.value.uiVal)
+    return int(nvml.nvmlDeviceGetPowerUsage(handle))
 
 
 def throttle_words(reasons: int) -> tuple[str, ...]:

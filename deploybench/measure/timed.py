@@ -84,7 +84,8 @@ def _with_energy(device: str, work: Callable[[], Timed]) -> tuple[Timed, EnergyR
     if window.wall_ns() < FEWEST_RESOLUTIONS * meter.resolution_s * NS_PER_S:
         words = f"the window is under {FEWEST_RESOLUTIONS} x {meter.resolution_s:g} s, the resolution of {used.source}"
         return (window, steady), EnergyReading(joules=None, source=words)
-    return (window, steady), EnergyReading(joules=used.joules, source=f"{used.source}: {used.scope}")
+    reading = EnergyReading(joules=used.joules, source=f"{used.source}: {used.scope}", provenance=used.provenance)
+    return (window, steady), reading
 
 
 def _probe(job: Job, cpus: frozenset[int]) -> Probes:

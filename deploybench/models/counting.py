@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from deploybench.errors import DeployBenchError
 from deploybench.models.source import BuildOptions, BuiltModel, find_source
 from deploybench.models.zoo import BAND_CLASSES, COMPARED_SIZE
+from deploybench.roofline import Work
 
 if TYPE_CHECKING:
     from deploybench.flops import MacsByKind
@@ -25,6 +26,12 @@ class ModelCount:
     macs: MacsByKind
     values_per_image: int
     """Numbers in one input and its output."""
+    layer_values: int
+    """Numbers that the products and convolutions of one image read and write, weights apart."""
+
+    @property
+    def work(self) -> Work:
+        return Work(self.macs.total, self.parameters, self.values_per_image, self.layer_values)
 
 
 def count_model(name: str, options: BuildOptions | None = None) -> ModelCount:
@@ -32,7 +39,7 @@ def count_model(name: str, options: BuildOptions | None = None) -> ModelCount:
     try:
         import torch
 
-        from deploybench.flops import count_macs_by_kind
+        from deploybench.flops import count_layer_values, count_macs_by_kind
         from deploybench.models.loading import count_parameters
     except ImportError as error:
         raise DeployBenchError(
@@ -44,6 +51,7 @@ def count_model(name: str, options: BuildOptions | None = None) -> ModelCount:
     module = built.module.eval()
     try:
         macs = count_macs_by_kind(module, example)
+        layer_values = count_layer_values(module, example)
     except Exception as error:  # a model may raise anything on an input that it was not made for
         raise DeployBenchError(
             f"'{name}' does not run on images of {spec.height} x {spec.width}: {error}",
@@ -57,6 +65,7 @@ def count_model(name: str, options: BuildOptions | None = None) -> ModelCount:
         parameters=count_parameters(module),
         macs=macs,
         values_per_image=example.numel() + built.num_classes,
+        layer_values=layer_values,
     )
 
 

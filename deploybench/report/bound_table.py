@@ -23,11 +23,13 @@ COLUMNS = [
     "compute ms",
     "memory ms",
     "at least",
+    "unfused",
     "limit",
 ]
 REMARK = (
-    "Bounds, not measurements: every multiply-add at the profile's peak and clock, every weight, input and output "
-    "moved once a call, nothing else. What it takes in truth, deploybench run measures on that hardware."
+    "Bounds, not measurements: every multiply-add at the profile's peak and clock; weights, input and output moved "
+    "once a call, less what fits into the caches. Unfused: with what every layer reads and writes moved as well; no "
+    "bound. What it takes in truth, deploybench run measures on that hardware."
 )
 
 
@@ -38,7 +40,7 @@ def bound_row(model: str, count: ModelCount, bound: Bound) -> dict[str, Any]:
         "model": model,
         "image_size": list(count.image_size),
         "patch_size": count.patch_size,
-        "profile": bound.profile,
+        "profile": bound.roof,
         "precision": bound.precision,
         "batch": bound.batch,
         "flops_per_image": bound.flops // bound.batch,
@@ -48,6 +50,8 @@ def bound_row(model: str, count: ModelCount, bound: Bound) -> dict[str, Any]:
         "bound_ms": bound.latency_ms,
         "bound_images_per_s": bound.images_per_s,
         "limited_by": bound.limited_by,
+        "unfused_bytes": bound.unfused_bytes,
+        "unfused_ms": bound.unfused_ms,
     }
 
 
@@ -64,6 +68,7 @@ def print_bounds(rows: Sequence[dict[str, Any]], console: Console) -> None:
             f"{row['compute_ms']:.3f}",
             f"{row['memory_ms']:.3f}",
             f"{row['bound_ms']:.3f} ms",
+            f"{row['unfused_ms']:.3f} ms",
             row["limited_by"],
         ]
         for row in rows

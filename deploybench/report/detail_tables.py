@@ -19,9 +19,16 @@ START_UP = ("cold start", "process", "import", "load", "compile", "first ms")
 MEMORY = ("harness", "import", "load", "compile", "first", "peak", "steady peak", "PSS", "device", "each image")
 AROUND = ("hop ns", "launches", "left out", "flipped", "warm-up", "others' CPU", "steal", "switches", "J/image")
 
+ROOFLINE = ("bound ms", "limit", "×bound", "unfused ms", "MB moved", "GF/s")
+ROOFLINE_REMARK = (
+    "bound: MACs at the peak, or weights, input and output once through memory, less what caches keep; unfused: what "
+    "every product and convolution reads and writes as well, which is no bound"
+)
+GPU = ("SM MHz", "mem MHz", "°C", "W", "slowed by", "others", "desktop", "used MiB", "PCIe", "ECC")
+
 
 def print_details(rows: Sequence[Row], console: Console) -> None:
-    """Four tables of the rows that were measured, and the command of each cell."""
+    """Tables of the rows that were measured, and the command of each cell."""
     measured = [row for row in rows if row.p50_ms is not None]
     cells = [row for row in measured if row.main_state]
     if not measured:
@@ -31,6 +38,15 @@ def print_details(rows: Sequence[Row], console: Console) -> None:
     console.print(_table("Process start to first answer, s", START_UP, cells, _start_up))
     console.print(_table("Memory above the harness after each phase, MiB", MEMORY, cells, _memory))
     console.print(_table("Around the launches", AROUND, measured, _around))
+    bounded = [row for row in measured if row.bound_ms is not None]
+    if bounded:
+        console.print(_table("The least time of one call, computed", ROOFLINE, bounded, _roofline))
+        console.print(Text(ROOFLINE_REMARK, style="dim"))
+    on_gpu = [row for row in cells if row.gpu_used_mib is not None or row.gpu_missing]
+    if on_gpu:
+        console.print(_table("The GPU right after the calls", GPU, on_gpu, _gpu))
+        for missing in dict.fromkeys(row.gpu_missing for row in on_gpu if row.gpu_missing):
+            console.print(Text(f"not told: {missing}", style="dim"))
     for reason in dict.fromkeys(row.energy_source for row in measured if row.energy_j_per_image is None):
         console.print(Text(f"J/image n/a: {reason}", style="dim"))
     console.print(Text("\nThe command that measures each cell again", style="bold"))
@@ -112,6 +128,33 @@ def _around(row: Row) -> list[str]:
         _form(row.steal_share, "{:.1%}"),
         _form(row.switches_per_call, "{:.1f}"),
         _form(row.energy_j_per_image, "{:.3g}"),
+    ]
+
+
+def _roofline(row: Row) -> list[str]:
+    return [
+        _form(row.bound_ms, "{:.3g}"),
+        row.bound_limited_by or NOTHING,
+        _form(row.times_bound, "{:.3g}"),
+        _form(row.unfused_ms, "{:.3g}"),
+        _form(None if row.moved_bytes is None else row.moved_bytes / 1e6, "{:.1f}"),
+        _form(row.achieved_gflops, "{:.0f}"),
+    ]
+
+
+def _gpu(row: Row) -> list[str]:
+    slowed = row.gpu_throttle_reasons
+    return [
+        _form(row.gpu_sm_clock_mhz, "{:.0f}"),
+        _form(row.gpu_memory_clock_mhz, "{:.0f}"),
+        _form(row.gpu_temperature_c, "{:.0f}"),
+        _form(row.gpu_power_w, "{:.0f}"),
+        NOTHING if slowed is None else slowed or "nothing",
+        _form(row.gpu_other_processes, "{}"),
+        _form(row.gpu_graphics_processes, "{}"),
+        _form(row.gpu_used_mib, "{:.0f}"),
+        row.gpu_pcie or NOTHING,
+        NOTHING if row.gpu_ecc is None else "on" if row.gpu_ecc else "off",
     ]
 
 

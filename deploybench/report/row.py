@@ -18,6 +18,9 @@ class Row:
 
     ``state_hop_ns`` is the state: the time of a cache line from core to core; ``state_share`` the share of the
     cell's launches that met it; ``main_state`` whether it is the one met most.
+    ``bound_ms`` is the least time of one call, computed from MACs, bytes and the hardware's peaks; ``times_bound`` is
+    the median over it; ``unfused_ms`` is the same bound with every layer's values moved. See ``roofline.py``.
+    ``gpu_*`` are of the GPU right after the calls were timed.
     ``speedup`` is over ``baseline`` (fp32), paired by round; its verdict is its own. ``softmax_speedup`` is a fair
     ViT's over its softmax member on the same runner at the same sizes, where the run has both at two sizes or more.
     ``device_p50_ms`` is what an engine-only call takes by the device's own clock, ``cuda_graph`` whether each call is
@@ -96,6 +99,11 @@ class Row:
     flops_per_image: int | None
     achieved_gflops: float | None = None
     share_of_peak: float | None = None
+    bound_ms: float | None = None
+    bound_limited_by: str | None = None
+    times_bound: float | None = None
+    unfused_ms: float | None = None
+    moved_bytes: int | None = None
     baseline: str | None = None
     speedup: float | None = None
     speedup_low: float | None = None
@@ -115,6 +123,17 @@ class Row:
     switches_per_call: float | None
     frequency_mhz: float | None
     warm_up_calls: int | None
+    gpu_sm_clock_mhz: float | None = None
+    gpu_memory_clock_mhz: float | None = None
+    gpu_temperature_c: float | None = None
+    gpu_power_w: float | None = None
+    gpu_throttle_reasons: str | None = None
+    gpu_other_processes: int | None = None
+    gpu_graphics_processes: int | None = None
+    gpu_used_mib: float | None = None
+    gpu_pcie: str | None = None
+    gpu_ecc: bool | None = None
+    gpu_missing: str = ""
     parity_max_error: float | None
     launches: int
     launches_left_out: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from deploybench.crossover import Crossover, Point, crossovers
 from deploybench.image_size import size_text
@@ -16,6 +17,7 @@ from deploybench.ratios import (
     half_width_that_settles,
     more_rounds,
 )
+from deploybench.report.gpu_fields import gpu_fields
 from deploybench.report.row import Row
 from deploybench.report.sweeps import with_sweeps
 from deploybench.results import BASELINE_PRECISION, Launch, Probes, Record, StateSummary, Surroundings
@@ -127,6 +129,7 @@ def _in_state(row: Row, record: Record, state: StateSummary) -> Row:
         energy_j_per_image=state.energy_j,
         achieved_gflops=gflops,
         share_of_peak=gflops / record.peak_gflops if gflops is not None and record.peak_gflops else None,
+        times_bound=state.p50_ms / record.bound.latency_ms if record.bound and record.bound.latency_ms else None,
         cores_used=state.cores_used,
         launches=state.launches,
         launches_left_out=state.left_out,
@@ -220,6 +223,8 @@ def _shared(record: Record) -> Row:
         macs_per_image=record.macs,
         flops_per_image=2 * record.macs if record.macs is not None else None,
         tokens=record.tokens,
+        **_bound_fields(record),
+        **gpu_fields(measured),
         foreign_cpu_share=middle(lambda launch: _around(launch).foreign_cpu_share),
         steal_share=middle(lambda launch: _around(launch).steal_share),
         switches_per_call=middle(_switches_per_call),
@@ -238,6 +243,19 @@ def _shared(record: Record) -> Row:
         run=record.run,
         command=record.command,
     )
+
+
+def _bound_fields(record: Record) -> dict[str, Any]:
+    """The least time of one call, where the hardware's peaks and the model's work are known."""
+    bound = record.bound
+    if bound is None:
+        return {}
+    return {
+        "bound_ms": bound.latency_ms,
+        "bound_limited_by": bound.limited_by,
+        "unfused_ms": bound.unfused_ms,
+        "moved_bytes": bound.moved_bytes,
+    }
 
 
 def _pss_mib(launch: Launch) -> float | None:

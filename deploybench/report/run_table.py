@@ -32,6 +32,7 @@ VERDICT_STYLES = {
 }
 NOTHING = "–"
 SATURATED = " ◂"
+SIMULATED = "simulated"
 WIDEST = 1000
 PEAKS = {CPU: "this host's measured matmul peak", CUDA: "the peak that the GPU's profile states"}
 
@@ -79,6 +80,7 @@ COLUMNS = (
     Column("J/img", lambda row: _number(row.energy_j_per_image) if row.energy_j_per_image else "", always=False),
     Column("GF/s", lambda row: _number(row.achieved_gflops, "{:.0f}")),
     Column("%peak", lambda row: _number(row.share_of_peak and 100 * row.share_of_peak, "{:.0f}%")),
+    Column("×bound", lambda row: _number(row.times_bound), when=lambda rows: any(row.bound_ms for row in rows)),
     Column("×baseline", lambda row: _speedup(row)),
 )
 
@@ -154,6 +156,8 @@ def _title(row: Row) -> str:
 
 def _verdict(row: Row, notes: list[Row]) -> Text:
     text = Text(row.verdict, style=VERDICT_STYLES.get(row.verdict, ""))
+    if row.provenance == SIMULATED:
+        text.append(f" {SIMULATED}", style="bold magenta")
     if row.verdict != "VALID" or not row.complete or row.speedup_answer == Answer.AMBIGUOUS.value or row.more_rounds:
         notes.append(row)
         text.append(f" [{len(notes)}]")
@@ -219,6 +223,10 @@ def _legend(rows: Sequence[Row]) -> str:
     parts.append("peak MB: above the interpreter, MiB")
     kinds = {kind_of(row.device) for row in rows}
     parts.append("%peak: of " + " or ".join(PEAKS[kind] for kind in sorted(kinds)))
+    if any(row.times_bound for row in rows):
+        parts.append("×bound: p50 over the least time that MACs, bytes and peaks allow")
+    if any(row.provenance == SIMULATED for row in rows):
+        parts.append("simulated: a double stood in for the driver, nothing of it is a GPU's")
     if baseline:
         where = " on the same device" if _several_devices(rows) else ""
         parts.append(f"×baseline: times faster than {baseline} fp32{where}, paired by round, ?: AMBIGUOUS")

@@ -9,12 +9,23 @@ from unittest.mock import create_autospec
 import pynvml
 
 HANDLE = object()
+SELDOM = (
+    "nvmlDeviceGetFieldValues", "nvmlDeviceGetGraphicsRunningProcesses_v3", "nvmlDeviceGetMemoryInfo",
+    "nvmlDeviceGetCurrPcieLinkGeneration", "nvmlDeviceGetCurrPcieLinkWidth", "nvmlDeviceGetEccMode",
+)  # fmt: skip
+"""Not Supported unless an answer is given."""
 
 
 def nvml_double(**answers: Any) -> SimpleNamespace:
     """Each answer is named after a function of ``pynvml``: a value to return, an error to raise, or a function to call
-    with the same arguments. Functions without an answer are not there."""
-    given = {"nvmlInit": None, "nvmlShutdown": None, "nvmlDeviceGetHandleByIndex": HANDLE, **answers}
+    with the same arguments. Other functions without an answer are not there."""
+    given = {
+        "nvmlInit": None,
+        "nvmlShutdown": None,
+        "nvmlDeviceGetHandleByIndex": HANDLE,
+        **{name: not_supported() for name in SELDOM},
+        **answers,
+    }
     double = SimpleNamespace(
         **{name: value for name, value in vars(pynvml).items() if isinstance(value, (int, type)) and name[0] != "_"}
     )

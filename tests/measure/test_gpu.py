@@ -30,11 +30,16 @@ CLOCKS_MHZ = {pynvml.NVML_CLOCK_SM: 1395, pynvml.NVML_CLOCK_MEM: 9501}
 def card(**answers: Any) -> SimpleNamespace:
     """A card on which this process and another one compute; ``answers`` replace what it says."""
     usual = {
-        "nvmlDeviceGetComputeRunningProcesses": [gpu_process(PID, 3 * GIB), gpu_process(17, GIB)],
+        "nvmlDeviceGetComputeRunningProcesses_v3": [gpu_process(PID, 3 * GIB), gpu_process(17, GIB)],
         "nvmlDeviceGetClockInfo": lambda handle, kind: CLOCKS_MHZ[kind],
         "nvmlDeviceGetTemperature": 61,
         "nvmlDeviceGetPowerUsage": 214_500,
         "nvmlDeviceGetCurrentClocksEventReasons": 0x4,
+        "nvmlDeviceGetGraphicsRunningProcesses_v3": [gpu_process(23, None)],
+        "nvmlDeviceGetMemoryInfo": SimpleNamespace(used=5 * GIB),
+        "nvmlDeviceGetCurrPcieLinkGeneration": 4,
+        "nvmlDeviceGetCurrPcieLinkWidth": 8,
+        "nvmlDeviceGetEccMode": [0, 1],
     }
     return nvml_double(**{**usual, **answers})
 
@@ -53,6 +58,11 @@ def test_sample_holds_every_figure_in_its_unit_when_the_card_tells_all() -> None
         temperature_c=61,
         power_w=214.5,
         throttle_reasons=("software power cap",),
+        graphics_processes=1,
+        used_bytes=5 * GIB,
+        pcie_generation=4,
+        pcie_width=8,
+        ecc=False,
         missing={},
     )
 
@@ -60,11 +70,15 @@ def test_sample_holds_every_figure_in_its_unit_when_the_card_tells_all() -> None
 @pytest.mark.parametrize(
     ("query", "figures"),
     [
-        ("nvmlDeviceGetComputeRunningProcesses", {"own_bytes", "other_processes", "other_bytes"}),
+        ("nvmlDeviceGetComputeRunningProcesses_v3", {"own_bytes", "other_processes", "other_bytes"}),
         ("nvmlDeviceGetClockInfo", {"sm_clock_mhz", "memory_clock_mhz"}),
         ("nvmlDeviceGetTemperature", {"temperature_c"}),
         ("nvmlDeviceGetPowerUsage", {"power_w"}),
         ("nvmlDeviceGetCurrentClocksEventReasons", {"throttle_reasons"}),
+        ("nvmlDeviceGetGraphicsRunningProcesses_v3", {"graphics_processes"}),
+        ("nvmlDeviceGetMemoryInfo", {"used_bytes"}),
+        ("nvmlDeviceGetCurrPcieLinkWidth", {"pcie_width"}),
+        ("nvmlDeviceGetEccMode", {"ecc"}),
     ],
 )
 def test_only_what_a_query_gives_is_missing_with_its_reason_when_the_card_lacks_it(
@@ -77,12 +91,12 @@ def test_only_what_a_query_gives_is_missing_with_its_reason_when_the_card_lacks_
 
 
 def test_own_memory_is_zero_when_the_process_is_not_on_the_gpu_of_this_machine() -> None:
-    found = sample(card(nvmlDeviceGetComputeRunningProcesses=[gpu_process(17, GIB)]))
+    found = sample(card(nvmlDeviceGetComputeRunningProcesses_v3=[gpu_process(17, GIB)]))
     assert (found.own_bytes, found.other_processes, found.other_bytes) == (0, 1, GIB)
 
 
 def test_memory_is_unknown_when_a_container_hides_which_process_is_ours() -> None:
-    found = sample(card(nvmlDeviceGetComputeRunningProcesses=[gpu_process(99_017, GIB)]), contained=True)
+    found = sample(card(nvmlDeviceGetComputeRunningProcesses_v3=[gpu_process(99_017, GIB)]), contained=True)
     assert (found.own_bytes, found.other_processes, found.other_bytes) == (None, None, None)
     assert "--pid=host" in found.missing["own_bytes"]
 
@@ -93,14 +107,14 @@ def test_memory_is_known_when_a_driver_translates_the_ids_for_a_container() -> N
 
 @pytest.mark.parametrize("untold", [None, 0])
 def test_own_memory_is_unknown_when_the_driver_lists_the_process_without_it(untold: int | None) -> None:
-    found = sample(card(nvmlDeviceGetComputeRunningProcesses=[gpu_process(PID, untold), gpu_process(17, GIB)]))
+    found = sample(card(nvmlDeviceGetComputeRunningProcesses_v3=[gpu_process(PID, untold), gpu_process(17, GIB)]))
     assert (found.own_bytes, found.other_processes, found.other_bytes) == (None, 1, GIB)
     assert set(found.missing) == {"own_bytes"}
 
 
 def test_memory_comes_by_the_old_name_when_the_driver_is_one_for_kepler() -> None:
     old = card(
-        nvmlDeviceGetComputeRunningProcesses=function_not_found(),
+        nvmlDeviceGetComputeRunningProcesses_v3=function_not_found(),
         nvmlDeviceGetComputeRunningProcesses_v2=[gpu_process(PID, 3 * GIB)],
     )
     assert sample(old).own_bytes == 3 * GIB
@@ -137,7 +151,7 @@ def test_every_throttle_bit_of_the_library_has_a_word() -> None:
 
 
 def test_reading_asks_for_this_process_and_closes_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    nvml = card(nvmlDeviceGetComputeRunningProcesses=[gpu_process(os.getpid(), GIB)])
+    nvml = card(nvmlDeviceGetComputeRunningProcesses_v3=[gpu_process(os.getpid(), GIB)])
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert read_gpu(0).own_bytes == GIB

@@ -1,0 +1,194 @@
+"""A profile of the machine at hand, filled in: what ``deploybench profiles new`` writes.
+
+A CPU's peaks are those that :mod:`deploybench.peaks` measured. A GPU's are those of the built-in profile that fits it,
+or what its driver tells: cores x 2 FLOP x the highest clock, and twice the memory clock x the bus width. What neither
+tells (tensor cores) has no peak in the file, and the command that prints bounds says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from deploybench.contracts import PRECISIONS
+from deploybench.errors import DeployBenchError
+from deploybench.host import Gpu, Host
+from deploybench.nvml import named_handle, open_nvml
+from deploybench.peaks import BF16_FLAGS, MeasuredPeaks, measured_peaks
+from deploybench.profile import HOST, Match, Peaks, Profile, profile_names, profile_of
+from deploybench.registry import runners
+from deploybench.workspace import slug
+
+CPU_FLAGS = {
+    "bf16": BF16_FLAGS,
+    "fp16": frozenset({"avx512_fp16", "amx_fp16", "fphp"}),
+    "int8": frozenset({"avx2", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "i8mm"}),
+}
+"""The instructions of which a CPU needs one to have arithmetic in the precision."""
+NO_TF32 = "tf32 is a format of NVIDIA's tensor cores"
+FIRST_CAPABILITIES = {"int8": (6, 1), "fp16": (7, 0), "bf16": (8, 0), "tf32": (8, 0)}
+"""The compute capability that first has arithmetic in the precision at a useful rate: dp4a, then tensor cores."""
+STACK = ("torch", "torchvision", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx", "onnx")
+SPECIAL = re.compile(r"([.^$*+?{}\[\]\\|()])")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+DATA_PER_CLOCK = 2
+"""Transfers of GDDR and HBM in one cycle of the clock that NVML tells."""
+
+
+def check_name(name: str) -> str:
+    """The name, if a new profile may have it."""
+    if NAME.fullmatch(name) is None:
+        raise DeployBenchError(f"the profile name '{name}'", expected="letters, digits, dots, dashes and underscores")
+    if name in (HOST, *profile_names()):
+        raise DeployBenchError(f"there is a profile {name} already", expected="a name of its own for this machine")
+    return name
+
+
+def new_profile(name: str | None, device: str, host: Host) -> Profile:
+    """A profile of the ``device`` (``cpu``, ``cuda``, ``cuda:N``) of this host; by default it is named after it.
+
+    Raises DeployBenchError where there is no such device, or where nothing tells its peaks.
+    """
+    if name is not None:
+        check_name(name)
+    kind, _, index = device.partition(":")
+    if kind == "cpu" and not index:
+        return _of_cpu(name, host)
+    if kind != "cuda" or not (index or "0").isdigit():
+        raise DeployBenchError(f"--device {device}", expected="cpu, cuda or cuda:N")
+    if int(index or 0) >= len(host.gpus):
+        raise DeployBenchError(
+            f"there is no {device} on this host: {host.gpu_note or f'it has {len(host.gpus)} GPUs'}",
+            action="deploybench doctor says more; --device cpu describes the CPU",
+        )
+    return _of_gpu(name, host.gpus[int(index or 0)], host)
+
+
+def _of_cpu(name: str | None, host: Host) -> Profile:
+    measured = measured_peaks(host, host.usable_cores)
+    if measured is None:
+        raise DeployBenchError("the peaks of this CPU could not be measured", action="try again on a quiet machine")
+    method = f"measured on {host.hostname} by deploybench profiles new"
+    sources = {f"tflops.{kind}": f"{method}: {measured.method}" for kind in measured.gflops}
+    sources["memory_gb_per_s"] = f"{method}: {measured.method}"
+    sources["memory_gb"] = f"read on {host.hostname}: the whole memory of the machine"
+    if host.cache_bytes:
+        sources["cache_mb"] = f"read on {host.hostname}: second- and third-level caches of {host.usable_cores} cores"
+    lacking = {"tf32": NO_TF32}
+    for kind, flags in CPU_FLAGS.items():
+        if not flags & set(host.isa):
+            lacking[kind] = f"none of {', '.join(sorted(flags))} is among this CPU's instructions"
+    return Profile(
+        name=name or _name_after(host.cpu_model),
+        title=f"{host.cpu_model}, {host.usable_cores} cores",
+        device="cpu",
+        match=Match(cpu_vendor=_exactly(host.cpu_vendor), cpu_model=_exactly(host.cpu_model)),
+        peaks=_cpu_peaks(host, measured),
+        precisions=tuple(kind for kind in PRECISIONS if kind not in lacking),
+        lacking=lacking,
+        runners=_runners("cpu"),
+        stack=_stack(host),
+        sources=sources | _stack_sources(host),
+        notes=(f"The peaks are what this machine reached with {measured.threads} threads, not a data sheet's.",),
+    )
+
+
+def _cpu_peaks(host: Host, measured: MeasuredPeaks) -> Peaks:
+    return Peaks(
+        tflops={kind: value / 1e3 for kind, value in measured.gflops.items()},
+        memory_gb_per_s=measured.memory_gb_per_s,
+        memory_gb=round(host.memory_bytes / 1e9, 1),
+        cache_mb=round((host.cache_bytes or 0) / 1e6, 1),
+    )
+
+
+def _of_gpu(name: str | None, gpu: Gpu, host: Host) -> Profile:
+    known = profile_of(gpu)
+    capability = tuple(int(part) for part in gpu.compute_capability.split("."))
+    lacking = {
+        kind: f"compute capability {gpu.compute_capability}, it begins at {first[0]}.{first[1]}"
+        for kind, first in FIRST_CAPABILITIES.items()
+        if capability < first
+    }
+    if known is not None:
+        peaks = known.peaks
+        kept = {key: text for key, text in known.sources.items() if not key.startswith("stack.")}
+        sources = {key: f"profile {known.name}: {text}" for key, text in kept.items()}
+        unconfirmed, lacking = tuple(key for key in known.unconfirmed if key in kept), known.lacking
+    else:
+        peaks, sources, unconfirmed = *_told_by_driver(gpu, host), ()
+    return Profile(
+        name=name or _name_after(gpu.name),
+        title=gpu.name,
+        device="cuda",
+        match=Match(gpu_name=_exactly(gpu.name), compute_capability=gpu.compute_capability),
+        peaks=peaks,
+        precisions=known.precisions if known else tuple(kind for kind in PRECISIONS if kind not in lacking),
+        lacking=lacking,
+        runners=known.runners if known else _runners("cuda"),
+        driver=known.driver if known else None,
+        onnx=known.onnx if known else None,
+        stack=_stack(host) | {"driver": gpu.driver},
+        sources=sources | _stack_sources(host),
+        unconfirmed=unconfirmed,
+    )
+
+
+def _told_by_driver(gpu: Gpu, host: Host) -> tuple[Peaks, dict[str, str]]:
+    """The peaks that the driver's figures give. Raises DeployBenchError where it does not tell them."""
+    nvml = open_nvml()
+    try:
+        handle = named_handle(nvml, str(gpu.index))
+        figures: dict[str, Callable[[], Any]] = {
+            "cores": lambda: nvml.nvmlDeviceGetNumGpuCores(handle),
+            "clock": lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM),
+            "memory_clock": lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM),
+            "bus": lambda: nvml.nvmlDeviceGetMemoryBusWidth(handle),
+        }
+        told = {figure: int(ask()) for figure, ask in figures.items()}
+    except nvml.NVMLError as error:
+        raise DeployBenchError(
+            f"the driver {gpu.driver} does not tell the cores and the memory bus of {gpu.name}: {error}",
+            expected="driver 510 or newer, or a GPU with a built-in profile",
+            action="copy profiles/k80.toml and fill in the figures of the data sheet",
+        ) from None
+    finally:
+        nvml.nvmlShutdown()
+    teraflops = told["cores"] * 2 * told["clock"] / 1e6
+    bandwidth = DATA_PER_CLOCK * told["memory_clock"] * told["bus"] / 8 / 1e3
+    by = f"told by the driver of {host.hostname} to deploybench profiles new"
+    sources = {
+        "tflops.fp32": f"{told['cores']} cores x 2 FLOP x {told['clock']} MHz, the highest clock; {by}",
+        "memory_gb_per_s": f"{told['bus']} bit x {DATA_PER_CLOCK} x {told['memory_clock']} MHz; {by}",
+        "memory_gb": by,
+    }
+    memory_gb = round(gpu.memory_bytes / 1e9, 1)
+    return Peaks(
+        tflops={"fp32": round(teraflops, 2)}, memory_gb_per_s=round(bandwidth, 1), memory_gb=memory_gb
+    ), sources
+
+
+def _runners(device: str) -> tuple[str, ...]:
+    return tuple(name for name, entry in runners().items() if entry.plugin and device in entry.plugin.devices)
+
+
+def _stack(host: Host) -> dict[str, str]:
+    return {"python": host.python} | {name: host.versions[name] for name in STACK if name in host.versions}
+
+
+def _stack_sources(host: Host) -> dict[str, str]:
+    return {f"stack.{name}": f"installed on {host.hostname}" for name in _stack(host)}
+
+
+def _exactly(text: str) -> str:
+    """A pattern for this text and no other."""
+    escaped = SPECIAL.sub(r"\\\1", text)
+    return f"^{escaped}$"
+
+
+def _name_after(hardware: str) -> str:
+    """A short name: ``Intel(R) Xeon(R) Gold 6338 CPU @ 2.00GHz`` is intel-xeon-gold-6338."""
+    plain = re.sub(r"\(.*?\)|@.*|\bCPU\b|\bNVIDIA\b|\bGeForce\b|\d+-Core|\bProcessor\b", " ", hardware)
+    name = slug(" ".join(plain.split()).lower())
+    return f"my-{name}" if name in profile_names() else name
