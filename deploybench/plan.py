@@ -11,7 +11,7 @@ from deploybench.artifact import Artifact
 from deploybench.contracts import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, Runner
 from deploybench.devices import CPU, kind_of
 from deploybench.profile import Profile
-from deploybench.registry import Entry
+from deploybench.registry import Entry, unfit_for
 from deploybench.results import Cell
 
 OWN_DISTRIBUTION = "deploybench"
@@ -151,7 +151,7 @@ def _why_not(artifact: Artifact, entry: Entry[Runner], cell: Cell, profile: Prof
         return f"{cell.streams} streams do not fit into {cell.threads} threads", "at least one thread a stream"
     if cell.streams > 1 and kind_of(cell.device) != CPU:
         return f"several streams on a GPU are not measured ({cell.streams} asked for)", "leave out --streams"
-    unfit = runner.check_device(cell.device)
+    unfit = unfit_for(runner, cell.device)
     if unfit is not None:
         return unfit, ""
     if profile is not None and entry.distribution == OWN_DISTRIBUTION and entry.name not in profile.runners:

@@ -39,6 +39,14 @@ class Entry(Generic[P]):
         return self.plugin
 
 
+def unfit_for(plugin: Runner, device: str) -> str | None:
+    """Why the runner cannot use the device, or None; an error that it raises is such a cause."""
+    try:
+        return plugin.check_device(device)
+    except Exception as error:  # it may ask a runtime that is broken
+        return f"{plugin.name} could not be asked about {device}: {type(error).__name__}: {error}"
+
+
 @cache
 def exporters() -> dict[str, Entry[Exporter]]:
     """Every registered exporter by name."""

@@ -151,6 +151,8 @@ def open_session(entry: str, settings: Any, providers: Providers) -> Any:
     missing = missing_provider(wanted)
     if missing is not None:
         raise DeployBenchError(missing, expected=f"{wanted} among the providers of this build")
+    if wanted != CPU_PROVIDER and hasattr(onnxruntime, "preload_dlls"):  # since 1.21: CUDA's libraries from pip
+        onnxruntime.preload_dlls()
     named = [(name, dict(options)) for name, options in providers]
     session = onnxruntime.InferenceSession(entry, settings, providers=named, enable_fallback=0)
     session.disable_fallback()
@@ -159,7 +161,7 @@ def open_session(entry: str, settings: Any, providers: Providers) -> Any:
         raise DeployBenchError(
             f"ONNX Runtime could not start {wanted} and would run {', '.join(found)}",
             expected=f"the CUDA and cuDNN libraries that onnxruntime-gpu {onnxruntime.__version__} was built for",
-            action="deploybench run --device cpu measures the CPU",
+            action='pip install "onnxruntime-gpu[cuda,cudnn]"',
         )
     return session
 

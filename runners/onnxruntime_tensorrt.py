@@ -1,8 +1,9 @@
 """ONNX Runtime with its TensorRT provider: parts of the graph become TensorRT engines, the rest runs on CUDA.
 
 Engines are built when a session loads, which takes minutes, and kept in the user's cache folder, so that the first
-launch of a cell loads far longer than the others. TensorRT 8 to 10 build in fp16 by a flag of theirs; tf32 has no
-flag in the provider and is switched off for fp32 by NVIDIA's own variable.
+launch of a cell loads far longer than the others. The provider is built against one major version of TensorRT (10
+for onnxruntime-gpu 1.31), which has to be installed beside it. fp16 is a flag of the provider; tf32 has none and is
+switched off for fp32 by NVIDIA's own variable.
 """
 
 from __future__ import annotations

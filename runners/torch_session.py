@@ -131,8 +131,9 @@ def torch_cuda_version() -> str | None:
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         return None
-    version = importlib.util.spec_from_file_location("torch_version", Path(spec.origin).with_name("version.py"))
-    if version is None or version.loader is None:
+    path = Path(spec.origin).with_name("version.py")
+    version = importlib.util.spec_from_file_location("torch_version", path)
+    if not path.is_file() or version is None or version.loader is None:
         return None
     module = importlib.util.module_from_spec(version)
     version.loader.exec_module(module)

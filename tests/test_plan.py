@@ -60,6 +60,8 @@ class TwoDevices(Runner):
     devices = frozenset({"cpu", "cuda"})
 
     def check_device(self, device: str) -> str | None:
+        if device == "cuda:2":
+            raise ImportError("no libcuda")
         return "this one is broken: repair it" if device == "cuda:1" else super().check_device(device)
 
     def precisions_on(self, device: str, artifact_precision: str) -> frozenset[str]:
@@ -85,9 +87,10 @@ def test_cells_are_planned_on_each_device_that_the_runner_has(tiny_artifact: Art
 
 
 def test_runner_s_own_reason_against_a_device_is_the_row_s(tiny_artifact: Artifacts) -> None:
-    works, broken = planned_on(["cuda", "cuda:1"], tiny_artifact("onnx"))
+    works, broken, raising = planned_on(["cuda", "cuda:1", "cuda:2"], tiny_artifact("onnx"))
     assert works.skip is None
     assert broken.skip == "this one is broken: repair it"
+    assert raising.skip == "two could not be asked about cuda:2: ImportError: no libcuda"
 
 
 def test_precisions_are_those_of_the_device(tiny_artifact: Artifacts) -> None:

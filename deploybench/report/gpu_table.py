@@ -9,7 +9,7 @@ from rich.console import Console
 from deploybench.contracts import Runner
 from deploybench.devices import CUDA
 from deploybench.host import Host
-from deploybench.registry import Entry, runners
+from deploybench.registry import Entry, runners, unfit_for
 from deploybench.report.tables import Cellular, print_table, state
 
 NOTHING_ELSE_MISSING = "this host has no CUDA device; nothing else is missing"
@@ -30,6 +30,6 @@ def print_gpu_table(rows: Sequence[dict[str, object]], host: Host, console: Cons
 
 
 def _row(entry: Entry[Runner], host: Host) -> dict[str, object]:
-    own = entry.problem or (entry.plugin.check_device(CUDA) if entry.plugin else None)
+    own = entry.problem or (unfit_for(entry.plugin, CUDA) if entry.plugin else None)
     problem = own or (None if host.gpus else NOTHING_ELSE_MISSING)
     return {"name": entry.name, "usable": problem is None, "problem": problem}
