@@ -98,7 +98,9 @@ def test_old_driver_is_refused_with_the_one_that_is_needed(name: str, driver: st
     assert "install the newest driver" in str(refusal.value.action)
 
 
-@pytest.mark.parametrize(("name", "driver"), [("k80", "450.80.02"), ("k80", "470.256.02"), ("rtx3090", "580.65.06")])
+@pytest.mark.parametrize(
+    ("name", "driver"), [("k80", "450.80.02"), ("k80", "450.102.04"), ("k80", "470.256.02"), ("rtx3090", "580.65.06")]
+)
 def test_driver_that_is_just_new_enough_is_taken(name: str, driver: str) -> None:
     check_match(load_profile(name), host(gpus=(GPU_HOSTS[name].model_copy(update={"driver": driver}),)))
 
