@@ -140,7 +140,7 @@ def test_missing_precision_is_explained() -> None:
         (("fp32 = 4.37", "fp32 = inf"), "tflops.fp32"),
         (('gpu_name = "Tesla K80"', 'gpu_name = "("'), "not a valid profile"),
         (('gpu_name = "Tesla K80"', 'gpu_name = ""'), "matches any machine"),
-        (('bf16 = "no', 'bf17 = "no'), "unknown precision 'bf17'"),
+        (('bf16 = "it', 'bf17 = "it'), "unknown precision 'bf17'"),
         (('fp16 = "storage', 'fp32 = "storage'), "has fp32 and lacks it"),
         (('"tflops.fp32" =', '"tflops.fp31" ='), "unknown figure 'tflops.fp31'"),
         (('unconfirmed = ["cache_mb"]', 'unconfirmed = ["cache"]'), "unknown figure 'cache'"),
