@@ -98,7 +98,9 @@ def test_old_driver_is_refused_with_the_one_that_is_needed(name: str, driver: st
     assert "install the newest driver" in str(refusal.value.action)
 
 
-@pytest.mark.parametrize(("name", "driver"), [("k80", "450.80.02"), ("k80", "470.256.02"), ("rtx3090", "580.65.06")])
+@pytest.mark.parametrize(
+    ("name", "driver"), [("k80", "450.80.02"), ("k80", "450.102.04"), ("k80", "470.256.02"), ("rtx3090", "580.65.06")]
+)
 def test_driver_that_is_just_new_enough_is_taken(name: str, driver: str) -> None:
     check_match(load_profile(name), host(gpus=(GPU_HOSTS[name].model_copy(update={"driver": driver}),)))
 
@@ -128,7 +130,7 @@ def test_missing_precision_is_explained() -> None:
         (("fp32 = 4.37", "fp32 = inf"), "tflops.fp32"),
         (('gpu_name = "Tesla K80"', 'gpu_name = "("'), "not a valid profile"),
         (('gpu_name = "Tesla K80"', 'gpu_name = ""'), "matches any machine"),
-        (('bf16 = "no', 'bf17 = "no'), "unknown precision 'bf17'"),
+        (('bf16 = "it', 'bf17 = "it'), "unknown precision 'bf17'"),
         (('fp16 = "storage', 'fp32 = "storage'), "has fp32 and lacks it"),
         (('"tflops.fp32" =', '"tflops.fp31" ='), "unknown figure 'tflops.fp31'"),
         (('unconfirmed = ["cache_mb"]', 'unconfirmed = ["cache"]'), "unknown figure 'cache'"),

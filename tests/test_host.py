@@ -1,0 +1,71 @@
+"""What the host record says of the machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from deploybench.host import cache_bytes, describe_host
+from deploybench.nvml import order_is_known, visible_devices
+
+
+def put_cache(folder: Path, cpu: int, index: int, level: str, size: str, shared: str) -> None:
+    place = folder / f"cpu{cpu}" / "cache" / f"index{index}"
+    place.mkdir(parents=True)
+    for name, text in (("level", level), ("size", size), ("shared_cpu_list", shared)):
+        (place / name).write_text(f"{text}\n")
+
+
+def test_caches_count_once_from_the_second_level_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    for cpu in (0, 1, 2):
+        put_cache(tmp_path, cpu, 0, "1", "32K", str(cpu))
+        put_cache(tmp_path, cpu, 2, "2", "512K", str(cpu))
+        put_cache(tmp_path, cpu, 3, "3", "32M", "0-1" if cpu < 2 else "2")
+    assert cache_bytes(tmp_path) == 2 * 512 * 1024 + 32 * 2**20
+
+
+def test_caches_are_unknown_where_the_system_does_not_tell(tmp_path: Path) -> None:
+    assert cache_bytes(tmp_path) is None
+
+
+def test_host_record_of_this_machine_is_whole() -> None:
+    found = describe_host()
+    assert found.usable_cores >= 1
+    assert found.cache_bytes is None or found.cache_bytes > 0
+    assert found.gpus or found.gpu_note
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen"),
+    [
+        (None, ["0", "1", "2"]),
+        ("2,0", ["2", "0"]),
+        ("-1", []),
+        ("", []),
+        ("1,-1,0", ["1"]),
+        ("0,7,1", ["0"]),
+        ("GPU-abc, 1", ["GPU-abc", "1"]),
+    ],
+)
+def test_visible_devices_are_those_that_cuda_would_take(visible: str | None, seen: list[str]) -> None:
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    assert visible_devices(3, environment) == seen
+
+
+@pytest.mark.parametrize(
+    ("names", "environment", "known"),
+    [
+        (["a", "a"], {}, True),
+        (["a", "b"], {}, False),
+        (["a", "b"], {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, True),
+        (["a", "b"], {"CUDA_DEVICE_ORDER": "FASTEST_FIRST", "CUDA_VISIBLE_DEVICES": "1"}, False),
+        (["a", "b"], {"CUDA_VISIBLE_DEVICES": "GPU-abc"}, True),
+    ],
+)
+def test_order_of_gpus_is_known_when_they_are_alike_or_named(
+    names: list[str], environment: dict[str, str], known: bool
+) -> None:
+    assert order_is_known(names, environment) is known
