@@ -74,7 +74,7 @@ def _compile(profile: str, *options: str) -> subprocess.CompletedProcess[str]:
         sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", f"docker/{profile}/requirements.in",
         "--python-version", python, "--python-platform", PLATFORM, "--only-binary", ":all:",
         *(part for name in BUILT_HERE for part in ("--no-binary", name)),
-        "--no-header", "--no-annotate", "--quiet", *options,
+        "--no-python-downloads", "--no-header", "--no-annotate", "--quiet", *options,
     ]  # fmt: skip
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from compose_spec import PyCompose
 
 from deploybench.profile import load_profile, profile_names
 from docker.pins import DOCKER, ROOT, profiles
@@ -69,6 +70,34 @@ def test_services_build_their_own_image_and_reserve_one_gpu_where_the_profile_ha
             assert device["driver"] == "nvidia"
             assert device["capabilities"] == ["gpu"]
             assert len(device["device_ids"]) == 1
+
+
+def compose_problem(text: str) -> str | None:
+    """What the compose specification refuses in a file whose variables have their defaults, or None."""
+    document = yaml.safe_load(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text))
+    try:
+        PyCompose.from_dict(PyCompose.from_yaml(yaml.safe_dump(document)).to_spec()).validate()
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def test_compose_file_is_what_the_specification_says() -> None:
+    assert compose_problem(COMPOSE.read_text()) is None
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("reservations:", "reservation:"),
+        ("device_ids: [", "device_ids: 3 #["),
+        ("create_host_path", "create_path"),
+        ("capabilities: [gpu]", "count: one"),
+        ("network_mode: none", "network_mode: [none]"),
+    ],
+)
+def test_compose_file_with_a_fault_is_refused(right: str, wrong: str) -> None:
+    assert compose_problem(COMPOSE.read_text().replace(right, wrong))
 
 
 def test_docker_reads_the_compose_file() -> None:

@@ -17,7 +17,7 @@ NOT_PACKAGES = {"python", "driver", "cuda"}
 @pytest.fixture(scope="module")
 def index() -> None:
     """Skips where no package index answers: what follows asks it for metadata."""
-    command = [sys.executable, "-m", "uv", "pip", "compile", "--no-header", "--quiet", "-"]
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--no-python-downloads", "--no-header", "--quiet", "-"]
     asked = subprocess.run(command, input="iniconfig==2.3.1", capture_output=True, text=True, check=False)
     if asked.returncode:
         pytest.skip(f"no package index answers: {asked.stderr.strip().splitlines()[-1]}")
