@@ -122,7 +122,9 @@ def report(trials: list[list[Launch]], quiet: list[Launch]) -> int:
                 distance = wrongness(state, quiet)
                 unknown += distance is None
                 off += [] if distance is None else [distance]
-                silently_wrong += distance is not None and distance > TOLERANCE
+                if distance is not None and distance > TOLERANCE:
+                    silently_wrong += 1
+                    print_trial(launches, distance)
     naive = [abs(median([launch.median_ms for launch in one]) / _middle(quiet) - 1) for one in trials]
     print(f"verdicts of the states seen: {dict(verdicts)}")
     print(f"silently wrong: {silently_wrong}; VALID in a state that no quiet trial met: {unknown}")
@@ -130,6 +132,15 @@ def report(trials: list[list[Launch]], quiet: list[Launch]) -> int:
         print(f"VALID estimates are off by {median(off):.1%} (median), {max(off):.1%} at most")
     print(f"a plain median over the same launches is off by {median(naive):.1%} (median), {max(naive):.1%} at most")
     return silently_wrong
+
+
+def print_trial(launches: list[Launch], distance: float) -> None:
+    """Every launch of a trial that was silently wrong, with what was seen around it."""
+    print(f"silently wrong by {distance:.1%}:")
+    for number, launch in enumerate(launches):
+        around = launch.surroundings
+        seen = f"foreign {around.foreign_cpu_share}, steal {around.steal_share}, hops {around.hops}" if around else ""
+        print(f"  {number}: {launch.median_ms:.3f} ms, {seen}; {launch.unsettled or 'settled'}")
 
 
 def _middle(launches: list[Launch]) -> float:

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from deploybench.results import Launch, Percentile, StateSummary, Summary
 from deploybench.states import State, states_of
 from deploybench.stats import median, median_interval, quantile
-from deploybench.verdicts import judge_state
+from deploybench.verdicts import judge_estimate
 
 FRACTIONS = (0.5, 0.9, 0.95, 0.99, 0.999)
 NS_PER_MS = 1e6
@@ -70,7 +70,7 @@ def _summarise_state(state: State, batch: int) -> StateSummary:
         cores_used=median([item.window_cpu_ns / item.window_ns for item in counted]),
         energy_j=median(joules) if joules else None,
         device_p50_ms=median(device_ns) / NS_PER_MS if device_ns else None,
-        judgement=judge_state(state),
+        judgement=judge_estimate(state),
     )
 
 

@@ -5,7 +5,7 @@ INVALID   what ran is not what was asked, or it computes something else, or a do
 FAILED    nothing ran to its end: a crash, a time limit, an export that did not work.
 SKIPPED   this host, artifact or profile cannot run the cell; nothing was tried.
 NOISY     other work disturbed the launches, or their samples scatter widely.
-UNSTABLE  launches never settled, or too few count in this state of the machine for an interval of 95 %.
+UNSTABLE  launches never settled, or too few count in this state of the machine for an interval that is narrow enough.
 DRIFTING  launches in one state of the machine disagree: it changed in a way that the probes may name.
 VALID     none of these.
 
@@ -14,20 +14,24 @@ Each state of the machine has its own verdict; the verdict of a cell is that of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from deploybench.results import Judgement, Launch, Summary, Verdict
 from deploybench.speedups import Speedup
 from deploybench.states import FEWEST_LAUNCHES, State, disturbances, probe_readings
-from deploybench.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, median, nearest_rank, spread
+from deploybench.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, median, median_interval, nearest_rank, spread
 
 LARGEST_LAUNCH_SPREAD = 0.05
 """Launch medians of an undisturbed cell in one state spread under 3 %; a change of state moved them 20 to 60 %."""
+WIDEST_INTERVAL = 0.015
+"""VALID stands for 3 %: half of it for the interval of the launches, half for what they cannot show of the machine."""
 LARGEST_QUARTILE_SPREAD = 0.15
 """(p75 - p25) / p50 of one launch; a quiet machine stays near 0.02."""
 PROBE_SHIFT = 0.02
 """A probe that spread less than this did not cause a drift of more than twice as much."""
 STRONG_CORRELATION = 0.6
+MORE_ROUNDS = "measure more rounds: a larger --rounds or --budget"
 
 
 def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> Judgement:
@@ -61,8 +65,21 @@ def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> 
     return summary.states[0].judgement
 
 
+def judge_estimate(state: State) -> Judgement:
+    """The judgement of the estimate in one state of the machine: its launches can be trusted, and it is narrow."""
+    judgement = judge_state(state)
+    width = _half_width(state.counted)
+    if judgement.verdict is not Verdict.VALID or width <= WIDEST_INTERVAL:
+        return judgement
+    return Judgement(
+        verdict=Verdict.UNSTABLE,
+        reason=f"the interval of {len(state.counted)} launches is ±{width:.1%}, VALID needs ±{WIDEST_INTERVAL:.1%}",
+        advice=MORE_ROUNDS,
+    )
+
+
 def judge_state(state: State) -> Judgement:
-    """The judgement of the estimate in one state of the machine."""
+    """Whether the launches in one state of the machine can be trusted; how well they agree is in their interval."""
     if len(state.launches) < FEWEST_LAUNCHES:
         return _too_few(len(state.launches))
     disturbed = [launch for launch in state.launches if disturbances(launch)]
@@ -112,12 +129,19 @@ def judge_speedup(speedup: Speedup) -> Judgement:
     return Judgement(verdict=Verdict.VALID, reason=f"{count} rounds{changed}")
 
 
+def _half_width(launches: Sequence[Launch]) -> float:
+    """Of the interval of the estimate, relative to it; infinite for less than two launches."""
+    medians = [launch.median_ms for launch in launches]
+    interval = median_interval(medians)
+    return interval.half_width(median(medians)) if interval else math.inf
+
+
 def _too_few(count: int) -> Judgement:
     launches = "launch counts" if count == 1 else "launches count"
     return Judgement(
         verdict=Verdict.UNSTABLE,
         reason=f"{count} {launches} in this state, an interval of {CONFIDENCE:.0%} needs {FEWEST_FOR_INTERVAL}",
-        advice="measure more rounds: a larger --rounds or --budget",
+        advice=MORE_ROUNDS,
     )
 
 

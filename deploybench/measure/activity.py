@@ -40,11 +40,10 @@ class CpuTimes:
 
 @dataclass(frozen=True)
 class OwnUsage:
-    """What this process has used since it began: CPU seconds (ended children too) and context switches (its own)."""
+    """What this process has used since it began: CPU seconds (ended children too), its own involuntary switches."""
 
     cpu_s: float
     involuntary_switches: int
-    voluntary_switches: int
 
 
 @dataclass(frozen=True)
@@ -64,12 +63,12 @@ class Snapshot:
 class Activity:
     """What happened between two snapshots. Shares are of wall time x CPUs, from 0 to 1.
 
-    ``foreign_cpu_share`` is busy time on these CPUs that is not this process's own; ``steal_share`` is time that the
-    hypervisor withheld. Both are known to ``share_resolution`` only. ``involuntary_switches`` counts how often this
-    process was pushed off a CPU, ``voluntary_switches`` how often it waited. ``load_1m`` is the load average at the
-    end. ``frequency_mhz`` is the mean over the CPUs, idle ones too, at both ends. ``throttle_events`` is the increase
-    of the thermal counters summed over the CPUs: each CPU of a package counts an event of that package, so more than
-    zero means something and how much more does not.
+    ``foreign_cpu_share`` is busy time on these CPUs that is not this process's own; ``steal_share`` is time that
+    the hypervisor withheld. Both are known to ``share_resolution`` only. ``involuntary_switches`` counts how often
+    this process was pushed off a CPU. ``load_1m`` is the load average at the end. ``frequency_mhz`` is the mean
+    over the CPUs, idle ones too, at both ends. ``throttle_events`` is the increase of the thermal counters summed
+    over the CPUs: each CPU of a package counts an event of that package, so more than zero means something and how
+    much more does not.
     """
 
     wall_s: float
@@ -77,7 +76,6 @@ class Activity:
     steal_share: float | None
     share_resolution: float | None
     involuntary_switches: int | None
-    voluntary_switches: int | None
     load_1m: float
     frequency_mhz: float | None
     throttle_events: int | None
@@ -125,10 +123,9 @@ def between(before: Snapshot, after: Snapshot) -> Activity:
             foreign_s = busy_s - (after.own.cpu_s - before.own.cpu_s)
             plausible = foreign_s > -MOST_MISSING * wall_s - 2 * tick_s() * len(before.cpus)
             foreign = max(foreign_s, 0.0) / cpu_s if plausible else None
-    involuntary = voluntary = throttle_events = None
+    involuntary = throttle_events = None
     if before.own and after.own:
         involuntary = after.own.involuntary_switches - before.own.involuntary_switches
-        voluntary = after.own.voluntary_switches - before.own.voluntary_switches
     if before.throttle_count is not None and after.throttle_count is not None and same_cpus:
         throttle_events = after.throttle_count - before.throttle_count
     frequencies = [one.frequency_mhz for one in (before, after) if one.frequency_mhz is not None]
@@ -138,7 +135,6 @@ def between(before: Snapshot, after: Snapshot) -> Activity:
         steal_share=steal,
         share_resolution=resolution,
         involuntary_switches=involuntary,
-        voluntary_switches=voluntary,
         load_1m=after.load_1m,
         frequency_mhz=fmean(frequencies) if frequencies else None,
         throttle_events=throttle_events,
@@ -171,7 +167,7 @@ def _own_usage() -> OwnUsage | None:
     own = resource.getrusage(resource.RUSAGE_SELF)
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
-    return OwnUsage(cpu_s=cpu_s, involuntary_switches=own.ru_nivcsw, voluntary_switches=own.ru_nvcsw)
+    return OwnUsage(cpu_s=cpu_s, involuntary_switches=own.ru_nivcsw)
 
 
 def _frequency_mhz(cpus: frozenset[int], proc: Path, cpu_folder: Path) -> float | None:

@@ -42,7 +42,7 @@ def snapshot(at_s: float, busy_s: float = 0, steal_s: float = 0, own_s: float = 
         clock_ns=int(at_s * 1e9),
         cpus=frozenset(range(cpus)),
         times=CpuTimes(busy_s, 0.0, steal_s),
-        own=OwnUsage(own_s, 3, 5),
+        own=OwnUsage(own_s, 3),
         load_1m=1.5,
         frequency_mhz=2000.0,
         throttle_count=7,
@@ -95,9 +95,9 @@ def test_shares_and_throttling_are_unknown_when_the_snapshots_are_of_different_c
 
 def test_switches_and_throttle_events_are_increases() -> None:
     before = snapshot(10)
-    after = replace(snapshot(11), own=OwnUsage(0, 13, 25), throttle_count=9)
+    after = replace(snapshot(11), own=OwnUsage(0, 13), throttle_count=9)
     found = between(before, after)
-    assert (found.involuntary_switches, found.voluntary_switches, found.throttle_events) == (10, 20, 2)
+    assert (found.involuntary_switches, found.throttle_events) == (10, 2)
 
 
 def test_frequency_is_the_mean_of_both_ends_and_of_the_one_that_is_known() -> None:
