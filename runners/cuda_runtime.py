@@ -101,16 +101,16 @@ class Cuda:
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
-        for name, types in SIGNATURES.items():
-            if hasattr(library, name):
-                getattr(library, name).argtypes = types
+        self._functions = {name: getattr(library, name) for name in SIGNATURES if hasattr(library, name)}
+        for name, function in self._functions.items():
+            function.argtypes = SIGNATURES[name]
         for name in ("cudaGetErrorName", "cudaGetErrorString"):
             getattr(library, name).restype = c_char_p
         self.simulated = hasattr(library, DOUBLE_SYMBOL)
 
     def call(self, name: str, *arguments: object) -> None:
         """Call the function of that name; DeviceError unless it succeeds."""
-        function = getattr(self._library, name, None)
+        function = self._functions.get(name)
         if function is None:
             raise DeviceError(f"libcudart of CUDA {self.runtime_version()} has no {name}", action="update CUDA")
         code = function(*arguments)
@@ -186,10 +186,10 @@ class Cuda:
 
     def release(self, name: str, handle: int) -> None:
         """Give a handle back. An error here is an earlier call's, which has been raised already."""
-        getattr(self._library, name)(handle)
+        self._functions[name](handle)
 
     def _error(self, function: str, code: int) -> DeviceError:
-        self._library.cudaGetLastError()  # so that nobody else takes it for theirs
+        self._functions["cudaGetLastError"]()  # so that nobody else takes it for theirs
         name, words = (getattr(self._library, ask)(code).decode() for ask in ("cudaGetErrorName", "cudaGetErrorString"))
         found = f"{function}: {name}: {words}"
         if code == INSUFFICIENT_DRIVER:

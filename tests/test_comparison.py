@@ -81,6 +81,7 @@ def test_swapping_the_sides_inverts_the_ratio_and_its_interval(first: list[float
         ("threads", "threads 2 → 1", {"threads": 1}),
         ("streams", "streams 1 → 2", {"streams": 2}),
         ("timing", "timing host-to-host → engine-only", {"timing": "engine-only"}),
+        ("graph", "graph False → True", {"cuda_graph": True}),
         ("form", "form fp32-dynamic → fp32-b1", {"form": "fp32-b1"}),
         ("weights", "weights random seed 0 → abc", {"weights_identity": "abc"}),
         ("host", "host here → there", {"machine": host(hostname="there")}),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from time import perf_counter
 
@@ -30,7 +29,6 @@ NAME_LIMIT_S = 120.0
 MOST_DEFAULT_JOBS = 4
 """An export of a large model takes several GB."""
 PRELOAD = ("torch", "timm")
-PARITY_DEVICES = ("cpu", "cuda")
 DEFAULT_TIME_LIMIT_S = 900.0
 
 
@@ -189,9 +187,9 @@ def _reusable(folder: Path) -> Artifact | None:
 
 def _verify(staging: Path, request: ExportRequest) -> None:
     """Check parity in a fresh process on the format's own runner and write the outcome into the manifest."""
-    runner_name, launch, why_none = _parity_launch(staging, request)
+    runner_name, launch = _parity_launch(staging, request)
     if launch is None:
-        note = f"not checked: {why_none}"
+        note = f"not checked: no runner for {request.backend} on this host"
     elif launch.parity is not None:
         note = launch.parity.reason
     else:
@@ -205,25 +203,15 @@ def _verify(staging: Path, request: ExportRequest) -> None:
     path.write_text(verified.sealed().model_dump_json(indent=1))
 
 
-def _parity_launch(staging: Path, request: ExportRequest) -> tuple[str | None, Launch | None, str]:
-    """The launch that shows parity with its runner, or why there is none.
-
-    On the CPU, or on this host's GPU where the format runs on nothing else.
-    """
-    why_none = f"no runner for {request.backend} on this host"
-    batch = request.batch or 1
-    for device, entry in product(PARITY_DEVICES, runners_of_format(request.backend)):
-        if entry.plugin is None or device not in entry.plugin.devices:
-            continue
-        misfit = entry.plugin.misfit(open_artifact(staging), device, batch)
-        if misfit is not None:
-            why_none = misfit.found
+def _parity_launch(staging: Path, request: ExportRequest) -> tuple[str | None, Launch | None]:
+    for entry in runners_of_format(request.backend):
+        if entry.plugin is None or "cpu" not in entry.plugin.devices:
             continue
         precision = entry.plugin.default_precision(request.precision)
         job = Job(
-            artifact=str(staging), runner=entry.name, device=device, precision=precision,
-            batch=batch, threads=request.threads, measure=False,
+            artifact=str(staging), runner=entry.name, device="cpu", precision=precision,
+            batch=request.batch or 1, threads=request.threads, measure=False,
         )  # fmt: skip
         needs_torch = "torch" in entry.plugin.requires
-        return entry.name, verify(job, preload=PRELOAD) if needs_torch else run_job(job), ""
-    return None, None, why_none
+        return entry.name, verify(job, preload=PRELOAD) if needs_torch else run_job(job)
+    return None, None

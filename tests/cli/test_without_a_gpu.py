@@ -8,7 +8,7 @@ import pytest
 
 from deploybench.host import find_gpus
 from tests.conftest import Cli
-from tests.runners.cuda_double import build_double
+from tests.runners.cudart_double import build_double
 
 pytestmark = pytest.mark.skipif(bool(find_gpus()[0]), reason="this machine has a GPU")
 

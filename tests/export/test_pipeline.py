@@ -7,24 +7,19 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 import onnx
 import pytest
 import torch
 
 from deploybench.artifact import Artifact
-from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.errors import DeployBenchError
-from deploybench.export import pipeline
 from deploybench.export.pipeline import ExportOptions, check_requests, export_all, export_one
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
 from deploybench.models.loading import load_model
 from deploybench.models.source import BuildOptions
-from deploybench.registry import Entry, runners
-from deploybench.results import Launch
 from deploybench.workspace import Workspace
 from tests.conftest import TINY, run_cli
 
@@ -197,41 +192,3 @@ def test_asked_bf16_on_fp32_weights_is_cast_by_eager_and_held_to_the_bf16_budget
     assert launch.parity.precision == "bf16"
     assert launch.parity.max_error is not None
     assert launch.parity.max_error > 1e-4
-
-
-class OnlyOnTheGpu(Runner):
-    """Runs ONNX files on a GPU that has no room for batches over 4."""
-
-    name: ClassVar[str] = "gpu-only"
-    formats: ClassVar[frozenset[str]] = frozenset({"onnx"})
-    devices: ClassVar[frozenset[str]] = frozenset({"cuda"})
-
-    def misfit(self, artifact: Artifact, device: str, batch: int) -> DeployBenchError | None:
-        return DeployBenchError(f"{device} has no room") if batch > 4 else None
-
-    def load(self, artifact: Artifact, options: RunOptions) -> Session:
-        raise NotImplementedError
-
-
-@pytest.mark.parametrize(
-    ("names", "batch", "runner", "device", "why_none"),
-    [
-        (["gpu-only", "onnxruntime"], 1, "onnxruntime", "cpu", ""),
-        (["gpu-only"], 1, "gpu-only", "cuda", ""),
-        (["gpu-only"], 8, None, None, "cuda has no room"),
-        ([], 1, None, None, "no runner for onnx on this host"),
-    ],
-)
-def test_parity_is_shown_on_the_cpu_and_on_the_gpu_where_nothing_else_runs_the_format(
-    names: list[str], batch: int, runner: str | None, device: str | None, why_none: str,
-    tiny_artifact: Artifacts, monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    known = {"gpu-only": Entry[Runner]("gpu-only", "elsewhere", OnlyOnTheGpu()), **runners()}
-    jobs: list[Job] = []
-    launch = Launch()
-    monkeypatch.setattr(pipeline, "runners_of_format", lambda form: [known[name] for name in names])
-    monkeypatch.setattr(pipeline, "run_job", lambda job: (jobs.append(job), launch)[1])
-    request = request_of("onnx", batch=batch)
-    found = pipeline._parity_launch(tiny_artifact("onnx").path, request)
-    assert found == (runner, launch if runner else None, why_none)
-    assert [(job.runner, job.device, job.batch) for job in jobs] == ([(runner, device, batch)] if runner else [])

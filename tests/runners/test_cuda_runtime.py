@@ -12,7 +12,7 @@ import pytest
 from deploybench.errors import DeployBenchError, DeviceError
 from deploybench.runners import cuda_runtime
 from deploybench.runners.cuda_runtime import Cuda, device_index, open_cuda
-from tests.runners.cuda_double import Double, build_double
+from tests.runners.cudart_double import Double, build_double
 
 MS = 1_000_000
 

@@ -30,7 +30,7 @@ from deploybench.runners.tensorrt import TensorRTRunner
 from deploybench.runners.tensorrt_rtx import TensorRTRtxRunner
 from deploybench.summary import summarise
 from deploybench.verdicts import judge
-from tests.runners.cuda_double import (
+from tests.runners.cudart_double import (
     DOWNLOAD_BYTES_PER_NS,
     PLAN,
     UPLOAD_BYTES_PER_NS,
@@ -326,7 +326,7 @@ def worker_launch(library: Path, folder: Path, **environment: str) -> Launch:
     pytest.importorskip("tensorrt_lean")
     code = (
         "import ctypes\n"
-        "from tests.runners.cuda_double import Double, made_up_tensorrt\n"
+        "from tests.runners.cudart_double import Double, made_up_tensorrt\n"
         "double = Double(ctypes.CDLL('libcudart.so.13'))\n"
         "globals().update(vars(made_up_tensorrt(double, [1_000_000])))\n"
     )

@@ -1,4 +1,4 @@
-"""The module over libcudart and the TensorRT runners on a real GPU; skipped, with the reason, where there is none."""
+"""The module over libcudart on a real GPU, and TensorRT's engines with and without a CUDA graph; else skipped."""
 
 from __future__ import annotations
 
