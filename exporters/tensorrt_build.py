@@ -101,12 +101,12 @@ def build(
     trt: Any, source: Path, precision: str, batches: BatchSizes, shape: tuple[int, ...], configure: Configure
 ) -> bytes:
     """The engine of the ONNX file ``source``, whose images have ``shape`` (channels, height, width)."""
-    logger = _logger(trt)
-    logger.errors.clear()
-    builder = trt.Builder(logger)
-    _check_fast(builder, precision)
-    network = builder.create_network(_network_flags(trt))
-    parser = trt.OnnxParser(network, logger)  # owns the weights: it has to live until the engine is built
+    log = logger(trt)
+    log.errors.clear()
+    builder = trt.Builder(log)
+    check_fast(builder, precision)
+    network = builder.create_network(network_flags(trt))
+    parser = trt.OnnxParser(network, log)  # owns the weights: it has to live until the engine is built
     if not parser.parse_from_file(str(source)):
         raise _not_taken(trt, builder, parser, source)
     config = builder.create_builder_config()
@@ -114,11 +114,11 @@ def build(
     sizes = (batches.smallest, batches.tuned, batches.largest)
     profile.set_shape(INPUT_NAME, *((size, *shape) for size in sizes))
     config.add_optimization_profile(profile)
-    _set_precision(trt, config, precision)
+    set_precision(trt, config, precision)
     configure(config)
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise DeployBenchError(f"TensorRT {trt.__version__} built no engine: {_joined(logger.errors)}")
+        raise DeployBenchError(f"TensorRT {trt.__version__} built no engine: {_joined(log.errors)}")
     return bytes(engine)
 
 
@@ -137,7 +137,7 @@ def precision_flag(trt: Any, precision: str) -> Any:
     return getattr(trt.BuilderFlag, name)
 
 
-def _set_precision(trt: Any, config: Any, precision: str) -> None:
+def set_precision(trt: Any, config: Any, precision: str) -> None:
     """TF32 is on by default: fp32 is fp32 only when it is cleared."""
     flag = precision_flag(trt, precision)
     if flag is not None:
@@ -148,7 +148,7 @@ def _set_precision(trt: Any, config: Any, precision: str) -> None:
         config.clear_flag(trt.BuilderFlag.TF32)
 
 
-def _check_fast(builder: Any, precision: str) -> None:
+def check_fast(builder: Any, precision: str) -> None:
     """Refuse a precision that the GPU has no fast arithmetic for: the builder would silently take a wider one."""
     question = f"platform_has_fast_{precision}"
     if precision in PRECISION_FLAGS and not getattr(builder, question, True):
@@ -158,7 +158,7 @@ def _check_fast(builder: Any, precision: str) -> None:
         )
 
 
-def _network_flags(trt: Any) -> int:
+def network_flags(trt: Any) -> int:
     """Batch dimensions are explicit: by a flag up to TensorRT 10, always since."""
     explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
     return 0 if explicit is None else 1 << int(explicit)
@@ -168,18 +168,18 @@ def _not_taken(trt: Any, builder: Any, parser: Any, source: Path) -> DeployBench
     """The refusal of a graph, with every node that TensorRT does not take: parsing itself stops at the first."""
     errors = _errors(parser)
     if hasattr(parser, "supports_model_v2"):
-        network = builder.create_network(_network_flags(trt))
-        whole = trt.OnnxParser(network, _logger(trt))
+        network = builder.create_network(network_flags(trt))
+        whole = trt.OnnxParser(network, logger(trt))
         whole.supports_model_v2(source.read_bytes(), str(source))
         errors = _errors(whole) or errors
     return DeployBenchError(f"TensorRT's ONNX parser does not take the graph: {_joined(errors)}")
 
 
 def _errors(parser: Any) -> list[str]:
-    return list(dict.fromkeys(_described(parser.get_error(index)) for index in range(parser.num_errors)))
+    return list(dict.fromkeys(described(parser.get_error(index)) for index in range(parser.num_errors)))
 
 
-def _described(error: Any) -> str:
+def described(error: Any) -> str:
     """``node 'u' (Unique): words``; the parser of TensorRT 8.5 gives the words alone."""
     words = " ".join(str(error.desc()).split())
     if not hasattr(error, "node_operator"):
@@ -194,7 +194,7 @@ def _joined(errors: list[str]) -> str:
 
 
 @cache
-def _logger(trt: Any) -> Any:
+def logger(trt: Any) -> Any:
     """The library keeps the first logger of a process, so there is one; it collects the lines of errors."""
 
     class Errors(trt.ILogger):  # type: ignore[misc]

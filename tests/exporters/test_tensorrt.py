@@ -79,30 +79,30 @@ def test_version_without_bf16_refuses_it() -> None:
 
 @pytest.mark.parametrize(("library", "flags"), [(OLD, 1), (TEN, 1), (ELEVEN, 0)])
 def test_batch_is_explicit_by_a_flag_where_there_is_one(library: SimpleNamespace, flags: int) -> None:
-    assert tensorrt_build._network_flags(library) == flags
+    assert tensorrt_build.network_flags(library) == flags
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16"])
 def test_tf32_is_on_for_tf32_alone(precision: str) -> None:
     trt = pytest.importorskip("tensorrt_rtx")
-    config = trt.Builder(tensorrt_build._logger(trt)).create_builder_config()
-    tensorrt_build._set_precision(trt, config, precision)
+    config = trt.Builder(tensorrt_build.logger(trt)).create_builder_config()
+    tensorrt_build.set_precision(trt, config, precision)
     assert config.get_flag(trt.BuilderFlag.TF32) == (precision == "tf32")
 
 
 def test_gpu_without_fast_half_precision_is_no_silent_fp32() -> None:
     pascal = SimpleNamespace(platform_has_fast_fp16=False, platform_has_fast_int8=True)
     with pytest.raises(DeployBenchError, match="no fast fp16"):
-        tensorrt_build._check_fast(pascal, "fp16")
+        tensorrt_build.check_fast(pascal, "fp16")
     for precision in ("fp32", "int8", "bf16"):
-        tensorrt_build._check_fast(pascal, precision)
+        tensorrt_build.check_fast(pascal, precision)
 
 
 def test_error_of_an_old_parser_is_its_words_and_of_a_new_one_names_the_node() -> None:
     old = SimpleNamespace(desc=lambda: "No importer\n registered")
     new = SimpleNamespace(desc=lambda: "no", node_name=lambda: "u", node_operator=lambda: "Unique")
-    assert tensorrt_build._described(old) == "No importer registered"
-    assert tensorrt_build._described(new) == "node 'u' (Unique): no"
+    assert tensorrt_build.described(old) == "No importer registered"
+    assert tensorrt_build.described(new) == "node 'u' (Unique): no"
 
 
 def test_timings_are_kept_by_version_gpu_and_driver_and_damaged_ones_are_left_out(
@@ -110,7 +110,7 @@ def test_timings_are_kept_by_version_gpu_and_driver_and_damaged_ones_are_left_ou
 ) -> None:
     trt = pytest.importorskip("tensorrt_rtx")
     monkeypatch.setitem(os.environ, "XDG_CACHE_HOME", str(tmp_path))
-    builder = trt.Builder(tensorrt_build._logger(trt))
+    builder = trt.Builder(tensorrt_build.logger(trt))
     cache = TimingCache(trt, PASCAL)
     for part in (trt.__version__, "GTX-1080-Ti", "sm61", "535.1"):
         assert part in cache.path.name
