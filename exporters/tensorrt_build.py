@@ -108,7 +108,8 @@ def build(
     network = builder.create_network(network_flags(trt))
     parser = trt.OnnxParser(network, log)  # owns the weights: it has to live until the engine is built
     if not parser.parse_from_file(str(source)):
-        raise _not_taken(trt, builder, parser, source)
+        errors = dict.fromkeys(described(parser.get_error(index)) for index in range(parser.num_errors))
+        raise DeployBenchError(f"TensorRT's ONNX parser does not take the graph: {_joined(list(errors))}")
     config = builder.create_builder_config()
     profile = builder.create_optimization_profile()
     sizes = (batches.smallest, batches.tuned, batches.largest)
@@ -162,21 +163,6 @@ def network_flags(trt: Any) -> int:
     """Batch dimensions are explicit: by a flag up to TensorRT 10, always since."""
     explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
     return 0 if explicit is None else 1 << int(explicit)
-
-
-def _not_taken(trt: Any, builder: Any, parser: Any, source: Path) -> DeployBenchError:
-    """The refusal of a graph, with every node that TensorRT does not take: parsing itself stops at the first."""
-    errors = _errors(parser)
-    if hasattr(parser, "supports_model_v2"):
-        network = builder.create_network(network_flags(trt))
-        whole = trt.OnnxParser(network, logger(trt))
-        whole.supports_model_v2(source.read_bytes(), str(source))
-        errors = _errors(whole) or errors
-    return DeployBenchError(f"TensorRT's ONNX parser does not take the graph: {_joined(errors)}")
-
-
-def _errors(parser: Any) -> list[str]:
-    return list(dict.fromkeys(described(parser.get_error(index)) for index in range(parser.num_errors)))
 
 
 def described(error: Any) -> str:
