@@ -97,7 +97,8 @@ def newest_of_each(artifacts: Sequence[Artifact]) -> list[Artifact]:
     """Of artifacts that answer the same request (older versions of a library, say), the newest only."""
     newest: dict[tuple[tuple[str, str], ...], Artifact] = {}
     for artifact in artifacts:
-        slot = tuple(sorted((key, str(value)) for key, value in artifact.manifest.request.items() if key != "threads"))
+        asked = artifact.manifest.request.items()
+        slot = tuple(sorted((key, str(value)) for key, value in asked if key != "threads" and value is not None))
         if slot not in newest or newest[slot].manifest.created < artifact.manifest.created:
             newest[slot] = artifact
     return list(newest.values())
@@ -134,10 +135,11 @@ def _plan_cell(
 
 
 def _form(artifact: Artifact) -> str:
-    """What tells two artifacts of one model and backend apart: precision, batch and opset."""
+    """What tells two artifacts of one model and backend apart: precision, batch, GPU and opset."""
     manifest = artifact.manifest
     parts = [manifest.precision, "dynamic" if manifest.batch is None else f"b{manifest.batch}"]
-    return "-".join(parts + [f"{key}{manifest.facts[key]}" for key in ("opset", "ir_version") if key in manifest.facts])
+    known = [key for key in ("sm", "opset", "ir_version") if key in manifest.facts]
+    return "-".join(parts + [f"{key}{manifest.facts[key]}" for key in known])
 
 
 def _why_not(artifact: Artifact, entry: Entry[Runner], cell: Cell, profile: Profile | None) -> tuple[str | None, str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from deploybench.contracts import INPUT_NAME, OUTPUT_NAME, ExportedFiles, Exporter, ExportSpec
 from deploybench.errors import DeployBenchError
 
+from .onnx_bf16 import narrow_weights
 from .onnx_opset17 import OPSET as OLDEST_OPSET
 from .onnx_opset17 import lower_to_opset17
 
@@ -52,6 +53,8 @@ class OnnxExporter(Exporter):
         document = program.model_proto
         if spec.opset == OLDEST_OPSET:
             document = lower_to_opset17(document)
+        if spec.precision == "bf16":
+            narrow_weights(document)
         if spec.ir_version is not None:
             document.ir_version = spec.ir_version
         path = out / "model.onnx"

@@ -152,6 +152,14 @@ def test_newest_artifact_of_a_kind_wins_and_other_weights_are_another_kind(tiny_
     assert newest_of_each([artifact, older, trained]) == [artifact, trained]
 
 
+def test_request_from_before_an_option_existed_is_the_one_that_leaves_it_out(tiny_artifact: Artifacts) -> None:
+    artifact = tiny_artifact("onnx")
+    request = {key: value for key, value in artifact.manifest.request.items() if key != "target"}
+    before = changed(artifact, created="2000-01-01T00:00:00", request=request)
+    aimed = changed(artifact, request={**request, "target": "sm86"})
+    assert newest_of_each([before, artifact, aimed]) == [artifact, aimed]
+
+
 def test_cell_that_the_user_leaves_out_stays_as_a_skipped_row(tiny_artifact: Artifacts) -> None:
     asked = Selection([runners()["pytorch"], runners()["inductor"]], [1], [], 2, skip=["*vit/inductor"])
     eager, compiled = plan_cells([tiny_artifact("pytorch")], asked, None)

@@ -24,7 +24,8 @@ def export(
         list[str], typer.Option("--model", "-m", help="vit, fair, timm:NAME, package.module:factory; repeatable.")
     ],
     backend: Annotated[
-        list[str] | None, typer.Option("--backend", "-b", help="onnx, openvino, …; [default: all that this host can]")
+        list[str] | None,
+        typer.Option("--backend", "-b", help="onnx, tensorrt-rtx, …; [default: all that run here]"),
     ] = None,
     checkpoint: Annotated[Path | None, typer.Option(help=".safetensors, .pt or .pth with a state dict.")] = None,
     allow_partial: Annotated[
@@ -32,7 +33,7 @@ def export(
     ] = False,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="timm's pretrained weights (network).")] = False,
     precision: Annotated[
-        list[str] | None, typer.Option("--precision", help="fp32, bf16, fp16. [default: fp32]")
+        list[str] | None, typer.Option("--precision", help="fp32, tf32, bf16, fp16, int8. [default: fp32]")
     ] = None,
     batch: Annotated[str, typer.Option("--batch", help="A fixed batch size, or dynamic.")] = "dynamic",
     image_size: parse.ImageSizeOption = None,
@@ -41,7 +42,11 @@ def export(
     in_channels: Annotated[int | None, typer.Option("--in-channels", min=1)] = None,
     labels: Annotated[Path | None, typer.Option(help="Text file of class names, one line a class.")] = None,
     profile: Annotated[
-        str | None, typer.Option("--profile", help="Write what that hardware's runtimes can read (opset, IR version).")
+        str | None, typer.Option("--profile", help="Write what that hardware can read (opset, IR version, target).")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", help="The GPU to build plans for: sm86. [default: --profile's, or this host's]"),
     ] = None,
     opset: Annotated[int | None, typer.Option("--opset", min=1, help="ONNX opset, from 17.")] = None,
     ir_version: Annotated[int | None, typer.Option("--ir-version", min=1, help="ONNX IR version.")] = None,
@@ -60,11 +65,13 @@ def export(
         ExportOptions,
         check_requests,
         default_jobs,
+        takes_target,
         usable_backends,
     )
     from deploybench.export.request import ExportRequest, ModelRequest
     from deploybench.host import usable_cores
     from deploybench.profile import HOST, load_profile
+    from deploybench.target import sm_of, target_of
     from deploybench.workspace import open_workspace
 
     names = parse.model_names(model)
@@ -73,7 +80,13 @@ def export(
         raise DeployBenchError(f"--checkpoint with {len(names)} models", expected="one model a checkpoint")
     if checkpoint is not None and pretrained:
         raise DeployBenchError("--checkpoint and --pretrained together", expected="one source of weights")
-    target = load_profile(profile).onnx if profile and profile != HOST else None
+    hardware = load_profile(profile) if profile and profile != HOST else None
+    readable = hardware.onnx if hardware else None
+    capability = hardware.match.compute_capability if hardware else None
+    aim = target or (target_of(capability) if capability else None)
+    if target is not None:
+        sm_of(target)
+    named = parse.split_names(backend)
     jobs = jobs or default_jobs()
     requests = [
         ExportRequest(
@@ -91,14 +104,20 @@ def export(
             backend=chosen,
             precision=kind,
             batch=parse.batch_size(batch),
-            opset=(opset or (target.opset if target else None)) if chosen == "onnx" else None,
-            ir_version=(ir_version or (target.ir_version if target else None)) if chosen == "onnx" else None,
+            opset=(opset or (readable.opset if readable else None)) if chosen == "onnx" else None,
+            ir_version=(ir_version or (readable.ir_version if readable else None)) if chosen == "onnx" else None,
             threads=max(usable_cores() // jobs, 1),
+            target=aim if takes_target(chosen) or (target and named) else None,
         )
         for name, (image, patch) in product(names, sizes.combinations())
         for kind in parse.precisions(precision) or ["fp32"]
-        for chosen in parse.split_names(backend) or usable_backends(kind)
+        for chosen in named or usable_backends(kind)
     ]
+    if target is not None and not any(request.target for request in requests):
+        raise DeployBenchError(
+            f"--target {target}, and no backend that this host writes by default is for one GPU",
+            action="name one: --backend tensorrt-rtx",
+        )
     check_requests(requests)
     place = open_workspace(workspace)
     place.prepare()

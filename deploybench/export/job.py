@@ -10,6 +10,7 @@ import importlib
 import json
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -117,10 +118,11 @@ def run(job: ExportJob) -> None:
     _write_labels(request, built, weights, info.num_classes, staging)
 
     example = images[:1].expand(request.batch or DYNAMIC_EXAMPLE_BATCH, -1, -1, -1).contiguous()
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[request.precision]
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(request.precision, torch.float32)
+    spec = replace(request.spec(), preprocessing=built.preprocessing)
     torch.set_num_threads(request.threads)
     with torch.no_grad():
-        exported = plugin.export(SingleOutput(built.module, dtype).eval(), example, request.spec(), staging)
+        exported = plugin.export(SingleOutput(built.module, dtype).eval(), example, spec, staging)
     files = tuple(file_entry(path, staging) for path in sorted(staging.rglob("*")) if path.is_file())
     batch = request.batch or "batch"
     manifest = Manifest(
@@ -138,7 +140,7 @@ def run(job: ExportJob) -> None:
         files=files,
         versions=job.versions,
         parity=None,
-        parity_note="not checked yet",
+        parity_note=exported.checked,
         parity_runner=None,
         export_s=round(perf_counter() - start, 3),
         created=now(),

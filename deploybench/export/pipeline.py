@@ -10,6 +10,7 @@ from time import perf_counter
 
 from deploybench import __version__
 from deploybench.artifact import MANIFEST, Artifact, Manifest, open_artifact, sha256_of_file, whole_artifact
+from deploybench.contracts import Runner
 from deploybench.errors import DeployBenchError
 from deploybench.export.job import ExportJob, ExportReply
 from deploybench.export.names import NameCheck
@@ -21,6 +22,7 @@ from deploybench.models.source import find_source
 from deploybench.processes import interrupted, run_forked, start_fork_server, stop_children
 from deploybench.registry import exporter, exporters, installed_versions, runners_of_format
 from deploybench.results import Launch
+from deploybench.target import targets_here
 from deploybench.workspace import Workspace, publish
 
 CHILD = "deploybench.export.job"
@@ -109,14 +111,24 @@ def default_jobs() -> int:
 
 
 def usable_backends(precision: str) -> list[str]:
-    """The exporters that work on this host and write that precision."""
-    names = [name for name, entry in exporters().items() if entry.usable and precision in entry.require().precisions]
+    """The exporters that work on this host, write that precision, and do so without being named."""
+    names = [
+        name
+        for name, entry in exporters().items()
+        if entry.usable and entry.require().by_default and precision in entry.require().precisions
+    ]
     if not names:
         raise DeployBenchError(
             f"no exporter on this host writes {precision}",
             action='pip install "deploybench[cpu]"; see deploybench doctor',
         )
     return names
+
+
+def takes_target(backend: str) -> bool:
+    """Whether what that backend writes is for one kind of GPU. Refuses an unknown backend."""
+    plugin = exporter(backend).plugin
+    return plugin is not None and plugin.takes_target
 
 
 def check_requests(requests: Sequence[ExportRequest]) -> None:
@@ -151,6 +163,8 @@ def _check_request(request: ExportRequest) -> None:
             f"the {request.backend} exporter does not write {request.precision}",
             expected=f"one of {', '.join(sorted(plugin.precisions))}",
         )
+    if entry.usable:
+        entry.require().check_target(request.target)
     for path in (request.model.checkpoint, request.model.labels):
         if path is not None and not Path(path).is_file():
             raise DeployBenchError(f"there is no file {path}", action="check the path")
@@ -165,7 +179,7 @@ def _export(request: ExportRequest, workspace: Workspace, options: ExportOptions
     key = request.key(hashes, {**source.identity(name), **plugin.identity()}, versions)
     destination = workspace.artifact_folder(request.model.name, request.backend, request.precision, request.batch, key)
     if destination.exists() and not options.force:
-        present = _reusable(destination)
+        present = _reusable(destination, request)
         if present is not None:
             return present, True
     with workspace.staging() as staging:
@@ -179,39 +193,58 @@ def _export(request: ExportRequest, workspace: Workspace, options: ExportOptions
     return open_artifact(destination), False
 
 
-def _reusable(folder: Path) -> Artifact | None:
-    """The artifact in that folder if it is whole and was checked; another one is exported again."""
+def _reusable(folder: Path, request: ExportRequest) -> Artifact | None:
+    """The artifact in that folder if it is whole and was checked, or still cannot be; else it is exported again."""
     artifact = whole_artifact(folder)
-    return artifact if artifact is not None and artifact.manifest.parity is not None else None
+    if artifact is None:
+        return None
+    unchecked = artifact.manifest.parity is None
+    return None if unchecked and (artifact.manifest.parity_runner or _runner_here(request)) else artifact
 
 
 def _verify(staging: Path, request: ExportRequest) -> None:
     """Check parity in a fresh process on the format's own runner and write the outcome into the manifest."""
     runner_name, launch = _parity_launch(staging, request)
+    path = staging / MANIFEST
+    manifest = Manifest.model_validate_json(path.read_bytes())
     if launch is None:
-        note = f"not checked: no runner for {request.backend} on this host"
+        note = f"not run here: this host has no runner for {request.backend}{_for_target(request)}"
+        note += f"; {manifest.parity_note}" if manifest.parity_note else ""
     elif launch.parity is not None:
         note = launch.parity.reason
     else:
         note = f"not checked: {launch.error or launch.refused}"
     if interrupted():
         raise DeployBenchError("interrupted before it was verified")
-    path = staging / MANIFEST
-    manifest = Manifest.model_validate_json(path.read_bytes())
     parity = launch.parity if launch else None
     verified = manifest.model_copy(update={"parity": parity, "parity_note": note, "parity_runner": runner_name})
     path.write_text(verified.sealed().model_dump_json(indent=1))
 
 
 def _parity_launch(staging: Path, request: ExportRequest) -> tuple[str | None, Launch | None]:
+    found = _runner_here(request)
+    if found is None:
+        return None, None
+    name, plugin, device = found
+    job = Job(
+        artifact=str(staging), runner=name, device=device, precision=plugin.default_precision(request.precision),
+        batch=request.batch or 1, threads=request.threads, measure=False,
+    )  # fmt: skip
+    return name, verify(job, preload=PRELOAD) if "torch" in plugin.requires else run_job(job)
+
+
+def _runner_here(request: ExportRequest) -> tuple[str, Runner, str] | None:
+    """The runner that checks such an artifact on this host, and the device: the CPU, or the driver's first GPU."""
     for entry in runners_of_format(request.backend):
-        if entry.plugin is None or "cpu" not in entry.plugin.devices:
+        if entry.plugin is None:
             continue
-        precision = entry.plugin.default_precision(request.precision)
-        job = Job(
-            artifact=str(staging), runner=entry.name, device="cpu", precision=precision,
-            batch=request.batch or 1, threads=request.threads, measure=False,
-        )  # fmt: skip
-        needs_torch = "torch" in entry.plugin.requires
-        return entry.name, verify(job, preload=PRELOAD) if needs_torch else run_job(job)
-    return None, None
+        if "cpu" in entry.plugin.devices:
+            return entry.name, entry.plugin, "cpu"
+        first, *_ = (*targets_here(), None)
+        if "cuda" in entry.plugin.devices and first is not None and request.target in (None, first):
+            return entry.name, entry.plugin, "cuda"
+    return None
+
+
+def _for_target(request: ExportRequest) -> str:
+    return f" on {request.target}" if request.target else ""

@@ -46,9 +46,10 @@ class ExportRequest(Document):
     opset: int | None = None
     ir_version: int | None = None
     threads: int = 1
+    target: str | None = None
 
     def spec(self) -> ExportSpec:
-        return ExportSpec(self.precision, self.batch, self.opset, self.ir_version, self.threads)
+        return ExportSpec(self.precision, self.batch, self.opset, self.ir_version, self.threads, self.target)
 
     def key(self, file_hashes: Mapping[str, str], identity: dict[str, str], versions: dict[str, str]) -> str:
         """The content key: equal requests on equal inputs and versions have equal keys.
@@ -73,6 +74,7 @@ class ExportRequest(Document):
             "--labels": self.model.labels,
             "--opset": self.opset,
             "--ir-version": self.ir_version,
+            "--target": self.target,
         }
         for option, value in options.items():
             if value is not None:

@@ -32,3 +32,10 @@ def reference_inputs(
     mean = np.array(preprocessing.mean).reshape(1, -1, 1, 1)
     std = np.array(preprocessing.std).reshape(1, -1, 1, 1)
     return np.ascontiguousarray((pixels - mean) / std, dtype=np.float32)
+
+
+def whole_batches(images: npt.NDArray[np.float32], batch: int) -> list[npt.NDArray[np.float32]]:
+    """``images`` in batches of exactly that size, in order; from the first again where they do not fill the last."""
+    calls = -(-len(images) // batch)
+    order = np.arange(calls * batch) % len(images)
+    return [np.ascontiguousarray(images[part]) for part in np.split(order, calls)]

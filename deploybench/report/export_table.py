@@ -28,9 +28,9 @@ def print_export_table(results: Sequence[ExportResult], console: Console) -> Non
     notes = []
     for result in shown:
         row = _row(result)
-        if result.artifact is None or not result.ok:
+        if not _verified(result):
             notes.append(_note(result))
-        rows.append(_cells(result, row, note=len(notes) if result.artifact is None or not result.ok else 0))
+        rows.append(_cells(result, row, note=len(notes)))
     print_table(["model", "backend", "prec", "batch", "MB", "parity error", "s", "state"], rows, console)
     for result in shown:
         if result.artifact is not None:
@@ -87,9 +87,13 @@ def _state(result: ExportResult, note: int) -> Text:
         return Text(f"FAILED [{note}]", style="bold red")
     if not result.ok:
         return Text(f"INVALID [{note}]", style="bold red")
-    if not result.artifact.manifest.verified:
-        return Text("not verified", style="yellow")
+    if not _verified(result):
+        return Text(f"not run here [{note}]", style="yellow")
     return Text("verified, already there" if result.reused else "verified", style="green")
+
+
+def _verified(result: ExportResult) -> bool:
+    return result.artifact is not None and result.artifact.manifest.verified
 
 
 def _note(result: ExportResult) -> str:
@@ -100,4 +104,6 @@ def _note(result: ExportResult) -> str:
         parts += [f"→ {result.error.action}"] if result.error.action else []
         return where + "; ".join(parts)
     note = result.artifact.manifest.parity_note if result.artifact else ""
+    if result.ok:
+        return where + note
     return f"{where}parity: {note}; the artifact is kept and will not be timed"

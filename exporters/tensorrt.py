@@ -1,0 +1,98 @@
+"""TensorRT 8.5 to 11: an engine built on the GPU that it is for. Its kernels are chosen by timing them there.
+
+The timings are kept between builds, so that the same layers get the same kernels again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
+from deploybench.errors import DeployBenchError
+from deploybench.host import Gpu, find_gpus
+from deploybench.target import sm_of, target_of
+from deploybench.workspace import slug, write_whole
+
+from .tensorrt_build import DISTRIBUTIONS, PRECISIONS, REQUIRES, Device, first_gpu, write_engine
+
+if TYPE_CHECKING:
+    import torch
+
+FIRST_PAST_OPSET_17 = 9
+"""TensorRT 8.5 and 8.6 read ONNX opset 17 and IR version 8 at most."""
+OLD_OPSET, OLD_IR_VERSION = 17, 8
+
+
+class TensorRtExporter(Exporter):
+    name: ClassVar[str] = "tensorrt"
+    precisions: ClassVar[frozenset[str]] = PRECISIONS
+    takes_target: ClassVar[bool] = True
+    requires: ClassVar[tuple[str, ...]] = (*REQUIRES, "tensorrt")
+    install: ClassVar[str] = "tensorrt"
+    distributions: ClassVar[tuple[str, ...]] = (*DISTRIBUTIONS, "tensorrt", "tensorrt-cu12", "tensorrt-cu13")
+
+    def check(self) -> str | None:
+        gpus, note = find_gpus()
+        return None if gpus else f"builds on the GPU that an engine is for, and this host has no CUDA device: {note}"
+
+    def identity(self) -> Mapping[str, str]:
+        gpu = first_gpu()
+        return {"gpu": f"{gpu.name} {gpu.compute_capability} {gpu.driver}"} if gpu else {}
+
+    def check_target(self, target: str | None) -> None:
+        _gpu_for(target)
+
+    def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
+        gpu = _gpu_for(spec.target)  # before any object of the library: some crash without a device
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # the driver's order, in which that GPU is the first
+        import tensorrt as trt
+
+        if int(trt.__version__.partition(".")[0]) < FIRST_PAST_OPSET_17:
+            spec = replace(spec, opset=OLD_OPSET, ir_version=OLD_IR_VERSION)
+        timings = TimingCache(trt, gpu)
+        device = Device(sm_of(target_of(gpu.compute_capability)), gpu.name)
+        files = write_engine(trt, model, example, spec, out, device, timings.lend)
+        timings.keep()
+        return files
+
+
+class TimingCache:
+    """How long each kernel took on one kind of GPU with one driver and one TensorRT, in the user's cache folder."""
+
+    def __init__(self, trt: Any, gpu: Gpu) -> None:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deploybench"
+        identity = f"{trt.__version__}-{gpu.name}-{target_of(gpu.compute_capability)}-{gpu.driver}"
+        self.path = cache / f"tensorrt-{slug(identity)}.timings"
+        self._config: Any = None
+
+    def lend(self, config: Any) -> None:
+        """Let a build use what is known. What does not read as timings of this library is left out."""
+        if not hasattr(config, "create_timing_cache"):
+            return
+        known = self.path.read_bytes() if self.path.is_file() else b""
+        timings = config.create_timing_cache(known) or config.create_timing_cache(b"")
+        if config.set_timing_cache(timings, ignore_mismatch=False):
+            self._config = config
+
+    def keep(self) -> None:
+        """Write what is known after the build."""
+        timings = self._config.get_timing_cache() if self._config is not None else None
+        if timings is not None:
+            write_whole(self.path, bytes(timings.serialize()))
+
+
+def _gpu_for(target: str | None) -> Gpu:
+    """The GPU at hand. Raises DeployBenchError where there is none, or it is another one than the target."""
+    gpu = first_gpu()
+    found = target_of(gpu.compute_capability) if gpu else None
+    if gpu is None or target not in (None, found):
+        raise DeployBenchError(
+            f"TensorRT builds on the GPU that an engine is for; this host has {gpu.name if gpu else 'no CUDA device'}",
+            expected=f"a GPU of {target}" if target else "a GPU",
+            action="export there; --backend tensorrt-rtx builds ahead of time from sm75 on",
+        )
+    return gpu
