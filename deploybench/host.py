@@ -56,8 +56,8 @@ class Gpu(Document):
 class Host(Document):
     """A machine. ``usable_cores`` is what this process may use (affinity and cgroup quota).
 
-    ``gpus`` are in the order of CUDA's numbers: ``cuda:0`` first. ``gpu_note`` says why there are none, or why that
-    order is not known. ``cache_bytes`` are the second- and third-level caches of the usable CPUs.
+    ``gpus`` are in the order of CUDA's numbers: ``cuda:0`` first. ``gpu_note`` says why there are none.
+    ``cache_bytes`` are the second- and third-level caches of the usable CPUs.
     """
 
     hostname: str

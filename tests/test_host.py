@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploybench.host import cache_bytes, describe_host
-from deploybench.nvml import order_is_known, visible_devices
+from deploybench.nvml import visible_devices
 
 
 def put_cache(folder: Path, cpu: int, index: int, level: str, size: str, shared: str) -> None:
@@ -53,19 +53,3 @@ def test_host_record_of_this_machine_is_whole() -> None:
 def test_visible_devices_are_those_that_cuda_would_take(visible: str | None, seen: list[str]) -> None:
     environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     assert visible_devices(3, environment) == seen
-
-
-@pytest.mark.parametrize(
-    ("names", "environment", "known"),
-    [
-        (["a", "a"], {}, True),
-        (["a", "b"], {}, False),
-        (["a", "b"], {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, True),
-        (["a", "b"], {"CUDA_DEVICE_ORDER": "FASTEST_FIRST", "CUDA_VISIBLE_DEVICES": "1"}, False),
-        (["a", "b"], {"CUDA_VISIBLE_DEVICES": "GPU-abc"}, True),
-    ],
-)
-def test_order_of_gpus_is_known_when_they_are_alike_or_named(
-    names: list[str], environment: dict[str, str], known: bool
-) -> None:
-    assert order_is_known(names, environment) is known

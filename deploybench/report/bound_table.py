@@ -12,24 +12,12 @@ from deploybench.models.counting import ModelCount
 from deploybench.report.tables import print_table
 from deploybench.roofline import Bound
 
-COLUMNS = [
-    "model",
-    "px",
-    "profile",
-    "prec",
-    "batch",
-    "GMAC",
-    "MB moved",
-    "compute ms",
-    "memory ms",
-    "at least",
-    "unfused",
-    "limit",
-]
+COLUMNS = ["model", "px", "profile", "prec", "b", "GMAC", "MB", "at least", "limit", "compute", "memory", "unfused"]
 REMARK = (
     "Bounds, not measurements: every multiply-add at the profile's peak and clock; weights, input and output moved "
-    "once a call, less what fits into the caches. Unfused: with what every layer reads and writes moved as well; no "
-    "bound. What it takes in truth, deploybench run measures on that hardware."
+    "once a call, less what fits into the caches (MB). compute, memory: ms of either alone. unfused: ms with what "
+    "every layer reads and writes moved as well; no bound. What it takes in truth, deploybench run measures on that "
+    "hardware."
 )
 
 
@@ -65,11 +53,11 @@ def print_bounds(rows: Sequence[dict[str, Any]], console: Console) -> None:
             str(row["batch"]),
             f"{row['flops_per_image'] / 2e9:.2f}",
             f"{row['moved_bytes'] / 1e6:.1f}",
+            f"{row['bound_ms']:.3f} ms",
+            row["limited_by"],
             f"{row['compute_ms']:.3f}",
             f"{row['memory_ms']:.3f}",
-            f"{row['bound_ms']:.3f} ms",
-            f"{row['unfused_ms']:.3f} ms",
-            row["limited_by"],
+            f"{row['unfused_ms']:.3f}",
         ]
         for row in rows
     ]

@@ -101,8 +101,6 @@ def host_lines(host: Host, peaks: MeasuredPeaks | None) -> list[str]:
         f"  system         {host.os}, kernel {host.kernel}, Python {host.python}",
         *(f"  {title:14} {line}" for title, line in zip(["GPUs", *[""] * len(gpus)], gpus, strict=False)),
     ]
-    if host.gpus and host.gpu_note:
-        lines.append(f"  GPU numbers    {host.gpu_note}")
     if peaks is None:
         return [*lines, "  peaks          could not be measured"]
     gflops = ", ".join(f"{name} {value:g} GFLOP/s" for name, value in peaks.gflops.items())
