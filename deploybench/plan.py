@@ -72,7 +72,11 @@ class Selection:
 
 
 def plan_cells(artifacts: Sequence[Artifact], selection: Selection, profile: Profile | None) -> list[Planned]:
-    """Every cell of the selection, in the order of the artifacts. ``profile`` None is the host itself."""
+    """Every cell of the selection, in the order of the artifacts. ``profile`` None is the host itself.
+
+    What one artifact of a model cannot run is no cell where another of the same backend runs it: in another precision,
+    or at a free batch size.
+    """
     planned = []
     for artifact in artifacts:
         for entry in selection.runners:
@@ -90,7 +94,13 @@ def plan_cells(artifacts: Sequence[Artifact], selection: Selection, profile: Pro
                     update = {"batch": batch, "streams": streams, "timing": timing, "image": image, "cuda_graph": graph}
                     cell = cell.model_copy(update=update)
                     planned.append(_plan_cell(artifact, entry, cell, selection, profile))
-    return planned
+    running = {_work_of(one.cell) for one in planned if one.skip is None}
+    return [one for one in planned if one.skip is None or _work_of(one.cell) not in running]
+
+
+def _work_of(cell: Cell) -> Cell:
+    """The cell without the artifact that does the work."""
+    return cell.model_copy(update={"artifact": None, "artifact_key": None, "form": ""})
 
 
 def newest_of_each(artifacts: Sequence[Artifact]) -> list[Artifact]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -112,25 +112,50 @@ def nothing_to_run(artifacts: Sequence[Artifact], selection: Selection) -> Deplo
 def missing_exports(
     models: Sequence[str], workspace: Workspace, selection: Selection, sizes: Sizes
 ) -> list[ExportRequest]:
-    """What has to be exported before the named models run on the selected runners.
+    """What has to be exported before the named models run on the selected runners in the precisions asked for.
 
     A model that is in the workspace in one of the sizes asked for, with certain weights, gets its missing
     formats with the same weights; one that is not there at all is built without weights.
     """
-    fitting = [entry.plugin for entry in selection.runners if _has_any(entry.plugin, selection.devices or (CPU,))]
-    formats = sorted({name for plugin in fitting if plugin for name in plugin.formats})
-    backends = [name for name in formats if name in exporters() and exporters()[name].usable]
+    needed = _needed_formats(selection)
     requests = []
     present = workspace.artifacts()
     for model, (image, patch) in product(models, sizes.combinations()):
         one = Sizes((image,) if image else (), (patch,) if patch else ())
         answered = [_request_of(artifact) for artifact in present if one.include(artifact)]
         known = [request for request in answered if request is not None and request.model.name == model]
-        have = {(request.model, request.backend) for request in known}
+        have = {(request.model, request.backend, request.precision) for request in known}
         wanted = [request.model for request in known] or _at_another_size(model, present, image, patch)
-        for asked in dict.fromkeys(wanted):
-            requests += [ExportRequest(model=asked, backend=name) for name in backends if (asked, name) not in have]
+        requests += [
+            ExportRequest(model=asked, backend=backend, precision=precision)
+            for asked in dict.fromkeys(wanted)
+            for backend, precision in needed
+            if (asked, backend, precision) not in have
+        ]
     return requests
+
+
+def _needed_formats(selection: Selection) -> list[tuple[str, str]]:
+    """The backends to export to, each with the precisions of the artifacts, for the runners and precisions selected."""
+    needed = set()
+    for entry in selection.runners:
+        for device in selection.devices or (CPU,):
+            if entry.plugin is None or not _has_any(entry.plugin, [device]):
+                continue
+            for backend in entry.plugin.formats & exporters().keys():
+                exporter = exporters()[backend]
+                if exporter.usable:
+                    written = exporter.require().precisions
+                    asked = selection.precisions or ("fp32",)
+                    needed |= {(backend, _artifact_for(entry.plugin, device, written, one)) for one in asked}
+    return sorted(needed)
+
+
+def _artifact_for(runner: Runner, device: str, written: Collection[str], precision: str) -> str:
+    """The precision of the artifact that the runner runs in ``precision``: fp32 where it casts, or where nothing fits,
+    which a row then says."""
+    fitting = [one for one in ("fp32", precision) if one in written and precision in runner.precisions_on(device, one)]
+    return fitting[0] if fitting else "fp32"
 
 
 def _has_any(runner: Runner | None, devices: Sequence[str]) -> bool:

@@ -129,6 +129,30 @@ def test_models_are_exported_only_to_formats_that_run_on_the_devices(tmp_path: P
     assert formats("cpu", "cuda") == formats() >= {"openvino"}
 
 
+def test_missing_exports_are_in_a_precision_that_the_runner_runs_as_asked(tmp_path: Path) -> None:
+    def exports(runner: str, *precisions: str, device: str = "cpu") -> list[tuple[str, str]]:
+        asked = Selection([runners()[runner]], [1], precisions, 2, devices=[device])
+        found = missing_exports(["vit"], Workspace(tmp_path), asked, Sizes())
+        return [(request.backend, request.precision) for request in found]
+
+    assert exports("pytorch", "fp32", "bf16") == [("pytorch", "fp32")]  # which is cast when it is loaded
+    assert exports("torchscript", "fp32", "bf16") == [("torchscript", "bf16"), ("torchscript", "fp32")]
+    assert exports("onnxruntime", "fp16", device="cuda") == [("onnx", "fp16")]
+    assert exports("onnxruntime", "int8", device="cuda") == [("onnx", "fp32")]  # which its row says
+
+
+def test_artifact_that_cannot_run_is_no_cell_where_another_of_its_backend_runs_it(tiny_artifact: Artifacts) -> None:
+    full = tiny_artifact("torchscript")
+    half, fixed = changed(full, precision="bf16"), changed(full, batch=1)
+    planned = plan_cells([full, half, fixed], selection("torchscript", precisions=("fp32", "bf16"), batches=(2,)), None)
+    assert [(cell.cell.precision, cell.cell.form, cell.skip) for cell in planned] == [
+        ("fp32", "fp32-dynamic", None),
+        ("bf16", "bf16-dynamic", None),
+    ]
+    alone = plan_cells([fixed], selection("torchscript", batches=(2,)), None)
+    assert [cell.skip for cell in alone] == ["the artifact has the fixed batch size 1"]
+
+
 def test_profile_without_the_precision_skips_it(tiny_artifact: Artifacts) -> None:
     (cell,) = plan_cells([tiny_artifact("pytorch")], selection("pytorch", precisions=("fp16",)), load_profile("xeon"))
     assert cell.skip is not None
