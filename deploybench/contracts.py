@@ -107,6 +107,14 @@ class Exporter(Plugin):
                 action=f"leave out --target, or --backend {self.name}",
             )
 
+    def builds_for(self, target: str | None) -> bool:
+        """Whether :meth:`check_target` finds nothing wrong with the target."""
+        try:
+            self.check_target(target)
+        except DeployBenchError:
+            return False
+        return True
+
     @abstractmethod
     def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
         """Write ``model`` into the folder ``out``.

@@ -12,12 +12,16 @@ if TYPE_CHECKING:
     from deploybench.host import Gpu, Host
 
 CPU, CUDA = "cpu", "cuda"
+BUS_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""The environment in which CUDA numbers the GPUs as NVML does, by which the host is described and watched."""
 Provenance = Literal["measured", "simulated"]
 """Simulated: a double stood in for a library of the device, as in tests. Its numbers are nobody's."""
 TEXT = re.compile(rf"{CPU}|{CUDA}(:\d+)?")
-FIRST_CAPABILITIES = {"fp16": (5, 3), "bf16": (8, 0), "tf32": (8, 0)}
-"""The compute capability that first has arithmetic in each format (CUDA programming guide, arithmetic instructions
-and tensor cores); below it a runtime stores the format and computes in fp32."""
+FIRST_CAPABILITIES = {"int8": (6, 1), "fp16": (5, 3), "bf16": (8, 0), "tf32": (8, 0)}
+"""The compute capability that first has arithmetic in each precision (CUDA programming guide, arithmetic instructions,
+dp4a and tensor cores); below it a runtime stores the format and computes in fp32."""
+TOKEN_FP16 = (6, 1)
+"""Consumer Pascal computes fp16 at 1/64 of its fp32 rate (CUDA programming guide: 2 against 128 a cycle and SM)."""
 
 
 def kind_of(device: str) -> str:
@@ -69,8 +73,16 @@ def check_present(devices: Sequence[str], host: Host) -> None:
 
 
 def gpu_precisions(device: str, host: Host) -> frozenset[str]:
-    """The floating formats that the GPU computes in; all of them for one that nothing is known of."""
+    """What the GPU computes in; everything for one that nothing is known of."""
     gpu = gpu_of(device, host)
-    if gpu is None:
-        return frozenset({"fp32", *FIRST_CAPABILITIES})
-    return frozenset({"fp32", *(name for name, first in FIRST_CAPABILITIES.items() if gpu.capability >= first)})
+    return frozenset({"fp32", *FIRST_CAPABILITIES}) - (lacking(gpu).keys() if gpu else set())
+
+
+def lacking(gpu: Gpu) -> dict[str, str]:
+    """The precisions that the GPU does not compute in at a useful rate, with the reasons."""
+    found = {
+        name: f"compute capability {gpu.compute_capability}, it begins at {first[0]}.{first[1]}"
+        for name, first in FIRST_CAPABILITIES.items()
+        if gpu.capability < first
+    }
+    return found | ({"fp16": "1/64 of the fp32 rate"} if gpu.capability == TOKEN_FP16 else {})

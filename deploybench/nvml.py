@@ -59,14 +59,12 @@ def visible_devices(count: int, environment: Mapping[str, str] = os.environ) -> 
 
 def device_handle(nvml: Any, index: int, environment: Mapping[str, str] = os.environ) -> Any:
     """NVML's handle of what this process knows as ``cuda:index``. Raises DeployBenchError where there is none."""
-    visible = environment.get("CUDA_VISIBLE_DEVICES")
-    name = str(index)
-    if visible is not None:
-        names = [part.strip() for part in visible.split(",")]
-        if index >= len(names):
-            raise DeployBenchError(f"there is no cuda:{index}: CUDA_VISIBLE_DEVICES is '{visible}'")
-        name = names[index]
-    return named_handle(nvml, name)
+    names = visible_devices(nvml.nvmlDeviceGetCount(), environment)
+    if index >= len(names):
+        visible = environment.get("CUDA_VISIBLE_DEVICES")
+        hidden = f": CUDA_VISIBLE_DEVICES is '{visible}'" if visible is not None else ""
+        raise DeployBenchError(f"there is no cuda:{index}{hidden}")
+    return named_handle(nvml, names[index])
 
 
 def named_handle(nvml: Any, name: str) -> Any:

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,7 @@ from deploybench.artifact import Document
 from deploybench.errors import DeployBenchError
 from deploybench.host import Host
 from deploybench.processes import die_with_parent, finish, run_child
-from deploybench.workspace import write_whole
+from deploybench.workspace import cache_folder, write_whole
 
 MATRIX_SIZE = 2048
 COPY_BYTES = 256 << 20
@@ -102,11 +101,10 @@ def main() -> None:
 
 
 def _cache_path(host: Host, threads: int) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deploybench"
     versions = {name: host.versions.get(name) for name in ("numpy", "torch")}
     identity = [METHOD, host.cpu_model, host.isa, host.logical_cores, host.usable_cores, threads, versions]
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
-    return cache / f"peaks-{key}.json"
+    return cache_folder() / f"peaks-{key}.json"
 
 
 def _numpy_product() -> Callable[[], object]:

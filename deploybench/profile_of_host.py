@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from deploybench import devices
 from deploybench.contracts import PRECISIONS
 from deploybench.errors import DeployBenchError
 from deploybench.host import Gpu, Host
@@ -27,8 +28,6 @@ CPU_FLAGS = {
 }
 """The instructions of which a CPU needs one to have arithmetic in the precision."""
 NO_TF32 = "tf32 is a format of NVIDIA's tensor cores"
-FIRST_CAPABILITIES = {"int8": (6, 1), "fp16": (7, 0), "bf16": (8, 0), "tf32": (8, 0)}
-"""The compute capability that first has arithmetic in the precision at a useful rate: dp4a, then tensor cores."""
 STACK = ("torch", "torchvision", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx", "onnx")
 SPECIAL = re.compile(r"([.^$*+?{}\[\]\\|()])")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -105,12 +104,7 @@ def _cpu_peaks(host: Host, measured: MeasuredPeaks) -> Peaks:
 
 def _of_gpu(name: str | None, gpu: Gpu, host: Host) -> Profile:
     known = profile_of(gpu)
-    capability = tuple(int(part) for part in gpu.compute_capability.split("."))
-    lacking = {
-        kind: f"compute capability {gpu.compute_capability}, it begins at {first[0]}.{first[1]}"
-        for kind, first in FIRST_CAPABILITIES.items()
-        if capability < first
-    }
+    lacking = devices.lacking(gpu)
     if known is not None:
         peaks = known.peaks
         kept = {key: text for key, text in known.sources.items() if not key.startswith("stack.")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from pydantic import ValidationError
 
 from deploybench.artifact import Artifact, open_artifact
 from deploybench.contracts import Runner
-from deploybench.devices import CPU, check_present, kind_of, numbered
+from deploybench.devices import CPU, check_present, gpu_of, kind_of, numbered
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportRequest, ModelRequest
-from deploybench.host import Host
+from deploybench.host import Host, describe_host
 from deploybench.plan import Selection, Sizes, newest_of_each
 from deploybench.profile import HOST, Profile, gpu_fits
 from deploybench.registry import Entry, exporters, runner, runners
+from deploybench.target import target_of
 from deploybench.workspace import Workspace
 
 
@@ -110,45 +112,57 @@ def nothing_to_run(artifacts: Sequence[Artifact], selection: Selection) -> Deplo
 
 
 def missing_exports(
-    models: Sequence[str], workspace: Workspace, selection: Selection, sizes: Sizes
+    models: Sequence[str], workspace: Workspace, selection: Selection, sizes: Sizes, profile: Profile | None = None
 ) -> list[ExportRequest]:
     """What has to be exported before the named models run on the selected runners in the precisions asked for.
 
     A model that is in the workspace in one of the sizes asked for, with certain weights, gets its missing
     formats with the same weights; one that is not there at all is built without weights.
     """
-    needed = _needed_formats(selection)
+    needed = [form for form in _needed_forms(selection) if profile is None or form.precision in profile.precisions]
     requests = []
     present = workspace.artifacts()
     for model, (image, patch) in product(models, sizes.combinations()):
         one = Sizes((image,) if image else (), (patch,) if patch else ())
         answered = [_request_of(artifact) for artifact in present if one.include(artifact)]
         known = [request for request in answered if request is not None and request.model.name == model]
-        have = {(request.model, request.backend, request.precision) for request in known}
+        have = {(request.model, _Form(request.backend, request.precision, request.target)) for request in known}
         wanted = [request.model for request in known] or _at_another_size(model, present, image, patch)
         requests += [
-            ExportRequest(model=asked, backend=backend, precision=precision)
+            ExportRequest(model=asked, backend=form.backend, precision=form.precision, target=form.target)
             for asked in dict.fromkeys(wanted)
-            for backend, precision in needed
-            if (asked, backend, precision) not in have
+            for form in needed
+            if (asked, form) not in have
         ]
     return requests
 
 
-def _needed_formats(selection: Selection) -> list[tuple[str, str]]:
-    """The backends to export to, each with the precisions of the artifacts, for the runners and precisions selected."""
+@dataclass(frozen=True)
+class _Form:
+    """What an artifact has to be: the precision is the artifact's own, ``target`` the GPU of formats for one kind."""
+
+    backend: str
+    precision: str
+    target: str | None
+
+
+def _needed_forms(selection: Selection) -> list[_Form]:
+    """What the selected runners need for the selected precisions on the selected devices."""
     needed = set()
     for entry in selection.runners:
         for device in selection.devices or (CPU,):
             if entry.plugin is None or not _has_any(entry.plugin, [device]):
                 continue
+            gpu = gpu_of(device, describe_host())
             for backend in entry.plugin.formats & exporters().keys():
-                exporter = exporters()[backend]
-                if exporter.usable:
-                    written = exporter.require().precisions
-                    asked = selection.precisions or ("fp32",)
-                    needed |= {(backend, _artifact_for(entry.plugin, device, written, one)) for one in asked}
-    return sorted(needed)
+                plugin = exporters()[backend].plugin
+                target = target_of(gpu.compute_capability) if gpu and plugin and plugin.takes_target else None
+                if plugin is None or not exporters()[backend].usable or not plugin.builds_for(target):
+                    continue
+                for asked in selection.precisions or ("fp32",):
+                    precision = _artifact_for(entry.plugin, device, plugin.precisions, asked)
+                    needed.add(_Form(backend, precision, target))
+    return sorted(needed, key=lambda form: (form.backend, form.precision, form.target or ""))
 
 
 def _artifact_for(runner: Runner, device: str, written: Collection[str], precision: str) -> str:

@@ -130,6 +130,11 @@ def publish(staging: Path, destination: Path) -> None:
         staging.rename(destination)
 
 
+def cache_folder() -> Path:
+    """The user's cache of this program: what can be made again on the same machine."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deploybench"
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name, flush it to disk, rename it. A failure leaves no partial file."""
     with writing_whole(path) as partial:

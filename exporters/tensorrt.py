@@ -5,8 +5,9 @@ The timings are kept between builds, so that the same layers get the same kernel
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+import fcntl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +16,7 @@ from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
 from deploybench.errors import DeployBenchError
 from deploybench.host import Gpu, find_gpus
 from deploybench.target import sm_of, target_of
-from deploybench.workspace import slug, write_whole
+from deploybench.workspace import cache_folder, slug, write_whole
 
 from .tensorrt_build import DISTRIBUTIONS, PRECISIONS, REQUIRES, Device, first_gpu, write_engine
 
@@ -48,15 +49,15 @@ class TensorRtExporter(Exporter):
 
     def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
         gpu = _gpu_for(spec.target)  # before any object of the library: some crash without a device
-        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # the driver's order, in which that GPU is the first
         import tensorrt as trt
 
         if int(trt.__version__.partition(".")[0]) < FIRST_PAST_OPSET_17:
             spec = replace(spec, opset=OLD_OPSET, ir_version=OLD_IR_VERSION)
         timings = TimingCache(trt, gpu)
         device = Device(sm_of(target_of(gpu.compute_capability)), gpu.name)
-        files = write_engine(trt, model, example, spec, out, device, timings.lend)
-        timings.keep()
+        with timings.alone():
+            files = write_engine(trt, model, example, spec, out, device, timings.lend)
+            timings.keep()
         return files
 
 
@@ -64,10 +65,17 @@ class TimingCache:
     """How long each kernel took on one kind of GPU with one driver and one TensorRT, in the user's cache folder."""
 
     def __init__(self, trt: Any, gpu: Gpu) -> None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deploybench"
         identity = f"{trt.__version__}-{gpu.name}-{target_of(gpu.compute_capability)}-{gpu.driver}"
-        self.path = cache / f"tensorrt-{slug(identity)}.timings"
+        self.path = cache_folder() / f"tensorrt-{slug(identity)}.timings"
         self._config: Any = None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other build of ours meanwhile: kernels are chosen by their times, which two builds on one GPU disturb."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def lend(self, config: Any) -> None:
         """Let a build use what is known. What does not read as timings of this library is left out."""

@@ -54,7 +54,7 @@ class OnnxRuntimeRunner(Runner):
     def precisions_on(self, device: str, artifact_precision: str) -> frozenset[str]:
         if kind_of(device) == CPU:
             return self.precisions(artifact_precision)
-        return self.gpu_precisions_of(artifact_precision) & {"int8", *gpu_precisions(device, describe_host())}
+        return self.gpu_precisions_of(artifact_precision) & gpu_precisions(device, describe_host())
 
     def gpu_precisions_of(self, artifact_precision: str) -> frozenset[str]:
         """What the GPU provider can compute such an artifact in, on a GPU that has every format."""
@@ -140,7 +140,14 @@ class OnnxRuntimeSession(Session):
         if self._provider == CPU_PROVIDER:
             halved = _computes_in_fp32(self._artifact_precision)
             return ("fp16 weights, computed in fp32: no fp16 kernels on this CPU",) if halved else ()
-        return placement_notes(placement(self._session), self._provider)
+        found = placement(self._session)
+        if found is not None and not found.get(self._provider):
+            raise DeployBenchError(
+                f"{self._provider} took no node of the graph, {', '.join(found)} did",
+                expected=f"a graph that {self._provider} runs",
+                action="the messages of ONNX Runtime name the cause: ORT_LOGGING_LEVEL=2",
+            )
+        return placement_notes(found, self._provider)
 
 
 def open_session(entry: str, settings: Any, providers: Providers) -> Any:

@@ -8,17 +8,25 @@ switched off for fp32 by NVIDIA's own variable.
 
 from __future__ import annotations
 
-import os
+import contextlib
+import ctypes
+import importlib.util
 from pathlib import Path
 from typing import ClassVar
 
 from deploybench.artifact import Artifact
 from deploybench.contracts import RunOptions
-from deploybench.devices import CUDA, index_of
+from deploybench.devices import CUDA, gpu_of, index_of
+from deploybench.host import describe_host
+from deploybench.registry import installed_versions
+from deploybench.workspace import cache_folder, slug
 
 from .onnxruntime import CUDA_PROVIDER, OnnxRuntimeRunner, Providers, cuda_options, forbid_tf32_unless
 
 PROVIDER = "TensorrtExecutionProvider"
+LIBRARIES = ("libnvinfer.so.10", "libnvinfer.so.8")
+"""Of the versions that ONNX Runtime 1.14 to 1.31 was built for."""
+TENSORRT_DISTRIBUTIONS = ("tensorrt", "tensorrt-cu12", "tensorrt-cu13")
 
 
 class OnnxRuntimeTensorrtRunner(OnnxRuntimeRunner):
@@ -26,6 +34,9 @@ class OnnxRuntimeTensorrtRunner(OnnxRuntimeRunner):
     install: ClassVar[str] = "onnxruntime-gpu"
     devices: ClassVar[frozenset[str]] = frozenset({CUDA})
     gpu_provider: ClassVar[str] = PROVIDER
+
+    def check_device(self, device: str) -> str | None:
+        return super().check_device(device) or missing_library()
 
     def gpu_precisions_of(self, artifact_precision: str) -> frozenset[str]:
         offered = super().gpu_precisions_of(artifact_precision)
@@ -37,16 +48,39 @@ class OnnxRuntimeTensorrtRunner(OnnxRuntimeRunner):
         folder.mkdir(parents=True, exist_ok=True)
         tensorrt = {
             "device_id": str(index_of(options.device)),
-            "trt_fp16_enable": str(int(options.precision == "fp16" and artifact.manifest.precision == "fp32")),
-            "trt_engine_cache_enable": "1",
+            "trt_fp16_enable": str(options.precision == "fp16"),  # TensorRT refuses fp16 tensors without it
+            "trt_engine_cache_enable": "True",  # these options are read by Python's words
             "trt_engine_cache_path": str(folder),
-            "trt_timing_cache_enable": "1",
-            "trt_timing_cache_path": str(folder),
         }
         return ((PROVIDER, tensorrt), (CUDA_PROVIDER, cuda_options(options)))
 
 
 def engine_folder(artifact: Artifact, options: RunOptions) -> Path:
-    """Where the engines of such a cell are kept: one folder for each artifact, batch and precision."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deploybench" / "onnxruntime-tensorrt"
-    return cache / f"{artifact.manifest.key[:16]}-b{options.batch}-{options.precision}"
+    """Where the engines of such a cell are kept: one folder for each GPU, version, artifact, batch and precision."""
+    versions = installed_versions(("onnxruntime-gpu", *TENSORRT_DISTRIBUTIONS))
+    gpu = gpu_of(options.device, describe_host())
+    machine = [gpu.name, gpu.driver] if gpu else []
+    where = slug("-".join([*machine, *(f"{name}-{version}" for name, version in versions.items())]) or "unknown")
+    return (
+        cache_folder()
+        / "onnxruntime-tensorrt"
+        / where
+        / (f"{artifact.manifest.key[:16]}-b{options.batch}-{options.precision}")
+    )
+
+
+def missing_library() -> str | None:
+    """Why TensorRT itself cannot be loaded for the provider, or None. Any of the versions will do here: which one the
+    provider was built for, it says itself."""
+    for name in LIBRARIES:
+        for path in (name, *(str(found) for folder in _wheel_folders() for found in folder.glob(name))):
+            with contextlib.suppress(OSError):
+                ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+                return None
+    return f"TensorRT's library is not found ({' or '.join(LIBRARIES)}): pip install the TensorRT of that version"
+
+
+def _wheel_folders() -> list[Path]:
+    """Where NVIDIA's wheels put TensorRT: nothing looks there by itself."""
+    specs = [importlib.util.find_spec(name) for name in ("tensorrt_libs", "tensorrt")]
+    return [Path(folder) for spec in specs if spec for folder in spec.submodule_search_locations or ()]

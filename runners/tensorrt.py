@@ -1,4 +1,4 @@
-"""TensorRT: engines that were built for this GPU by this version. The lean runtime runs version-compatible ones."""
+"""TensorRT: engines that were built for this GPU by this version."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import ClassVar
 from deploybench.artifact import Manifest
 
 from .cuda_runtime import Device
-from .tensorrt_engine import EngineRunner, first_importable
+from .tensorrt_engine import EngineRunner
 
 
 class TensorRTRunner(EngineRunner):
     name: ClassVar[str] = "tensorrt"
     formats: ClassVar[frozenset[str]] = frozenset({"tensorrt"})
-    requires: ClassVar[tuple[str, ...]] = (first_importable("tensorrt", "tensorrt_lean"),)
+    requires: ClassVar[tuple[str, ...]] = ("tensorrt",)
     install: ClassVar[str] = "tensorrt"
-    distributions: ClassVar[tuple[str, ...]] = ("tensorrt", "tensorrt-lean")
+    distributions: ClassVar[tuple[str, ...]] = ("tensorrt",)
     title: ClassVar[str] = "TensorRT"
 
     def rebuild(self, manifest: Manifest, device: Device) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -18,11 +17,6 @@ from deploybench.errors import DeployBenchError, DeviceError
 
 from .cuda_runtime import Device, device_index, open_cuda
 from .tensorrt_session import Engine, EngineSession
-
-
-def first_importable(*modules: str) -> str:
-    """The first of these modules that is installed, else the first."""
-    return next((name for name in modules if find_spec(name) is not None), modules[0])
 
 
 class EngineRunner(Runner):

@@ -7,12 +7,13 @@ the gaps.
 
 fp16 and bf16 are those of the weights, which are cast when the model is loaded; autocast is not used. tf32 is how
 fp32 products and convolutions are computed, and fp32 switches it off everywhere: PyTorch's own defaults leave it on
-in convolutions. Convolutional models in fp16, bf16 and tf32 are laid out as channels_last, the layout of the tensor
-cores; in fp32 they stay as they are.
+in convolutions. Convolutional modules (eager, torch.compile) in fp16, bf16 and tf32 are laid out as channels_last, the
+layout of the tensor cores; in fp32, and as exported programs, they stay as they are.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ FEWEST_CONVOLUTIONS = 2
 FIRST_TF32_CAPABILITY = (8, 0)
 ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([a-z]?)")
 CUDNN_9 = 90000
+TF32_VARIABLE = "NVIDIA_TF32_OVERRIDE"
+"""0 switches tf32 off in NVIDIA's libraries, whatever PyTorch asks of them."""
 
 
 class Cpu:
@@ -227,7 +230,9 @@ def set_tf32(torch: Any, *, on: bool) -> None:
 
 
 def tf32_is_on(torch: Any) -> bool:
-    """Whether both products and convolutions may be computed as tf32, read back from PyTorch."""
+    """Whether both products and convolutions may be computed as tf32, read back from PyTorch and NVIDIA's variable."""
+    if os.environ.get(TF32_VARIABLE) == "0":
+        return False
     if hasattr(torch.backends.cudnn, "fp32_precision"):
         parts = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
         return all(part.fp32_precision == "tf32" for part in parts)

@@ -77,7 +77,12 @@ def test_device_that_the_host_lacks_or_the_profile_does_not_name_is_refused(
 
 @pytest.mark.parametrize(
     ("name", "capability", "formats"),
-    [(K80, "3.7", {"fp32"}), (GTX1080TI, "6.1", {"fp32", "fp16"}), (RTX3090, "8.6", {"fp32", "fp16", "bf16", "tf32"})],
+    [
+        (K80, "3.7", {"fp32"}),
+        (GTX1080TI, "6.1", {"fp32", "int8"}),  # fp16 at 1/64 of the rate is no way to compute
+        ("Tesla P100", "6.0", {"fp32", "fp16"}),
+        (RTX3090, "8.6", {"fp32", "fp16", "bf16", "tf32", "int8"}),
+    ],
 )
 def test_gpu_computes_in_the_formats_that_its_compute_capability_has(
     name: str, capability: str, formats: set[str]
@@ -86,4 +91,4 @@ def test_gpu_computes_in_the_formats_that_its_compute_capability_has(
 
 
 def test_gpu_that_nothing_is_known_of_is_not_refused_any_format() -> None:
-    assert gpu_precisions("cuda", host()) == {"fp32", "fp16", "bf16", "tf32"}
+    assert gpu_precisions("cuda", host()) == {"fp32", "fp16", "bf16", "tf32", "int8"}

@@ -93,7 +93,8 @@ def on_gpu(own_mib: Callable[[int], int | None], others_mib: int = 0) -> Callabl
     def one(job: Job) -> Launch:
         own = own_mib(job.batch)
         reading = dict.fromkeys(GpuReading.model_fields, None) | {
-            "missing": {}, "own_bytes": None if own is None else own << 20, "other_bytes": others_mib << 20,
+            "missing": {}, "provenance": "measured",
+            "own_bytes": None if own is None else own << 20, "other_bytes": others_mib << 20,
         }  # fmt: skip
         made = machine(lambda batch: 100 * batch)(job)
         around = surroundings().model_copy(update={"gpu": GpuReading.model_validate(reading)})

@@ -111,7 +111,7 @@ def export(
         )
         for name, (image, patch) in product(names, sizes.combinations())
         for kind in parse.precisions(precision) or ["fp32"]
-        for chosen in named or usable_backends(kind)
+        for chosen in named or usable_backends(kind, aim)
     ]
     if target is not None and not any(request.target for request in requests):
         raise DeployBenchError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -21,6 +22,7 @@ from deploybench.cli import (
     scenario,
     show,
 )
+from deploybench.devices import BUS_ORDER
 
 app = typer.Typer(
     name="deploybench",
@@ -63,5 +65,6 @@ def options(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. In every process of it CUDA numbers the GPUs as NVML does."""
+    os.environ.update(BUS_ORDER)
     app()

@@ -165,7 +165,7 @@ def run(
         artifact = list(dict.fromkeys(one.path for pack in packs for one in read_pack(pack, place)))
     failed = []
     if models and not artifact:
-        requests = missing_exports(models, place, selection, sizes)
+        requests = missing_exports(models, place, selection, sizes, chosen)
         if requests:
             from deploybench.cli.export import export_with_progress
 

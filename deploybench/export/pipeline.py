@@ -110,12 +110,18 @@ def default_jobs() -> int:
     return min(usable_cores(), MOST_DEFAULT_JOBS)
 
 
-def usable_backends(precision: str) -> list[str]:
-    """The exporters that work on this host, write that precision, and do so without being named."""
+def usable_backends(precision: str, target: str | None = None) -> list[str]:
+    """The exporters that work on this host, write that precision, and do so without being named.
+
+    One for a kind of GPU is among them if it builds for ``target``.
+    """
+    usable = {name: entry.require() for name, entry in exporters().items() if entry.usable}
     names = [
         name
-        for name, entry in exporters().items()
-        if entry.usable and entry.require().by_default and precision in entry.require().precisions
+        for name, plugin in usable.items()
+        if plugin.by_default
+        and precision in plugin.precisions
+        and (not plugin.takes_target or plugin.builds_for(target))
     ]
     if not names:
         raise DeployBenchError(

@@ -171,8 +171,9 @@ def _memory(nvml: Any, handle: Any, pid: int, contained: bool, missing: dict[str
     except nvml.NVMLError as error:
         missing.update(dict.fromkeys(MEMORY_FIGURES, f"not told by this GPU or driver: {error}"))
         return {}
-    if contained and all(process.pid != pid for process in processes):
-        reason = f"the driver lists no process {pid}: in a container it may list the host's ids (docker: --pid=host)"
+    if all(process.pid != pid for process in processes):
+        hint = ": in a container it may list the host's ids (docker: --pid=host)" if contained else ""
+        reason = f"the driver lists no process {pid}{hint}"
         missing.update(dict.fromkeys(MEMORY_FIGURES, reason))
         return {}
     others = [process for process in processes if process.pid != pid]

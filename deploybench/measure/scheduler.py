@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from deploybench.artifact import now
+from deploybench.devices import BUS_ORDER
 from deploybench.measure.job import Job
 from deploybench.processes import run_child, run_forked
 from deploybench.results import Launch
@@ -19,10 +20,6 @@ from deploybench.results import Launch
 WORKER = "deploybench.measure.worker"
 SETUP_LIMIT_S = 900.0
 """Loading may compile: TorchInductor took 46 s for an EfficientNet-B0 on two cores."""
-
-
-SAME_GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-"""CUDA numbers the GPUs as NVML does, by which the host was described and is watched."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def run_job(job: Job) -> Launch:
     """One launch in a fresh process; a crash or a hang is a launch with its cause."""
     started = now()
     limit = SETUP_LIMIT_S + 2 * job.limit_s
-    environment = {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads), **SAME_GPU_ORDER}
+    environment = {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads), **BUS_ORDER}
     spawned_ns = time.monotonic_ns()
     request = job.model_copy(update={"spawned_ns": spawned_ns}).model_dump_json()
     outcome = run_child(WORKER, request, time_limit_s=limit, environment=environment)

@@ -66,4 +66,4 @@ def test_table_has_a_line_a_cell_with_both_times_and_the_cause_of_each_failure()
     assert "4.00 (4.00 to 4.00)" in ort
     assert "FAILED" in failed
     assert "- **net / inductor / fp32 / batch 1**: out of memory: 2 GiB" in text
-    assert "Tesla K80, compute capability 3.7, driver 470" in text
+    assert "Tesla K80, compute capability 3.7, driver 580.95.05" in text

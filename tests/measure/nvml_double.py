@@ -22,6 +22,7 @@ def nvml_double(**answers: Any) -> SimpleNamespace:
     given = {
         "nvmlInit": None,
         "nvmlShutdown": None,
+        "nvmlDeviceGetCount": 8,
         "nvmlDeviceGetHandleByIndex": HANDLE,
         **{name: not_supported() for name in SELDOM},
         **answers,

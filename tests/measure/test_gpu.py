@@ -90,9 +90,11 @@ def test_only_what_a_query_gives_is_missing_with_its_reason_when_the_card_lacks_
     assert all("Not Supported" in reason for reason in found.missing.values())
 
 
-def test_own_memory_is_zero_when_the_process_is_not_on_the_gpu_of_this_machine() -> None:
-    found = sample(card(nvmlDeviceGetComputeRunningProcesses_v3=[gpu_process(17, GIB)]))
-    assert (found.own_bytes, found.other_processes, found.other_bytes) == (0, 1, GIB)
+@pytest.mark.parametrize("listed", [[], [gpu_process(17, GIB)]])
+def test_memory_is_unknown_when_the_driver_does_not_list_the_process_that_works_there(listed: list[object]) -> None:
+    found = sample(card(nvmlDeviceGetComputeRunningProcesses_v3=listed))
+    assert (found.own_bytes, found.other_processes, found.other_bytes) == (None, None, None)
+    assert "lists no process" in found.missing["other_processes"]
 
 
 def test_memory_is_unknown_when_a_container_hides_which_process_is_ours() -> None:

@@ -114,9 +114,10 @@ def test_gpu_offers_other_precisions_than_the_cpu(runner: OnnxRuntimeRunner, art
 
 
 @pytest.mark.parametrize(
-    ("asked", "artifact_precision", "flag"), [("fp16", "fp32", "1"), ("fp16", "fp16", "0"), ("fp32", "fp32", "0")]
+    ("asked", "artifact_precision", "flag"),
+    [("fp16", "fp32", "True"), ("fp16", "fp16", "True"), ("fp32", "fp32", "False")],
 )
-def test_tensorrt_builds_in_fp16_only_an_artifact_that_is_not(asked: str, artifact_precision: str, flag: str) -> None:
+def test_tensorrt_builds_in_fp16_what_is_to_run_in_fp16(asked: str, artifact_precision: str, flag: str) -> None:
     providers = OnnxRuntimeTensorrtRunner().gpu_providers(unwritten(artifact_precision), options(asked))
     (name, chosen), (fallback, _) = providers
     assert (name, fallback) == (TENSORRT, CUDA)
@@ -161,6 +162,13 @@ def test_precision_and_device_are_read_back_from_the_session(
     reported = Reported(provider, {"device_id": "1", **settings})
     facts = OnnxRuntimeSession(unwritten(), reported, options()).facts()
     assert (facts.precision, facts.device, facts.provider) == (precision, "cuda:1", provider)
+
+
+def test_session_whose_provider_got_no_node_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = OnnxRuntimeSession(unwritten(), Reported(TENSORRT, {"device_id": "0"}), options())
+    monkeypatch.setattr("deploybench.runners.onnxruntime.placement", lambda _: {CUDA: Counter({"Conv": 50})})
+    with pytest.raises(DeployBenchError, match=f"{TENSORRT} took no node of the graph, {CUDA} did"):
+        session.facts()
 
 
 def test_nodes_are_counted_by_the_provider_that_got_them(tiny_artifact: Artifacts) -> None:

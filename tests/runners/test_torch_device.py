@@ -49,6 +49,12 @@ def test_tf32_is_read_back_as_it_was_set_and_older_names_agree(on: bool) -> None
     assert torch.backends.cudnn.fp32_precision == ("tf32" if on else "ieee")
 
 
+def test_tf32_that_nvidias_variable_switches_off_is_not_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_tf32(torch, on=True)
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    assert not tf32_is_on(torch)
+
+
 def test_tf32_in_products_alone_is_not_tf32() -> None:
     set_tf32(torch, on=True)
     torch.backends.cuda.matmul.fp32_precision = "ieee"
