@@ -1,7 +1,8 @@
 """The measured peaks of this host: square matrix products, a large copy and a large sum, on a thread budget.
 
 These are the roofs that "% of peak" refers to: what this machine reached, not what a data sheet says.
-Measured once per CPU model, thread budget and library versions in a process of its own, and cached.
+Measured once per CPU model, thread budget and library versions in a process of its own, and cached; peaks that other
+processes disturbed are too low, say so, and are measured again the next time.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pydantic import ValidationError
 from deploybench.artifact import Document
 from deploybench.errors import DeployBenchError
 from deploybench.host import Host
+from deploybench.measure.activity import Activity, allowed_foreign_share, between, read_activity, usable_cpus
 from deploybench.processes import die_with_parent, finish, run_child
 from deploybench.workspace import cache_folder, write_whole
 
@@ -30,7 +32,7 @@ MATRIX_SIZE = 2048
 COPY_BYTES = 256 << 20
 SECONDS_EACH = 1.0
 TIME_LIMIT_S = 120.0
-METHOD = 2
+METHOD = 3
 """Counts what was changed in the method: peaks measured otherwise are measured again."""
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Without one of these a bf16 product is emulated and takes a thousand times as long."""
@@ -51,6 +53,7 @@ class MeasuredPeaks(Document):
     copy_gb_per_s: float
     method: str
     read_gb_per_s: float | None = None
+    disturbed: str | None = None
 
     @property
     def memory_gb_per_s(self) -> float:
@@ -72,8 +75,9 @@ def measured_peaks(host: Host, threads: int) -> MeasuredPeaks | None:
     if outcome.reply is None:
         return None
     peaks = MeasuredPeaks.model_validate_json(outcome.reply)
-    with contextlib.suppress(DeployBenchError):  # without a cache they are measured again next time
-        write_whole(path, peaks.model_dump_json(indent=1))
+    if peaks.disturbed is None:
+        with contextlib.suppress(DeployBenchError):  # without a cache they are measured again next time
+            write_whole(path, peaks.model_dump_json(indent=1))
     return peaks
 
 
@@ -81,7 +85,8 @@ def main() -> None:
     """Read a request from standard input, write the peaks to the path in the first argument."""
     die_with_parent()
     request = PeakRequest.model_validate_json(sys.stdin.read())
-    threads = request.threads
+    threads, cpus = request.threads, usable_cpus()
+    before = read_activity(cpus)
     gflops = {"fp32": _best_gflops(_numpy_product())}
     method = "numpy"
     if importlib.util.find_spec("torch") is not None:
@@ -97,7 +102,15 @@ def main() -> None:
         read_gb_per_s=round(_read_gb_per_s(threads), 1),
         method=method,
     )
-    finish(peaks.model_dump_json())
+    seen = between(before, read_activity(cpus))
+    finish(peaks.model_copy(update={"disturbed": _disturbed(seen, len(cpus))}).model_dump_json())
+
+
+def _disturbed(seen: Activity, cpus: int) -> str | None:
+    """What others took meanwhile, in words, when it is more than an idle system's own work."""
+    foreign = seen.foreign_cpu_share or 0.0
+    too_much = foreign > allowed_foreign_share(cpus, seen.share_resolution)
+    return f"other processes took {foreign:.0%} of the CPUs" if too_much else None
 
 
 def _cache_path(host: Host, threads: int) -> Path:

@@ -68,6 +68,12 @@ def _of_cpu(name: str | None, host: Host) -> Profile:
     measured = measured_peaks(host, host.usable_cores)
     if measured is None:
         raise DeployBenchError("the peaks of this CPU could not be measured", action="try again on a quiet machine")
+    if measured.disturbed:
+        raise DeployBenchError(
+            f"the peaks of this CPU are too low: {measured.disturbed} while they were measured",
+            expected="a quiet machine",
+            action="stop the other work and try again",
+        )
     method = f"measured on {host.hostname} by deploybench profiles new"
     sources = {f"tflops.{kind}": f"{method}: {measured.method}" for kind in measured.gflops}
     sources["memory_gb_per_s"] = f"{method}: {measured.method}"

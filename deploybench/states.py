@@ -22,7 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.results import GpuReading, Launch, Surroundings
+from deploybench.measure.activity import allowed_foreign_share
+from deploybench.results import GpuReading, Launch
 from deploybench.stats import median
 
 Floats = npt.NDArray[np.float64]
@@ -33,9 +34,6 @@ SAME_STATE = 1.4
 """Levels closer than 40 % are one state: one level's own readings scatter over up to that much."""
 CLEAR_OF_SCATTER = 4.0
 """Of readings from one normal distribution the best split is 2.7 standard deviations wide, whatever their number."""
-FOREIGN_CORES, FOREIGN_CORES_EACH = 0.05, 0.005
-"""What other processes may take, in cores, and for each CPU more: an idle system's own work is 0.02 on two CPUs. A
-neighbour at half of one core is 0.5, however many cores wait for the slowest."""
 LARGEST_STEAL_SHARE = 0.03
 HARMLESS_THROTTLING = frozenset({"idle", "application clocks", "software power cap"})
 """NVML's words for a clock that nobody asks more of, that the owner set, or that is a card's usual state under load."""
@@ -120,7 +118,8 @@ def disturbances(launch: Launch) -> list[Disturbance]:
     around = launch.surroundings
     if around is None:
         return found
-    if around.foreign_cpu_share is not None and _foreign_cores(around) > _allowed_cores(around):
+    allowed = allowed_foreign_share(around.cpus, around.share_resolution)
+    if around.foreign_cpu_share is not None and around.foreign_cpu_share > allowed:
         words = f"other processes took {around.foreign_cpu_share:.0%} of the CPUs"
         found.append(Disturbance(words, "stop the other work on the machine"))
     if (around.steal_share or 0) > LARGEST_STEAL_SHARE:
@@ -129,15 +128,6 @@ def disturbances(launch: Launch) -> list[Disturbance]:
     if around.throttle_events:
         found.append(Disturbance("the CPU was throttled because of heat", "cool the machine, or wait between launches"))
     return found + (_gpu_disturbances(around.gpu) if around.gpu else [])
-
-
-def _foreign_cores(around: Surroundings) -> float:
-    return (around.foreign_cpu_share or 0.0) * around.cpus
-
-
-def _allowed_cores(around: Surroundings) -> float:
-    """The allowance, and what the clock of /proc/stat cannot tell in a short window."""
-    return FOREIGN_CORES + FOREIGN_CORES_EACH * around.cpus + (around.share_resolution or 0.0)
 
 
 def _gpu_disturbances(gpu: GpuReading) -> list[Disturbance]:

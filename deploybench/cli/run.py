@@ -178,6 +178,8 @@ def run(
     peaks = measured_peaks(host, selection.threads) if CPU in devices else None
     if peaks is None and CPU in devices:
         remarks.print("the peaks of this host could not be measured: no % of peak", style="yellow")
+    if peaks is not None and peaks.disturbed:
+        remarks.print(f"the peaks of this host are too low: {peaks.disturbed} meanwhile", style="yellow")
     context = RunContext(
         new_run_name(), chosen.name if chosen else HOST, place, host, peaks, selection.threads, tuple(devices), chosen,
         profile_file=str(Path(profile).resolve()) if chosen and profile != chosen.name else None,

@@ -106,7 +106,8 @@ def host_lines(host: Host, peaks: MeasuredPeaks | None) -> list[str]:
     gflops = ", ".join(f"{name} {value:g} GFLOP/s" for name, value in peaks.gflops.items())
     reading = f", read {peaks.read_gb_per_s:g} GB/s" if peaks.read_gb_per_s else ""
     lines.append(f"  measured peaks {gflops}, copy {peaks.copy_gb_per_s:g} GB/s{reading} ({peaks.threads} threads)")
-    return [*lines, f"  method         {peaks.method}"]
+    disturbed = [f"  disturbed      {peaks.disturbed}: the peaks are too low"] if peaks.disturbed else []
+    return [*lines, f"  method         {peaks.method}", *disturbed]
 
 
 def _gpu_line(number: int, gpu: Gpu) -> str:
