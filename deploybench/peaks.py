@@ -23,8 +23,9 @@ from pydantic import ValidationError
 
 from deploybench.artifact import Document
 from deploybench.errors import DeployBenchError
+from deploybench.foreign_work import allowed_foreign_share
 from deploybench.host import Host
-from deploybench.measure.activity import Activity, allowed_foreign_share, between, read_activity, usable_cpus
+from deploybench.measure.activity import Activity, between, read_activity, usable_cpus
 from deploybench.processes import die_with_parent, finish, run_child
 from deploybench.workspace import cache_folder, write_whole
 

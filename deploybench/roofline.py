@@ -17,13 +17,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
 from deploybench.artifact import Document, Manifest
 from deploybench.devices import CPU, gpu_of, kind_of
 from deploybench.errors import DeployBenchError
 from deploybench.host import Host
-from deploybench.peaks import MeasuredPeaks
 from deploybench.profile import HOST, Profile, profile_of
+
+if TYPE_CHECKING:
+    from deploybench.peaks import MeasuredPeaks
 
 BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 """Of one stored number; tf32 is how fp32 is multiplied."""

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.measure.activity import allowed_foreign_share
+from deploybench.foreign_work import allowed_foreign_share
 from deploybench.results import GpuReading, Launch
 from deploybench.stats import median
 

@@ -29,11 +29,6 @@ MOST_MISSING = 0.1
 """Cores that we used and /proc/stat does not show: more means that it is not this machine's (some sandboxes)."""
 
 
-FOREIGN_CORES, FOREIGN_CORES_EACH = 0.05, 0.005
-"""What other processes may take, in cores, and for each CPU more: an idle system's own work is 0.02 on two CPUs. A
-neighbour at half of one core is 0.5, however many cores wait for the slowest."""
-
-
 @dataclass(frozen=True)
 class CpuTimes:
     """Seconds since boot, summed over some CPUs. ``steal_s`` is what the hypervisor gave to others."""
@@ -144,11 +139,6 @@ def between(before: Snapshot, after: Snapshot) -> Activity:
         frequency_mhz=fmean(frequencies) if frequencies else None,
         throttle_events=throttle_events,
     )
-
-
-def allowed_foreign_share(cpus: int, resolution: float | None) -> float:
-    """The share of ``cpus`` that others may take. The clock of ``/proc/stat`` tells nothing below ``resolution``."""
-    return (FOREIGN_CORES + FOREIGN_CORES_EACH * cpus + (resolution or 0.0)) / cpus
 
 
 def tick_s() -> float:

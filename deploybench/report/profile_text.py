@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -9,8 +11,10 @@ from rich.text import Text
 
 from deploybench.contracts import PRECISIONS
 from deploybench.host import Gpu, Host
-from deploybench.peaks import MeasuredPeaks
 from deploybench.profile import Profile, figures
+
+if TYPE_CHECKING:
+    from deploybench.peaks import MeasuredPeaks
 
 UNITS = {
     "tflops": ("peak", "TFLOP/s"),
