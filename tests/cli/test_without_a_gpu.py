@@ -19,7 +19,10 @@ def double(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 REFUSALS = {
-    "no-driver": ("'tensorrt' cannot be used here: no NVIDIA driver", "do:       run on a machine with an NVIDIA GPU"),
+    "no-driver": (
+        "'tensorrt-rtx' cannot be used here: no NVIDIA driver",
+        "do:       run on a machine with an NVIDIA GPU",
+    ),
     "old-driver": (
         "supports CUDA 11.4, libcudart is of CUDA 13.2 (expected: a driver for CUDA 13.2",
         "do:       update",
@@ -32,9 +35,9 @@ REFUSALS = {
 def test_runner_that_finds_no_gpu_is_refused_with_the_cause_and_what_to_do(
     mode: str, double: Path, cli: Cli, tmp_path: Path
 ) -> None:
-    pytest.importorskip("tensorrt_lean")
+    pytest.importorskip("tensorrt_rtx")
     environment = {"LD_LIBRARY_PATH": str(double.parent), "DOUBLE_MODE": mode}
-    done = cli("run", "-r", "tensorrt", environment=environment, cwd=tmp_path)
+    done = cli("run", "-r", "tensorrt-rtx", environment=environment, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert [word for word in REFUSALS[mode] if word not in done.stderr] == []
