@@ -158,6 +158,7 @@ def _record(
     stopped: Stopped | None = None,
 ) -> Record:
     manifest, cell = planned.artifact.manifest, planned.cell
+    roof = context.roof(cell.device)
     plugin = runners()[cell.runner].plugin
     command = command_of(cell, settings, context.profile_file or context.profile)
     summary = summarise(launches, cell.batch)
@@ -173,8 +174,8 @@ def _record(
         macs=manifest.model.macs,
         tokens=manifest.model.tokens,
         artifact_bytes=manifest.size_bytes,
-        peak_gflops=_peak_gflops(cell, context),
-        bound=_bound(cell, manifest, context),
+        peak_gflops=_peak_gflops(cell, roof),
+        bound=_bound(cell, manifest, roof),
         baseline=settings.baseline,
         launches=tuple(launches),
         summary=summary if shown else None,
@@ -187,15 +188,13 @@ def _record(
     )
 
 
-def _peak_gflops(cell: Cell, context: RunContext) -> float | None:
-    roof = context.roof(cell.device)
+def _peak_gflops(cell: Cell, roof: Roof | None) -> float | None:
     peak = roof.tflops.get(cell.precision) if roof is not None else None
     return None if peak is None else 1e3 * peak
 
 
-def _bound(cell: Cell, manifest: Manifest, context: RunContext) -> Bound | None:
+def _bound(cell: Cell, manifest: Manifest, roof: Roof | None) -> Bound | None:
     """The least time that one call of the cell can take; None where the roof or the work is not known."""
-    roof = context.roof(cell.device)
     work = work_of(manifest) if roof is not None else None
     if roof is None or work is None:
         return None

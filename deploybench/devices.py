@@ -20,6 +20,8 @@ TEXT = re.compile(rf"{CPU}|{CUDA}(:\d+)?")
 FIRST_CAPABILITIES = {"int8": (6, 1), "fp16": (5, 3), "bf16": (8, 0), "tf32": (8, 0)}
 """The compute capability that first has arithmetic in each precision (CUDA programming guide, arithmetic instructions,
 dp4a and tensor cores); below it a runtime stores the format and computes in fp32."""
+TF32_VARIABLE = "NVIDIA_TF32_OVERRIDE"
+"""0 keeps cuBLAS, cuDNN and TensorRT from tf32 whatever a program asks for; read once, when they load."""
 TOKEN_FP16 = (6, 1)
 """Consumer Pascal computes fp16 at 1/64 of its fp32 rate (CUDA programming guide: 2 against 128 a cycle and SM)."""
 

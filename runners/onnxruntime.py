@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from deploybench.artifact import Artifact
 from deploybench.contracts import Arrays, Bound, Runner, RunOptions, Session, SessionFacts
-from deploybench.devices import CPU, CUDA, gpu_precisions, index_of, kind_of
+from deploybench.devices import CPU, CUDA, TF32_VARIABLE, gpu_precisions, index_of, kind_of
 from deploybench.errors import DeployBenchError
 from deploybench.host import describe_host
 
@@ -25,8 +25,6 @@ CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 FP16_MACHINES = frozenset({"aarch64", "arm64"})
 """MLAS has half-precision kernels on 64-bit Arm only; elsewhere the session casts to float32 and back."""
 FIRST_WITH_TF32_OPTION = (1, 18)
-TF32_VARIABLE = "NVIDIA_TF32_OVERRIDE"
-"""0 keeps cuBLAS, cuDNN and TensorRT from tf32 whatever a program asks for; read once, when they load."""
 REMEDY = "pip uninstall onnxruntime; pip install onnxruntime-gpu"
 RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 Providers = Sequence[tuple[str, Mapping[str, str]]]

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deploybench.contracts import RunOptions
-from deploybench.devices import CUDA, index_of, kind_of
+from deploybench.devices import CUDA, FIRST_CAPABILITIES, TF32_VARIABLE, index_of, kind_of
 from deploybench.errors import DeployBenchError
 
 if TYPE_CHECKING:
@@ -33,11 +33,8 @@ Timed = tuple[Callable[[], object], Callable[[], float] | None]
 
 FEWEST_CONVOLUTIONS = 2
 """One is a transformer's patch embedding."""
-FIRST_TF32_CAPABILITY = (8, 0)
 ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([a-z]?)")
 CUDNN_9 = 90000
-TF32_VARIABLE = "NVIDIA_TF32_OVERRIDE"
-"""0 switches tf32 off in NVIDIA's libraries, whatever PyTorch asks of them."""
 
 
 class Cpu:
@@ -140,7 +137,7 @@ class Cuda(Cpu):
         return run, lambda: float(before.elapsed_time(after))
 
     def arithmetic(self, precision: str) -> str:
-        able = self._torch.cuda.get_device_capability(self._index) >= FIRST_TF32_CAPABILITY
+        able = self._torch.cuda.get_device_capability(self._index) >= FIRST_CAPABILITIES["tf32"]
         return "tf32" if precision == "fp32" and able and tf32_is_on(self._torch) else precision
 
     def described(self, provider: str) -> str:

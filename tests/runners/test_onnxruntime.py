@@ -11,12 +11,12 @@ import pytest
 
 from deploybench.artifact import Artifact
 from deploybench.contracts import RunOptions
+from deploybench.devices import TF32_VARIABLE
 from deploybench.errors import DeployBenchError
 from deploybench.measure.job import Job
 from deploybench.measure.worker import launch
 from deploybench.runners.onnxruntime import (
     RECORD_PLACEMENT,
-    TF32_VARIABLE,
     OnnxRuntimeRunner,
     OnnxRuntimeSession,
     cuda_options,
