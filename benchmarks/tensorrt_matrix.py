@@ -18,7 +18,7 @@ from deploybench.artifact import Manifest
 from deploybench.export.pipeline import ExportOptions, ExportResult, export_all
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.models.source import expand_groups
-from deploybench.registry import installed_versions
+from deploybench.versions import installed_versions
 from deploybench.workspace import Workspace
 
 MODELS = "resnet50,fair,linformer-256,performer-266"

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue
 
+from deploybench.documents import Document, read_document
 from deploybench.errors import DeployBenchError
 from deploybench.parity import ParityReport
 
@@ -24,17 +24,6 @@ MANIFEST = "manifest.json"
 REFERENCE = "reference.npz"
 LABELS = "labels.json"
 HASH_CHUNK_BYTES = 1 << 20
-
-
-class Document(BaseModel):
-    """Base of everything that is written to disk: unknown fields are refused, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def now() -> str:
-    """The time in UTC as ISO 8601."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 class TensorSpec(Document):
@@ -195,16 +184,14 @@ def open_artifact(path: Path) -> Artifact:
             expected="a folder that deploybench export wrote",
             action="deploybench export --model NAME",
         )
-    try:
-        manifest = Manifest.model_validate_json(manifest_path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise DeployBenchError(
-            f"{manifest_path} does not read as a manifest: {where}: {first['msg']}",
-            expected="a manifest of schema version 1",
-            action="export the model again",
-        ) from None
+    manifest = read_document(
+        Manifest,
+        manifest_path.read_bytes(),
+        origin=str(manifest_path),
+        what="a manifest",
+        expected="a manifest of schema version 1",
+        action="export the model again",
+    )
     if manifest.sealed() != manifest:
         raise DeployBenchError(
             f"{manifest_path} was edited after it was written, or another version of deploybench wrote it",

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from deploybench.artifact import Manifest, now
+from deploybench.artifact import Manifest
 from deploybench.contracts import END_TO_END, HOST_TO_HOST
 from deploybench.devices import CPU
+from deploybench.documents import now
 from deploybench.errors import DeployBenchError
 from deploybench.experiment import Experiment, Stopped
 from deploybench.host import Host
@@ -22,11 +23,12 @@ from deploybench.measure.stopping import ExperimentRule
 from deploybench.peaks import MeasuredPeaks
 from deploybench.plan import Planned
 from deploybench.profile import HOST, Profile
-from deploybench.registry import installed_versions, runners
+from deploybench.registry import runners
 from deploybench.results import DEFAULT_BASELINE, Cell, Judgement, Launch, Record, Verdict, write_record
 from deploybench.roofline import Bound, Roof, bound_of, roof_of_device, work_of
 from deploybench.summary import summarise
 from deploybench.verdicts import judge
+from deploybench.versions import installed_versions
 from deploybench.workspace import Workspace
 
 SHORTEST_LIMIT_S = 60.0

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.devices import Provenance, kind_of
+from deploybench.devices import kind_of
 from deploybench.errors import DeployBenchError
+from deploybench.provenance import Provenance
 
 if TYPE_CHECKING:
     import torch

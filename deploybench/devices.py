@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from deploybench.errors import DeployBenchError
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 CPU, CUDA = "cpu", "cuda"
 BUS_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 """The environment in which CUDA numbers the GPUs as NVML does, by which the host is described and watched."""
-Provenance = Literal["measured", "simulated"]
-"""Simulated: a double stood in for a library of the device, as in tests. Its numbers are nobody's."""
 TEXT = re.compile(rf"{CPU}|{CUDA}(:\d+)?")
 FIRST_CAPABILITIES = {"int8": (6, 1), "fp16": (5, 3), "bf16": (8, 0), "tf32": (8, 0)}
 """The compute capability that first has arithmetic in each precision (CUDA programming guide, arithmetic instructions,

@@ -12,11 +12,11 @@ from typing import Any
 
 import psutil
 
-from deploybench.artifact import Document
-from deploybench.devices import Provenance
+from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
 from deploybench.nvml import named_handle, nvml_provenance, visible_devices
-from deploybench.registry import installed_versions
+from deploybench.provenance import Provenance
+from deploybench.versions import installed_versions
 
 ISA_FLAGS = (
     "sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16",

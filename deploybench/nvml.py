@@ -13,12 +13,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from deploybench.devices import Provenance
 from deploybench.errors import DeployBenchError
+from deploybench.provenance import DOUBLE_SYMBOL, Provenance
 
 LIBRARY = "libnvidia-ml.so.1"
-DOUBLE_SYMBOL = "deploybench_double"
-"""What a library exports that only stands in for a driver, as in tests."""
 
 
 def open_nvml() -> Any:

@@ -15,11 +15,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from pydantic import ValidationError
-
 from deploybench.artifact import MANIFEST, Artifact, Manifest, open_artifact, whole_artifact
+from deploybench.documents import read_document
 from deploybench.errors import DeployBenchError
-from deploybench.workspace import Workspace, artifact_name, publish, writing_whole
+from deploybench.files import writing_whole
+from deploybench.workspace import Workspace, artifact_name, publish
 
 SUFFIX = ".dbpack"
 LARGEST_MANIFEST_BYTES = 16 << 20
@@ -112,9 +112,11 @@ def _manifest(archive: zipfile.ZipFile, entries: Entries) -> Manifest:
         raise DeployBenchError(
             f"an artifact has no {MANIFEST}, or one of over 16 MiB", expected=f"a {MANIFEST} in each"
         )
-    try:
-        return Manifest.model_validate_json(archive.read(info))
-    except ValidationError as error:
-        raise DeployBenchError(
-            f"its manifest does not read: {error.errors()[0]['msg']}", expected="a manifest of this version"
-        ) from None
+    return read_document(
+        Manifest,
+        archive.read(info),
+        origin=f"the pack's {info.filename}",
+        what="a manifest",
+        expected="a manifest of schema version 1",
+        action="pack the artifacts again with this version of deploybench",
+    )

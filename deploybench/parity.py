@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+
+from deploybench.documents import Document
 
 SMALLEST_SPREAD = 1e-4
 
@@ -46,10 +47,8 @@ def loosest(*precisions: str) -> str:
     return max(precisions, key=lambda precision: BUDGETS[precision].max_error)
 
 
-class ParityReport(BaseModel):
+class ParityReport(Document):
     """The figures of one comparison. ``max_error`` and ``budget_error`` are relative to ``spread``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     passed: bool
     precision: str

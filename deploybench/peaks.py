@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from deploybench.artifact import Document
+from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
+from deploybench.files import cache_folder, write_whole
 from deploybench.foreign_work import allowed_foreign_share
 from deploybench.host import Host
 from deploybench.measure.activity import Activity, between, read_activity, usable_cpus
 from deploybench.processes import die_with_parent, finish, run_child
-from deploybench.workspace import cache_folder, write_whole
 
 MATRIX_SIZE = 2048
 COPY_BYTES = 256 << 20

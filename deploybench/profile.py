@@ -15,10 +15,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from deploybench.artifact import Document
 from deploybench.contracts import PRECISIONS
+from deploybench.documents import Document, first_error
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.host import Gpu, Host
+from deploybench.versions import comparable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -151,10 +152,8 @@ def parse_profile(text: str, origin: str) -> Profile:
             f"{origin} is not a valid profile: {error}", expected="a profile as profiles/*.toml"
         ) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
         raise DeployBenchError(
-            f"{origin} is not a valid profile: {field}: {first['msg']}", expected="a profile as profiles/*.toml"
+            f"{origin} is not a valid profile: {first_error(error)}", expected="a profile as profiles/*.toml"
         ) from None
     return profile
 
@@ -198,7 +197,7 @@ def _check_gpu(profile: Profile, host: Host) -> None:
         named = [f"GPU {gpu.name} (compute capability {gpu.compute_capability})" for gpu in host.gpus]
         raise _mismatch(profile, ", ".join(named) or f"no CUDA device: {host.gpu_note}")
     driver, needed = fitting[0].driver, profile.driver
-    if needed is not None and _version(driver) < _version(needed.least):
+    if needed is not None and comparable(driver) < comparable(needed.least):
         branch = f", the last that has this GPU: R{needed.last_branch}" if needed.last_branch else ""
         raise MismatchError(
             f"this host has the NVIDIA driver {driver}",
@@ -220,10 +219,6 @@ def _mismatch(profile: Profile, found: str) -> MismatchError:
 
 def _fits(pattern: str | None, text: str) -> bool:
     return pattern is None or re.search(pattern, text, re.IGNORECASE) is not None
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", text))
 
 
 def _described(rule: Match) -> str:

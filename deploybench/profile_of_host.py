@@ -14,12 +14,12 @@ from typing import Any
 from deploybench import devices
 from deploybench.contracts import PRECISIONS
 from deploybench.errors import DeployBenchError
+from deploybench.files import slug
 from deploybench.host import Gpu, Host
 from deploybench.nvml import named_handle, open_nvml
 from deploybench.peaks import BF16_FLAGS, MeasuredPeaks, measured_peaks
 from deploybench.profile import HOST, Match, Peaks, Profile, profile_names, profile_of
 from deploybench.registry import runners
-from deploybench.workspace import slug
 
 CPU_FLAGS = {
     "bf16": BF16_FLAGS,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from deploybench.contracts import Exporter, Plugin, Runner
 from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.versions import comparable, installed_versions
 
 EXPORTERS = "deploybench.exporters"
 RUNNERS = "deploybench.runners"
-
 P = TypeVar("P", bound=Plugin)
 
 
@@ -81,28 +80,11 @@ def runners_of_format(name: str) -> list[Entry[Runner]]:
     return sorted(fitting, key=lambda entry: (entry.name != name, entry.name))
 
 
-def installed_versions(distributions: tuple[str, ...]) -> dict[str, str]:
-    """The installed version of each distribution; those that are not installed are left out."""
-    versions = {}
-    for name in distributions:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
-
-
 def _too_old(plugin: Plugin) -> str | None:
     """Which installed distribution is older than the plug-in needs, or None."""
     found = installed_versions(tuple(plugin.oldest))
-    old = [name for name, version in found.items() if _numbers(version) < _numbers(plugin.oldest[name])]
+    old = [name for name, version in found.items() if comparable(version) < comparable(plugin.oldest[name])]
     return ", ".join(f"needs {name} {plugin.oldest[name]} or later, found {found[name]}" for name in old) or None
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version: 2.0.1+cu117 is (2, 0, 1)."""
-    release = re.match(r"\d+(\.\d+)*", version)
-    return tuple(int(part) for part in release.group().split(".")) if release else ()
 
 
 def _load_group(group: str, kind: type[P]) -> dict[str, Entry[P]]:

@@ -11,17 +11,18 @@ from enum import Enum
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from deploybench.artifact import Document
 from deploybench.contracts import TIMINGS
-from deploybench.devices import CPU, Provenance
+from deploybench.devices import CPU
+from deploybench.documents import Document, read_document
 from deploybench.errors import DeployBenchError
+from deploybench.files import write_whole
 from deploybench.host import Host
 from deploybench.parity import ParityReport
+from deploybench.provenance import Provenance
 from deploybench.roofline import Bound
 from deploybench.stats import median
-from deploybench.workspace import write_whole
 
 DEFAULT_BASELINE = "pytorch"
 """The runner that others are compared with, unless the user names another."""
@@ -379,13 +380,11 @@ def runs_in(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> Record:
-    try:
-        return Record.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise DeployBenchError(
-            f"{path} does not read as a record: {where}: {first['msg']}",
-            expected="a record of schema version 2 (this version of deploybench writes it)",
-            action="move it out of the folder, or run the cell again",
-        ) from None
+    return read_document(
+        Record,
+        path.read_bytes(),
+        origin=str(path),
+        what="a record",
+        expected="a record of schema version 2 (this version of deploybench writes it)",
+        action="move it out of the folder, or run the cell again",
+    )

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from deploybench.artifact import Document, Manifest
+from deploybench.artifact import Manifest
 from deploybench.devices import CPU, gpu_of, kind_of
+from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
 from deploybench.host import Host
 from deploybench.profile import HOST, Profile, profile_of

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploybench.artifact import Artifact, now
+from deploybench.artifact import Artifact
 from deploybench.benchmark import RunContext, keep
+from deploybench.documents import now
 from deploybench.errors import DeployBenchError
 from deploybench.export.pipeline import ExportResult
 from deploybench.results import Cell, Judgement, Record, Verdict

@@ -23,11 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from deploybench.errors import DeployBenchError, DeviceError
+from deploybench.provenance import DOUBLE_SYMBOL
 
 SONAMES = ("libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0")
 """What is looked for, the newest first: in the loader's places, then in NVIDIA's wheels."""
-DOUBLE_SYMBOL = "deploybench_double"
-"""A library that has it stands in for CUDA in a test: what it says is simulated."""
 
 OUT_OF_MEMORY, INSUFFICIENT_DRIVER, NO_DEVICE, INVALID_DEVICE = 2, 35, 100, 101
 NEXT_STEPS = {

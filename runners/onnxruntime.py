@@ -20,11 +20,12 @@ from deploybench.contracts import Arrays, Bound, Runner, RunOptions, Session, Se
 from deploybench.devices import CPU, CUDA, TF32_VARIABLE, gpu_precisions, index_of, kind_of
 from deploybench.errors import DeployBenchError
 from deploybench.host import describe_host
+from deploybench.versions import comparable
 
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 FP16_MACHINES = frozenset({"aarch64", "arm64"})
 """MLAS has half-precision kernels on 64-bit Arm only; elsewhere the session casts to float32 and back."""
-FIRST_WITH_TF32_OPTION = (1, 18)
+FIRST_WITH_TF32_OPTION = "1.18"
 REMEDY = "pip uninstall onnxruntime; pip install onnxruntime-gpu"
 RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 Providers = Sequence[tuple[str, Mapping[str, str]]]
@@ -187,7 +188,7 @@ def cuda_options(options: RunOptions) -> dict[str, str]:
 
     chosen = {"device_id": str(index_of(options.device))}
     tf32 = options.precision == "tf32"
-    if tuple(int(part) for part in onnxruntime.__version__.split(".")[:2]) >= FIRST_WITH_TF32_OPTION:
+    if comparable(onnxruntime.__version__) >= comparable(FIRST_WITH_TF32_OPTION):
         return {**chosen, "use_tf32": str(int(tf32))}
     forbid_tf32_unless(tf32)
     return chosen

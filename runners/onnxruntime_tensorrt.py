@@ -17,9 +17,9 @@ from typing import ClassVar
 from deploybench.artifact import Artifact
 from deploybench.contracts import RunOptions
 from deploybench.devices import CUDA, gpu_of, index_of
+from deploybench.files import cache_folder, slug
 from deploybench.host import describe_host
-from deploybench.registry import installed_versions
-from deploybench.workspace import cache_folder, slug
+from deploybench.versions import installed_versions
 
 from .onnxruntime import CUDA_PROVIDER, OnnxRuntimeRunner, Providers, cuda_options, forbid_tf32_unless
 

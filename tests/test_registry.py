@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from deploybench import registry
+from deploybench import registry, versions
 from deploybench.contracts import Runner
 
 
@@ -22,7 +22,7 @@ from deploybench.contracts import Runner
 def test_runner_is_unusable_when_its_library_is_older_than_it_needs(
     found: str, problem: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "version", lambda name: found)
+    monkeypatch.setattr(versions, "version", lambda name: found)
     point = EntryPoint("torch-export", "deploybench.runners.torch_export:TorchExportRunner", registry.RUNNERS)
     entry = registry._load(point, Runner)
     assert entry.problem == problem

@@ -108,13 +108,13 @@ def new(
     ] = None,
 ) -> None:
     """Write a profile of this machine, filled in: how to recognise it, its peaks, what runs on it."""
-    from deploybench.artifact import now
+    from deploybench.documents import now
     from deploybench.errors import DeployBenchError
+    from deploybench.files import writing_whole
     from deploybench.host import describe_host
     from deploybench.profile_of_host import check_name, new_profile
     from deploybench.profile_toml import profile_toml
     from deploybench.report.console import output_console
-    from deploybench.workspace import writing_whole
 
     def free(path: Path) -> Path:
         if path.suffix != ".toml":

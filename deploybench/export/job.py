@@ -19,15 +19,14 @@ from deploybench.artifact import (
     LABELS,
     MANIFEST,
     REFERENCE,
-    Document,
     Manifest,
     ModelInfo,
     TensorSpec,
     Weights,
     file_entry,
-    now,
 )
 from deploybench.contracts import INPUT_NAME, OUTPUT_NAME
+from deploybench.documents import Document, now
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportRequest
 from deploybench.models.source import BuiltModel

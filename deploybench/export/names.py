@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from deploybench.artifact import Document
+from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
 from deploybench.export.job import ExportReply
 from deploybench.models.source import find_source

@@ -9,7 +9,14 @@ from pathlib import Path
 from time import perf_counter
 
 from deploybench import __version__
-from deploybench.artifact import MANIFEST, Artifact, Manifest, open_artifact, sha256_of_file, whole_artifact
+from deploybench.artifact import (
+    MANIFEST,
+    Artifact,
+    Manifest,
+    open_artifact,
+    sha256_of_file,
+    whole_artifact,
+)
 from deploybench.contracts import Runner
 from deploybench.errors import DeployBenchError
 from deploybench.export.job import ExportJob, ExportReply
@@ -20,9 +27,10 @@ from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job, verify
 from deploybench.models.source import find_source
 from deploybench.processes import interrupted, run_forked, start_fork_server, stop_children
-from deploybench.registry import exporter, exporters, installed_versions, runners_of_format
+from deploybench.registry import exporter, exporters, runners_of_format
 from deploybench.results import Launch
 from deploybench.target import targets_here
+from deploybench.versions import installed_versions
 from deploybench.workspace import Workspace, publish
 
 CHILD = "deploybench.export.job"

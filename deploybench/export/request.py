@@ -7,8 +7,8 @@ import json
 import shlex
 from collections.abc import Mapping
 
-from deploybench.artifact import Document
 from deploybench.contracts import ExportSpec
+from deploybench.documents import Document
 from deploybench.image_size import size_text
 from deploybench.models.source import BuildOptions
 

@@ -25,10 +25,10 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any
 
-from deploybench.devices import Provenance
 from deploybench.errors import DeployBenchError
 from deploybench.measure.gpu import MILLIWATTS_PER_W, power_mw
 from deploybench.nvml import device_handle, nvml_provenance, open_nvml
+from deploybench.provenance import Provenance
 
 POWERCAP = Path("/sys/class/powercap")
 RAPL_KINDS = ("intel-rapl", "intel-rapl-mmio")  # AMD's counters appear as intel-rapl, too

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from deploybench.devices import Provenance
 from deploybench.errors import DeployBenchError
 from deploybench.nvml import device_handle, nvml_provenance, open_nvml
+from deploybench.provenance import Provenance
 
 PID_NAMESPACE = Path("/proc/self/ns/pid")
 INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO in Linux's include/linux/proc_ns.h

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deploybench.artifact import Document
 from deploybench.contracts import TIMINGS
+from deploybench.documents import Document
 
 
 class Job(Document):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from deploybench.artifact import Preprocessing
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.models.source import BuildOptions, BuiltModel, ModelSource
-from deploybench.registry import installed_versions
+from deploybench.versions import installed_versions
 
 if TYPE_CHECKING:
     import torch

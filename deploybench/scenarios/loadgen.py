@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from deploybench.artifact import Document
+from deploybench.documents import Document
 from deploybench.scenarios.settings import Scenario, ScenarioSettings
 
 NS_PER_S = 1_000_000_000

@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from deploybench.artifact import Document
+from deploybench.documents import Document, read_document
 from deploybench.errors import DeployBenchError
+from deploybench.files import slug, write_whole
 from deploybench.host import Host
 from deploybench.parity import ParityReport
 from deploybench.results import Cell, Facts, Judgement, Verdict
 from deploybench.scenarios.loadgen import LoadGenResult
 from deploybench.scenarios.settings import ScenarioSettings
 from deploybench.stats import nearest_rank
-from deploybench.workspace import Workspace, slug, write_whole
+from deploybench.workspace import Workspace
 
 
 class Trial(Document):
@@ -94,10 +95,12 @@ def write_scenario(record: ScenarioRecord, folder: Path) -> Path:
 
 def read_scenario(path: Path) -> ScenarioRecord:
     """The record in a file. Raises DeployBenchError for a file that does not read."""
+    expected = "a record of schema version 1 that deploybench scenario wrote"
+    action = "deploybench scenario writes one"
     try:
-        return ScenarioRecord.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise DeployBenchError(
-            f"{path} does not read as a scenario's record: {str(error).splitlines()[0]}",
-            expected="a record of schema version 1 that deploybench scenario wrote",
-        ) from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise DeployBenchError(f"{path} does not read: {error.strerror}", expected=expected, action=action) from None
+    return read_document(
+        ScenarioRecord, content, origin=str(path), what="a scenario's record", expected=expected, action=action
+    )

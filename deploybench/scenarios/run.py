@@ -7,16 +7,17 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from deploybench.artifact import now
+from deploybench.documents import now
 from deploybench.errors import DeployBenchError
 from deploybench.host import Host
 from deploybench.plan import Planned
 from deploybench.processes import run_child
-from deploybench.registry import installed_versions, runners
+from deploybench.registry import runners
 from deploybench.results import Judgement, Verdict
 from deploybench.scenarios.record import Probe, ScenarioRecord, Trial, judge, scenarios_folder, write_scenario
 from deploybench.scenarios.search import RateSearch
 from deploybench.scenarios.settings import Scenario, ScenarioJob, ScenarioSettings, default_min_queries
+from deploybench.versions import installed_versions
 from deploybench.workspace import Workspace
 
 WORKER = "deploybench.scenarios.worker"

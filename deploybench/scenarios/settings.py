@@ -20,7 +20,7 @@ from enum import Enum
 
 from pydantic import Field
 
-from deploybench.artifact import Document
+from deploybench.documents import Document
 
 EARLY_STOPPING_CONFIDENCE = 0.99
 """LoadGen's (``results.cc``, PerformanceSummary::EarlyStopping)."""

@@ -16,9 +16,9 @@ from deploybench.artifact import (
     TensorSpec,
     Weights,
     file_entry,
-    now,
     open_artifact,
 )
+from deploybench.documents import now
 
 IMAGES = 4
 FACTS: dict[str, str | int] = {
