@@ -96,7 +96,7 @@ def _edited(name: str, content: bytes) -> tuple[str, bytes]:
         (lambda name, content: (name.replace("/", "-"), content), "expected: MODEL/ARTIFACT/FILE"),
         (lambda name, content: (f"{name}.py", content), "has no manifest.json"),
         (lambda name, content: None, "holds no artifact"),
-        (lambda name, content: (name, b"{}" if name.endswith("manifest.json") else content), "manifest does not read"),
+        (lambda name, content: (name, b"{}" if name.endswith("manifest.json") else content), "manifest.json does not read"),
     ],
 )
 def test_pack_that_was_changed_is_refused_and_leaves_nothing(
