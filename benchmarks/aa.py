@@ -17,9 +17,9 @@ from pathlib import Path
 
 from benchmarks.trials import artifact_for, experiment, job_for, print_host
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.ratios import Answer, answer
 from deploybench.speedups import paired_speedups
-from deploybench.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, median
+from deploybench.statistics.ratios import Answer, answer
+from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL, median
 
 MOST_FALSE_ALARMS = 0.05
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from benchmarks.slowed_runner import installed
 from benchmarks.trials import artifact_for, experiment, job_for, print_host
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.ratios import answer
 from deploybench.speedups import paired_speedups
-from deploybench.stats import FEWEST_FOR_INTERVAL
+from deploybench.statistics.ratios import answer
+from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 
 FEWEST_FOUND = 0.9
 

@@ -18,9 +18,9 @@ import numpy as np
 
 from benchmarks.simulated import KINDS, Machine, compare
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.ratios import answer
 from deploybench.speedups import paired_speedups
-from deploybench.stats import CONFIDENCE, FEWEST_FOR_INTERVAL
+from deploybench.statistics.ratios import answer
+from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL
 
 RULE = ExperimentRule(precision=0.01, budget_s=60.0, min_rounds=FEWEST_FOR_INTERVAL)
 

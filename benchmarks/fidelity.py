@@ -27,16 +27,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.trials import print_host
-from deploybench.artifact import Artifact
-from deploybench.host import usable_cores
+from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.workspace import Workspace
+from deploybench.hardware.host import usable_cores
 from deploybench.measure.activity import usable_cpus
 from deploybench.measure.job import Job
 from deploybench.measure.probes import probe_machine
 from deploybench.measure.scheduler import run_job
-from deploybench.ratios import paired_ratio
 from deploybench.states import levels_of, nearest
-from deploybench.stats import CONFIDENCE
-from deploybench.workspace import Workspace
+from deploybench.statistics.ratios import paired_ratio
+from deploybench.statistics.samples import CONFIDENCE
 
 BARE_ONNXRUNTIME = """
 import json, sys, time
@@ -63,7 +63,7 @@ from pathlib import Path
 import numpy as np, torch
 from torch.utils.benchmark import Timer
 from benchmarks.trials import print_host
-from deploybench.artifact import open_artifact
+from deploybench.artifacts.artifact import open_artifact
 from deploybench.models.loading import rebuild
 from deploybench.models.source import BuildOptions
 path, threads, seconds = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])

@@ -15,26 +15,26 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.workspace import Workspace
 from deploybench.benchmark import RunContext, RunSettings, new_run_name, run_cells
 from deploybench.cli.guard import print_error
 from deploybench.contracts import ENGINE_ONLY, HOST_TO_HOST
-from deploybench.devices import gpu_of, read_device
 from deploybench.errors import EXIT_REFUSED, DeployBenchError
 from deploybench.export.pipeline import ExportOptions, ExportResult, default_jobs, export_all
 from deploybench.export.request import ExportRequest, ModelRequest
-from deploybench.host import Host, describe_host, usable_cores
+from deploybench.hardware.devices import read_device
+from deploybench.hardware.host import Host, describe_host, gpu_of, usable_cores
+from deploybench.hardware.profile import HOST
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.models.source import expand_groups
 from deploybench.plan import Planned, Selection, newest_of_each, plan_cells
-from deploybench.profile import HOST
 from deploybench.registry import exporter, runner
 from deploybench.report.row import Row
 from deploybench.report.rows import rows_of
 from deploybench.results import Record
 from deploybench.selection import select_devices
-from deploybench.stats import half_width
-from deploybench.workspace import Workspace
+from deploybench.statistics.samples import half_width
 
 RUNNERS = "pytorch,inductor,torchscript,onnxruntime"
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")

@@ -24,7 +24,7 @@ from deploybench.measure.scheduler import run_job
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.results import Launch, StateSummary
 from deploybench.states import SAME_STATE, states_of
-from deploybench.stats import median
+from deploybench.statistics.samples import median
 from deploybench.summary import summarise
 
 TOLERANCE = 0.03

@@ -19,7 +19,7 @@ from deploybench.contracts import Arrays, Session, SessionFacts
 from deploybench.measure.calls import host_to_host
 from deploybench.measure.loop import run_window
 from deploybench.measure.stopping import WindowRule
-from deploybench.stats import median
+from deploybench.statistics.samples import median
 
 INPUTS = {"input": np.zeros((1, 3, 8, 8), dtype=np.float32)}
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from deploybench.scenarios.loadgen import PERCENTILES, answer, run_test
 from deploybench.scenarios.settings import Scenario, ScenarioSettings
-from deploybench.stats import nearest_rank
+from deploybench.statistics.samples import nearest_rank
 
 LARGER = (500, 997, 1000, 1999, 2000, 3000)
 LONGEST_PAUSE_S = 200e-6

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import ClassVar
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Arrays, RunOptions, Session
 from deploybench.runners.onnxruntime import OnnxRuntimeRunner, OnnxRuntimeSession
 

@@ -22,7 +22,7 @@ from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.results import Launch
 from deploybench.states import disturbances, flipped, hops_of, levels_of, nearest, states_of
-from deploybench.stats import median, nearest_rank, spread
+from deploybench.statistics.samples import median, nearest_rank, spread
 
 LAUNCHES = TypeAdapter(list[list[Launch]])
 

@@ -14,12 +14,12 @@ import sys
 from pathlib import Path
 
 from benchmarks.trials import print_host
-from deploybench.artifact import Manifest
+from deploybench.artifacts.artifact import Manifest
+from deploybench.artifacts.workspace import Workspace
 from deploybench.export.pipeline import ExportOptions, ExportResult, export_all
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.models.source import expand_groups
 from deploybench.versions import installed_versions
-from deploybench.workspace import Workspace
 
 MODELS = "resnet50,fair,linformer-256,performer-266"
 PRECISIONS = "fp32,fp16,bf16,int8"

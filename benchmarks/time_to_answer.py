@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.trials import artifact_for, experiment, job_for, print_host
 from deploybench.experiment import state_widths
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.stats import FEWEST_FOR_INTERVAL
+from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 from deploybench.summary import summarise
 
 

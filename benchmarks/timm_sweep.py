@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from deploybench.artifacts.workspace import Workspace
 from deploybench.export.pipeline import ExportOptions, ExportResult, export_all
 from deploybench.export.request import ExportRequest, ModelRequest
-from deploybench.host import usable_cores
-from deploybench.workspace import Workspace
+from deploybench.hardware.host import usable_cores
 
 FAMILIES = (
     "beit_base_patch16_224", "botnet26t_256", "coat_lite_tiny", "coatnet_nano_rw_224", "convnext_atto",

@@ -6,15 +6,15 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.workspace import Workspace
 from deploybench.experiment import Experiment
-from deploybench.host import describe_host, load_1m, usable_cores
+from deploybench.hardware.host import describe_host, load_1m, usable_cores
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.registry import runners
 from deploybench.results import Cell, Launch
-from deploybench.workspace import Workspace
 
 
 def print_host() -> None:

@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 
 from benchmarks.trials import print_host
+from deploybench.artifacts.parity import ParityReport
+from deploybench.artifacts.workspace import Workspace
 from deploybench.export.pipeline import ExportOptions, ExportResult, export_all
 from deploybench.export.request import ExportRequest, ModelRequest
-from deploybench.host import usable_cores
+from deploybench.hardware.host import usable_cores
 from deploybench.models.source import expand_groups
 from deploybench.models.zoo import ZOO
-from deploybench.parity import ParityReport
-from deploybench.workspace import Workspace
 
 BACKENDS = "torchscript,onnx,openvino,torch-export,pytorch"
 INTRODUCTION = """# The zoo x the exporters

@@ -9,27 +9,28 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from deploybench.artifact import Manifest
+from deploybench.artifacts.artifact import Manifest
+from deploybench.artifacts.work import work_of
+from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import END_TO_END, HOST_TO_HOST
-from deploybench.devices import CPU
 from deploybench.documents import now
 from deploybench.errors import DeployBenchError
 from deploybench.experiment import Experiment, Stopped
-from deploybench.host import Host
+from deploybench.hardware.devices import CPU
+from deploybench.hardware.host import Host
+from deploybench.hardware.profile import HOST, Profile
+from deploybench.hardware.roof import MeasuredPeaks, Roof, roof_of_device
 from deploybench.measure.calls import write_sample_image
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.peaks import MeasuredPeaks
 from deploybench.plan import Planned
-from deploybench.profile import HOST, Profile
 from deploybench.registry import runners
 from deploybench.results import DEFAULT_BASELINE, Cell, Judgement, Launch, Record, Verdict, write_record
-from deploybench.roofline import Bound, Roof, bound_of, roof_of_device, work_of
+from deploybench.roofline import Bound, bound_of
 from deploybench.summary import summarise
 from deploybench.verdicts import judge
 from deploybench.versions import installed_versions
-from deploybench.workspace import Workspace
 
 SHORTEST_LIMIT_S = 60.0
 """A launch samples no longer than this, or twice the time asked for, or a third of the budget, whatever it lacks."""

@@ -17,7 +17,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from deploybench.matching import AXES, Axis, changes, hardware, having, latest, match, refuse_the_same_run, unlike
-from deploybench.ratios import (
+from deploybench.results import Cell, Launch, Record, Verdict
+from deploybench.speedups import paired_speedups
+from deploybench.states import State, hops_of, levels_of, nearest, probe_readings, states_of
+from deploybench.statistics.ratios import (
     DEFAULT_MARGIN,
     MOST_ROUNDS,
     Answer,
@@ -27,10 +30,7 @@ from deploybench.ratios import (
     more_rounds,
     unpaired_ratio,
 )
-from deploybench.results import Cell, Launch, Record, Verdict
-from deploybench.speedups import paired_speedups
-from deploybench.states import State, hops_of, levels_of, nearest, probe_readings, states_of
-from deploybench.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, median
+from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL, median
 from deploybench.verdicts import judge_state
 
 

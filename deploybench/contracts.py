@@ -17,18 +17,16 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.devices import kind_of
 from deploybench.errors import DeployBenchError
+from deploybench.hardware.devices import kind_of
 from deploybench.provenance import Provenance
 
 if TYPE_CHECKING:
     import torch
 
-    from deploybench.artifact import Artifact, Preprocessing
+    from deploybench.artifacts.artifact import Artifact, Preprocessing
 
 Arrays = Mapping[str, npt.NDArray[np.float32]]
-
-PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
 HOST_TO_HOST, ENGINE_ONLY, END_TO_END = "host-to-host", "engine-only", "end-to-end"
 TIMINGS = (HOST_TO_HOST, ENGINE_ONLY, END_TO_END)
 """What a sample times; ``deploybench.measure.calls`` says what is in each."""

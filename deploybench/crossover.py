@@ -14,10 +14,10 @@ from itertools import groupby
 
 from deploybench.contracts import HOST_TO_HOST
 from deploybench.models.zoo import FAIR, SOFTMAX
-from deploybench.ratios import DEFAULT_MARGIN, Answer, Ratio, answer
 from deploybench.results import Cell, Record
 from deploybench.speedups import paired_speedups
 from deploybench.states import same_state
+from deploybench.statistics.ratios import DEFAULT_MARGIN, Answer, Ratio, answer
 
 
 @dataclass(frozen=True, order=True)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deploybench.measure.stopping import Ending, ExperimentRule, Progress
-from deploybench.ratios import more_rounds
 from deploybench.results import BASELINE_PRECISION, Cell, Launch
 from deploybench.speedups import paired_speedups
 from deploybench.states import FEWEST_LAUNCHES, states_of
-from deploybench.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, median, median_interval
+from deploybench.statistics.ratios import more_rounds
+from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL, median, median_interval
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from enum import Enum
 
 from deploybench.comparison import Comparison, Status, what_settles
 from deploybench.errors import EXIT_INCONCLUSIVE, EXIT_SOME_FAILED
-from deploybench.ratios import Ratio
 from deploybench.results import Verdict
-from deploybench.stats import FEWEST_FOR_INTERVAL
+from deploybench.statistics.ratios import Ratio
+from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 
 
 class Outcome(str, Enum):

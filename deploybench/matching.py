@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from deploybench.devices import CPU, kind_of
 from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.hardware.devices import CPU, kind_of
 from deploybench.results import Cell, Record
 
 FIELDS = {

@@ -24,8 +24,10 @@ from pydantic import ValidationError
 from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
 from deploybench.files import cache_folder, write_whole
-from deploybench.foreign_work import allowed_foreign_share
-from deploybench.host import Host
+from deploybench.hardware.foreign_work import allowed_foreign_share
+from deploybench.hardware.host import Host
+from deploybench.hardware.precisions import BF16_FLAGS
+from deploybench.hardware.roof import MeasuredPeaks
 from deploybench.measure.activity import Activity, between, read_activity, usable_cpus
 from deploybench.processes import die_with_parent, finish, run_child
 
@@ -35,8 +37,6 @@ SECONDS_EACH = 1.0
 TIME_LIMIT_S = 120.0
 METHOD = 3
 """Counts what was changed in the method: peaks measured otherwise are measured again."""
-BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-"""Without one of these a bf16 product is emulated and takes a thousand times as long."""
 
 
 class PeakRequest(Document):
@@ -44,22 +44,6 @@ class PeakRequest(Document):
 
     threads: int
     precisions: tuple[str, ...]
-
-
-class MeasuredPeaks(Document):
-    """GFLOP/s by precision (2 FLOP a multiply-add), GB/s of copying (read + write) and of reading, with the method."""
-
-    threads: int
-    gflops: dict[str, float]
-    copy_gb_per_s: float
-    method: str
-    read_gb_per_s: float | None = None
-    disturbed: str | None = None
-
-    @property
-    def memory_gb_per_s(self) -> float:
-        """The faster of the two: a copy reads its target's lines, too, so that reading alone may move more."""
-        return max(self.copy_gb_per_s, self.read_gb_per_s or 0.0)
 
 
 def measured_peaks(host: Host, threads: int) -> MeasuredPeaks | None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, Runner
-from deploybench.devices import CPU, kind_of
-from deploybench.profile import Profile
+from deploybench.hardware.devices import CPU, kind_of
+from deploybench.hardware.profile import Profile
 from deploybench.registry import Entry, unfit_for
 from deploybench.results import Cell
 

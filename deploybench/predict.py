@@ -10,7 +10,7 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.artifact import Artifact, open_artifact
+from deploybench.artifacts.artifact import Artifact, open_artifact
 from deploybench.contracts import Runner, RunOptions
 from deploybench.errors import DeployBenchError
 from deploybench.postprocess import softmax

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.artifact import Preprocessing
+from deploybench.artifacts.artifact import Preprocessing
 from deploybench.errors import DeployBenchError
 
 MODES = {1: "L", 3: "RGB"}

@@ -80,6 +80,11 @@ def runners_of_format(name: str) -> list[Entry[Runner]]:
     return sorted(fitting, key=lambda entry: (entry.name != name, entry.name))
 
 
+def runners_on(kind: str) -> tuple[str, ...]:
+    """The names of the runners that can use a kind of device (``cpu``, ``cuda``), installed or not."""
+    return tuple(name for name, entry in runners().items() if entry.plugin and kind in entry.plugin.devices)
+
+
 def _too_old(plugin: Plugin) -> str | None:
     """Which installed distribution is older than the plug-in needs, or None."""
     found = installed_versions(tuple(plugin.oldest))

@@ -13,16 +13,16 @@ from typing import Literal
 
 from pydantic import Field
 
+from deploybench.artifacts.parity import ParityReport
 from deploybench.contracts import TIMINGS
-from deploybench.devices import CPU
 from deploybench.documents import Document, read_document
 from deploybench.errors import DeployBenchError
 from deploybench.files import write_whole
-from deploybench.host import Host
-from deploybench.parity import ParityReport
+from deploybench.hardware.devices import CPU
+from deploybench.hardware.host import Host
 from deploybench.provenance import Provenance
 from deploybench.roofline import Bound
-from deploybench.stats import median
+from deploybench.statistics.samples import median
 
 DEFAULT_BASELINE = "pytorch"
 """The runner that others are compared with, unless the user names another."""

@@ -14,47 +14,11 @@ host is what :mod:`deploybench.peaks` measured on it, so that a call may come ou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from math import prod
-from typing import TYPE_CHECKING
-
-from deploybench.artifact import Manifest
-from deploybench.devices import CPU, gpu_of, kind_of
+from deploybench.artifacts.work import Work
 from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
-from deploybench.host import Host
-from deploybench.profile import HOST, Profile, profile_of
-
-if TYPE_CHECKING:
-    from deploybench.peaks import MeasuredPeaks
-
-BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "int8": 1}
-"""Of one stored number; tf32 is how fp32 is multiplied."""
-LAYER_VALUES = "layer_values"
-"""The manifest's fact: numbers that the products and convolutions of one image read and write, weights apart."""
-
-
-@dataclass(frozen=True)
-class Roof:
-    """What hardware can do at most: FLOP/s by precision (1e12), bytes/s of memory (1e9), bytes of memory and caches."""
-
-    name: str
-    tflops: Mapping[str, float]
-    memory_gb_per_s: float
-    memory_bytes: float
-    cache_bytes: float
-
-
-@dataclass(frozen=True)
-class Work:
-    """What one image takes: MACs, the numbers in its input and output (``values_per_image``) and those that its layers
-    read and write (``layer_values``, None where nobody counted). ``parameters`` are read once a call."""
-
-    macs: int
-    parameters: int
-    values_per_image: int
-    layer_values: int | None = None
+from deploybench.hardware.precisions import BYTES
+from deploybench.hardware.roof import Roof
 
 
 class Bound(Document):
@@ -82,42 +46,6 @@ class Bound(Document):
     def images_per_s(self) -> float:
         """The most that one stream can reach."""
         return self.batch / self.latency_ms * 1e3
-
-
-def profile_roof(profile: Profile) -> Roof:
-    """The roof that a profile states."""
-    peaks = profile.peaks
-    return Roof(profile.name, peaks.tflops, peaks.memory_gb_per_s, peaks.memory_gb * 1e9, peaks.cache_mb * 1e6)
-
-
-def host_roof(host: Host, peaks: MeasuredPeaks) -> Roof:
-    """The roof of this host's CPU as measured on a thread budget."""
-    tflops = {name: value / 1e3 for name, value in peaks.gflops.items()}
-    return Roof(HOST, tflops, peaks.memory_gb_per_s, host.memory_bytes, host.cache_bytes or 0)
-
-
-def roof_of_device(device: str, profile: Profile | None, host: Host, peaks: MeasuredPeaks | None) -> Roof | None:
-    """The roof of a cell on ``device`` (``cpu``, ``cuda``, ``cuda:N``), or None where none is known.
-
-    A CPU's is what was measured on it, whatever the profile states of its reference part; a GPU's is that of the
-    profile, or of the built-in one that fits the GPU.
-    """
-    if kind_of(device) == CPU:
-        return host_roof(host, peaks) if peaks else None
-    gpu = gpu_of(device, host)
-    if profile is None and gpu is not None:
-        profile = profile_of(gpu)
-    return profile_roof(profile) if profile is not None and profile.device == kind_of(device) else None
-
-
-def work_of(manifest: Manifest) -> Work | None:
-    """The work of an artifact; None where its MACs are not known."""
-    if manifest.model.macs is None:
-        return None
-    tensors = (*manifest.inputs, *manifest.outputs)
-    values = sum(prod(size for size in tensor.shape[1:] if isinstance(size, int)) for tensor in tensors)
-    layers = manifest.facts.get(LAYER_VALUES)
-    return Work(manifest.model.macs, manifest.model.parameters, values, layers if isinstance(layers, int) else None)
 
 
 def bound_of(work: Work, roof: Roof, *, precision: str, batch: int) -> Bound:

@@ -9,17 +9,17 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from deploybench.artifact import Artifact, open_artifact
+from deploybench.artifacts.artifact import Artifact, open_artifact
+from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import Runner
-from deploybench.devices import CPU, check_present, gpu_of, kind_of, numbered
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportRequest, ModelRequest
-from deploybench.host import Host, describe_host
+from deploybench.hardware.devices import CPU, kind_of, numbered
+from deploybench.hardware.gpus import target_of
+from deploybench.hardware.host import Host, check_present, describe_host, gpu_of
+from deploybench.hardware.profile import HOST, Profile, gpu_fits
 from deploybench.plan import Selection, Sizes, newest_of_each
-from deploybench.profile import HOST, Profile, gpu_fits
 from deploybench.registry import Entry, exporters, runner, runners
-from deploybench.target import target_of
-from deploybench.workspace import Workspace
 
 
 def select_runners(names: Sequence[str], devices: Sequence[str] = (CPU,)) -> list[Entry[Runner]]:

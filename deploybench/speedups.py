@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploybench.ratios import Ratio, paired_ratio
 from deploybench.results import Launch
 from deploybench.states import disturbances, flipped, hops_of, levels_of, nearest
-from deploybench.stats import FEWEST_FOR_INTERVAL
+from deploybench.statistics.ratios import Ratio, paired_ratio
+from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 
 
 @dataclass(frozen=True)

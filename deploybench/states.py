@@ -22,9 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.foreign_work import allowed_foreign_share
+from deploybench.hardware.foreign_work import allowed_foreign_share
 from deploybench.results import GpuReading, Launch
-from deploybench.stats import median
+from deploybench.statistics.samples import median
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from deploybench.results import Launch, Percentile, StateSummary, Summary
 from deploybench.states import State, states_of
-from deploybench.stats import median, median_interval, quantile
+from deploybench.statistics.samples import median, median_interval, quantile
 from deploybench.verdicts import judge_estimate
 
 FRACTIONS = (0.5, 0.9, 0.95, 0.99, 0.999)

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 import psutil
 
 from deploybench.benchmark import RunSettings, job_of
-from deploybench.devices import gpu_of
-from deploybench.host import Gpu, Host, describe_host
+from deploybench.hardware.gpus import Gpu
+from deploybench.hardware.host import Host, describe_host, gpu_of
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
 from deploybench.plan import Planned
 from deploybench.results import Launch
-from deploybench.saturation import SMALLEST_GAIN
+from deploybench.statistics.saturation import SMALLEST_GAIN
 
 LOOK_S = 0.3
 LARGEST_BATCH = 1024

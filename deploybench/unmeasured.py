@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.benchmark import RunContext, keep
 from deploybench.documents import now
 from deploybench.errors import DeployBenchError

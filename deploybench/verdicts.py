@@ -20,7 +20,14 @@ from collections.abc import Sequence
 from deploybench.results import Judgement, Launch, Summary, Verdict
 from deploybench.speedups import Speedup
 from deploybench.states import FEWEST_LAUNCHES, State, disturbances, probe_readings
-from deploybench.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, median, median_interval, nearest_rank, spread
+from deploybench.statistics.samples import (
+    CONFIDENCE,
+    FEWEST_FOR_INTERVAL,
+    median,
+    median_interval,
+    nearest_rank,
+    spread,
+)
 
 LARGEST_LAUNCH_SPREAD = 0.05
 """Launch medians of an undisturbed cell in one state spread under 3 %; a change of state moved them 20 to 60 %."""

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploybench.profile import load_profile
+from deploybench.hardware.profile import load_profile
 
 DOCKER = Path(__file__).resolve().parent
 ROOT = DOCKER.parent

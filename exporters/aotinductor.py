@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
-from deploybench.host import describe_host, missing_cxx_compiler
+from deploybench.hardware.host import describe_host, missing_cxx_compiler
 
 from .torch_export import export_program
 

@@ -10,7 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from deploybench.contracts import INPUT_NAME, OUTPUT_NAME, ExportedFiles, Exporter, ExportSpec
+from deploybench.contracts import (
+    INPUT_NAME,
+    OUTPUT_NAME,
+    ExportedFiles,
+    Exporter,
+    ExportSpec,
+)
 from deploybench.errors import DeployBenchError
 
 from .onnx_bf16 import narrow_weights

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from deploybench.artifact import REFERENCE
+from deploybench.artifacts.artifact import REFERENCE
+from deploybench.artifacts.parity import compare_outputs
 from deploybench.contracts import INPUT_NAME, ExportSpec
 from deploybench.errors import DeployBenchError
 from deploybench.models.inputs import whole_batches
-from deploybench.parity import compare_outputs
 
 from .onnx_bf16 import widen
 

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.artifact import Preprocessing
+from deploybench.artifacts.artifact import Preprocessing
 from deploybench.contracts import INPUT_NAME
 from deploybench.models.inputs import reference_inputs, whole_batches
 

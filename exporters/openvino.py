@@ -6,7 +6,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from deploybench.contracts import INPUT_NAME, OUTPUT_NAME, ExportedFiles, Exporter, ExportSpec
+from deploybench.contracts import (
+    INPUT_NAME,
+    OUTPUT_NAME,
+    ExportedFiles,
+    Exporter,
+    ExportSpec,
+)
 
 if TYPE_CHECKING:
     import torch

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
 from deploybench.errors import DeployBenchError
 from deploybench.files import cache_folder, slug, write_whole
-from deploybench.host import Gpu, find_gpus
-from deploybench.target import sm_of, target_of
+from deploybench.hardware.gpus import Gpu, find_gpus, sm_of, target_of
 
 from .tensorrt_build import DISTRIBUTIONS, PRECISIONS, REQUIRES, Device, first_gpu, write_engine
 

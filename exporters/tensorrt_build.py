@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploybench.contracts import INPUT_NAME, ExportedFiles, ExportSpec
 from deploybench.errors import DeployBenchError
-from deploybench.host import Gpu, find_gpus
+from deploybench.hardware.gpus import Gpu, find_gpus
 
 from .onnx import OnnxExporter
 from .onnx_agreement import agreement

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
 from deploybench.errors import DeployBenchError
-from deploybench.target import sm_of, target_of
+from deploybench.hardware.gpus import sm_of, target_of
 
 from .tensorrt_build import DISTRIBUTIONS, ENTRY, PRECISIONS, REQUIRES, Device, first_gpu, write_engine
 from .tensorrt_plan import rtx_plan_version

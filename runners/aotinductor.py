@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import RunOptions
-from deploybench.devices import CPU
+from deploybench.hardware.devices import CPU
 
 from .torch_device import Cpu
 from .torch_session import TorchRunner, TorchSession, prepare_threads

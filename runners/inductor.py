@@ -10,10 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import RunOptions
-from deploybench.devices import CPU, gpu_of, kind_of
-from deploybench.host import describe_host, missing_cxx_compiler
+from deploybench.hardware.devices import CPU, kind_of
+from deploybench.hardware.host import describe_host, gpu_of, missing_cxx_compiler
 
 from .pytorch import eager_precisions, load_module
 from .torch_device import open_device

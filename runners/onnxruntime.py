@@ -15,11 +15,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Arrays, Bound, Runner, RunOptions, Session, SessionFacts
-from deploybench.devices import CPU, CUDA, TF32_VARIABLE, gpu_precisions, index_of, kind_of
 from deploybench.errors import DeployBenchError
-from deploybench.host import describe_host
+from deploybench.hardware.devices import CPU, CUDA, TF32_VARIABLE, index_of, kind_of
+from deploybench.hardware.host import describe_host
+from deploybench.hardware.precisions import gpu_precisions
 from deploybench.versions import comparable
 
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"

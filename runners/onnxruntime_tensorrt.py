@@ -14,11 +14,11 @@ import importlib.util
 from pathlib import Path
 from typing import ClassVar
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import RunOptions
-from deploybench.devices import CUDA, gpu_of, index_of
 from deploybench.files import cache_folder, slug
-from deploybench.host import describe_host
+from deploybench.hardware.devices import CUDA, index_of
+from deploybench.hardware.host import describe_host, gpu_of
 from deploybench.versions import installed_versions
 
 from .onnxruntime import CUDA_PROVIDER, OnnxRuntimeRunner, Providers, cuda_options, forbid_tf32_unless

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Arrays, Bound, Runner, RunOptions, Session, SessionFacts
-from deploybench.host import describe_host
+from deploybench.hardware.host import describe_host
+from deploybench.hardware.precisions import cpu_lacking
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
-NATIVE_FLAGS = {"bf16": {"avx512_bf16", "amx_bf16", "bf16"}, "fp16": {"avx512_fp16", "amx_fp16", "fphp"}}
-"""Where the CPU has none of these, the plug-in ignores the hint and computes in fp32."""
 PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 
 
@@ -24,8 +23,8 @@ class OpenVinoRunner(Runner):
     engine_only: ClassVar[bool] = True
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
-        flags = set(describe_host().isa)
-        return frozenset({"fp32", *(name for name, needed in NATIVE_FLAGS.items() if needed & flags)})
+        # Where the CPU lacks a precision, OpenVINO ignores the hint for it and computes in fp32.
+        return frozenset(HINTS) - cpu_lacking(describe_host().isa).keys()
 
     def load(self, artifact: Artifact, options: RunOptions) -> Session:
         return self.load_streams(artifact, options)[0]

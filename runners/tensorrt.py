@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from deploybench.artifact import Manifest
+from deploybench.artifacts.artifact import Manifest
 
 from .cuda_runtime import Device
 from .tensorrt_engine import EngineRunner

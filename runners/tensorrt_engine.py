@@ -11,7 +11,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, ClassVar
 
-from deploybench.artifact import Artifact, Manifest
+from deploybench.artifacts.artifact import Artifact, Manifest
 from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.errors import DeployBenchError, DeviceError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any, ClassVar
 
-from deploybench.artifact import Artifact, Manifest
+from deploybench.artifacts.artifact import Artifact, Manifest
 from deploybench.errors import DeployBenchError
 
 from .cuda_runtime import Device

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Arrays, Bound, RunOptions, Session, SessionFacts
 from deploybench.errors import DeployBenchError, DeviceError
 

@@ -22,8 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from deploybench.contracts import RunOptions
-from deploybench.devices import CUDA, FIRST_CAPABILITIES, TF32_VARIABLE, index_of, kind_of
 from deploybench.errors import DeployBenchError
+from deploybench.hardware.devices import CUDA, TF32_VARIABLE, index_of, kind_of
+from deploybench.hardware.precisions import FIRST_CAPABILITIES
 
 if TYPE_CHECKING:
     import torch

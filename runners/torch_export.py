@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import RunOptions
-from deploybench.devices import CPU
 from deploybench.errors import DeployBenchError
+from deploybench.hardware.devices import CPU
 
 from .torch_device import open_device
 from .torch_session import TorchRunner, TorchSession, effective_precision, prepare_threads

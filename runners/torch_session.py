@@ -9,10 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Arrays, Bound, Runner, RunOptions, Session, SessionFacts
-from deploybench.devices import CPU, CUDA, gpu_precisions, kind_of
-from deploybench.host import describe_host
+from deploybench.hardware.devices import CPU, CUDA, kind_of
+from deploybench.hardware.host import describe_host
+from deploybench.hardware.precisions import gpu_precisions
 
 from .torch_device import Cpu
 

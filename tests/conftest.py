@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.artifact import Artifact, Manifest
+from deploybench.artifacts.artifact import Artifact, Manifest
+from deploybench.artifacts.workspace import Workspace
 from deploybench.export.pipeline import ExportOptions, export_all, usable_backends
 from deploybench.export.request import ExportRequest, ModelRequest
-from deploybench.workspace import Workspace
 
 TINY = "timm:test_vit"
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from deploybench.errors import EXIT_REFUSED, EXIT_SOME_FAILED
-from deploybench.host import Gpu, describe_host, find_gpus
+from deploybench.hardware.gpus import Gpu, find_gpus
+from deploybench.hardware.host import describe_host
 
 ROOT = Path(__file__).parent.parent
 

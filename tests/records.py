@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deploybench.host import Gpu, Host
-from deploybench.parity import ParityReport
+from deploybench.artifacts.parity import ParityReport
+from deploybench.hardware.gpus import Gpu
+from deploybench.hardware.host import Host
 from deploybench.results import Cell, Facts, Launch, MemoryPhases, Probes, Record, Surroundings
 from deploybench.summary import summarise
 from deploybench.verdicts import judge

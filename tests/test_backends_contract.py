@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from _pytest.mark import ParameterSet
 
-from deploybench.artifact import Artifact, Manifest, file_entry
+from deploybench.artifacts.artifact import Artifact, Manifest, file_entry
+from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import RunOptions
 from deploybench.export.pipeline import ExportOptions, export_one
 from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.hardware.gpus import targets_here
 from deploybench.measure.concurrent import run_streams
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
@@ -25,8 +27,6 @@ from deploybench.measure.stopping import WindowRule
 from deploybench.processes import ChildOutcome, run_child
 from deploybench.registry import exporters, runners
 from deploybench.results import Launch
-from deploybench.target import targets_here
-from deploybench.workspace import Workspace
 from tests.conftest import TINY, rewrite_manifest
 
 Artifacts = Callable[[str], Artifact]

@@ -15,16 +15,16 @@ from typing import cast
 import pytest
 
 from deploybench import benchmark
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.workspace import Workspace
 from deploybench.benchmark import RunContext, RunSettings, command_of, job_of, run_cells
+from deploybench.hardware.profile import load_profile
+from deploybench.hardware.roof import MeasuredPeaks
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.peaks import MeasuredPeaks
 from deploybench.plan import Planned
-from deploybench.profile import load_profile
 from deploybench.results import Launch, Record, read_records, write_record
-from deploybench.workspace import Workspace
 from tests.records import cell, host, launch
 from tests.records import record as made_record
 

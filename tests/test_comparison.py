@@ -16,8 +16,8 @@ from deploybench.comparison import (
 )
 from deploybench.errors import DeployBenchError
 from deploybench.matching import ALLOWABLE, Axis, read_allowed, read_axis
-from deploybench.ratios import Answer
 from deploybench.results import Record
+from deploybench.statistics.ratios import Answer
 from tests.comparisons import FAR_NS, NEAR_NS, gpu, host, launch, launches, record
 
 STEADY = [10.0, 10.1, 9.9, 10.05, 9.95, 10.02]

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from deploybench.crossover import crossovers
-from deploybench.ratios import Answer
 from deploybench.report.crossover_table import print_crossovers
 from deploybench.report.rows import rows_of
 from deploybench.results import Launch, Record
+from deploybench.statistics.ratios import Answer
 from tests.records import launch, record
 
 SIZES = {197: 224, 577: 384, 1025: 512}

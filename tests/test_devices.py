@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from deploybench.devices import gpu_precisions, read_device, same_device
 from deploybench.errors import DeployBenchError
-from deploybench.host import Host
-from deploybench.profile import load_profile
+from deploybench.hardware.devices import read_device, same_device
+from deploybench.hardware.host import Host
+from deploybench.hardware.precisions import gpu_precisions
+from deploybench.hardware.profile import load_profile
 from deploybench.selection import select_devices
 from tests.records import gpu, host
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from deploybench.host import find_gpus
+from deploybench.hardware.gpus import find_gpus
 from tests.gpu_check import ROOT, Outcomes
 
 pytest_plugins = ["pytester"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.host import cache_bytes, describe_host
-from deploybench.nvml import visible_devices
+from deploybench.hardware.host import cache_bytes, describe_host
+from deploybench.hardware.nvml import visible_devices
 
 
 def put_cache(folder: Path, cpu: int, index: int, level: str, size: str, shared: str) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.artifact import MANIFEST, Artifact, Manifest, open_artifact
+from deploybench.artifacts.artifact import MANIFEST, Artifact, Manifest, open_artifact
+from deploybench.artifacts.pack import read_pack, write_pack
+from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
-from deploybench.pack import read_pack, write_pack
-from deploybench.workspace import Workspace
 from tests.conftest import TINY, Cli
 
 Artifacts = Callable[[str], Artifact]
@@ -96,7 +96,10 @@ def _edited(name: str, content: bytes) -> tuple[str, bytes]:
         (lambda name, content: (name.replace("/", "-"), content), "expected: MODEL/ARTIFACT/FILE"),
         (lambda name, content: (f"{name}.py", content), "has no manifest.json"),
         (lambda name, content: None, "holds no artifact"),
-        (lambda name, content: (name, b"{}" if name.endswith("manifest.json") else content), "manifest.json does not read"),
+        (
+            lambda name, content: (name, b"{}" if name.endswith("manifest.json") else content),
+            "manifest.json does not read",
+        ),
     ],
 )
 def test_pack_that_was_changed_is_refused_and_leaves_nothing(

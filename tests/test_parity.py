@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploybench.parity import BUDGETS, ParityReport, compare_outputs
+from deploybench.artifacts.parity import BUDGETS, ParityReport, compare_outputs
 
 
 def logits(scale: float = 1.0) -> np.ndarray:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from deploybench import peaks
+from deploybench.hardware.profile_of_host import new_profile
+from deploybench.hardware.roof import MeasuredPeaks
 from deploybench.measure.activity import Activity
-from deploybench.peaks import MeasuredPeaks, measured_peaks
+from deploybench.peaks import measured_peaks
 from deploybench.processes import ChildOutcome
-from deploybench.profile_of_host import new_profile
 from tests.records import host
 
 QUIET = MeasuredPeaks(threads=2, gflops={"fp32": 180.0}, copy_gb_per_s=20.0, read_gb_per_s=20.0, method="test")
@@ -42,7 +43,7 @@ def test_peaks_that_others_disturbed_are_measured_again(replies: list[MeasuredPe
 def test_no_profile_is_made_of_peaks_that_others_disturbed(replies: list[MeasuredPeaks]) -> None:
     replies.append(BUSY)
     with pytest.raises(peaks.DeployBenchError, match="too low: other processes took 60%"):
-        new_profile("mine", "cpu", host())
+        new_profile("mine", "cpu", host(), measure=measured_peaks, runners=())
 
 
 def activity(foreign: float | None) -> Activity:

@@ -7,14 +7,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.errors import DeployBenchError
+from deploybench.hardware.profile import load_profile
 from deploybench.plan import Planned, Selection, Sizes, newest_of_each, plan_cells
-from deploybench.profile import load_profile
 from deploybench.registry import Entry, runners
 from deploybench.selection import missing_exports, select_runners
-from deploybench.workspace import Workspace
 
 Artifacts = Callable[[str], Artifact]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.contracts import PRECISIONS
 from deploybench.errors import DeployBenchError
-from deploybench.profile import (
+from deploybench.hardware.precisions import PRECISIONS
+from deploybench.hardware.profile import (
     MismatchError,
     check_match,
     figures,

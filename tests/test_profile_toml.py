@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploybench.contracts import PRECISIONS
 from deploybench.errors import DeployBenchError
-from deploybench.peaks import MeasuredPeaks
-from deploybench.profile import (
+from deploybench.hardware.host import Host
+from deploybench.hardware.precisions import PRECISIONS
+from deploybench.hardware.profile import (
     Driver,
     Match,
     MismatchError,
@@ -25,9 +25,9 @@ from deploybench.profile import (
     parse_profile,
     profile_names,
 )
-from deploybench.profile_of_host import new_profile
-from deploybench.profile_toml import profile_toml
-from deploybench.roofline import host_roof, profile_roof
+from deploybench.hardware.profile_of_host import new_profile
+from deploybench.hardware.profile_toml import profile_toml
+from deploybench.hardware.roof import MeasuredPeaks, host_roof, profile_roof
 from tests.records import gpu, host
 
 MEASURED = MeasuredPeaks(
@@ -92,12 +92,12 @@ def test_no_text_makes_the_parser_raise_anything_but_a_refusal(text: str) -> Non
         parse_profile(text, "mine.toml")
 
 
-@pytest.fixture
-def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploybench.profile_of_host.measured_peaks", lambda host, threads: MEASURED)
+def made(name: str | None, device: str, machine: Host) -> Profile:
+    """A new profile, its peaks as if they had been measured."""
+    runners = ("pytorch", "onnxruntime")
+    return new_profile(name, device, machine, measure=lambda host, threads: MEASURED, runners=runners)
 
 
-@pytest.mark.usefixtures("_measured")
 @pytest.mark.parametrize(
     ("model", "name"),
     [
@@ -108,7 +108,7 @@ def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_new_profile_of_a_cpu_is_of_this_one_and_no_other(model: str, name: str) -> None:
     machine = host(cpu_model=model, isa=("avx2", "avx512_bf16", "avx512_vnni"), cache_bytes=32 << 20)
-    profile = parse_profile(profile_toml(new_profile(None, "cpu", machine)), "mine.toml")
+    profile = parse_profile(profile_toml(made(None, "cpu", machine)), "mine.toml")
     assert profile.name == name
     check_match(profile, machine)
     for other in (f"{model} x", f"x{model}", model.replace(".", "0").replace("7B", "7C").replace("6338", "6348")):
@@ -116,10 +116,9 @@ def test_new_profile_of_a_cpu_is_of_this_one_and_no_other(model: str, name: str)
             check_match(profile, host(cpu_model=f"{other}!"))
 
 
-@pytest.mark.usefixtures("_measured")
 def test_new_profile_of_a_cpu_has_what_was_measured_with_where_that_is_from() -> None:
     machine = host(isa=("avx2", "avx512_bf16"), cache_bytes=32_000_000)
-    profile = new_profile("rack-7", "cpu", machine)
+    profile = made("rack-7", "cpu", machine)
     assert profile.peaks.tflops == {"fp32": 0.2035, "bf16": 0.331}
     assert profile.peaks.memory_gb_per_s == 21.5
     assert profile_roof(profile).cache_bytes == host_roof(machine, MEASURED).cache_bytes == 32_000_000
@@ -132,7 +131,6 @@ def test_new_profile_of_a_cpu_has_what_was_measured_with_where_that_is_from() ->
     assert {"pytorch", "onnxruntime"} <= set(profile.runners)
 
 
-@pytest.mark.usefixtures("_measured")
 @pytest.mark.parametrize(
     ("name", "device", "words_expected"),
     [
@@ -145,11 +143,11 @@ def test_new_profile_of_a_cpu_has_what_was_measured_with_where_that_is_from() ->
 )
 def test_new_profile_is_refused_where_it_would_mislead(name: str, device: str, words_expected: str) -> None:
     with pytest.raises(DeployBenchError, match=words_expected):
-        new_profile(name, device, host())
+        made(name, device, host())
 
 
 def test_new_profile_of_a_gpu_takes_over_what_is_unconfirmed() -> None:
-    profile = new_profile("mine", "cuda", host(gpus=(gpu("NVIDIA GeForce RTX 3090", "8.6"),)))
+    profile = made("mine", "cuda", host(gpus=(gpu("NVIDIA GeForce RTX 3090", "8.6"),)))
     assert profile.unconfirmed == load_profile("rtx3090").unconfirmed
     assert profile.sources["tflops.tf32"].startswith("profile rtx3090: ")
     assert parse_profile(profile_toml(profile), "mine.toml") == profile

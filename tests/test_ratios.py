@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu, wilcoxon
 
-from deploybench.ratios import (
+from deploybench.statistics.ratios import (
     MOST_ROUNDS,
     Answer,
     Ratio,

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.work import Work, work_of
 from deploybench.errors import DeployBenchError
-from deploybench.peaks import MeasuredPeaks
-from deploybench.profile import load_profile
-from deploybench.roofline import Roof, Work, bound_of, host_roof, profile_roof, roof_of_device, work_of
+from deploybench.hardware.profile import load_profile
+from deploybench.hardware.roof import MeasuredPeaks, Roof, host_roof, profile_roof, roof_of_device
+from deploybench.roofline import bound_of
 from tests.conftest import Cli
 from tests.records import gpu, host
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploybench.saturation import saturation_point
+from deploybench.statistics.saturation import saturation_point
 
 
 @pytest.mark.parametrize(

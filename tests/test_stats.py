@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from deploybench.stats import (
+from deploybench.statistics.samples import (
     Interval,
     kendall_tau,
     median,

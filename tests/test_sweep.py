@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.benchmark import RunSettings
 from deploybench.measure.job import Job
 from deploybench.measure.stopping import ExperimentRule

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploybench.errors import DeployBenchError
-from deploybench.target import sm_of, target_of
+from deploybench.hardware.gpus import sm_of, target_of
 
 
 @pytest.mark.parametrize(("capability", "target", "number"), [("8.6", "sm86", 86), ("12.0", "sm120", 120)])

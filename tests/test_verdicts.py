@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from deploybench.ratios import paired_ratio
 from deploybench.results import Facts, Judgement, Launch, Probes, Surroundings, Verdict
 from deploybench.speedups import Speedup, paired_speedups
+from deploybench.statistics.ratios import paired_ratio
 from deploybench.summary import summarise
 from deploybench.verdicts import judge, judge_speedup
 from tests.records import launch, parity, surroundings

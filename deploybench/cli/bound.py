@@ -27,13 +27,14 @@ def bound(
     """Compute a lower bound on the latency from MACs, bytes and a profile's peaks. Nothing is measured."""
     from deploybench.errors import DeployBenchError
     from deploybench.export.pipeline import check_model_names
+    from deploybench.hardware.profile import HOST, load_profile
+    from deploybench.hardware.roof import profile_roof
     from deploybench.models.counting import count_model
     from deploybench.models.source import BuildOptions
-    from deploybench.profile import HOST, load_profile
     from deploybench.report.bound_table import bound_row, print_bounds
     from deploybench.report.console import output_console
     from deploybench.report.tables import print_json
-    from deploybench.roofline import bound_of, profile_roof
+    from deploybench.roofline import bound_of
 
     names = parse.split_names(profile)
     if HOST in names:

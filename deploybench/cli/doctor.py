@@ -9,14 +9,14 @@ from deploybench.cli.guard import guarded
 @guarded
 def doctor(workspace: parse.WorkspaceOption = None, json: parse.JsonOption = False) -> None:
     """Describe the host, the plug-ins and the workspace; say what is missing and how to install it."""
+    from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import DeployBenchError
-    from deploybench.host import describe_host
+    from deploybench.hardware.host import describe_host
     from deploybench.report.console import output_console
     from deploybench.report.gpu_table import gpu_rows, print_gpu_table
     from deploybench.report.plugin_table import plugin_rows, print_plugin_table
     from deploybench.report.profile_text import host_lines
     from deploybench.report.tables import print_json
-    from deploybench.workspace import open_workspace
 
     host = describe_host()
     rows = plugin_rows()

@@ -13,9 +13,9 @@ from deploybench.cli import parse
 from deploybench.cli.guard import guarded
 
 if TYPE_CHECKING:
+    from deploybench.artifacts.workspace import Workspace
     from deploybench.export.pipeline import ExportOptions, ExportResult
     from deploybench.export.request import ExportRequest
-    from deploybench.workspace import Workspace
 
 
 @guarded
@@ -59,6 +59,7 @@ def export(
     json: parse.JsonOption = False,
 ) -> None:
     """Export models, verify every artifact against fp32 eager, and write them into the workspace."""
+    from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError
     from deploybench.export.pipeline import (
         DEFAULT_TIME_LIMIT_S,
@@ -69,10 +70,9 @@ def export(
         usable_backends,
     )
     from deploybench.export.request import ExportRequest, ModelRequest
-    from deploybench.host import usable_cores
-    from deploybench.profile import HOST, load_profile
-    from deploybench.target import sm_of, target_of
-    from deploybench.workspace import open_workspace
+    from deploybench.hardware.gpus import sm_of, target_of
+    from deploybench.hardware.host import usable_cores
+    from deploybench.hardware.profile import HOST, load_profile
 
     names = parse.model_names(model)
     sizes = parse.sizes(image_size, patch_size)

@@ -22,7 +22,7 @@ from deploybench.cli import (
     scenario,
     show,
 )
-from deploybench.devices import BUS_ORDER
+from deploybench.hardware.devices import BUS_ORDER
 
 app = typer.Typer(
     name="deploybench",

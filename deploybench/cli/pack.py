@@ -23,10 +23,10 @@ def pack(
     workspace: parse.WorkspaceOption = None,
 ) -> None:
     """Put verified artifacts into one file; deploybench run FILE measures them elsewhere."""
+    from deploybench.artifacts.pack import SUFFIX, write_pack
+    from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import DeployBenchError
-    from deploybench.pack import SUFFIX, write_pack
     from deploybench.selection import select_artifacts
-    from deploybench.workspace import open_workspace
 
     models = parse.model_names(model)
     if bool(artifact) == bool(models):

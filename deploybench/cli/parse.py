@@ -60,7 +60,7 @@ def split_names(values: Sequence[str] | None) -> list[str]:
 
 def devices(text: str | None) -> list[str]:
     """``cpu,cuda`` as devices; None is none."""
-    from deploybench.devices import read_device
+    from deploybench.hardware.devices import read_device
 
     return list(dict.fromkeys(read_device(name) for name in split_names([text] if text is not None else None)))
 
@@ -158,7 +158,7 @@ def percent(text: str, option: str, *, least: float = 0.0) -> float:
 
 def precisions(values: Sequence[str] | None) -> list[str]:
     """Known precisions only."""
-    from deploybench.contracts import PRECISIONS
+    from deploybench.hardware.precisions import PRECISIONS
 
     names = split_names(values)
     for name in names:

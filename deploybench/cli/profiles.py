@@ -19,8 +19,14 @@ def profiles(context: typer.Context, json: parse.JsonOption = False) -> None:
     """List the profiles and whether this host is one of them."""
     if context.invoked_subcommand is not None:
         return
-    from deploybench.host import describe_host
-    from deploybench.profile import HOST, MismatchError, check_match, load_profile, profile_names
+    from deploybench.hardware.host import describe_host
+    from deploybench.hardware.profile import (
+        HOST,
+        MismatchError,
+        check_match,
+        load_profile,
+        profile_names,
+    )
     from deploybench.report.console import output_console
     from deploybench.report.tables import Cellular, print_json, print_table, state
 
@@ -71,7 +77,7 @@ def show(
     json: parse.JsonOption = False,
 ) -> None:
     """Everything that a profile says; for host, what this machine measures."""
-    from deploybench.profile import HOST, load_profile
+    from deploybench.hardware.profile import HOST, load_profile
     from deploybench.report.console import output_console
     from deploybench.report.profile_text import host_lines, print_profile
     from deploybench.report.tables import print_json
@@ -83,7 +89,7 @@ def show(
         else:
             print_profile(profile, output_console())
         return
-    from deploybench.host import describe_host
+    from deploybench.hardware.host import describe_host
     from deploybench.peaks import measured_peaks
 
     host = describe_host()
@@ -111,9 +117,12 @@ def new(
     from deploybench.documents import now
     from deploybench.errors import DeployBenchError
     from deploybench.files import writing_whole
-    from deploybench.host import describe_host
-    from deploybench.profile_of_host import check_name, new_profile
-    from deploybench.profile_toml import profile_toml
+    from deploybench.hardware.devices import kind_of
+    from deploybench.hardware.host import describe_host
+    from deploybench.hardware.profile_of_host import check_name, new_profile
+    from deploybench.hardware.profile_toml import profile_toml
+    from deploybench.peaks import measured_peaks
+    from deploybench.registry import runners_on
     from deploybench.report.console import output_console
 
     def free(path: Path) -> Path:
@@ -129,7 +138,9 @@ def new(
     if path is not None:
         free(path)
     host = describe_host()
-    profile = new_profile(name, device or ("cuda" if host.gpus else "cpu"), host)
+    if device is None:
+        device = "cuda" if host.gpus else "cpu"
+    profile = new_profile(name, device, host, measure=measured_peaks, runners=runners_on(kind_of(device)))
     path = path or free(Path(f"{profile.name}.toml"))
     text = profile_toml(profile, (f"{profile.title}, as found on {host.hostname}, {now()}.",))
     with writing_whole(path, "--output") as partial:

@@ -81,18 +81,19 @@ def run(
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
 ) -> None:
     """Measure artifacts on this machine: rounds of fresh processes, interleaved, parity before time."""
-    from deploybench.artifact import sha256_of_file
+    from deploybench.artifacts.artifact import sha256_of_file
+    from deploybench.artifacts.pack import read_pack
+    from deploybench.artifacts.workspace import open_workspace
     from deploybench.benchmark import RunContext, RunSettings, end_to_end_image, new_run_name
     from deploybench.contracts import END_TO_END, ENGINE_ONLY, HOST_TO_HOST
-    from deploybench.devices import CPU
     from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError, unknown_name
     from deploybench.export.pipeline import ExportOptions, check_model_names, default_jobs
-    from deploybench.host import describe_host, usable_cores
+    from deploybench.hardware.devices import CPU
+    from deploybench.hardware.host import describe_host, usable_cores
+    from deploybench.hardware.profile import HOST, check_match, load_profile
     from deploybench.measure.stopping import ExperimentRule
-    from deploybench.pack import read_pack
     from deploybench.peaks import measured_peaks
     from deploybench.plan import Selection, plan_cells
-    from deploybench.profile import HOST, check_match, load_profile
     from deploybench.report.console import remark_console
     from deploybench.results import DEFAULT_BASELINE, Verdict
     from deploybench.selection import (
@@ -102,10 +103,9 @@ def run(
         select_devices,
         select_runners,
     )
-    from deploybench.stats import FEWEST_FOR_INTERVAL
+    from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
     from deploybench.sweep import doublings, with_auto_batches
     from deploybench.unmeasured import failed_export_record, unreadable_record
-    from deploybench.workspace import open_workspace
 
     chosen = None if profile == HOST else load_profile(profile)
     host = describe_host()

@@ -67,9 +67,10 @@ def scenario(
     json: parse.JsonOption = False,
 ) -> None:
     """Measure under MLPerf's load scenarios with MLPerf's own LoadGen. Not an MLPerf submission."""
+    from deploybench.artifacts.workspace import open_workspace
     from deploybench.benchmark import new_run_name
     from deploybench.errors import EXIT_SOME_FAILED
-    from deploybench.host import describe_host, usable_cores
+    from deploybench.hardware.host import describe_host, usable_cores
     from deploybench.plan import Selection
     from deploybench.report.console import remark_console
     from deploybench.results import Verdict
@@ -77,7 +78,6 @@ def scenario(
     from deploybench.scenarios.request import ScenarioRequest, plan_scenarios, scenarios_named
     from deploybench.scenarios.run import ScenarioContext, check_loadgen
     from deploybench.selection import nothing_to_run, select_artifacts, select_runners
-    from deploybench.workspace import open_workspace
 
     request = ScenarioRequest(
         scenarios=scenarios_named(parse.split_names(scenario)),

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 def records_of(name: str | None, workspace: Path | None) -> list[Record]:
     """The records of the run, folder or file of that name; of the workspace's latest run for None."""
+    from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import DeployBenchError
     from deploybench.results import read_records, runs_in
-    from deploybench.workspace import open_workspace
 
     folder = open_workspace(workspace).records_folder
     if name is not None:

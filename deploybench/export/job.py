@@ -15,7 +15,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from deploybench.artifact import (
+from deploybench.artifacts.artifact import (
     LABELS,
     MANIFEST,
     REFERENCE,
@@ -25,6 +25,7 @@ from deploybench.artifact import (
     Weights,
     file_entry,
 )
+from deploybench.artifacts.work import LAYER_VALUES
 from deploybench.contracts import INPUT_NAME, OUTPUT_NAME
 from deploybench.documents import Document, now
 from deploybench.errors import DeployBenchError
@@ -32,7 +33,6 @@ from deploybench.export.request import ExportRequest
 from deploybench.models.source import BuiltModel
 from deploybench.processes import die_with_parent, finish
 from deploybench.registry import exporter
-from deploybench.roofline import LAYER_VALUES
 
 if TYPE_CHECKING:
     import torch

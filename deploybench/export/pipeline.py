@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 
 from deploybench import __version__
-from deploybench.artifact import (
+from deploybench.artifacts.artifact import (
     MANIFEST,
     Artifact,
     Manifest,
@@ -17,21 +17,21 @@ from deploybench.artifact import (
     sha256_of_file,
     whole_artifact,
 )
+from deploybench.artifacts.workspace import Workspace, publish
 from deploybench.contracts import Runner
 from deploybench.errors import DeployBenchError
 from deploybench.export.job import ExportJob, ExportReply
 from deploybench.export.names import NameCheck
 from deploybench.export.request import ExportRequest
-from deploybench.host import usable_cores
+from deploybench.hardware.gpus import targets_here
+from deploybench.hardware.host import usable_cores
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job, verify
 from deploybench.models.source import find_source
 from deploybench.processes import interrupted, run_forked, start_fork_server, stop_children
 from deploybench.registry import exporter, exporters, runners_of_format
 from deploybench.results import Launch
-from deploybench.target import targets_here
 from deploybench.versions import installed_versions
-from deploybench.workspace import Workspace, publish
 
 CHILD = "deploybench.export.job"
 NAME_CHILD = "deploybench.export.names"

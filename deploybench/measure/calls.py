@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deploybench.artifact import Artifact, Preprocessing
+from deploybench.artifacts.artifact import Artifact, Preprocessing
 from deploybench.contracts import Arrays, Session
 from deploybench.errors import DeployBenchError
 from deploybench.models.inputs import reference_inputs

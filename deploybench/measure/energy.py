@@ -26,8 +26,8 @@ from types import TracebackType
 from typing import Any
 
 from deploybench.errors import DeployBenchError
+from deploybench.hardware.nvml import device_handle, nvml_provenance, open_nvml
 from deploybench.measure.gpu import MILLIWATTS_PER_W, power_mw
-from deploybench.nvml import device_handle, nvml_provenance, open_nvml
 from deploybench.provenance import Provenance
 
 POWERCAP = Path("/sys/class/powercap")

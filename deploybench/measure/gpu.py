@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from deploybench.errors import DeployBenchError
-from deploybench.nvml import device_handle, nvml_provenance, open_nvml
+from deploybench.hardware.nvml import device_handle, nvml_provenance, open_nvml
 from deploybench.provenance import Provenance
 
 PID_NAMESPACE = Path("/proc/self/ns/pid")

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from deploybench.devices import BUS_ORDER
 from deploybench.documents import now
+from deploybench.hardware.devices import BUS_ORDER
 from deploybench.measure.job import Job
 from deploybench.processes import run_child, run_forked
 from deploybench.results import Launch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
-from deploybench.devices import CPU, CUDA, index_of, kind_of
+from deploybench.hardware.devices import CPU, CUDA, index_of, kind_of
 from deploybench.measure.activity import Activity, between, read_activity
 from deploybench.measure.calls import Call
 from deploybench.measure.concurrent import run_streams

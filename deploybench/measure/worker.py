@@ -16,16 +16,23 @@ from time import monotonic_ns, perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.artifact import Artifact, open_artifact
-from deploybench.contracts import END_TO_END, ENGINE_ONLY, Arrays, Runner, RunOptions, Session
-from deploybench.devices import same_device
+from deploybench.artifacts.artifact import Artifact, open_artifact
+from deploybench.artifacts.parity import ParityReport, compare_outputs, loosest
+from deploybench.contracts import (
+    END_TO_END,
+    ENGINE_ONLY,
+    Arrays,
+    Runner,
+    RunOptions,
+    Session,
+)
 from deploybench.errors import DeployBenchError, DeviceError
+from deploybench.hardware.devices import same_device
 from deploybench.measure.activity import usable_cpus
 from deploybench.measure.calls import Call, end_to_end, engine_only, host_to_host
 from deploybench.measure.job import Job
 from deploybench.measure.memory import peak_resident_bytes, proportional_bytes, reset_peak, resident_bytes
 from deploybench.measure.timed import time_calls
-from deploybench.parity import ParityReport, compare_outputs, loosest
 from deploybench.processes import die_with_parent, finish
 from deploybench.registry import runner
 from deploybench.results import Facts, Launch, MemoryPhases

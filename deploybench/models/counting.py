@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deploybench.artifacts.work import Work
 from deploybench.errors import DeployBenchError
 from deploybench.models.source import BuildOptions, BuiltModel, find_source
 from deploybench.models.zoo import BAND_CLASSES, COMPARED_SIZE
-from deploybench.roofline import Work
 
 if TYPE_CHECKING:
     from deploybench.flops import MacsByKind

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.artifact import Preprocessing
+from deploybench.artifacts.artifact import Preprocessing
 
 REFERENCE_IMAGES = 4
 

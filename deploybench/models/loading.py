@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from deploybench.artifact import Preprocessing, Weights
+from deploybench.artifacts.artifact import Preprocessing, Weights
+from deploybench.artifacts.parity import SMALLEST_SPREAD
 from deploybench.errors import DeployBenchError
 from deploybench.models.checkpoint import classes_in, load_state, read_checkpoint
 from deploybench.models.initialise import spread_random_weights
 from deploybench.models.inputs import reference_inputs
 from deploybench.models.source import BuildOptions, BuiltModel, find_source
-from deploybench.parity import SMALLEST_SPREAD
 
 SEED = 0
 

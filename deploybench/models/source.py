@@ -13,7 +13,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from deploybench.artifact import Preprocessing
+from deploybench.artifacts.artifact import Preprocessing
 from deploybench.errors import DeployBenchError, unknown_name
 
 if TYPE_CHECKING:

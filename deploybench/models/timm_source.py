@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from deploybench.artifact import Preprocessing
+from deploybench.artifacts.artifact import Preprocessing
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.models.source import BuildOptions, BuiltModel, ModelSource
 from deploybench.versions import installed_versions

@@ -17,9 +17,9 @@ from deploybench.comparison import (
 from deploybench.gate import Check, Outcome, percent
 from deploybench.image_size import size_text
 from deploybench.matching import FIELDS
-from deploybench.ratios import Answer
 from deploybench.report.sheet import Line, Sheet
 from deploybench.results import Cell, Verdict
+from deploybench.statistics.ratios import Answer
 
 NOTHING = "–"
 WORDS = ("runner", "prec", "answer", "gate")

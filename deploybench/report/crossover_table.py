@@ -11,7 +11,7 @@ from rich.text import Text
 
 from deploybench.crossover import Crossover, Point, Shape
 from deploybench.image_size import short_text
-from deploybench.ratios import Answer
+from deploybench.statistics.ratios import Answer
 
 STYLES = {Answer.FASTER: "green", Answer.SLOWER: "red", Answer.SAME: "", Answer.AMBIGUOUS: "dim"}
 MARKS = {Answer.AMBIGUOUS: " ?", Answer.SAME: " =", Answer.FASTER: "", Answer.SLOWER: ""}

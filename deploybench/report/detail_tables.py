@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploybench.contracts import HOST_TO_HOST
-from deploybench.devices import CPU
+from deploybench.hardware.devices import CPU
 from deploybench.report.row import Row
 
 NOTHING = "–"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deploybench.results import GpuReading, Launch
-from deploybench.stats import median
+from deploybench.statistics.samples import median
 
 MIB = 1 << 20
 MEDIANS = ("sm_clock_mhz", "memory_clock_mhz", "temperature_c", "power_w")

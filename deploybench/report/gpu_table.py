@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from deploybench.contracts import Runner
-from deploybench.devices import CUDA
-from deploybench.host import Host
+from deploybench.hardware.devices import CUDA
+from deploybench.hardware.host import Host
 from deploybench.registry import Entry, runners, unfit_for
 from deploybench.report.tables import Cellular, print_table, state
 

@@ -9,12 +9,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from deploybench.contracts import PRECISIONS
-from deploybench.host import Gpu, Host
-from deploybench.profile import Profile, figures
+from deploybench.hardware.gpus import Gpu
+from deploybench.hardware.host import Host
+from deploybench.hardware.precisions import PRECISIONS
+from deploybench.hardware.profile import Profile, figures
 
 if TYPE_CHECKING:
-    from deploybench.peaks import MeasuredPeaks
+    from deploybench.hardware.roof import MeasuredPeaks
 
 UNITS = {
     "tflops": ("peak", "TFLOP/s"),

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 from deploybench.contracts import HOST_TO_HOST
-from deploybench.devices import CPU
+from deploybench.hardware.devices import CPU
 from deploybench.image_size import short_text
 from deploybench.report.row import Row
 from deploybench.states import levels_of, nearest
-from deploybench.stats import kendall_tau
+from deploybench.statistics.samples import kendall_tau
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,13 @@ from typing import Any
 
 from deploybench.crossover import Crossover, Point, crossovers
 from deploybench.image_size import size_text
-from deploybench.ratios import (
+from deploybench.report.gpu_fields import gpu_fields
+from deploybench.report.row import Row
+from deploybench.report.sweeps import with_sweeps
+from deploybench.results import BASELINE_PRECISION, Launch, Probes, Record, StateSummary, Surroundings
+from deploybench.speedups import Speedup, paired_speedups
+from deploybench.states import same_state
+from deploybench.statistics.ratios import (
     DEFAULT_MARGIN,
     MOST_ROUNDS,
     Answer,
@@ -17,13 +23,7 @@ from deploybench.ratios import (
     half_width_that_settles,
     more_rounds,
 )
-from deploybench.report.gpu_fields import gpu_fields
-from deploybench.report.row import Row
-from deploybench.report.sweeps import with_sweeps
-from deploybench.results import BASELINE_PRECISION, Launch, Probes, Record, StateSummary, Surroundings
-from deploybench.speedups import Speedup, paired_speedups
-from deploybench.states import same_state
-from deploybench.stats import median
+from deploybench.statistics.samples import median
 from deploybench.verdicts import judge_speedup
 
 MIB = 1 << 20

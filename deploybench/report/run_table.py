@@ -15,11 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from deploybench.contracts import HOST_TO_HOST
-from deploybench.devices import CPU, CUDA, kind_of
-from deploybench.ratios import Answer
+from deploybench.hardware.devices import CPU, CUDA, kind_of
 from deploybench.report.rank import ranking_lines
 from deploybench.report.row import Row
-from deploybench.stats import CONFIDENCE, half_width, samples_needed
+from deploybench.statistics.ratios import Answer
+from deploybench.statistics.samples import CONFIDENCE, half_width, samples_needed
 
 VERDICT_STYLES = {
     "VALID": "green",

@@ -14,7 +14,7 @@ from deploybench.image_size import size_text
 from deploybench.report.run_table import NOTHING, VERDICT_STYLES
 from deploybench.scenarios.record import ScenarioRecord
 from deploybench.scenarios.settings import Scenario
-from deploybench.stats import nearest_rank
+from deploybench.statistics.samples import nearest_rank
 
 MLPERF_MIN_DURATION_S = 600
 NAMES, FIGURES = ("scenario", "runner", "prec"), ("thr", "b", "queries", "p50 ms", "p99 ms", "result")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from deploybench.report.row import Row
-from deploybench.saturation import saturation_point
 from deploybench.states import levels_of, nearest
+from deploybench.statistics.saturation import saturation_point
 
 
 def with_sweeps(rows: Sequence[Row]) -> list[Row]:

@@ -7,16 +7,16 @@ from typing import Literal
 
 from pydantic import Field
 
+from deploybench.artifacts.parity import ParityReport
+from deploybench.artifacts.workspace import Workspace
 from deploybench.documents import Document, read_document
 from deploybench.errors import DeployBenchError
 from deploybench.files import slug, write_whole
-from deploybench.host import Host
-from deploybench.parity import ParityReport
+from deploybench.hardware.host import Host
 from deploybench.results import Cell, Facts, Judgement, Verdict
 from deploybench.scenarios.loadgen import LoadGenResult
 from deploybench.scenarios.settings import ScenarioSettings
-from deploybench.stats import nearest_rank
-from deploybench.workspace import Workspace
+from deploybench.statistics.samples import nearest_rank
 
 
 class Trial(Document):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Runner
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.plan import Planned, Selection, plan_cells

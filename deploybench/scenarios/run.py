@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from deploybench.artifacts.workspace import Workspace
 from deploybench.documents import now
 from deploybench.errors import DeployBenchError
-from deploybench.host import Host
+from deploybench.hardware.host import Host
 from deploybench.plan import Planned
 from deploybench.processes import run_child
 from deploybench.registry import runners
@@ -18,7 +19,6 @@ from deploybench.scenarios.record import Probe, ScenarioRecord, Trial, judge, sc
 from deploybench.scenarios.search import RateSearch
 from deploybench.scenarios.settings import Scenario, ScenarioJob, ScenarioSettings, default_min_queries
 from deploybench.versions import installed_versions
-from deploybench.workspace import Workspace
 
 WORKER = "deploybench.scenarios.worker"
 DISTRIBUTION = "mlcommons-loadgen"

@@ -15,12 +15,12 @@ from time import perf_counter, perf_counter_ns
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.artifact import Artifact, open_artifact
+from deploybench.artifacts.artifact import Artifact, open_artifact
+from deploybench.artifacts.parity import compare_outputs, loosest
 from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.errors import DeployBenchError, DeviceError
 from deploybench.measure.job import Job
 from deploybench.measure.worker import facts_of, fallback
-from deploybench.parity import compare_outputs, loosest
 from deploybench.processes import die_with_parent, finish
 from deploybench.registry import runner
 from deploybench.scenarios.loadgen import NS_PER_S, run_test

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu_table import COLUMNS, cells, document, exports
-from deploybench.artifact import Artifact
-from deploybench.host import describe_host
+from deploybench.artifacts.artifact import Artifact
+from deploybench.hardware.host import describe_host
 from deploybench.plan import Selection
 from deploybench.registry import runners
 from deploybench.report.rows import rows_of

@@ -18,7 +18,7 @@ from deploybench.measure.loop import run_window
 from deploybench.measure.stopping import Ending, ExperimentRule, WindowRule
 from deploybench.results import Launch, Verdict
 from deploybench.states import hops_of
-from deploybench.stats import FEWEST_FOR_INTERVAL, median, spread
+from deploybench.statistics.samples import FEWEST_FOR_INTERVAL, median, spread
 from deploybench.summary import summarise
 from tests.records import cell, launch, surroundings
 

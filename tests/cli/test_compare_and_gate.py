@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 
 import pytest
 
+from deploybench.artifacts.workspace import Workspace
 from deploybench.cli.compare import compare
-from deploybench.ratios import DEFAULT_MARGIN
 from deploybench.results import Record, write_record
-from deploybench.workspace import Workspace
+from deploybench.statistics.ratios import DEFAULT_MARGIN
 from tests.comparisons import FAR_NS, launch, launches, record
 from tests.conftest import Cli
 

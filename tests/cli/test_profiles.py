@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from deploybench.profile import load_profile
-from deploybench.workspace import Workspace
+from deploybench.artifacts.workspace import Workspace
+from deploybench.hardware.profile import load_profile
 from tests.conftest import Cli
 
 

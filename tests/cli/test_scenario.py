@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploybench.artifacts.workspace import Workspace
 from deploybench.scenarios.settings import queries_for_early_stopping
-from deploybench.workspace import Workspace
 from tests.conftest import TINY, Cli
 
 QUICK = ("--duration", "50ms", "--threads", "2")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.host import find_gpus
+from deploybench.hardware.gpus import find_gpus
 from tests.conftest import Cli
 from tests.runners.cudart_double import build_double
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
-from deploybench.profile import load_profile, profile_names
+from deploybench.hardware.profile import load_profile, profile_names
 from docker.pins import DOCKER, ROOT, profiles
 
 DOCKERFILES = sorted(DOCKER.glob("*/Dockerfile"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.profile import load_profile
+from deploybench.hardware.profile import load_profile
 from docker.pins import check_pins, pins_file, pins_of, profiles
 
 NOT_PACKAGES = {"python", "driver", "cuda"}

@@ -12,7 +12,8 @@ import onnx
 import pytest
 import torch
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
 from deploybench.export.pipeline import ExportOptions, check_requests, export_all, export_one
 from deploybench.export.request import ExportRequest, ModelRequest
@@ -20,7 +21,6 @@ from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
 from deploybench.models.loading import load_model
 from deploybench.models.source import BuildOptions
-from deploybench.workspace import Workspace
 from tests.conftest import TINY, run_cli
 
 Artifacts = Callable[[str], Artifact]

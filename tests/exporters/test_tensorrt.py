@@ -15,7 +15,7 @@ import pytest
 from deploybench.errors import DeployBenchError
 from deploybench.exporters import tensorrt_build
 from deploybench.exporters.tensorrt import TensorRtExporter, TimingCache
-from deploybench.host import Gpu
+from deploybench.hardware.gpus import Gpu
 
 PASCAL = Gpu(name="NVIDIA GeForce GTX 1080 Ti", compute_capability="6.1", memory_bytes=11 << 30, driver="535.1")
 

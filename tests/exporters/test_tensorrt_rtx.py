@@ -11,7 +11,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import ExportSpec
 from deploybench.errors import DeployBenchError
 from deploybench.export.pipeline import ExportOptions, ExportResult, export_all, export_one
@@ -21,7 +22,6 @@ from deploybench.exporters.onnx_agreement import agreement
 from deploybench.exporters.tensorrt_build import BatchSizes, build
 from deploybench.exporters.tensorrt_plan import rtx_plan_version
 from deploybench.registry import exporters
-from deploybench.workspace import Workspace
 from tests.conftest import TINY, run_cli
 
 trt = pytest.importorskip("tensorrt_rtx")

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.workspace import Workspace
 from deploybench.export.pipeline import ExportOptions, export_all
 from deploybench.export.request import ExportRequest, ModelRequest
-from deploybench.host import describe_host
-from deploybench.workspace import Workspace
+from deploybench.hardware.host import describe_host
 from tests.conftest import TINY
 
 CONVOLUTIONAL = "timm:test_resnet"

@@ -7,6 +7,7 @@ from statistics import median
 import numpy as np
 import pytest
 
+from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import ENGINE_ONLY
 from deploybench.errors import DeployBenchError
 from deploybench.export.pipeline import ExportOptions, export_one
@@ -15,7 +16,6 @@ from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
 from deploybench.registry import exporters, runners
 from deploybench.runners.cuda_runtime import Cuda, open_cuda
-from deploybench.workspace import Workspace
 from tests.conftest import TINY
 
 pytestmark = pytest.mark.gpu

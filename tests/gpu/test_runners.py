@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from deploybench.contracts import ENGINE_ONLY, RunOptions
-from deploybench.devices import gpu_precisions
-from deploybench.host import describe_host
+from deploybench.hardware.host import describe_host
+from deploybench.hardware.precisions import gpu_precisions
 from deploybench.measure import worker
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job

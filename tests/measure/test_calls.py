@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Arrays, Bound, RunOptions, Session, SessionFacts
 from deploybench.errors import DeployBenchError
 from deploybench.measure.calls import end_to_end, engine_only, host_to_host, write_sample_image

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from deploybench.profile import load_profile
+from deploybench.hardware.profile import load_profile
 from tests.conftest import run_cli
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc to build the double")
@@ -26,11 +26,15 @@ CARDS = {"k80": 470, "gtx1080ti": 535, "rtx3090": 580}
 """Each card with a branch of the driver that has it."""
 GIB = 2**30
 SAMPLE = "from dataclasses import asdict; from deploybench.measure.gpu import read_gpu; answer = asdict(read_gpu(0))"
-HOST = "from deploybench.host import find_gpus; gpus, note = find_gpus(); answer = [g.model_dump() for g in gpus], note"
+HOST = """
+from deploybench.hardware.gpus import find_gpus
+gpus, note = find_gpus()
+answer = [gpu.model_dump() for gpu in gpus], note
+"""
 MATCH = """
 from deploybench.errors import DeployBenchError
-from deploybench.host import describe_host
-from deploybench.profile import check_match, load_profile
+from deploybench.hardware.host import describe_host
+from deploybench.hardware.profile import check_match, load_profile
 answer = {}
 for name in ("k80", "gtx1080ti", "rtx3090"):
     try:
@@ -233,17 +237,18 @@ def test_new_profile_of_a_known_gpu_has_the_figures_of_the_built_in_one(
     assert done.returncode == 0, done.stderr
     made, known = load_profile(str(tmp_path / f"{name}.toml")), load_profile(card)
     assert (made.peaks, made.precisions, made.runners) == (known.peaks, known.precisions, known.runners)
-    code = "from deploybench.profile import check_match, load_profile; from deploybench.host import describe_host\n"
+    code = "from deploybench.hardware.profile import check_match, load_profile\n"
+    code += "from deploybench.hardware.host import describe_host\n"
     code += f"answer = check_match(load_profile({str(tmp_path / f'{name}.toml')!r}), describe_host())"
     assert ask(code, variables) is None
 
 
 def test_new_profile_of_an_unknown_gpu_has_what_its_driver_tells(doubles: Path, tmp_path: Path) -> None:
     code = """
-import deploybench.profile_of_host as made
-from deploybench.host import describe_host
+import deploybench.hardware.profile_of_host as made
+from deploybench.hardware.host import describe_host
 made.profile_of = lambda gpu: None
-profile = made.new_profile("mine", "cuda", describe_host())
+profile = made.new_profile("mine", "cuda", describe_host(), measure=lambda host, threads: None, runners=())
 answer = profile.model_dump(mode="json")
 """
     found = ask(code, environment(doubles, "rtx3090"))

@@ -8,12 +8,12 @@ import timm
 import torch
 from torch import nn
 
-from deploybench.artifact import Preprocessing
+from deploybench.artifacts.artifact import Preprocessing
+from deploybench.artifacts.parity import compare_outputs
 from deploybench.models.initialise import spread_random_weights
 from deploybench.models.inputs import reference_inputs
 from deploybench.models.loading import load_model, weights_hash
 from deploybench.models.source import BuildOptions
-from deploybench.parity import compare_outputs
 
 SPEC = Preprocessing(
     channels=3, height=160, width=160, crop_fraction=0.9, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.workspace import Workspace
 from deploybench.export.pipeline import ExportOptions, export_all
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
 from deploybench.models.attention_maps import read_attention
 from deploybench.registry import runners_of_format
-from deploybench.workspace import Workspace
 from tests.models import tiny_zoo
 
 MECHANISMS = ("linformer", "performer", "fastformer", "xca", "augmented")

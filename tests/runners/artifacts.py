@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 
 
 def unwritten(precision: str = "fp32", size: int = 160) -> Artifact:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deploybench.artifact import (
+from deploybench.artifacts.artifact import (
     MANIFEST,
     REFERENCE,
     Artifact,

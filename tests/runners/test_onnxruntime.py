@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 import onnxruntime
 import pytest
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import RunOptions
-from deploybench.devices import TF32_VARIABLE
 from deploybench.errors import DeployBenchError
+from deploybench.hardware.devices import TF32_VARIABLE
 from deploybench.measure.job import Job
 from deploybench.measure.worker import launch
 from deploybench.runners.onnxruntime import (

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.errors import DeployBenchError, DeviceError
 from deploybench.measure import loop, timed

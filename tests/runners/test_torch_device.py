@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import RunOptions
 from deploybench.errors import DeployBenchError
 from deploybench.measure.job import Job

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from deploybench.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import RunOptions, Session
 from deploybench.runners.torch_device import Cpu
 from deploybench.runners.torch_session import TorchRunner, TorchSession, torch_cuda_version

@@ -12,7 +12,7 @@ import pytest
 
 from deploybench.scenarios.loadgen import PERCENTILES, LoadGenResult, answer, run_test
 from deploybench.scenarios.settings import Scenario, ScenarioSettings, queries_for_early_stopping
-from deploybench.stats import nearest_rank
+from deploybench.statistics.samples import nearest_rank
 
 IMAGES = 4
 EXPECTED_NS = 100_000.0

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploybench.artifact import REFERENCE, Artifact, file_entry
+from deploybench.artifacts.artifact import REFERENCE, Artifact, file_entry
+from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
-from deploybench.host import describe_host
+from deploybench.hardware.host import describe_host
 from deploybench.plan import Planned
 from deploybench.registry import runner
 from deploybench.results import Verdict
@@ -22,7 +23,6 @@ from deploybench.scenarios.request import ScenarioRequest, plan_scenarios
 from deploybench.scenarios.run import ScenarioContext, check_loadgen, run_scenario
 from deploybench.scenarios.search import RateSearch
 from deploybench.scenarios.settings import Scenario, ScenarioSettings
-from deploybench.workspace import Workspace
 from tests.conftest import rewrite_manifest
 
 Artifacts = Callable[[str], Artifact]

@@ -15,10 +15,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from deploybench.contracts import PRECISIONS
 from deploybench.documents import Document, first_error
 from deploybench.errors import DeployBenchError, unknown_name
-from deploybench.host import Gpu, Host
+from deploybench.hardware.gpus import Gpu
+from deploybench.hardware.host import Host
+from deploybench.hardware.precisions import PRECISIONS
 from deploybench.versions import comparable
 
 if sys.version_info >= (3, 11):

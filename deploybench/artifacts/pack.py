@@ -15,11 +15,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from deploybench.artifact import MANIFEST, Artifact, Manifest, open_artifact, whole_artifact
+from deploybench.artifacts.artifact import MANIFEST, Artifact, Manifest, open_artifact, whole_artifact
+from deploybench.artifacts.workspace import Workspace, artifact_name, publish
 from deploybench.documents import read_document
 from deploybench.errors import DeployBenchError
 from deploybench.files import writing_whole
-from deploybench.workspace import Workspace, artifact_name, publish
 
 SUFFIX = ".dbpack"
 LARGEST_MANIFEST_BYTES = 16 << 20

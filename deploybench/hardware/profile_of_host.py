@@ -8,29 +8,23 @@ tells (tensor cores) has no peak in the file, and the command that prints bounds
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from deploybench import devices
-from deploybench.contracts import PRECISIONS
 from deploybench.errors import DeployBenchError
 from deploybench.files import slug
-from deploybench.host import Gpu, Host
-from deploybench.nvml import named_handle, open_nvml
-from deploybench.peaks import BF16_FLAGS, MeasuredPeaks, measured_peaks
-from deploybench.profile import HOST, Match, Peaks, Profile, profile_names, profile_of
-from deploybench.registry import runners
+from deploybench.hardware.gpus import Gpu
+from deploybench.hardware.host import Host
+from deploybench.hardware.nvml import named_handle, open_nvml
+from deploybench.hardware.precisions import PRECISIONS, cpu_lacking, gpu_lacking
+from deploybench.hardware.profile import HOST, Match, Peaks, Profile, profile_names, profile_of
+from deploybench.hardware.roof import MeasuredPeaks
 
-CPU_FLAGS = {
-    "bf16": BF16_FLAGS,
-    "fp16": frozenset({"avx512_fp16", "amx_fp16", "fphp"}),
-    "int8": frozenset({"avx2", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "i8mm"}),
-}
-"""The instructions of which a CPU needs one to have arithmetic in the precision."""
-NO_TF32 = "tf32 is a format of NVIDIA's tensor cores"
 STACK = ("torch", "torchvision", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx", "onnx")
 SPECIAL = re.compile(r"([.^$*+?{}\[\]\\|()])")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+PeakMeasurement = Callable[[Host, int], MeasuredPeaks | None]
+"""From a host and a number of threads; None where the measurement failed."""
 DATA_PER_CLOCK = 2
 """Transfers of GDDR and HBM in one cycle of the clock that NVML tells."""
 
@@ -44,16 +38,20 @@ def check_name(name: str) -> str:
     return name
 
 
-def new_profile(name: str | None, device: str, host: Host) -> Profile:
+def new_profile(
+    name: str | None, device: str, host: Host, *, measure: PeakMeasurement, runners: Sequence[str]
+) -> Profile:
     """A profile of the ``device`` (``cpu``, ``cuda``, ``cuda:N``) of this host; by default it is named after it.
 
+    ``measure`` finds the peaks of a CPU, and ``runners`` are the names of those that can use the device: this module
+    knows neither how to measure nor which plug-ins there are.
     Raises DeployBenchError where there is no such device, or where nothing tells its peaks.
     """
     if name is not None:
         check_name(name)
     kind, _, index = device.partition(":")
     if kind == "cpu" and not index:
-        return _of_cpu(name, host)
+        return _of_cpu(name, host, measure(host, host.usable_cores), runners)
     if kind != "cuda" or not (index or "0").isdigit():
         raise DeployBenchError(f"--device {device}", expected="cpu, cuda or cuda:N")
     if int(index or 0) >= len(host.gpus):
@@ -61,11 +59,10 @@ def new_profile(name: str | None, device: str, host: Host) -> Profile:
             f"there is no {device} on this host: {host.gpu_note or f'it has {len(host.gpus)} GPUs'}",
             action="deploybench doctor says more; --device cpu describes the CPU",
         )
-    return _of_gpu(name, host.gpus[int(index or 0)], host)
+    return _of_gpu(name, host.gpus[int(index or 0)], host, runners)
 
 
-def _of_cpu(name: str | None, host: Host) -> Profile:
-    measured = measured_peaks(host, host.usable_cores)
+def _of_cpu(name: str | None, host: Host, measured: MeasuredPeaks | None, runners: Sequence[str]) -> Profile:
     if measured is None:
         raise DeployBenchError("the peaks of this CPU could not be measured", action="try again on a quiet machine")
     if measured.disturbed:
@@ -80,10 +77,7 @@ def _of_cpu(name: str | None, host: Host) -> Profile:
     sources["memory_gb"] = f"read on {host.hostname}: the whole memory of the machine"
     if host.cache_bytes:
         sources["cache_mb"] = f"read on {host.hostname}: second- and third-level caches of {host.usable_cores} cores"
-    lacking = {"tf32": NO_TF32}
-    for kind, flags in CPU_FLAGS.items():
-        if not flags & set(host.isa):
-            lacking[kind] = f"none of {', '.join(sorted(flags))} is among this CPU's instructions"
+    lacking = cpu_lacking(host.isa)
     return Profile(
         name=name or _name_after(host.cpu_model),
         title=f"{host.cpu_model}, {host.usable_cores} cores",
@@ -92,7 +86,7 @@ def _of_cpu(name: str | None, host: Host) -> Profile:
         peaks=_cpu_peaks(host, measured),
         precisions=tuple(kind for kind in PRECISIONS if kind not in lacking),
         lacking=lacking,
-        runners=_runners("cpu"),
+        runners=tuple(runners),
         stack=_stack(host),
         sources=sources | _stack_sources(host),
         notes=(f"The peaks are what this machine reached with {measured.threads} threads, not a data sheet's.",),
@@ -108,9 +102,9 @@ def _cpu_peaks(host: Host, measured: MeasuredPeaks) -> Peaks:
     )
 
 
-def _of_gpu(name: str | None, gpu: Gpu, host: Host) -> Profile:
+def _of_gpu(name: str | None, gpu: Gpu, host: Host, runners: Sequence[str]) -> Profile:
     known = profile_of(gpu)
-    lacking = devices.lacking(gpu)
+    lacking = gpu_lacking(gpu)
     if known is not None:
         peaks = known.peaks
         kept = {key: text for key, text in known.sources.items() if not key.startswith("stack.")}
@@ -126,7 +120,7 @@ def _of_gpu(name: str | None, gpu: Gpu, host: Host) -> Profile:
         peaks=peaks,
         precisions=known.precisions if known else tuple(kind for kind in PRECISIONS if kind not in lacking),
         lacking=lacking,
-        runners=known.runners if known else _runners("cuda"),
+        runners=known.runners if known else tuple(runners),
         driver=known.driver if known else None,
         onnx=known.onnx if known else None,
         stack=_stack(host) | {"driver": gpu.driver},
@@ -167,10 +161,6 @@ def _told_by_driver(gpu: Gpu, host: Host) -> tuple[Peaks, dict[str, str]]:
     return Peaks(
         tflops={"fp32": round(teraflops, 2)}, memory_gb_per_s=round(bandwidth, 1), memory_gb=memory_gb
     ), sources
-
-
-def _runners(device: str) -> tuple[str, ...]:
-    return tuple(name for name, entry in runners().items() if entry.plugin and device in entry.plugin.devices)
 
 
 def _stack(host: Host) -> dict[str, str]:

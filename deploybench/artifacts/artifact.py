@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, JsonValue
 
+from deploybench.artifacts.parity import ParityReport
 from deploybench.documents import Document, read_document
 from deploybench.errors import DeployBenchError
-from deploybench.parity import ParityReport
 
 MANIFEST = "manifest.json"
 REFERENCE = "reference.npz"

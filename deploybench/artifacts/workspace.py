@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from deploybench.artifact import MANIFEST, Artifact, Manifest, open_artifact
+from deploybench.artifacts.artifact import MANIFEST, Artifact, Manifest, open_artifact
 from deploybench.errors import DeployBenchError
 from deploybench.files import STAGING_PREFIX, slug
 

@@ -20,7 +20,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.stats import CONFIDENCE, FEWEST_FOR_INTERVAL, half_width, median
+from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL, half_width, median
 
 Floats = npt.NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""A profile as TOML text, which :func:`deploybench.profile.parse_profile` reads back as the same profile."""
+"""A profile as TOML text, which :func:`deploybench.hardware.profile.parse_profile` reads back as the same profile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deploybench.profile import Profile
+from deploybench.hardware.profile import Profile
 
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import shutil
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ import psutil
 
 from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
-from deploybench.nvml import named_handle, nvml_provenance, visible_devices
-from deploybench.provenance import Provenance
+from deploybench.hardware.devices import CUDA, index_of, kind_of, numbered
+from deploybench.hardware.gpus import Gpu, find_gpus
 from deploybench.versions import installed_versions
 
 ISA_FLAGS = (
@@ -32,25 +33,6 @@ CPU_FOLDER = Path("/sys/devices/system/cpu")
 SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "": 1}
 OUTER_CACHE = 2
 """The lowest cache level whose size is counted: what is in the first is in the others, too."""
-
-
-class Gpu(Document):
-    """One CUDA device; a board with two chips is two devices. ``index`` is NVML's number: that of the slot.
-
-    ``provenance`` is simulated where a double stands in for the driver's library.
-    """
-
-    name: str
-    compute_capability: str
-    memory_bytes: int
-    driver: str
-    index: int = 0
-    provenance: Provenance = "measured"
-
-    @property
-    def capability(self) -> tuple[int, ...]:
-        """The compute capability as numbers that compare."""
-        return tuple(int(part) for part in self.compute_capability.split("."))
 
 
 class Host(Document):
@@ -146,53 +128,25 @@ def cache_bytes(folder: Path = CPU_FOLDER) -> int | None:
     return sum(found.values()) or None
 
 
-def find_gpus() -> tuple[tuple[Gpu, ...], str | None]:
-    """The CUDA devices that this process sees, as the driver reports them, and the note of :class:`Host`."""
-    try:
-        import pynvml
-    except ImportError:
-        if Path("/proc/driver/nvidia/version").exists():
-            return (), 'an NVIDIA driver is loaded, but nvidia-ml-py is missing: pip install "deploybench[gpu]"'
-        return (), "no NVIDIA driver"
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return (), f"no usable NVIDIA driver: {error}"
-    try:
-        return _visible_gpus(pynvml)
-    except (pynvml.NVMLError, DeployBenchError) as error:
-        return (), f"the NVIDIA driver does not answer: {error}"
-    finally:
-        pynvml.nvmlShutdown()
+def gpu_of(device: str, host: Host) -> Gpu | None:
+    """The GPU behind the name, or None."""
+    index = index_of(device)
+    return host.gpus[index] if kind_of(device) == CUDA and index < len(host.gpus) else None
 
 
-def _visible_gpus(pynvml: Any) -> tuple[tuple[Gpu, ...], str | None]:
-    driver = _text(pynvml.nvmlSystemGetDriverVersion())
-    count = pynvml.nvmlDeviceGetCount()
-    if count == 0:
-        return (), f"the NVIDIA driver {driver} shows no GPU"
-    visible = visible_devices(count)
-    gpus = tuple(_gpu(pynvml, name, driver) for name in visible)
-    if not gpus:
-        return (), f"CUDA_VISIBLE_DEVICES='{os.environ.get('CUDA_VISIBLE_DEVICES')}' hides all of {count}"
-    return gpus, None
-
-
-def _gpu(pynvml: Any, name: str, driver: str) -> Gpu:
-    handle = named_handle(pynvml, name)
-    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-    return Gpu(
-        name=_text(pynvml.nvmlDeviceGetName(handle)),
-        compute_capability=f"{major}.{minor}",
-        memory_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-        driver=driver,
-        index=int(pynvml.nvmlDeviceGetIndex(handle)),
-        provenance=nvml_provenance(),
-    )
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+def check_present(devices: Sequence[str], host: Host) -> None:
+    """Raise DeployBenchError for the first GPU among ``devices`` that the host does not have."""
+    for device in devices:
+        if kind_of(device) != CUDA or gpu_of(device, host) is not None:
+            continue
+        if not host.gpus:
+            raise DeployBenchError(
+                f"--device {device}, and this host has no CUDA device: {host.gpu_note}",
+                expected="an NVIDIA GPU, its driver, and nvidia-ml-py to ask it",
+                action="deploybench doctor says what is missing; --device cpu measures the CPU",
+            )
+        found = ", ".join(f"{numbered(index)} ({gpu.name})" for index, gpu in enumerate(host.gpus))
+        raise DeployBenchError(f"--device {device}, and this host has {found}", expected="one of these")
 
 
 def _cpu_info() -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What was exported, and is it whole and right?"""

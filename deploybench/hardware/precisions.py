@@ -1,0 +1,65 @@
+"""The precisions, the bytes of a number in each, and which CPU or GPU computes in which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from deploybench.hardware.host import gpu_of
+
+if TYPE_CHECKING:
+    from deploybench.hardware.gpus import Gpu
+    from deploybench.hardware.host import Host
+
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
+BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "int8": 1}
+"""Of one stored number; tf32 is how fp32 is multiplied."""
+
+BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""Without one of these a bf16 product is emulated and takes a thousand times as long."""
+CPU_FLAGS = {
+    "bf16": BF16_FLAGS,
+    "fp16": frozenset({"avx512_fp16", "amx_fp16", "fphp"}),
+    "int8": frozenset({"avx2", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "i8mm"}),
+}
+"""The instructions of which a CPU needs one to have arithmetic in the precision."""
+NO_TF32 = "tf32 is a format of NVIDIA's tensor cores"
+
+FIRST_CAPABILITIES = {"int8": (6, 1), "fp16": (5, 3), "bf16": (8, 0), "tf32": (8, 0)}
+"""The compute capability that first has arithmetic in each precision (CUDA programming guide,
+arithmetic instructions, dp4a and tensor cores); below it a runtime stores the format and computes
+in fp32."""
+TOKEN_FP16 = (6, 1)
+"""Consumer Pascal computes fp16 at 1/64 of its fp32 rate (CUDA programming guide: 2 against 128 a
+cycle and SM)."""
+
+
+def cpu_lacking(isa: Iterable[str]) -> dict[str, str]:
+    """The precisions that a CPU with these instructions has no arithmetic in, with the reasons."""
+    lacking = {"tf32": NO_TF32}
+    for precision, flags in CPU_FLAGS.items():
+        if flags.isdisjoint(isa):
+            names = ", ".join(sorted(flags))
+            lacking[precision] = f"none of {names} is among this CPU's instructions"
+    return lacking
+
+
+def gpu_lacking(gpu: Gpu) -> dict[str, str]:
+    """The precisions that the GPU does not compute in at a useful rate, with the reasons."""
+    lacking = {
+        name: f"compute capability {gpu.compute_capability}, it begins at {first[0]}.{first[1]}"
+        for name, first in FIRST_CAPABILITIES.items()
+        if gpu.capability < first
+    }
+    if gpu.capability == TOKEN_FP16:
+        lacking["fp16"] = "1/64 of the fp32 rate"
+    return lacking
+
+
+def gpu_precisions(device: str, host: Host) -> frozenset[str]:
+    """What the GPU computes in; everything for one that nothing is known of."""
+    everything = frozenset({"fp32", *FIRST_CAPABILITIES})
+    gpu = gpu_of(device, host)
+    if gpu is None:
+        return everything
+    return everything - gpu_lacking(gpu).keys()

@@ -1,0 +1,1 @@
+"""What do numbers say? Numbers in, numbers out; knows no record."""
