@@ -19,7 +19,7 @@ from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
 from deploybench.benchmark import RunContext, RunSettings, new_run_name, run_cells
 from deploybench.cli.guard import print_error
-from deploybench.contracts import ENGINE_ONLY, HOST_TO_HOST
+from deploybench.contracts.registry import exporter, runner
 from deploybench.errors import EXIT_REFUSED, DeployBenchError
 from deploybench.export.pipeline import ExportOptions, ExportResult, default_jobs, export_all
 from deploybench.export.request import ExportRequest, ModelRequest
@@ -29,10 +29,10 @@ from deploybench.hardware.profile import HOST
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.models.source import expand_groups
 from deploybench.plan import Planned, Selection, newest_of_each, plan_cells
-from deploybench.registry import exporter, runner
 from deploybench.report.row import Row
 from deploybench.report.rows import rows_of
-from deploybench.results import Record
+from deploybench.results.cell import ENGINE_ONLY, HOST_TO_HOST
+from deploybench.results.record import Record
 from deploybench.selection import select_devices
 from deploybench.statistics.samples import half_width
 

@@ -22,7 +22,8 @@ from benchmarks.trials import artifact_for, experiment, job_for, print_host
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.results import Launch, StateSummary
+from deploybench.results.launch import Launch
+from deploybench.results.record import StateSummary
 from deploybench.states import SAME_STATE, states_of
 from deploybench.statistics.samples import median
 from deploybench.summary import summarise

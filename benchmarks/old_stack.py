@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from deploybench.results import Verdict
+from deploybench.results.verdict import Verdict
 from docker.pins import ROOT, pins_file, pins_of
 
 PROFILE = "k80"

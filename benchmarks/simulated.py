@@ -1,7 +1,8 @@
 """Simulated machines: launches whose truth is known, in the time that it takes to draw random numbers.
 
 A machine has a speed that every cell shares and that changes with time; a cell's true time is divided by it.
-Launches are real :class:`~deploybench.results.Launch` documents, so the engine that judges real ones judges these.
+Launches are real :class:`~deploybench.results.launch.Launch` documents, so the engine that judges real ones
+judges these.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from benchmarks.trials import experiment
 from deploybench.measure.job import Job
 from deploybench.measure.steady import find_steady
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.results import Launch, MemoryPhases, Probes, Surroundings
+from deploybench.results.launch import Launch, MemoryPhases, Probes, Surroundings
 
 SAMPLES = 40
 LAUNCH_SECONDS = 2.0

@@ -12,7 +12,8 @@ from pathlib import Path
 from deploybench.artifacts.artifact import Manifest
 from deploybench.artifacts.work import work_of
 from deploybench.artifacts.workspace import Workspace
-from deploybench.contracts import END_TO_END, HOST_TO_HOST
+from deploybench.contracts.registry import runners
+from deploybench.data.synthetic import write_sample_image
 from deploybench.documents import now
 from deploybench.errors import DeployBenchError
 from deploybench.experiment import Experiment, Stopped
@@ -20,14 +21,16 @@ from deploybench.hardware.devices import CPU
 from deploybench.hardware.host import Host
 from deploybench.hardware.profile import HOST, Profile
 from deploybench.hardware.roof import MeasuredPeaks, Roof, roof_of_device
-from deploybench.measure.calls import write_sample_image
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.plan import Planned
-from deploybench.registry import runners
-from deploybench.results import DEFAULT_BASELINE, Cell, Judgement, Launch, Record, Verdict, write_record
-from deploybench.roofline import Bound, bound_of
+from deploybench.results.cell import DEFAULT_BASELINE, END_TO_END, HOST_TO_HOST, Cell
+from deploybench.results.launch import Launch
+from deploybench.results.record import Bound, Record
+from deploybench.results.store import write_record
+from deploybench.results.verdict import Judgement, Verdict
+from deploybench.roofline import bound_of
 from deploybench.summary import summarise
 from deploybench.verdicts import judge
 from deploybench.versions import installed_versions

@@ -17,7 +17,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from deploybench.matching import AXES, Axis, changes, hardware, having, latest, match, refuse_the_same_run, unlike
-from deploybench.results import Cell, Launch, Record, Verdict
+from deploybench.results.cell import Cell
+from deploybench.results.launch import Launch
+from deploybench.results.record import Record
+from deploybench.results.verdict import Verdict
 from deploybench.speedups import paired_speedups
 from deploybench.states import State, hops_of, levels_of, nearest, probe_readings, states_of
 from deploybench.statistics.ratios import (

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from deploybench.contracts import HOST_TO_HOST
 from deploybench.models.zoo import FAIR, SOFTMAX
-from deploybench.results import Cell, Record
+from deploybench.results.cell import HOST_TO_HOST, Cell
+from deploybench.results.record import Record
 from deploybench.speedups import paired_speedups
 from deploybench.states import same_state
 from deploybench.statistics.ratios import DEFAULT_MARGIN, Answer, Ratio, answer

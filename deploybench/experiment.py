@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deploybench.measure.stopping import Ending, ExperimentRule, Progress
-from deploybench.results import BASELINE_PRECISION, Cell, Launch
+from deploybench.results.cell import BASELINE_PRECISION, Cell
+from deploybench.results.launch import Launch
 from deploybench.speedups import paired_speedups
 from deploybench.states import FEWEST_LAUNCHES, states_of
 from deploybench.statistics.ratios import more_rounds

@@ -15,7 +15,7 @@ from enum import Enum
 
 from deploybench.comparison import Comparison, Status, what_settles
 from deploybench.errors import EXIT_INCONCLUSIVE, EXIT_SOME_FAILED
-from deploybench.results import Verdict
+from deploybench.results.verdict import Verdict
 from deploybench.statistics.ratios import Ratio
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 

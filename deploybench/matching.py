@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.hardware.devices import CPU, kind_of
-from deploybench.results import Cell, Record
+from deploybench.results.cell import Cell
+from deploybench.results.record import Record
 
 FIELDS = {
     "model": "model", "weights": "weights_identity", "image": "image_size", "patch": "patch_size",

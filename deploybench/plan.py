@@ -8,11 +8,11 @@ from fnmatch import fnmatchcase
 from itertools import product
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, Runner
+from deploybench.contracts import Runner
+from deploybench.contracts.registry import Entry, unfit_for
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.hardware.profile import Profile
-from deploybench.registry import Entry, unfit_for
-from deploybench.results import Cell
+from deploybench.results.cell import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, Cell
 
 OWN_DISTRIBUTION = "deploybench"
 """A profile knows the built-in runners; whether someone else's runs on it, only they know."""

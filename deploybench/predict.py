@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from deploybench.artifacts.artifact import Artifact, open_artifact
 from deploybench.contracts import Runner, RunOptions
+from deploybench.contracts.registry import runner as find_runner
+from deploybench.contracts.registry import runners_of_format
+from deploybench.data.postprocess import softmax
+from deploybench.data.preprocess import load_image
 from deploybench.errors import DeployBenchError
-from deploybench.postprocess import softmax
-from deploybench.preprocess import load_image
 from deploybench.processes import QUIET_RUNTIMES
-from deploybench.registry import runner as find_runner
-from deploybench.registry import runners_of_format
 
 
 class Guess(TypedDict):

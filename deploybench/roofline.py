@@ -15,37 +15,10 @@ host is what :mod:`deploybench.peaks` measured on it, so that a call may come ou
 from __future__ import annotations
 
 from deploybench.artifacts.work import Work
-from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.precisions import BYTES
 from deploybench.hardware.roof import Roof
-
-
-class Bound(Document):
-    """The least latency of one call, and what it follows from. Bytes are of the whole batch."""
-
-    roof: str
-    precision: str
-    batch: int
-    flops: int
-    moved_bytes: int
-    compute_ms: float
-    memory_ms: float
-    unfused_bytes: int | None = None
-    unfused_ms: float | None = None
-
-    @property
-    def latency_ms(self) -> float:
-        return max(self.compute_ms, self.memory_ms)
-
-    @property
-    def limited_by(self) -> str:
-        return "compute" if self.compute_ms >= self.memory_ms else "memory"
-
-    @property
-    def images_per_s(self) -> float:
-        """The most that one stream can reach."""
-        return self.batch / self.latency_ms * 1e3
+from deploybench.results.record import Bound
 
 
 def bound_of(work: Work, roof: Roof, *, precision: str, batch: int) -> Bound:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from deploybench.artifacts.artifact import Artifact, open_artifact
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import Runner
+from deploybench.contracts.registry import Entry, exporters, runner, runners
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.hardware.devices import CPU, kind_of, numbered
@@ -19,7 +20,6 @@ from deploybench.hardware.gpus import target_of
 from deploybench.hardware.host import Host, check_present, describe_host, gpu_of
 from deploybench.hardware.profile import HOST, Profile, gpu_fits
 from deploybench.plan import Selection, Sizes, newest_of_each
-from deploybench.registry import Entry, exporters, runner, runners
 
 
 def select_runners(names: Sequence[str], devices: Sequence[str] = (CPU,)) -> list[Entry[Runner]]:

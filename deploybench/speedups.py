@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploybench.results import Launch
+from deploybench.results.launch import Launch
 from deploybench.states import disturbances, flipped, hops_of, levels_of, nearest
 from deploybench.statistics.ratios import Ratio, paired_ratio
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL

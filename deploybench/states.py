@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deploybench.hardware.foreign_work import allowed_foreign_share
-from deploybench.results import GpuReading, Launch
+from deploybench.results.launch import GpuReading, Launch
 from deploybench.statistics.samples import median
 
 Floats = npt.NDArray[np.float64]

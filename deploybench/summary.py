@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from deploybench.results import Launch, Percentile, StateSummary, Summary
+from deploybench.results.launch import Launch
+from deploybench.results.record import Percentile, StateSummary, Summary
 from deploybench.states import State, states_of
 from deploybench.statistics.samples import median, median_interval, quantile
 from deploybench.verdicts import judge_estimate

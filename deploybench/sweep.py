@@ -16,7 +16,7 @@ from deploybench.hardware.host import Host, describe_host, gpu_of
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
 from deploybench.plan import Planned
-from deploybench.results import Launch
+from deploybench.results.launch import Launch
 from deploybench.statistics.saturation import SMALLEST_GAIN
 
 LOOK_S = 0.3

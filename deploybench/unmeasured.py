@@ -10,7 +10,9 @@ from deploybench.benchmark import RunContext, keep
 from deploybench.documents import now
 from deploybench.errors import DeployBenchError
 from deploybench.export.pipeline import ExportResult
-from deploybench.results import Cell, Judgement, Record, Verdict
+from deploybench.results.cell import Cell
+from deploybench.results.record import Record
+from deploybench.results.verdict import Judgement, Verdict
 
 
 def failed_export_record(result: ExportResult, context: RunContext, present: Sequence[Artifact]) -> Record:

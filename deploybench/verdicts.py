@@ -17,7 +17,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from deploybench.results import Judgement, Launch, Summary, Verdict
+from deploybench.results.launch import Launch
+from deploybench.results.record import Summary
+from deploybench.results.verdict import Judgement, Verdict
 from deploybench.speedups import Speedup
 from deploybench.states import FEWEST_LAUNCHES, State, disturbances, probe_readings
 from deploybench.statistics.samples import (

@@ -13,8 +13,8 @@ import numpy as np
 from deploybench.artifacts.artifact import REFERENCE
 from deploybench.artifacts.parity import compare_outputs
 from deploybench.contracts import INPUT_NAME, ExportSpec
+from deploybench.data.synthetic import whole_batches
 from deploybench.errors import DeployBenchError
-from deploybench.models.inputs import whole_batches
 
 from .onnx_bf16 import widen
 

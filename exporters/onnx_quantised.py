@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from deploybench.artifacts.artifact import Preprocessing
 from deploybench.contracts import INPUT_NAME
-from deploybench.models.inputs import reference_inputs, whole_batches
+from deploybench.data.synthetic import reference_inputs, whole_batches
 
 CALIBRATION_IMAGES = 16
 CALIBRATION_SEED = 1

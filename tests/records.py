@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from deploybench.artifacts.parity import ParityReport
 from deploybench.hardware.gpus import Gpu
 from deploybench.hardware.host import Host
-from deploybench.results import Cell, Facts, Launch, MemoryPhases, Probes, Record, Surroundings
+from deploybench.results.cell import Cell
+from deploybench.results.launch import Facts, Launch, MemoryPhases, Probes, Surroundings
+from deploybench.results.record import Record
 from deploybench.summary import summarise
 from deploybench.verdicts import judge
 

@@ -17,6 +17,7 @@ from _pytest.mark import ParameterSet
 from deploybench.artifacts.artifact import Artifact, Manifest, file_entry
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import RunOptions
+from deploybench.contracts.registry import exporters, runners
 from deploybench.export.pipeline import ExportOptions, export_one
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.hardware.gpus import targets_here
@@ -25,8 +26,7 @@ from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
 from deploybench.measure.stopping import WindowRule
 from deploybench.processes import ChildOutcome, run_child
-from deploybench.registry import exporters, runners
-from deploybench.results import Launch
+from deploybench.results.launch import Launch
 from tests.conftest import TINY, rewrite_manifest
 
 Artifacts = Callable[[str], Artifact]

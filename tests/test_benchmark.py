@@ -24,7 +24,9 @@ from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.plan import Planned
-from deploybench.results import Launch, Record, read_records, write_record
+from deploybench.results.launch import Launch
+from deploybench.results.record import Record
+from deploybench.results.store import read_records, write_record
 from tests.records import cell, host, launch
 from tests.records import record as made_record
 

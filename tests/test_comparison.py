@@ -16,7 +16,7 @@ from deploybench.comparison import (
 )
 from deploybench.errors import DeployBenchError
 from deploybench.matching import ALLOWABLE, Axis, read_allowed, read_axis
-from deploybench.results import Record
+from deploybench.results.record import Record
 from deploybench.statistics.ratios import Answer
 from tests.comparisons import FAR_NS, NEAR_NS, gpu, host, launch, launches, record
 

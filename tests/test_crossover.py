@@ -10,7 +10,8 @@ from rich.console import Console
 from deploybench.crossover import crossovers
 from deploybench.report.crossover_table import print_crossovers
 from deploybench.report.rows import rows_of
-from deploybench.results import Launch, Record
+from deploybench.results.launch import Launch
+from deploybench.results.record import Record
 from deploybench.statistics.ratios import Answer
 from tests.records import launch, record
 

@@ -14,7 +14,8 @@ from deploybench.experiment import Experiment, Stopped, state_widths
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.measure.stopping import Ending, ExperimentRule
-from deploybench.results import Cell, Launch
+from deploybench.results.cell import Cell
+from deploybench.results.launch import Launch
 from deploybench.speedups import paired_speedups
 from tests.records import cell, launch
 

@@ -7,8 +7,8 @@ import timm
 import torch
 from torch import nn
 
-from deploybench import flops
-from deploybench.flops import count_layer_values, count_macs, count_macs_by_kind
+from deploybench.models import flops
+from deploybench.models.flops import count_layer_values, count_macs, count_macs_by_kind
 from deploybench.models.loading import count_parameters
 from deploybench.models.source import BuildOptions, find_source
 

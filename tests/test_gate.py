@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from deploybench.comparison import compare_records
 from deploybench.gate import EXIT_CODES, Check, Outcome, check_rows, outcome_of, slowdown_of, summary_line
-from deploybench.results import Record
+from deploybench.results.record import Record
 from tests.comparisons import FAR_NS, host, launch, launches, record
 
 STEADY = [10.0, 10.1, 9.9, 10.05, 9.95, 10.02]

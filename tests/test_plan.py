@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import Runner, RunOptions, Session
+from deploybench.contracts.registry import Entry, runners
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.profile import load_profile
 from deploybench.plan import Planned, Selection, Sizes, newest_of_each, plan_cells
-from deploybench.registry import Entry, runners
 from deploybench.selection import missing_exports, select_runners
 
 Artifacts = Callable[[str], Artifact]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploybench.artifacts.workspace import Workspace
+from deploybench.data.preprocess import load_image
 from deploybench.errors import DeployBenchError
-from deploybench.preprocess import load_image
 from tests.conftest import run_cli
 from tests.models.test_initialise import SPEC
 

@@ -6,8 +6,8 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from deploybench import registry, versions
-from deploybench.contracts import Runner
+from deploybench import versions
+from deploybench.contracts import Runner, registry
 
 
 @pytest.mark.parametrize(

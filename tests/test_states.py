@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploybench.results import GpuReading, Launch, Probes
+from deploybench.results.launch import GpuReading, Launch, Probes
 from deploybench.states import disturbances, flipped, levels_of, nearest, states_of
 from tests.records import launch, surroundings
 

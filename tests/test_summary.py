@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deploybench.results import EnergyReading, Launch, StateSummary
+from deploybench.results.launch import EnergyReading, Launch
+from deploybench.results.record import StateSummary
 from deploybench.speedups import paired_speedups
 from deploybench.summary import summarise
 from tests.records import MS, launch

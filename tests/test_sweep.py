@@ -14,7 +14,7 @@ from deploybench.benchmark import RunSettings
 from deploybench.measure.job import Job
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.plan import Planned
-from deploybench.results import GpuReading, Launch
+from deploybench.results.launch import GpuReading, Launch
 from deploybench.sweep import LOOK_S, doublings, with_auto_batches
 from tests.records import cell, gpu, host, launch, surroundings
 

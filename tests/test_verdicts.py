@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from deploybench.results import Facts, Judgement, Launch, Probes, Surroundings, Verdict
+from deploybench.results.launch import Facts, Launch, Probes, Surroundings
+from deploybench.results.verdict import Judgement, Verdict
 from deploybench.speedups import Speedup, paired_speedups
 from deploybench.statistics.ratios import paired_ratio
 from deploybench.summary import summarise

@@ -114,6 +114,7 @@ def new(
     ] = None,
 ) -> None:
     """Write a profile of this machine, filled in: how to recognise it, its peaks, what runs on it."""
+    from deploybench.contracts.registry import runners_on
     from deploybench.documents import now
     from deploybench.errors import DeployBenchError
     from deploybench.files import writing_whole
@@ -122,7 +123,6 @@ def new(
     from deploybench.hardware.profile_of_host import check_name, new_profile
     from deploybench.hardware.profile_toml import profile_toml
     from deploybench.peaks import measured_peaks
-    from deploybench.registry import runners_on
     from deploybench.report.console import output_console
 
     def free(path: Path) -> Path:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from deploybench.benchmark import RunContext, RunSettings
     from deploybench.plan import Planned
-    from deploybench.results import Record
+    from deploybench.results.record import Record
 
 AUTO = "auto"
 FINEST = 1e-4
@@ -85,7 +85,6 @@ def run(
     from deploybench.artifacts.pack import read_pack
     from deploybench.artifacts.workspace import open_workspace
     from deploybench.benchmark import RunContext, RunSettings, end_to_end_image, new_run_name
-    from deploybench.contracts import END_TO_END, ENGINE_ONLY, HOST_TO_HOST
     from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError, unknown_name
     from deploybench.export.pipeline import ExportOptions, check_model_names, default_jobs
     from deploybench.hardware.devices import CPU
@@ -95,7 +94,8 @@ def run(
     from deploybench.peaks import measured_peaks
     from deploybench.plan import Selection, plan_cells
     from deploybench.report.console import remark_console
-    from deploybench.results import DEFAULT_BASELINE, Verdict
+    from deploybench.results.cell import DEFAULT_BASELINE, END_TO_END, ENGINE_ONLY, HOST_TO_HOST
+    from deploybench.results.verdict import Verdict
     from deploybench.selection import (
         missing_exports,
         nothing_to_run,

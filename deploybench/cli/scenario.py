@@ -73,7 +73,7 @@ def scenario(
     from deploybench.hardware.host import describe_host, usable_cores
     from deploybench.plan import Selection
     from deploybench.report.console import remark_console
-    from deploybench.results import Verdict
+    from deploybench.results.verdict import Verdict
     from deploybench.scenarios.record import scenarios_folder
     from deploybench.scenarios.request import ScenarioRequest, plan_scenarios, scenarios_named
     from deploybench.scenarios.run import ScenarioContext, check_loadgen

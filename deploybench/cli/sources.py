@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deploybench.results import Record
+    from deploybench.results.record import Record
 
 
 def records_of(name: str | None, workspace: Path | None) -> list[Record]:
     """The records of the run, folder or file of that name; of the workspace's latest run for None."""
     from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import DeployBenchError
-    from deploybench.results import read_records, runs_in
+    from deploybench.results.store import read_records, runs_in
 
     folder = open_workspace(workspace).records_folder
     if name is not None:

@@ -27,12 +27,12 @@ from deploybench.artifacts.artifact import (
 )
 from deploybench.artifacts.work import LAYER_VALUES
 from deploybench.contracts import INPUT_NAME, OUTPUT_NAME
+from deploybench.contracts.registry import exporter
 from deploybench.documents import Document, now
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportRequest
 from deploybench.models.source import BuiltModel
 from deploybench.processes import die_with_parent, finish
-from deploybench.registry import exporter
 
 if TYPE_CHECKING:
     import torch
@@ -86,7 +86,7 @@ def run(job: ExportJob) -> None:
     import numpy as np
     import torch
 
-    from deploybench.models.inputs import reference_inputs
+    from deploybench.data.synthetic import reference_inputs
     from deploybench.models.loading import SingleOutput, count_parameters, load_model
 
     request, staging = job.request, Path(job.staging)
@@ -150,10 +150,12 @@ def run(job: ExportJob) -> None:
 
 
 def _counted(name: str, model: torch.nn.Module, example: torch.Tensor) -> int | None:
-    """What the counter of that name in ``deploybench.flops`` counts; None for a model that it cannot run, or before
-    torch 2.1: no reason to fail an export."""
+    """What the counter of that name in ``deploybench.models.flops`` counts.
+
+    None for a model that it cannot run, or before torch 2.1: no reason to fail an export.
+    """
     try:
-        counted: int = getattr(importlib.import_module("deploybench.flops"), name)(model, example)
+        counted: int = getattr(importlib.import_module("deploybench.models.flops"), name)(model, example)
     except Exception:  # a counter runs the model's own code in an unusual mode
         return None
     return counted

@@ -19,6 +19,7 @@ from deploybench.artifacts.artifact import (
 )
 from deploybench.artifacts.workspace import Workspace, publish
 from deploybench.contracts import Runner
+from deploybench.contracts.registry import exporter, exporters, runners_of_format
 from deploybench.errors import DeployBenchError
 from deploybench.export.job import ExportJob, ExportReply
 from deploybench.export.names import NameCheck
@@ -29,8 +30,7 @@ from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job, verify
 from deploybench.models.source import find_source
 from deploybench.processes import interrupted, run_forked, start_fork_server, stop_children
-from deploybench.registry import exporter, exporters, runners_of_format
-from deploybench.results import Launch
+from deploybench.results.launch import Launch
 from deploybench.versions import installed_versions
 
 CHILD = "deploybench.export.job"

@@ -8,8 +8,8 @@ import shlex
 from collections.abc import Mapping
 
 from deploybench.contracts import ExportSpec
+from deploybench.data.image_size import size_text
 from deploybench.documents import Document
-from deploybench.image_size import size_text
 from deploybench.models.source import BuildOptions
 
 

@@ -16,12 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from deploybench.artifacts.artifact import Artifact, Preprocessing
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Arrays, Session
-from deploybench.errors import DeployBenchError
-from deploybench.models.inputs import reference_inputs
-from deploybench.postprocess import softmax
-from deploybench.preprocess import load_image
+from deploybench.data.postprocess import softmax
+from deploybench.data.preprocess import load_image
 
 
 @dataclass(frozen=True)
@@ -30,13 +28,6 @@ class Call:
 
     run: Callable[[], object]
     device_ms: Callable[[], float] | None = None
-
-
-SAMPLE_IMAGE = Preprocessing(
-    channels=3, height=480, width=640, crop_fraction=1, interpolation="bilinear", mean=(0, 0, 0), std=(1, 1, 1)
-)
-"""The sample photograph's size, with pixels left in [0, 1]."""
-SAMPLE_QUALITY = 90
 
 
 def host_to_host(session: Session, inputs: Arrays) -> Call:
@@ -61,14 +52,3 @@ def end_to_end(session: Session, artifact: Artifact, image: Path) -> Call:
         return softmax(next(iter(session.infer(inputs).values())))
 
     return Call(call)
-
-
-def write_sample_image(path: Path) -> None:
-    """Write a JPEG of 640 x 480 with the statistics of a photograph, always the same one. Needs Pillow."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise DeployBenchError("writing images needs Pillow", action='pip install "deploybench[image]"') from error
-    (pixels,) = reference_inputs(SAMPLE_IMAGE, images=1)
-    levels = np.round(pixels.transpose(1, 2, 0) * 255).astype(np.uint8)
-    Image.fromarray(levels).save(path, "JPEG", quality=SAMPLE_QUALITY)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deploybench.contracts import TIMINGS
 from deploybench.documents import Document
+from deploybench.results.cell import TIMINGS
 
 
 class Job(Document):

@@ -15,7 +15,7 @@ from deploybench.documents import now
 from deploybench.hardware.devices import BUS_ORDER
 from deploybench.measure.job import Job
 from deploybench.processes import run_child, run_forked
-from deploybench.results import Launch
+from deploybench.results.launch import Launch
 
 WORKER = "deploybench.measure.worker"
 SETUP_LIMIT_S = 900.0

@@ -16,7 +16,7 @@ from deploybench.measure.loop import Window, run_window
 from deploybench.measure.probes import probe_machine
 from deploybench.measure.steady import Steady, find_steady
 from deploybench.measure.stopping import WindowRule
-from deploybench.results import EnergyReading, GpuReading, Probes, Surroundings
+from deploybench.results.launch import EnergyReading, GpuReading, Probes, Surroundings
 
 NS_PER_S = 1_000_000_000
 MOST_WINDOWS = 3

@@ -18,14 +18,8 @@ import numpy.typing as npt
 
 from deploybench.artifacts.artifact import Artifact, open_artifact
 from deploybench.artifacts.parity import ParityReport, compare_outputs, loosest
-from deploybench.contracts import (
-    END_TO_END,
-    ENGINE_ONLY,
-    Arrays,
-    Runner,
-    RunOptions,
-    Session,
-)
+from deploybench.contracts import Arrays, Runner, RunOptions, Session
+from deploybench.contracts.registry import runner
 from deploybench.errors import DeployBenchError, DeviceError
 from deploybench.hardware.devices import same_device
 from deploybench.measure.activity import usable_cpus
@@ -34,8 +28,8 @@ from deploybench.measure.job import Job
 from deploybench.measure.memory import peak_resident_bytes, proportional_bytes, reset_peak, resident_bytes
 from deploybench.measure.timed import time_calls
 from deploybench.processes import die_with_parent, finish
-from deploybench.registry import runner
-from deploybench.results import Facts, Launch, MemoryPhases
+from deploybench.results.cell import END_TO_END, ENGINE_ONLY
+from deploybench.results.launch import Facts, Launch, MemoryPhases
 
 NS_PER_S = 1_000_000_000
 OUT_OF_MEMORY = "out of memory"

@@ -11,7 +11,7 @@ from deploybench.models.source import BuildOptions, BuiltModel, find_source
 from deploybench.models.zoo import BAND_CLASSES, COMPARED_SIZE
 
 if TYPE_CHECKING:
-    from deploybench.flops import MacsByKind
+    from deploybench.models.flops import MacsByKind
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def count_model(name: str, options: BuildOptions | None = None) -> ModelCount:
     try:
         import torch
 
-        from deploybench.flops import count_layer_values, count_macs_by_kind
+        from deploybench.models.flops import count_layer_values, count_macs_by_kind
         from deploybench.models.loading import count_parameters
     except ImportError as error:
         raise DeployBenchError(

@@ -11,10 +11,10 @@ from torch import nn
 
 from deploybench.artifacts.artifact import Preprocessing, Weights
 from deploybench.artifacts.parity import SMALLEST_SPREAD
+from deploybench.data.synthetic import reference_inputs
 from deploybench.errors import DeployBenchError
 from deploybench.models.checkpoint import classes_in, load_state, read_checkpoint
 from deploybench.models.initialise import spread_random_weights
-from deploybench.models.inputs import reference_inputs
 from deploybench.models.source import BuildOptions, BuiltModel, find_source
 
 SEED = 0

@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
-from deploybench.image_size import short_text
+from deploybench.data.image_size import short_text
 from deploybench.models.counting import ModelCount
 from deploybench.report.tables import print_table
-from deploybench.roofline import Bound
+from deploybench.results.record import Bound
 
 COLUMNS = ["model", "px", "profile", "prec", "b", "GMAC", "MB", "at least", "limit", "compute", "memory", "unfused"]
 REMARK = (

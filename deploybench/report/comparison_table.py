@@ -14,11 +14,12 @@ from deploybench.comparison import (
     what_settles,
     width_that_answers,
 )
+from deploybench.data.image_size import size_text
 from deploybench.gate import Check, Outcome, percent
-from deploybench.image_size import size_text
 from deploybench.matching import FIELDS
 from deploybench.report.sheet import Line, Sheet
-from deploybench.results import Cell, Verdict
+from deploybench.results.cell import Cell
+from deploybench.results.verdict import Verdict
 from deploybench.statistics.ratios import Answer
 
 NOTHING = "–"

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploybench.crossover import Crossover, Point, Shape
-from deploybench.image_size import short_text
+from deploybench.data.image_size import short_text
 from deploybench.statistics.ratios import Answer
 
 STYLES = {Answer.FASTER: "green", Answer.SLOWER: "red", Answer.SAME: "", Answer.AMBIGUOUS: "dim"}

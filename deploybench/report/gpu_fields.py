@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from deploybench.results import GpuReading, Launch
+from deploybench.results.launch import GpuReading, Launch
 from deploybench.statistics.samples import median
 
 MIB = 1 << 20

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from deploybench.contracts import Runner
+from deploybench.contracts.registry import Entry, runners, unfit_for
 from deploybench.hardware.devices import CUDA
 from deploybench.hardware.host import Host
-from deploybench.registry import Entry, runners, unfit_for
 from deploybench.report.tables import Cellular, print_table, state
 
 NOTHING_ELSE_MISSING = "this host has no CUDA device; nothing else is missing"

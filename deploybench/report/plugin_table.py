@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from deploybench.contracts import Exporter, Runner
-from deploybench.registry import Entry, exporters, runners
+from deploybench.contracts.registry import Entry, exporters, runners
 from deploybench.report.tables import Cellular, print_table, state
 from deploybench.versions import installed_versions
 

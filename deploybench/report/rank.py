@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
-from deploybench.contracts import HOST_TO_HOST
+from deploybench.data.image_size import short_text
 from deploybench.hardware.devices import CPU
-from deploybench.image_size import short_text
 from deploybench.report.row import Row
+from deploybench.results.cell import HOST_TO_HOST
 from deploybench.states import levels_of, nearest
 from deploybench.statistics.samples import kendall_tau
 

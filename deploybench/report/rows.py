@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from deploybench.crossover import Crossover, Point, crossovers
-from deploybench.image_size import size_text
+from deploybench.data.image_size import size_text
 from deploybench.report.gpu_fields import gpu_fields
 from deploybench.report.row import Row
 from deploybench.report.sweeps import with_sweeps
-from deploybench.results import BASELINE_PRECISION, Launch, Probes, Record, StateSummary, Surroundings
+from deploybench.results.cell import BASELINE_PRECISION
+from deploybench.results.launch import Launch, Probes, Surroundings
+from deploybench.results.record import Record, StateSummary
 from deploybench.speedups import Speedup, paired_speedups
 from deploybench.states import same_state
 from deploybench.statistics.ratios import (

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from deploybench.image_size import size_text
+from deploybench.data.image_size import size_text
 from deploybench.report.run_table import NOTHING, VERDICT_STYLES
 from deploybench.scenarios.record import ScenarioRecord
 from deploybench.scenarios.settings import Scenario

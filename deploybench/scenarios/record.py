@@ -13,7 +13,9 @@ from deploybench.documents import Document, read_document
 from deploybench.errors import DeployBenchError
 from deploybench.files import slug, write_whole
 from deploybench.hardware.host import Host
-from deploybench.results import Cell, Facts, Judgement, Verdict
+from deploybench.results.cell import Cell
+from deploybench.results.launch import Facts
+from deploybench.results.verdict import Judgement, Verdict
 from deploybench.scenarios.loadgen import LoadGenResult
 from deploybench.scenarios.settings import ScenarioSettings
 from deploybench.statistics.samples import nearest_rank

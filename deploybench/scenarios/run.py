@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploybench.artifacts.workspace import Workspace
+from deploybench.contracts.registry import runners
 from deploybench.documents import now
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import Host
 from deploybench.plan import Planned
 from deploybench.processes import run_child
-from deploybench.registry import runners
-from deploybench.results import Judgement, Verdict
+from deploybench.results.verdict import Judgement, Verdict
 from deploybench.scenarios.record import Probe, ScenarioRecord, Trial, judge, scenarios_folder, write_scenario
 from deploybench.scenarios.search import RateSearch
 from deploybench.scenarios.settings import Scenario, ScenarioJob, ScenarioSettings, default_min_queries

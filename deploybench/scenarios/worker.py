@@ -18,11 +18,11 @@ import numpy.typing as npt
 from deploybench.artifacts.artifact import Artifact, open_artifact
 from deploybench.artifacts.parity import compare_outputs, loosest
 from deploybench.contracts import Runner, RunOptions, Session
+from deploybench.contracts.registry import runner
 from deploybench.errors import DeployBenchError, DeviceError
 from deploybench.measure.job import Job
 from deploybench.measure.worker import facts_of, fallback
 from deploybench.processes import die_with_parent, finish
-from deploybench.registry import runner
 from deploybench.scenarios.loadgen import NS_PER_S, run_test
 from deploybench.scenarios.record import Trial
 from deploybench.scenarios.settings import ScenarioJob

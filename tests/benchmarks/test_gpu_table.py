@@ -11,11 +11,11 @@ import pytest
 
 from benchmarks.gpu_table import COLUMNS, cells, document, exports
 from deploybench.artifacts.artifact import Artifact
+from deploybench.contracts.registry import runners
 from deploybench.hardware.host import describe_host
 from deploybench.plan import Selection
-from deploybench.registry import runners
 from deploybench.report.rows import rows_of
-from deploybench.results import Launch
+from deploybench.results.launch import Launch
 from tests.records import gpu, host, launch, record
 
 

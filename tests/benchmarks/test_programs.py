@@ -16,7 +16,8 @@ from deploybench.experiment import Experiment, state_widths
 from deploybench.measure import loop
 from deploybench.measure.loop import run_window
 from deploybench.measure.stopping import Ending, ExperimentRule, WindowRule
-from deploybench.results import Launch, Verdict
+from deploybench.results.launch import Launch
+from deploybench.results.verdict import Verdict
 from deploybench.states import hops_of
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL, median, spread
 from deploybench.summary import summarise
@@ -119,7 +120,7 @@ def test_budget_is_spent_and_more_rounds_are_asked_for_on_a_drifting_machine() -
 
 
 def test_slowed_runner_is_a_plug_in_of_the_processes_started_while_it_is_installed() -> None:
-    question = "from deploybench.registry import runners; print(runners()['slowed-onnxruntime'].problem)"
+    question = "from deploybench.contracts.registry import runners; print(runners()['slowed-onnxruntime'].problem)"
     with installed(0.03) as name:
         inside = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=False)
     outside = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=False)

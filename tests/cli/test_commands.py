@@ -19,7 +19,7 @@ import pytest
 
 from deploybench.artifacts.workspace import Workspace
 from deploybench.report.console import PIPE_WIDTH
-from deploybench.results import read_records
+from deploybench.results.store import read_records
 from deploybench.states import SAME_STATE
 from tests.conftest import TINY, Cli, run_cli
 

@@ -11,7 +11,8 @@ import pytest
 
 from deploybench.artifacts.workspace import Workspace
 from deploybench.cli.compare import compare
-from deploybench.results import Record, write_record
+from deploybench.results.record import Record
+from deploybench.results.store import write_record
 from deploybench.statistics.ratios import DEFAULT_MARGIN
 from tests.comparisons import FAR_NS, launch, launches, record
 from tests.conftest import Cli

@@ -13,5 +13,5 @@ from deploybench.export import job
 def test_model_has_no_macs_where_torch_has_no_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     layer, example = torch.nn.Linear(3, 4), torch.zeros(1, 3)
     assert job._counted("count_macs", layer, example) == 12
-    monkeypatch.setitem(sys.modules, "deploybench.flops", None)
+    monkeypatch.setitem(sys.modules, "deploybench.models.flops", None)
     assert job._counted("count_macs", layer, example) is None

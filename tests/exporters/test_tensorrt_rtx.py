@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import ExportSpec
+from deploybench.contracts.registry import exporters
 from deploybench.errors import DeployBenchError
 from deploybench.export.pipeline import ExportOptions, ExportResult, export_all, export_one
 from deploybench.export.request import ExportRequest, ModelRequest
@@ -21,7 +22,6 @@ from deploybench.exporters import onnx_quantised
 from deploybench.exporters.onnx_agreement import agreement
 from deploybench.exporters.tensorrt_build import BatchSizes, build
 from deploybench.exporters.tensorrt_plan import rtx_plan_version
-from deploybench.registry import exporters
 from tests.conftest import TINY, run_cli
 
 trt = pytest.importorskip("tensorrt_rtx")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from deploybench.artifacts.workspace import Workspace
-from deploybench.contracts import ENGINE_ONLY
+from deploybench.contracts.registry import exporters, runners
 from deploybench.errors import DeployBenchError
 from deploybench.export.pipeline import ExportOptions, export_one
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
-from deploybench.registry import exporters, runners
+from deploybench.results.cell import ENGINE_ONLY
 from deploybench.runners.cuda_runtime import Cuda, open_cuda
 from tests.conftest import TINY
 

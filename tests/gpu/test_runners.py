@@ -8,14 +8,15 @@ from statistics import median
 import numpy as np
 import pytest
 
-from deploybench.contracts import ENGINE_ONLY, RunOptions
+from deploybench.contracts import RunOptions
+from deploybench.contracts.registry import runners
 from deploybench.hardware.host import describe_host
 from deploybench.hardware.precisions import gpu_precisions
 from deploybench.measure import worker
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
-from deploybench.registry import runners
-from deploybench.results import Launch
+from deploybench.results.cell import ENGINE_ONLY
+from deploybench.results.launch import Launch
 from tests.conftest import TINY, run_cli
 from tests.gpu.conftest import CONVOLUTIONAL, WRITTEN, Exported
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.registry import exporters, runners
+from deploybench.contracts.registry import exporters, runners
 from tests.conftest import TINY, Cli
 
 pytestmark = pytest.mark.gpu

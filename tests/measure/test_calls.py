@@ -13,12 +13,13 @@ from PIL import Image
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Arrays, Bound, RunOptions, Session, SessionFacts
+from deploybench.contracts.registry import runners
+from deploybench.data.postprocess import softmax
+from deploybench.data.preprocess import load_image
+from deploybench.data.synthetic import write_sample_image
 from deploybench.errors import DeployBenchError
-from deploybench.measure.calls import end_to_end, engine_only, host_to_host, write_sample_image
-from deploybench.postprocess import softmax
+from deploybench.measure.calls import end_to_end, engine_only, host_to_host
 from deploybench.predict import predict_images
-from deploybench.preprocess import load_image
-from deploybench.registry import runners
 
 Artifacts = Callable[[str], Artifact]
 

@@ -11,7 +11,7 @@ import pytest
 
 from deploybench.measure import probes
 from deploybench.measure.probes import probe_machine
-from deploybench.results import Probes
+from deploybench.results.launch import Probes
 
 UNREAD = {"compute_us": None, "memory_ms": None, "hop_ns": None}
 CPUS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()

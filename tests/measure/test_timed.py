@@ -11,7 +11,7 @@ from deploybench.measure.gpu import GpuSample
 from deploybench.measure.job import Job
 from deploybench.measure.loop import Window
 from deploybench.measure.timed import time_calls
-from deploybench.results import EnergyReading, Surroundings
+from deploybench.results.launch import EnergyReading, Surroundings
 
 MS = 1_000_000
 STEADY, RAMP = [10] * 20, list(range(30, 10, -1))

@@ -7,7 +7,7 @@ import pytest
 from deploybench.measure import worker
 from deploybench.measure.job import Job
 from deploybench.measure.worker import fallback
-from deploybench.results import Facts
+from deploybench.results.launch import Facts
 
 
 def job(**changes: object) -> Job:

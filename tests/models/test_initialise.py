@@ -10,8 +10,8 @@ from torch import nn
 
 from deploybench.artifacts.artifact import Preprocessing
 from deploybench.artifacts.parity import compare_outputs
+from deploybench.data.synthetic import reference_inputs
 from deploybench.models.initialise import spread_random_weights
-from deploybench.models.inputs import reference_inputs
 from deploybench.models.loading import load_model, weights_hash
 from deploybench.models.source import BuildOptions
 

@@ -12,12 +12,12 @@ from torch import nn
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
+from deploybench.contracts.registry import runners_of_format
 from deploybench.export.pipeline import ExportOptions, export_all
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
 from deploybench.models.attention_maps import read_attention
-from deploybench.registry import runners_of_format
 from tests.models import tiny_zoo
 
 MECHANISMS = ("linformer", "performer", "fastformer", "xca", "augmented")

@@ -13,7 +13,8 @@ import pytest
 
 from deploybench.report.row import Row, to_csv, to_json
 from deploybench.report.rows import rows_of
-from deploybench.results import Facts, Launch, Record
+from deploybench.results.launch import Facts, Launch
+from deploybench.results.record import Record
 from tests.records import launch, parity, record, surroundings
 
 NEAR, FAR = 105.0, 235.0

@@ -23,7 +23,8 @@ from deploybench.measure.energy import Unavailable
 from deploybench.measure.job import Job
 from deploybench.measure.timed import time_calls
 from deploybench.processes import run_child
-from deploybench.results import Launch, Verdict
+from deploybench.results.launch import Launch
+from deploybench.results.verdict import Verdict
 from deploybench.runners import tensorrt_engine
 from deploybench.runners.cuda_runtime import Cuda
 from deploybench.runners.tensorrt import TensorRTRunner

@@ -13,11 +13,11 @@ import pytest
 
 from deploybench.artifacts.artifact import REFERENCE, Artifact, file_entry
 from deploybench.artifacts.workspace import Workspace
+from deploybench.contracts.registry import runner
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import describe_host
 from deploybench.plan import Planned
-from deploybench.registry import runner
-from deploybench.results import Verdict
+from deploybench.results.verdict import Verdict
 from deploybench.scenarios.record import ScenarioRecord, read_scenario, scenarios_folder
 from deploybench.scenarios.request import ScenarioRequest, plan_scenarios
 from deploybench.scenarios.run import ScenarioContext, check_loadgen, run_scenario

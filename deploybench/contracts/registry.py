@@ -8,7 +8,9 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
-from deploybench.contracts import Exporter, Plugin, Runner
+from deploybench.contracts.exporter import Exporter
+from deploybench.contracts.plugin import Plugin
+from deploybench.contracts.runner import Runner
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.versions import comparable, installed_versions
 

@@ -6,10 +6,13 @@ as 1/f (Field 1987); so do these.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
 from deploybench.artifacts.artifact import Preprocessing
+from deploybench.errors import DeployBenchError
 
 REFERENCE_IMAGES = 4
 
@@ -39,3 +42,21 @@ def whole_batches(images: npt.NDArray[np.float32], batch: int) -> list[npt.NDArr
     calls = -(-len(images) // batch)
     order = np.arange(calls * batch) % len(images)
     return [np.ascontiguousarray(images[part]) for part in np.split(order, calls)]
+
+
+SAMPLE_IMAGE = Preprocessing(
+    channels=3, height=480, width=640, crop_fraction=1, interpolation="bilinear", mean=(0, 0, 0), std=(1, 1, 1)
+)
+"""The sample photograph's size, with pixels left in [0, 1]."""
+SAMPLE_QUALITY = 90
+
+
+def write_sample_image(path: Path) -> None:
+    """Write a JPEG of 640 x 480 with the statistics of a photograph, always the same one. Needs Pillow."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise DeployBenchError("writing images needs Pillow", action='pip install "deploybench[image]"') from error
+    (pixels,) = reference_inputs(SAMPLE_IMAGE, images=1)
+    levels = np.round(pixels.transpose(1, 2, 0) * 255).astype(np.uint8)
+    Image.fromarray(levels).save(path, "JPEG", quality=SAMPLE_QUALITY)

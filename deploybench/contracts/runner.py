@@ -1,0 +1,100 @@
+"""The runner: loads artifacts of the formats that it names; what a cell asks of it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from deploybench.contracts.plugin import Plugin
+from deploybench.contracts.session import Session
+from deploybench.errors import DeployBenchError
+from deploybench.hardware.devices import kind_of
+
+if TYPE_CHECKING:
+    from deploybench.artifacts.artifact import Artifact
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a cell asks of a runner. ``batch`` is the batch size of every call to come.
+
+    ``threads`` is the core budget of the whole cell. ``streams`` sessions that run at the same time
+    share it, ``threads_each`` a session; a remainder stays idle. DeployBenchError when they do not fit.
+    ``cuda_graph`` asks for every call of the engine to be one launch of a graph that was captured before.
+    """
+
+    device: str
+    threads: int
+    precision: str
+    batch: int
+    streams: int = 1
+    cuda_graph: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.streams <= self.threads:
+            raise DeployBenchError(
+                f"{self.streams} streams on {self.threads} threads",
+                expected="at least one stream, and at least one thread for each",
+                action="ask for fewer streams or more threads",
+            )
+
+    @property
+    def threads_each(self) -> int:
+        """The threads of one session."""
+        return self.threads // self.streams
+
+    @property
+    def for_one_stream(self) -> RunOptions:
+        """What one of the streams is alone."""
+        return replace(self, threads=self.threads_each, streams=1)
+
+
+class Runner(Plugin):
+    """Executes artifacts of the named formats. It never times, warms up, loops or prints."""
+
+    formats: ClassVar[frozenset[str]]
+    devices: ClassVar[frozenset[str]] = frozenset({"cpu"})
+    engine_only: ClassVar[bool] = False
+    """Whether its sessions can :meth:`Session.bind`."""
+    cuda_graphs: ClassVar[bool] = False
+    """Whether it can be asked for ``RunOptions.cuda_graph``. A capture that fails is an error, never a plain launch."""
+
+    def check_device(self, device: str) -> str | None:
+        """Why this runner cannot use ``device`` (``cpu``, ``cuda``, ``cuda:N``), were it there; None when it can.
+
+        Asked before anything is planned on the device; a runtime that was built without it says so here.
+        """
+        if kind_of(device) in self.devices:
+            return None
+        return f"{self.name} runs on {', '.join(sorted(self.devices))}, not on {device}"
+
+    def precisions(self, artifact_precision: str) -> frozenset[str]:
+        """The precisions that this runner can be asked for on an artifact written in that precision."""
+        return frozenset({artifact_precision})
+
+    def precisions_on(self, device: str, artifact_precision: str) -> frozenset[str]:
+        """The same for a runner whose precisions depend on the device; :meth:`precisions` unless it is written."""
+        return self.precisions(artifact_precision)
+
+    def default_precision(self, artifact_precision: str, device: str = "cpu") -> str:
+        """The artifact's own precision, or fp32 where this runner computes such an artifact in fp32 on this machine."""
+        return artifact_precision if artifact_precision in self.precisions_on(device, artifact_precision) else "fp32"
+
+    def misfit(self, artifact: Artifact, device: str, batch: int) -> DeployBenchError | None:
+        """Why this host cannot run an artifact of the runner's formats so, or None: an engine for another GPU, say.
+
+        Asked before a process is started, so it is quick and imports no runtime.
+        """
+        return None
+
+    @abstractmethod
+    def load(self, artifact: Artifact, options: RunOptions) -> Session:
+        """One session. ``options.streams`` is 1."""
+
+    def load_streams(self, artifact: Artifact, options: RunOptions) -> list[Session]:
+        """``options.streams`` sessions, each to be run by a thread of its own, that share ``options.threads``.
+
+        Here they are loaded apart, each with weights of its own; a runtime that can share them does so.
+        """
+        return [self.load(artifact, options.for_one_stream) for _ in range(options.streams)]

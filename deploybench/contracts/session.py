@@ -1,0 +1,127 @@
+"""The session: a model that is loaded, what it really uses, and its calls."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from deploybench.provenance import Provenance
+
+Arrays = Mapping[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class SessionFacts:
+    """What a loaded session really uses: read back from the runtime wherever it can tell, never from the options.
+
+    ``threads`` are this session's own: with several streams, its share. ``device_bytes`` are the most that the
+    runtime's allocator has held on the device so far; None where it does not tell.
+    """
+
+    precision: str
+    threads: int
+    provider: str
+    device: str
+    notes: Sequence[str] = ()
+    device_bytes: int | None = None
+    provenance: Provenance = "measured"
+    """Simulated where a double stands in for the device's library, as in tests."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Calls of the engine alone, on inputs that already lie where it wants them.
+
+    ``run`` returns when the outputs exist on the engine's side; nothing is copied or converted between
+    host and engine in it. ``outputs`` copies what the last ``run`` left to float32 host arrays by output name.
+    ``device_ms`` is the GPU time of the last ``run`` in ms, from CUDA event to CUDA event on its stream; None where
+    there is no GPU, or no way to its stream.
+    """
+
+    run: Callable[[], object]
+    outputs: Callable[[], Arrays]
+    device_ms: Callable[[], float] | None = None
+
+
+class Session(ABC):
+    """A model that is loaded. Use as a context manager; one a stream.
+
+    ``compile``, ``infer`` and ``bind`` check and call ``_compile``, ``_infer`` and ``_bind``, which a backend
+    writes. Only ``_infer`` and ``facts`` have to be written.
+    """
+
+    def __init__(self, input_shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.input_shapes = dict(input_shapes)
+        """Of every call, by input name: (batch, channels, height, width)."""
+        self.__compiled = False
+        self.__checked: Arrays | None = None
+
+    def compile(self) -> None:
+        """Compile for the calls to come, where that can be told apart from loading. Does so once.
+
+        ``infer`` and ``bind`` do it when nobody has: who times it apart calls it first.
+        """
+        if not self.__compiled:
+            self._compile()
+            self.__compiled = True
+
+    def infer(self, inputs: Arrays) -> Arrays:
+        """Run the model, from host to host: returns when the outputs are on the host.
+
+        ``inputs`` are float32 arrays of :attr:`input_shapes` by input name (checked on their first use:
+        ValueError names what differs); the outputs are float32 arrays by output name. They may be views
+        into the session's memory, good until its next call.
+        """
+        if inputs is not self.__checked:
+            self._prepare(inputs)
+            self.__checked = inputs
+        return self._infer(inputs)
+
+    def bind(self, inputs: Arrays) -> Bound:
+        """Put ``inputs``, checked as for ``infer``, where the engine wants them; later calls of ``infer`` leave them.
+
+        NotImplementedError where the runner's ``engine_only`` is False.
+        """
+        self._prepare(inputs)
+        return self._bind(inputs)
+
+    def prepare_thread(self) -> None:
+        """Called once in the thread that will run the session, where that is not the one that loaded it."""
+        return
+
+    def _prepare(self, inputs: Arrays) -> None:
+        found = {name: (tuple(array.shape), str(array.dtype)) for name, array in inputs.items()}
+        expected = {name: (shape, "float32") for name, shape in self.input_shapes.items()}
+        if found != expected:
+            raise ValueError(f"the session got inputs {found}, it expects {expected}")
+        self.compile()
+
+    def _compile(self) -> None:
+        return
+
+    @abstractmethod
+    def _infer(self, inputs: Arrays) -> Arrays: ...
+
+    def _bind(self, inputs: Arrays) -> Bound:
+        raise NotImplementedError(f"{type(self).__name__} has no calls on bound inputs")
+
+    @abstractmethod
+    def facts(self) -> SessionFacts:
+        """Called when the session is compiled and has run once, in the thread that runs it."""
+
+    def close(self) -> None:
+        """Release what the runtime holds."""
+        return
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

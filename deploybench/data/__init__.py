@@ -1,0 +1,1 @@
+"""Which images, and how do they become inputs?"""

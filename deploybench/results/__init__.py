@@ -1,0 +1,1 @@
+"""What was measured? The documents, and nothing computed but properties."""

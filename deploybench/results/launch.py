@@ -1,0 +1,160 @@
+"""The launch: one fresh process that measured a cell, with every raw sample and what the machine did meanwhile."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from deploybench.artifacts.parity import ParityReport
+from deploybench.documents import Document
+from deploybench.provenance import Provenance
+from deploybench.statistics.samples import median
+
+
+class Facts(Document):
+    """What the loaded session says of itself."""
+
+    precision: str
+    threads: int
+    provider: str
+    device: str
+    notes: tuple[str, ...] = ()
+    device_bytes: int | None = Field(None, description="the most that the runtime's allocator held on the device")
+    provenance: Provenance = "measured"
+
+
+class MemoryPhases(Document):
+    """Memory of the worker after each phase: resident bytes and, where the system tells, proportional ones (PSS).
+
+    ``baseline_bytes`` is the interpreter with numpy and this harness, before the runtime; it is taken off
+    wherever a figure is said to be the runtime's own.
+    """
+
+    baseline_bytes: int
+    imported_bytes: int
+    loaded_bytes: int
+    compiled_bytes: int
+    first_inference_bytes: int
+    setup_peak_bytes: int = Field(description="the largest until the calls were timed: loading, compiling, parity")
+    peak_bytes: int = Field(description="the largest while the calls were timed")
+    baseline_pss_bytes: int | None = None
+    steady_pss_bytes: int | None = None
+
+
+class Probes(Document):
+    """The machine's own speed at one moment; see ``measure/probes.py``. None where a probe cannot run."""
+
+    compute_us: float | None = None
+    memory_ms: float | None = None
+    hop_ns: float | None = None
+
+
+class GpuReading(Document):
+    """The GPU right after a launch was timed on it; ``missing`` says why a field is None. See ``measure/gpu.py``."""
+
+    own_bytes: int | None
+    other_processes: int | None
+    other_bytes: int | None
+    sm_clock_mhz: int | None
+    memory_clock_mhz: int | None
+    temperature_c: int | None
+    power_w: float | None
+    throttle_reasons: tuple[str, ...] | None
+    missing: dict[str, str]
+    graphics_processes: int | None = None
+    used_bytes: int | None = None
+    pcie_generation: int | None = None
+    pcie_width: int | None = None
+    ecc: bool | None = None
+    provenance: Provenance = "measured"
+
+
+class Surroundings(Document):
+    """What the machine did while a launch was timed. Shares are of wall time x cores; None where unreadable."""
+
+    before: Probes
+    after: Probes
+    cpus: int = Field(1, description="CPUs that this process may use: what the shares are of")
+    share_resolution: float | None = Field(None, description="what the clock of /proc/stat can tell, share of one CPU")
+    foreign_cpu_share: float | None = Field(None, description="CPU time of other processes")
+    steal_share: float | None = Field(None, description="CPU time that the hypervisor gave to others")
+    involuntary_switches: int | None = None
+    load_1m: float | None = None
+    frequency_mhz: float | None = None
+    throttle_events: int | None = None
+    gpu: GpuReading | None = None
+
+    @property
+    def hops(self) -> list[float]:
+        """The hop probe before and after, where it ran."""
+        return [probes.hop_ns for probes in (self.before, self.after) if probes.hop_ns is not None]
+
+
+class EnergyReading(Document):
+    """Energy used during the timed window; ``joules`` None with the reason in ``source``."""
+
+    joules: float | None
+    source: str
+    provenance: Provenance = "measured"
+
+
+class Launch(Document):
+    """One fresh process. Samples are raw, in order, from the first call after parity was shown.
+
+    The first ``warm_up`` samples are warm-up; ``unsettled`` says why the rest is no steady state, if it is none.
+    ``sample_cpu_ns`` (CPU time of all threads of the process) and ``sample_switches`` (involuntary context
+    switches) belong to the samples one by one; they are empty where several streams ran at once. So does
+    ``device_ns``, what the device took by its own clock: in engine-only samples, where the runner can tell.
+    """
+
+    round: int = 0
+    order: int = 0
+    started: str = ""
+    seconds: float = Field(0.0, description="wall time of the whole launch, as the parent saw it")
+    error: str | None = None
+    refused: str | None = None
+    facts: Facts | None = None
+    parity: ParityReport | None = None
+    start_s: float | None = Field(None, description="process start until the worker's first line of work")
+    import_s: float | None = None
+    load_s: float | None = None
+    compile_s: float | None = None
+    first_inference_ms: float | None = None
+    samples_ns: tuple[int, ...] = ()
+    sample_cpu_ns: tuple[int, ...] = ()
+    sample_switches: tuple[int, ...] = ()
+    device_ns: tuple[int, ...] = ()
+    warm_up: int = 0
+    unsettled: str | None = None
+    window_ns: int = Field(0, description="wall time of the samples after the warm-up")
+    window_cpu_ns: int = 0
+    memory: MemoryPhases | None = None
+    surroundings: Surroundings | None = None
+    energy: EnergyReading | None = None
+
+    @property
+    def measured(self) -> bool:
+        return bool(self.samples_ns)
+
+    @property
+    def steady_ns(self) -> tuple[int, ...]:
+        """The samples after the warm-up."""
+        return self.samples_ns[self.warm_up :]
+
+    @property
+    def provenance(self) -> Provenance:
+        """``simulated`` when a double stood in for a library that anything in this launch was told by."""
+        readings = (self.facts, self.surroundings.gpu if self.surroundings else None, self.energy)
+        return "simulated" if any(one is not None and one.provenance == "simulated" for one in readings) else "measured"
+
+    @property
+    def median_ms(self) -> float:
+        return median(self.steady_ns) / 1e6
+
+    @property
+    def cold_start_s(self) -> float | None:
+        """Process start to the first answer: interpreter, imports, load, compilation, first inference."""
+        phases = (self.start_s, self.import_s, self.load_s, self.compile_s, self.first_inference_ms)
+        if any(phase is None for phase in phases):
+            return None
+        *seconds, first_ms = (phase or 0.0 for phase in phases)
+        return sum(seconds) + first_ms / 1e3

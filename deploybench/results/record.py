@@ -1,0 +1,136 @@
+"""The record: the JSON document of one cell, declared once; every printer reads it.
+
+A record holds what was asked, what really ran, every raw sample of every launch, the summary and the
+verdict that follow from them, and the host. While a run is under way the record of a cell is replaced
+whole after each of its launches (``complete`` is false); afterwards it never changes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from deploybench.artifacts.parity import ParityReport
+from deploybench.documents import Document
+from deploybench.hardware.host import Host
+from deploybench.provenance import Provenance
+from deploybench.results.cell import DEFAULT_BASELINE, Cell
+from deploybench.results.launch import Launch
+from deploybench.results.verdict import Judgement
+
+
+class Percentile(Document):
+    """A percentile of the steady samples; the value and its interval are None under ``needed`` samples."""
+
+    fraction: float
+    ms: float | None
+    low_ms: float | None
+    high_ms: float | None
+    samples: int
+    needed: int
+
+
+class StateSummary(Document):
+    """The estimate of a cell in one state of the machine: ``p50_ms`` is the median of launch medians.
+
+    ``hop_ns`` names the state where the hop probe tells one, else None. ``left_out`` launches of the state were
+    disturbed and do not count, because enough others were not.
+    """
+
+    hop_ns: float | None
+    launches: int
+    left_out: int
+    p50_ms: float
+    p50_low_ms: float | None
+    p50_high_ms: float | None
+    p50_coverage: float | None
+    percentiles: tuple[Percentile, ...]
+    samples: int
+    throughput_per_s: float = Field(description="images / wall time of the window, median of launches")
+    cores_used: float = Field(description="CPU time / wall time within the window")
+    energy_j: float | None = Field(description="energy of one image")
+    device_p50_ms: float | None = Field(None, description="time of a call by the device's clock, median of launches")
+    judgement: Judgement
+
+
+class Summary(Document):
+    """Computed from the launches; never stored without them. One estimate for each state of the machine, the
+    one seen most first: estimates of several states are never pooled into one number."""
+
+    states: tuple[StateSummary, ...]
+    launches: int
+    flipped: int = Field(description="launches during which the state of the machine changed")
+    load_s: float
+    compile_s: float
+    first_inference_ms: float
+    cold_start_s: float | None
+    peak_bytes: int = Field(description="the largest resident bytes above the baseline, median of launches")
+    baseline_bytes: int
+    device_bytes: int | None
+    energy_source: str
+
+
+class Record(Document):
+    """One cell, whole."""
+
+    schema_version: Literal[2] = 2
+    run: str
+    created: str
+    complete: bool
+    profile: str
+    cell: Cell
+    parameters: int | None
+    macs: int | None
+    tokens: int | None = Field(None, description="that the model's attention sees, where there is one such number")
+    artifact_bytes: int | None
+    peak_gflops: float | None = Field(
+        description="peak at the cell's precision, GFLOP/s: of a CPU as measured, of a GPU as its profile says"
+    )
+    bound: Bound | None = Field(None, description="the least time of one call, computed: see roofline.py")
+    baseline: str = Field(DEFAULT_BASELINE, description="the runner that the run compared others with")
+    launches: tuple[Launch, ...]
+    summary: Summary | None
+    judgement: Judgement
+    stopped: str | None = Field(None, description="why the cell was launched no more; None: the run was interrupted")
+    more_rounds: int | None = Field(None, description="rounds that the precision asked for would have taken further")
+    host: Host
+    versions: dict[str, str]
+    command: str
+
+    @property
+    def provenance(self) -> Provenance:
+        """``simulated`` when a double stood in for a library of the device anywhere: no number of it is a device's."""
+        doubled = any(gpu.provenance == "simulated" for gpu in self.host.gpus)
+        return "simulated" if doubled or any(one.provenance == "simulated" for one in self.launches) else "measured"
+
+    @property
+    def parity(self) -> ParityReport | None:
+        return next((launch.parity for launch in self.launches if launch.parity is not None), None)
+
+
+class Bound(Document):
+    """The least latency of one call, and what it follows from. Bytes are of the whole batch."""
+
+    roof: str
+    precision: str
+    batch: int
+    flops: int
+    moved_bytes: int
+    compute_ms: float
+    memory_ms: float
+    unfused_bytes: int | None = None
+    unfused_ms: float | None = None
+
+    @property
+    def latency_ms(self) -> float:
+        return max(self.compute_ms, self.memory_ms)
+
+    @property
+    def limited_by(self) -> str:
+        return "compute" if self.compute_ms >= self.memory_ms else "memory"
+
+    @property
+    def images_per_s(self) -> float:
+        """The most that one stream can reach."""
+        return self.batch / self.latency_ms * 1e3
