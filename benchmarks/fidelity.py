@@ -30,13 +30,13 @@ from benchmarks.trials import print_host
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
 from deploybench.hardware.host import usable_cores
-from deploybench.measure.activity import usable_cpus
 from deploybench.measure.job import Job
-from deploybench.measure.probes import probe_machine
 from deploybench.measure.scheduler import run_job
 from deploybench.states import levels_of, nearest
 from deploybench.statistics.ratios import paired_ratio
 from deploybench.statistics.samples import CONFIDENCE
+from deploybench.telemetry.activity import usable_cpus
+from deploybench.telemetry.probes import probe_machine
 
 BARE_ONNXRUNTIME = """
 import json, sys, time

@@ -9,7 +9,7 @@ nothing kept. It is no bound: a runtime below it has fused or cached something, 
 
 A bound is computed, never measured, and holds as far as its assumptions: the clock that the peaks are stated for
 (boost for the GPUs, base for the Xeon) and every multiply-add done (Winograd's convolutions do fewer). The roof of this
-host is what :mod:`deploybench.peaks` measured on it, so that a call may come out a little below.
+host is what :mod:`deploybench.telemetry.peaks` measured on it, so that a call may come out a little below.
 """
 
 from __future__ import annotations

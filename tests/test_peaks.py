@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from deploybench import peaks
 from deploybench.hardware.profile_of_host import new_profile
 from deploybench.hardware.roof import MeasuredPeaks
-from deploybench.measure.activity import Activity
-from deploybench.peaks import measured_peaks
 from deploybench.processes import ChildOutcome
+from deploybench.telemetry import peaks
+from deploybench.telemetry.activity import Activity
+from deploybench.telemetry.peaks import measured_peaks
 from tests.records import host
 
 QUIET = MeasuredPeaks(threads=2, gflops={"fp32": 180.0}, copy_gb_per_s=20.0, read_gb_per_s=20.0, method="test")

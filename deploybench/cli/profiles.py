@@ -90,7 +90,7 @@ def show(
             print_profile(profile, output_console())
         return
     from deploybench.hardware.host import describe_host
-    from deploybench.peaks import measured_peaks
+    from deploybench.telemetry.peaks import measured_peaks
 
     host = describe_host()
     peaks = measured_peaks(host, host.usable_cores)
@@ -122,8 +122,8 @@ def new(
     from deploybench.hardware.host import describe_host
     from deploybench.hardware.profile_of_host import check_name, new_profile
     from deploybench.hardware.profile_toml import profile_toml
-    from deploybench.peaks import measured_peaks
     from deploybench.report.console import output_console
+    from deploybench.telemetry.peaks import measured_peaks
 
     def free(path: Path) -> Path:
         if path.suffix != ".toml":

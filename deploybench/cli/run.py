@@ -91,7 +91,6 @@ def run(
     from deploybench.hardware.host import describe_host, usable_cores
     from deploybench.hardware.profile import HOST, check_match, load_profile
     from deploybench.measure.stopping import ExperimentRule
-    from deploybench.peaks import measured_peaks
     from deploybench.plan import Selection, plan_cells
     from deploybench.report.console import remark_console
     from deploybench.results.cell import DEFAULT_BASELINE, END_TO_END, ENGINE_ONLY, HOST_TO_HOST
@@ -105,6 +104,7 @@ def run(
     )
     from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
     from deploybench.sweep import doublings, with_auto_batches
+    from deploybench.telemetry.peaks import measured_peaks
     from deploybench.unmeasured import failed_export_record, unreadable_record
 
     chosen = None if profile == HOST else load_profile(profile)

@@ -1,8 +1,8 @@
 """A profile of the machine at hand, filled in: what ``deploybench profiles new`` writes.
 
-A CPU's peaks are those that :mod:`deploybench.peaks` measured. A GPU's are those of the built-in profile that fits it,
-or what its driver tells: cores x 2 FLOP x the highest clock, and twice the memory clock x the bus width. What neither
-tells (tensor cores) has no peak in the file, and the command that prints bounds says so.
+A CPU's peaks are those that :mod:`deploybench.telemetry.peaks` measured. A GPU's are those of the built-in profile
+that fits it, or what its driver tells: cores x 2 FLOP x the highest clock, and twice the memory clock x the bus width.
+What neither tells (tensor cores) has no peak in the file, and the command that prints bounds says so.
 """
 
 from __future__ import annotations

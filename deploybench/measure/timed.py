@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
 from deploybench.hardware.devices import CPU, CUDA, index_of, kind_of
-from deploybench.measure.activity import Activity, between, read_activity
 from deploybench.measure.calls import Call
 from deploybench.measure.concurrent import run_streams
-from deploybench.measure.energy import Unavailable, open_meter
-from deploybench.measure.gpu import read_gpu
 from deploybench.measure.job import Job
 from deploybench.measure.loop import Window, run_window
-from deploybench.measure.probes import probe_machine
 from deploybench.measure.steady import Steady, find_steady
 from deploybench.measure.stopping import WindowRule
 from deploybench.results.launch import EnergyReading, GpuReading, Probes, Surroundings
+from deploybench.telemetry.activity import Activity, between, read_activity
+from deploybench.telemetry.energy import Unavailable, open_meter
+from deploybench.telemetry.gpu import read_gpu
+from deploybench.telemetry.probes import probe_machine
 
 NS_PER_S = 1_000_000_000
 MOST_WINDOWS = 3

@@ -13,26 +13,20 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic_ns, perf_counter
 
-import numpy as np
-import numpy.typing as npt
-
 from deploybench.artifacts.artifact import Artifact, open_artifact
-from deploybench.artifacts.parity import ParityReport, compare_outputs, loosest
 from deploybench.contracts import Arrays, Runner, RunOptions, Session
 from deploybench.contracts.registry import runner
-from deploybench.errors import DeployBenchError, DeviceError
-from deploybench.hardware.devices import same_device
-from deploybench.measure.activity import usable_cpus
 from deploybench.measure.calls import Call, end_to_end, engine_only, host_to_host
 from deploybench.measure.job import Job
-from deploybench.measure.memory import peak_resident_bytes, proportional_bytes, reset_peak, resident_bytes
+from deploybench.measure.proof import failure_of, prove, reference_batches
 from deploybench.measure.timed import time_calls
 from deploybench.processes import die_with_parent, finish
 from deploybench.results.cell import END_TO_END, ENGINE_ONLY
-from deploybench.results.launch import Facts, Launch, MemoryPhases
+from deploybench.results.launch import Launch, MemoryPhases
+from deploybench.telemetry.activity import usable_cpus
+from deploybench.telemetry.memory import peak_resident_bytes, proportional_bytes, reset_peak, resident_bytes
 
 NS_PER_S = 1_000_000_000
-OUT_OF_MEMORY = "out of memory"
 
 
 def main() -> None:
@@ -51,34 +45,15 @@ def launch(job: Job, start_s: float | None = None) -> Launch:
         artifact = open_artifact(Path(job.artifact))
         artifact.check_files()
         return _run(job, artifact, runner(job.runner).require(), start_s)
-    except DeviceError as error:
-        return Launch(error=str(error))
-    except DeployBenchError as error:
-        return Launch(refused=str(error))
-    except MemoryError:
-        return Launch(error=OUT_OF_MEMORY)
     except Exception as error:  # a runtime may raise anything; the row carries its words
-        cause = OUT_OF_MEMORY if _is_out_of_memory(error) else type(error).__name__
-        return Launch(error=f"{cause}: {_first_lines(error)}")
-
-
-def fallback(job: Job, facts: Facts) -> str | None:
-    """Why what runs is not what was asked, or None. With several streams each session has its share of the threads."""
-    for what, asked, found, same in (
-        ("precision", job.precision, facts.precision, job.precision == facts.precision),
-        ("threads", job.threads // job.streams, facts.threads, job.threads // job.streams == facts.threads),
-        ("device", job.device, facts.device, same_device(job.device, facts.device)),
-    ):
-        if not same:
-            return f"asked for {what} {asked}, {facts.provider} runs {found}"
-    return None
+        failure = failure_of(error)
+        return Launch(refused=failure.refused, error=failure.error)
 
 
 def _run(job: Job, artifact: Artifact, plugin: Runner, start_s: float | None) -> Launch:
-    reference, expected = artifact.reference()
     cpus = usable_cpus()  # some runtimes pin the thread that loads them
     options = RunOptions(job.device, job.threads, job.precision, job.batch, job.streams, job.cuda_graph)
-    batches = _batches(artifact, reference, job.batch)
+    batches = reference_batches(artifact, job.batch)
     gc.collect()
     memory = {"baseline_bytes": resident_bytes(), "baseline_pss_bytes": proportional_bytes()}
     seconds: dict[str, float] = {}
@@ -102,22 +77,22 @@ def _run(job: Job, artifact: Artifact, plugin: Runner, start_s: float | None) ->
         sessions[0].prepare_thread()
         with phase("first_inference"):
             sessions[0].infer(batches[0])
+        for session in sessions:
+            session.prepare_thread()
+            proof = prove(session, artifact, options, batches)
+            if not proof.holds:
+                break
         result = Launch(
-            facts=facts_of(sessions[0]),
+            facts=proof.facts,
+            refused=proof.refused,
+            parity=proof.parity,
             start_s=start_s,
             import_s=seconds["imported"],
             load_s=seconds["loaded"],
             compile_s=seconds["compiled"],
             first_inference_ms=seconds["first_inference"] * 1e3,
         )
-        for session in sessions:
-            session.prepare_thread()
-            parity = _parity(session, batches, expected, loosest(artifact.manifest.precision, job.precision))
-            refused = fallback(job, facts_of(session))
-            result = result.model_copy(update={"parity": None if refused else parity, "refused": refused})
-            if refused is not None or not parity.passed:
-                return result
-        if not job.measure:
+        if not proof.holds or not job.measure:
             return result
         calls = [_call(job, artifact, session, batches[0]) for session in sessions]
         memory["setup_peak_bytes"] = peak_resident_bytes()
@@ -127,53 +102,12 @@ def _run(job: Job, artifact: Artifact, plugin: Runner, start_s: float | None) ->
         return result.model_copy(update={**timed, "memory": phases})
 
 
-def facts_of(session: Session) -> Facts:
-    """What the session says of itself, for the record."""
-    found = session.facts()
-    return Facts(
-        precision=found.precision,
-        threads=found.threads,
-        provider=found.provider,
-        device=found.device,
-        notes=tuple(found.notes),
-        device_bytes=found.device_bytes,
-        provenance=found.provenance,
-    )
-
-
 def _call(job: Job, artifact: Artifact, session: Session, inputs: Arrays) -> Call:
     if job.timing == ENGINE_ONLY:
         return engine_only(session, inputs)
     if job.timing == END_TO_END and job.image is not None:
         return end_to_end(session, artifact, Path(job.image))
     return host_to_host(session, inputs)
-
-
-def _batches(artifact: Artifact, reference: npt.NDArray[np.float32], batch: int) -> list[Arrays]:
-    """The reference images in whole batches; the images repeat where they do not fill one."""
-    name = artifact.manifest.inputs[0].name
-    calls = -(-len(reference) // batch)
-    order = np.arange(calls * batch) % len(reference)
-    return [{name: np.ascontiguousarray(reference[part])} for part in np.split(order, calls)]
-
-
-def _parity(session: Session, batches: list[Arrays], expected: npt.NDArray[np.float32], precision: str) -> ParityReport:
-    """Compare on every batch; outputs are copied, because a session may reuse its buffers."""
-    outputs = [np.array(next(iter(session.infer(inputs).values()))) for inputs in batches]
-    found = np.concatenate(outputs)
-    order = np.arange(len(found)) % len(expected)
-    return compare_outputs(expected[order], found, precision)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Runtimes have no common type for it; CUDA, PyTorch and ONNX Runtime say one of these."""
-    words = f"{type(error).__name__} {error}".lower()
-    return any(sign in words for sign in ("outofmemory", "out of memory", "failed to allocate memory"))
-
-
-def _first_lines(error: Exception, lines: int = 3, width: int = 400) -> str:
-    text = " ".join(line.strip() for line in str(error).strip().splitlines()[:lines])
-    return text[:width] or "no message"
 
 
 if __name__ == "__main__":

@@ -12,16 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter, perf_counter_ns
 
-import numpy as np
-import numpy.typing as npt
-
 from deploybench.artifacts.artifact import Artifact, open_artifact
-from deploybench.artifacts.parity import compare_outputs, loosest
 from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.contracts.registry import runner
-from deploybench.errors import DeployBenchError, DeviceError
-from deploybench.measure.job import Job
-from deploybench.measure.worker import facts_of, fallback
+from deploybench.measure.proof import failure_of, prove, reference_batches
 from deploybench.processes import die_with_parent, finish
 from deploybench.scenarios.loadgen import NS_PER_S, run_test
 from deploybench.scenarios.record import Trial
@@ -45,20 +39,16 @@ def trial(job: ScenarioJob) -> Trial:
         artifact = open_artifact(Path(job.artifact))
         artifact.check_files()
         return _run(job, artifact, runner(job.runner).require())
-    except DeviceError as error:
-        return Trial(error=str(error))
-    except DeployBenchError as error:
-        return Trial(refused=str(error))
-    except MemoryError:
-        return Trial(error="out of memory")
     except Exception as error:  # a runtime may raise anything; the row carries its words
-        return Trial(error=f"{type(error).__name__}: {' '.join(str(error).split())[:400] or 'no message'}")
+        failure = failure_of(error)
+        return Trial(refused=failure.refused, error=failure.error)
 
 
 def _run(job: ScenarioJob, artifact: Artifact, plugin: Runner) -> Trial:
     settings = job.settings
-    pixels, expected = artifact.reference()
+    pixels, _ = artifact.reference()
     images = Images(artifact.manifest.inputs[0].name, pixels, settings.batch)
+    batches = reference_batches(artifact, settings.batch)
     options = RunOptions(job.device, job.threads, job.precision, settings.batch, settings.instances)
     with contextlib.ExitStack() as stack:
         start = perf_counter()
@@ -66,37 +56,15 @@ def _run(job: ScenarioJob, artifact: Artifact, plugin: Runner) -> Trial:
         load_s = perf_counter() - start
         for session in sessions:
             session.prepare_thread()
-            outputs = _outputs(session, images)  # before the facts: some runtimes decide at the first call
-            facts = facts_of(session)
-            refused = fallback(_as_launch(job), facts)
-            if refused is not None:
-                return Trial(load_s=load_s, facts=facts, refused=refused)
-            parity = compare_outputs(expected, outputs, loosest(artifact.manifest.precision, facts.precision))
-            if not parity.passed:
-                return Trial(load_s=load_s, facts=facts, parity=parity)
+            proof = prove(session, artifact, options, batches)
+            if not proof.holds:
+                return Trial(load_s=load_s, facts=proof.facts, refused=proof.refused, parity=proof.parity)
         call_ns = min(_warm_up(session, images, job.warmup_s) for session in sessions)
         with System(sessions, images, queued=settings.scenario.concurrent) as system, _no_collections():
             measured = run_test(settings, system.issue, images=len(images), expected_call_ns=call_ns)
         if system.error is not None:
             raise system.error
-        return Trial(load_s=load_s, facts=facts, parity=parity, loadgen=measured)
-
-
-def _as_launch(job: ScenarioJob) -> Job:
-    """The instances as the streams of a launch that ``deploybench run`` would make of them."""
-    return Job(
-        artifact=job.artifact, runner=job.runner, device=job.device, precision=job.precision,
-        batch=job.settings.batch, threads=job.threads, streams=job.settings.instances,
-    )  # fmt: skip
-
-
-def _outputs(session: Session, images: Images) -> npt.NDArray[np.float32]:
-    """The outputs for every image, images x classes, at the batch size of the test."""
-    found = []
-    for batch in images.batches(range(len(images))):
-        output = next(iter(session.infer(images.inputs(batch)).values()))
-        found.append(np.array(output[: len(batch)]))  # a copy, because a session may reuse its buffers
-    return np.concatenate(found)
+        return Trial(load_s=load_s, facts=proof.facts, parity=proof.parity, loadgen=measured)
 
 
 def _warm_up(session: Session, images: Images, seconds: float) -> float:

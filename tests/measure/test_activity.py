@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.measure.activity import CpuTimes, OwnUsage, Snapshot, between, read_activity, tick_s, usable_cpus
+from deploybench.telemetry.activity import (
+    CpuTimes,
+    OwnUsage,
+    Snapshot,
+    between,
+    read_activity,
+    tick_s,
+    usable_cpus,
+)
 
 linux = pytest.mark.skipif(not Path("/proc/stat").exists(), reason="CPU time is read from /proc/stat")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from deploybench.measure.energy import (
+from deploybench.telemetry.energy import (
     EnergyMeter,
     PowerIntegral,
     PowerSampler,

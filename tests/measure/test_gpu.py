@@ -11,7 +11,7 @@ from typing import Any
 import pynvml
 import pytest
 
-from deploybench.measure.gpu import (
+from deploybench.telemetry.gpu import (
     FIGURES,
     THROTTLE_REASONS,
     GpuSample,

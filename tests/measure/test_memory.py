@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.measure.memory import peak_resident_bytes, proportional_bytes, reset_peak, resident_bytes
+from deploybench.telemetry.memory import (
+    peak_resident_bytes,
+    proportional_bytes,
+    reset_peak,
+    resident_bytes,
+)
 
 MIB = 2**20
 ROLLUP = """\
@@ -44,7 +49,7 @@ def test_reset_fails_without_raising_when_there_is_no_such_file(tmp_path: Path) 
 
 
 PEAK = """
-from deploybench.measure.memory import peak_resident_bytes, reset_peak, resident_bytes
+from deploybench.telemetry.memory import peak_resident_bytes, reset_peak, resident_bytes
 MIB = 1 << 20
 start = resident_bytes()
 block = b"x" * (64 * MIB)

@@ -25,7 +25,7 @@ BRANCHES = (470, 535, 580)
 CARDS = {"k80": 470, "gtx1080ti": 535, "rtx3090": 580}
 """Each card with a branch of the driver that has it."""
 GIB = 2**30
-SAMPLE = "from dataclasses import asdict; from deploybench.measure.gpu import read_gpu; answer = asdict(read_gpu(0))"
+SAMPLE = "from dataclasses import asdict; from deploybench.telemetry.gpu import read_gpu; answer = asdict(read_gpu(0))"
 HOST = """
 from deploybench.hardware.gpus import find_gpus
 gpus, note = find_gpus()
@@ -44,7 +44,7 @@ for name in ("k80", "gtx1080ti", "rtx3090"):
 """
 ENERGY = """
 import time
-from deploybench.measure.energy import Unavailable, open_meter
+from deploybench.telemetry.energy import Unavailable, open_meter
 meter = open_meter("cuda")
 if isinstance(meter, Unavailable):
     answer = meter.reason
@@ -215,7 +215,9 @@ def test_commands_describe_the_gpu_without_a_traceback(
     wanted = (modes and "GPU is lost") or "simulated"
     assert wanted in done.stdout
     listed = json.loads(run_cli("profiles", "--json", environment=variables).stdout)
-    assert [one["name"] for one in listed if one["matches_host"]] == ([] if modes else [card])
+    assert [profile["name"] for profile in listed if profile["matches_host"] and profile["device"] == "cuda"] == (
+        [] if modes else [card]
+    )
 
 
 def test_run_on_the_wrong_gpu_is_refused_before_anything_is_loaded(doubles: Path, tmp_path: Path) -> None:

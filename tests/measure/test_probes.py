@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.measure import probes
-from deploybench.measure.probes import probe_machine
 from deploybench.results.launch import Probes
+from deploybench.telemetry import probes
+from deploybench.telemetry.probes import probe_machine
 
 UNREAD = {"compute_us": None, "memory_ms": None, "hop_ns": None}
 CPUS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()

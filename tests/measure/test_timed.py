@@ -6,12 +6,12 @@ import pytest
 
 from deploybench.measure import timed
 from deploybench.measure.calls import Call
-from deploybench.measure.energy import Unavailable
-from deploybench.measure.gpu import GpuSample
 from deploybench.measure.job import Job
 from deploybench.measure.loop import Window
 from deploybench.measure.timed import time_calls
 from deploybench.results.launch import EnergyReading, Surroundings
+from deploybench.telemetry.energy import Unavailable
+from deploybench.telemetry.gpu import GpuSample
 
 MS = 1_000_000
 STEADY, RAMP = [10] * 20, list(range(30, 10, -1))

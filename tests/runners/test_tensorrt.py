@@ -19,7 +19,6 @@ from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.errors import DeployBenchError, DeviceError
 from deploybench.measure import loop, timed
 from deploybench.measure.calls import engine_only, host_to_host
-from deploybench.measure.energy import Unavailable
 from deploybench.measure.job import Job
 from deploybench.measure.timed import time_calls
 from deploybench.processes import run_child
@@ -30,6 +29,7 @@ from deploybench.runners.cuda_runtime import Cuda
 from deploybench.runners.tensorrt import TensorRTRunner
 from deploybench.runners.tensorrt_rtx import TensorRTRtxRunner
 from deploybench.summary import summarise
+from deploybench.telemetry.energy import Unavailable
 from deploybench.verdicts import judge
 from tests.runners.cudart_double import (
     DOWNLOAD_BYTES_PER_NS,

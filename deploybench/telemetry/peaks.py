@@ -28,8 +28,8 @@ from deploybench.hardware.foreign_work import allowed_foreign_share
 from deploybench.hardware.host import Host
 from deploybench.hardware.precisions import BF16_FLAGS
 from deploybench.hardware.roof import MeasuredPeaks
-from deploybench.measure.activity import Activity, between, read_activity, usable_cpus
 from deploybench.processes import die_with_parent, finish, run_child
+from deploybench.telemetry.activity import Activity, between, read_activity, usable_cpus
 
 MATRIX_SIZE = 2048
 COPY_BYTES = 256 << 20
@@ -56,7 +56,7 @@ def measured_peaks(host: Host, threads: int) -> MeasuredPeaks | None:
     environment = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     precisions = ["fp32", *(["bf16"] if BF16_FLAGS & set(host.isa) else [])]
     request = PeakRequest(threads=threads, precisions=tuple(precisions)).model_dump_json()
-    outcome = run_child("deploybench.peaks", request, time_limit_s=TIME_LIMIT_S, environment=environment)
+    outcome = run_child("deploybench.telemetry.peaks", request, time_limit_s=TIME_LIMIT_S, environment=environment)
     if outcome.reply is None:
         return None
     peaks = MeasuredPeaks.model_validate_json(outcome.reply)

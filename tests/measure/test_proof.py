@@ -1,18 +1,19 @@
-"""What the worker refuses before it times anything."""
+"""What is refused before any clock starts, and how a failure is told."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from deploybench.measure import worker
-from deploybench.measure.job import Job
-from deploybench.measure.worker import fallback
+from deploybench.contracts import RunOptions
+from deploybench.measure.proof import Failure, failure_of, fallback
 from deploybench.results.launch import Facts
 
 
-def job(**changes: object) -> Job:
-    made = Job(artifact="", runner="r", device="cpu", precision="fp32", batch=1, threads=4)
-    return made.model_copy(update=changes)
+def options(**changes: Any) -> RunOptions:
+    return replace(RunOptions(device="cpu", threads=4, precision="fp32", batch=1), **changes)
 
 
 def facts(**changes: object) -> Facts:
@@ -37,7 +38,7 @@ def facts(**changes: object) -> Facts:
 def test_session_that_is_not_what_was_asked_for_is_refused_in_words(
     asked: dict[str, object], ran: dict[str, object], reason: str | None
 ) -> None:
-    assert fallback(job(**asked), facts(**ran)) == reason
+    assert fallback(options(**asked), facts(**ran)) == reason
 
 
 class OutOfMemoryError(RuntimeError):
@@ -54,11 +55,5 @@ class OutOfMemoryError(RuntimeError):
         (MemoryError(), "out of memory"),
     ],
 )
-def test_memory_that_ran_out_is_called_so_whatever_the_runtime_calls_it(
-    error: Exception, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(worker, "open_artifact", fail)
-    assert worker.launch(job()).error == words
+def test_memory_that_ran_out_is_called_so_whatever_the_runtime_calls_it(error: Exception, words: str) -> None:
+    assert failure_of(error) == Failure(error=words)

@@ -27,8 +27,8 @@ from typing import Any
 
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.nvml import device_handle, nvml_provenance, open_nvml
-from deploybench.measure.gpu import MILLIWATTS_PER_W, power_mw
 from deploybench.provenance import Provenance
+from deploybench.telemetry.gpu import MILLIWATTS_PER_W, power_mw
 
 POWERCAP = Path("/sys/class/powercap")
 RAPL_KINDS = ("intel-rapl", "intel-rapl-mmio")  # AMD's counters appear as intel-rapl, too

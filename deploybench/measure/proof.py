@@ -1,0 +1,127 @@
+"""Before any clock: the session is what was asked for, and it computes what fp32 eager computed.
+
+Whoever uses an artifact (the clock, a load scenario, an evaluation) proves every session first. What is
+refused or fails parity gets no number. An error on the way is told in words by :func:`failure_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.parity import ParityReport, compare_outputs, loosest
+from deploybench.contracts import Arrays, RunOptions, Session
+from deploybench.data.synthetic import whole_batches
+from deploybench.errors import DeployBenchError, DeviceError
+from deploybench.hardware.devices import same_device
+from deploybench.results.launch import Facts
+
+OUT_OF_MEMORY = "out of memory"
+OUT_OF_MEMORY_SIGNS = ("outofmemory", "out of memory", "failed to allocate memory")
+"""Runtimes have no common type for it; CUDA, PyTorch and ONNX Runtime say one of these."""
+MOST_LINES = 3
+MOST_CHARACTERS = 400
+"""Of an error's message: the cause stands at its beginning, the rest is a stack of the runtime's own."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a session showed. ``refused`` says why it is not what was asked for; ``parity`` is None then."""
+
+    facts: Facts
+    refused: str | None
+    parity: ParityReport | None
+
+    @property
+    def holds(self) -> bool:
+        return self.parity is not None and self.parity.passed
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why nothing came out: ``refused`` by us, or an ``error`` of the runtime or the device."""
+
+    refused: str | None = None
+    error: str | None = None
+
+
+def reference_batches(artifact: Artifact, batch: int) -> list[Arrays]:
+    """The reference images as inputs of whole batches; images repeat where they do not fill the last one."""
+    images, _ = artifact.reference()
+    name = artifact.manifest.inputs[0].name
+    return [{name: pixels} for pixels in whole_batches(images, batch)]
+
+
+def prove(session: Session, artifact: Artifact, asked: RunOptions, batches: Sequence[Arrays]) -> Proof:
+    """Run the session on the :func:`reference_batches` and hold it to what was asked and to the reference outputs.
+
+    ``asked`` are the options of all streams; the session is one of them, in the thread that will run it.
+    """
+    # The outputs come before the facts: some runtimes decide at the first call what they really use.
+    # They are copied, because a session may reuse its buffers.
+    outputs = [np.array(next(iter(session.infer(inputs).values()))) for inputs in batches]
+    facts = facts_of(session)
+    refused = fallback(asked, facts)
+    if refused is not None:
+        return Proof(facts, refused, None)
+    precision = loosest(artifact.manifest.precision, asked.precision)
+    _, expected = artifact.reference()
+    return Proof(facts, None, _parity(np.concatenate(outputs), expected, precision))
+
+
+def fallback(asked: RunOptions, facts: Facts) -> str | None:
+    """Why what runs is not what was asked, or None. With several streams each session has its share of the threads."""
+    if facts.precision != asked.precision:
+        return f"asked for precision {asked.precision}, {facts.provider} runs {facts.precision}"
+    if facts.threads != asked.threads_each:
+        return f"asked for threads {asked.threads_each}, {facts.provider} runs {facts.threads}"
+    if not same_device(facts.device, asked.device):
+        return f"asked for device {asked.device}, {facts.provider} runs {facts.device}"
+    return None
+
+
+def facts_of(session: Session) -> Facts:
+    """What the session says of itself, for the record."""
+    facts = session.facts()
+    return Facts(
+        precision=facts.precision,
+        threads=facts.threads,
+        provider=facts.provider,
+        device=facts.device,
+        notes=tuple(facts.notes),
+        device_bytes=facts.device_bytes,
+        provenance=facts.provenance,
+    )
+
+
+def failure_of(error: Exception) -> Failure:
+    """What a worker reports instead of a result: our own refusals as they are, a runtime's words as their cause."""
+    if isinstance(error, DeviceError):
+        return Failure(error=str(error))
+    if isinstance(error, DeployBenchError):
+        return Failure(refused=str(error))
+    if isinstance(error, MemoryError):
+        return Failure(error=OUT_OF_MEMORY)
+    cause = OUT_OF_MEMORY if _is_out_of_memory(error) else type(error).__name__
+    return Failure(error=f"{cause}: {_first_lines(error)}")
+
+
+def _parity(outputs: npt.NDArray[np.float32], expected: npt.NDArray[np.float32], precision: str) -> ParityReport:
+    """Hold the outputs of whole batches to the reference; the images repeat in both in the same order."""
+    order = np.arange(len(outputs)) % len(expected)
+    return compare_outputs(expected[order], outputs, precision)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    words = f"{type(error).__name__} {error}".lower()
+    return any(sign in words for sign in OUT_OF_MEMORY_SIGNS)
+
+
+def _first_lines(error: Exception) -> str:
+    lines = str(error).strip().splitlines()[:MOST_LINES]
+    text = " ".join(line.strip() for line in lines)
+    return text[:MOST_CHARACTERS] or "no message"
