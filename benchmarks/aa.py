@@ -16,8 +16,8 @@ from itertools import combinations
 from pathlib import Path
 
 from benchmarks.trials import artifact_for, experiment, job_for, print_host
+from deploybench.analysis.speedups import paired_speedups
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.speedups import paired_speedups
 from deploybench.statistics.ratios import Answer, answer
 from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL, median
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from benchmarks.slowed_runner import installed
 from benchmarks.trials import artifact_for, experiment, job_for, print_host
+from deploybench.analysis.speedups import paired_speedups
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.speedups import paired_speedups
 from deploybench.statistics.ratios import answer
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 

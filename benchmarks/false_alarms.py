@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.simulated import KINDS, Machine, compare
+from deploybench.analysis.speedups import paired_speedups
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.speedups import paired_speedups
 from deploybench.statistics.ratios import answer
 from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL
 

@@ -27,12 +27,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.trials import print_host
+from deploybench.analysis.states import levels_of, nearest
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
 from deploybench.hardware.host import usable_cores
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
-from deploybench.states import levels_of, nearest
 from deploybench.statistics.ratios import paired_ratio
 from deploybench.statistics.samples import CONFIDENCE
 from deploybench.telemetry.activity import usable_cpus

@@ -29,10 +29,10 @@ from deploybench.hardware.profile import HOST
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.models.source import expand_groups
 from deploybench.plan import Planned, Selection, newest_of_each, plan_cells
-from deploybench.report.row import Row
-from deploybench.report.rows import rows_of
 from deploybench.results.cell import ENGINE_ONLY, HOST_TO_HOST
 from deploybench.results.record import Record
+from deploybench.rows.row import Row
+from deploybench.rows.rows import rows_of
 from deploybench.selection import select_devices
 from deploybench.statistics.samples import half_width
 

@@ -19,14 +19,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.trials import artifact_for, experiment, job_for, print_host
+from deploybench.analysis.states import SAME_STATE, states_of
+from deploybench.analysis.summary import summarise
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.results.launch import Launch
 from deploybench.results.record import StateSummary
-from deploybench.states import SAME_STATE, states_of
 from deploybench.statistics.samples import median
-from deploybench.summary import summarise
 
 TOLERANCE = 0.03
 KINDS: dict[str, Callable[[int], int]] = {"throughout": lambda rounds: 0, "half-way": lambda rounds: rounds // 2}

@@ -12,10 +12,10 @@ import argparse
 from pathlib import Path
 
 from benchmarks.trials import artifact_for, experiment, job_for, print_host
+from deploybench.analysis.summary import summarise
 from deploybench.experiment import state_widths
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
-from deploybench.summary import summarise
 
 
 def main() -> None:

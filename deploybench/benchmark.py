@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from deploybench.analysis.bounds import bound_of
+from deploybench.analysis.summary import summarise
+from deploybench.analysis.verdicts import judge
 from deploybench.artifacts.artifact import Manifest
 from deploybench.artifacts.work import work_of
 from deploybench.artifacts.workspace import Workspace
@@ -30,9 +33,6 @@ from deploybench.results.launch import Launch
 from deploybench.results.record import Bound, Record
 from deploybench.results.store import write_record
 from deploybench.results.verdict import Judgement, Verdict
-from deploybench.roofline import bound_of
-from deploybench.summary import summarise
-from deploybench.verdicts import judge
 from deploybench.versions import installed_versions
 
 SHORTEST_LIMIT_S = 60.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from deploybench.analysis.speedups import paired_speedups
+from deploybench.analysis.states import FEWEST_LAUNCHES, states_of
 from deploybench.measure.stopping import Ending, ExperimentRule, Progress
 from deploybench.results.cell import BASELINE_PRECISION, Cell
 from deploybench.results.launch import Launch
-from deploybench.speedups import paired_speedups
-from deploybench.states import FEWEST_LAUNCHES, states_of
 from deploybench.statistics.ratios import more_rounds
 from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL, median, median_interval
 

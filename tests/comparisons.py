@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from deploybench.analysis.summary import summarise
+from deploybench.analysis.verdicts import judge
 from deploybench.hardware.gpus import Gpu
 from deploybench.hardware.host import Host
 from deploybench.results.cell import Cell
 from deploybench.results.launch import Facts, Launch, MemoryPhases, Probes, Surroundings
 from deploybench.results.record import Record
-from deploybench.summary import summarise
-from deploybench.verdicts import judge
 from tests import records
 
 SAMPLES = 20

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploybench.comparison import (
+from deploybench.analysis.comparison import (
     Comparison,
     Status,
     answer_of,
@@ -14,8 +14,8 @@ from deploybench.comparison import (
     rounds_to_settle,
     width_that_answers,
 )
+from deploybench.analysis.matching import ALLOWABLE, Axis, read_allowed, read_axis
 from deploybench.errors import DeployBenchError
-from deploybench.matching import ALLOWABLE, Axis, read_allowed, read_axis
 from deploybench.results.record import Record
 from deploybench.statistics.ratios import Answer
 from tests.comparisons import FAR_NS, NEAR_NS, gpu, host, launch, launches, record

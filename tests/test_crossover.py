@@ -7,15 +7,21 @@ import io
 import pytest
 from rich.console import Console
 
-from deploybench.crossover import crossovers
+from deploybench.analysis import crossover
+from deploybench.analysis.crossover import Crossover
 from deploybench.report.crossover_table import print_crossovers
-from deploybench.report.rows import rows_of
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
+from deploybench.rows.rows import FAIR_FAMILY, rows_of
 from deploybench.statistics.ratios import Answer
 from tests.records import launch, record
 
 SIZES = {197: 224, 577: 384, 1025: 512}
+
+
+def crossovers(records: list[Record]) -> list[Crossover]:
+    """Within the fair family."""
+    return crossover.crossovers(records, FAIR_FAMILY)
 
 
 def member(model: str, tokens: int, ms: float, *, rounds: int = 8, run: str = "r", **cell: object) -> Record:

@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploybench.comparison import compare_records
-from deploybench.gate import EXIT_CODES, Check, Outcome, check_rows, outcome_of, slowdown_of, summary_line
+from deploybench.analysis.comparison import compare_records
+from deploybench.analysis.gate import (
+    EXIT_CODES,
+    Check,
+    Outcome,
+    check_rows,
+    outcome_of,
+    slowdown_of,
+    summary_line,
+)
 from deploybench.results.record import Record
 from tests.comparisons import FAR_NS, host, launch, launches, record
 

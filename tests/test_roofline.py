@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
+from deploybench.analysis.bounds import bound_of
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.work import Work, work_of
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.profile import load_profile
 from deploybench.hardware.roof import MeasuredPeaks, Roof, host_roof, profile_roof, roof_of_device
-from deploybench.roofline import bound_of
 from tests.conftest import Cli
 from tests.records import gpu, host
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploybench.analysis.disturbances import disturbances
+from deploybench.analysis.states import flipped, levels_of, nearest, states_of
 from deploybench.results.launch import GpuReading, Launch, Probes
-from deploybench.states import disturbances, flipped, levels_of, nearest, states_of
 from tests.records import launch, surroundings
 
 NEAR, FAR = 105.0, 235.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from deploybench.analysis.speedups import paired_speedups
+from deploybench.analysis.summary import summarise
 from deploybench.results.launch import EnergyReading, Launch
 from deploybench.results.record import StateSummary
-from deploybench.speedups import paired_speedups
-from deploybench.summary import summarise
 from tests.records import MS, launch
 
 NEAR, FAR = 105.0, 235.0

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from deploybench.analysis.speedups import Speedup, paired_speedups
+from deploybench.analysis.summary import summarise
+from deploybench.analysis.verdicts import judge, judge_speedup
 from deploybench.results.launch import Facts, Launch, Probes, Surroundings
 from deploybench.results.verdict import Judgement, Verdict
-from deploybench.speedups import Speedup, paired_speedups
 from deploybench.statistics.ratios import paired_ratio
-from deploybench.summary import summarise
-from deploybench.verdicts import judge, judge_speedup
 from tests.records import launch, parity, surroundings
 
 STEADY = [10.0, 10.1, 9.9, 10.0, 10.05, 9.95, 10.0, 10.1]

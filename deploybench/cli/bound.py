@@ -25,6 +25,7 @@ def bound(
     json: parse.JsonOption = False,
 ) -> None:
     """Compute a lower bound on the latency from MACs, bytes and a profile's peaks. Nothing is measured."""
+    from deploybench.analysis.bounds import bound_of
     from deploybench.errors import DeployBenchError
     from deploybench.export.pipeline import check_model_names
     from deploybench.hardware.profile import HOST, load_profile
@@ -34,7 +35,6 @@ def bound(
     from deploybench.report.bound_table import bound_row, print_bounds
     from deploybench.report.console import output_console
     from deploybench.report.tables import print_json
-    from deploybench.roofline import bound_of
 
     names = parse.split_names(profile)
     if HOST in names:

@@ -26,9 +26,9 @@ def compare(
     markdown: parse.MarkdownOption = False,
 ) -> None:
     """Is the candidate faster? Join two runs by cell: speed-up, interval, and FASTER, SLOWER, SAME or AMBIGUOUS."""
-    from deploybench.comparison import compare_records
+    from deploybench.analysis.comparison import compare_records
+    from deploybench.analysis.matching import read_allowed, read_axis
     from deploybench.errors import DeployBenchError
-    from deploybench.matching import read_allowed, read_axis
     from deploybench.report.comparison_table import comparison_data, comparison_sheet
     from deploybench.report.console import output_console
     from deploybench.report.markdown import sheet_markdown

@@ -24,9 +24,9 @@ def gate(
     markdown: parse.MarkdownOption = False,
 ) -> None:
     """Fail when a cell became slower: exit 0 for a pass, 1 for a regression, 3 when the runs cannot tell."""
-    from deploybench.comparison import compare_records
-    from deploybench.gate import EXIT_CODES, check_rows, outcome_of, summary_line
-    from deploybench.matching import read_allowed
+    from deploybench.analysis.comparison import compare_records
+    from deploybench.analysis.gate import EXIT_CODES, check_rows, outcome_of, summary_line
+    from deploybench.analysis.matching import read_allowed
     from deploybench.report.comparison_table import check_data, gate_sheet
     from deploybench.report.console import output_console
     from deploybench.report.markdown import escape, sheet_markdown

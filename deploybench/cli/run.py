@@ -230,15 +230,15 @@ def _measure(planned: Sequence[Planned], settings: RunSettings, context: RunCont
 def print_records(
     records: Sequence[Record], *, baseline: str | None, margin: float, details: bool, as_json: bool, as_csv: bool
 ) -> None:
-    from deploybench.crossover import crossovers
+    from deploybench.analysis.crossover import crossovers
     from deploybench.report.console import output_console
     from deploybench.report.crossover_table import print_crossovers
     from deploybench.report.detail_tables import print_details
-    from deploybench.report.row import to_csv, to_json
-    from deploybench.report.rows import rows_of
     from deploybench.report.run_table import print_run_table
+    from deploybench.rows.row import to_csv, to_json
+    from deploybench.rows.rows import FAIR_FAMILY, rows_of
 
-    crossed = crossovers(records, margin)
+    crossed = crossovers(records, FAIR_FAMILY, margin)
     rows = rows_of(records, baseline, margin, crossed)
     if as_json:
         typer.echo(to_json(rows))

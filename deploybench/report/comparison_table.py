@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from deploybench.comparison import (
+from deploybench.analysis.comparison import (
     Comparison,
     Side,
     Status,
@@ -14,9 +14,9 @@ from deploybench.comparison import (
     what_settles,
     width_that_answers,
 )
+from deploybench.analysis.gate import Check, Outcome, percent
+from deploybench.analysis.matching import FIELDS
 from deploybench.data.image_size import size_text
-from deploybench.gate import Check, Outcome, percent
-from deploybench.matching import FIELDS
 from deploybench.report.sheet import Line, Sheet
 from deploybench.results.cell import Cell
 from deploybench.results.verdict import Verdict

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from deploybench.crossover import Crossover, Point, Shape
+from deploybench.analysis.crossover import Crossover, Point, Shape
 from deploybench.data.image_size import short_text
 from deploybench.statistics.ratios import Answer
 

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from deploybench.hardware.devices import CPU
-from deploybench.report.row import Row
 from deploybench.results.cell import HOST_TO_HOST
+from deploybench.rows.row import Row
 
 NOTHING = "–"
 PERCENTILES = ("samples", "p50", "p90", "p95", "p99", "p99.9")

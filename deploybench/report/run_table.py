@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from deploybench.hardware.devices import CPU, CUDA, kind_of
-from deploybench.report.rank import ranking_lines
-from deploybench.report.row import Row
 from deploybench.results.cell import HOST_TO_HOST
+from deploybench.rows.ranking import ranking_lines
+from deploybench.rows.row import Row
 from deploybench.statistics.ratios import Answer
 from deploybench.statistics.samples import CONFIDENCE, half_width, samples_needed
 

@@ -14,8 +14,8 @@ from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts.registry import runners
 from deploybench.hardware.host import describe_host
 from deploybench.plan import Selection
-from deploybench.report.rows import rows_of
 from deploybench.results.launch import Launch
+from deploybench.rows.rows import rows_of
 from tests.records import gpu, host, launch, record
 
 

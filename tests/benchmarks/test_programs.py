@@ -12,15 +12,15 @@ import pytest
 from benchmarks.overhead import overhead_ns
 from benchmarks.simulated import FAR, Machine, compare
 from benchmarks.slowed_runner import installed
+from deploybench.analysis.states import hops_of
+from deploybench.analysis.summary import summarise
 from deploybench.experiment import Experiment, state_widths
 from deploybench.measure import loop
 from deploybench.measure.loop import run_window
 from deploybench.measure.stopping import Ending, ExperimentRule, WindowRule
 from deploybench.results.launch import Launch
 from deploybench.results.verdict import Verdict
-from deploybench.states import hops_of
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL, median, spread
-from deploybench.summary import summarise
 from tests.records import cell, launch, surroundings
 
 RULE = ExperimentRule(precision=0.01, budget_s=60.0, min_rounds=FEWEST_FOR_INTERVAL)

@@ -17,10 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploybench.analysis.states import SAME_STATE
 from deploybench.artifacts.workspace import Workspace
 from deploybench.report.console import PIPE_WIDTH
 from deploybench.results.store import read_records
-from deploybench.states import SAME_STATE
 from tests.conftest import TINY, Cli, run_cli
 
 QUICK = ("--duration", "50ms", "--min-samples", "8")

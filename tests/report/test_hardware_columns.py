@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 
 from deploybench.report.detail_tables import print_details
-from deploybench.report.row import Row, to_csv
-from deploybench.report.rows import rows_of
 from deploybench.report.run_table import print_run_table
 from deploybench.results.launch import EnergyReading, Facts, GpuReading, Launch
 from deploybench.results.record import Bound, Record
+from deploybench.rows.row import Row, to_csv
+from deploybench.rows.rows import rows_of
 from tests.records import gpu, host, launch, record, surroundings
 
 GIB = 2**30

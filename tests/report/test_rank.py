@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from deploybench.report.rank import ranking_lines, rankings
-from deploybench.report.row import Row
-from deploybench.report.rows import rows_of
+from deploybench.rows.ranking import ranking_lines, rankings
+from deploybench.rows.row import Row
+from deploybench.rows.rows import rows_of
 from tests.records import record
 from tests.report.test_rows import FAR, NEAR, launches, two_states
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from deploybench.report.row import Row, to_csv, to_json
-from deploybench.report.rows import rows_of
 from deploybench.results.launch import Facts, Launch
 from deploybench.results.record import Record
+from deploybench.rows.row import Row, to_csv, to_json
+from deploybench.rows.rows import rows_of
 from tests.records import launch, parity, record, surroundings
 
 NEAR, FAR = 105.0, 235.0

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from deploybench.report.console import PIPE_WIDTH
 from deploybench.report.detail_tables import print_details
-from deploybench.report.rows import rows_of
 from deploybench.report.run_table import print_run_table
 from deploybench.results.launch import EnergyReading, Facts, Launch
 from deploybench.results.record import Record
+from deploybench.rows.rows import rows_of
 from tests.records import launch, record, surroundings
 from tests.report.test_rows import FAR, NEAR, launches, two_states
 

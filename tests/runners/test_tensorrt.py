@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deploybench.analysis.summary import summarise
+from deploybench.analysis.verdicts import judge
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.errors import DeployBenchError, DeviceError
@@ -28,9 +30,7 @@ from deploybench.runners import tensorrt_engine
 from deploybench.runners.cuda_runtime import Cuda
 from deploybench.runners.tensorrt import TensorRTRunner
 from deploybench.runners.tensorrt_rtx import TensorRTRtxRunner
-from deploybench.summary import summarise
 from deploybench.telemetry.energy import Unavailable
-from deploybench.verdicts import judge
 from tests.runners.cudart_double import (
     DOWNLOAD_BYTES_PER_NS,
     PLAN,

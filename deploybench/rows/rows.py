@@ -7,16 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from deploybench.crossover import Crossover, Point, crossovers
+from deploybench.analysis.crossover import AttentionFamily, Crossover, Point, crossovers
+from deploybench.analysis.speedups import Speedup, paired_speedups
+from deploybench.analysis.states import same_state
+from deploybench.analysis.verdicts import judge_speedup
 from deploybench.data.image_size import size_text
-from deploybench.report.gpu_fields import gpu_fields
-from deploybench.report.row import Row
-from deploybench.report.sweeps import with_sweeps
+from deploybench.models.zoo import FAIR, SOFTMAX
 from deploybench.results.cell import BASELINE_PRECISION
 from deploybench.results.launch import Launch, Probes, Surroundings
 from deploybench.results.record import Record, StateSummary
-from deploybench.speedups import Speedup, paired_speedups
-from deploybench.states import same_state
+from deploybench.rows.gpu_fields import gpu_fields
+from deploybench.rows.row import Row
+from deploybench.rows.sweeps import with_sweeps
 from deploybench.statistics.ratios import (
     DEFAULT_MARGIN,
     MOST_ROUNDS,
@@ -26,8 +28,9 @@ from deploybench.statistics.ratios import (
     more_rounds,
 )
 from deploybench.statistics.samples import median
-from deploybench.verdicts import judge_speedup
 
+FAIR_FAMILY = AttentionFamily(SOFTMAX, FAIR)
+"""The models among which a crossover is looked for."""
 MIB = 1 << 20
 
 
@@ -46,7 +49,7 @@ def rows_of(
     groups: dict[tuple[object, ...], list[Record]] = defaultdict(list)
     for record in records:
         groups[record.cell.group].append(record)
-    crossed = crossovers(records, margin) if crossed is None else crossed
+    crossed = crossovers(records, FAIR_FAMILY, margin) if crossed is None else crossed
     points = {(found.run, point.cell.key): point for found in crossed for point in found.points}
     rows = []
     for group in groups.values():

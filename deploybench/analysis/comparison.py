@@ -16,13 +16,31 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from deploybench.matching import AXES, Axis, changes, hardware, having, latest, match, refuse_the_same_run, unlike
+from deploybench.analysis.matching import (
+    AXES,
+    Axis,
+    changes,
+    hardware,
+    having,
+    latest,
+    match,
+    refuse_the_same_run,
+    unlike,
+)
+from deploybench.analysis.speedups import paired_speedups
+from deploybench.analysis.states import (
+    State,
+    hops_of,
+    levels_of,
+    nearest,
+    probe_readings,
+    states_of,
+)
+from deploybench.analysis.verdicts import judge_state
 from deploybench.results.cell import Cell
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
-from deploybench.speedups import paired_speedups
-from deploybench.states import State, hops_of, levels_of, nearest, probe_readings, states_of
 from deploybench.statistics.ratios import (
     DEFAULT_MARGIN,
     MOST_ROUNDS,
@@ -34,7 +52,6 @@ from deploybench.statistics.ratios import (
     unpaired_ratio,
 )
 from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL, median
-from deploybench.verdicts import judge_state
 
 
 class Status(str, Enum):

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
+from deploybench.analysis.states import levels_of, nearest
 from deploybench.data.image_size import short_text
 from deploybench.hardware.devices import CPU
-from deploybench.report.row import Row
 from deploybench.results.cell import HOST_TO_HOST
-from deploybench.states import levels_of, nearest
+from deploybench.rows.row import Row
 from deploybench.statistics.samples import kendall_tau
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from deploybench.comparison import Comparison, Status, what_settles
+from deploybench.analysis.comparison import Comparison, Status, what_settles
 from deploybench.errors import EXIT_INCONCLUSIVE, EXIT_SOME_FAILED
 from deploybench.results.verdict import Verdict
 from deploybench.statistics.ratios import Ratio

@@ -17,11 +17,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from deploybench.analysis.disturbances import disturbances
+from deploybench.analysis.speedups import Speedup
+from deploybench.analysis.states import FEWEST_LAUNCHES, State, probe_readings
 from deploybench.results.launch import Launch
 from deploybench.results.record import Summary
 from deploybench.results.verdict import Judgement, Verdict
-from deploybench.speedups import Speedup
-from deploybench.states import FEWEST_LAUNCHES, State, disturbances, probe_readings
 from deploybench.statistics.samples import (
     CONFIDENCE,
     FEWEST_FOR_INTERVAL,

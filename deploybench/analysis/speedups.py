@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from deploybench.analysis.disturbances import disturbances
+from deploybench.analysis.states import flipped, hops_of, levels_of, nearest
 from deploybench.results.launch import Launch
-from deploybench.states import disturbances, flipped, hops_of, levels_of, nearest
 from deploybench.statistics.ratios import Ratio, paired_ratio
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from deploybench.analysis.states import State, states_of
+from deploybench.analysis.verdicts import judge_estimate
 from deploybench.results.launch import Launch
 from deploybench.results.record import Percentile, StateSummary, Summary
-from deploybench.states import State, states_of
 from deploybench.statistics.samples import median, median_interval, quantile
-from deploybench.verdicts import judge_estimate
 
 FRACTIONS = (0.5, 0.9, 0.95, 0.99, 0.999)
 NS_PER_MS = 1e6

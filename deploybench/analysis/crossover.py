@@ -12,12 +12,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from deploybench.models.zoo import FAIR, SOFTMAX
+from deploybench.analysis.speedups import paired_speedups
+from deploybench.analysis.states import same_state
 from deploybench.results.cell import HOST_TO_HOST, Cell
 from deploybench.results.record import Record
-from deploybench.speedups import paired_speedups
-from deploybench.states import same_state
 from deploybench.statistics.ratios import DEFAULT_MARGIN, Answer, Ratio, answer
+
+
+@dataclass(frozen=True)
+class AttentionFamily:
+    """Models by name that differ in their attention alone; one of them is the ``softmax`` member."""
+
+    softmax: str
+    members: tuple[str, ...]
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        return tuple(name for name in self.members if name != self.softmax)
 
 
 @dataclass(frozen=True, order=True)
@@ -70,19 +81,19 @@ class Crossover:
         return faster_from
 
 
-def crossovers(records: Sequence[Record], margin: float = DEFAULT_MARGIN) -> list[Crossover]:
+def crossovers(records: Sequence[Record], family: AttentionFamily, margin: float = DEFAULT_MARGIN) -> list[Crossover]:
     """The crossover of each attention that was measured beside softmax at two shapes or more, runner by runner."""
     jobs: dict[tuple[object, ...], dict[str, dict[Shape, Record]]] = defaultdict(lambda: defaultdict(dict))
     for record in records:
         cell = record.cell
         plain = cell.streams == 1 and cell.timing == HOST_TO_HOST
-        if plain and cell.model in FAIR and record.tokens is not None and record.summary is not None:
+        if plain and cell.model in family.members and record.tokens is not None and record.summary is not None:
             job = (record.run, cell.runner, cell.device, cell.precision, cell.batch, cell.threads, cell.form)
             jobs[job][cell.model][Shape(record.tokens, cell.image_size, cell.patch_size)] = record
     found = []
     for by_model in jobs.values():
-        softmax = by_model.get(SOFTMAX, {})
-        for attention in (name for name in FAIR if name != SOFTMAX and name in by_model):
+        softmax = by_model.get(family.softmax, {})
+        for attention in (name for name in family.others if name in by_model):
             measured = sorted(by_model[attention].items())
             points = [_point(shape, softmax[shape], record, margin) for shape, record in measured if shape in softmax]
             known = tuple(point for point in points if point is not None)

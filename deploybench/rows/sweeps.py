@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from deploybench.report.row import Row
-from deploybench.states import levels_of, nearest
+from deploybench.analysis.states import levels_of, nearest
+from deploybench.rows.row import Row
 from deploybench.statistics.saturation import saturation_point
 
 
