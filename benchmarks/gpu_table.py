@@ -17,23 +17,24 @@ from pathlib import Path
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
-from deploybench.benchmark import RunContext, RunSettings, new_run_name, run_cells
 from deploybench.cli.guard import print_error
 from deploybench.contracts.registry import exporter, runner
 from deploybench.errors import EXIT_REFUSED, DeployBenchError
-from deploybench.export.pipeline import ExportOptions, ExportResult, default_jobs, export_all
-from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.export.pipeline import ExportOptions, default_jobs, export_all
+from deploybench.export.request import ExportRequest, ExportResult, ModelRequest
 from deploybench.hardware.devices import read_device
 from deploybench.hardware.host import Host, describe_host, gpu_of, usable_cores
 from deploybench.hardware.profile import HOST
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.models.source import expand_groups
-from deploybench.plan import Planned, Selection, newest_of_each, plan_cells
+from deploybench.plan.cells import Planned, Selection, newest_of_each, plan_cells
+from deploybench.plan.selection import select_devices
 from deploybench.results.cell import ENGINE_ONLY, HOST_TO_HOST
 from deploybench.results.record import Record
 from deploybench.rows.row import Row
 from deploybench.rows.rows import rows_of
-from deploybench.selection import select_devices
+from deploybench.runs.run import run_cells
+from deploybench.runs.settings import RunContext, RunSettings, new_run_name
 from deploybench.statistics.samples import half_width
 
 RUNNERS = "pytorch,inductor,torchscript,onnxruntime"

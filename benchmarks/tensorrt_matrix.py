@@ -16,8 +16,8 @@ from pathlib import Path
 from benchmarks.trials import print_host
 from deploybench.artifacts.artifact import Manifest
 from deploybench.artifacts.workspace import Workspace
-from deploybench.export.pipeline import ExportOptions, ExportResult, export_all
-from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.export.pipeline import ExportOptions, export_all
+from deploybench.export.request import ExportRequest, ExportResult, ModelRequest
 from deploybench.models.source import expand_groups
 from deploybench.versions import installed_versions
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from benchmarks.trials import artifact_for, experiment, job_for, print_host
 from deploybench.analysis.summary import summarise
-from deploybench.experiment import state_widths
 from deploybench.measure.stopping import ExperimentRule
+from deploybench.runs.experiment import state_widths
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 
 

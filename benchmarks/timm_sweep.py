@@ -11,8 +11,8 @@ import argparse
 from pathlib import Path
 
 from deploybench.artifacts.workspace import Workspace
-from deploybench.export.pipeline import ExportOptions, ExportResult, export_all
-from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.export.pipeline import ExportOptions, export_all
+from deploybench.export.request import ExportRequest, ExportResult, ModelRequest
 from deploybench.hardware.host import usable_cores
 
 FAMILIES = (

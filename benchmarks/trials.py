@@ -9,13 +9,13 @@ from pathlib import Path
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts.registry import runners
-from deploybench.experiment import Experiment
 from deploybench.hardware.host import describe_host, load_1m, usable_cores
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.results.cell import Cell
 from deploybench.results.launch import Launch
+from deploybench.runs.experiment import Experiment
 
 
 def print_host() -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 from benchmarks.trials import print_host
 from deploybench.artifacts.parity import ParityReport
 from deploybench.artifacts.workspace import Workspace
-from deploybench.export.pipeline import ExportOptions, ExportResult, export_all
-from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.export.pipeline import ExportOptions, export_all
+from deploybench.export.request import ExportRequest, ExportResult, ModelRequest
 from deploybench.hardware.host import usable_cores
 from deploybench.models.source import expand_groups
 from deploybench.models.zoo import ZOO

@@ -14,8 +14,8 @@ from deploybench.cli.guard import guarded
 
 if TYPE_CHECKING:
     from deploybench.artifacts.workspace import Workspace
-    from deploybench.export.pipeline import ExportOptions, ExportResult
-    from deploybench.export.request import ExportRequest
+    from deploybench.export.pipeline import ExportOptions
+    from deploybench.export.request import ExportRequest, ExportResult
 
 
 @guarded

@@ -26,7 +26,7 @@ def pack(
     from deploybench.artifacts.pack import SUFFIX, write_pack
     from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import DeployBenchError
-    from deploybench.selection import select_artifacts
+    from deploybench.plan.selection import select_artifacts
 
     models = parse.model_names(model)
     if bool(artifact) == bool(models):

@@ -11,7 +11,7 @@ import typer
 from deploybench.errors import DeployBenchError, unknown_name
 
 if TYPE_CHECKING:
-    from deploybench.plan import Sizes
+    from deploybench.plan.cells import Sizes
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -106,7 +106,7 @@ def skip_patterns(values: Sequence[str] | None) -> list[str]:
 
 def sizes(image_size: str | None, patch_size: str | None) -> Sizes:
     """``224,384`` or ``224x320`` (height x width), and ``16,8``; None asks for nothing."""
-    from deploybench.plan import Sizes
+    from deploybench.plan.cells import Sizes
 
     images = dict.fromkeys(_image_size(part) for part in image_size.split(",")) if image_size is not None else ()
     patches = positive_numbers(patch_size, "--patch-size") if patch_size is not None else ()

@@ -21,8 +21,8 @@ def predict(
     json: parse.JsonOption = False,
 ) -> None:
     """Preprocess images as the manifest says, run the artifact, print the most probable classes."""
+    from deploybench.evaluate.predict import predict_images
     from deploybench.hardware.host import usable_cores
-    from deploybench.predict import predict_images
     from deploybench.report.console import output_console
     from deploybench.report.tables import print_json, print_table
 

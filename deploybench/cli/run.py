@@ -14,9 +14,9 @@ from deploybench.cli.guard import guarded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deploybench.benchmark import RunContext, RunSettings
-    from deploybench.plan import Planned
+    from deploybench.plan.cells import Planned
     from deploybench.results.record import Record
+    from deploybench.runs.settings import RunContext, RunSettings
 
 AUTO = "auto"
 FINEST = 1e-4
@@ -84,28 +84,29 @@ def run(
     from deploybench.artifacts.artifact import sha256_of_file
     from deploybench.artifacts.pack import read_pack
     from deploybench.artifacts.workspace import open_workspace
-    from deploybench.benchmark import RunContext, RunSettings, end_to_end_image, new_run_name
     from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError, unknown_name
     from deploybench.export.pipeline import ExportOptions, check_model_names, default_jobs
     from deploybench.hardware.devices import CPU
     from deploybench.hardware.host import describe_host, usable_cores
     from deploybench.hardware.profile import HOST, check_match, load_profile
     from deploybench.measure.stopping import ExperimentRule
-    from deploybench.plan import Selection, plan_cells
-    from deploybench.report.console import remark_console
-    from deploybench.results.cell import DEFAULT_BASELINE, END_TO_END, ENGINE_ONLY, HOST_TO_HOST
-    from deploybench.results.verdict import Verdict
-    from deploybench.selection import (
-        missing_exports,
+    from deploybench.plan.cells import Selection, plan_cells
+    from deploybench.plan.selection import (
         nothing_to_run,
         select_artifacts,
         select_devices,
         select_runners,
     )
+    from deploybench.report.console import remark_console
+    from deploybench.results.cell import DEFAULT_BASELINE, END_TO_END, ENGINE_ONLY, HOST_TO_HOST
+    from deploybench.results.verdict import Verdict
+    from deploybench.runs.missing import missing_exports
+    from deploybench.runs.records import failed_export_record, unreadable_record
+    from deploybench.runs.run import end_to_end_image
+    from deploybench.runs.settings import RunContext, RunSettings, new_run_name
+    from deploybench.runs.sweep import doublings, with_auto_batches
     from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
-    from deploybench.sweep import doublings, with_auto_batches
     from deploybench.telemetry.peaks import measured_peaks
-    from deploybench.unmeasured import failed_export_record, unreadable_record
 
     chosen = None if profile == HOST else load_profile(profile)
     host = describe_host()
@@ -203,9 +204,9 @@ def run(
 
 def _measure(planned: Sequence[Planned], settings: RunSettings, context: RunContext, records: list[Record]) -> bool:
     """Fill ``records`` with the latest record of every cell, in the order of the plan; True when interrupted."""
-    from deploybench.benchmark import run_cells
     from deploybench.processes import stop_children
     from deploybench.report.console import progress_bar
+    from deploybench.runs.run import run_cells
 
     latest: dict[tuple[str | int | None, ...], Record] = {}
     interrupted = False

@@ -12,7 +12,7 @@ from deploybench.cli.guard import guarded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deploybench.plan import Planned
+    from deploybench.plan.cells import Planned
     from deploybench.scenarios.record import ScenarioRecord
     from deploybench.scenarios.run import ScenarioContext
     from deploybench.scenarios.settings import ScenarioSettings
@@ -68,16 +68,16 @@ def scenario(
 ) -> None:
     """Measure under MLPerf's load scenarios with MLPerf's own LoadGen. Not an MLPerf submission."""
     from deploybench.artifacts.workspace import open_workspace
-    from deploybench.benchmark import new_run_name
     from deploybench.errors import EXIT_SOME_FAILED
     from deploybench.hardware.host import describe_host, usable_cores
-    from deploybench.plan import Selection
+    from deploybench.plan.cells import Selection
+    from deploybench.plan.selection import nothing_to_run, select_artifacts, select_runners
     from deploybench.report.console import remark_console
     from deploybench.results.verdict import Verdict
+    from deploybench.runs.settings import new_run_name
     from deploybench.scenarios.record import scenarios_folder
     from deploybench.scenarios.request import ScenarioRequest, plan_scenarios, scenarios_named
     from deploybench.scenarios.run import ScenarioContext, check_loadgen
-    from deploybench.selection import nothing_to_run, select_artifacts, select_runners
 
     request = ScenarioRequest(
         scenarios=scenarios_named(parse.split_names(scenario)),

@@ -9,21 +9,14 @@ from pathlib import Path
 from time import perf_counter
 
 from deploybench import __version__
-from deploybench.artifacts.artifact import (
-    MANIFEST,
-    Artifact,
-    Manifest,
-    open_artifact,
-    sha256_of_file,
-    whole_artifact,
-)
+from deploybench.artifacts.artifact import MANIFEST, Artifact, Manifest, open_artifact, sha256_of_file, whole_artifact
 from deploybench.artifacts.workspace import Workspace, publish
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import exporter, exporters, runners_of_format
 from deploybench.errors import DeployBenchError
 from deploybench.export.job import ExportJob, ExportReply
 from deploybench.export.names import NameCheck
-from deploybench.export.request import ExportRequest
+from deploybench.export.request import ExportRequest, ExportResult
 from deploybench.hardware.gpus import targets_here
 from deploybench.hardware.host import usable_cores
 from deploybench.measure.job import Job
@@ -40,24 +33,6 @@ MOST_DEFAULT_JOBS = 4
 """An export of a large model takes several GB."""
 PRELOAD = ("torch", "timm")
 DEFAULT_TIME_LIMIT_S = 900.0
-
-
-@dataclass(frozen=True)
-class ExportResult:
-    """One row: the artifact, or why there is none. ``reused`` says that it was there already."""
-
-    request: ExportRequest
-    artifact: Artifact | None
-    reused: bool
-    seconds: float
-    error: DeployBenchError | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether there is an artifact, verified wherever this host has a runner for its format."""
-        if self.artifact is None:
-            return False
-        return self.artifact.manifest.verified or self.artifact.manifest.parity_runner is None
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,32 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import ExportSpec
 from deploybench.data.image_size import size_text
 from deploybench.documents import Document
+from deploybench.errors import DeployBenchError
 from deploybench.models.source import BuildOptions
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """One row: the artifact, or why there is none. ``reused`` says that it was there already."""
+
+    request: ExportRequest
+    artifact: Artifact | None
+    reused: bool
+    seconds: float
+    error: DeployBenchError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is an artifact, verified wherever this host has a runner for its format."""
+        if self.artifact is None:
+            return False
+        return self.artifact.manifest.verified or self.artifact.manifest.parity_runner is None
 
 
 class ModelRequest(Document):

@@ -11,7 +11,7 @@ from rich.text import Text
 from deploybench.report.tables import print_table
 
 if TYPE_CHECKING:
-    from deploybench.export.pipeline import ExportResult
+    from deploybench.export.request import ExportResult
 
 MIB = 1 << 20
 

@@ -9,7 +9,7 @@ from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry
 from deploybench.errors import DeployBenchError, unknown_name
-from deploybench.plan import Planned, Selection, plan_cells
+from deploybench.plan.cells import Planned, Selection, plan_cells
 from deploybench.scenarios.settings import Scenario, ScenarioSettings, default_min_queries, queries_for_early_stopping
 
 DEFAULT_TARGET_QPS = 20.0

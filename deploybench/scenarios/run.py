@@ -12,7 +12,7 @@ from deploybench.contracts.registry import runners
 from deploybench.documents import now
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import Host
-from deploybench.plan import Planned
+from deploybench.plan.cells import Planned
 from deploybench.processes import run_child
 from deploybench.results.verdict import Judgement, Verdict
 from deploybench.scenarios.record import Probe, ScenarioRecord, Trial, judge, scenarios_folder, write_scenario

@@ -13,7 +13,7 @@ from benchmarks.gpu_table import COLUMNS, cells, document, exports
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts.registry import runners
 from deploybench.hardware.host import describe_host
-from deploybench.plan import Selection
+from deploybench.plan.cells import Selection
 from deploybench.results.launch import Launch
 from deploybench.rows.rows import rows_of
 from tests.records import gpu, host, launch, record

@@ -14,12 +14,12 @@ from benchmarks.simulated import FAR, Machine, compare
 from benchmarks.slowed_runner import installed
 from deploybench.analysis.states import hops_of
 from deploybench.analysis.summary import summarise
-from deploybench.experiment import Experiment, state_widths
 from deploybench.measure import loop
 from deploybench.measure.loop import run_window
 from deploybench.measure.stopping import Ending, ExperimentRule, WindowRule
 from deploybench.results.launch import Launch
 from deploybench.results.verdict import Verdict
+from deploybench.runs.experiment import Experiment, state_widths
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL, median, spread
 from tests.records import cell, launch, surroundings
 

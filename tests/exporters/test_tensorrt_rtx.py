@@ -16,8 +16,8 @@ from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import ExportSpec
 from deploybench.contracts.registry import exporters
 from deploybench.errors import DeployBenchError
-from deploybench.export.pipeline import ExportOptions, ExportResult, export_all, export_one
-from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.export.pipeline import ExportOptions, export_all, export_one
+from deploybench.export.request import ExportRequest, ExportResult, ModelRequest
 from deploybench.exporters import onnx_quantised
 from deploybench.exporters.onnx_agreement import agreement
 from deploybench.exporters.tensorrt_build import BatchSizes, build

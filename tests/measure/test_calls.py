@@ -18,8 +18,8 @@ from deploybench.data.postprocess import softmax
 from deploybench.data.preprocess import load_image
 from deploybench.data.synthetic import write_sample_image
 from deploybench.errors import DeployBenchError
+from deploybench.evaluate.predict import predict_images
 from deploybench.measure.calls import end_to_end, engine_only, host_to_host
-from deploybench.predict import predict_images
 
 Artifacts = Callable[[str], Artifact]
 

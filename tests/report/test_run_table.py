@@ -14,7 +14,7 @@ from deploybench.results.launch import EnergyReading, Facts, Launch
 from deploybench.results.record import Record
 from deploybench.rows.rows import rows_of
 from tests.records import launch, record, surroundings
-from tests.report.test_rows import FAR, NEAR, launches, two_states
+from tests.rows.test_rows import FAR, NEAR, launches, two_states
 
 
 def printed(records: list[Record], **changes: object) -> str:

@@ -16,7 +16,7 @@ from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts.registry import runner
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import describe_host
-from deploybench.plan import Planned
+from deploybench.plan.cells import Planned
 from deploybench.results.verdict import Verdict
 from deploybench.scenarios.record import ScenarioRecord, read_scenario, scenarios_folder
 from deploybench.scenarios.request import ScenarioRequest, plan_scenarios

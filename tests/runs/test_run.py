@@ -14,19 +14,21 @@ from typing import cast
 
 import pytest
 
-from deploybench import benchmark
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
-from deploybench.benchmark import RunContext, RunSettings, command_of, job_of, run_cells
 from deploybench.hardware.profile import load_profile
 from deploybench.hardware.roof import MeasuredPeaks
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.plan import Planned
+from deploybench.plan.cells import Planned
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.results.store import read_records, write_record
+from deploybench.runs import run as benchmark
+from deploybench.runs.records import command_of
+from deploybench.runs.run import job_of, run_cells
+from deploybench.runs.settings import RunContext, RunSettings
 from tests.records import cell, host, launch
 from tests.records import record as made_record
 

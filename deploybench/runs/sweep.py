@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 
 import psutil
 
-from deploybench.benchmark import RunSettings, job_of
 from deploybench.hardware.gpus import Gpu
 from deploybench.hardware.host import Host, describe_host, gpu_of
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
-from deploybench.plan import Planned
+from deploybench.plan.cells import Planned
 from deploybench.results.launch import Launch
+from deploybench.runs.run import job_of
+from deploybench.runs.settings import RunSettings
 from deploybench.statistics.saturation import SMALLEST_GAIN
 
 LOOK_S = 0.3

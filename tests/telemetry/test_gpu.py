@@ -20,7 +20,7 @@ from deploybench.telemetry.gpu import (
     sample_gpu,
     throttle_words,
 )
-from tests.measure.nvml_double import HANDLE, function_not_found, gpu_process, not_supported, nvml_double
+from tests.hardware.nvml_double import HANDLE, function_not_found, gpu_process, not_supported, nvml_double
 
 PID = 4242
 GIB = 2**30

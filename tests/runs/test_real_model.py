@@ -15,7 +15,7 @@ from deploybench.errors import DeployBenchError
 from tests.conftest import run_cli
 from tests.models.test_initialise import SPEC
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BACKENDS = ["pytorch", "torchscript", "onnx", "openvino", "torch-export"]
 
 

@@ -10,7 +10,7 @@ from deploybench.rows.ranking import ranking_lines, rankings
 from deploybench.rows.row import Row
 from deploybench.rows.rows import rows_of
 from tests.records import record
-from tests.report.test_rows import FAR, NEAR, launches, two_states
+from tests.rows.test_rows import FAR, NEAR, launches, two_states
 
 
 def rows_at(*points: tuple[int, float], **changes: object) -> list[Row]:

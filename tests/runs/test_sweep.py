@@ -10,12 +10,12 @@ from typing import cast
 import pytest
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.benchmark import RunSettings
 from deploybench.measure.job import Job
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.plan import Planned
+from deploybench.plan.cells import Planned
 from deploybench.results.launch import GpuReading, Launch
-from deploybench.sweep import LOOK_S, doublings, with_auto_batches
+from deploybench.runs.settings import RunSettings
+from deploybench.runs.sweep import LOOK_S, doublings, with_auto_batches
 from tests.records import cell, gpu, host, launch, surroundings
 
 SETTINGS = RunSettings(ExperimentRule(0.01, 60, 6), duration_s=9)

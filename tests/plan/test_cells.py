@@ -13,8 +13,9 @@ from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.contracts.registry import Entry, runners
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.profile import load_profile
-from deploybench.plan import Planned, Selection, Sizes, newest_of_each, plan_cells
-from deploybench.selection import missing_exports, select_runners
+from deploybench.plan.cells import Planned, Selection, Sizes, newest_of_each, plan_cells
+from deploybench.plan.selection import select_runners
+from deploybench.runs.missing import missing_exports
 
 Artifacts = Callable[[str], Artifact]
 

@@ -9,7 +9,7 @@ from deploybench.hardware.devices import read_device, same_device
 from deploybench.hardware.host import Host
 from deploybench.hardware.precisions import gpu_precisions
 from deploybench.hardware.profile import load_profile
-from deploybench.selection import select_devices
+from deploybench.plan.selection import select_devices
 from tests.records import gpu, host
 
 RTX3090, GTX1080TI, K80 = "NVIDIA GeForce RTX 3090", "NVIDIA GeForce GTX 1080 Ti", "Tesla K80"

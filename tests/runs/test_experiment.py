@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from deploybench.analysis.speedups import paired_speedups
-from deploybench.experiment import Experiment, Stopped, state_widths
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.measure.stopping import Ending, ExperimentRule
 from deploybench.results.cell import Cell
 from deploybench.results.launch import Launch
+from deploybench.runs.experiment import Experiment, Stopped, state_widths
 from tests.records import cell, launch
 
 RULE = ExperimentRule(precision=0.01, budget_s=60, min_rounds=6)

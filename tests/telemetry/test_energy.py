@@ -19,7 +19,7 @@ from deploybench.telemetry.energy import (
     open_meter,
     rapl_meter,
 )
-from tests.measure.nvml_double import not_supported, nvml_double
+from tests.hardware.nvml_double import not_supported, nvml_double
 
 RANGE_UJ = 262_143_328_850
 

@@ -9,7 +9,7 @@ import pytest
 
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.nvml import device_handle, open_nvml
-from tests.measure.nvml_double import HANDLE, nvml_double
+from tests.hardware.nvml_double import HANDLE, nvml_double
 
 UUID = "GPU-8d0d1b9b-7a41-4c5b-9d6d-1f1f7c1c1c1c"
 

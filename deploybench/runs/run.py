@@ -1,0 +1,91 @@
+"""A run: the plan's cells are launched in rounds, and each cell's record is kept after every launch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from deploybench.artifacts.workspace import Workspace
+from deploybench.data.synthetic import write_sample_image
+from deploybench.errors import DeployBenchError
+from deploybench.measure.job import Job
+from deploybench.measure.scheduler import run_rounds
+from deploybench.plan.cells import Planned
+from deploybench.results.record import Record
+from deploybench.results.verdict import Judgement, Verdict
+from deploybench.runs.experiment import Experiment
+from deploybench.runs.records import keep, record_of
+from deploybench.runs.settings import RunContext, RunSettings
+
+SHORTEST_LIMIT_S = 60.0
+"""A launch samples no longer than this, or twice the time asked for, or a third of the budget, whatever it lacks."""
+
+
+def run_cells(
+    planned: Sequence[Planned],
+    settings: RunSettings,
+    context: RunContext,
+    *,
+    start: Callable[[Planned, int], None] = lambda planned, number: None,
+) -> Iterator[Record]:
+    """Measure every cell that is not skipped; yield the cell's record after each launch, and once for a skipped one.
+
+    A cell may turn out to be finished only when the next round begins. Its record, now complete, is then yielded again.
+
+    Closing the iterator early, or an interrupt, leaves the records of what was finished on disk.
+    """
+    active = [cell for cell in planned if cell.skip is None]
+    for cell in planned:
+        if cell.skip is not None:
+            judgement = Judgement(verdict=Verdict.SKIPPED, reason=cell.skip, advice=cell.remedy)
+            yield keep(record_of(cell, (), judgement, context, settings), context)
+    experiment = Experiment(
+        [cell.cell for cell in active], settings.rule, settings.baseline if settings.compare else None
+    )
+    jobs = [job_of(cell, settings) for cell in active]
+    unfinished: set[int] = set()
+
+    def record_now(index: int) -> Record:
+        launches, stopped = experiment.launches[index], experiment.stopped(index)
+        record = record_of(active[index], launches, None, context, settings, stopped)
+        if record.complete:
+            unfinished.discard(index)
+        else:
+            unfinished.add(index)
+        return keep(record, context)
+
+    def concluded() -> list[Record]:
+        """The cells whose latest launch turned out to be their last when the next round began."""
+        return [record_now(index) for index in sorted(unfinished) if experiment.stopped(index) is not None]
+
+    for finished in run_rounds(
+        jobs, experiment.wants_more, settings.seed, start=lambda index, number: start(active[index], number)
+    ):
+        experiment.add(finished.index, finished.launch)
+        yield record_now(finished.index)
+        yield from concluded()
+    yield from concluded()
+
+
+def end_to_end_image(image: Path | None, workspace: Workspace) -> Path:
+    """The file that end-to-end cells read: the user's, or a sample photograph that is put into the workspace."""
+    if image is not None:
+        if not image.is_file():
+            raise DeployBenchError(f"there is no image {image}", action="check the path")
+        return image.resolve()
+    path = workspace.root / "sample.jpg"
+    if not path.is_file():
+        write_sample_image(path)
+    return path
+
+
+def job_of(planned: Planned, settings: RunSettings) -> Job:
+    """One launch of the cell."""
+    cell = planned.cell
+    return Job(
+        artifact=str(planned.artifact.path), runner=cell.runner, device=cell.device, precision=cell.precision,
+        batch=cell.batch, threads=cell.threads, streams=cell.streams, timing=cell.timing, image=settings.image,
+        cuda_graph=cell.cuda_graph,
+        duration_s=settings.duration_s, min_samples=settings.min_samples,
+        limit_s=min(max(SHORTEST_LIMIT_S, 2 * settings.duration_s), max(settings.rule.budget_s / 3, 1.0)),
+    )  # fmt: skip

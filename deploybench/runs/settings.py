@@ -1,0 +1,59 @@
+"""What one run is asked to do, and what it knows of its surroundings."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from deploybench.artifacts.workspace import Workspace
+from deploybench.hardware.devices import CPU
+from deploybench.hardware.host import Host
+from deploybench.hardware.profile import Profile
+from deploybench.hardware.roof import MeasuredPeaks, Roof, roof_of_device
+from deploybench.measure.stopping import ExperimentRule
+from deploybench.results.cell import DEFAULT_BASELINE
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How long to look: launches with windows of ``duration_s``, until ``rule`` ends each cell.
+
+    ``baseline`` names the runner that the others are compared with; when ``compare`` is set, the launches go on
+    until these speed-ups are as precise as the cells.
+    """
+
+    rule: ExperimentRule
+    duration_s: float = 1.0
+    min_samples: int = 20
+    seed: int = 0
+    baseline: str = DEFAULT_BASELINE
+    compare: bool = False
+    image: str | None = None
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Where the run happens and under which name its records go."""
+
+    run: str
+    profile: str
+    workspace: Workspace
+    host: Host
+    peaks: MeasuredPeaks | None
+    threads: int
+    devices: tuple[str, ...] = (CPU,)
+    hardware: Profile | None = None
+    """What ``profile`` names; None is the host itself."""
+    profile_file: str | None = None
+    """Where the profile was read, if it is not a built-in one."""
+
+    def roof(self, device: str) -> Roof | None:
+        """What bounds a cell on the device and what its share of the peak refers to; None where it is not known."""
+        return roof_of_device(device, self.hardware, self.host, self.peaks)
+
+
+def new_run_name() -> str:
+    """A name that sorts by time and does not collide between hosts."""
+    now = datetime.now(timezone.utc)
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
