@@ -1,9 +1,10 @@
 """A/B: a runner that is slower by a known 3 % has to be called SLOWER, within the budget of a cell.
 
-Each trial is what ``deploybench run --runner onnxruntime,slowed-onnxruntime --baseline onnxruntime --budget 60s`` does.
-Wanted: SLOWER in at least 90 % of the trials on a quiet machine, FASTER never.
+Each trial is what ``deploybench run --runner onnxruntime,slowed-onnxruntime --baseline onnxruntime
+--budget 60s`` does. Wanted: SLOWER in at least 90 % of the trials on a quiet machine, FASTER never.
 
-    python -m benchmarks.ab WORKSPACE [--model timm:test_vit] [--trials 20] [--slowdown 0.03] [--budget 60]
+    python -m benchmarks.ab WORKSPACE [--model timm:test_vit] [--trials 20] [--slowdown 0.03]
+        [--budget 60]
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ FEWEST_FOUND = 0.9
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--model", default="timm:test_vit")
     parser.add_argument("--trials", type=int, default=20)
@@ -46,11 +49,18 @@ def main() -> None:
             answers[found] += 1
             seconds = sum(launch.seconds for launch in slow)
             ratios = ", ".join(
-                f"{1 / ratio.value:.3f} ({1 / ratio.high:.3f}-{1 / ratio.low:.3f}, {ratio.count} rounds)"
+                f"{1 / ratio.value:.3f} ({1 / ratio.high:.3f}-{1 / ratio.low:.3f}, {ratio.count} "
+                f"rounds)"
                 for ratio in (speedup.ratio for speedup in speedups)
             )
-            print(f"trial {trial + 1:2d} {found:9} {seconds:4.0f} s a cell; slower by {ratios}", flush=True)
-    print(f"\n{options.model}, {options.slowdown:.0%} slower, {options.budget:g} s a cell: {dict(answers)}")
+            print(
+                f"trial {trial + 1:2d} {found:9} {seconds:4.0f} s a cell; slower by {ratios}",
+                flush=True,
+            )
+    print(
+        f"\n{options.model}, {options.slowdown:.0%} slower, {options.budget:g} s a cell: "
+        f"{dict(answers)}"
+    )
     sys.exit(answers["SLOWER"] < FEWEST_FOUND * options.trials or answers["FASTER"] > 0)
 
 

@@ -1,9 +1,11 @@
-"""A/A: how often is the same thing called faster or slower than itself, and does the 95 % interval hold?
+"""A/A: how often is the same thing called faster or slower than itself, and does the 95 % interval
+hold?
 
-Simulated machines (stable, drifting, two states between launches that the hop probe sees or does not, bursts) run
-the whole engine: random order, the stopping rule, the pairing by round, the states, the answer. Printed for each: the
-answers, the share of false alarms (FASTER or SLOWER; wanted: 5 % at most), the share of intervals that hold the
-truth (wanted: 93 to 97 %), and the rounds. ``--factor 1.03`` does the same for a candidate that is 3 % slower.
+Simulated machines (stable, drifting, two states between launches that the hop probe sees or does
+not, bursts) run the whole engine: random order, the stopping rule, the pairing by round, the
+states, the answer. Printed for each: the answers, the share of false alarms (FASTER or SLOWER;
+wanted: 5 % at most), the share of intervals that hold the truth (wanted: 93 to 97 %), and the
+rounds. ``--factor 1.03`` does the same for a candidate that is 3 % slower.
 
     python -m benchmarks.false_alarms [--trials 10000] [--factor 1.0]
 """
@@ -61,12 +63,20 @@ def tally(kind: str, trials: int, factor: float = 1.0, seed: int = 0) -> Tally:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=10_000, help="in all, divided among the kinds of machine")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--trials", type=int, default=10_000, help="in all, divided among the kinds of machine"
+    )
     parser.add_argument("--factor", type=float, default=1.0)
     options = parser.parse_args()
     names = ["FASTER", "SLOWER", "SAME", "AMBIGUOUS"]
-    print(f"{'machine':28} {'trials':>7} " + " ".join(f"{name:>9}" for name in names) + "  covers  rounds")
+    print(
+        f"{'machine':28} {'trials':>7} "
+        + " ".join(f"{name:>9}" for name in names)
+        + "  covers  rounds"
+    )
     total: Counter[str] = Counter()
     covered = with_interval = 0
     for kind in KINDS:
@@ -75,7 +85,9 @@ def main() -> None:
         covered, with_interval = covered + found.covered, with_interval + found.with_interval
         shares = " ".join(f"{found.answers[name] / found.trials:9.2%}" for name in names)
         rounds = found.rounds / found.trials
-        print(f"{kind:28} {found.trials:7d} {shares}  {found.coverage:.1%}  {rounds:.1f}", flush=True)
+        print(
+            f"{kind:28} {found.trials:7d} {shares}  {found.coverage:.1%}  {rounds:.1f}", flush=True
+        )
     shares = " ".join(f"{total[name] / sum(total.values()):9.2%}" for name in names)
     print(f"{'all':28} {sum(total.values()):7d} {shares}  {covered / with_interval:.1%}")
 

@@ -2,13 +2,14 @@
 
 For each model, in rounds, in random order within a round, each in a process of its own:
 
-    onnxruntime   a cell of ours       against   a bare loop around onnxruntime.InferenceSession.run
-    openvino      a cell of ours       against   OpenVINO's benchmark_app (-hint latency -api sync, f32)
-    pytorch       a cell of ours       against   torch.utils.benchmark.Timer around the eager module
+    onnxruntime   a cell of ours   against   a bare loop around onnxruntime.InferenceSession.run
+    openvino      a cell of ours   against   OpenVINO's benchmark_app (-hint latency -api sync, f32)
+    pytorch       a cell of ours   against   torch.utils.benchmark.Timer around the eager module
 
-The hop is probed around each process. The figure is ours / theirs of the medians, paired by round, of the rounds
-whose four probes saw one state of the machine: the Hodges-Lehmann centre with its 95 % interval, for each state,
-and every round's ratio. Aim: a centre from 0.99 to 1.01 over at least 10 rounds.
+The hop is probed around each process. The figure is ours / theirs of the medians, paired by round,
+of the rounds whose four probes saw one state of the machine: the Hodges-Lehmann centre with its 95
+% interval, for each state, and every round's ratio. Aim: a centre from 0.99 to 1.01 over at least
+10 rounds.
 
     python -m benchmarks.fidelity WORKSPACE [--models resnet50,vit] [--rounds 20] [--seconds 1]
 """
@@ -99,16 +100,25 @@ class Round:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--models", default="resnet50,vit")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=1.0)
     options = parser.parse_args()
     artifacts = Workspace(options.workspace).artifacts()
-    pairs = [pair for model in options.models.split(",") for pair in pairs_of(model, artifacts, options.seconds)]
+    pairs = [
+        pair
+        for model in options.models.split(",")
+        for pair in pairs_of(model, artifacts, options.seconds)
+    ]
     if not pairs:
-        sys.exit(f"{options.workspace} has none of {options.models}: deploybench export --model {options.models}")
+        sys.exit(
+            f"{options.workspace} has none of {options.models}: deploybench export --model "
+            f"{options.models}"
+        )
     print_host()
     rounds: dict[str, list[Round]] = {pair.title: [] for pair in pairs}
     generator = random.Random(0)
@@ -118,7 +128,9 @@ def main() -> None:
             rounds[pair.title].append(done)
             hops = " ".join(f"{hop:.0f}" for hop in done.hops_ns)
             print(
-                f"round {number + 1}  {pair.title:42} {done.ours:8.2f} ms {done.theirs:8.2f} ms  hop {hops}", flush=True
+                f"round {number + 1}  {pair.title:42} {done.ours:8.2f} ms {done.theirs:8.2f} ms  "
+                f"hop {hops}",
+                flush=True,
             )
     levels = levels_of([hop for found in rounds.values() for done in found for hop in done.hops_ns])
     print(f"\n{'ours / theirs':42} {'hop ns':>7} {'centre':>7} {'95 % interval':>15}  rounds")
@@ -134,7 +146,9 @@ def time_both(pair: Pair, generator: random.Random) -> Round:
         hops.append(probe_machine(usable_cores(), cpus)["hop_ns"])
         found[name] = pair.ours() if name == "ours" else pair.theirs()
         hops.append(probe_machine(usable_cores(), cpus)["hop_ns"])
-    return Round(found["ours"], found["theirs"], tuple(hop for hop in hops if isinstance(hop, float)))
+    return Round(
+        found["ours"], found["theirs"], tuple(hop for hop in hops if isinstance(hop, float))
+    )
 
 
 def print_ratios(title: str, rounds: list[Round], levels: list[float]) -> None:
@@ -147,7 +161,11 @@ def print_ratios(title: str, rounds: list[Round], levels: list[float]) -> None:
     for level, values in sorted(by_state.items(), key=lambda item: -len(item[1])):
         ratio = paired_ratio(values)
         assert ratio is not None
-        interval = f"{ratio.low:7.3f}-{ratio.high:.3f}" if ratio.coverage >= CONFIDENCE else "needs 6 rounds"
+        interval = (
+            f"{ratio.low:7.3f}-{ratio.high:.3f}"
+            if ratio.coverage >= CONFIDENCE
+            else "needs 6 rounds"
+        )
         each = " ".join(f"{value:.3f}" for value in values)
         print(f"{title:42} {level or 0:7.0f} {ratio.value:7.3f} {interval:>15}  {each}")
     changed = len(rounds) - sum(map(len, by_state.values()))
@@ -157,7 +175,9 @@ def print_ratios(title: str, rounds: list[Round], levels: list[float]) -> None:
 
 def pairs_of(model: str, artifacts: list[Artifact], seconds: float) -> list[Pair]:
     """The comparisons that the workspace has artifacts for."""
-    by_backend = {item.manifest.backend: item for item in artifacts if item.manifest.model.name == model}
+    by_backend = {
+        item.manifest.backend: item for item in artifacts if item.manifest.model.name == model
+    }
     threads = usable_cores()
     builders = {
         "onnx": ("onnxruntime", "a bare loop", bare_onnxruntime),
@@ -177,9 +197,14 @@ def pairs_of(model: str, artifacts: list[Artifact], seconds: float) -> list[Pair
 
 def our_p50(artifact: Artifact, runner: str, threads: int, seconds: float) -> float:
     job = Job(
-        artifact=str(artifact.path), runner=runner, device="cpu", precision="fp32", batch=1, threads=threads,
+        artifact=str(artifact.path),
+        runner=runner,
+        device="cpu",
+        precision="fp32",
+        batch=1,
+        threads=threads,
         duration_s=seconds,
-    )  # fmt: skip
+    )
     launch = run_job(job)
     if not launch.measured:
         sys.exit(f"{runner}: {launch.error or launch.refused or launch.parity}")
@@ -187,18 +212,36 @@ def our_p50(artifact: Artifact, runner: str, threads: int, seconds: float) -> fl
 
 
 def bare_onnxruntime(artifact: Artifact, threads: int, seconds: float) -> float:
-    arguments = [str(artifact.entry), str(artifact.path / "reference.npz"), str(threads), str(seconds)]
+    arguments = [
+        str(artifact.entry),
+        str(artifact.path / "reference.npz"),
+        str(threads),
+        str(seconds),
+    ]
     return 1e3 * float(statistics.median(json.loads(python(BARE_ONNXRUNTIME, arguments))))
 
 
 def benchmark_app(artifact: Artifact, threads: int, seconds: float) -> float:
-    """benchmark_app refuses -nthreads beside -hint: it takes every core, which is our budget here too."""
+    """benchmark_app refuses -nthreads beside -hint: it takes every core, which is our budget here
+    too."""
     shape = ",".join(map(str, artifact.batch_shape(1)["input"]))
     command = [
-        str(Path(sys.executable).with_name("benchmark_app")), "-m", str(artifact.entry), "-d", "CPU",
-        "-hint", "latency", "-api", "sync", "-infer_precision", "f32",
-        "-shape", f"[{shape}]", "-t", str(max(int(seconds), 1)),
-    ]  # fmt: skip
+        str(Path(sys.executable).with_name("benchmark_app")),
+        "-m",
+        str(artifact.entry),
+        "-d",
+        "CPU",
+        "-hint",
+        "latency",
+        "-api",
+        "sync",
+        "-infer_precision",
+        "f32",
+        "-shape",
+        f"[{shape}]",
+        "-t",
+        str(max(int(seconds), 1)),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = re.search(r"Median:\s+([\d.]+) ms", done.stdout)
     if found is None:
@@ -211,7 +254,9 @@ def torch_timer(artifact: Artifact, threads: int, seconds: float) -> float:
 
 
 def python(code: str, arguments: list[str]) -> str:
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
     return done.stdout.strip().splitlines()[-1]
 
 

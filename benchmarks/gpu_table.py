@@ -1,10 +1,13 @@
-"""One CUDA GPU: eager, Inductor, TorchScript and ONNX Runtime on ResNet-50 and the fair family, in four precisions.
+"""One CUDA GPU: eager, Inductor, TorchScript and ONNX Runtime on ResNet-50 and the fair family, in
+four precisions.
 
-    python -m benchmarks.gpu_table WORKSPACE [--device cuda] [--batch 1,32] [--out docs/gpu-table.md]
+    python -m benchmarks.gpu_table WORKSPACE [--device cuda] [--batch 1,32]
+        [--out docs/gpu-table.md]
 
-Exports what is missing, measures every cell from host to host and on bound inputs in rounds of fresh processes, as
-``deploybench run`` does, and writes the Markdown table: a line for each cell, those that did not work with their
-cause. Speed-ups are over eager in fp32 (tf32 off) on the same GPU, paired by round. Exits with 2 without a GPU.
+Exports what is missing, measures every cell from host to host and on bound inputs in rounds of
+fresh processes, as ``deploybench run`` does, and writes the Markdown table: a line for each cell,
+those that did not work with their cause. Speed-ups are over eager in fp32 (tf32 off) on the same
+GPU, paired by round. Exits with 2 without a GPU.
 """
 
 from __future__ import annotations
@@ -41,12 +44,25 @@ RUNNERS = "pytorch,inductor,torchscript,onnxruntime"
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 CAST_BY_EXPORT = ("torchscript", "onnx")
 """Formats with weights in one precision for good; the others are cast when they are loaded."""
-COLUMNS = ("model", "runner", "precision", "batch", "host-to-host ms", "engine-only ms", "img/s", "× eager fp32",
-           "GPU MiB", "parity", "verdict")  # fmt: skip
+COLUMNS = (
+    "model",
+    "runner",
+    "precision",
+    "batch",
+    "host-to-host ms",
+    "engine-only ms",
+    "img/s",
+    "× eager fp32",
+    "GPU MiB",
+    "parity",
+    "verdict",
+)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--models", default="resnet50,fair")
@@ -67,13 +83,23 @@ def main() -> None:
     workspace = Workspace(options.workspace)
     workspace.prepare()
     formats = sorted({name for entry in entries for name in entry.require().formats})
-    results = list(export_all(exports(models, formats), workspace, ExportOptions(jobs=default_jobs())))
-    artifacts = newest_of_each([result.artifact for result in results if result.artifact is not None])
+    results = list(
+        export_all(exports(models, formats), workspace, ExportOptions(jobs=default_jobs()))
+    )
+    artifacts = newest_of_each(
+        [result.artifact for result in results if result.artifact is not None]
+    )
     selection = Selection(
-        entries, [int(size) for size in options.batch.split(",")], (), usable_cores(),
-        timings=(HOST_TO_HOST, ENGINE_ONLY), devices=[device],
-    )  # fmt: skip
-    settings = RunSettings(ExperimentRule(None, float("inf"), options.rounds, options.rounds), options.duration)
+        entries,
+        [int(size) for size in options.batch.split(",")],
+        (),
+        usable_cores(),
+        timings=(HOST_TO_HOST, ENGINE_ONLY),
+        devices=[device],
+    )
+    settings = RunSettings(
+        ExperimentRule(None, float("inf"), options.rounds, options.rounds), options.duration
+    )
     context = RunContext(new_run_name(), HOST, workspace, host, None, usable_cores(), (device,))
     latest: dict[tuple[str | int | None, ...], Record] = {}
     for record in run_cells(cells(artifacts, selection), settings, context):
@@ -91,7 +117,8 @@ def exports(models: Sequence[str], formats: Sequence[str]) -> list[ExportRequest
         written = exporter(form).require().precisions
         halves = [kind for kind in ("fp16", "bf16") if form in CAST_BY_EXPORT and kind in written]
         requests += [
-            ExportRequest(model=ModelRequest(name=name), backend=form, precision=kind) for kind in ("fp32", *halves)
+            ExportRequest(model=ModelRequest(name=name), backend=form, precision=kind)
+            for kind in ("fp32", *halves)
         ]
     return requests
 
@@ -103,7 +130,12 @@ def cells(artifacts: Sequence[Artifact], selection: Selection) -> list[Planned]:
         offered = entry.require().precisions_on(selection.devices[0], artifact.manifest.precision)
         asked = [kind for kind in PRECISIONS if kind in offered]
         one = Selection(
-            [entry], selection.batches, asked, selection.threads, timings=selection.timings, devices=selection.devices
+            [entry],
+            selection.batches,
+            asked,
+            selection.threads,
+            timings=selection.timings,
+            devices=selection.devices,
         )
         planned += plan_cells([artifact], one, None) if asked else []
     return planned
@@ -112,14 +144,20 @@ def cells(artifacts: Sequence[Artifact], selection: Selection) -> list[Planned]:
 def document(rows: Sequence[Row], failed: Iterable[ExportResult], host: Host, device: str) -> str:
     """The Markdown: the machine, a line for each cell, and the causes of what did not work."""
     gpu = gpu_of(device, host)
-    name = f"{gpu.name}, compute capability {gpu.compute_capability}, driver {gpu.driver}" if gpu else device
+    name = (
+        f"{gpu.name}, compute capability {gpu.compute_capability}, driver {gpu.driver}"
+        if gpu
+        else device
+    )
     versions = ", ".join(f"{package} {version}" for package, version in host.versions.items())
     lines = [
         "# PyTorch and ONNX Runtime on one GPU",
         "",
         f"{name}; {host.cpu_model}, {host.usable_cores} cores; {host.os}; {versions}. Written by "
-        "`python -m benchmarks.gpu_table WORKSPACE`. Times are medians over launches with the half-width of their "
-        "95 % interval; host-to-host copies in and out, engine-only runs on bound inputs and waits for the GPU.",
+        "`python -m benchmarks.gpu_table WORKSPACE`. Times are medians over launches with the "
+        "half-width of their "
+        "95 % interval; host-to-host copies in and out, engine-only runs on bound inputs and waits "
+        "for the GPU.",
         "",
         f"| {' | '.join(COLUMNS)} |",
         "|---" * len(COLUMNS) + "|",
@@ -131,8 +169,13 @@ def document(rows: Sequence[Row], failed: Iterable[ExportResult], host: Host, de
             continue
         lines.append(f"| {' | '.join(_texts(row, engine.get(_cell_of(row))))} |")
         if row.p50_ms is None:
-            causes.append(f"- **{row.model} / {row.runner} / {row.asked_precision} / batch {row.batch}**: {row.reason}")
-    causes += [f"- **{item.request.model.name} / {item.request.backend}**: {item.error}" for item in failed]
+            causes.append(
+                f"- **{row.model} / {row.runner} / {row.asked_precision} / batch {row.batch}**: "
+                f"{row.reason}"
+            )
+    causes += [
+        f"- **{item.request.model.name} / {item.request.backend}**: {item.error}" for item in failed
+    ]
     return "\n".join([*lines, "", *causes]).rstrip() + "\n"
 
 
@@ -142,7 +185,11 @@ def _cell_of(row: Row) -> tuple[object, ...]:
 
 def _texts(row: Row, engine: Row | None) -> list[str]:
     times = [_time(row), _time(engine) if engine else "–"]
-    speedup = f"{row.speedup:.2f} ({row.speedup_low:.2f} to {row.speedup_high:.2f})" if row.speedup else "–"
+    speedup = (
+        f"{row.speedup:.2f} ({row.speedup_low:.2f} to {row.speedup_high:.2f})"
+        if row.speedup
+        else "–"
+    )
     rate = f"{row.throughput_images_per_s:.0f}" if row.throughput_images_per_s is not None else "–"
     memory = f"{row.device_memory_mib:.0f}" if row.device_memory_mib is not None else "–"
     parity = f"{row.parity_max_error:.0e}" if row.parity_max_error is not None else "–"
@@ -153,7 +200,9 @@ def _texts(row: Row, engine: Row | None) -> list[str]:
 def _time(row: Row) -> str:
     if row.p50_ms is None or row.p50_low_ms is None or row.p50_high_ms is None:
         return "–" if row.p50_ms is None else f"{row.p50_ms:.3g}"
-    return f"{row.p50_ms:.3g} ± {100 * half_width(row.p50_ms, row.p50_low_ms, row.p50_high_ms):.1f} %"
+    return (
+        f"{row.p50_ms:.3g} ± {100 * half_width(row.p50_ms, row.p50_low_ms, row.p50_high_ms):.1f} %"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """A neighbour at half of one core: is any estimate silently wrong?
 
-Trials of one cell with a foreign process that is busy half of the time on one core, through the whole trial or from
-half of its rounds on; between them quiet trials, which give the truth for each state of the machine. A trial is
-silently wrong when a VALID estimate is more than 3 % from the quiet one of the same state. Wanted: none of 50.
+Trials of one cell with a foreign process that is busy half of the time on one core, through the
+whole trial or from half of its rounds on; between them quiet trials, which give the truth for each
+state of the machine. A trial is silently wrong when a VALID estimate is more than 3 % from the
+quiet one of the same state. Wanted: none of 50.
 
     python -m benchmarks.neighbour WORKSPACE [--model timm:test_vit] [--trials 50] [--rounds 12]
 """
@@ -29,7 +30,10 @@ from deploybench.results.record import StateSummary
 from deploybench.statistics.samples import median
 
 TOLERANCE = 0.03
-KINDS: dict[str, Callable[[int], int]] = {"throughout": lambda rounds: 0, "half-way": lambda rounds: rounds // 2}
+KINDS: dict[str, Callable[[int], int]] = {
+    "throughout": lambda rounds: 0,
+    "half-way": lambda rounds: rounds // 2,
+}
 """How many of a trial's rounds are without the neighbour."""
 QUIET_EVERY = 5
 NEIGHBOUR = """
@@ -71,7 +75,8 @@ def trial(job: Job, rounds: int, seed: int, quiet_rounds: int) -> list[Launch]:
 
 
 def wrongness(state: StateSummary, quiet: list[Launch]) -> float | None:
-    """How far the estimate is from the quiet one of the same state; None when no quiet trial met that state."""
+    """How far the estimate is from the quiet one of the same state; None when no quiet trial met
+    that state."""
     for truth in states_of(quiet):
         same = state.hop_ns is None or truth.hop_ns is None
         if same or max(state.hop_ns, truth.hop_ns) <= SAME_STATE * min(state.hop_ns, truth.hop_ns):
@@ -80,7 +85,9 @@ def wrongness(state: StateSummary, quiet: list[Launch]) -> float | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--model", default="timm:test_vit")
     parser.add_argument("--runner", default="onnxruntime")
@@ -90,7 +97,11 @@ def main() -> None:
     parser.add_argument("--duration", type=float, default=0.5, help="seconds of samples a launch")
     options = parser.parse_args()
     print_host()
-    job = job_for(artifact_for(options.workspace, options.model, options.runner), options.runner, options.duration)
+    job = job_for(
+        artifact_for(options.workspace, options.model, options.runner),
+        options.runner,
+        options.duration,
+    )
     quiet: list[Launch] = []
     quiet_rounds = {kind: KINDS[kind](options.rounds) for kind in options.kinds.split(",")}
     found: dict[str, list[list[Launch]]] = {kind: [] for kind in quiet_rounds}
@@ -103,7 +114,10 @@ def main() -> None:
             print(f"{number + 1} trials", flush=True)
     for state in states_of(quiet):
         medians = [launch.median_ms for launch in state.counted]
-        print(f"quiet, hop {state.hop_ns or 0:.0f} ns: {median(medians):.3f} ms, {len(medians)} launches")
+        print(
+            f"quiet, hop {state.hop_ns or 0:.0f} ns: {median(medians):.3f} ms, {len(medians)} "
+            f"launches"
+        )
     wrong = 0
     for kind, trials in found.items():
         print(f"\nneighbour, {kind}: {len(trials)} trials")
@@ -126,12 +140,17 @@ def report(trials: list[list[Launch]], quiet: list[Launch]) -> int:
                 if distance is not None and distance > TOLERANCE:
                     silently_wrong += 1
                     print_trial(launches, distance)
-    naive = [abs(median([launch.median_ms for launch in one]) / _middle(quiet) - 1) for one in trials]
+    naive = [
+        abs(median([launch.median_ms for launch in one]) / _middle(quiet) - 1) for one in trials
+    ]
     print(f"verdicts of the states seen: {dict(verdicts)}")
     print(f"silently wrong: {silently_wrong}; VALID in a state that no quiet trial met: {unknown}")
     if off:
         print(f"VALID estimates are off by {median(off):.1%} (median), {max(off):.1%} at most")
-    print(f"a plain median over the same launches is off by {median(naive):.1%} (median), {max(naive):.1%} at most")
+    print(
+        f"a plain median over the same launches is off by {median(naive):.1%} (median), "
+        f"{max(naive):.1%} at most"
+    )
     return silently_wrong
 
 
@@ -140,7 +159,11 @@ def print_trial(launches: list[Launch], distance: float) -> None:
     print(f"silently wrong by {distance:.1%}:")
     for number, launch in enumerate(launches):
         around = launch.surroundings
-        seen = f"foreign {around.foreign_cpu_share}, steal {around.steal_share}, hops {around.hops}" if around else ""
+        seen = (
+            f"foreign {around.foreign_cpu_share}, steal {around.steal_share}, hops {around.hops}"
+            if around
+            else ""
+        )
         print(f"  {number}: {launch.median_ms:.3f} ms, {seen}; {launch.unsettled or 'settled'}")
 
 

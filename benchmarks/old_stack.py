@@ -1,10 +1,13 @@
-"""Does what is exported today run on the stack of a Tesla K80? Python 3.10, torch 2.0 and docker/k80's other pins.
+"""Does what is exported today run on the stack of a Tesla K80? Python 3.10, torch 2.0 and
+docker/k80's other pins.
 
-Makes that environment in FOLDER, with the CPU build of the same onnxruntime and without TensorRT, so that no GPU is
-needed; exports a model with the environment at hand and ``--profile k80``; packs it; measures the pack over there.
-Exit 1 where a runner of the profile does not run or agree. Takes 4 GB of disk; the environment is made once.
+Makes that environment in FOLDER, with the CPU build of the same onnxruntime and without TensorRT,
+so that no GPU is needed; exports a model with the environment at hand and ``--profile k80``; packs
+it; measures the pack over there. Exit 1 where a runner of the profile does not run or agree. Takes
+4 GB of disk; the environment is made once.
 
-python -m benchmarks.old_stack FOLDER [MODEL...]      (python3.10 of the PATH or of pyenv, or set PYTHON310)
+python -m benchmarks.old_stack FOLDER [MODEL...]      (python3.10 of the PATH or of pyenv, or set
+PYTHON310)
 """
 
 from __future__ import annotations
@@ -36,24 +39,59 @@ def main() -> None:
     names = [part for model in models for part in ("--model", model)]
     deploybench = [sys.executable, "-m", "deploybench"]
     backends = "onnx,torchscript,pytorch"
-    _call(*deploybench, "export", "--workspace", here, "--profile", PROFILE, "--backend", backends, *names)
+    _call(
+        *deploybench,
+        "export",
+        "--workspace",
+        here,
+        "--profile",
+        PROFILE,
+        "--backend",
+        backends,
+        *names,
+    )
     _call(*deploybench, "pack", "--workspace", here, "--out", pack, *names)
     place, runners = ("--workspace", folder / "there"), ",".join(RUNNERS)
-    command = [there, "run", pack, *place, "--runner", runners, "--rounds", "1", "--duration", "300ms", "--json"]
-    done = subprocess.run([str(part) for part in command], cwd=folder, stdout=subprocess.PIPE, text=True, check=False)
+    command = [
+        there,
+        "run",
+        pack,
+        *place,
+        "--runner",
+        runners,
+        "--rounds",
+        "1",
+        "--duration",
+        "300ms",
+        "--json",
+    ]
+    done = subprocess.run(
+        [str(part) for part in command], cwd=folder, stdout=subprocess.PIPE, text=True, check=False
+    )
     rows = json.loads(done.stdout)
     for line in lines(rows):
         print(line)
     host = json.loads(_call(there, "doctor", *place, "--json"))["host"]
-    print(f"Python {host['python']}, " + ", ".join(f"{name} {version}" for name, version in host["versions"].items()))
+    print(
+        f"Python {host['python']}, "
+        + ", ".join(f"{name} {version}" for name, version in host["versions"].items())
+    )
     measured = {(row["model"], row["runner"]) for row in rows if _measured(row)}
-    missing = [f"{model} on {runner}" for model in models for runner in RUNNERS if (model, runner) not in measured]
-    print(f"missing: {', '.join(missing)}" if missing else f"all {len(measured)} cells ran and agreed")
+    missing = [
+        f"{model} on {runner}"
+        for model in models
+        for runner in RUNNERS
+        if (model, runner) not in measured
+    ]
+    print(
+        f"missing: {', '.join(missing)}" if missing else f"all {len(measured)} cells ran and agreed"
+    )
     sys.exit(1 if missing else 0)
 
 
 def environment(folder: Path) -> Path:
-    """The ``deploybench`` command of that stack, installed from this tree; the libraries only if they are not there."""
+    """The ``deploybench`` command of that stack, installed from this tree; the libraries only if
+    they are not there."""
     python = find_python()
     if python is None:
         sys.exit("no Python 3.10 was found; set PYTHON310 to one")
@@ -87,28 +125,42 @@ def lines(rows: list[dict[str, Any]]) -> list[str]:
     shown = []
     for row in rows:
         time = f"{row['p50_ms']:.2f} ms" if row["p50_ms"] else "no time"
-        error = "no parity" if row["parity_max_error"] is None else f"largest error {row['parity_max_error']:.2e}"
-        shown.append(f"{row['model']} {row['form']} {row['runner']} ({row['provider']}): {time}, {error}, "
-                     f"{row['verdict']}: {row['reason']}")  # fmt: skip
+        error = (
+            "no parity"
+            if row["parity_max_error"] is None
+            else f"largest error {row['parity_max_error']:.2e}"
+        )
+        shown.append(
+            f"{row['model']} {row['form']} {row['runner']} ({row['provider']}): {time}, {error}, "
+            f"{row['verdict']}: {row['reason']}"
+        )
     return shown
 
 
 def _version(python: str) -> tuple[int, ...]:
     question = "import sys; print(*sys.version_info[:2])"
     try:
-        answer = subprocess.run([python, "-c", question], capture_output=True, text=True, check=False)
+        answer = subprocess.run(
+            [python, "-c", question], capture_output=True, text=True, check=False
+        )
     except OSError:
         return ()
     return tuple(map(int, answer.stdout.split()))
 
 
 def _measured(row: dict[str, Any]) -> bool:
-    """Loaded, agreed with the reference and was timed; one launch on a busy machine may still be no number."""
-    return row["parity_max_error"] is not None and row["verdict"] not in (Verdict.FAILED, Verdict.INVALID)
+    """Loaded, agreed with the reference and was timed; one launch on a busy machine may still be no
+    number."""
+    return row["parity_max_error"] is not None and row["verdict"] not in (
+        Verdict.FAILED,
+        Verdict.INVALID,
+    )
 
 
 def _call(*command: object) -> str:
-    done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        [str(part) for part in command], stdout=subprocess.PIPE, text=True, check=False
+    )
     if done.returncode:
         sys.exit(f"exit code {done.returncode}: {' '.join(map(str, command))}")
     return done.stdout

@@ -1,7 +1,8 @@
-"""What does the harness add to a call? A runner that does nothing, timed by our loop and by a bare perf_counter pair.
+"""What does the harness add to a call? A runner that does nothing, timed by our loop and by a bare
+perf_counter pair.
 
-The two alternate for ``--rounds``; printed are the medians of the rounds' p50 and their difference (wanted: at most
-2 us), and what one turn of the loop costs in all, which is what bounds throughput.
+The two alternate for ``--rounds``; printed are the medians of the rounds' p50 and their difference
+(wanted: at most 2 us), and what one turn of the loop costs in all, which is what bounds throughput.
 
     python -m benchmarks.overhead [--rounds 20] [--calls 20000]
 """
@@ -44,7 +45,8 @@ def bare_p50_ns(call: Callable[[], object], calls: int) -> float:
 
 
 def overhead_ns(calls: int) -> tuple[float, float, float]:
-    """p50 of a bare pair around nothing, p50 of our loop around the null runner, and one turn of our loop."""
+    """p50 of a bare pair around nothing, p50 of our loop around the null runner, and one turn of
+    our loop."""
     session = NullSession({"input": (1, 3, 8, 8)})
     rule = WindowRule(min_samples=calls, duration_ns=0, limit_ns=10**12)
     bare = bare_p50_ns(lambda: None, calls)
@@ -53,7 +55,9 @@ def overhead_ns(calls: int) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--calls", type=int, default=20_000)
     options = parser.parse_args()
@@ -62,7 +66,10 @@ def main() -> None:
     bare, ours, turn = (median([one[index] for one in found]) for index in range(3))
     added = [one[1] - one[0] for one in found]
     print(f"p50 of a bare pair {bare:.0f} ns, of our loop around a null runner {ours:.0f} ns")
-    print(f"added to a sample: {median(added):.0f} ns (rounds from {min(added):.0f} to {max(added):.0f})")
+    print(
+        f"added to a sample: {median(added):.0f} ns (rounds from {min(added):.0f} to "
+        f"{max(added):.0f})"
+    )
     print(f"one turn of the loop, outside the sample too: {turn:.0f} ns")
 
 

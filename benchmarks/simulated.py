@@ -1,8 +1,9 @@
-"""Simulated machines: launches whose truth is known, in the time that it takes to draw random numbers.
+"""Simulated machines: launches whose truth is known, in the time that it takes to draw random
+numbers.
 
-A machine has a speed that every cell shares and that changes with time; a cell's true time is divided by it.
-Launches are real :class:`~deploybench.results.launch.Launch` documents, so the engine that judges real ones
-judges these.
+A machine has a speed that every cell shares and that changes with time; a cell's true time is
+divided by it. Launches are real :class:`~deploybench.results.launch.Launch` documents, so the
+engine that judges real ones judges these.
 """
 
 from __future__ import annotations
@@ -25,14 +26,22 @@ SAMPLE_NOISE = 0.02
 LAUNCH_NOISE = 0.007
 FAR = 1.3
 MEMORY = MemoryPhases(
-    baseline_bytes=1, imported_bytes=1, loaded_bytes=1, compiled_bytes=1, first_inference_bytes=1,
-    setup_peak_bytes=1, peak_bytes=1,
-)  # fmt: skip
+    baseline_bytes=1,
+    imported_bytes=1,
+    loaded_bytes=1,
+    compiled_bytes=1,
+    first_inference_bytes=1,
+    setup_peak_bytes=1,
+    peak_bytes=1,
+)
 
 
 @dataclass
 class Machine:
-    """One kind of trouble. ``moment`` is the time in s; ``far`` whether the machine is in its slower state."""
+    """One kind of trouble.
+
+    ``moment`` is the time in s; ``far`` whether the machine is in its slower state.
+    """
 
     generator: np.random.Generator
     kind: str
@@ -62,22 +71,43 @@ class Machine:
         self.moment += LAUNCH_SECONDS
         samples = tuple(int(value) for value in BASE_NS * factor * noise)
         steady = find_steady(samples)
-        hop = (200.0 if self.far else 100.0) * math.exp(draw.normal(0, 0.03)) if "probe" in self.kind else None
+        hop = (
+            (200.0 if self.far else 100.0) * math.exp(draw.normal(0, 0.03))
+            if "probe" in self.kind
+            else None
+        )
         return Launch(
-            seconds=LAUNCH_SECONDS, samples_ns=samples, warm_up=steady.cut,
-            memory=MEMORY, unsettled=None if steady.settled else steady.reason, window_ns=sum(samples),
-            surroundings=Surroundings(before=Probes(hop_ns=hop), after=Probes(hop_ns=hop), foreign_cpu_share=0.0),
-        )  # fmt: skip
+            seconds=LAUNCH_SECONDS,
+            samples_ns=samples,
+            warm_up=steady.cut,
+            memory=MEMORY,
+            unsettled=None if steady.settled else steady.reason,
+            window_ns=sum(samples),
+            surroundings=Surroundings(
+                before=Probes(hop_ns=hop), after=Probes(hop_ns=hop), foreign_cpu_share=0.0
+            ),
+        )
 
 
 KINDS = ("stable", "drifting", "bimodal", "bimodal, seen by the probe", "bursts")
 
 
-def compare(machine: Machine, factor: float, rule: ExperimentRule, seed: int) -> tuple[list[Launch], list[Launch]]:
-    """A baseline of factor 1 and a candidate of ``factor``, launched in rounds until the rule ends both."""
+def compare(
+    machine: Machine, factor: float, rule: ExperimentRule, seed: int
+) -> tuple[list[Launch], list[Launch]]:
+    """A baseline of factor 1 and a candidate of ``factor``, launched in rounds until the rule ends
+    both."""
     factors = {"baseline": 1.0, "candidate": factor}
-    jobs = [Job(artifact="", runner=name, device="cpu", precision="fp32", batch=1, threads=2) for name in factors]
+    jobs = [
+        Job(artifact="", runner=name, device="cpu", precision="fp32", batch=1, threads=2)
+        for name in factors
+    ]
     trial = experiment(
-        jobs, list(factors), rule, seed, baseline="baseline", launch=lambda job: machine.launch(factors[job.runner])
+        jobs,
+        list(factors),
+        rule,
+        seed,
+        baseline="baseline",
+        launch=lambda job: machine.launch(factors[job.runner]),
     )
     return trial.launches[0], trial.launches[1]

@@ -1,6 +1,8 @@
-"""A runner that is slower than ONNX Runtime by a known share: after each call it spins for 3 % of the call's time.
+"""A runner that is slower than ONNX Runtime by a known share: after each call it spins for 3 % of
+the call's time.
 
-``installed`` makes it a plug-in for the processes started inside it: a distribution of its own in a temporary folder.
+``installed`` makes it a plug-in for the processes started inside it: a distribution of its own in a
+temporary folder.
 """
 
 from __future__ import annotations
@@ -42,15 +44,22 @@ class SlowedRunner(OnnxRuntimeRunner):
 
 @contextmanager
 def installed(slowdown: float) -> Iterator[str]:
-    """The name of the runner, which child processes find as a plug-in that is slower by ``slowdown``."""
+    """The name of the runner, which child processes find as a plug-in that is slower by
+    ``slowdown``."""
     with tempfile.TemporaryDirectory() as folder:
         info = Path(folder) / "slowed-1.dist-info"
         info.mkdir()
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slowed\nVersion: 1\n")
         name = SlowedRunner.name
-        (info / "entry_points.txt").write_text(f"[deploybench.runners]\n{name} = {__name__}:SlowedRunner\n")
+        (info / "entry_points.txt").write_text(
+            f"[deploybench.runners]\n{name} = {__name__}:SlowedRunner\n"
+        )
         before = dict(os.environ)
-        paths = [folder, str(Path(__file__).parent.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        paths = [
+            folder,
+            str(Path(__file__).parent.parent),
+            *os.environ.get("PYTHONPATH", "").split(os.pathsep),
+        ]
         os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         os.environ["DEPLOYBENCH_SLOWDOWN"] = str(slowdown)
         try:

@@ -1,4 +1,6 @@
-"""How long ``deploybench --help`` takes as a whole process: the median of fresh starts. Aim: at most 0.25 s.
+"""How long ``deploybench --help`` takes as a whole process: the median of fresh starts.
+
+Aim: at most 0.25 s.
 
 python -m benchmarks.startup [RUNS]
 """
@@ -25,7 +27,10 @@ def main() -> None:
         seconds.append(perf_counter() - start)
     warm = seconds[1:]
     middle = statistics.median(warm)
-    print(f"first {seconds[0]:.3f} s; {runs} more: min {min(warm):.3f} s, median {middle:.3f} s, max {max(warm):.3f} s")
+    print(
+        f"first {seconds[0]:.3f} s; {runs} more: min {min(warm):.3f} s, median {middle:.3f} s, max "
+        f"{max(warm):.3f} s"
+    )
     print(f"aim {AIM_S} s: {'met' if middle <= AIM_S else 'missed'}")
 
 

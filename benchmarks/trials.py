@@ -1,4 +1,5 @@
-"""What the programs of this folder share: real launches of an artifact, compared as ``deploybench run`` does."""
+"""What the programs of this folder share: real launches of an artifact, compared as ``deploybench
+run`` does."""
 
 from __future__ import annotations
 
@@ -20,31 +21,55 @@ from deploybench.runs.experiment import Experiment
 
 def print_host() -> None:
     host = describe_host()
-    print(f"{host.cpu_model}, {host.usable_cores} cores, {', '.join(host.isa)}; load {load_1m()}; {host.versions}\n")
+    print(
+        f"{host.cpu_model}, {host.usable_cores} cores, {', '.join(host.isa)}; load {load_1m()}; "
+        f"{host.versions}\n"
+    )
 
 
 def artifact_for(workspace: Path, model: str, runner: str) -> Artifact:
-    """The artifact of ``model`` that ``runner`` runs; ends the program with what to type when there is none."""
+    """The artifact of ``model`` that ``runner`` runs; ends the program with what to type when there
+    is none."""
     formats = runners()[runner].require().formats
     for artifact in Workspace(workspace).artifacts():
         if artifact.manifest.model.name == model and artifact.manifest.backend in formats:
             return artifact
-    sys.exit(f"{workspace} has no {model} for {runner}: deploybench export --model {model} --backend {min(formats)}")
+    sys.exit(
+        f"{workspace} has no {model} for {runner}: deploybench export --model {model} --backend "
+        f"{min(formats)}"
+    )
 
 
 def job_for(artifact: Artifact, runner: str, duration_s: float) -> Job:
     return Job(
-        artifact=str(artifact.path), runner=runner, device="cpu", precision="fp32", batch=1,
-        threads=usable_cores(), duration_s=duration_s,
-    )  # fmt: skip
+        artifact=str(artifact.path),
+        runner=runner,
+        device="cpu",
+        precision="fp32",
+        batch=1,
+        threads=usable_cores(),
+        duration_s=duration_s,
+    )
 
 
 def cell_of(name: str) -> Cell:
-    """A cell of nothing but its name: what the experiment needs to tell a baseline from its candidates."""
+    """A cell of nothing but its name: what the experiment needs to tell a baseline from its
+    candidates."""
     return Cell(
-        model="trial", weights="", weights_identity="", image_size=(1, 1), backend="none", form="none",
-        runner=name, device="cpu", precision="fp32", batch=1, threads=2, artifact=None, artifact_key=None,
-    )  # fmt: skip
+        model="trial",
+        weights="",
+        weights_identity="",
+        image_size=(1, 1),
+        backend="none",
+        form="none",
+        runner=name,
+        device="cpu",
+        precision="fp32",
+        batch=1,
+        threads=2,
+        artifact=None,
+        artifact_key=None,
+    )
 
 
 def experiment(

@@ -1,9 +1,11 @@
-"""Every model of the zoo x every exporter: exported, verified in a fresh process, its size and nodes; or the cause.
+"""Every model of the zoo x every exporter: exported, verified in a fresh process, its size and
+nodes; or the cause.
 
-Each model at its native size with random weights from a fixed seed and a free batch dimension, fp32. The Markdown
-goes to ``--out``; failures have their cause below the table.
+Each model at its native size with random weights from a fixed seed and a free batch dimension,
+fp32. The Markdown goes to ``--out``; failures have their cause below the table.
 
-    python -m benchmarks.zoo_matrix WORKSPACE [--models zoo] [--backends ...] [--out docs/zoo-matrix.md]
+    python -m benchmarks.zoo_matrix WORKSPACE [--models zoo] [--backends ...]
+        [--out docs/zoo-matrix.md]
 """
 
 from __future__ import annotations
@@ -24,15 +26,18 @@ from deploybench.models.zoo import ZOO
 BACKENDS = "torchscript,onnx,openvino,torch-export,pytorch"
 INTRODUCTION = """# The zoo x the exporters
 
-`python -m benchmarks.zoo_matrix WORKSPACE` exports every model of the zoo by every exporter of the table: fp32, a free
-batch dimension, random weights from a fixed seed at the model's native image size. A cell is the largest error on four
-reference images against fp32 eager, relative to the spread of the logits, after a fresh process has run the artifact on
-its own runtime (limit 2e-3); the artifact's size in MiB; and the nodes of its graph.
+`python -m benchmarks.zoo_matrix WORKSPACE` exports every model of the zoo by every exporter of
+the table: fp32, a free batch dimension, random weights from a fixed seed at the model's native
+image size. A cell is the largest error on four reference images against fp32 eager, relative to
+the spread of the logits, after a fresh process has run the artifact on its own runtime (limit
+2e-3); the artifact's size in MiB; and the nodes of its graph.
 """
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--models", default="zoo")
     parser.add_argument("--backends", default=BACKENDS)
@@ -43,21 +48,33 @@ def main() -> None:
     print_host()
     models, backends = expand_groups(options.models.split(",")), options.backends.split(",")
     requests = [
-        ExportRequest(model=ModelRequest(name=name), backend=backend) for name in models for backend in backends
+        ExportRequest(model=ModelRequest(name=name), backend=backend)
+        for name in models
+        for backend in backends
     ]
     found: dict[tuple[str, str], ExportResult] = {}
     for result in export_all(requests, workspace, ExportOptions(jobs=usable_cores())):
         found[result.request.model.name, result.request.backend] = result
         text = cause(result) if not result.ok else cell(result)
-        print(f"{result.request.model.name:18} {result.request.backend:13} {result.seconds:6.0f} s  {text}", flush=True)
+        print(
+            f"{result.request.model.name:18} {result.request.backend:13} {result.seconds:6.0f} s  "
+            f"{text}",
+            flush=True,
+        )
     options.out.write_text(document(models, backends, found))
     good = sum(result.ok for result in found.values())
     print(f"\n{good} of {len(requests)} verified; {options.out}")
     sys.exit(good < len(requests))
 
 
-def document(models: list[str], backends: list[str], found: dict[tuple[str, str], ExportResult]) -> str:
-    lines = [INTRODUCTION, f"| model | px | {' | '.join(backends)} |", "|---" * (len(backends) + 2) + "|"]
+def document(
+    models: list[str], backends: list[str], found: dict[tuple[str, str], ExportResult]
+) -> str:
+    lines = [
+        INTRODUCTION,
+        f"| model | px | {' | '.join(backends)} |",
+        "|---" * (len(backends) + 2) + "|",
+    ]
     for model in models:
         cells = [cell(found[model, backend]) for backend in backends]
         fixed = " (fixed)" if model in ZOO and ZOO[model].fixed_size else ""
@@ -66,11 +83,19 @@ def document(models: list[str], backends: list[str], found: dict[tuple[str, str]
     good = sum(result.ok for result in found.values())
     lines += [
         "",
-        f"{good} of {len(found)} verified. `(fixed)`: the weights belong to one size (tables of relative positions, "
-        "projections along the tokens); every artifact fixes height and width, and leaves the batch free.",
+        f"{good} of {len(found)} verified. `(fixed)`: the weights belong to one size (tables of "
+        f"relative positions, "
+        "projections along the tokens); every artifact fixes height and width, and leaves the "
+        "batch free.",
     ]
     failed = [result for result in found.values() if not result.ok]
-    lines += ["", *(f"- **{item.request.model.name} / {item.request.backend}**: {cause(item)}" for item in failed)]
+    lines += [
+        "",
+        *(
+            f"- **{item.request.model.name} / {item.request.backend}**: {cause(item)}"
+            for item in failed
+        ),
+    ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -81,7 +106,10 @@ def cell(result: ExportResult) -> str:
     manifest = result.artifact.manifest
     error = manifest.parity.max_error if isinstance(manifest.parity, ParityReport) else None
     nodes = manifest.facts.get("nodes")
-    parts = ["not checked" if error is None else f"{error:.0e}", f"{manifest.size_bytes / 2**20:.0f} MiB"]
+    parts = [
+        "not checked" if error is None else f"{error:.0e}",
+        f"{manifest.size_bytes / 2**20:.0f} MiB",
+    ]
     return " · ".join(parts + ([f"{nodes} nodes"] if nodes is not None else []))
 
 

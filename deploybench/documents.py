@@ -11,7 +11,8 @@ from deploybench.errors import DeployBenchError
 
 
 class Document(BaseModel):
-    """Base of everything that is written to disk: unknown fields are refused, values never change."""
+    """Base of everything that is written to disk: unknown fields are refused, values never
+    change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,8 +25,12 @@ def now() -> str:
 D = TypeVar("D", bound=Document)
 
 
-def read_document(kind: type[D], content: str | bytes, *, origin: str, what: str, expected: str, action: str) -> D:
-    """The document in a JSON text. ``origin`` is where the text lies and ``what`` it should be, as an error says them.
+def read_document(
+    kind: type[D], content: str | bytes, *, origin: str, what: str, expected: str, action: str
+) -> D:
+    """The document in a JSON text.
+
+    ``origin`` is where the text lies and ``what`` it should be, as an error says them.
 
     Raises DeployBenchError that names the first field that is wrong.
     """
@@ -33,7 +38,9 @@ def read_document(kind: type[D], content: str | bytes, *, origin: str, what: str
         return kind.model_validate_json(content)
     except ValidationError as error:
         raise DeployBenchError(
-            f"{origin} does not read as {what}: {first_error(error)}", expected=expected, action=action
+            f"{origin} does not read as {what}: {first_error(error)}",
+            expected=expected,
+            action=action,
         ) from None
 
 

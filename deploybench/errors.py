@@ -18,7 +18,9 @@ class DeployBenchError(Exception):
     accepted, ``action`` what to type or change next.
     """
 
-    def __init__(self, found: str, *, expected: str | None = None, action: str | None = None) -> None:
+    def __init__(
+        self, found: str, *, expected: str | None = None, action: str | None = None
+    ) -> None:
         super().__init__(found)
         self.found = found
         self.expected = expected
@@ -37,14 +39,19 @@ class DeployBenchError(Exception):
 
 
 class DeviceError(DeployBenchError):
-    """A device, or the library that drives it, broke down: a launch that ends so has FAILED, it is not refused."""
+    """A device, or the library that drives it, broke down: a launch that ends so has FAILED, it is
+    not refused."""
 
 
-def _rebuild(cls: type[DeployBenchError], found: str, expected: str | None, action: str | None) -> DeployBenchError:
+def _rebuild(
+    cls: type[DeployBenchError], found: str, expected: str | None, action: str | None
+) -> DeployBenchError:
     return cls(found, expected=expected, action=action)
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], *, action: str | None = None) -> DeployBenchError:
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], *, action: str | None = None
+) -> DeployBenchError:
     """The refusal of a name that nothing answers to, with the nearest names that something does."""
     names = sorted(set(known))
     near = difflib.get_close_matches(name, names, n=4, cutoff=0.5)

@@ -1,4 +1,5 @@
-"""Files written whole or not at all, names that are safe as paths, and the folder of what can be made again."""
+"""Files written whole or not at all, names that are safe as paths, and the folder of what can be
+made again."""
 
 from __future__ import annotations
 
@@ -19,16 +20,21 @@ def cache_folder() -> Path:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name, flush it to disk, rename it. A failure leaves no partial file."""
+    """Write a file under a temporary name, flush it to disk, rename it.
+
+    A failure leaves no partial file.
+    """
     with writing_whole(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
 def writing_whole(path: Path, option: str = "--workspace") -> Iterator[Path]:
-    """A temporary name beside ``path`` to write to; what is there at the end is flushed to disk and renamed.
+    """A temporary name beside ``path`` to write to; what is there at the end is flushed to disk and
+    renamed.
 
-    Whatever goes wrong leaves no partial file. An OSError becomes a DeployBenchError that advises another ``option``.
+    Whatever goes wrong leaves no partial file. An OSError becomes a DeployBenchError that advises
+    another ``option``.
     """
     partial = path.with_name(f"{STAGING_PREFIX}{path.name}")
     try:
@@ -42,7 +48,8 @@ def writing_whole(path: Path, option: str = "--workspace") -> Iterator[Path]:
         if not isinstance(error, OSError):
             raise
         raise DeployBenchError(
-            f"{path} could not be written: {error.strerror}", action=f"free some space or choose another {option}"
+            f"{path} could not be written: {error.strerror}",
+            action=f"free some space or choose another {option}",
         ) from error
 
 

@@ -1,4 +1,5 @@
-"""Child processes that work while the parent waits: a time limit, no survivors, and errors that say what died.
+"""Child processes that work while the parent waits: a time limit, no survivors, and errors that say
+what died.
 
 A child reads one JSON document from standard input and writes one to the path that it is given.
 The parent blocks on the child's exit, so it takes no CPU time from what is measured.
@@ -52,7 +53,8 @@ NOT_STARTED = ChildOutcome(None, "not started: the run was interrupted", "")
 def run_child(
     module: str, request: str, *, time_limit_s: float, environment: Mapping[str, str] | None = None
 ) -> ChildOutcome:
-    """Run ``python -m module REPLY_PATH`` in a session of its own with ``request`` on standard input."""
+    """Run ``python -m module REPLY_PATH`` in a session of its own with ``request`` on standard
+    input."""
     if _stopping.is_set():
         return NOT_STARTED
     with tempfile.TemporaryDirectory(prefix="deploybench-") as folder:
@@ -77,11 +79,14 @@ def run_child(
         return _outcome(reply_path, log_path, error, child.returncode)
 
 
-def run_forked(module: str, request: str, *, preload: Sequence[str], time_limit_s: float) -> ChildOutcome:
-    """As :func:`run_child`, but forked from a server that has imported ``preload`` once for all children.
+def run_forked(
+    module: str, request: str, *, preload: Sequence[str], time_limit_s: float
+) -> ChildOutcome:
+    """As :func:`run_child`, but forked from a server that has imported ``preload`` once for all
+    children.
 
-    For work that is not measured: a child then has torch and timm (5 s of imports) from the start. The
-    server imports and forks, it never computes, so each child is as clean as a fresh process.
+    For work that is not measured: a child then has torch and timm (5 s of imports) from the start.
+    The server imports and forks, it never computes, so each child is as clean as a fresh process.
     """
     if sys.platform == "win32":
         return run_child(module, request, time_limit_s=time_limit_s)
@@ -92,7 +97,9 @@ def run_forked(module: str, request: str, *, preload: Sequence[str], time_limit_
     with tempfile.TemporaryDirectory(prefix="deploybench-") as folder:
         reply_path, log_path = Path(folder) / "reply.json", Path(folder) / "log.txt"
         log_path.touch()
-        child = context.Process(target=_forked_main, args=(module, request, str(reply_path), str(log_path)))
+        child = context.Process(
+            target=_forked_main, args=(module, request, str(reply_path), str(log_path))
+        )
         child.start()
         if _stopping.is_set():  # the interrupt came while the server was still importing
             child.kill()
@@ -109,11 +116,15 @@ def run_forked(module: str, request: str, *, preload: Sequence[str], time_limit_
 
 
 def start_fork_server(preload: Sequence[str]) -> None:
-    """Start the server that :func:`run_forked` forks from, unless it runs. Ctrl-C is this process's to handle."""
+    """Start the server that :func:`run_forked` forks from, unless it runs.
+
+    Ctrl-C is this process's to handle.
+    """
     if sys.platform == "win32":
         return
     multiprocessing.get_context("forkserver").set_forkserver_preload(list(preload))
-    # Children leave by os._exit, so multiprocessing's tracker would report the locks of their progress bars.
+    # Children leave by os._exit, so multiprocessing's tracker would report the locks of their
+    # progress bars.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -136,7 +147,8 @@ def stop_children() -> None:
 
 
 def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, so that a killed parent leaves nobody behind."""
+    """Ask Linux to kill this process when its parent dies, so that a killed parent leaves nobody
+    behind."""
     if not sys.platform.startswith("linux"):
         return
     pr_set_pdeathsig = 1
@@ -159,7 +171,8 @@ def finish(reply: str) -> NoReturn:
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of the child's process group (compilers that it started included) and reap it."""
+    """Kill what is left of the child's process group (compilers that it started included) and reap
+    it."""
     _signal_group(child.pid)
     child.wait()
 
@@ -171,7 +184,8 @@ def _signal_group(leader: int | None) -> None:
 
 
 def _forked_main(module: str, request: str, reply_path: str, log_path: str) -> None:
-    """In a forked child: look like ``python -m module REPLY_PATH`` with the request on standard input."""
+    """In a forked child: look like ``python -m module REPLY_PATH`` with the request on standard
+    input."""
     os.setsid()
     log = os.open(log_path, os.O_WRONLY | os.O_APPEND)
     os.dup2(log, sys.stdout.fileno())
@@ -184,7 +198,8 @@ def _forked_main(module: str, request: str, reply_path: str, log_path: str) -> N
 
 
 def _die_with_requester() -> None:
-    """Wait for the process that asked for this child (its parent is the fork server) and die with it."""
+    """Wait for the process that asked for this child (its parent is the fork server) and die with
+    it."""
     requester = multiprocessing.parent_process()
     if requester is not None:
         requester.join()

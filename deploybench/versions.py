@@ -24,7 +24,8 @@ def installed_versions(distributions: tuple[str, ...]) -> dict[str, str]:
 def comparable(text: str) -> Version:
     """A version that compares: 2.6 equals 2.6.0, and 2.6.0rc1 is older (PEP 440).
 
-    Of a text that is no such version (a driver's, a vendor's build) the leading numbers count; 0 where there are none.
+    Of a text that is no such version (a driver's, a vendor's build) the leading numbers count; 0
+    where there are none.
     """
     try:
         return Version(text)

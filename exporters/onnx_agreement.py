@@ -1,7 +1,9 @@
-"""Does an ONNX file compute what fp32 eager computed? Answered on ONNX Runtime's CPU, before an engine is built of it.
+"""Does an ONNX file compute what fp32 eager computed? Answered on ONNX Runtime's CPU, before an
+engine is built of it.
 
-For engines that cannot run where they are built: their own arithmetic stays unproven, the graph and its weights
-do not. ONNX Runtime's CPU has no bf16, so a bf16 graph runs in fp32, with its weights rounded to bf16.
+For engines that cannot run where they are built: their own arithmetic stays unproven, the graph and
+its weights do not. ONNX Runtime's CPU has no bf16, so a bf16 graph runs in fp32, with its weights
+rounded to bf16.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ from .onnx_bf16 import widen
 
 
 def agreement(path: Path, spec: ExportSpec, folder: Path) -> str:
-    """In words, how the ONNX file at ``path`` agrees with the reference of the artifact in ``folder``.
+    """In words, how the ONNX file at ``path`` agrees with the reference of the artifact in
+    ``folder``.
 
-    Raises DeployBenchError when it is outside the parity budget of the precision that its graph is written in.
+    Raises DeployBenchError when it is outside the parity budget of the precision that its graph is
+    written in.
     """
     import onnx
     import onnxruntime
@@ -31,7 +35,9 @@ def agreement(path: Path, spec: ExportSpec, folder: Path) -> str:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = spec.threads
     settings.log_severity_level = 3
-    settings.add_session_config_entry("session.disable_quant_qdq", "1")  # as written, without this CPU's int8 kernels
+    settings.add_session_config_entry(
+        "session.disable_quant_qdq", "1"
+    )  # as written, without this CPU's int8 kernels
     widened = spec.precision == "bf16"
     graph: str | bytes = str(path)
     if widened:
@@ -48,8 +54,10 @@ def agreement(path: Path, spec: ExportSpec, folder: Path) -> str:
     manner = "in fp32, which has no bf16 kernels, " if widened else ""
     if not report.passed:
         raise DeployBenchError(
-            f"the {spec.precision} ONNX to build from fails parity on ONNX Runtime's CPU: {report.reason}",
-            expected=f"an error of at most {report.budget_error:.0e} of the spread ({report.budget_reason})",
+            f"the {spec.precision} ONNX to build from fails parity on ONNX Runtime's CPU: "
+            f"{report.reason}",
+            expected=f"an error of at most {report.budget_error:.0e} of the spread "
+            f"({report.budget_reason})",
         )
     return (
         f"the ONNX that it was built from agrees on ONNX Runtime's CPU: {manner}"

@@ -1,4 +1,5 @@
-"""bf16 in ONNX graphs: repairs what the exporter widens, and widens a graph for runtimes that have no bf16."""
+"""bf16 in ONNX graphs: repairs what the exporter widens, and widens a graph for runtimes that have
+no bf16."""
 
 from __future__ import annotations
 
@@ -10,13 +11,17 @@ WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm"})
 
 
 def narrow_weights(model: Any) -> None:
-    """Make the weights of convolutions and products bf16 again, where folding a batch norm left float32.
+    """Make the weights of convolutions and products bf16 again, where folding a batch norm left
+    float32.
 
-    For an ``onnx.ModelProto`` of a module that was cast to bf16: its parameters, so all such weights, were bf16.
+    For an ``onnx.ModelProto`` of a module that was cast to bf16: its parameters, so all such
+    weights, were bf16.
     """
     from onnx import TensorProto
 
-    names = {name for node in model.graph.node if node.op_type in WEIGHTED for name in node.input[1:]}
+    names = {
+        name for node in model.graph.node if node.op_type in WEIGHTED for name in node.input[1:]
+    }
     for tensor in model.graph.initializer:
         if tensor.name in names and tensor.data_type == TensorProto.FLOAT:
             _replace(tensor, TensorProto.BFLOAT16)
@@ -24,7 +29,8 @@ def narrow_weights(model: Any) -> None:
 
 
 def widen(model: Any) -> None:
-    """Make an ``onnx.ModelProto`` compute in float32; the values of its constants stay what they are."""
+    """Make an ``onnx.ModelProto`` compute in float32; the values of its constants stay what they
+    are."""
     from onnx import AttributeProto, TensorProto
 
     for tensor in model.graph.initializer:
@@ -32,9 +38,16 @@ def widen(model: Any) -> None:
             _replace(tensor, TensorProto.FLOAT)
     for node in model.graph.node:
         for attribute in node.attribute:
-            if attribute.type == AttributeProto.TENSOR and attribute.t.data_type == TensorProto.BFLOAT16:
+            if (
+                attribute.type == AttributeProto.TENSOR
+                and attribute.t.data_type == TensorProto.BFLOAT16
+            ):
                 _replace(attribute.t, TensorProto.FLOAT)
-            elif node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.BFLOAT16:
+            elif (
+                node.op_type == "Cast"
+                and attribute.name == "to"
+                and attribute.i == TensorProto.BFLOAT16
+            ):
                 attribute.i = TensorProto.FLOAT
     del model.graph.value_info[:]
 

@@ -1,10 +1,10 @@
 """Lowers an ONNX model from opset 18 to 17 by the differences that the specification lists.
 
 An operator whose definition is the same in both opsets is left alone. Of those that changed:
-``Reduce*`` took their axes from an attribute (from an input since 18); ``Pad`` gained optional axes;
-``Split`` gained ``num_outputs``, without which equal parts are implied; ``Resize`` gained axes and
-antialiasing. Anything else is refused by name. (The converter that comes with the onnx package has no
-step for ``Pad`` and loses models whose axes are not constants.)
+``Reduce*`` took their axes from an attribute (from an input since 18); ``Pad`` gained optional
+axes; ``Split`` gained ``num_outputs``, without which equal parts are implied; ``Resize`` gained
+axes and antialiasing. Anything else is refused by name. (The converter that comes with the onnx
+package has no step for ``Pad`` and loses models whose axes are not constants.)
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ from deploybench.errors import DeployBenchError
 OPSET = 17
 SOURCE_OPSET = 18
 REDUCTIONS = frozenset(
-    f"Reduce{name}" for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
+    f"Reduce{name}"
+    for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
 )
 NEW_RESIZE_ATTRIBUTES = frozenset({"antialias", "axes", "keep_aspect_ratio_policy"})
 
 
 def lower_to_opset17(model: Any) -> Any:
-    """The ``onnx.ModelProto`` at opset 17. Raises DeployBenchError naming the operator that has no such form."""
+    """The ``onnx.ModelProto`` at opset 17.
+
+    Raises DeployBenchError naming the operator that has no such form.
+    """
     import onnx
 
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -32,7 +36,9 @@ def lower_to_opset17(model: Any) -> Any:
         if node.op_type == "Constant" and node.attribute[0].name == "value"
     }
     if model.functions:
-        raise DeployBenchError("the graph holds local functions", expected="standard operators only at opset 17")
+        raise DeployBenchError(
+            "the graph holds local functions", expected="standard operators only at opset 17"
+        )
     for node in model.graph.node:
         _lower_node(node, constants, onnx)
     for entry in model.opset_import:
@@ -74,7 +80,9 @@ def _changed(operator: str, onnx: Any) -> bool:
 
 
 def _axes_to_attribute(node: Any, constants: dict[str, Any], onnx: Any) -> None:
-    noop = any(attribute.name == "noop_with_empty_axes" and attribute.i for attribute in node.attribute)
+    noop = any(
+        attribute.name == "noop_with_empty_axes" and attribute.i for attribute in node.attribute
+    )
     if len(node.input) > 1 and node.input[1]:
         axes = constants.get(node.input[1])
         if axes is None or noop:

@@ -1,4 +1,5 @@
-"""OpenVINO IR, converted from the PyTorch module; weights are never compressed behind the user's back."""
+"""OpenVINO IR, converted from the PyTorch module; weights are never compressed behind the user's
+back."""
 
 from __future__ import annotations
 
@@ -27,8 +28,11 @@ class OpenVinoExporter(Exporter):
     install: ClassVar[str] = "deploybench[torch,openvino]"
     distributions: ClassVar[tuple[str, ...]] = ("torch", "openvino")
 
-    def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
-        # The converter uploads usage data unless this package is absent; hiding it selects its own stub.
+    def export(
+        self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
+    ) -> ExportedFiles:
+        # The converter uploads usage data unless this package is absent; hiding it selects its own
+        # stub.
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
         import openvino
 

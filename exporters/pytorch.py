@@ -22,9 +22,14 @@ class PyTorchExporter(Exporter):
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch", "timm", "safetensors")
 
-    def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
+    def export(
+        self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
+    ) -> ExportedFiles:
         from safetensors.torch import save_file
 
-        tensors = {name: tensor.detach().contiguous().clone() for name, tensor in model.state_dict().items()}
+        tensors = {
+            name: tensor.detach().contiguous().clone()
+            for name, tensor in model.state_dict().items()
+        }
         save_file(tensors, out / "weights.safetensors")
         return ExportedFiles("weights.safetensors", {"tensors": len(tensors)})

@@ -1,4 +1,6 @@
-"""TensorRT 8.5 to 11: an engine built on the GPU that it is for. Its kernels are chosen by timing them there.
+"""TensorRT 8.5 to 11: an engine built on the GPU that it is for.
+
+Its kernels are chosen by timing them there.
 
 The timings are kept between builds, so that the same layers get the same kernels again.
 """
@@ -33,11 +35,21 @@ class TensorRtExporter(Exporter):
     takes_target: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = (*REQUIRES, "tensorrt")
     install: ClassVar[str] = "tensorrt"
-    distributions: ClassVar[tuple[str, ...]] = (*DISTRIBUTIONS, "tensorrt", "tensorrt-cu12", "tensorrt-cu13")
+    distributions: ClassVar[tuple[str, ...]] = (
+        *DISTRIBUTIONS,
+        "tensorrt",
+        "tensorrt-cu12",
+        "tensorrt-cu13",
+    )
 
     def check(self) -> str | None:
         gpus, note = find_gpus()
-        return None if gpus else f"builds on the GPU that an engine is for, and this host has no CUDA device: {note}"
+        return (
+            None
+            if gpus
+            else f"builds on the GPU that an engine is for, and this host has no CUDA device: "
+            f"{note}"
+        )
 
     def identity(self) -> Mapping[str, str]:
         gpu = first_gpu()
@@ -46,7 +58,9 @@ class TensorRtExporter(Exporter):
     def check_target(self, target: str | None) -> None:
         _gpu_for(target)
 
-    def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
+    def export(
+        self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
+    ) -> ExportedFiles:
         gpu = _gpu_for(spec.target)  # before any object of the library: some crash without a device
         import tensorrt as trt
 
@@ -61,7 +75,8 @@ class TensorRtExporter(Exporter):
 
 
 class TimingCache:
-    """How long each kernel took on one kind of GPU with one driver and one TensorRT, in the user's cache folder."""
+    """How long each kernel took on one kind of GPU with one driver and one TensorRT, in the user's
+    cache folder."""
 
     def __init__(self, trt: Any, gpu: Gpu) -> None:
         identity = f"{trt.__version__}-{gpu.name}-{target_of(gpu.compute_capability)}-{gpu.driver}"
@@ -70,14 +85,18 @@ class TimingCache:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """No other build of ours meanwhile: kernels are chosen by their times, which two builds on one GPU disturb."""
+        """No other build of ours meanwhile: kernels are chosen by their times, which two builds on
+        one GPU disturb."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def lend(self, config: Any) -> None:
-        """Let a build use what is known. What does not read as timings of this library is left out."""
+        """Let a build use what is known.
+
+        What does not read as timings of this library is left out.
+        """
         if not hasattr(config, "create_timing_cache"):
             return
         known = self.path.read_bytes() if self.path.is_file() else b""
@@ -93,12 +112,16 @@ class TimingCache:
 
 
 def _gpu_for(target: str | None) -> Gpu:
-    """The GPU at hand. Raises DeployBenchError where there is none, or it is another one than the target."""
+    """The GPU at hand.
+
+    Raises DeployBenchError where there is none, or it is another one than the target.
+    """
     gpu = first_gpu()
     found = target_of(gpu.compute_capability) if gpu else None
     if gpu is None or target not in (None, found):
         raise DeployBenchError(
-            f"TensorRT builds on the GPU that an engine is for; this host has {gpu.name if gpu else 'no CUDA device'}",
+            f"TensorRT builds on the GPU that an engine is for; this host has "
+            f"{gpu.name if gpu else 'no CUDA device'}",
             expected=f"a GPU of {target}" if target else "a GPU",
             action="export there; --backend tensorrt-rtx builds ahead of time from sm75 on",
         )

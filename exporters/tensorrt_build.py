@@ -1,9 +1,11 @@
-"""What the two TensorRT exporters share: module -> typed ONNX, checked -> network -> optimisation profile -> engine.
+"""What the two TensorRT exporters share: module -> typed ONNX, checked -> network -> optimisation
+profile -> engine.
 
-``trt`` is the module ``tensorrt`` (8.5 to 11) or ``tensorrt_rtx``: one API, of which the versions have parts.
-The precision is a part of the ONNX: tensors of the module cast to fp16 or bf16, quantisation for int8. Where
-the builder still has a flag for a precision (8.5 to 10) it is set, too: without it those refuse such tensors,
-and with it they may run a layer wider. From 11 on, and in TensorRT-RTX, networks are always strongly typed.
+``trt`` is the module ``tensorrt`` (8.5 to 11) or ``tensorrt_rtx``: one API, of which the versions
+have parts. The precision is a part of the ONNX: tensors of the module cast to fp16 or bf16,
+quantisation for int8. Where the builder still has a flag for a precision (8.5 to 10) it is set,
+too: without it those refuse such tensors, and with it they may run a layer wider. From 11 on, and
+in TensorRT-RTX, networks are always strongly typed.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ DYNAMIC = BatchSizes(1, 8, 32)
 
 @dataclass(frozen=True)
 class Device:
-    """What an engine is for: the compute capability (86 is 8.6), and the GPU's name where it is built on one."""
+    """What an engine is for: the compute capability (86 is 8.6), and the GPU's name where it is
+    built on one."""
 
     sm: int
     name: str = ""
@@ -78,13 +81,17 @@ def write_engine(
     device: Device,
     configure: Configure,
 ) -> ExportedFiles:
-    """Write ``model`` as an engine for ``device`` into ``out``; ``configure`` completes the builder's configuration.
+    """Write ``model`` as an engine for ``device`` into ``out``; ``configure`` completes the
+    builder's configuration.
 
-    Raises DeployBenchError when the ONNX fails parity or the library refuses it, with the library's words.
+    Raises DeployBenchError when the ONNX fails parity or the library refuses it, with the library's
+    words.
     """
     precision_flag(trt, spec.precision)
     if spec.precision == "tf32" and device.sm < OLDEST_WITH_TF32:
-        raise DeployBenchError(f"sm{device.sm} has no tf32", expected=f"sm{OLDEST_WITH_TF32} or later")
+        raise DeployBenchError(
+            f"sm{device.sm} has no tf32", expected=f"sm{OLDEST_WITH_TF32} or later"
+        )
     batches = BatchSizes(spec.batch, spec.batch, spec.batch) if spec.batch else DYNAMIC
     with TemporaryDirectory(prefix="deploybench-onnx-") as folder:
         source, facts = _typed_onnx(trt, model, example, spec, Path(folder))
@@ -93,23 +100,39 @@ def write_engine(
         engine = build(trt, source, spec.precision, batches, shape, configure)
     (out / ENTRY).write_bytes(engine)
     facts |= {"tensorrt": str(trt.__version__), "sm": device.sm, "gpu": device.name}
-    facts |= {"batch_min": batches.smallest, "batch_opt": batches.tuned, "batch_max": batches.largest}
+    facts |= {
+        "batch_min": batches.smallest,
+        "batch_opt": batches.tuned,
+        "batch_max": batches.largest,
+    }
     return ExportedFiles(ENTRY, facts, checked)
 
 
 def build(
-    trt: Any, source: Path, precision: str, batches: BatchSizes, shape: tuple[int, ...], configure: Configure
+    trt: Any,
+    source: Path,
+    precision: str,
+    batches: BatchSizes,
+    shape: tuple[int, ...],
+    configure: Configure,
 ) -> bytes:
-    """The engine of the ONNX file ``source``, whose images have ``shape`` (channels, height, width)."""
+    """The engine of the ONNX file ``source``, whose images have ``shape`` (channels, height,
+    width)."""
     log = logger(trt)
     log.errors.clear()
     builder = trt.Builder(log)
     check_fast(builder, precision)
     network = builder.create_network(network_flags(trt))
-    parser = trt.OnnxParser(network, log)  # owns the weights: it has to live until the engine is built
+    parser = trt.OnnxParser(
+        network, log
+    )  # owns the weights: it has to live until the engine is built
     if not parser.parse_from_file(str(source)):
-        errors = dict.fromkeys(described(parser.get_error(index)) for index in range(parser.num_errors))
-        raise DeployBenchError(f"TensorRT's ONNX parser does not take the graph: {_joined(list(errors))}")
+        errors = dict.fromkeys(
+            described(parser.get_error(index)) for index in range(parser.num_errors)
+        )
+        raise DeployBenchError(
+            f"TensorRT's ONNX parser does not take the graph: {_joined(list(errors))}"
+        )
     config = builder.create_builder_config()
     profile = builder.create_optimization_profile()
     sizes = (batches.smallest, batches.tuned, batches.largest)
@@ -124,16 +147,19 @@ def build(
 
 
 def precision_flag(trt: Any, precision: str) -> Any:
-    """The builder's flag that allows the precision; None where networks are strongly typed, or for fp32 and tf32.
+    """The builder's flag that allows the precision; None where networks are strongly typed, or for
+    fp32 and tf32.
 
-    Raises DeployBenchError where there are such flags, but none for this precision (bf16 before TensorRT 9).
+    Raises DeployBenchError where there are such flags, but none for this precision (bf16 before
+    TensorRT 9).
     """
     name = PRECISION_FLAGS.get(precision)
     if name is None or not hasattr(trt.BuilderFlag, "FP16"):
         return None
     if not hasattr(trt.BuilderFlag, name):
         raise DeployBenchError(
-            f"TensorRT {trt.__version__} has no {precision}", action="choose another --precision, or a newer TensorRT"
+            f"TensorRT {trt.__version__} has no {precision}",
+            action="choose another --precision, or a newer TensorRT",
         )
     return getattr(trt.BuilderFlag, name)
 
@@ -150,11 +176,13 @@ def set_precision(trt: Any, config: Any, precision: str) -> None:
 
 
 def check_fast(builder: Any, precision: str) -> None:
-    """Refuse a precision that the GPU has no fast arithmetic for: the builder would silently take a wider one."""
+    """Refuse a precision that the GPU has no fast arithmetic for: the builder would silently take a
+    wider one."""
     question = f"platform_has_fast_{precision}"
     if precision in PRECISION_FLAGS and not getattr(builder, question, True):
         raise DeployBenchError(
-            f"this GPU has no fast {precision}: {question} is False, and TensorRT would compute in fp32",
+            f"this GPU has no fast {precision}: {question} is False, and TensorRT would compute in "
+            f"fp32",
             action="choose another --precision",
         )
 
@@ -181,7 +209,8 @@ def _joined(errors: list[str]) -> str:
 
 @cache
 def logger(trt: Any) -> Any:
-    """The library keeps the first logger of a process, so there is one; it collects the lines of errors."""
+    """The library keeps the first logger of a process, so there is one; it collects the lines of
+    errors."""
 
     class Errors(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -207,7 +236,9 @@ def _typed_onnx(
     facts: dict[str, str | int] = {"opset": opset}
     if spec.precision == "int8":
         if spec.preprocessing is None:
-            raise DeployBenchError("int8 without the images to calibrate on", expected="the model's preprocessing")
+            raise DeployBenchError(
+                "int8 without the images to calibrate on", expected="the model's preprocessing"
+            )
         source = folder / "quantised.onnx"
         quantise(folder / exported.entry, source, spec.preprocessing, spec.batch)
         facts["calibration"] = CALIBRATION

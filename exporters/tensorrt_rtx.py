@@ -1,6 +1,7 @@
 """TensorRT-RTX: a plan built ahead of time, on any machine, for one compute capability from 7.5 on.
 
-The plan is portable within that capability; what belongs to the GPU itself is compiled when it is loaded there.
+The plan is portable within that capability; what belongs to the GPU itself is compiled when it is
+loaded there.
 """
 
 from __future__ import annotations
@@ -13,14 +14,23 @@ from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.gpus import sm_of, target_of
 
-from .tensorrt_build import DISTRIBUTIONS, ENTRY, PRECISIONS, REQUIRES, Device, first_gpu, write_engine
+from .tensorrt_build import (
+    DISTRIBUTIONS,
+    ENTRY,
+    PRECISIONS,
+    REQUIRES,
+    Device,
+    first_gpu,
+    write_engine,
+)
 from .tensorrt_plan import rtx_plan_version
 
 if TYPE_CHECKING:
     import torch
 
 TARGETS = (75, 80, 86, 89, 120, 121)
-"""The members of ``ComputeCapability`` in TensorRT-RTX 1.7; an older one says itself what it lacks."""
+"""The members of ``ComputeCapability`` in TensorRT-RTX 1.7; an older one says itself what it lacks.
+"""
 
 
 class TensorRtRtxExporter(Exporter):
@@ -39,24 +49,33 @@ class TensorRtRtxExporter(Exporter):
     def check_target(self, target: str | None) -> None:
         _device(target)
 
-    def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
+    def export(
+        self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
+    ) -> ExportedFiles:
         import tensorrt_rtx as trt
 
         device = _device(spec.target)
         capability = getattr(trt.ComputeCapability, f"SM{device.sm}", None)
         if capability is None:
-            raise DeployBenchError(f"TensorRT-RTX {trt.__version__} does not build for sm{device.sm}")
+            raise DeployBenchError(
+                f"TensorRT-RTX {trt.__version__} does not build for sm{device.sm}"
+            )
 
         def aim(config: Any) -> None:
             config.num_compute_capabilities = 1
             config.set_compute_capability(capability, 0)
 
         files = write_engine(trt, model, example, spec, out, device, aim)
-        return ExportedFiles(files.entry, {**files.facts, "tensorrt": rtx_plan_version(out / ENTRY)}, files.checked)
+        return ExportedFiles(
+            files.entry, {**files.facts, "tensorrt": rtx_plan_version(out / ENTRY)}, files.checked
+        )
 
 
 def _device(target: str | None) -> Device:
-    """What to build for: the target, else the GPU at hand. Raises DeployBenchError unless it builds for that."""
+    """What to build for: the target, else the GPU at hand.
+
+    Raises DeployBenchError unless it builds for that.
+    """
     gpu = None if target else first_gpu()
     wanted = target or (target_of(gpu.compute_capability) if gpu else None)
     names = ", ".join(f"sm{number}" for number in TARGETS)
@@ -67,5 +86,7 @@ def _device(target: str | None) -> Device:
             action="--target sm86, or --profile rtx3090",
         )
     if sm_of(wanted) not in TARGETS:
-        raise DeployBenchError(f"TensorRT-RTX builds no plans for {wanted}", expected=f"one of {names}")
+        raise DeployBenchError(
+            f"TensorRT-RTX builds no plans for {wanted}", expected=f"one of {names}"
+        )
     return Device(sm_of(wanted), gpu.name if gpu else "")

@@ -20,7 +20,9 @@ class TorchExportExporter(Exporter):
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
     oldest: ClassVar[Mapping[str, str]] = {"torch": "2.2"}
 
-    def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
+    def export(
+        self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
+    ) -> ExportedFiles:
         import torch
 
         program = export_program(model, example, spec)
@@ -28,7 +30,9 @@ class TorchExportExporter(Exporter):
         return ExportedFiles("model.pt2", {"nodes": len(program.graph.nodes)})
 
 
-def export_program(model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec) -> torch.export.ExportedProgram:
+def export_program(
+    model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec
+) -> torch.export.ExportedProgram:
     """The exported program, with a free batch dimension unless the batch is fixed."""
     import torch
 

@@ -18,7 +18,9 @@ class TorchScriptExporter(Exporter):
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
 
-    def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
+    def export(
+        self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
+    ) -> ExportedFiles:
         import torch
 
         traced = torch.jit.trace(model, example, check_trace=False)

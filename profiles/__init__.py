@@ -1,1 +1,2 @@
-"""The built-in hardware profiles, one TOML a piece of hardware; installed as ``deploybench.profiles``."""
+"""The built-in hardware profiles, one TOML a piece of hardware; installed as
+``deploybench.profiles``."""

@@ -1,4 +1,5 @@
-"""An AOTInductor package: native code, compiled ahead of time for the CPU that exported it, so it runs on no GPU."""
+"""An AOTInductor package: native code, compiled ahead of time for the CPU that exported it, so it
+runs on no GPU."""
 
 from __future__ import annotations
 
@@ -28,4 +29,6 @@ class AotInductorRunner(TorchRunner):
         prepare_threads(options)
         # a runner serves one call at a time; the runners of a package share its weights
         package = load_package(str(artifact.entry), num_runners=options.streams)
-        return TorchSession(artifact, package, Cpu(), options, "AOTInductor", artifact.manifest.precision)
+        return TorchSession(
+            artifact, package, Cpu(), options, "AOTInductor", artifact.manifest.precision
+        )

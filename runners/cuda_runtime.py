@@ -1,8 +1,11 @@
-"""CUDA's runtime API: the one module that calls libcudart, by ctypes. Neither torch nor a CUDA wrapper is needed.
+"""CUDA's runtime API: the one module that calls libcudart, by ctypes.
 
-Only calls that CUDA 11, 12 and 13 have in common, in one form, are made: no structure of CUDA's is read but the name
-at the start of ``cudaDeviceProp``. What CUDA holds is a :class:`Resource` that gives it back when it is closed.
-Source: the CUDA Runtime API reference, and ``cuda_runtime_api.h`` and ``driver_types.h`` of 11.8 and 13.2.
+Neither torch nor a CUDA wrapper is needed.
+
+Only calls that CUDA 11, 12 and 13 have in common, in one form, are made: no structure of CUDA's is
+read but the name at the start of ``cudaDeviceProp``. What CUDA holds is a :class:`Resource` that
+gives it back when it is closed. Source: the CUDA Runtime API reference, and ``cuda_runtime_api.h``
+and ``driver_types.h`` of 11.8 and 13.2.
 """
 
 from __future__ import annotations
@@ -33,14 +36,23 @@ NEXT_STEPS = {
     OUT_OF_MEMORY: "take a smaller batch, or stop what else is on the GPU (nvidia-smi lists it)",
     3: "run nvidia-smi: when it fails too, reload the driver or restart the machine",
     46: "the GPU is in use in exclusive mode: stop the other process (nvidia-smi lists it)",
-    NO_DEVICE: "run on a machine with an NVIDIA GPU; in a container, pass the GPU on (docker run --gpus all)",
-    209: "the library holds no code for this GPU: install the stack that deploybench profiles show names",
-    222: "the library is newer than the driver: update the driver, or install the stack of the profile",
+    NO_DEVICE: "run on a machine with an NVIDIA GPU; in a container, pass the GPU on (docker run "
+    "--gpus all)",
+    209: "the library holds no code for this GPU: install the stack that deploybench profiles show "
+    "names",
+    222: "the library is newer than the driver: update the driver, or install the stack of the "
+    "profile",
     802: "start nvidia-fabricmanager, and wait until nvidia-smi shows the GPU",
     803: "restart the machine: the loaded driver and its library are of different versions",
 }
-OTHERWISE = "look for the GPU's own report (dmesg, lines with Xid), and run again with CUDA_LAUNCH_BLOCKING=1"
-RUNTIME_WHEELS = "pip install nvidia-cuda-runtime (CUDA 13), nvidia-cuda-runtime-cu12 or nvidia-cuda-runtime-cu11"
+OTHERWISE = (
+    "look for the GPU's own report (dmesg, lines with Xid), and run again with "
+    "CUDA_LAUNCH_BLOCKING=1"
+)
+RUNTIME_WHEELS = (
+    "pip install nvidia-cuda-runtime (CUDA 13), nvidia-cuda-runtime-cu12 or "
+    "nvidia-cuda-runtime-cu11"
+)
 
 # Constants of driver_types.h.
 HOST_TO_DEVICE, DEVICE_TO_HOST = 1, 2
@@ -96,11 +108,16 @@ class Device:
 
 
 class Cuda:
-    """One loaded libcudart. Its calls raise DeviceError with CUDA's own name and words for what went wrong."""
+    """One loaded libcudart.
+
+    Its calls raise DeviceError with CUDA's own name and words for what went wrong.
+    """
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
-        self._functions = {name: getattr(library, name) for name in SIGNATURES if hasattr(library, name)}
+        self._functions = {
+            name: getattr(library, name) for name in SIGNATURES if hasattr(library, name)
+        }
         for name, function in self._functions.items():
             function.argtypes = SIGNATURES[name]
         for name in ("cudaGetErrorName", "cudaGetErrorString"):
@@ -111,7 +128,9 @@ class Cuda:
         """Call the function of that name; DeviceError unless it succeeds."""
         function = self._functions.get(name)
         if function is None:
-            raise DeviceError(f"libcudart of CUDA {self.runtime_version()} has no {name}", action="update CUDA")
+            raise DeviceError(
+                f"libcudart of CUDA {self.runtime_version()} has no {name}", action="update CUDA"
+            )
         code = function(*arguments)
         if code:
             raise self._error(name, code)
@@ -136,14 +155,18 @@ class Cuda:
     def device(self, index: int) -> Device:
         """The device ``cuda:index``; looking at it takes none of its memory."""
         major, minor = (
-            self.answer("cudaDeviceGetAttribute", c_int, part, index) for part in (CAPABILITY_MAJOR, CAPABILITY_MINOR)
+            self.answer("cudaDeviceGetAttribute", c_int, part, index)
+            for part in (CAPABILITY_MAJOR, CAPABILITY_MINOR)
         )
         properties = ctypes.create_string_buffer(PROPERTIES_BYTES)
         self.call("cudaGetDeviceProperties", properties, index)
-        return Device(index, properties.raw[:NAME_BYTES].split(b"\0")[0].decode(), 10 * major + minor)
+        return Device(
+            index, properties.raw[:NAME_BYTES].split(b"\0")[0].decode(), 10 * major + minor
+        )
 
     def use(self, index: int) -> None:
-        """Make ``cuda:index`` the device of this thread, and create its context, which other libraries then share."""
+        """Make ``cuda:index`` the device of this thread, and create its context, which other
+        libraries then share."""
         self.call("cudaSetDevice", index)
         self.call("cudaFree", None)
 
@@ -177,7 +200,9 @@ class Cuda:
     def stream(self) -> Stream:
         """A stream of its own: it does not wait for the default one."""
         return Stream(
-            self, self.answer("cudaStreamCreateWithFlags", c_void_p, STREAM_NON_BLOCKING), "cudaStreamDestroy"
+            self,
+            self.answer("cudaStreamCreateWithFlags", c_void_p, STREAM_NON_BLOCKING),
+            "cudaStreamDestroy",
         )
 
     def event(self) -> Event:
@@ -189,7 +214,10 @@ class Cuda:
 
     def _error(self, function: str, code: int) -> DeviceError:
         self._functions["cudaGetLastError"]()  # so that nobody else takes it for theirs
-        name, words = (getattr(self._library, ask)(code).decode() for ask in ("cudaGetErrorName", "cudaGetErrorString"))
+        name, words = (
+            getattr(self._library, ask)(code).decode()
+            for ask in ("cudaGetErrorName", "cudaGetErrorString")
+        )
         found = f"{function}: {name}: {words}"
         if code == INSUFFICIENT_DRIVER:
             return self._insufficient_driver()
@@ -208,17 +236,25 @@ class Cuda:
         """CUDA reports a missing driver as one that is too old: its version tells the two apart."""
         supported, needed = self.driver_version(), self.runtime_version()
         if supported == "0.0":
-            action = "run on a machine with an NVIDIA GPU and its driver; in a container, pass the GPU on (--gpus all)"
+            action = (
+                "run on a machine with an NVIDIA GPU and its driver; in a container, pass the "
+                "GPU on (--gpus all)"
+            )
             return DeviceError("no NVIDIA driver", action=action)
         return DeviceError(
-            f"the NVIDIA driver is too old: it supports CUDA {supported}, libcudart is of CUDA {needed}",
+            f"the NVIDIA driver is too old: it supports CUDA {supported}, libcudart is of CUDA "
+            f"{needed}",
             expected=f"a driver for CUDA {needed} or later",
-            action=f"update the driver, or install a CUDA runtime of {supported} or older: {RUNTIME_WHEELS}",
+            action=f"update the driver, or install a CUDA runtime of {supported} or older: "
+            f"{RUNTIME_WHEELS}",
         )
 
 
 class Resource:
-    """Something that CUDA holds until it is closed. A context manager; closing twice does no harm."""
+    """Something that CUDA holds until it is closed.
+
+    A context manager; closing twice does no harm.
+    """
 
     def __init__(self, cuda: Cuda, handle: int, release: str) -> None:
         self._cuda = cuda
@@ -241,7 +277,10 @@ class Resource:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -294,7 +333,10 @@ class Stream(Resource):
         self._cuda.call("cudaStreamSynchronize", self.handle)
 
     def capture(self, work: Callable[[], None]) -> Graph:
-        """What ``work`` enqueues here, as a graph; nothing of it runs now. DeviceError when it cannot be captured."""
+        """What ``work`` enqueues here, as a graph; nothing of it runs now.
+
+        DeviceError when it cannot be captured.
+        """
         self._cuda.call("cudaStreamBeginCapture", self.handle, CAPTURE_THREAD_LOCAL)
         try:
             work()
@@ -303,7 +345,9 @@ class Stream(Resource):
                 self._captured().close()
             raise
         with self._captured() as template:
-            handle = self._cuda.answer("cudaGraphInstantiateWithFlags", c_void_p, template.handle, 0)
+            handle = self._cuda.answer(
+                "cudaGraphInstantiateWithFlags", c_void_p, template.handle, 0
+            )
             return Graph(self._cuda, handle, "cudaGraphExecDestroy")
 
     def _captured(self) -> Resource:
@@ -318,7 +362,9 @@ class Stream(Resource):
 
 @cache
 def open_cuda() -> Cuda:
-    """The newest libcudart here that works with the driver, with a device to work on. No context is created.
+    """The newest libcudart here that works with the driver, with a device to work on.
+
+    No context is created.
 
     DeployBenchError says why this host has none, and what to do about it.
     """
@@ -333,7 +379,9 @@ def open_cuda() -> Cuda:
             return cuda
     if problems:
         raise problems[0]
-    raise DeployBenchError(f"CUDA's runtime library is missing: no {' or '.join(SONAMES)}", action=RUNTIME_WHEELS)
+    raise DeployBenchError(
+        f"CUDA's runtime library is missing: no {' or '.join(SONAMES)}", action=RUNTIME_WHEELS
+    )
 
 
 def device_index(device: str) -> int:
@@ -358,7 +406,9 @@ def _in_wheels(name: str) -> list[str]:
     """Where NVIDIA's wheels put a library: nvidia/cu13/lib, nvidia/cuda_runtime/lib."""
     spec = importlib.util.find_spec("nvidia")
     folders = spec.submodule_search_locations if spec is not None else None
-    return [str(path) for folder in folders or () for path in sorted(Path(folder).glob(f"*/lib/{name}"))]
+    return [
+        str(path) for folder in folders or () for path in sorted(Path(folder).glob(f"*/lib/{name}"))
+    ]
 
 
 def _version_text(number: int) -> str:

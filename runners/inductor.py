@@ -1,6 +1,7 @@
 """``torch.compile`` with TorchInductor.
 
-TorchInductor keeps compiled kernels on disk, so the first launch on a machine compiles far longer than the others.
+TorchInductor keeps compiled kernels on disk, so the first launch on a machine compiles far longer
+than the others.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ class InductorRunner(TorchRunner):
             return "TorchInductor writes GPU code in Triton, which is missing: pip install triton"
         gpu = gpu_of(device, describe_host())
         if gpu is not None and gpu.capability < FIRST_TRITON_CAPABILITY:
-            return f"Triton compiles for compute capability 7.0 and later, {gpu.name} has {gpu.compute_capability}"
+            return (
+                f"Triton compiles for compute capability 7.0 and later, {gpu.name} has "
+                f"{gpu.compute_capability}"
+            )
         return None
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
@@ -53,7 +57,9 @@ class InductorRunner(TorchRunner):
         place = open_device(options)
         module = place.move(load_module(artifact, options))
         compiled = torch.compile(module, fullgraph=False, dynamic=False)  # on its first call
-        return InductorSession(artifact, compiled, place, options, "torch.compile", effective_precision(module, "fp32"))
+        return InductorSession(
+            artifact, compiled, place, options, "torch.compile", effective_precision(module, "fp32")
+        )
 
 
 class InductorSession(TorchSession):
@@ -63,7 +69,9 @@ class InductorSession(TorchSession):
         import torch
         from torch._dynamo.utils import counters
 
-        with torch.inference_mode():  # a tensor made outside inference mode would compile another variant
+        with (
+            torch.inference_mode()
+        ):  # a tensor made outside inference mode would compile another variant
             self._module(self._place.send(np.zeros(self.input_shapes[self._input], np.float32)))
         breaks = sum(counters["graph_break"].values())
         self._notes = (f"{breaks} graph breaks",) if breaks else ()

@@ -1,10 +1,11 @@
-"""ONNX Runtime on the CPU and, by its CUDA provider, on a GPU. It optimises the graph while it loads, in one step:
-nothing is left to compile.
+"""ONNX Runtime on the CPU and, by its CUDA provider, on a GPU.
 
-On a GPU a call from host to host is ``session.run``, which copies in and out; a call on bound inputs uses an IO
-binding whose tensors lie on the device. No session falls back to another provider: where the one that was asked for
-is not the first of the session, loading is refused. ONNX Runtime itself places single nodes on the CPU, shape
-arithmetic above all; the facts say which.
+It optimises the graph while it loads, in one step: nothing is left to compile.
+
+On a GPU a call from host to host is ``session.run``, which copies in and out; a call on bound
+inputs uses an IO binding whose tensors lie on the device. No session falls back to another
+provider: where the one that was asked for is not the first of the session, loading is refused. ONNX
+Runtime itself places single nodes on the CPU, shape arithmetic above all; the facts say which.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from deploybench.versions import comparable
 
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 FP16_MACHINES = frozenset({"aarch64", "arm64"})
-"""MLAS has half-precision kernels on 64-bit Arm only; elsewhere the session casts to float32 and back."""
+"""MLAS has half-precision kernels on 64-bit Arm only; elsewhere the session casts to float32 and
+back."""
 FIRST_WITH_TF32_OPTION = "1.18"
 REMEDY = "pip uninstall onnxruntime; pip install onnxruntime-gpu"
 RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
@@ -49,7 +51,11 @@ class OnnxRuntimeRunner(Runner):
         return missing_provider(self.gpu_provider)
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
-        return frozenset({"fp32"}) if _computes_in_fp32(artifact_precision) else frozenset({artifact_precision})
+        return (
+            frozenset({"fp32"})
+            if _computes_in_fp32(artifact_precision)
+            else frozenset({artifact_precision})
+        )
 
     def precisions_on(self, device: str, artifact_precision: str) -> frozenset[str]:
         if kind_of(device) == CPU:
@@ -71,14 +77,17 @@ class OnnxRuntimeRunner(Runner):
         if artifact.manifest.batch is None:
             settings.add_free_dimension_override_by_name("batch", options.batch)
         on_cpu = kind_of(options.device) == CPU
-        providers: Providers = ((CPU_PROVIDER, {}),) if on_cpu else self.gpu_providers(artifact, options)
+        providers: Providers = (
+            ((CPU_PROVIDER, {}),) if on_cpu else self.gpu_providers(artifact, options)
+        )
         if not on_cpu:
             settings.add_session_config_entry(RECORD_PLACEMENT, "1")
         session = open_session(str(artifact.entry), settings, providers)
         return OnnxRuntimeSession(artifact, session, options)
 
     def gpu_providers(self, artifact: Artifact, options: RunOptions) -> Providers:
-        """The providers of a session on a GPU with their options, the one that is asked for first."""
+        """The providers of a session on a GPU with their options, the one that is asked for
+        first."""
         return ((CUDA_PROVIDER, cuda_options(options)),)
 
 
@@ -92,13 +101,18 @@ class OnnxRuntimeSession(Session):
         self._artifact_precision = artifact.manifest.precision
         self._provider: str = session.get_providers()[0]
         self._options: Mapping[str, str] = session.get_provider_options()[self._provider]
-        self._device = CPU if self._provider == CPU_PROVIDER else f"{CUDA}:{self._options.get('device_id', '0')}"
+        self._device = (
+            CPU
+            if self._provider == CPU_PROVIDER
+            else f"{CUDA}:{self._options.get('device_id', '0')}"
+        )
 
     def _infer(self, inputs: Arrays) -> Arrays:
         return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
 
     def _bind(self, inputs: Arrays) -> Bound:
-        """The first run allocates the outputs, of whatever shape; every later one writes there again."""
+        """The first run allocates the outputs, of whatever shape; every later one writes there
+        again."""
         session, binding = self._session, self._session.io_binding()
         kind, index = kind_of(self._device), index_of(self._device)
         for name, array in inputs.items():
@@ -129,17 +143,25 @@ class OnnxRuntimeSession(Session):
 
     def _precision(self) -> str:
         if self._provider == CPU_PROVIDER:
-            return "fp32" if _computes_in_fp32(self._artifact_precision) else self._artifact_precision
+            return (
+                "fp32" if _computes_in_fp32(self._artifact_precision) else self._artifact_precision
+            )
         if self._options.get("trt_fp16_enable") in ("1", "True"):
             return "fp16"
         if self._artifact_precision != "fp32":
             return self._artifact_precision
-        return "tf32" if self._options.get("use_tf32", "1") == "1" and os.environ.get(TF32_VARIABLE) != "0" else "fp32"
+        return (
+            "tf32"
+            if self._options.get("use_tf32", "1") == "1" and os.environ.get(TF32_VARIABLE) != "0"
+            else "fp32"
+        )
 
     def _notes(self) -> tuple[str, ...]:
         if self._provider == CPU_PROVIDER:
             halved = _computes_in_fp32(self._artifact_precision)
-            return ("fp16 weights, computed in fp32: no fp16 kernels on this CPU",) if halved else ()
+            return (
+                ("fp16 weights, computed in fp32: no fp16 kernels on this CPU",) if halved else ()
+            )
         found = placement(self._session)
         if found is not None and not found.get(self._provider):
             raise DeployBenchError(
@@ -151,14 +173,19 @@ class OnnxRuntimeSession(Session):
 
 
 def open_session(entry: str, settings: Any, providers: Providers) -> Any:
-    """The session. Raises DeployBenchError where it would run on another provider than the first of ``providers``."""
+    """The session.
+
+    Raises DeployBenchError where it would run on another provider than the first of ``providers``.
+    """
     import onnxruntime
 
     wanted = providers[0][0]
     missing = missing_provider(wanted)
     if missing is not None:
         raise DeployBenchError(missing, expected=f"{wanted} among the providers of this build")
-    if wanted != CPU_PROVIDER and hasattr(onnxruntime, "preload_dlls"):  # since 1.21: CUDA's libraries from pip
+    if wanted != CPU_PROVIDER and hasattr(
+        onnxruntime, "preload_dlls"
+    ):  # since 1.21: CUDA's libraries from pip
         onnxruntime.preload_dlls()
     named = [(name, dict(options)) for name, options in providers]
     session = onnxruntime.InferenceSession(entry, settings, providers=named, enable_fallback=0)
@@ -167,7 +194,8 @@ def open_session(entry: str, settings: Any, providers: Providers) -> Any:
     if found[0] != wanted:  # a library of the provider did not load: the session is on the CPU
         raise DeployBenchError(
             f"ONNX Runtime could not start {wanted} and would run {', '.join(found)}",
-            expected=f"the CUDA and cuDNN libraries that onnxruntime-gpu {onnxruntime.__version__} was built for",
+            expected=f"the CUDA and cuDNN libraries that onnxruntime-gpu {onnxruntime.__version__} "
+            f"was built for",
             action='pip install "onnxruntime-gpu[cuda,cudnn]"',
         )
     return session
@@ -180,7 +208,10 @@ def missing_provider(name: str) -> str | None:
     available = onnxruntime.get_available_providers()
     if name in available:
         return None
-    return f"ONNX Runtime {onnxruntime.__version__} has no {name}, it has {', '.join(available)}: {REMEDY}"
+    return (
+        f"ONNX Runtime {onnxruntime.__version__} has no {name}, it has {', '.join(available)}: "
+        f"{REMEDY}"
+    )
 
 
 def cuda_options(options: RunOptions) -> dict[str, str]:
@@ -202,7 +233,8 @@ def forbid_tf32_unless(wanted: bool) -> None:
 
 
 def placement(session: Any) -> dict[str, Counter[str]] | None:
-    """How many nodes of each operator every provider got; None where this version does not tell (before 1.24)."""
+    """How many nodes of each operator every provider got; None where this version does not tell
+    (before 1.24)."""
     if not hasattr(session, "get_provider_graph_assignment_info"):
         return None
     found: dict[str, Counter[str]] = {}
@@ -231,5 +263,6 @@ def _on_gpu(array: Any, index: int) -> Any:
 
 
 def _computes_in_fp32(artifact_precision: str) -> bool:
-    """Whether half-precision weights are cast up on this machine, so that fp32 arithmetic is what runs."""
+    """Whether half-precision weights are cast up on this machine, so that fp32 arithmetic is what
+    runs."""
     return artifact_precision == "fp16" and platform.machine().lower() not in FP16_MACHINES

@@ -1,9 +1,10 @@
-"""ONNX Runtime with its TensorRT provider: parts of the graph become TensorRT engines, the rest runs on CUDA.
+"""ONNX Runtime with its TensorRT provider: parts of the graph become TensorRT engines, the rest
+runs on CUDA.
 
-Engines are built when a session loads, which takes minutes, and kept in the user's cache folder, so that the first
-launch of a cell loads far longer than the others. The provider is built against one major version of TensorRT (10
-for onnxruntime-gpu 1.31), which has to be installed beside it. fp16 is a flag of the provider; tf32 has none and is
-switched off for fp32 by NVIDIA's own variable.
+Engines are built when a session loads, which takes minutes, and kept in the user's cache folder, so
+that the first launch of a cell loads far longer than the others. The provider is built against one
+major version of TensorRT (10 for onnxruntime-gpu 1.31), which has to be installed beside it. fp16
+is a flag of the provider; tf32 has none and is switched off for fp32 by NVIDIA's own variable.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ from deploybench.hardware.devices import CUDA, index_of
 from deploybench.hardware.host import describe_host, gpu_of
 from deploybench.versions import installed_versions
 
-from .onnxruntime import CUDA_PROVIDER, OnnxRuntimeRunner, Providers, cuda_options, forbid_tf32_unless
+from .onnxruntime import (
+    CUDA_PROVIDER,
+    OnnxRuntimeRunner,
+    Providers,
+    cuda_options,
+    forbid_tf32_unless,
+)
 
 PROVIDER = "TensorrtExecutionProvider"
 LIBRARIES = ("libnvinfer.so.10", "libnvinfer.so.8")
@@ -48,7 +55,9 @@ class OnnxRuntimeTensorrtRunner(OnnxRuntimeRunner):
         folder.mkdir(parents=True, exist_ok=True)
         tensorrt = {
             "device_id": str(index_of(options.device)),
-            "trt_fp16_enable": str(options.precision == "fp16"),  # TensorRT refuses fp16 tensors without it
+            "trt_fp16_enable": str(
+                options.precision == "fp16"
+            ),  # TensorRT refuses fp16 tensors without it
             "trt_engine_cache_enable": "True",  # these options are read by Python's words
             "trt_engine_cache_path": str(folder),
         }
@@ -56,11 +65,15 @@ class OnnxRuntimeTensorrtRunner(OnnxRuntimeRunner):
 
 
 def engine_folder(artifact: Artifact, options: RunOptions) -> Path:
-    """Where the engines of such a cell are kept: one folder for each GPU, version, artifact, batch and precision."""
+    """Where the engines of such a cell are kept: one folder for each GPU, version, artifact, batch
+    and precision."""
     versions = installed_versions(("onnxruntime-gpu", *TENSORRT_DISTRIBUTIONS))
     gpu = gpu_of(options.device, describe_host())
     machine = [gpu.name, gpu.driver] if gpu else []
-    where = slug("-".join([*machine, *(f"{name}-{version}" for name, version in versions.items())]) or "unknown")
+    where = slug(
+        "-".join([*machine, *(f"{name}-{version}" for name, version in versions.items())])
+        or "unknown"
+    )
     return (
         cache_folder()
         / "onnxruntime-tensorrt"
@@ -70,17 +83,27 @@ def engine_folder(artifact: Artifact, options: RunOptions) -> Path:
 
 
 def missing_library() -> str | None:
-    """Why TensorRT itself cannot be loaded for the provider, or None. Any of the versions will do here: which one the
-    provider was built for, it says itself."""
+    """Why TensorRT itself cannot be loaded for the provider, or None.
+
+    Any of the versions will do here: which one the provider was built for, it says itself.
+    """
     for name in LIBRARIES:
-        for path in (name, *(str(found) for folder in _wheel_folders() for found in folder.glob(name))):
+        for path in (
+            name,
+            *(str(found) for folder in _wheel_folders() for found in folder.glob(name)),
+        ):
             with contextlib.suppress(OSError):
                 ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
                 return None
-    return f"TensorRT's library is not found ({' or '.join(LIBRARIES)}): pip install the TensorRT of that version"
+    return (
+        f"TensorRT's library is not found ({' or '.join(LIBRARIES)}): pip install the TensorRT "
+        f"of that version"
+    )
 
 
 def _wheel_folders() -> list[Path]:
     """Where NVIDIA's wheels put TensorRT: nothing looks there by itself."""
     specs = [importlib.util.find_spec(name) for name in ("tensorrt_libs", "tensorrt")]
-    return [Path(folder) for spec in specs if spec for folder in spec.submodule_search_locations or ()]
+    return [
+        Path(folder) for spec in specs if spec for folder in spec.submodule_search_locations or ()
+    ]

@@ -1,4 +1,7 @@
-"""OpenVINO on the CPU. Its default is to compute fp32 models in bf16 where the CPU can; here fp32 means fp32."""
+"""OpenVINO on the CPU.
+
+Its default is to compute fp32 models in bf16 where the CPU can; here fp32 means fp32.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,10 @@ class Engine:
 
 
 class OpenVinoSession(Session):
-    """One infer request. Inputs are read in place and outputs are views into the request's memory."""
+    """One infer request.
+
+    Inputs are read in place and outputs are views into the request's memory.
+    """
 
     def __init__(self, artifact: Artifact, engine: Engine, options: RunOptions) -> None:
         super().__init__(artifact.batch_shape(options.batch))
@@ -95,7 +101,8 @@ class OpenVinoSession(Session):
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         return SessionFacts(
             precision=PRECISIONS.get(precision, precision),
-            threads=int(compiled.get_property("INFERENCE_NUM_THREADS")) // int(compiled.get_property("NUM_STREAMS")),
+            threads=int(compiled.get_property("INFERENCE_NUM_THREADS"))
+            // int(compiled.get_property("NUM_STREAMS")),
             provider=f"OpenVINO {compiled.get_property('EXECUTION_DEVICES')[0]}",
             device="cpu",
         )

@@ -1,4 +1,5 @@
-"""PyTorch eager: the module as its author wrote it, rebuilt from the artifact's recipe and weights."""
+"""PyTorch eager: the module as its author wrote it, rebuilt from the artifact's recipe and
+weights."""
 
 from __future__ import annotations
 
@@ -28,12 +29,18 @@ class PyTorchRunner(TorchRunner):
         prepare_threads(options)
         place = open_device(options)
         module = place.move(load_module(artifact, options))
-        return TorchSession(artifact, module, place, options, "eager", effective_precision(module, "fp32"))
+        return TorchSession(
+            artifact, module, place, options, "eager", effective_precision(module, "fp32")
+        )
 
 
 def eager_precisions(artifact_precision: str) -> frozenset[str]:
     """A full-precision module can be cast down when it is loaded."""
-    return frozenset({"fp32", "bf16", "fp16"}) if artifact_precision == "fp32" else frozenset({artifact_precision})
+    return (
+        frozenset({"fp32", "bf16", "fp16"})
+        if artifact_precision == "fp32"
+        else frozenset({artifact_precision})
+    )
 
 
 def load_module(artifact: Artifact, options: RunOptions) -> torch.nn.Module:
@@ -52,5 +59,10 @@ def load_module(artifact: Artifact, options: RunOptions) -> torch.nn.Module:
         image_size=(preprocessing.height, preprocessing.width),
         patch_size=int(given["patch_size"]) if "patch_size" in given else None,
     )
-    dtypes = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    dtypes = {
+        "fp32": torch.float32,
+        "tf32": torch.float32,
+        "bf16": torch.bfloat16,
+        "fp16": torch.float16,
+    }
     return rebuild(manifest.model.name, build, artifact.entry, dtypes[options.precision])

@@ -1,6 +1,7 @@
 """What the TensorRT runners share: is there a GPU, does the engine fit it, and loading it.
 
-The GPU is looked for before TensorRT is asked for anything: a Runtime of TensorRT 11 without one ends the process.
+The GPU is looked for before TensorRT is asked for anything: a Runtime of TensorRT 11 without one
+ends the process.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class EngineRunner(Runner):
     cuda_graphs: ClassVar[bool] = True
     title: ClassVar[str]
     compiles_on_first_run: ClassVar[bool] = False
-    """Whether kernels are compiled for the GPU at hand when the engine runs first: then that is done apart."""
+    """Whether kernels are compiled for the GPU at hand when the engine runs first: then that is
+    done apart."""
 
     def check(self) -> str | None:
         open_cuda()
@@ -38,7 +40,9 @@ class EngineRunner(Runner):
             found = open_cuda().device(device_index(device))
         except DeployBenchError as error:
             return error
-        return engine_misfit(artifact.manifest, found, batch, self.rebuild(artifact.manifest, found))
+        return engine_misfit(
+            artifact.manifest, found, batch, self.rebuild(artifact.manifest, found)
+        )
 
     @abstractmethod
     def rebuild(self, manifest: Manifest, device: Device) -> str:
@@ -56,20 +60,26 @@ class EngineRunner(Runner):
         return EngineSession(cuda, engine, artifact, options, compiles=self.compiles_on_first_run)
 
     def load_engine(self, trt: ModuleType, artifact: Artifact) -> Engine:
-        """The engine in the artifact's file. DeviceError with TensorRT's own words when it does not load."""
+        """The engine in the artifact's file.
+
+        DeviceError with TensorRT's own words when it does not load.
+        """
         log = logger_of(trt)
         runtime, plan = trt.Runtime(log), artifact.entry.read_bytes()
         self.check_plan(trt, runtime, plan, artifact)
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise DeviceError(f"{self.title} did not load {artifact.entry.name}: {log.last_error()}")
+            raise DeviceError(
+                f"{self.title} did not load {artifact.entry.name}: {log.last_error()}"
+            )
         context = self.new_context(trt, engine)
         if context is None:
             raise DeviceError(f"{self.title} made no execution context: {log.last_error()}")
         return Engine(trt, f"{self.title} {trt.__version__}", runtime, engine, context, log)
 
     def check_plan(self, trt: ModuleType, runtime: Any, plan: bytes, artifact: Artifact) -> None:
-        """Raise DeployBenchError when the runtime can tell before it loads that it will not run the plan."""
+        """Raise DeployBenchError when the runtime can tell before it loads that it will not run the
+        plan."""
         return
 
     def new_context(self, trt: ModuleType, engine: Any) -> Any:
@@ -86,13 +96,17 @@ class EngineRunner(Runner):
             )
 
 
-def engine_misfit(manifest: Manifest, device: Device, batch: int, rebuild: str) -> DeployBenchError | None:
-    """Why an engine cannot run on ``device`` in that batch, by what its exporter wrote down, or None."""
+def engine_misfit(
+    manifest: Manifest, device: Device, batch: int, rebuild: str
+) -> DeployBenchError | None:
+    """Why an engine cannot run on ``device`` in that batch, by what its exporter wrote down, or
+    None."""
     facts = manifest.facts
     if facts.get("sm") != device.sm:
         built_on = f" ({facts['gpu']})" if facts.get("gpu") else ""
         return DeployBenchError(
-            f"the engine was built for sm{facts.get('sm', '?')}{built_on}, cuda:{device.index} is {device.name} "
+            f"the engine was built for sm{facts.get('sm', '?')}{built_on}, cuda:{device.index} is "
+            f"{device.name} "
             f"(sm{device.sm})",
             expected=f"an engine for sm{device.sm}",
             action=f"build it for this GPU: {rebuild}",
@@ -109,7 +123,8 @@ def engine_misfit(manifest: Manifest, device: Device, batch: int, rebuild: str) 
 
 @cache
 def logger_of(trt: ModuleType) -> Any:
-    """The logger of this process, which keeps errors: TensorRT stays with the first one that it was given."""
+    """The logger of this process, which keeps errors: TensorRT stays with the first one that it was
+    given."""
 
     base: Any = trt.ILogger
 

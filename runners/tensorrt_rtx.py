@@ -1,4 +1,5 @@
-"""TensorRT-RTX: engines that were built ahead of time for a kind of GPU; their kernels are compiled on it, here."""
+"""TensorRT-RTX: engines that were built ahead of time for a kind of GPU; their kernels are compiled
+on it, here."""
 
 from __future__ import annotations
 
@@ -28,14 +29,18 @@ class TensorRTRtxRunner(EngineRunner):
         validity, diagnostics = runtime.get_engine_validity(plan)
         if validity == trt.EngineValidity.INVALID:
             flags = trt.EngineInvalidityDiagnostics.__members__.items()
-            causes = ", ".join(name for name, bit in flags if int(diagnostics) & int(bit)) or "it gave no cause"
+            causes = (
+                ", ".join(name for name, bit in flags if int(diagnostics) & int(bit))
+                or "it gave no cause"
+            )
             raise DeployBenchError(
                 f"{self.title} will not run {artifact.entry.name} here: {causes}",
                 action=f"build it again: {artifact.manifest.command} --force",
             )
 
     def new_context(self, trt: ModuleType, engine: Any) -> Any:
-        """Its kernels are compiled for the shapes of the first run, while that waits, and not in the background."""
+        """Its kernels are compiled for the shapes of the first run, while that waits, and not in
+        the background."""
         config = engine.create_runtime_config()
         strategies = trt.DynamicShapesKernelSpecializationStrategy
         config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER

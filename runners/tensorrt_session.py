@@ -1,9 +1,11 @@
-"""A session over a loaded TensorRT engine: one execution context on a stream of its own, buffers allocated once.
+"""A session over a loaded TensorRT engine: one execution context on a stream of its own, buffers
+allocated once.
 
-A call from host to host copies the inputs into page-locked memory, uploads them, runs the engine, downloads the
-outputs and waits. An engine-only call is the engine between two events: the time between these is what trtexec calls
-GPU Compute Time; without a CUDA graph the gaps between the launches of an idle GPU are in it. Waiting is CUDA's
-default: the thread spins where it has a core to itself.
+A call from host to host copies the inputs into page-locked memory, uploads them, runs the engine,
+downloads the outputs and waits. An engine-only call is the engine between two events: the time
+between these is what trtexec calls GPU Compute Time; without a CUDA graph the gaps between the
+launches of an idle GPU are in it. Waiting is CUDA's default: the thread spins where it has a core
+to itself.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine that is loaded, with its context. ``runtime`` and ``log`` have to live as long as it does."""
+    """An engine that is loaded, with its context.
+
+    ``runtime`` and ``log`` have to live as long as it does.
+    """
 
     trt: ModuleType
     provider: str
@@ -39,7 +44,8 @@ class Engine:
 
 
 class Buffers:
-    """One set of inputs and outputs in device memory, each with its page-locked twin, and the graph that uses them."""
+    """One set of inputs and outputs in device memory, each with its page-locked twin, and the graph
+    that uses them."""
 
     def __init__(self, cuda: Cuda, shapes: Shapes, keeper: ExitStack) -> None:
         self.host: dict[str, HostArray] = {}
@@ -58,7 +64,13 @@ class EngineSession(Session):
     """One execution context on a stream of its own. Its buffers are allocated once."""
 
     def __init__(
-        self, cuda: Cuda, engine: Engine, artifact: Artifact, options: RunOptions, *, compiles: bool = False
+        self,
+        cuda: Cuda,
+        engine: Engine,
+        artifact: Artifact,
+        options: RunOptions,
+        *,
+        compiles: bool = False,
     ) -> None:
         super().__init__(artifact.batch_shape(options.batch))
         self._cuda = cuda
@@ -104,7 +116,10 @@ class EngineSession(Session):
         """A set of buffers of its own, so that ``infer`` does not replace its inputs."""
         stream, keeper = self._stream, self._keeper
         buffers = Buffers(self._cuda, {**self.input_shapes, **self._outputs}, keeper)
-        started, ended = keeper.enter_context(self._cuda.event()), keeper.enter_context(self._cuda.event())
+        started, ended = (
+            keeper.enter_context(self._cuda.event()),
+            keeper.enter_context(self._cuda.event()),
+        )
         for name, array in inputs.items():
             np.copyto(buffers.host[name].array, array)
             stream.upload(buffers.device[name], buffers.host[name])
@@ -158,19 +173,27 @@ class EngineSession(Session):
         for name in (*inputs, *outputs):
             kind = engine.engine.get_tensor_dtype(name)
             if kind != trt.DataType.FLOAT:
-                raise DeployBenchError(f"'{name}' of the engine is {kind}", expected="float32 inputs and outputs")
-        self._demand(context.set_optimization_profile_async(0, self._stream.handle), "choose the optimisation profile")
+                raise DeployBenchError(
+                    f"'{name}' of the engine is {kind}", expected="float32 inputs and outputs"
+                )
+        self._demand(
+            context.set_optimization_profile_async(0, self._stream.handle),
+            "choose the optimisation profile",
+        )
         for name, shape in self.input_shapes.items():
             self._demand(context.set_input_shape(name, shape), f"take '{name}' of shape {shape}")
         self._demand(not context.infer_shapes(), "tell the outputs' shapes from the inputs'")
         return {name: tuple(context.get_tensor_shape(name)) for name in outputs}
 
     def _get_ready(self, buffers: Buffers) -> None:
-        """Run once, so that nothing is left to compile or to load, and capture where that was asked for."""
+        """Run once, so that nothing is left to compile or to load, and capture where that was asked
+        for."""
         self._enqueue(buffers)
         self._stream.synchronize()
         if self._options.cuda_graph:
-            buffers.graph = self._keeper.enter_context(self._stream.capture(lambda: self._enqueue(buffers)))
+            buffers.graph = self._keeper.enter_context(
+                self._stream.capture(lambda: self._enqueue(buffers))
+            )
 
     def _launch(self, buffers: Buffers) -> None:
         if buffers.graph is not None:
@@ -182,7 +205,9 @@ class EngineSession(Session):
         context = self._context
         if self._addressed is not buffers:
             for name, memory in buffers.device.items():
-                self._demand(context.set_tensor_address(name, memory.handle), f"take the address of '{name}'")
+                self._demand(
+                    context.set_tensor_address(name, memory.handle), f"take the address of '{name}'"
+                )
             self._addressed = buffers
         self._demand(context.execute_async_v3(self._stream.handle), "run the engine")
 
@@ -202,5 +227,9 @@ def io_names(trt: ModuleType, engine: Any) -> tuple[list[str], list[str]]:
 
 def activation_bytes(engine: Any) -> int:
     """Device memory for the activations of one context: by TensorRT 10's name, or by 8's."""
-    size = engine.device_memory_size_v2 if hasattr(engine, "device_memory_size_v2") else engine.device_memory_size
+    size = (
+        engine.device_memory_size_v2
+        if hasattr(engine, "device_memory_size_v2")
+        else engine.device_memory_size
+    )
     return int(size)

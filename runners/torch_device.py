@@ -1,14 +1,15 @@
 """Where PyTorch computes: what differs between the CPU and a GPU, so that one session serves both.
 
-On a GPU a call from host to host copies its input through pinned memory, runs, copies the output back and waits for
-that copy. A call on bound inputs waits for a CUDA event behind its last kernel, and the time between that event and
-one before its first kernel is its GPU time: where the host launches kernels slower than the GPU runs them, it holds
-the gaps.
+On a GPU a call from host to host copies its input through pinned memory, runs, copies the output
+back and waits for that copy. A call on bound inputs waits for a CUDA event behind its last kernel,
+and the time between that event and one before its first kernel is its GPU time: where the host
+launches kernels slower than the GPU runs them, it holds the gaps.
 
-fp16 and bf16 are those of the weights, which are cast when the model is loaded; autocast is not used. tf32 is how
-fp32 products and convolutions are computed, and fp32 switches it off everywhere: PyTorch's own defaults leave it on
-in convolutions. Convolutional modules (eager, torch.compile) in fp16, bf16 and tf32 are laid out as channels_last, the
-layout of the tensor cores; in fp32, and as exported programs, they stay as they are.
+fp16 and bf16 are those of the weights, which are cast when the model is loaded; autocast is not
+used. tf32 is how fp32 products and convolutions are computed, and fp32 switches it off everywhere:
+PyTorch's own defaults leave it on in convolutions. Convolutional modules (eager, torch.compile) in
+fp16, bf16 and tf32 are laid out as channels_last, the layout of the tensor cores; in fp32, and as
+exported programs, they stay as they are.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class Cpu:
         return array
 
     def timed(self, call: Callable[[], object]) -> Timed:
-        """``call`` so that it returns when its output exists, and the GPU time of its last run, if there is one."""
+        """``call`` so that it returns when its output exists, and the GPU time of its last run, if
+        there is one."""
         return call, None
 
     def prepare_thread(self) -> None:
@@ -79,7 +81,8 @@ class Cpu:
         return provider
 
     def peak_bytes(self) -> int | None:
-        """The most that the allocator has held on the device; None for the CPU, which has no allocator of its own."""
+        """The most that the allocator has held on the device; None for the CPU, which has no
+        allocator of its own."""
         return None
 
 
@@ -91,7 +94,11 @@ class Cuda(Cpu):
         self._torch = torch
         self._index = index_of(options.device)
         self.name = f"{CUDA}:{self._index}"
-        self.notes = (f"{options.precision} weights, no autocast",) if options.precision in ("fp16", "bf16") else ()
+        self.notes = (
+            (f"{options.precision} weights, no autocast",)
+            if options.precision in ("fp16", "bf16")
+            else ()
+        )
         self._wants_channels_last = options.precision != "fp32"
         self._layout: Any = torch.contiguous_format
         self._staged: torch.Tensor | None = None
@@ -151,8 +158,11 @@ class Cuda(Cpu):
         return int(self._torch.cuda.max_memory_reserved(self._index))
 
     def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The tensor on the GPU, copied as it lies and laid out there; nobody waits for a copy from pinned memory."""
-        return tensor.to(self.name, non_blocking=tensor.is_pinned()).contiguous(memory_format=self._layout)
+        """The tensor on the GPU, copied as it lies and laid out there; nobody waits for a copy from
+        pinned memory."""
+        return tensor.to(self.name, non_blocking=tensor.is_pinned()).contiguous(
+            memory_format=self._layout
+        )
 
     def _pinned(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
         pinned: torch.Tensor = self._torch.empty(tuple(shape), dtype=dtype, pin_memory=True)
@@ -177,23 +187,27 @@ def check_cuda(torch: Any, device: str) -> None:
     except (AssertionError, RuntimeError) as error:  # a build without CUDA asserts
         words = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DeployBenchError(
-            f"{build} cannot use {device}: {words}", expected="a GPU that the driver and this build support"
+            f"{build} cannot use {device}: {words}",
+            expected="a GPU that the driver and this build support",
         ) from None
     built_for = torch.cuda.get_arch_list()
     if not has_code_for(capability, built_for):
         raise DeployBenchError(
-            f"{build} has no code for compute capability {capability[0]}.{capability[1]}, that of {device}",
+            f"{build} has no code for compute capability {capability[0]}.{capability[1]}, that of "
+            f"{device}",
             expected=f"a GPU for one of {', '.join(built_for)}",
-            action="install the last PyTorch that supports the card: deploybench profiles show NAME",
+            action="install the last PyTorch that supports the card: deploybench profiles show "
+            "NAME",
         )
 
 
 def has_code_for(capability: tuple[int, int], architectures: Sequence[str]) -> bool:
-    """Whether a build for ``architectures`` (``sm_86``, ``compute_90``) runs on that compute capability.
+    """Whether a build for ``architectures`` (``sm_86``, ``compute_90``) runs on that compute
+    capability.
 
-    Binaries (sm) run on their own major version from their minor version on; PTX (compute) is compiled by the driver
-    for anything later (CUDA programming guide, "application compatibility"). A letter behind the number (``sm_90a``)
-    ties the code to that very version.
+    Binaries (sm) run on their own major version from their minor version on; PTX (compute) is
+    compiled by the driver for anything later (CUDA programming guide, "application compatibility").
+    A letter behind the number (``sm_90a``) ties the code to that very version.
     """
     for text in architectures:
         found = ARCHITECTURE.fullmatch(text)
@@ -208,18 +222,22 @@ def has_code_for(capability: tuple[int, int], architectures: Sequence[str]) -> b
 
 
 def is_convolutional(module: torch.nn.Module) -> bool:
-    """Whether the module's layout matters to its speed: it has more convolutions than a patch embedding."""
+    """Whether the module's layout matters to its speed: it has more convolutions than a patch
+    embedding."""
     import torch
 
-    return sum(isinstance(part, torch.nn.Conv2d) for part in module.modules()) >= FEWEST_CONVOLUTIONS
+    return (
+        sum(isinstance(part, torch.nn.Conv2d) for part in module.modules()) >= FEWEST_CONVOLUTIONS
+    )
 
 
 def set_tf32(torch: Any, *, on: bool) -> None:
     """Compute fp32 products and convolutions on a GPU as tf32, or nowhere so.
 
-    The older switches set the newer ones (``fp32_precision``, since PyTorch 2.9) of every operator with them. The other
-    way round it is not so: with those set alone, torch.export and TorchInductor of PyTorch 2.15 raise RuntimeError
-    when they read the older ones. What the older ones leave out is cuDNN's default, which TorchInductor reads.
+    The older switches set the newer ones (``fp32_precision``, since PyTorch 2.9) of every operator
+    with them. The other way round it is not so: with those set alone, torch.export and
+    TorchInductor of PyTorch 2.15 raise RuntimeError when they read the older ones. What the older
+    ones leave out is cuDNN's default, which TorchInductor reads.
     """
     if hasattr(torch.backends.cudnn, "fp32_precision"):
         torch.backends.cudnn.fp32_precision = "tf32" if on else "ieee"
@@ -228,7 +246,8 @@ def set_tf32(torch: Any, *, on: bool) -> None:
 
 
 def tf32_is_on(torch: Any) -> bool:
-    """Whether both products and convolutions may be computed as tf32, read back from PyTorch and NVIDIA's variable."""
+    """Whether both products and convolutions may be computed as tf32, read back from PyTorch and
+    NVIDIA's variable."""
     if os.environ.get(TF32_VARIABLE) == "0":
         return False
     if hasattr(torch.backends.cudnn, "fp32_precision"):

@@ -30,7 +30,10 @@ class TorchRunner(Runner):
     def check_device(self, device: str) -> str | None:
         unfit = super().check_device(device)
         if unfit is None and kind_of(device) == CUDA and torch_cuda_version() is None:
-            return f"{self.name} on {device} needs a CUDA build of PyTorch, this is one for the CPU: pip install torch"
+            return (
+                f"{self.name} on {device} needs a CUDA build of PyTorch, this is one for the "
+                f"CPU: pip install torch"
+            )
         return unfit
 
     def precisions_on(self, device: str, artifact_precision: str) -> frozenset[str]:
@@ -52,7 +55,13 @@ class TorchSession(Session):
     """Runs ``module`` where ``place`` says. ``precision`` is what its parameters are in."""
 
     def __init__(
-        self, artifact: Artifact, module: Any, place: Cpu, options: RunOptions, provider: str, precision: str
+        self,
+        artifact: Artifact,
+        module: Any,
+        place: Cpu,
+        options: RunOptions,
+        provider: str,
+        precision: str,
     ) -> None:
         import torch
 
@@ -68,7 +77,8 @@ class TorchSession(Session):
         self._output = artifact.manifest.outputs[0].name
 
     def prepare_thread(self) -> None:
-        """A thread count belongs to the thread that sets it: OpenMP gives another one every core of the machine."""
+        """A thread count belongs to the thread that sets it: OpenMP gives another one every core of
+        the machine."""
         self._torch.set_num_threads(self._threads)
         self._place.prepare_thread()
 
@@ -116,11 +126,14 @@ def prepare_threads(options: RunOptions) -> None:
 
 
 def effective_precision(module: torch.nn.Module, artifact_precision: str) -> str:
-    """The precision of the module's largest floating parameter or buffer, else what the artifact says."""
+    """The precision of the module's largest floating parameter or buffer, else what the artifact
+    says."""
     import torch
 
     names = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-    tensors = [tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point()]
+    tensors = [
+        tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point()
+    ]
     if not tensors:
         return artifact_precision
     return names.get(max(tensors, key=lambda tensor: tensor.numel()).dtype, artifact_precision)
@@ -128,7 +141,8 @@ def effective_precision(module: torch.nn.Module, artifact_precision: str) -> str
 
 @cache
 def torch_cuda_version() -> str | None:
-    """The CUDA version that the installed PyTorch was built for, without importing it; None for a CPU build."""
+    """The CUDA version that the installed PyTorch was built for, without importing it; None for a
+    CPU build."""
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         return None

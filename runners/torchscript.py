@@ -1,7 +1,7 @@
 """TorchScript, without the model's own code.
 
-A traced graph holds the device of every tensor that it makes as a constant, ``cpu`` where it was traced there;
-``map_location`` moves weights and leaves these, so they are rewritten for a GPU.
+A traced graph holds the device of every tensor that it makes as a constant, ``cpu`` where it was
+traced there; ``map_location`` moves weights and leaves these, so they are rewritten for a GPU.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class TorchScriptRunner(TorchRunner):
         place = open_device(options)
         module = torch.jit.load(str(artifact.entry), map_location=place.name)
         place_constants(module.graph, place.name)
-        return TorchSession(artifact, module, place, options, "TorchScript", artifact.manifest.precision)
+        return TorchSession(
+            artifact, module, place, options, "TorchScript", artifact.manifest.precision
+        )
 
 
 def place_constants(graph: Any, device: str) -> None:

@@ -27,7 +27,8 @@ def launch(
     precision: str = "fp32",
     **changes: object,
 ) -> Launch:
-    """A launch whose samples all take ``ms``; the probes before and after agree unless ``hop_after_ns`` is given."""
+    """A launch whose samples all take ``ms``; the probes before and after agree unless
+    ``hop_after_ns`` is given."""
     samples = (round(ms * 1e6),) * SAMPLES
     before = Probes(compute_us=compute_us, memory_ms=5.0, hop_ns=hop_ns)
     after = Probes(compute_us=compute_us, memory_ms=5.0, hop_ns=hop_after_ns or hop_ns)
@@ -49,7 +50,9 @@ def launch(
             setup_peak_bytes=5,
             peak_bytes=5,
         ),
-        surroundings=Surroundings(before=before, after=after, cpus=2, foreign_cpu_share=0.0, steal_share=0.0),
+        surroundings=Surroundings(
+            before=before, after=after, cpus=2, foreign_cpu_share=0.0, steal_share=0.0
+        ),
     )
     return made.model_copy(update=changes)
 
@@ -77,18 +80,42 @@ def record(
     **cell: object,
 ) -> Record:
     """A record of those launch medians (ms) or launches; further arguments change its cell."""
-    made = [item if isinstance(item, Launch) else launch(item, number) for number, item in enumerate(measured)]
+    made = [
+        item if isinstance(item, Launch) else launch(item, number)
+        for number, item in enumerate(measured)
+    ]
     asked = Cell(
-        model="net", weights="random weights", weights_identity="random seed 0", image_size=(224, 224),
-        backend="onnx", form="fp32-dynamic", runner="onnxruntime", device="cpu", precision="fp32", batch=1, threads=2,
-        artifact="/a", artifact_key="k" * 64,
-    ).model_copy(update=cell)  # fmt: skip
+        model="net",
+        weights="random weights",
+        weights_identity="random seed 0",
+        image_size=(224, 224),
+        backend="onnx",
+        form="fp32-dynamic",
+        runner="onnxruntime",
+        device="cpu",
+        precision="fp32",
+        batch=1,
+        threads=2,
+        artifact="/a",
+        artifact_key="k" * 64,
+    ).model_copy(update=cell)
     summary = summarise(made, asked.batch)
     judgement = judge(made, summary, "deploybench run")
     shown = judgement.verdict.value not in ("INVALID", "FAILED")
     return Record(
-        run=run, created=created, complete=True, profile="host", cell=asked, parameters=10**6, macs=10**9,
-        artifact_bytes=4 << 20, peak_gflops=100.0, launches=tuple(made), summary=summary if shown else None,
-        judgement=judgement, host=machine or host(), versions=versions or {"onnxruntime": "1.30"},
+        run=run,
+        created=created,
+        complete=True,
+        profile="host",
+        cell=asked,
+        parameters=10**6,
+        macs=10**9,
+        artifact_bytes=4 << 20,
+        peak_gflops=100.0,
+        launches=tuple(made),
+        summary=summary if shown else None,
+        judgement=judgement,
+        host=machine or host(),
+        versions=versions or {"onnxruntime": "1.30"},
         command="deploybench run",
-    )  # fmt: skip
+    )

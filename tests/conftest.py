@@ -1,4 +1,5 @@
-"""Shared fixtures: a command line in a process of its own, and one workspace with a tiny model in every format."""
+"""Shared fixtures: a command line in a process of its own, and one workspace with a tiny model in
+every format."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def run_cli(
-    *arguments: str | Path, environment: dict[str, str] | None = None, cwd: Path | None = None, timeout: float = 300
+    *arguments: str | Path,
+    environment: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float = 300,
 ) -> subprocess.CompletedProcess[str]:
     """``deploybench ARGUMENTS`` as a user starts it, without a terminal."""
     return subprocess.run(
@@ -46,10 +50,16 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A ViT of 0.4 M parameters, exported and verified in every format that this host writes. Read only."""
+    """A ViT of 0.4 M parameters, exported and verified in every format that this host writes.
+
+    Read only.
+    """
     workspace = Workspace(tmp_path_factory.mktemp("tiny") / "workspace")
     workspace.prepare()
-    requests = [ExportRequest(model=ModelRequest(name=TINY), backend=name) for name in usable_backends("fp32")]
+    requests = [
+        ExportRequest(model=ModelRequest(name=TINY), backend=name)
+        for name in usable_backends("fp32")
+    ]
     for result in export_all(requests, workspace, ExportOptions(jobs=2)):
         assert result.ok, (result.request.backend, result.error)
     return workspace

@@ -1,8 +1,10 @@
-"""Runs every test that needs a CUDA device and prints what passed, for a person to paste into an issue.
+"""Runs every test that needs a CUDA device and prints what passed, for a person to paste into an
+issue.
 
 python -m tests.gpu_check    (make gpu-check)
 
-Exit 0: some passed and none failed. 1: one failed, or none ran. 2: no CUDA device answers here, so nothing was tested.
+Exit 0: some passed and none failed. 1: one failed, or none ran. 2: no CUDA device answers here, so
+nothing was tested.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ class Outcomes:
 
     def lines(self) -> list[str]:
         """The verdict first, then every test that ran or did not, with its reason."""
-        counts = f"{len(self.passed)} passed, {len(self.failed)} failed, {len(self.skipped)} skipped"
+        counts = (
+            f"{len(self.passed)} passed, {len(self.failed)} failed, {len(self.skipped)} skipped"
+        )
         described = [f"FAILED  {name}: {reason}" for name, reason in self.failed.items()]
         described += [f"skipped {name}: {reason}" for name, reason in self.skipped.items()]
         return [counts, *described, *(f"passed  {name}" for name in self.passed)]
@@ -69,7 +73,8 @@ def machine_lines(gpus: tuple[Gpu, ...]) -> list[str]:
     host = describe_host()
     versions = ", ".join(f"{name} {version}" for name, version in host.versions.items())
     cards = [
-        f"GPU {index}: {gpu.name}, compute capability {gpu.compute_capability}, {gpu.memory_bytes / 2**30:.1f} GiB, "
+        f"GPU {index}: {gpu.name}, compute capability {gpu.compute_capability}, "
+        f"{gpu.memory_bytes / 2**30:.1f} GiB, "
         f"driver {gpu.driver}"
         for index, gpu in enumerate(gpus)
     ]

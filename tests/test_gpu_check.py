@@ -66,7 +66,11 @@ def test_check_is_good_only_when_something_passed_and_nothing_failed(
 @pytest.mark.skipif(bool(find_gpus()[0]), reason="this machine has a GPU")
 def test_machine_without_a_gpu_is_told_so_and_nothing_is_tested() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.gpu_check"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tests.gpu_check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert done.stdout.startswith("no GPU was tested: ")

@@ -1,12 +1,14 @@
-"""Two sets of records joined by cell: how many times faster the candidate is, in each state of the machine.
+"""Two sets of records joined by cell: how many times faster the candidate is, in each state of the
+machine.
 
-A row is one cell in one state. Its ratio is paired by round when both records come from one run; between runs
-it is the rank-sum one of the launches that count. The rank-sum interval knows how launches of one run differ,
-not how the machine changed between the runs: where its own probes (compute, memory) moved beyond chance, the
-interval is widened by as much on both sides.
+A row is one cell in one state. Its ratio is paired by round when both records come from one run;
+between runs it is the rank-sum one of the launches that count. The rank-sum interval knows how
+launches of one run differ, not how the machine changed between the runs: where its own probes
+(compute, memory) moved beyond chance, the interval is widened by as much on both sides.
 
-What is unlike is refused, not compared: another batch, precision, number of threads, host or version of this
-harness makes another measurement, unless the user says that it is what he wants to compare.
+What is unlike is refused, not compared: another batch, precision, number of threads, host or
+version of this harness makes another measurement, unless the user says that it is what he wants to
+compare.
 """
 
 from __future__ import annotations
@@ -67,7 +69,10 @@ class Status(str, Enum):
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a row. ``verdict``, ``p50_ms`` and ``launches`` are those of the row's state, where it has one."""
+    """One side of a row.
+
+    ``verdict``, ``p50_ms`` and ``launches`` are those of the row's state, where it has one.
+    """
 
     run: str
     cell: Cell
@@ -79,9 +84,12 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One cell in one state of the machine (``hop_ns`` names it). ``ratio`` is baseline time / candidate time: above 1
-    the candidate is faster. ``machine_shift`` (log) is by how much an end of its interval was moved out because the
-    machine's probes moved. ``reason`` says why there is no ratio; ``notes`` hold what else differs."""
+    """One cell in one state of the machine (``hop_ns`` names it).
+
+    ``ratio`` is baseline time / candidate time: above 1 the candidate is faster. ``machine_shift``
+    (log) is by how much an end of its interval was moved out because the machine's probes moved.
+    ``reason`` says why there is no ratio; ``notes`` hold what else differs.
+    """
 
     baseline: Side | None
     candidate: Side | None
@@ -107,8 +115,8 @@ def compare_records(
 ) -> list[Comparison]:
     """The rows of every cell of either side, in the baseline's order.
 
-    Where a side has a cell twice, its latest record counts. Raises DeployBenchError when a record is on both sides,
-    or when no record has the value that ``across`` asks for.
+    Where a side has a cell twice, its latest record counts. Raises DeployBenchError when a record
+    is on both sides, or when no record has the value that ``across`` asks for.
     """
     if across is None:
         refuse_the_same_run(baseline, candidate)
@@ -127,8 +135,8 @@ def compare_records(
 
 
 def answer_of(row: Comparison, margin: float = DEFAULT_MARGIN) -> Answer | None:
-    """The four-way answer; None for a row without a ratio. Between runs only VALID sides give one: there the pairing
-    does not take away what disturbed one of them."""
+    """The four-way answer; None for a row without a ratio. Between runs only VALID sides give one:
+    there the pairing does not take away what disturbed one of them."""
     if row.ratio is None:
         return None
     return answer(row.ratio, margin) if _can_answer(row) else Answer.AMBIGUOUS
@@ -136,11 +144,14 @@ def answer_of(row: Comparison, margin: float = DEFAULT_MARGIN) -> Answer | None:
 
 def _can_answer(row: Comparison) -> bool:
     paired = row.ratio is not None and row.ratio.paired
-    return paired or all(side is not None and side.verdict is Verdict.VALID for side in (row.baseline, row.candidate))
+    return paired or all(
+        side is not None and side.verdict is Verdict.VALID for side in (row.baseline, row.candidate)
+    )
 
 
 def width_that_answers(row: Comparison, margin: float = DEFAULT_MARGIN) -> float | None:
-    """How narrow the interval of an AMBIGUOUS row must become; None for others, and where width is not the matter."""
+    """How narrow the interval of an AMBIGUOUS row must become; None for others, and where width is
+    not the matter."""
     if row.ratio is None or not _can_answer(row) or answer_of(row, margin) is not Answer.AMBIGUOUS:
         return None
     return half_width_that_settles(row.ratio, margin)
@@ -149,8 +160,8 @@ def width_that_answers(row: Comparison, margin: float = DEFAULT_MARGIN) -> float
 def rounds_to_settle(row: Comparison, wanted: float | None) -> int | None:
     """How many more rounds (of each run) would narrow the row's interval to ``wanted``.
 
-    None where more than 1000 would be needed, or where the machine's own shift is already wider: rounds of
-    these two runs cannot take that away.
+    None where more than 1000 would be needed, or where the machine's own shift is already wider:
+    rounds of these two runs cannot take that away.
     """
     ratio = row.ratio
     if ratio is None or wanted is None:
@@ -159,7 +170,9 @@ def rounds_to_settle(row: Comparison, wanted: float | None) -> int | None:
         return FEWEST_FOR_INTERVAL - ratio.count
     if wanted <= row.machine_shift:
         return None
-    more = more_rounds(ratio.count, ratio.half_width - row.machine_shift, wanted - row.machine_shift)
+    more = more_rounds(
+        ratio.count, ratio.half_width - row.machine_shift, wanted - row.machine_shift
+    )
     return max(more, 1) if more <= MOST_ROUNDS else None
 
 
@@ -174,16 +187,31 @@ def what_settles(row: Comparison, wanted: float) -> str:
     return "too close for any number of rounds"
 
 
-def _compare(old: Record, new: Record, allowed: Collection[str], free: Collection[str]) -> list[Comparison]:
+def _compare(
+    old: Record, new: Record, allowed: Collection[str], free: Collection[str]
+) -> list[Comparison]:
     differing = {name: words for name, words in unlike(old, new).items() if name not in free}
-    row = Comparison(_side(old), _side(new), Status.UNLIKE, notes=(*differing.values(), *changes(old, new)))
+    row = Comparison(
+        _side(old), _side(new), Status.UNLIKE, notes=(*differing.values(), *changes(old, new))
+    )
     refused = [name for name in differing if name not in allowed]
     if refused:
         words = ", ".join(differing[name] for name in refused)
-        return [replace(row, reason=f"unlike: {words}; --allow {','.join(refused)} compares them", notes=())]
-    without = [(name, side) for name, side in (("baseline", old), ("candidate", new)) if side.summary is None]
+        return [
+            replace(
+                row, reason=f"unlike: {words}; --allow {','.join(refused)} compares them", notes=()
+            )
+        ]
+    without = [
+        (name, side)
+        for name, side in (("baseline", old), ("candidate", new))
+        if side.summary is None
+    ]
     if without:
-        words = "; ".join(f"{name} {side.judgement.verdict.value}: {side.judgement.reason}" for name, side in without)
+        words = "; ".join(
+            f"{name} {side.judgement.verdict.value}: {side.judgement.reason}"
+            for name, side in without
+        )
         return [replace(row, status=Status.NO_NUMBER, reason=words)]
     return _compare_states(row, old, new)
 
@@ -203,8 +231,11 @@ def _compare_states(row: Comparison, old: Record, new: Record) -> list[Compariso
 
 
 def _states(record: Record, levels: Sequence[float], alike: bool) -> dict[float | None, State]:
-    """The record's states by the level of both records together. The hops of unlike hardware do not compare: there
-    the state that was seen most stands for the machine."""
+    """The record's states by the level of both records together.
+
+    The hops of unlike hardware do not compare: there the state that was seen most stands for the
+    machine.
+    """
     found: dict[float | None, State] = {}
     for state in states_of(record.launches):
         if not alike:
@@ -225,14 +256,27 @@ def _paired(
     rows = []
     for speedup in paired_speedups(old.launches, new.launches):
         hop, ratio = speedup.hop_ns, speedup.ratio
-        changed = (f"{speedup.changed} rounds set aside: the machine changed state",) if speedup.changed else ()
-        disturbed = (f"{speedup.disturbed} of {ratio.count} rounds were disturbed",) if speedup.disturbed else ()
+        changed = (
+            (f"{speedup.changed} rounds set aside: the machine changed state",)
+            if speedup.changed
+            else ()
+        )
+        disturbed = (
+            (f"{speedup.disturbed} of {ratio.count} rounds were disturbed",)
+            if speedup.disturbed
+            else ()
+        )
         rows.append(
             replace(
-                row, status=Status.COMPARED, hop_ns=hop, ratio=ratio, notes=(*row.notes, *changed, *disturbed),
-                baseline=_side(old, _nearest_state(before, hop)), candidate=_side(new, _nearest_state(after, hop)),
+                row,
+                status=Status.COMPARED,
+                hop_ns=hop,
+                ratio=ratio,
+                notes=(*row.notes, *changed, *disturbed),
+                baseline=_side(old, _nearest_state(before, hop)),
+                candidate=_side(new, _nearest_state(after, hop)),
             )
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -245,20 +289,35 @@ def _unpaired(
 ) -> list[Comparison]:
     rows = []
     alone = (f"states on one side only: baseline {_names(before)}, candidate {_names(after)}",)
-    for level in sorted(before.keys() & after.keys(), key=lambda level: -_fewest(before[level], after[level])):
+    for level in sorted(
+        before.keys() & after.keys(), key=lambda level: -_fewest(before[level], after[level])
+    ):
         first, second = before[level].counted, after[level].counted
-        ratio = unpaired_ratio([launch.median_ms for launch in first], [launch.median_ms for launch in second])
+        ratio = unpaired_ratio(
+            [launch.median_ms for launch in first], [launch.median_ms for launch in second]
+        )
         if ratio is None:
             continue
-        probe, shift = _machine_shift(first, second) if hardware(old) == hardware(new) else ("", 0.0)
-        moved = (f"the machine's {probe} probe moved {math.expm1(shift):.1%} between the runs",) if shift else ()
+        probe, shift = (
+            _machine_shift(first, second) if hardware(old) == hardware(new) else ("", 0.0)
+        )
+        moved = (
+            (f"the machine's {probe} probe moved {math.expm1(shift):.1%} between the runs",)
+            if shift
+            else ()
+        )
         rows.append(
             replace(
-                row, status=Status.COMPARED, hop_ns=level, machine_shift=shift, ratio=_widened(ratio, shift),
-                baseline=_side(old, before[level]), candidate=_side(new, after[level]),
+                row,
+                status=Status.COMPARED,
+                hop_ns=level,
+                machine_shift=shift,
+                ratio=_widened(ratio, shift),
+                baseline=_side(old, before[level]),
+                candidate=_side(new, after[level]),
                 notes=(*row.notes, *moved, *(alone if before.keys() != after.keys() else ())),
             )
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -273,7 +332,8 @@ def _nearest_state(states: dict[float | None, State], hop: float | None) -> Stat
 
 
 def _machine_shift(first: Sequence[Launch], second: Sequence[Launch]) -> tuple[str, float]:
-    """The probe that moved most between two runs in one state, and by how much (log); ("", 0) within chance."""
+    """The probe that moved most between two runs in one state, and by how much (log); ("", 0)
+    within chance."""
     moved = [("", 0.0)]
     for name, field in (("compute", "compute_us"), ("memory", "memory_ms")):
         ratio = unpaired_ratio(probe_readings(first, field), probe_readings(second, field))

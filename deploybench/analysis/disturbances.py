@@ -9,7 +9,8 @@ from deploybench.results.launch import GpuReading, Launch
 
 LARGEST_STEAL_SHARE = 0.03
 HARMLESS_THROTTLING = frozenset({"idle", "application clocks", "software power cap"})
-"""NVML's words for a clock that nobody asks more of, that the owner set, or that is a card's usual state under load."""
+"""NVML's words for a clock that nobody asks more of, that the owner set, or that is a card's usual
+state under load."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,9 @@ class Disturbance:
 
 def disturbances(launch: Launch) -> list[Disturbance]:
     """What disturbed the launch; empty when nothing did."""
-    found = [Disturbance(launch.unsettled, "measure longer: --duration")] if launch.unsettled else []
+    found = (
+        [Disturbance(launch.unsettled, "measure longer: --duration")] if launch.unsettled else []
+    )
     around = launch.surroundings
     if around is None:
         return found
@@ -34,7 +37,12 @@ def disturbances(launch: Launch) -> list[Disturbance]:
         words = f"the hypervisor took {around.steal_share:.0%} of the CPUs"
         found.append(Disturbance(words, "ask for dedicated cores, or measure at another time"))
     if around.throttle_events:
-        found.append(Disturbance("the CPU was throttled because of heat", "cool the machine, or wait between launches"))
+        found.append(
+            Disturbance(
+                "the CPU was throttled because of heat",
+                "cool the machine, or wait between launches",
+            )
+        )
     return found + (_gpu_disturbances(around.gpu) if around.gpu else [])
 
 
@@ -42,10 +50,18 @@ def _gpu_disturbances(gpu: GpuReading) -> list[Disturbance]:
     slowed = sorted(set(gpu.throttle_reasons or ()) - HARMLESS_THROTTLING)
     found = []
     if gpu.other_processes:
-        others = "another process" if gpu.other_processes == 1 else f"{gpu.other_processes} other processes"
+        others = (
+            "another process"
+            if gpu.other_processes == 1
+            else f"{gpu.other_processes} other processes"
+        )
         holding = f" and held {gpu.other_bytes / 2**30:.1f} GiB of it" if gpu.other_bytes else ""
         words = f"{others} computed on the GPU{holding}"
         found.append(Disturbance(words, "stop the other work on the GPU: nvidia-smi lists it"))
     if slowed:
-        found.append(Disturbance(f"the GPU was slowed down: {', '.join(slowed)}", "look at its cooling and power"))
+        found.append(
+            Disturbance(
+                f"the GPU was slowed down: {', '.join(slowed)}", "look at its cooling and power"
+            )
+        )
     return found

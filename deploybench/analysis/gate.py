@@ -1,9 +1,11 @@
-"""The gate: has any cell become slower than the user accepts? Each cell is judged in each state of the machine.
+"""The gate: has any cell become slower than the user accepts? Each cell is judged in each state of
+the machine.
 
-The slowdown is candidate time / baseline time, with its 95 % interval. PASS when the whole interval is at or below
-1 + the limit, REGRESSION when the whole interval is above, INCONCLUSIVE otherwise. Between runs a number is judged
-only where the launches of both sides were VALID: the interval between runs assumes that launches differ by chance
-alone, which is not so while the machine drifts or other work disturbs it. Paired by round it need not be.
+The slowdown is candidate time / baseline time, with its 95 % interval. PASS when the whole interval
+is at or below 1 + the limit, REGRESSION when the whole interval is above, INCONCLUSIVE otherwise.
+Between runs a number is judged only where the launches of both sides were VALID: the interval
+between runs assumes that launches differ by chance alone, which is not so while the machine drifts
+or other work disturbs it. Paired by round it need not be.
 """
 
 from __future__ import annotations
@@ -30,7 +32,11 @@ class Outcome(str, Enum):
 
 
 WITHOUT_NUMBER = (Verdict.FAILED, Verdict.INVALID, Verdict.SKIPPED)
-EXIT_CODES = {Outcome.PASS: 0, Outcome.REGRESSION: EXIT_SOME_FAILED, Outcome.INCONCLUSIVE: EXIT_INCONCLUSIVE}
+EXIT_CODES = {
+    Outcome.PASS: 0,
+    Outcome.REGRESSION: EXIT_SOME_FAILED,
+    Outcome.INCONCLUSIVE: EXIT_INCONCLUSIVE,
+}
 
 
 @dataclass(frozen=True)
@@ -63,21 +69,28 @@ def slowdown_of(ratio: Ratio) -> Slowdown:
 def check_rows(rows: Sequence[Comparison], largest: float) -> list[Check]:
     """Judge every row; ``largest`` is the accepted slowdown: 0.05 lets a cell become 5 % slower.
 
-    A state of the machine that was seen too rarely for an interval decides nothing when another state of the
-    same cell was seen often enough.
+    A state of the machine that was seen too rarely for an interval decides nothing when another
+    state of the same cell was seen often enough.
     """
-    decided = {row.cells for row in rows if row.ratio is not None and row.ratio.count >= FEWEST_FOR_INTERVAL}
+    decided = {
+        row.cells
+        for row in rows
+        if row.ratio is not None and row.ratio.count >= FEWEST_FOR_INTERVAL
+    }
     checks = []
     for row in rows:
         if row.ratio is not None and row.ratio.count < FEWEST_FOR_INTERVAL and row.cells in decided:
-            checks.append(Check(row, Outcome.SKIPPED, f"state seen in {row.ratio.count} launches only"))
+            checks.append(
+                Check(row, Outcome.SKIPPED, f"state seen in {row.ratio.count} launches only")
+            )
         else:
             checks.append(_check(row, largest))
     return checks
 
 
 def outcome_of(checks: Sequence[Check]) -> Outcome:
-    """REGRESSION when any row is one; else INCONCLUSIVE when any row is, or when none passed; else PASS."""
+    """REGRESSION when any row is one; else INCONCLUSIVE when any row is, or when none passed; else
+    PASS."""
     outcomes = {check.outcome for check in checks}
     if Outcome.REGRESSION in outcomes:
         return Outcome.REGRESSION
@@ -117,7 +130,8 @@ def _check(row: Comparison, largest: float) -> Check:
 
 
 def _check_without_number(row: Comparison) -> Check:
-    """A candidate that no longer works is a regression; one that could not be tried here is not known."""
+    """A candidate that no longer works is a regression; one that could not be tried here is not
+    known."""
     baseline, candidate = row.baseline, row.candidate
     if baseline is None or candidate is None or baseline.verdict in WITHOUT_NUMBER:
         return Check(row, Outcome.SKIPPED, f"the baseline has no number: {row.reason}")
@@ -131,18 +145,24 @@ def _check_ratio(row: Comparison, ratio: Ratio, largest: float) -> Check:
     words = f"{_signed(found.value)} ({_signed(found.low)} to {_signed(found.high)})"
     settles = what_settles(row, abs(math.log1p(largest) - math.log(found.value)))
     if ratio.count < FEWEST_FOR_INTERVAL:
-        return Check(row, Outcome.INCONCLUSIVE, f"{ratio.count} launches give no 95 % interval; {settles}")
+        return Check(
+            row, Outcome.INCONCLUSIVE, f"{ratio.count} launches give no 95 % interval; {settles}"
+        )
     if not ratio.paired:
         for name, side in (("baseline", row.baseline), ("candidate", row.candidate)):
             if side is not None and side.verdict is not Verdict.VALID:
                 return Check(
-                    row, Outcome.INCONCLUSIVE, f"{words}, but the {name} is {side.verdict.value}: {side.reason}"
+                    row,
+                    Outcome.INCONCLUSIVE,
+                    f"{words}, but the {name} is {side.verdict.value}: {side.reason}",
                 )
     if found.high <= 1 + largest:
         return Check(row, Outcome.PASS, words)
     if found.low > 1 + largest:
         return Check(row, Outcome.REGRESSION, f"{words}, all of it above {percent(largest)}")
-    return Check(row, Outcome.INCONCLUSIVE, f"{words}, across the limit of {percent(largest)}; {settles}")
+    return Check(
+        row, Outcome.INCONCLUSIVE, f"{words}, across the limit of {percent(largest)}; {settles}"
+    )
 
 
 def _signed(slowdown: float) -> str:

@@ -11,13 +11,34 @@ from deploybench.results.cell import Cell
 from deploybench.results.record import Record
 
 FIELDS = {
-    "model": "model", "weights": "weights_identity", "image": "image_size", "patch": "patch_size",
-    "backend": "backend", "form": "form",
-    "runner": "runner", "device": "device", "precision": "precision", "batch": "batch", "threads": "threads",
-    "streams": "streams", "timing": "timing", "graph": "cuda_graph",
-}  # fmt: skip
+    "model": "model",
+    "weights": "weights_identity",
+    "image": "image_size",
+    "patch": "patch_size",
+    "backend": "backend",
+    "form": "form",
+    "runner": "runner",
+    "device": "device",
+    "precision": "precision",
+    "batch": "batch",
+    "threads": "threads",
+    "streams": "streams",
+    "timing": "timing",
+    "graph": "cuda_graph",
+}
 """What tells cells apart, by the name that the user types, with the attribute of :class:`Cell`."""
-ALLOWABLE = ("batch", "precision", "threads", "streams", "timing", "graph", "form", "weights", "host", "version")
+ALLOWABLE = (
+    "batch",
+    "precision",
+    "threads",
+    "streams",
+    "timing",
+    "graph",
+    "form",
+    "weights",
+    "host",
+    "version",
+)
 """What may differ between two rows once the user allows it; everything else is another question."""
 AXES = {
     "runner": ("runner", "backend", "form"),
@@ -31,7 +52,8 @@ AXES = {
 
 @dataclass(frozen=True)
 class Axis:
-    """A comparison of two values of one field, often within one run: ``runner``, ``onnxruntime``, ``openvino``."""
+    """A comparison of two values of one field, often within one run: ``runner``, ``onnxruntime``,
+    ``openvino``."""
 
     field: str
     baseline: str
@@ -39,7 +61,8 @@ class Axis:
 
 
 def read_allowed(names: Sequence[str]) -> frozenset[str]:
-    """The names of what may differ; ``all`` is each of them. Raises DeployBenchError for an unknown one."""
+    """The names of what may differ; ``all`` is each of them. Raises DeployBenchError for an unknown
+    one."""
     for name in names:
         if name not in (*ALLOWABLE, "all"):
             raise unknown_name("kind of difference", name, (*ALLOWABLE, "all"))
@@ -53,14 +76,18 @@ def read_axis(text: str) -> Axis:
     if field not in AXES or len(parts) != 2 or not all(parts) or parts[0] == parts[1]:
         raise DeployBenchError(
             f"--across {text}",
-            expected=f"FIELD=BASELINE,CANDIDATE with a field of {', '.join(AXES)}: runner=onnxruntime,openvino",
+            expected=f"FIELD=BASELINE,CANDIDATE with a field of {', '.join(AXES)}: "
+            f"runner=onnxruntime,openvino",
         )
     return Axis(field, parts[0], parts[1])
 
 
 def latest(records: Sequence[Record]) -> list[Record]:
     """One record a cell: the one created last."""
-    found = {record.cell.identity: record for record in sorted(records, key=lambda record: record.created)}
+    found = {
+        record.cell.identity: record
+        for record in sorted(records, key=lambda record: record.created)
+    }
     return list(found.values())
 
 
@@ -81,14 +108,17 @@ def having(records: Sequence[Record], field: str, value: str) -> list[Record]:
     """The records whose field has that value. Raises DeployBenchError when none has."""
     found = [record for record in records if str(getattr(record.cell, FIELDS[field])) == value]
     if not found:
-        raise unknown_name(field, value, {str(getattr(record.cell, FIELDS[field])) for record in records})
+        raise unknown_name(
+            field, value, {str(getattr(record.cell, FIELDS[field])) for record in records}
+        )
     return found
 
 
 def match(
     baseline: Sequence[Record], candidate: Sequence[Record], free: Collection[str]
 ) -> list[tuple[Record | None, Record | None]]:
-    """Each record with its exact partner, else with the one left over that differs in the least, else with None.
+    """Each record with its exact partner, else with the one left over that differs in the least,
+    else with None.
 
     What is in ``free`` may differ without being a difference.
     """
@@ -102,8 +132,13 @@ def match(
     for _, _, i, j in sorted(near):
         if i not in partner and j not in partner.values():
             partner[i] = j
-    matched = [(old, candidate[partner[i]] if i in partner else None) for i, old in enumerate(baseline)]
-    return [*matched, *((None, new) for j, new in enumerate(candidate) if j not in partner.values())]
+    matched = [
+        (old, candidate[partner[i]] if i in partner else None) for i, old in enumerate(baseline)
+    ]
+    return [
+        *matched,
+        *((None, new) for j, new in enumerate(candidate) if j not in partner.values()),
+    ]
 
 
 def _differs(old: Cell, new: Cell, name: str) -> bool:
@@ -119,7 +154,9 @@ def unlike(old: Record, new: Record) -> dict[str, str]:
     }
     ran = [record.launches[0].facts for record in (old, new) if record.summary and record.launches]
     if len(ran) == 2 and ran[0] and ran[1] and ran[0].precision != ran[1].precision:
-        found.setdefault("precision", f"effective precision {ran[0].precision} → {ran[1].precision}")
+        found.setdefault(
+            "precision", f"effective precision {ran[0].precision} → {ran[1].precision}"
+        )
     if old.host.hostname != new.host.hostname:
         found["host"] = f"host {old.host.hostname} → {new.host.hostname}"
     elif hardware(old) != hardware(new) and kind_of(old.cell.device) == kind_of(new.cell.device):

@@ -16,8 +16,8 @@ from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 class Speedup:
     """Baseline / candidate in one state of the machine (``hop_ns``), paired by round.
 
-    ``changed`` rounds met a change of state and count in no ratio. ``disturbed`` of the pairs that count had other
-    work beside them; there are some only where fewer than six calm pairs exist.
+    ``changed`` rounds met a change of state and count in no ratio. ``disturbed`` of the pairs that
+    count had other work beside them; there are some only where fewer than six calm pairs exist.
     """
 
     hop_ns: float | None
@@ -29,13 +29,16 @@ class Speedup:
 def paired_speedups(baseline: Sequence[Launch], candidate: Sequence[Launch]) -> list[Speedup]:
     """The speed-up of the candidate in each state of the machine, the one with most rounds first.
 
-    A ratio is of the launch medians of one round, both launches in the same state. Disturbed rounds are left out
-    as long as six calm ones remain: other work slows two runtimes by different amounts.
+    A ratio is of the launch medians of one round, both launches in the same state. Disturbed rounds
+    are left out as long as six calm ones remain: other work slows two runtimes by different
+    amounts.
     """
     first = {launch.round: launch for launch in baseline if launch.measured}
     second = {launch.round: launch for launch in candidate if launch.measured}
     rounds = sorted(first.keys() & second.keys())
-    levels = levels_of([hop for number in rounds for side in (first, second) for hop in hops_of(side[number])])
+    levels = levels_of(
+        [hop for number in rounds for side in (first, second) for hop in hops_of(side[number])]
+    )
     pairs: dict[float | None, list[tuple[Launch, Launch]]] = {}
     for number in rounds:
         pair = (first[number], second[number])

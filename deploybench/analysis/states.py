@@ -1,15 +1,15 @@
 """The states of the machine, told apart by the hop probe, and which launches count in an estimate.
 
-Virtual cores that share a cache one minute and do not the next make a machine with two speeds. The hop
-probe's readings then lie around two levels (33 and 180 ns, 105 and 218 ns were seen). They are split in two
-where that leaves the least variance of their logarithms, and the split holds when the levels are 40 % apart
-and four times as far as the readings of one level scatter; each side is split again. One estimate for two
-states would describe neither.
+Virtual cores that share a cache one minute and do not the next make a machine with two speeds. The
+hop probe's readings then lie around two levels (33 and 180 ns, 105 and 218 ns were seen). They are
+split in two where that leaves the least variance of their logarithms, and the split holds when the
+levels are 40 % apart and four times as far as the readings of one level scatter; each side is split
+again. One estimate for two states would describe neither.
 
-The rule for disturbed launches: a launch counts when the machine stayed in one state from its first probe
-to its last, its samples settled, and other processes, the hypervisor and thermal throttling took no more
-than their allowance. Where fewer than three launches of a state count, all that did not change state do,
-and the verdict says why. Nothing is dropped from the record.
+The rule for disturbed launches: a launch counts when the machine stayed in one state from its first
+probe to its last, its samples settled, and other processes, the hypervisor and thermal throttling
+took no more than their allowance. Where fewer than three launches of a state count, all that did
+not change state do, and the verdict says why. Nothing is dropped from the record.
 """
 
 from __future__ import annotations
@@ -32,12 +32,16 @@ FEWEST_LAUNCHES = 3
 SAME_STATE = 1.4
 """Levels closer than 40 % are one state: one level's own readings scatter over up to that much."""
 CLEAR_OF_SCATTER = 4.0
-"""Of readings from one normal distribution the best split is 2.7 standard deviations wide, whatever their number."""
+"""Of readings from one normal distribution the best split is 2.7 standard deviations wide, whatever
+their number."""
 
 
 @dataclass(frozen=True)
 class State:
-    """The launches of one state. ``counted`` make the estimate; ``hop_ns`` None: no hop probe here."""
+    """The launches of one state.
+
+    ``counted`` make the estimate; ``hop_ns`` None: no hop probe here.
+    """
 
     hop_ns: float | None
     launches: tuple[Launch, ...]
@@ -52,7 +56,8 @@ def levels_of(hops: Sequence[float]) -> list[float]:
 
 
 def states_of(launches: Sequence[Launch]) -> list[State]:
-    """The states that the measured launches were in, the one with most launches first; flipped launches are in none."""
+    """The states that the measured launches were in, the one with most launches first; flipped
+    launches are in none."""
     measured = [launch for launch in launches if launch.measured]
     levels = levels_of([hop for launch in measured for hop in hops_of(launch)])
     members: dict[float | None, list[Launch]] = {}
@@ -64,12 +69,15 @@ def states_of(launches: Sequence[Launch]) -> list[State]:
     states = []
     for level, group in members.items():
         calm = tuple(launch for launch in group if not disturbances(launch))
-        states.append(State(level, tuple(group), calm if len(calm) >= FEWEST_LAUNCHES else tuple(group)))
+        states.append(
+            State(level, tuple(group), calm if len(calm) >= FEWEST_LAUNCHES else tuple(group))
+        )
     return sorted(states, key=lambda state: -len(state.launches))
 
 
 def flipped(launch: Launch, levels: Sequence[float]) -> bool:
-    """Whether the machine was not seen in one state before and after the launch: it changed, or one probe failed."""
+    """Whether the machine was not seen in one state before and after the launch: it changed, or one
+    probe failed."""
     hops = hops_of(launch)
     return len(hops) == 1 or len({nearest(levels, hop) for hop in hops}) > 1
 
@@ -79,13 +87,16 @@ def hops_of(launch: Launch) -> list[float]:
 
 
 def probe_readings(launches: Sequence[Launch], name: str) -> list[float]:
-    """The mean of before and after of the probe ``name`` (a field of ``Probes``), for each launch that has both."""
+    """The mean of before and after of the probe ``name`` (a field of ``Probes``), for each launch
+    that has both."""
     pairs = [
         (getattr(launch.surroundings.before, name), getattr(launch.surroundings.after, name))
         for launch in launches
         if launch.surroundings
     ]
-    return [(before + after) / 2 for before, after in pairs if before is not None and after is not None]
+    return [
+        (before + after) / 2 for before, after in pairs if before is not None and after is not None
+    ]
 
 
 def same_state(first: float | None, second: float | None) -> bool:

@@ -1,7 +1,9 @@
-"""From the launches of a cell to its summary: an estimate for each state of the machine, never one over all.
+"""From the launches of a cell to its summary: an estimate for each state of the machine, never one
+over all.
 
-The estimate is the median of the launches' medians, with an interval from the launches: samples inside one
-launch are not independent of each other. Percentiles are over all steady samples of the launches that count.
+The estimate is the median of the launches' medians, with an interval from the launches: samples
+inside one launch are not independent of each other. Percentiles are over all steady samples of the
+launches that count.
 """
 
 from __future__ import annotations
@@ -28,9 +30,16 @@ def summarise(launches: Sequence[Launch], batch: int) -> Summary | None:
     states = states_of(measured)
     memories = [launch.memory for launch in measured if launch.memory is not None]
     colds = [launch.cold_start_s for launch in measured if launch.cold_start_s is not None]
-    gpus = [launch.surroundings.gpu for launch in measured if launch.surroundings and launch.surroundings.gpu]
+    gpus = [
+        launch.surroundings.gpu
+        for launch in measured
+        if launch.surroundings and launch.surroundings.gpu
+    ]
     devices = [gpu.own_bytes for gpu in gpus if gpu.own_bytes is not None]
-    peaks = [max(memory.setup_peak_bytes, memory.peak_bytes) - memory.baseline_bytes for memory in memories]
+    peaks = [
+        max(memory.setup_peak_bytes, memory.peak_bytes) - memory.baseline_bytes
+        for memory in memories
+    ]
     energy = next((launch.energy for launch in measured if launch.energy is not None), None)
     return Summary(
         states=tuple(_summarise_state(state, batch) for state in states),
@@ -56,7 +65,9 @@ def _summarise_state(state: State, batch: int) -> StateSummary:
         for launch in counted
         if launch.energy is not None and launch.energy.joules is not None
     ]
-    device_ns = [median(launch.device_ns[launch.warm_up :]) for launch in counted if launch.device_ns]
+    device_ns = [
+        median(launch.device_ns[launch.warm_up :]) for launch in counted if launch.device_ns
+    ]
     return StateSummary(
         hop_ns=state.hop_ns,
         launches=len(state.launches),
@@ -67,7 +78,9 @@ def _summarise_state(state: State, batch: int) -> StateSummary:
         p50_coverage=interval.coverage if interval else None,
         percentiles=tuple(_percentile(counted, fraction) for fraction in FRACTIONS),
         samples=sum(len(launch.steady_ns) for launch in counted),
-        throughput_per_s=median([len(item.steady_ns) * batch * NS_PER_S / item.window_ns for item in counted]),
+        throughput_per_s=median(
+            [len(item.steady_ns) * batch * NS_PER_S / item.window_ns for item in counted]
+        ),
         cores_used=median([item.window_cpu_ns / item.window_ns for item in counted]),
         energy_j=median(joules) if joules else None,
         device_p50_ms=median(device_ns) / NS_PER_MS if device_ns else None,
@@ -79,6 +92,12 @@ def _percentile(launches: Sequence[Launch], fraction: float) -> Percentile:
     found = asdict(quantile([launch.steady_ns for launch in launches], fraction))
     milliseconds = {
         name: None if value is None else value / NS_PER_MS
-        for name, value in (("ms", found["value"]), ("low_ms", found["low"]), ("high_ms", found["high"]))
+        for name, value in (
+            ("ms", found["value"]),
+            ("low_ms", found["low"]),
+            ("high_ms", found["high"]),
+        )
     }
-    return Percentile(fraction=fraction, samples=found["samples"], needed=found["needed"], **milliseconds)
+    return Percentile(
+        fraction=fraction, samples=found["samples"], needed=found["needed"], **milliseconds
+    )

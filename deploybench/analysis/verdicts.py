@@ -1,12 +1,14 @@
 """When each verdict is given, and the advice that goes with it.
 
-INVALID   what ran is not what was asked, or it computes something else, or a double stood in for the device: no
-          speed is shown.
+INVALID   what ran is not what was asked, or it computes something else, or a double stood in for
+          the device: no speed is shown.
 FAILED    nothing ran to its end: a crash, a time limit, an export that did not work.
 SKIPPED   this host, artifact or profile cannot run the cell; nothing was tried.
 NOISY     other work disturbed the launches, or their samples scatter widely.
-UNSTABLE  launches never settled, or too few count in this state of the machine for an interval that is narrow enough.
-DRIFTING  launches in one state of the machine disagree: it changed in a way that the probes may name.
+UNSTABLE  launches never settled, or too few count in this state of the machine for an interval
+          that is narrow enough.
+DRIFTING  launches in one state of the machine disagree: it changed in a way that the probes may
+          name.
 VALID     none of these.
 
 Each state of the machine has its own verdict; the verdict of a cell is that of the state seen most.
@@ -33,9 +35,11 @@ from deploybench.statistics.samples import (
 )
 
 LARGEST_LAUNCH_SPREAD = 0.05
-"""Launch medians of an undisturbed cell in one state spread under 3 %; a change of state moved them 20 to 60 %."""
+"""Launch medians of an undisturbed cell in one state spread under 3 %; a change of state moved them
+20 to 60 %."""
 WIDEST_INTERVAL = 0.015
-"""VALID stands for 3 %: half of it for the interval of the launches, half for what they cannot show of the machine."""
+"""VALID stands for 3 %: half of it for the interval of the launches, half for what they cannot show
+of the machine."""
 LARGEST_QUARTILE_SPREAD = 0.15
 """(p75 - p25) / p50 of one launch; a quiet machine stays near 0.02."""
 PROBE_SHIFT = 0.02
@@ -49,23 +53,32 @@ def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> 
     if any(launch.provenance == "simulated" for launch in launches):
         return Judgement(
             verdict=Verdict.INVALID,
-            reason="simulated: a double stood in for the device's library, as in this program's own tests",
-            advice="take the double out of the library path (LD_LIBRARY_PATH) and measure on the device",
+            reason="simulated: a double stood in for the device's library, as in this program's "
+            "own tests",
+            advice="take the double out of the library path (LD_LIBRARY_PATH) and measure on the "
+            "device",
         )
     for launch in launches:
         if launch.error is not None:
-            return Judgement(verdict=Verdict.FAILED, reason=launch.error, advice=f"reproduce: {command}")
+            return Judgement(
+                verdict=Verdict.FAILED, reason=launch.error, advice=f"reproduce: {command}"
+            )
         if launch.refused is not None:
-            return Judgement(verdict=Verdict.INVALID, reason=launch.refused, advice=f"reproduce: {command}")
+            return Judgement(
+                verdict=Verdict.INVALID, reason=launch.refused, advice=f"reproduce: {command}"
+            )
         if launch.parity is not None and not launch.parity.passed:
             return Judgement(
                 verdict=Verdict.INVALID,
                 reason=f"parity: {launch.parity.reason}",
-                advice="the artifact computes something else than fp32 eager did: export it again, or choose "
+                advice="the artifact computes something else than fp32 eager did: export it again, "
+                "or choose "
                 "another precision",
             )
     if summary is None:
-        return Judgement(verdict=Verdict.FAILED, reason="no launch was measured", advice=f"reproduce: {command}")
+        return Judgement(
+            verdict=Verdict.FAILED, reason="no launch was measured", advice=f"reproduce: {command}"
+        )
     if not summary.states:
         return Judgement(
             verdict=Verdict.UNSTABLE,
@@ -76,31 +89,38 @@ def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> 
 
 
 def judge_estimate(state: State) -> Judgement:
-    """The judgement of the estimate in one state of the machine: its launches can be trusted, and it is narrow."""
+    """The judgement of the estimate in one state of the machine: its launches can be trusted, and
+    it is narrow."""
     judgement = judge_state(state)
     width = _half_width(state.counted)
     if judgement.verdict is not Verdict.VALID or width <= WIDEST_INTERVAL:
         return judgement
     return Judgement(
         verdict=Verdict.UNSTABLE,
-        reason=f"the interval of {len(state.counted)} launches is ±{width:.1%}, VALID needs ±{WIDEST_INTERVAL:.1%}",
+        reason=f"the interval of {len(state.counted)} launches is ±{width:.1%}, VALID needs "
+        f"±{WIDEST_INTERVAL:.1%}",
         advice=MORE_ROUNDS,
     )
 
 
 def judge_state(state: State) -> Judgement:
-    """Whether the launches in one state of the machine can be trusted; how well they agree is in their interval."""
+    """Whether the launches in one state of the machine can be trusted; how well they agree is in
+    their interval."""
     if len(state.launches) < FEWEST_LAUNCHES:
         return _too_few(len(state.launches))
     disturbed = [launch for launch in state.launches if disturbances(launch)]
-    if 2 * len(disturbed) > len(state.launches) or any(disturbances(launch) for launch in state.counted):
+    if 2 * len(disturbed) > len(state.launches) or any(
+        disturbances(launch) for launch in state.counted
+    ):
         return _disturbed(disturbed, len(state.launches))
     launch_spread = spread([launch.median_ms for launch in state.counted])
     if launch_spread > LARGEST_LAUNCH_SPREAD:
         return Judgement(
             verdict=Verdict.DRIFTING,
-            reason=f"the medians of {len(state.counted)} launches spread {launch_spread:.0%}{_cause(state.counted)}",
-            advice="trust speed-ups (paired by round) before absolute times; more rounds narrow both",
+            reason=f"the medians of {len(state.counted)} launches spread "
+            f"{launch_spread:.0%}{_cause(state.counted)}",
+            advice="trust speed-ups (paired by round) before absolute times; more rounds narrow "
+            "both",
         )
     scatter = median([_quartile_spread(launch.steady_ns) for launch in state.counted])
     if scatter > LARGEST_QUARTILE_SPREAD:
@@ -113,18 +133,27 @@ def judge_state(state: State) -> Judgement:
         return _too_few(len(state.counted))
     left_out = len(state.launches) - len(state.counted)
     aside = f"; {left_out} disturbed ones do not count" if left_out else ""
-    if not all(launch.surroundings and launch.surroundings.foreign_cpu_share is not None for launch in state.counted):
+    if not all(
+        launch.surroundings and launch.surroundings.foreign_cpu_share is not None
+        for launch in state.counted
+    ):
         aside += "; other work on the machine could not be seen"
-    gpus = [launch.surroundings.gpu for launch in state.counted if launch.surroundings and launch.surroundings.gpu]
+    gpus = [
+        launch.surroundings.gpu
+        for launch in state.counted
+        if launch.surroundings and launch.surroundings.gpu
+    ]
     if any(gpu.other_processes is None for gpu in gpus):
         aside += "; other work on the GPU could not be seen"
     return Judgement(
-        verdict=Verdict.VALID, reason=f"{len(state.counted)} launches agree within {launch_spread:.1%}{aside}"
+        verdict=Verdict.VALID,
+        reason=f"{len(state.counted)} launches agree within {launch_spread:.1%}{aside}",
     )
 
 
 def judge_speedup(speedup: Speedup) -> Judgement:
-    """The judgement of a speed-up that is paired by round: it may hold while the absolute times drift."""
+    """The judgement of a speed-up that is paired by round: it may hold while the absolute times
+    drift."""
     count = speedup.ratio.count
     if speedup.ratio.coverage < CONFIDENCE:
         return Judgement(
@@ -153,7 +182,8 @@ def _too_few(count: int) -> Judgement:
     launches = "launch counts" if count == 1 else "launches count"
     return Judgement(
         verdict=Verdict.UNSTABLE,
-        reason=f"{count} {launches} in this state, an interval of {CONFIDENCE:.0%} needs {FEWEST_FOR_INTERVAL}",
+        reason=f"{count} {launches} in this state, an interval of {CONFIDENCE:.0%} needs "
+        f"{FEWEST_FOR_INTERVAL}",
         advice=MORE_ROUNDS,
     )
 
@@ -161,7 +191,11 @@ def _too_few(count: int) -> Judgement:
 def _disturbed(disturbed: Sequence[Launch], count: int) -> Judgement:
     """What most launches suffered from: never settling is UNSTABLE, other work is NOISY."""
     unsettled = [launch for launch in disturbed if launch.unsettled is not None]
-    most = unsettled if 2 * len(unsettled) > len(disturbed) else [item for item in disturbed if item.unsettled is None]
+    most = (
+        unsettled
+        if 2 * len(unsettled) > len(disturbed)
+        else [item for item in disturbed if item.unsettled is None]
+    )
     cause = disturbances((most or disturbed)[0])[0]
     return Judgement(
         verdict=Verdict.UNSTABLE if most is unsettled else Verdict.NOISY,
@@ -171,7 +205,8 @@ def _disturbed(disturbed: Sequence[Launch], count: int) -> Judgement:
 
 
 def _cause(launches: Sequence[Launch]) -> str:
-    """Which probe of the machine moved with the launches, in words; the cell itself when none did."""
+    """Which probe of the machine moved with the launches, in words; the cell itself when none
+    did."""
     medians = [launch.median_ms for launch in launches]
     moved = []
     for name, field in (("compute", "compute_us"), ("memory", "memory_ms"), ("hop", "hop_ns")):
@@ -179,7 +214,12 @@ def _cause(launches: Sequence[Launch]) -> str:
         if len(known) == len(medians) > FEWEST_LAUNCHES and spread(known) > PROBE_SHIFT:
             correlation = _rank_correlation(known, medians)
             if correlation >= STRONG_CORRELATION:
-                moved.append((correlation, f"; the machine's {name} probe moved with them ({spread(known):.0%})"))
+                moved.append(
+                    (
+                        correlation,
+                        f"; the machine's {name} probe moved with them ({spread(known):.0%})",
+                    )
+                )
     if moved:
         return max(moved)[1]
     return "; no probe of the machine moved with them" if launches[0].surroundings else ""

@@ -1,4 +1,5 @@
-"""The artifact: a self-contained folder with the exported files, ``manifest.json`` and ``reference.npz``.
+"""The artifact: a self-contained folder with the exported files, ``manifest.json`` and
+``reference.npz``.
 
 ``reference.npz`` holds ``inputs`` (float32, images x channels x height x width, already normalised)
 and ``outputs`` (float32, images x classes), the fp32 eager outputs on them.
@@ -35,7 +36,8 @@ class TensorSpec(Document):
 
 
 class Preprocessing(Document):
-    """From an image file to the model's input: resize, centre crop, scale to [0, 1], normalise by channel."""
+    """From an image file to the model's input: resize, centre crop, scale to [0, 1], normalise by
+    channel."""
 
     channels: int
     height: int
@@ -55,11 +57,16 @@ class Weights(Document):
 
     @property
     def label(self) -> str:
-        return "random weights" if self.kind == "random" else f"{self.kind} {Path(self.source).name}"
+        return (
+            "random weights" if self.kind == "random" else f"{self.kind} {Path(self.source).name}"
+        )
 
     @property
     def identity(self) -> str:
-        """Equal for the same weights. Random ones count by their seed: rescaling them rounds differently elsewhere."""
+        """Equal for the same weights.
+
+        Random ones count by their seed: rescaling them rounds differently elsewhere.
+        """
         return f"random {self.source}" if self.kind == "random" else self.sha256
 
 
@@ -72,7 +79,9 @@ class ModelInfo(Document):
     parameters: int
     macs: int | None
     flops: int | None
-    patch_size: int | None = Field(default=None, description="pixels, of a transformer whose attention sees all tokens")
+    patch_size: int | None = Field(
+        default=None, description="pixels, of a transformer whose attention sees all tokens"
+    )
     tokens: int | None = None
 
 
@@ -89,7 +98,9 @@ class Manifest(Document):
     key: str
     backend: str
     precision: str
-    batch: int | None = Field(description="fixed batch size; None where the batch dimension is free")
+    batch: int | None = Field(
+        description="fixed batch size; None where the batch dimension is free"
+    )
     model: ModelInfo
     weights: Weights
     inputs: tuple[TensorSpec, ...]
@@ -138,7 +149,8 @@ class Artifact:
     def batch_shape(self, batch: int) -> dict[str, tuple[int, ...]]:
         """The input shapes for a batch size, by input name."""
         return {
-            spec.name: tuple(batch if size == "batch" else size for size in spec.shape) for spec in self.manifest.inputs
+            spec.name: tuple(batch if size == "batch" else size for size in spec.shape)
+            for spec in self.manifest.inputs
         }
 
     def reference(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -152,12 +164,15 @@ class Artifact:
         return json.loads(path.read_text()) if path.exists() else None
 
     def check_files(self) -> None:
-        """Hash every file that the manifest lists; the first one that differs or is missing is named."""
+        """Hash every file that the manifest lists; the first one that differs or is missing is
+        named."""
         for file in self.manifest.files:
             path = self.path / file.path
             if not path.is_file():
                 raise DeployBenchError(
-                    f"{path} is missing from the artifact", expected=_described(file), action=self._again()
+                    f"{path} is missing from the artifact",
+                    expected=_described(file),
+                    action=self._again(),
                 )
             found = file_entry(path, self.path)
             if found != file:
@@ -169,7 +184,10 @@ class Artifact:
 
     def _again(self) -> str:
         folders = self.path.absolute().parents
-        return f"export it again: {self.manifest.command} --workspace {folders[min(2, len(folders) - 1)]} --force"
+        return (
+            f"export it again: {self.manifest.command} --workspace "
+            f"{folders[min(2, len(folders) - 1)]} --force"
+        )
 
 
 def open_artifact(path: Path) -> Artifact:
@@ -194,13 +212,16 @@ def open_artifact(path: Path) -> Artifact:
     )
     if manifest.sealed() != manifest:
         raise DeployBenchError(
-            f"{manifest_path} was edited after it was written, or another version of deploybench wrote it",
+            f"{manifest_path} was edited after it was written, or another version of deploybench "
+            f"wrote it",
             expected="the manifest that this deploybench export sealed",
             action=f"export it again: {manifest.command} --force",
         )
     for name in (manifest.entry, *(file.path for file in manifest.files)):
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise DeployBenchError(f"{manifest_path} names the file '{name}'", expected="files inside the artifact")
+            raise DeployBenchError(
+                f"{manifest_path} names the file '{name}'", expected="files inside the artifact"
+            )
     return Artifact(path, manifest)
 
 
@@ -217,7 +238,9 @@ def whole_artifact(path: Path) -> Artifact | None:
 def file_entry(path: Path, root: Path) -> FileEntry:
     """The size and hash of a file, named relative to ``root``."""
     return FileEntry(
-        path=path.relative_to(root).as_posix(), size_bytes=path.stat().st_size, sha256=sha256_of_file(path)
+        path=path.relative_to(root).as_posix(),
+        size_bytes=path.stat().st_size,
+        sha256=sha256_of_file(path),
     )
 
 

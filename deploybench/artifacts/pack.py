@@ -1,9 +1,10 @@
 """Packs: artifacts in one file, to carry to a target host.
 
-A pack is a ZIP archive without compression (weights do not shrink) whose entries are MODEL/ARTIFACT/FILE. Before
-anything is unpacked its entries are compared with the manifests; afterwards seals and hashes are. That shows damage,
-not who made it: trust a pack like a program, because AOTInductor artifacts hold native code and a ``pytorch``
-artifact names the Python code of its model.
+A pack is a ZIP archive without compression (weights do not shrink) whose entries are
+MODEL/ARTIFACT/FILE. Before anything is unpacked its entries are compared with the manifests;
+afterwards seals and hashes are. That shows damage, not who made it: trust a pack like a program,
+because AOTInductor artifacts hold native code and a ``pytorch`` artifact names the Python code of
+its model.
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from deploybench.artifacts.artifact import MANIFEST, Artifact, Manifest, open_artifact, whole_artifact
+from deploybench.artifacts.artifact import (
+    MANIFEST,
+    Artifact,
+    Manifest,
+    open_artifact,
+    whole_artifact,
+)
 from deploybench.artifacts.workspace import Workspace, artifact_name, publish
 from deploybench.documents import read_document
 from deploybench.errors import DeployBenchError
@@ -29,7 +36,10 @@ Entries = dict[str, zipfile.ZipInfo]
 
 
 def write_pack(artifacts: Sequence[Artifact], path: Path) -> None:
-    """Write the artifacts into ``path``, whole or not at all. Each is checked first; repeats are written once."""
+    """Write the artifacts into ``path``, whole or not at all.
+
+    Each is checked first; repeats are written once.
+    """
     named = {artifact_name(artifact.manifest): artifact for artifact in artifacts}
     for artifact in named.values():
         artifact.check_files()
@@ -43,19 +53,29 @@ def write_pack(artifacts: Sequence[Artifact], path: Path) -> None:
 
 
 def read_pack(path: Path, workspace: Workspace) -> list[Artifact]:
-    """Put the artifacts of a pack into the workspace; those that are there already, whole and the same, stay.
+    """Put the artifacts of a pack into the workspace; those that are there already, whole and the
+    same, stay.
 
-    Raises DeployBenchError when the file is no pack, or when anything in it is damaged, changed or unlisted: then
-    nothing of the artifact concerned is kept.
+    Raises DeployBenchError when the file is no pack, or when anything in it is damaged, changed or
+    unlisted: then nothing of the artifact concerned is kept.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             return [_take(archive, entries, workspace) for entries in _folders(archive)]
     except DeployBenchError as error:
         raise DeployBenchError(
-            f"{path}: {error.found}", expected=error.expected, action="pack it again, or copy it again"
+            f"{path}: {error.found}",
+            expected=error.expected,
+            action="pack it again, or copy it again",
         ) from None
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
         raise DeployBenchError(
             f"{path} cannot be read as a pack: {error}",
             expected=f"a {SUFFIX} file that deploybench pack wrote, and space for what it holds",
@@ -64,20 +84,35 @@ def read_pack(path: Path, workspace: Workspace) -> list[Artifact]:
 
 
 def _folders(archive: zipfile.ZipFile) -> list[Entries]:
-    """The entries of each artifact. Refuses names that lead elsewhere, repeats, compression and encryption."""
+    """The entries of each artifact.
+
+    Refuses names that lead elsewhere, repeats, compression and encryption.
+    """
     folders: dict[tuple[str, ...], Entries] = defaultdict(dict)
     for info in archive.infolist():
         parts = PurePosixPath(info.filename).parts
         below = "/".join(parts[2:])
-        if not below or info.filename != "/".join(parts) or ".." in parts or parts[0] == "/" or "\\" in info.filename:
-            raise DeployBenchError(f"an entry is called '{info.filename}'", expected="MODEL/ARTIFACT/FILE")
+        if (
+            not below
+            or info.filename != "/".join(parts)
+            or ".." in parts
+            or parts[0] == "/"
+            or "\\" in info.filename
+        ):
+            raise DeployBenchError(
+                f"an entry is called '{info.filename}'", expected="MODEL/ARTIFACT/FILE"
+            )
         if below in folders[parts[:2]]:
             raise DeployBenchError(f"'{info.filename}' is there twice", expected="every file once")
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & ENCRYPTED:
-            raise DeployBenchError(f"'{info.filename}' is compressed or encrypted", expected="files as they are")
+            raise DeployBenchError(
+                f"'{info.filename}' is compressed or encrypted", expected="files as they are"
+            )
         folders[parts[:2]][below] = info
     if not folders:
-        raise DeployBenchError("it holds no artifact", expected=f"a {SUFFIX} file that deploybench pack wrote")
+        raise DeployBenchError(
+            "it holds no artifact", expected=f"a {SUFFIX} file that deploybench pack wrote"
+        )
     return list(folders.values())
 
 
@@ -110,7 +145,8 @@ def _manifest(archive: zipfile.ZipFile, entries: Entries) -> Manifest:
     info = entries.get(MANIFEST)
     if info is None or info.file_size > LARGEST_MANIFEST_BYTES:
         raise DeployBenchError(
-            f"an artifact has no {MANIFEST}, or one of over 16 MiB", expected=f"a {MANIFEST} in each"
+            f"an artifact has no {MANIFEST}, or one of over 16 MiB",
+            expected=f"a {MANIFEST} in each",
         )
     return read_document(
         Manifest,

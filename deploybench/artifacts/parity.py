@@ -1,4 +1,5 @@
-"""Parity: does the artifact, on the runner that is about to be timed, compute what fp32 eager computed?
+"""Parity: does the artifact, on the runner that is about to be timed, compute what fp32 eager
+computed?
 
 Errors are relative to the spread (standard deviation) of the reference outputs over all images and
 classes, so that a network with tiny outputs cannot pass by being tiny. A top-1 disagreement counts
@@ -32,23 +33,34 @@ BUDGETS = {
     "fp32": Budget(
         2e-3,
         0.99999,
-        "same arithmetic in another order: float32 rounds at 6e-8, and sums over thousands of terms through "
+        "same arithmetic in another order: float32 rounds at 6e-8, and sums over thousands of "
+        "terms through "
         "up to a hundred layers were seen to reach 1e-4 of the spread",
     ),
-    "tf32": Budget(2e-2, 0.9995, "10-bit mantissa in products (rounding 5e-4), float32 accumulation"),
-    "fp16": Budget(3e-2, 0.9990, "10-bit mantissa in weights and activations (rounding 5e-4), every layer"),
-    "bf16": Budget(2e-1, 0.9900, "7-bit mantissa in weights and activations (rounding 4e-3), every layer"),
+    "tf32": Budget(
+        2e-2, 0.9995, "10-bit mantissa in products (rounding 5e-4), float32 accumulation"
+    ),
+    "fp16": Budget(
+        3e-2, 0.9990, "10-bit mantissa in weights and activations (rounding 5e-4), every layer"
+    ),
+    "bf16": Budget(
+        2e-1, 0.9900, "7-bit mantissa in weights and activations (rounding 4e-3), every layer"
+    ),
     "int8": Budget(5e-1, 0.9700, "8-bit weights and activations, calibrated"),
 }
 
 
 def loosest(*precisions: str) -> str:
-    """The precision with the widest budget: an fp16 artifact that runs in fp32 is still held to fp16's."""
+    """The precision with the widest budget: an fp16 artifact that runs in fp32 is still held to
+    fp16's."""
     return max(precisions, key=lambda precision: BUDGETS[precision].max_error)
 
 
 class ParityReport(Document):
-    """The figures of one comparison. ``max_error`` and ``budget_error`` are relative to ``spread``."""
+    """The figures of one comparison.
+
+    ``max_error`` and ``budget_error`` are relative to ``spread``.
+    """
 
     passed: bool
     precision: str
@@ -66,12 +78,15 @@ class ParityReport(Document):
 def compare_outputs(
     reference: npt.NDArray[np.float32], candidate: npt.NDArray[np.float32], precision: str
 ) -> ParityReport:
-    """Hold ``candidate`` (images, classes) against the fp32 eager ``reference`` of the same shape."""
+    """Hold ``candidate`` (images, classes) against the fp32 eager ``reference`` of the same
+    shape."""
     budget = BUDGETS[precision]
     wide = reference.astype(np.float64).reshape(len(reference), -1)
     spread = float(wide.std())
 
-    def report(reason: str, *, max_error: float | None, cosine: float | None, top1: float | None) -> ParityReport:
+    def report(
+        reason: str, *, max_error: float | None, cosine: float | None, top1: float | None
+    ) -> ParityReport:
         return ParityReport(
             passed=not reason,
             precision=precision,
@@ -90,11 +105,15 @@ def compare_outputs(
         return report(reason, max_error=None, cosine=None, top1=None)
 
     if reference.shape != candidate.shape:
-        return failure(f"output shape {tuple(candidate.shape)}, the reference has {tuple(reference.shape)}")
+        return failure(
+            f"output shape {tuple(candidate.shape)}, the reference has {tuple(reference.shape)}"
+        )
     if not np.isfinite(wide).all():
         return failure("the fp32 eager reference itself holds NaN or Inf")
     if spread < SMALLEST_SPREAD:
-        return failure(f"the reference outputs have no spread ({spread:.1e}): any artifact would pass")
+        return failure(
+            f"the reference outputs have no spread ({spread:.1e}): any artifact would pass"
+        )
     found = candidate.astype(np.float64).reshape(wide.shape)
     bad = int(np.size(found) - np.isfinite(found).sum())
     if bad:
@@ -120,8 +139,11 @@ def _smallest_cosine(wide: npt.NDArray[np.float64], found: npt.NDArray[np.float6
     return float(np.divide(products, norms, out=np.zeros_like(products), where=norms > 0).min())
 
 
-def _top1(wide: npt.NDArray[np.float64], found: npt.NDArray[np.float64], *, tie: float) -> tuple[float, int]:
-    """The share of images with the same best class, and how many differ where the reference is no tie."""
+def _top1(
+    wide: npt.NDArray[np.float64], found: npt.NDArray[np.float64], *, tie: float
+) -> tuple[float, int]:
+    """The share of images with the same best class, and how many differ where the reference is no
+    tie."""
     expected, best = wide.argmax(axis=1), found.argmax(axis=1)
     differs = expected != best
     rows = np.arange(len(wide))

@@ -8,13 +8,15 @@ from math import prod
 from deploybench.artifacts.artifact import Manifest
 
 LAYER_VALUES = "layer_values"
-"""The manifest's fact: numbers that the products and convolutions of one image read and write, weights apart."""
+"""The manifest's fact: numbers that the products and convolutions of one image read and write,
+weights apart."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one image takes: MACs, the numbers in its input and output (``values_per_image``) and those that its layers
-    read and write (``layer_values``, None where nobody counted). ``parameters`` are read once a call."""
+    """What one image takes: MACs, the numbers in its input and output (``values_per_image``) and
+    those that its layers read and write (``layer_values``, None where nobody counted).
+    ``parameters`` are read once a call."""
 
     macs: int
     parameters: int
@@ -27,6 +29,13 @@ def work_of(manifest: Manifest) -> Work | None:
     if manifest.model.macs is None:
         return None
     tensors = (*manifest.inputs, *manifest.outputs)
-    values = sum(prod(size for size in tensor.shape[1:] if isinstance(size, int)) for tensor in tensors)
+    values = sum(
+        prod(size for size in tensor.shape[1:] if isinstance(size, int)) for tensor in tensors
+    )
     layers = manifest.facts.get(LAYER_VALUES)
-    return Work(manifest.model.macs, manifest.model.parameters, values, layers if isinstance(layers, int) else None)
+    return Work(
+        manifest.model.macs,
+        manifest.model.parameters,
+        values,
+        layers if isinstance(layers, int) else None,
+    )

@@ -1,4 +1,5 @@
-"""The workspace: ``artifacts/`` and ``records/`` under one folder. Everything in it is written whole or not at all."""
+"""The workspace: ``artifacts/`` and ``records/`` under one folder. Everything in it is written
+whole or not at all."""
 
 from __future__ import annotations
 
@@ -35,9 +36,15 @@ class Workspace:
 
     def check_writable(self) -> None:
         """Raise DeployBenchError when the workspace could not be written; nothing is created."""
-        existing = next(folder for folder in (self.root.absolute(), *self.root.absolute().parents) if folder.exists())
+        existing = next(
+            folder
+            for folder in (self.root.absolute(), *self.root.absolute().parents)
+            if folder.exists()
+        )
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            raise self._refusal(f"{existing} is {'not writable' if existing.is_dir() else 'no folder'}")
+            raise self._refusal(
+                f"{existing} is {'not writable' if existing.is_dir() else 'no folder'}"
+            )
 
     def prepare(self) -> None:
         """Create the folders and prove that they can be written, before any work starts.
@@ -67,7 +74,10 @@ class Workspace:
         )
 
     def artifacts(self) -> list[Artifact]:
-        """Every readable artifact, oldest first. Folders that do not read are left to :meth:`unreadable`."""
+        """Every readable artifact, oldest first.
+
+        Folders that do not read are left to :meth:`unreadable`.
+        """
         found = []
         for folder in self._artifact_paths():
             with contextlib.suppress(DeployBenchError):
@@ -84,7 +94,9 @@ class Workspace:
                 problems.append((folder, error))
         return problems
 
-    def artifact_folder(self, model: str, backend: str, precision: str, batch: int | None, key: str) -> Path:
+    def artifact_folder(
+        self, model: str, backend: str, precision: str, batch: int | None, key: str
+    ) -> Path:
         """Where an artifact with that content key belongs: readable names first, then the key."""
         return self.artifacts_folder / _artifact_name(model, backend, precision, batch, key)
 
@@ -102,12 +114,15 @@ class Workspace:
 
 
 def artifact_name(manifest: Manifest) -> PurePosixPath:
-    """Where the artifact belongs below a workspace's ``artifacts/``: MODEL/ARTIFACT, safe as a path."""
+    """Where the artifact belongs below a workspace's ``artifacts/``: MODEL/ARTIFACT, safe as a
+    path."""
     name = manifest.model.name
     return _artifact_name(name, manifest.backend, manifest.precision, manifest.batch, manifest.key)
 
 
-def _artifact_name(model: str, backend: str, precision: str, batch: int | None, key: str) -> PurePosixPath:
+def _artifact_name(
+    model: str, backend: str, precision: str, batch: int | None, key: str
+) -> PurePosixPath:
     shape = "dynamic" if batch is None else f"b{batch}"
     return PurePosixPath(slug(model), slug(f"{backend}-{precision}-{shape}-{key[:8]}"))
 
@@ -118,7 +133,8 @@ def open_workspace(root: Path | None) -> Workspace:
 
 
 def publish(staging: Path, destination: Path) -> None:
-    """Move a finished folder into place, replacing what is there: one rename, or two where something was."""
+    """Move a finished folder into place, replacing what is there: one rename, or two where
+    something was."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     if destination.exists():
         replaced = staging.with_name(staging.name + "-replaced")

@@ -1,1 +1,4 @@
-"""The command line: one module a command. Each parses, calls the core and renders; none computes."""
+"""The command line: one module a command.
+
+Each parses, calls the core and renders; none computes.
+"""

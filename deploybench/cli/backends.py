@@ -1,4 +1,5 @@
-"""``deploybench backends``: every exporter and runner that is registered, and whether it works here."""
+"""``deploybench backends``: every exporter and runner that is registered, and whether it works
+here."""
 
 from __future__ import annotations
 

@@ -13,10 +13,15 @@ from deploybench.cli.guard import guarded
 
 @guarded
 def bound(
-    model: Annotated[list[str], typer.Option("--model", "-m", help="vit, fair, timm:NAME, …; repeatable.")],
-    profile: Annotated[list[str], typer.Option("--profile", "-p", help="rtx3090, k80, …, FILE.toml; repeatable.")],
+    model: Annotated[
+        list[str], typer.Option("--model", "-m", help="vit, fair, timm:NAME, …; repeatable.")
+    ],
+    profile: Annotated[
+        list[str], typer.Option("--profile", "-p", help="rtx3090, k80, …, FILE.toml; repeatable.")
+    ],
     precision: Annotated[
-        list[str] | None, typer.Option("--precision", help="[default: all that the profile has a peak for]")
+        list[str] | None,
+        typer.Option("--precision", help="[default: all that the profile has a peak for]"),
     ] = None,
     batch: Annotated[str, typer.Option("--batch", help="Batch sizes: 1,8,32.")] = "1",
     image_size: parse.ImageSizeOption = None,
@@ -24,7 +29,10 @@ def bound(
     num_classes: Annotated[int | None, typer.Option("--num-classes", min=1)] = None,
     json: parse.JsonOption = False,
 ) -> None:
-    """Compute a lower bound on the latency from MACs, bytes and a profile's peaks. Nothing is measured."""
+    """Compute a lower bound on the latency from MACs, bytes and a profile's peaks.
+
+    Nothing is measured.
+    """
     from deploybench.analysis.bounds import bound_of
     from deploybench.errors import DeployBenchError
     from deploybench.export.pipeline import check_model_names
@@ -55,9 +63,13 @@ def bound(
     check_model_names(models)
     rows = []
     for name, (image, patch) in product(models, parse.sizes(image_size, patch_size).combinations()):
-        count = count_model(name, BuildOptions(num_classes=num_classes, image_size=image, patch_size=patch))
+        count = count_model(
+            name, BuildOptions(num_classes=num_classes, image_size=image, patch_size=patch)
+        )
         for target in profiles:
-            kinds = [kind for kind in precisions or target.peaks.tflops if kind in target.peaks.tflops]
+            kinds = [
+                kind for kind in precisions or target.peaks.tflops if kind in target.peaks.tflops
+            ]
             for kind, size in product(kinds, batches):
                 found = bound_of(count.work, profile_roof(target), precision=kind, batch=size)
                 rows.append(bound_row(name, count, found))

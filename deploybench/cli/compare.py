@@ -13,19 +13,29 @@ from deploybench.cli.sources import records_of
 
 @guarded
 def compare(
-    baseline: Annotated[str, typer.Argument(help="A run's name or folder, a record, or a folder of records.")],
-    candidate: Annotated[str | None, typer.Argument(help="The same. [default with --across: the baseline]")] = None,
+    baseline: Annotated[
+        str, typer.Argument(help="A run's name or folder, a record, or a folder of records.")
+    ],
+    candidate: Annotated[
+        str | None, typer.Argument(help="The same. [default with --across: the baseline]")
+    ] = None,
     across: Annotated[
         str | None,
-        typer.Option("--across", help="Compare two values of a field: runner=onnxruntime,openvino; precision, ..."),
+        typer.Option(
+            "--across",
+            help="Compare two values of a field: runner=onnxruntime,openvino; precision, ...",
+        ),
     ] = None,
     allow: parse.AllowOption = None,
-    margin: Annotated[str, typer.Option("--margin", help="Cells within this of each other are the SAME.")] = "2%",
+    margin: Annotated[
+        str, typer.Option("--margin", help="Cells within this of each other are the SAME.")
+    ] = "2%",
     workspace: parse.WorkspaceOption = None,
     json: parse.JsonOption = False,
     markdown: parse.MarkdownOption = False,
 ) -> None:
-    """Is the candidate faster? Join two runs by cell: speed-up, interval, and FASTER, SLOWER, SAME or AMBIGUOUS."""
+    """Is the candidate faster? Join two runs by cell: speed-up, interval, and FASTER, SLOWER, SAME
+    or AMBIGUOUS."""
     from deploybench.analysis.comparison import compare_records
     from deploybench.analysis.matching import read_allowed, read_axis
     from deploybench.errors import DeployBenchError
@@ -56,6 +66,7 @@ def compare(
     if all(row.ratio is None for row in rows):
         raise DeployBenchError(
             f"none of {len(rows)} cells could be compared",
-            expected="the same cell with a number on both sides; the rows say what is missing or unlike",
+            expected="the same cell with a number on both sides; the rows say what is missing or "
+            "unlike",
             action="--allow NAMES compares unlike rows; deploybench run measures what is missing",
         )

@@ -1,4 +1,5 @@
-"""``deploybench doctor``: what this host can do, what is missing, and the exact line that installs it."""
+"""``deploybench doctor``: what this host can do, what is missing, and the exact line that installs
+it."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from deploybench.cli.guard import guarded
 
 @guarded
 def doctor(workspace: parse.WorkspaceOption = None, json: parse.JsonOption = False) -> None:
-    """Describe the host, the plug-ins and the workspace; say what is missing and how to install it."""
+    """Describe the host, the plug-ins and the workspace; say what is missing and how to install
+    it."""
     from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import DeployBenchError
     from deploybench.hardware.host import describe_host

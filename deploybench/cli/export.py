@@ -21,44 +21,72 @@ if TYPE_CHECKING:
 @guarded
 def export(
     model: Annotated[
-        list[str], typer.Option("--model", "-m", help="vit, fair, timm:NAME, package.module:factory; repeatable.")
+        list[str],
+        typer.Option(
+            "--model", "-m", help="vit, fair, timm:NAME, package.module:factory; repeatable."
+        ),
     ],
     backend: Annotated[
         list[str] | None,
         typer.Option("--backend", "-b", help="onnx, tensorrt-rtx, …; [default: all that run here]"),
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help=".safetensors, .pt or .pth with a state dict.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help=".safetensors, .pt or .pth with a state dict.")
+    ] = None,
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Load the keys that fit, ignore the others.")
     ] = False,
-    pretrained: Annotated[bool, typer.Option("--pretrained", help="timm's pretrained weights (network).")] = False,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="timm's pretrained weights (network).")
+    ] = False,
     precision: Annotated[
-        list[str] | None, typer.Option("--precision", help="fp32, tf32, bf16, fp16, int8. [default: fp32]")
+        list[str] | None,
+        typer.Option("--precision", help="fp32, tf32, bf16, fp16, int8. [default: fp32]"),
     ] = None,
-    batch: Annotated[str, typer.Option("--batch", help="A fixed batch size, or dynamic.")] = "dynamic",
+    batch: Annotated[
+        str, typer.Option("--batch", help="A fixed batch size, or dynamic.")
+    ] = "dynamic",
     image_size: parse.ImageSizeOption = None,
     patch_size: parse.PatchSizeOption = None,
     num_classes: Annotated[int | None, typer.Option("--num-classes", min=1)] = None,
     in_channels: Annotated[int | None, typer.Option("--in-channels", min=1)] = None,
-    labels: Annotated[Path | None, typer.Option(help="Text file of class names, one line a class.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Text file of class names, one line a class.")
+    ] = None,
     profile: Annotated[
-        str | None, typer.Option("--profile", help="Write what that hardware can read (opset, IR version, target).")
+        str | None,
+        typer.Option(
+            "--profile", help="Write what that hardware can read (opset, IR version, target)."
+        ),
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option("--target", help="The GPU to build plans for: sm86. [default: --profile's, or this host's]"),
+        typer.Option(
+            "--target",
+            help="The GPU to build plans for: sm86. [default: --profile's, or this host's]",
+        ),
     ] = None,
-    opset: Annotated[int | None, typer.Option("--opset", min=1, help="ONNX opset, from 17.")] = None,
-    ir_version: Annotated[int | None, typer.Option("--ir-version", min=1, help="ONNX IR version.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Export again although the artifact is there.")] = False,
+    opset: Annotated[
+        int | None, typer.Option("--opset", min=1, help="ONNX opset, from 17.")
+    ] = None,
+    ir_version: Annotated[
+        int | None, typer.Option("--ir-version", min=1, help="ONNX IR version.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Export again although the artifact is there.")
+    ] = False,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="Exports side by side. [default: cores]")
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Exports side by side. [default: cores]"),
     ] = None,
-    time_limit: Annotated[str | None, typer.Option("--time-limit", help="For each export. [default: 900s]")] = None,
+    time_limit: Annotated[
+        str | None, typer.Option("--time-limit", help="For each export. [default: 900s]")
+    ] = None,
     workspace: parse.WorkspaceOption = None,
     json: parse.JsonOption = False,
 ) -> None:
-    """Export models, verify every artifact against fp32 eager, and write them into the workspace."""
+    """Export models, verify every artifact against fp32 eager, and write them into the
+    workspace."""
     from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError
     from deploybench.export.pipeline import (
@@ -77,9 +105,13 @@ def export(
     names = parse.model_names(model)
     sizes = parse.sizes(image_size, patch_size)
     if checkpoint is not None and len(names) != 1:
-        raise DeployBenchError(f"--checkpoint with {len(names)} models", expected="one model a checkpoint")
+        raise DeployBenchError(
+            f"--checkpoint with {len(names)} models", expected="one model a checkpoint"
+        )
     if checkpoint is not None and pretrained:
-        raise DeployBenchError("--checkpoint and --pretrained together", expected="one source of weights")
+        raise DeployBenchError(
+            "--checkpoint and --pretrained together", expected="one source of weights"
+        )
     hardware = load_profile(profile) if profile and profile != HOST else None
     readable = hardware.onnx if hardware else None
     capability = hardware.match.compute_capability if hardware else None
@@ -105,7 +137,9 @@ def export(
             precision=kind,
             batch=parse.batch_size(batch),
             opset=(opset or (readable.opset if readable else None)) if chosen == "onnx" else None,
-            ir_version=(ir_version or (readable.ir_version if readable else None)) if chosen == "onnx" else None,
+            ir_version=(ir_version or (readable.ir_version if readable else None))
+            if chosen == "onnx"
+            else None,
             threads=max(usable_cores() // jobs, 1),
             target=aim if takes_target(chosen) or (target and named) else None,
         )
@@ -123,7 +157,9 @@ def export(
     place.prepare()
     options = ExportOptions(
         force=force,
-        time_limit_s=parse.seconds(time_limit, "--time-limit") if time_limit else DEFAULT_TIME_LIMIT_S,
+        time_limit_s=parse.seconds(time_limit, "--time-limit")
+        if time_limit
+        else DEFAULT_TIME_LIMIT_S,
         jobs=jobs,
     )
     results = export_with_progress(requests, place, options)

@@ -1,4 +1,5 @@
-"""``deploybench gate``: an exit code for a pipeline. 0 pass, 1 regression, 3 inconclusive, 2 refused."""
+"""``deploybench gate``: an exit code for a pipeline. 0 pass, 1 regression, 3 inconclusive, 2
+refused."""
 
 from __future__ import annotations
 
@@ -13,17 +14,23 @@ from deploybench.cli.sources import records_of
 
 @guarded
 def gate(
-    baseline: Annotated[str, typer.Option("--baseline", "-b", help="The run, folder or record to hold it against.")],
+    baseline: Annotated[
+        str, typer.Option("--baseline", "-b", help="The run, folder or record to hold it against.")
+    ],
     candidate: Annotated[
-        str | None, typer.Argument(help="A run's name or folder, or a record. [default: the latest run]")
+        str | None,
+        typer.Argument(help="A run's name or folder, or a record. [default: the latest run]"),
     ] = None,
-    max_regression: Annotated[str, typer.Option("--max-regression", help="The slowdown that is accepted.")] = "5%",
+    max_regression: Annotated[
+        str, typer.Option("--max-regression", help="The slowdown that is accepted.")
+    ] = "5%",
     allow: parse.AllowOption = None,
     workspace: parse.WorkspaceOption = None,
     json: parse.JsonOption = False,
     markdown: parse.MarkdownOption = False,
 ) -> None:
-    """Fail when a cell became slower: exit 0 for a pass, 1 for a regression, 3 when the runs cannot tell."""
+    """Fail when a cell became slower: exit 0 for a pass, 1 for a regression, 3 when the runs cannot
+    tell."""
     from deploybench.analysis.comparison import compare_records
     from deploybench.analysis.gate import EXIT_CODES, check_rows, outcome_of, summary_line
     from deploybench.analysis.matching import read_allowed
@@ -35,7 +42,9 @@ def gate(
 
     largest = parse.percent(max_regression, "--max-regression")
     allowed = read_allowed(parse.split_names(allow))
-    rows = compare_records(records_of(baseline, workspace), records_of(candidate, workspace), allowed=allowed)
+    rows = compare_records(
+        records_of(baseline, workspace), records_of(candidate, workspace), allowed=allowed
+    )
     checks = check_rows(rows, largest)
     line = summary_line(checks, largest)
     if json:

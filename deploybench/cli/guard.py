@@ -1,4 +1,5 @@
-"""Turns refusals into one readable message and an exit code; no command shows a traceback for bad input."""
+"""Turns refusals into one readable message and an exit code; no command shows a traceback for bad
+input."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ R = TypeVar("R")
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """Exit 2 with found / expected / do for a refusal, 130 for Ctrl-C; anything else is a bug and propagates."""
+    """Exit 2 with found / expected / do for a refusal, 130 for Ctrl-C; anything else is a bug and
+    propagates."""
 
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:

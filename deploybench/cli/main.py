@@ -1,4 +1,7 @@
-"""The ``deploybench`` command. Command modules import the core inside their functions: ``--help`` must be quick."""
+"""The ``deploybench`` command.
+
+Command modules import the core inside their functions: ``--help`` must be quick.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Export a PyTorch vision model to every backend, verify each artifact, and measure it honestly.",
+    help="Export a PyTorch vision model to every backend, verify each artifact, and measure it "
+    "honestly.",
 )
 app.command("export")(export.export)
 app.command("run")(run.run)
@@ -58,7 +62,10 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Options of every command."""

@@ -9,7 +9,9 @@ import typer
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded
 
-app = typer.Typer(help="List the models, or show one: deploybench models show vit.", rich_markup_mode=None)
+app = typer.Typer(
+    help="List the models, or show one: deploybench models show vit.", rich_markup_mode=None
+)
 GIGA = 1e9
 
 
@@ -17,7 +19,9 @@ GIGA = 1e9
 @guarded
 def models(
     context: typer.Context,
-    timm: Annotated[str | None, typer.Option("--timm", help="List timm's names that match a pattern: 'vit_*'.")] = None,
+    timm: Annotated[
+        str | None, typer.Option("--timm", help="List timm's names that match a pattern: 'vit_*'.")
+    ] = None,
     json: parse.JsonOption = False,
 ) -> None:
     """List the models: short names with their size, or timm's names."""
@@ -48,7 +52,9 @@ def models(
         for name, entry in ZOO.items()
     ]
     if json:
-        print_json({"models": rows, "groups": {name: list(members) for name, members in GROUPS.items()}})
+        print_json(
+            {"models": rows, "groups": {name: list(members) for name, members in GROUPS.items()}}
+        )
         return
     titles = ["model", "family", "px", "M params", "GMAC", f"GMAC@{COMPARED_SIZE}", "25 M ± 5 %"]
     texts = [
@@ -67,8 +73,11 @@ def models(
     print_table(titles, texts, console)
     console.print(
         f"parameters with {BAND_CLASSES} classes; !: the weights belong to one image size\n"
-        + "\n".join(f"{name}: {', '.join(members)}" for name, members in GROUPS.items() if name != "zoo")
-        + "\nzoo: all of them; also: timm:NAME (deploybench models --timm 'vit_*'), package.module:factory",
+        + "\n".join(
+            f"{name}: {', '.join(members)}" for name, members in GROUPS.items() if name != "zoo"
+        )
+        + "\nzoo: all of them; also: timm:NAME (deploybench models --timm 'vit_*'), "
+        "package.module:factory",
         style="dim",
     )
 
@@ -93,7 +102,9 @@ def show(
 
     names = expand_groups([name])
     if names != [name]:
-        raise DeployBenchError(f"'{name}' is a group of models", expected=f"one of {', '.join(names)}")
+        raise DeployBenchError(
+            f"'{name}' is a group of models", expected=f"one of {', '.join(names)}"
+        )
     check_model_names([name])
     sizes = parse.sizes(image_size, patch_size)
     counts = [

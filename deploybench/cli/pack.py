@@ -13,11 +13,16 @@ from deploybench.cli.guard import guarded
 
 @guarded
 def pack(
-    artifact: Annotated[list[Path] | None, typer.Argument(help="Artifact folders. [default: those of --model]")] = None,
-    model: Annotated[
-        list[str] | None, typer.Option("--model", "-m", help="Every artifact of these models in the workspace.")
+    artifact: Annotated[
+        list[Path] | None, typer.Argument(help="Artifact folders. [default: those of --model]")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("artifacts.dbpack"),
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help="Every artifact of these models in the workspace."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path(
+        "artifacts.dbpack"
+    ),
     image_size: parse.ImageSizeOption = None,
     patch_size: parse.PatchSizeOption = None,
     workspace: parse.WorkspaceOption = None,
@@ -31,21 +36,30 @@ def pack(
     models = parse.model_names(model)
     if bool(artifact) == bool(models):
         raise DeployBenchError(
-            "what to pack is told by artifact folders or by --model", expected="one of the two, not both and not none"
+            "what to pack is told by artifact folders or by --model",
+            expected="one of the two, not both and not none",
         )
     if out.suffix != SUFFIX:
         raise DeployBenchError(f"--out {out}", expected=f"a name that ends in {SUFFIX}")
     sizes = parse.sizes(image_size, patch_size)
-    chosen = select_artifacts(open_workspace(workspace), models, artifact or [], sizes, explained=False)
+    chosen = select_artifacts(
+        open_workspace(workspace), models, artifact or [], sizes, explained=False
+    )
     missing = sorted(set(models) - {one.manifest.model.name for one in chosen})
     if missing:
-        raise DeployBenchError(f"the workspace has no {missing[0]}", action=f"deploybench export --model {missing[0]}")
-    failed = [one for one in chosen if one.manifest.parity is not None and not one.manifest.verified]
+        raise DeployBenchError(
+            f"the workspace has no {missing[0]}", action=f"deploybench export --model {missing[0]}"
+        )
+    failed = [
+        one for one in chosen if one.manifest.parity is not None and not one.manifest.verified
+    ]
     for one in failed:
         typer.echo(f"left out {one.path}: {one.manifest.parity_note}", err=True)
     chosen = [one for one in chosen if one not in failed]
     if not chosen:
-        raise DeployBenchError("no artifact is left", action="export them again: what fails parity gets no speed")
+        raise DeployBenchError(
+            "no artifact is left", action="export them again: what fails parity gets no speed"
+        )
     write_pack(chosen, out)
     names = ", ".join(dict.fromkeys(one.manifest.model.name for one in chosen))
     typer.echo(f"{out}: {len(chosen)} artifacts of {names}, {out.stat().st_size / 2**20:.1f} MiB")

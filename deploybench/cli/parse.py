@@ -15,24 +15,37 @@ if TYPE_CHECKING:
 
 WorkspaceOption = Annotated[
     Path | None,
-    typer.Option("--workspace", "-w", help="Folder of artifacts and records. [default: ./deploybench-workspace]"),
+    typer.Option(
+        "--workspace",
+        "-w",
+        help="Folder of artifacts and records. [default: ./deploybench-workspace]",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-MarkdownOption = Annotated[bool, typer.Option("--markdown", help="Print GitHub-flavoured Markdown.")]
+MarkdownOption = Annotated[
+    bool, typer.Option("--markdown", help="Print GitHub-flavoured Markdown.")
+]
 AllowOption = Annotated[
     list[str] | None,
     typer.Option(
         "--allow",
-        help="Compare unlike rows: batch, precision, threads, streams, timing, graph, form, weights, host, version, "
+        help="Compare unlike rows: batch, precision, threads, streams, timing, graph, form, "
+        "weights, host, version, "
         "all.",
     ),
 ]
-ArtifactOption = Annotated[list[Path] | None, typer.Option("--artifact", help="One artifact folder; repeatable.")]
-RunnerOption = Annotated[list[str] | None, typer.Option("--runner", "-r", help="[default: all that this host can]")]
+ArtifactOption = Annotated[
+    list[Path] | None, typer.Option("--artifact", help="One artifact folder; repeatable.")
+]
+RunnerOption = Annotated[
+    list[str] | None, typer.Option("--runner", "-r", help="[default: all that this host can]")
+]
 ImageSizeOption = Annotated[
     str | None,
     typer.Option(
-        "--image-size", help="Pixels: 384, 224x320; several: 224,384. [default: any in the workspace, else the model's]"
+        "--image-size",
+        help="Pixels: 384, 224x320; several: 224,384. [default: any in the workspace, else the "
+        "model's]",
     ),
 ]
 PatchSizeOption = Annotated[
@@ -40,14 +53,22 @@ PatchSizeOption = Annotated[
 ]
 DeviceOption = Annotated[
     str | None,
-    typer.Option("--device", help="cpu, cuda, cuda:1; several: cpu,cuda. [default: the profile's, else cpu]"),
+    typer.Option(
+        "--device", help="cpu, cuda, cuda:1; several: cpu,cuda. [default: the profile's, else cpu]"
+    ),
 ]
 ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", min=1, help="CPU thread budget of every runner. [default: usable cores]")
+    int | None,
+    typer.Option(
+        "--threads", min=1, help="CPU thread budget of every runner. [default: usable cores]"
+    ),
 ]
 
 DetailsOption = Annotated[
-    bool, typer.Option("--details", help="Also print percentiles, start-up and memory by phase, and disturbances.")
+    bool,
+    typer.Option(
+        "--details", help="Also print percentiles, start-up and memory by phase, and disturbances."
+    ),
 ]
 MarginOption = Annotated[str, typer.Option("--margin", help="Speeds within this are the SAME.")]
 
@@ -62,7 +83,11 @@ def devices(text: str | None) -> list[str]:
     """``cpu,cuda`` as devices; None is none."""
     from deploybench.hardware.devices import read_device
 
-    return list(dict.fromkeys(read_device(name) for name in split_names([text] if text is not None else None)))
+    return list(
+        dict.fromkeys(
+            read_device(name) for name in split_names([text] if text is not None else None)
+        )
+    )
 
 
 def positive_numbers(text: str, option: str) -> list[int]:
@@ -72,7 +97,9 @@ def positive_numbers(text: str, option: str) -> list[int]:
     except ValueError:
         numbers = []
     if not numbers or min(numbers) < 1:
-        raise DeployBenchError(f"{option} {text}", expected="whole numbers from 1 on, with commas: 1,8,32")
+        raise DeployBenchError(
+            f"{option} {text}", expected="whole numbers from 1 on, with commas: 1,8,32"
+        )
     return list(dict.fromkeys(numbers))
 
 
@@ -108,7 +135,11 @@ def sizes(image_size: str | None, patch_size: str | None) -> Sizes:
     """``224,384`` or ``224x320`` (height x width), and ``16,8``; None asks for nothing."""
     from deploybench.plan.cells import Sizes
 
-    images = dict.fromkeys(_image_size(part) for part in image_size.split(",")) if image_size is not None else ()
+    images = (
+        dict.fromkeys(_image_size(part) for part in image_size.split(","))
+        if image_size is not None
+        else ()
+    )
     patches = positive_numbers(patch_size, "--patch-size") if patch_size is not None else ()
     return Sizes(tuple(images), tuple(patches))
 
@@ -122,7 +153,8 @@ def _image_size(text: str) -> tuple[int, int]:
         sizes = []
     if len(sizes) not in (1, 2) or min(sizes) < 1:
         raise DeployBenchError(
-            f"--image-size {text}", expected="pixels: 224, or height x width: 224x320; several with commas"
+            f"--image-size {text}",
+            expected="pixels: 224, or height x width: 224x320; several with commas",
         )
     return sizes[0], sizes[-1]
 
@@ -152,7 +184,9 @@ def percent(text: str, option: str, *, least: float = 0.0) -> float:
         value = -1.0
     if not least <= value < float("inf"):
         lower_end = f"; at least {least:.2%}" if least else ""
-        raise DeployBenchError(f"{option} {text}", expected=f"a share in percent, with its sign: 5%{lower_end}")
+        raise DeployBenchError(
+            f"{option} {text}", expected=f"a share in percent, with its sign: 5%{lower_end}"
+        )
     return value
 
 

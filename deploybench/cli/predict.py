@@ -15,7 +15,9 @@ from deploybench.cli.guard import guarded
 def predict(
     artifact: Annotated[Path, typer.Argument(help="An artifact folder.")],
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
-    runner: Annotated[str | None, typer.Option("--runner", "-r", help="[default: the format's own]")] = None,
+    runner: Annotated[
+        str | None, typer.Option("--runner", "-r", help="[default: the format's own]")
+    ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")] = 5,
     threads: parse.ThreadsOption = None,
     json: parse.JsonOption = False,
@@ -26,7 +28,9 @@ def predict(
     from deploybench.report.console import output_console
     from deploybench.report.tables import print_json, print_table
 
-    predictions = predict_images(artifact, images, runner=runner, top=top, threads=threads or usable_cores())
+    predictions = predict_images(
+        artifact, images, runner=runner, top=top, threads=threads or usable_cores()
+    )
     if json:
         print_json(predictions)
         return
@@ -34,5 +38,13 @@ def predict(
     for prediction in predictions:
         for rank, guess in enumerate(prediction["classes"], 1):
             name = Path(prediction["image"]).name if rank == 1 else ""
-            rows.append([name, str(rank), f"{100 * guess['probability']:.1f}%", f"{guess['index']}", guess["name"]])
+            rows.append(
+                [
+                    name,
+                    str(rank),
+                    f"{100 * guess['probability']:.1f}%",
+                    f"{guess['index']}",
+                    guess["name"],
+                ]
+            )
     print_table(["image", "rank", "probability", "index", "class"], rows, output_console())

@@ -10,7 +10,10 @@ import typer
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded
 
-app = typer.Typer(help="List the hardware profiles, show one, or write one of this machine.", rich_markup_mode=None)
+app = typer.Typer(
+    help="List the hardware profiles, show one, or write one of this machine.",
+    rich_markup_mode=None,
+)
 
 
 @app.callback(invoke_without_command=True)
@@ -41,7 +44,12 @@ def profiles(context: typer.Context, json: parse.JsonOption = False) -> None:
             matches = False
         rows.append((profile, matches))
     if json:
-        print_json([{**profile.model_dump(mode="json"), "matches_host": matches} for profile, matches in rows])
+        print_json(
+            [
+                {**profile.model_dump(mode="json"), "matches_host": matches}
+                for profile, matches in rows
+            ]
+        )
         return
     texts: list[list[Cellular]] = [
         [
@@ -95,7 +103,12 @@ def show(
     host = describe_host()
     peaks = measured_peaks(host, host.usable_cores)
     if json:
-        print_json({"host": host.model_dump(mode="json"), "peaks": peaks.model_dump(mode="json") if peaks else None})
+        print_json(
+            {
+                "host": host.model_dump(mode="json"),
+                "peaks": peaks.model_dump(mode="json") if peaks else None,
+            }
+        )
         return
     console = output_console()
     for line in host_lines(host, peaks):
@@ -105,15 +118,20 @@ def show(
 @app.command("new")
 @guarded
 def new(
-    name: Annotated[str | None, typer.Argument(help="Its name in every record. [default: after the hardware]")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Its name in every record. [default: after the hardware]")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The file to write. [default: ./NAME.toml]")
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write. [default: ./NAME.toml]"),
     ] = None,
     device: Annotated[
-        str | None, typer.Option("--device", help="cpu, cuda, cuda:N. [default: the GPU if there is one]")
+        str | None,
+        typer.Option("--device", help="cpu, cuda, cuda:N. [default: the GPU if there is one]"),
     ] = None,
 ) -> None:
-    """Write a profile of this machine, filled in: how to recognise it, its peaks, what runs on it."""
+    """Write a profile of this machine, filled in: how to recognise it, its peaks, what runs on
+    it."""
     from deploybench.contracts.registry import runners_on
     from deploybench.documents import now
     from deploybench.errors import DeployBenchError
@@ -129,7 +147,9 @@ def new(
         if path.suffix != ".toml":
             raise DeployBenchError(f"--output {path}", expected="a file name that ends in .toml")
         if path.exists():
-            raise DeployBenchError(f"{path} is there already", action="choose another --output, or move it away")
+            raise DeployBenchError(
+                f"{path} is there already", action="choose another --output, or move it away"
+            )
         return path
 
     if name is not None:
@@ -140,7 +160,9 @@ def new(
     host = describe_host()
     if device is None:
         device = "cuda" if host.gpus else "cpu"
-    profile = new_profile(name, device, host, measure=measured_peaks, runners=runners_on(kind_of(device)))
+    profile = new_profile(
+        name, device, host, measure=measured_peaks, runners=runners_on(kind_of(device))
+    )
     path = path or free(Path(f"{profile.name}.toml"))
     text = profile_toml(profile, (f"{profile.title}, as found on {host.hostname}, {now()}.",))
     with writing_whole(path, "--output") as partial:

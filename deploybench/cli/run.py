@@ -25,54 +25,91 @@ FINEST = 1e-4
 @guarded
 def run(
     packs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PACK]...", help="Files of deploybench pack: unpacked and measured.")
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PACK]...", help="Files of deploybench pack: unpacked and measured."
+        ),
     ] = None,
     profile: Annotated[
         str, typer.Option("--profile", "-p", help="host, xeon, k80, gtx1080ti, rtx3090, FILE.toml.")
     ] = "host",
     model: Annotated[
-        list[str] | None, typer.Option("--model", "-m", help="Repeatable; exported first where missing. [default: all]")
+        list[str] | None,
+        typer.Option(
+            "--model", "-m", help="Repeatable; exported first where missing. [default: all]"
+        ),
     ] = None,
     artifact: parse.ArtifactOption = None,
     image_size: parse.ImageSizeOption = None,
     patch_size: parse.PatchSizeOption = None,
     runner: parse.RunnerOption = None,
     batch: Annotated[
-        str, typer.Option("--batch", help="Batch sizes: 1,8,32; auto doubles until it stops to pay.")
+        str,
+        typer.Option("--batch", help="Batch sizes: 1,8,32; auto doubles until it stops to pay."),
     ] = "1",
     streams: Annotated[
-        str, typer.Option("--streams", help="Concurrent streams that share the threads: 1,2; auto: 1,2,4 … threads.")
+        str,
+        typer.Option(
+            "--streams",
+            help="Concurrent streams that share the threads: 1,2; auto: 1,2,4 … threads.",
+        ),
     ] = "1",
     device: parse.DeviceOption = None,
-    precision: Annotated[list[str] | None, typer.Option("--precision", help="[default: each artifact's own]")] = None,
+    precision: Annotated[
+        list[str] | None, typer.Option("--precision", help="[default: each artifact's own]")
+    ] = None,
     threads: parse.ThreadsOption = None,
     precision_target: Annotated[
         str, typer.Option("--precision-target", help="Launch until every interval is this narrow.")
     ] = "1%",
-    budget: Annotated[str, typer.Option("--budget", help="Time for the launches of one cell at most.")] = "60s",
+    budget: Annotated[
+        str, typer.Option("--budget", help="Time for the launches of one cell at most.")
+    ] = "60s",
     rounds: Annotated[
-        int | None, typer.Option("--rounds", min=1, help="Exactly so many launches of every cell instead.")
+        int | None,
+        typer.Option("--rounds", min=1, help="Exactly so many launches of every cell instead."),
     ] = None,
-    duration: Annotated[str, typer.Option("--duration", help="Sampling time of one launch: 2s, 500ms.")] = "1s",
-    min_samples: Annotated[int, typer.Option("--min-samples", min=1, help="Samples of one launch at least.")] = 20,
+    duration: Annotated[
+        str, typer.Option("--duration", help="Sampling time of one launch: 2s, 500ms.")
+    ] = "1s",
+    min_samples: Annotated[
+        int, typer.Option("--min-samples", min=1, help="Samples of one launch at least.")
+    ] = 20,
     baseline: Annotated[
         str | None,
-        typer.Option("--baseline", help="Runner to compare with; launches go on until speed-ups are precise, too."),
+        typer.Option(
+            "--baseline",
+            help="Runner to compare with; launches go on until speed-ups are precise, too.",
+        ),
     ] = None,
     margin: parse.MarginOption = "2%",
-    host_to_host: Annotated[bool, typer.Option("--host-to-host", help="Time arrays to arrays. [default]")] = False,
-    engine_only: Annotated[bool, typer.Option("--engine-only", help="Time the engine on bound inputs.")] = False,
+    host_to_host: Annotated[
+        bool, typer.Option("--host-to-host", help="Time arrays to arrays. [default]")
+    ] = False,
+    engine_only: Annotated[
+        bool, typer.Option("--engine-only", help="Time the engine on bound inputs.")
+    ] = False,
     end_to_end: Annotated[
-        bool, typer.Option("--end-to-end", help="Time from an image file to probabilities. May be combined.")
+        bool,
+        typer.Option(
+            "--end-to-end", help="Time from an image file to probabilities. May be combined."
+        ),
     ] = False,
     image: Annotated[
-        Path | None, typer.Option("--image", help="The file for --end-to-end. [default: a 640 x 480 JPEG of ours]")
+        Path | None,
+        typer.Option(
+            "--image", help="The file for --end-to-end. [default: a 640 x 480 JPEG of ours]"
+        ),
     ] = None,
     cuda_graph: Annotated[
-        bool, typer.Option("--cuda-graph", help="Runners that can launch the engine as one CUDA graph do so.")
+        bool,
+        typer.Option(
+            "--cuda-graph", help="Runners that can launch the engine as one CUDA graph do so."
+        ),
     ] = False,
     skip: Annotated[
-        list[str] | None, typer.Option("--skip", help="Cells to leave out, as MODEL/RUNNER patterns: '*/inductor'.")
+        list[str] | None,
+        typer.Option("--skip", help="Cells to leave out, as MODEL/RUNNER patterns: '*/inductor'."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the random order within a round.")] = 0,
     workspace: parse.WorkspaceOption = None,
@@ -80,7 +117,8 @@ def run(
     json: parse.JsonOption = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
 ) -> None:
-    """Measure artifacts on this machine: rounds of fresh processes, interleaved, parity before time."""
+    """Measure artifacts on this machine: rounds of fresh processes, interleaved, parity before
+    time."""
     from deploybench.artifacts.artifact import sha256_of_file
     from deploybench.artifacts.pack import read_pack
     from deploybench.artifacts.workspace import open_workspace
@@ -120,7 +158,9 @@ def run(
     file = end_to_end_image(image, place) if end_to_end else None
     settings = RunSettings(
         rule=ExperimentRule(
-            precision=None if rounds else parse.percent(precision_target, "--precision-target", least=FINEST),
+            precision=None
+            if rounds
+            else parse.percent(precision_target, "--precision-target", least=FINEST),
             budget_s=parse.seconds(budget, "--budget") if rounds is None else math.inf,
             min_rounds=FEWEST_FOR_INTERVAL,
             max_rounds=rounds,
@@ -138,14 +178,18 @@ def run(
         batches=[1] if batch == AUTO else parse.positive_numbers(batch, "--batch"),
         precisions=parse.precisions(precision),
         threads=count,
-        streams=doublings(count) if streams == AUTO else parse.positive_numbers(streams, "--streams"),
+        streams=doublings(count)
+        if streams == AUTO
+        else parse.positive_numbers(streams, "--streams"),
         timings=timings,
         image=sha256_of_file(file)[:12] if file else None,
         cuda_graph=cuda_graph,
         skip=parse.skip_patterns(skip),
         devices=devices,
     )
-    if cuda_graph and not any(entry.plugin and entry.plugin.cuda_graphs for entry in selection.runners):
+    if cuda_graph and not any(
+        entry.plugin and entry.plugin.cuda_graphs for entry in selection.runners
+    ):
         raise DeployBenchError(
             f"none of {', '.join(entry.name for entry in selection.runners)} launches CUDA graphs",
             expected="--cuda-graph with tensorrt or tensorrt-rtx among the runners",
@@ -161,7 +205,8 @@ def run(
     if packs:
         if models or artifact or image_size or patch_size:
             raise DeployBenchError(
-                "a pack beside --model, --artifact or a size", expected="one way to say what to measure"
+                "a pack beside --model, --artifact or a size",
+                expected="one way to say what to measure",
             )
         artifact = list(dict.fromkeys(one.path for pack in packs for one in read_pack(pack, place)))
     failed = []
@@ -175,16 +220,27 @@ def run(
             results = export_with_progress(requests, place, ExportOptions(jobs=default_jobs()))
             failed = [result for result in results if result.artifact is None]
     unreadable = [] if artifact else place.unreadable()
-    artifacts = select_artifacts(place, models, artifact or [], sizes, explained=bool(failed or unreadable))
+    artifacts = select_artifacts(
+        place, models, artifact or [], sizes, explained=bool(failed or unreadable)
+    )
     peaks = measured_peaks(host, selection.threads) if CPU in devices else None
     if peaks is None and CPU in devices:
         remarks.print("the peaks of this host could not be measured: no % of peak", style="yellow")
     if peaks is not None and peaks.disturbed:
-        remarks.print(f"the peaks of this host are too low: {peaks.disturbed} meanwhile", style="yellow")
+        remarks.print(
+            f"the peaks of this host are too low: {peaks.disturbed} meanwhile", style="yellow"
+        )
     context = RunContext(
-        new_run_name(), chosen.name if chosen else HOST, place, host, peaks, selection.threads, tuple(devices), chosen,
+        new_run_name(),
+        chosen.name if chosen else HOST,
+        place,
+        host,
+        peaks,
+        selection.threads,
+        tuple(devices),
+        chosen,
         profile_file=str(Path(profile).resolve()) if chosen and profile != chosen.name else None,
-    )  # fmt: skip
+    )
     records = [failed_export_record(result, context, artifacts) for result in failed]
     records += [unreadable_record(folder, error, context) for folder, error in unreadable]
     planned = plan_cells(artifacts, selection, chosen)
@@ -195,15 +251,20 @@ def run(
         planned = with_auto_batches(planned, settings)
     interrupted = _measure(planned, settings, context, records)
     print_records(records, baseline=None, margin=share, details=details, as_json=json, as_csv=csv)
-    remarks.print(f"records: {place.records_folder / context.run}", style="dim", soft_wrap=True, markup=False)
+    remarks.print(
+        f"records: {place.records_folder / context.run}", style="dim", soft_wrap=True, markup=False
+    )
     if interrupted:
         raise KeyboardInterrupt
     if any(record.judgement.verdict in (Verdict.FAILED, Verdict.INVALID) for record in records):
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _measure(planned: Sequence[Planned], settings: RunSettings, context: RunContext, records: list[Record]) -> bool:
-    """Fill ``records`` with the latest record of every cell, in the order of the plan; True when interrupted."""
+def _measure(
+    planned: Sequence[Planned], settings: RunSettings, context: RunContext, records: list[Record]
+) -> bool:
+    """Fill ``records`` with the latest record of every cell, in the order of the plan; True when
+    interrupted."""
     from deploybench.processes import stop_children
     from deploybench.report.console import progress_bar
     from deploybench.runs.run import run_cells
@@ -229,7 +290,13 @@ def _measure(planned: Sequence[Planned], settings: RunSettings, context: RunCont
 
 
 def print_records(
-    records: Sequence[Record], *, baseline: str | None, margin: float, details: bool, as_json: bool, as_csv: bool
+    records: Sequence[Record],
+    *,
+    baseline: str | None,
+    margin: float,
+    details: bool,
+    as_json: bool,
+    as_csv: bool,
 ) -> None:
     from deploybench.analysis.crossover import crossovers
     from deploybench.report.console import output_console

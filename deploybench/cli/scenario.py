@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @guarded
 def scenario(
     model: Annotated[
-        list[str] | None, typer.Option("--model", "-m", help="Repeatable; in the workspace. [default: all there]")
+        list[str] | None,
+        typer.Option("--model", "-m", help="Repeatable; in the workspace. [default: all there]"),
     ] = None,
     artifact: parse.ArtifactOption = None,
     image_size: parse.ImageSizeOption = None,
@@ -29,39 +30,70 @@ def scenario(
     runner: parse.RunnerOption = None,
     scenario: Annotated[
         list[str] | None,
-        typer.Option("--scenario", "-s", help="single-stream, multi-stream, server, offline. [default: single-stream]"),
+        typer.Option(
+            "--scenario",
+            "-s",
+            help="single-stream, multi-stream, server, offline. [default: single-stream]",
+        ),
     ] = None,
     target_qps: Annotated[
-        float | None, typer.Option("--target-qps", help="Server: mean arrivals per second. [default: 20]")
+        float | None,
+        typer.Option("--target-qps", help="Server: mean arrivals per second. [default: 20]"),
     ] = None,
     find_max_rate: Annotated[
-        bool, typer.Option("--find-max-rate", help="Server: find the highest rate that holds the latency bound.")
+        bool,
+        typer.Option(
+            "--find-max-rate", help="Server: find the highest rate that holds the latency bound."
+        ),
     ] = False,
     latency_bound: Annotated[
-        str | None, typer.Option("--latency-bound", help="Server: of a query, at the percentile. [default: 50ms]")
+        str | None,
+        typer.Option(
+            "--latency-bound", help="Server: of a query, at the percentile. [default: 50ms]"
+        ),
     ] = None,
     percentile: Annotated[
-        float | None, typer.Option("--percentile", help="[default: 90 in single-stream, else 99, as in MLPerf]")
+        float | None,
+        typer.Option("--percentile", help="[default: 90 in single-stream, else 99, as in MLPerf]"),
     ] = None,
     samples_per_query: Annotated[
-        int | None, typer.Option("--samples-per-query", min=1, help="Multi-stream: images a query. [default: 8]")
+        int | None,
+        typer.Option(
+            "--samples-per-query", min=1, help="Multi-stream: images a query. [default: 8]"
+        ),
     ] = None,
     instances: Annotated[
-        int | None, typer.Option("--instances", min=1, help="Server, offline: sessions that share the threads.")
+        int | None,
+        typer.Option(
+            "--instances", min=1, help="Server, offline: sessions that share the threads."
+        ),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option("--batch", min=1, help="Multi-stream, offline: images a call; the last is padded.")
+        int | None,
+        typer.Option(
+            "--batch", min=1, help="Multi-stream, offline: images a call; the last is padded."
+        ),
     ] = None,
-    duration: Annotated[str, typer.Option("--duration", help="Of a test at least (MLPerf: 600s).")] = "10s",
+    duration: Annotated[
+        str, typer.Option("--duration", help="Of a test at least (MLPerf: 600s).")
+    ] = "10s",
     min_queries: Annotated[
         int | None,
-        typer.Option("--min-queries", min=1, help="[default: what LoadGen's early stopping needs: 662 for p99]"),
+        typer.Option(
+            "--min-queries",
+            min=1,
+            help="[default: what LoadGen's early stopping needs: 662 for p99]",
+        ),
     ] = None,
-    precision: Annotated[list[str] | None, typer.Option("--precision", help="[default: each artifact's own]")] = None,
+    precision: Annotated[
+        list[str] | None, typer.Option("--precision", help="[default: each artifact's own]")
+    ] = None,
     threads: parse.ThreadsOption = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", min=0, max=2**64 - 1, help="Server: of the arrival times. [default: MLPerf's]"),
+        typer.Option(
+            "--seed", min=0, max=2**64 - 1, help="Server: of the arrival times. [default: MLPerf's]"
+        ),
     ] = None,
     workspace: parse.WorkspaceOption = None,
     json: parse.JsonOption = False,
@@ -87,7 +119,9 @@ def scenario(
         min_queries=min_queries,
         target_qps=target_qps,
         find_max_rate=find_max_rate,
-        latency_bound_s=None if latency_bound is None else parse.seconds(latency_bound, "--latency-bound"),
+        latency_bound_s=None
+        if latency_bound is None
+        else parse.seconds(latency_bound, "--latency-bound"),
         seed=seed,
         samples_per_query=samples_per_query,
         instances=instances,

@@ -13,10 +13,12 @@ from deploybench.cli.guard import guarded
 @guarded
 def show(
     run: Annotated[
-        str | None, typer.Argument(help="A run's name or folder, or a record. [default: the latest run]")
+        str | None,
+        typer.Argument(help="A run's name or folder, or a record. [default: the latest run]"),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option("--baseline", help="Runner to compare the others with. [default: the run's]")
+        str | None,
+        typer.Option("--baseline", help="Runner to compare the others with. [default: the run's]"),
     ] = None,
     margin: parse.MarginOption = "2%",
     workspace: parse.WorkspaceOption = None,
@@ -30,5 +32,10 @@ def show(
 
     share = parse.percent(margin, "--margin")
     print_records(
-        records_of(run, workspace), baseline=baseline, margin=share, details=details, as_json=json, as_csv=csv
+        records_of(run, workspace),
+        baseline=baseline,
+        margin=share,
+        details=details,
+        as_json=json,
+        as_csv=csv,
     )

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 
 def records_of(name: str | None, workspace: Path | None) -> list[Record]:
-    """The records of the run, folder or file of that name; of the workspace's latest run for None."""
+    """The records of the run, folder or file of that name; of the workspace's latest run for
+    None."""
     from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import DeployBenchError
     from deploybench.results.store import read_records, runs_in

@@ -1,13 +1,21 @@
-"""What a backend plug-in is: the exporter, the runner and the session, and the data that they exchange.
+"""What a backend plug-in is: the exporter, the runner and the session, and the data that they
+exchange.
 
-A third party adds a backend by subclassing :class:`Exporter` and :class:`Runner` and naming the classes in the
-entry-point groups ``deploybench.exporters`` and ``deploybench.runners``. A plug-in module must import cheaply: it
-imports its runtime inside ``export`` and ``load`` only. All that a plug-in needs is imported from here.
+A third party adds a backend by subclassing :class:`Exporter` and :class:`Runner` and naming the
+classes in the entry-point groups ``deploybench.exporters`` and ``deploybench.runners``. A plug-in
+module must import cheaply: it imports its runtime inside ``export`` and ``load`` only. All that a
+plug-in needs is imported from here.
 """
 
 from __future__ import annotations
 
-from deploybench.contracts.exporter import INPUT_NAME, OUTPUT_NAME, ExportedFiles, Exporter, ExportSpec
+from deploybench.contracts.exporter import (
+    INPUT_NAME,
+    OUTPUT_NAME,
+    ExportedFiles,
+    Exporter,
+    ExportSpec,
+)
 from deploybench.contracts.plugin import Plugin
 from deploybench.contracts.runner import Runner, RunOptions
 from deploybench.contracts.session import Arrays, Bound, Session, SessionFacts

@@ -25,8 +25,9 @@ class ExportSpec:
     """How an artifact is to be written. ``batch`` None means a dynamic batch dimension.
 
     ``opset`` and ``ir_version`` concern ONNX; None leaves the exporter's default. ``threads`` is
-    the CPU budget that the export process may use. ``target`` is the GPU to write for (``sm86``), None
-    the one at hand. ``preprocessing`` says what the model's images are, for an exporter that calibrates on some.
+    the CPU budget that the export process may use. ``target`` is the GPU to write for (``sm86``),
+    None the one at hand. ``preprocessing`` says what the model's images are, for an exporter that
+    calibrates on some.
     """
 
     precision: str = "fp32"
@@ -42,7 +43,8 @@ class ExportSpec:
 class ExportedFiles:
     """What an exporter wrote: ``entry`` is the file that a runner opens, relative to the artifact.
 
-    ``checked`` says what the exporter itself held against the reference, where the file may not run on its host.
+    ``checked`` says what the exporter itself held against the reference, where the file may not run
+    on its host.
     """
 
     entry: str
@@ -60,7 +62,8 @@ class Exporter(Plugin):
     """Whether what it writes is for one kind of GPU, which ``--target`` names."""
 
     def check_target(self, target: str | None) -> None:
-        """Raise DeployBenchError unless it can write here for that GPU (``sm86``); None is the one at hand, if any."""
+        """Raise DeployBenchError unless it can write here for that GPU (``sm86``); None is the one
+        at hand, if any."""
         if target is not None:
             raise DeployBenchError(
                 f"{self.name} artifacts are for no particular GPU, and --target asks for {target}",
@@ -76,7 +79,9 @@ class Exporter(Plugin):
         return True
 
     @abstractmethod
-    def export(self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path) -> ExportedFiles:
+    def export(
+        self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
+    ) -> ExportedFiles:
         """Write ``model`` into the folder ``out``.
 
         ``model`` is in eval mode and takes and returns float32 whatever ``spec.precision`` is;

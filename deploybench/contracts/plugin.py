@@ -16,9 +16,11 @@ class Plugin(ABC):
     install: ClassVar[str] = ""
     """What pip has to install for ``requires``, for example ``deploybench[onnx]``."""
     distributions: ClassVar[tuple[str, ...]] = ()
-    """Distributions whose versions belong to the result: part of the artifact key and of every record."""
+    """Distributions whose versions belong to the result: part of the artifact key and of every
+    record."""
     oldest: ClassVar[Mapping[str, str]] = {}
-    """The oldest versions that will do, by distribution, where older ones can be imported: ``{"torch": "2.6"}``."""
+    """The oldest versions that will do, by distribution, where older ones can be imported:
+    ``{"torch": "2.6"}``."""
 
     def check(self) -> str | None:
         """Why the plug-in cannot work on this host although ``requires`` is met, or None.
@@ -28,5 +30,6 @@ class Plugin(ABC):
         return None
 
     def identity(self) -> Mapping[str, str]:
-        """What of this host, besides versions, decides what the plug-in writes: part of the artifact key."""
+        """What of this host, besides versions, decides what the plug-in writes: part of the
+        artifact key."""
         return {}

@@ -1,4 +1,7 @@
-"""Finds plug-ins by entry points. A broken or unusable plug-in is a listed, explained entry, never a crash."""
+"""Finds plug-ins by entry points.
+
+A broken or unusable plug-in is a listed, explained entry, never a crash.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,9 @@ class Entry(Generic[P]):
     def require(self) -> P:
         """The plug-in, or a refusal with the cause and the remedy."""
         if self.plugin is None or self.problem is not None:
-            raise DeployBenchError(f"'{self.name}' cannot be used here: {self.problem}", action=self.remedy)
+            raise DeployBenchError(
+                f"'{self.name}' cannot be used here: {self.problem}", action=self.remedy
+            )
         return self.plugin
 
 
@@ -64,7 +69,9 @@ def exporter(name: str) -> Entry[Exporter]:
     """The exporter of that name; refuses an unknown one with the nearest names."""
     known = exporters()
     if name not in known:
-        raise unknown_name("backend", name, known, action="deploybench backends lists what is installed")
+        raise unknown_name(
+            "backend", name, known, action="deploybench backends lists what is installed"
+        )
     return known[name]
 
 
@@ -72,26 +79,45 @@ def runner(name: str) -> Entry[Runner]:
     """The runner of that name; refuses an unknown one with the nearest names."""
     known = runners()
     if name not in known:
-        raise unknown_name("runner", name, known, action="deploybench backends lists what is installed")
+        raise unknown_name(
+            "runner", name, known, action="deploybench backends lists what is installed"
+        )
     return known[name]
 
 
 def runners_of_format(name: str) -> list[Entry[Runner]]:
-    """The usable runners that execute artifacts of a format, the runner named like the format first."""
-    fitting = [entry for entry in runners().values() if entry.usable and entry.plugin and name in entry.plugin.formats]
+    """The usable runners that execute artifacts of a format, the runner named like the format
+    first."""
+    fitting = [
+        entry
+        for entry in runners().values()
+        if entry.usable and entry.plugin and name in entry.plugin.formats
+    ]
     return sorted(fitting, key=lambda entry: (entry.name != name, entry.name))
 
 
 def runners_on(kind: str) -> tuple[str, ...]:
-    """The names of the runners that can use a kind of device (``cpu``, ``cuda``), installed or not."""
-    return tuple(name for name, entry in runners().items() if entry.plugin and kind in entry.plugin.devices)
+    """The names of the runners that can use a kind of device (``cpu``, ``cuda``), installed or
+    not."""
+    return tuple(
+        name for name, entry in runners().items() if entry.plugin and kind in entry.plugin.devices
+    )
 
 
 def _too_old(plugin: Plugin) -> str | None:
     """Which installed distribution is older than the plug-in needs, or None."""
     found = installed_versions(tuple(plugin.oldest))
-    old = [name for name, version in found.items() if comparable(version) < comparable(plugin.oldest[name])]
-    return ", ".join(f"needs {name} {plugin.oldest[name]} or later, found {found[name]}" for name in old) or None
+    old = [
+        name
+        for name, version in found.items()
+        if comparable(version) < comparable(plugin.oldest[name])
+    ]
+    return (
+        ", ".join(
+            f"needs {name} {plugin.oldest[name]} or later, found {found[name]}" for name in old
+        )
+        or None
+    )
 
 
 def _load_group(group: str, kind: type[P]) -> dict[str, Entry[P]]:
@@ -110,7 +136,13 @@ def _load(point: EntryPoint, kind: type[P]) -> Entry[P]:
         return Entry(point.name, distribution, None, problem, f"repair or uninstall {distribution}")
     if not isinstance(plugin, kind):
         problem = f"{point.value} is a {type(plugin).__name__}, not a {kind.__name__}"
-        return Entry(point.name, distribution, None, problem, f"subclass deploybench.contracts.{kind.__name__}")
+        return Entry(
+            point.name,
+            distribution,
+            None,
+            problem,
+            f"subclass deploybench.contracts.{kind.__name__}",
+        )
     if missing:
         remedy = f'pip install "{plugin.install}"' if plugin.install else None
         return Entry(point.name, distribution, plugin, f"needs {', '.join(missing)}", remedy)

@@ -20,8 +20,9 @@ class RunOptions:
     """What a cell asks of a runner. ``batch`` is the batch size of every call to come.
 
     ``threads`` is the core budget of the whole cell. ``streams`` sessions that run at the same time
-    share it, ``threads_each`` a session; a remainder stays idle. DeployBenchError when they do not fit.
-    ``cuda_graph`` asks for every call of the engine to be one launch of a graph that was captured before.
+    share it, ``threads_each`` a session; a remainder stays idle. DeployBenchError when they do not
+    fit. ``cuda_graph`` asks for every call of the engine to be one launch of a graph that was
+    captured before.
     """
 
     device: str
@@ -58,31 +59,44 @@ class Runner(Plugin):
     engine_only: ClassVar[bool] = False
     """Whether its sessions can :meth:`Session.bind`."""
     cuda_graphs: ClassVar[bool] = False
-    """Whether it can be asked for ``RunOptions.cuda_graph``. A capture that fails is an error, never a plain launch."""
+    """Whether it can be asked for ``RunOptions.cuda_graph``.
+
+    A capture that fails is an error, never a plain launch.
+    """
 
     def check_device(self, device: str) -> str | None:
-        """Why this runner cannot use ``device`` (``cpu``, ``cuda``, ``cuda:N``), were it there; None when it can.
+        """Why this runner cannot use ``device`` (``cpu``, ``cuda``, ``cuda:N``), were it there;
+        None when it can.
 
-        Asked before anything is planned on the device; a runtime that was built without it says so here.
+        Asked before anything is planned on the device; a runtime that was built without it says so
+        here.
         """
         if kind_of(device) in self.devices:
             return None
         return f"{self.name} runs on {', '.join(sorted(self.devices))}, not on {device}"
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
-        """The precisions that this runner can be asked for on an artifact written in that precision."""
+        """The precisions that this runner can be asked for on an artifact written in that
+        precision."""
         return frozenset({artifact_precision})
 
     def precisions_on(self, device: str, artifact_precision: str) -> frozenset[str]:
-        """The same for a runner whose precisions depend on the device; :meth:`precisions` unless it is written."""
+        """The same for a runner whose precisions depend on the device; :meth:`precisions` unless it
+        is written."""
         return self.precisions(artifact_precision)
 
     def default_precision(self, artifact_precision: str, device: str = "cpu") -> str:
-        """The artifact's own precision, or fp32 where this runner computes such an artifact in fp32 on this machine."""
-        return artifact_precision if artifact_precision in self.precisions_on(device, artifact_precision) else "fp32"
+        """The artifact's own precision, or fp32 where this runner computes such an artifact in fp32
+        on this machine."""
+        return (
+            artifact_precision
+            if artifact_precision in self.precisions_on(device, artifact_precision)
+            else "fp32"
+        )
 
     def misfit(self, artifact: Artifact, device: str, batch: int) -> DeployBenchError | None:
-        """Why this host cannot run an artifact of the runner's formats so, or None: an engine for another GPU, say.
+        """Why this host cannot run an artifact of the runner's formats so, or None: an engine for
+        another GPU, say.
 
         Asked before a process is started, so it is quick and imports no runtime.
         """
@@ -93,8 +107,10 @@ class Runner(Plugin):
         """One session. ``options.streams`` is 1."""
 
     def load_streams(self, artifact: Artifact, options: RunOptions) -> list[Session]:
-        """``options.streams`` sessions, each to be run by a thread of its own, that share ``options.threads``.
+        """``options.streams`` sessions, each to be run by a thread of its own, that share
+        ``options.threads``.
 
-        Here they are loaded apart, each with weights of its own; a runtime that can share them does so.
+        Here they are loaded apart, each with weights of its own; a runtime that can share them does
+        so.
         """
         return [self.load(artifact, options.for_one_stream) for _ in range(options.streams)]

@@ -17,10 +17,11 @@ Arrays = Mapping[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """What a loaded session really uses: read back from the runtime wherever it can tell, never from the options.
+    """What a loaded session really uses: read back from the runtime wherever it can tell, never
+    from the options.
 
-    ``threads`` are this session's own: with several streams, its share. ``device_bytes`` are the most that the
-    runtime's allocator has held on the device so far; None where it does not tell.
+    ``threads`` are this session's own: with several streams, its share. ``device_bytes`` are the
+    most that the runtime's allocator has held on the device so far; None where it does not tell.
     """
 
     precision: str
@@ -37,10 +38,10 @@ class SessionFacts:
 class Bound:
     """Calls of the engine alone, on inputs that already lie where it wants them.
 
-    ``run`` returns when the outputs exist on the engine's side; nothing is copied or converted between
-    host and engine in it. ``outputs`` copies what the last ``run`` left to float32 host arrays by output name.
-    ``device_ms`` is the GPU time of the last ``run`` in ms, from CUDA event to CUDA event on its stream; None where
-    there is no GPU, or no way to its stream.
+    ``run`` returns when the outputs exist on the engine's side; nothing is copied or converted
+    between host and engine in it. ``outputs`` copies what the last ``run`` left to float32 host
+    arrays by output name. ``device_ms`` is the GPU time of the last ``run`` in ms, from CUDA event
+    to CUDA event on its stream; None where there is no GPU, or no way to its stream.
     """
 
     run: Callable[[], object]
@@ -51,8 +52,8 @@ class Bound:
 class Session(ABC):
     """A model that is loaded. Use as a context manager; one a stream.
 
-    ``compile``, ``infer`` and ``bind`` check and call ``_compile``, ``_infer`` and ``_bind``, which a backend
-    writes. Only ``_infer`` and ``facts`` have to be written.
+    ``compile``, ``infer`` and ``bind`` check and call ``_compile``, ``_infer`` and ``_bind``, which
+    a backend writes. Only ``_infer`` and ``facts`` have to be written.
     """
 
     def __init__(self, input_shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -73,9 +74,9 @@ class Session(ABC):
     def infer(self, inputs: Arrays) -> Arrays:
         """Run the model, from host to host: returns when the outputs are on the host.
 
-        ``inputs`` are float32 arrays of :attr:`input_shapes` by input name (checked on their first use:
-        ValueError names what differs); the outputs are float32 arrays by output name. They may be views
-        into the session's memory, good until its next call.
+        ``inputs`` are float32 arrays of :attr:`input_shapes` by input name (checked on their first
+        use: ValueError names what differs); the outputs are float32 arrays by output name. They may
+        be views into the session's memory, good until its next call.
         """
         if inputs is not self.__checked:
             self._prepare(inputs)
@@ -83,7 +84,8 @@ class Session(ABC):
         return self._infer(inputs)
 
     def bind(self, inputs: Arrays) -> Bound:
-        """Put ``inputs``, checked as for ``infer``, where the engine wants them; later calls of ``infer`` leave them.
+        """Put ``inputs``, checked as for ``infer``, where the engine wants them; later calls of
+        ``infer`` leave them.
 
         NotImplementedError where the runner's ``engine_only`` is False.
         """
@@ -91,7 +93,8 @@ class Session(ABC):
         return self._bind(inputs)
 
     def prepare_thread(self) -> None:
-        """Called once in the thread that will run the session, where that is not the one that loaded it."""
+        """Called once in the thread that will run the session, where that is not the one that
+        loaded it."""
         return
 
     def _prepare(self, inputs: Arrays) -> None:
@@ -122,6 +125,9 @@ class Session(ABC):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()

@@ -11,6 +11,7 @@ def size_text(size: Sequence[object]) -> str:
 
 
 def short_text(size: Sequence[object], patch: int | None = None) -> str:
-    """``224`` for a square, ``96x160`` for others; ``224/16`` with the length of a transformer's patches."""
+    """``224`` for a square, ``96x160`` for others; ``224/16`` with the length of a transformer's
+    patches."""
     pixels = str(size[0]) if size[0] == size[-1] else size_text(size)
     return f"{pixels}/{patch}" if patch else pixels

@@ -1,7 +1,9 @@
-"""From an image file to a model's input, as the manifest says: resize, centre crop, scale, normalise.
+"""From an image file to a model's input, as the manifest says: resize, centre crop, scale,
+normalise.
 
-The same steps as timm's evaluation transform: the shorter side is resized to ``floor(size / crop_fraction)``,
-the centre is cropped to the model's size, pixels are scaled to [0, 1] and normalised by channel.
+The same steps as timm's evaluation transform: the shorter side is resized to ``floor(size /
+crop_fraction)``, the centre is cropped to the model's size, pixels are scaled to [0, 1] and
+normalised by channel.
 """
 
 from __future__ import annotations
@@ -19,20 +21,29 @@ MODES = {1: "L", 3: "RGB"}
 
 
 def load_image(path: Path, spec: Preprocessing) -> npt.NDArray[np.float32]:
-    """The normalised image as float32 of shape (channels, height, width). Raises DeployBenchError."""
+    """The normalised image as float32 of shape (channels, height, width).
+
+    Raises DeployBenchError.
+    """
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
-        raise DeployBenchError("reading images needs Pillow", action='pip install "deploybench[image]"') from error
+        raise DeployBenchError(
+            "reading images needs Pillow", action='pip install "deploybench[image]"'
+        ) from error
     if spec.channels not in MODES:
-        raise DeployBenchError(f"the model takes {spec.channels} channels", expected="1 or 3 for image files")
+        raise DeployBenchError(
+            f"the model takes {spec.channels} channels", expected="1 or 3 for image files"
+        )
     try:
         with Image.open(path) as opened:
             picture = opened.convert(MODES[spec.channels])
     except FileNotFoundError:
         raise DeployBenchError(f"there is no image {path}", action="check the path") from None
     except (UnidentifiedImageError, OSError) as error:
-        raise DeployBenchError(f"{path} does not read as an image: {error}", expected="PNG, JPEG, …") from None
+        raise DeployBenchError(
+            f"{path} does not read as an image: {error}", expected="PNG, JPEG, …"
+        ) from None
     filters = {
         "bicubic": Image.Resampling.BICUBIC,
         "bilinear": Image.Resampling.BILINEAR,
@@ -41,13 +52,16 @@ def load_image(path: Path, spec: Preprocessing) -> npt.NDArray[np.float32]:
     resized = picture.resize(_resized(picture.size, spec), filters[spec.interpolation])
     left, top = round((resized.width - spec.width) / 2), round((resized.height - spec.height) / 2)
     cropped = resized.crop((left, top, left + spec.width, top + spec.height))
-    pixels = np.asarray(cropped, dtype=np.float32).reshape(spec.height, spec.width, spec.channels) / 255
+    pixels = (
+        np.asarray(cropped, dtype=np.float32).reshape(spec.height, spec.width, spec.channels) / 255
+    )
     normalised = (pixels - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
     return np.ascontiguousarray(normalised.transpose(2, 0, 1), dtype=np.float32)
 
 
 def _resized(size: tuple[int, int], spec: Preprocessing) -> tuple[int, int]:
-    """(width, height) after the resize: the target, widened by the crop, is covered, ratio kept, fractions cut off."""
+    """(width, height) after the resize: the target, widened by the crop, is covered, ratio kept,
+    fractions cut off."""
     width, height = size
     target_width = math.floor(spec.width / spec.crop_fraction)
     target_height = math.floor(spec.height / spec.crop_fraction)

@@ -1,4 +1,5 @@
-"""Reference inputs: seeded images with the statistics of photographs, normalised as the model wants them.
+"""Reference inputs: seeded images with the statistics of photographs, normalised as the model wants
+them.
 
 White noise is far from what a vision model sees. Natural images have amplitude spectra that fall
 as 1/f (Field 1987); so do these.
@@ -20,7 +21,8 @@ REFERENCE_IMAGES = 4
 def reference_inputs(
     preprocessing: Preprocessing, images: int = REFERENCE_IMAGES, seed: int = 0
 ) -> npt.NDArray[np.float32]:
-    """Normalised images, float32, shape (images, channels, height, width); the same for the same arguments."""
+    """Normalised images, float32, shape (images, channels, height, width); the same for the same
+    arguments."""
     generator = np.random.default_rng(seed)
     shape = (images, preprocessing.channels, preprocessing.height, preprocessing.width)
     rows = np.fft.fftfreq(preprocessing.height)[:, None]
@@ -38,25 +40,37 @@ def reference_inputs(
 
 
 def whole_batches(images: npt.NDArray[np.float32], batch: int) -> list[npt.NDArray[np.float32]]:
-    """``images`` in batches of exactly that size, in order; from the first again where they do not fill the last."""
+    """``images`` in batches of exactly that size, in order; from the first again where they do not
+    fill the last."""
     calls = -(-len(images) // batch)
     order = np.arange(calls * batch) % len(images)
     return [np.ascontiguousarray(images[part]) for part in np.split(order, calls)]
 
 
 SAMPLE_IMAGE = Preprocessing(
-    channels=3, height=480, width=640, crop_fraction=1, interpolation="bilinear", mean=(0, 0, 0), std=(1, 1, 1)
+    channels=3,
+    height=480,
+    width=640,
+    crop_fraction=1,
+    interpolation="bilinear",
+    mean=(0, 0, 0),
+    std=(1, 1, 1),
 )
 """The sample photograph's size, with pixels left in [0, 1]."""
 SAMPLE_QUALITY = 90
 
 
 def write_sample_image(path: Path) -> None:
-    """Write a JPEG of 640 x 480 with the statistics of a photograph, always the same one. Needs Pillow."""
+    """Write a JPEG of 640 x 480 with the statistics of a photograph, always the same one.
+
+    Needs Pillow.
+    """
     try:
         from PIL import Image
     except ImportError as error:
-        raise DeployBenchError("writing images needs Pillow", action='pip install "deploybench[image]"') from error
+        raise DeployBenchError(
+            "writing images needs Pillow", action='pip install "deploybench[image]"'
+        ) from error
     (pixels,) = reference_inputs(SAMPLE_IMAGE, images=1)
     levels = np.round(pixels.transpose(1, 2, 0) * 255).astype(np.uint8)
     Image.fromarray(levels).save(path, "JPEG", quality=SAMPLE_QUALITY)

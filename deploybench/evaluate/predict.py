@@ -39,14 +39,18 @@ def predict_images(
     artifact.check_files()
     if artifact.manifest.parity is not None and not artifact.manifest.verified:
         raise DeployBenchError(
-            f"{path} failed parity: {artifact.manifest.parity_note}", action="export it again, or another precision"
+            f"{path} failed parity: {artifact.manifest.parity_note}",
+            action="export it again, or another precision",
         )
     plugin = _runner_for(artifact, runner)
     manifest = artifact.manifest
     labels = artifact.labels()
     batch = manifest.batch or 1
     options = RunOptions(
-        device="cpu", threads=threads, precision=plugin.default_precision(manifest.precision), batch=batch
+        device="cpu",
+        threads=threads,
+        precision=plugin.default_precision(manifest.precision),
+        batch=batch,
     )
     predictions = []
     inputs = [load_image(image, manifest.preprocessing) for image in images]
@@ -62,7 +66,8 @@ def predict_images(
     except Exception as error:  # a runtime may raise anything
         raise DeployBenchError(
             f"{plugin.name} could not run {path}: {type(error).__name__}: {error}",
-            action="deploybench backends lists the versions here; the manifest has those of the export",
+            action="deploybench backends lists the versions here; the manifest has those of the "
+            "export",
         ) from error
     return predictions
 
@@ -72,22 +77,31 @@ def _runner_for(artifact: Artifact, name: str | None) -> Runner:
     if name is None:
         fitting = runners_of_format(backend)
         if not fitting:
-            raise DeployBenchError(f"no runner on this host runs {backend} artifacts", action="deploybench doctor")
+            raise DeployBenchError(
+                f"no runner on this host runs {backend} artifacts", action="deploybench doctor"
+            )
         return fitting[0].require()
     plugin = find_runner(name).require()
     if backend not in plugin.formats:
         raise DeployBenchError(
-            f"{name} does not run {backend} artifacts", expected=f"an artifact in {', '.join(sorted(plugin.formats))}"
+            f"{name} does not run {backend} artifacts",
+            expected=f"an artifact in {', '.join(sorted(plugin.formats))}",
         )
     return plugin
 
 
 def _top(logits: npt.NDArray[np.float32], labels: list[str] | None, top: int) -> list[Guess]:
     if logits.ndim != 1:
-        raise DeployBenchError(f"the model's output has shape {logits.shape}", expected="one score a class")
+        raise DeployBenchError(
+            f"the model's output has shape {logits.shape}", expected="one score a class"
+        )
     probabilities = softmax(logits)
     order = np.argsort(-probabilities, kind="stable")[:top]
     return [
-        Guess(index=int(i), name=labels[i] if labels else f"class {i}", probability=float(probabilities[i]))
+        Guess(
+            index=int(i),
+            name=labels[i] if labels else f"class {i}",
+            probability=float(probabilities[i]),
+        )
         for i in order
     ]

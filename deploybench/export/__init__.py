@@ -1,1 +1,2 @@
-"""Export: the parent plans, verifies and publishes; each export runs in a child process of its own."""
+"""Export: the parent plans, verifies and publishes; each export runs in a child process of its
+own."""

@@ -1,4 +1,5 @@
-"""The export child: builds the model, computes the reference, counts FLOPs, writes the artifact's files.
+"""The export child: builds the model, computes the reference, counts FLOPs, writes the artifact's
+files.
 
 Run by the parent as ``python -m deploybench.export.job REPLY`` with a job on standard input. The
 folder that it fills is a staging folder; the parent verifies and publishes it.
@@ -51,7 +52,10 @@ class ExportJob(Document):
 
 
 class ExportReply(Document):
-    """How it went. ``found`` is the cause of a failure, None when the staging folder is complete."""
+    """How it went.
+
+    ``found`` is the cause of a failure, None when the staging folder is complete.
+    """
 
     found: str | None = None
     expected: str | None = None
@@ -60,7 +64,9 @@ class ExportReply(Document):
     def raise_failure(self, reproduce: str | None = None) -> None:
         """Raise the failure that the reply reports, if it reports one."""
         if self.found is not None:
-            raise DeployBenchError(self.found, expected=self.expected, action=self.action or reproduce)
+            raise DeployBenchError(
+                self.found, expected=self.expected, action=self.action or reproduce
+            )
 
 
 def main() -> None:
@@ -74,7 +80,9 @@ def main() -> None:
     except DeployBenchError as error:
         reply = ExportReply(found=error.found, expected=error.expected, action=error.action)
     except OSError as error:
-        reply = ExportReply(found=f"{error.filename or job.staging} could not be written: {error.strerror}")
+        reply = ExportReply(
+            found=f"{error.filename or job.staging} could not be written: {error.strerror}"
+        )
     except Exception as error:  # an exporter may raise anything; the row carries its words
         text = " ".join(line.strip() for line in str(error).strip().splitlines()[:3])[:500]
         reply = ExportReply(found=f"{type(error).__name__}: {text}")
@@ -91,11 +99,16 @@ def run(job: ExportJob) -> None:
 
     request, staging = job.request, Path(job.staging)
     plugin = exporter(request.backend).require()
-    torch.set_num_threads(1)  # the weights and the reference must not depend on how many exports run at once
+    torch.set_num_threads(
+        1
+    )  # the weights and the reference must not depend on how many exports run at once
     start = perf_counter()
     checkpoint = Path(request.model.checkpoint) if request.model.checkpoint else None
     built, weights = load_model(
-        request.model.name, request.model.build_options(), checkpoint, allow_partial=request.model.allow_partial
+        request.model.name,
+        request.model.build_options(),
+        checkpoint,
+        allow_partial=request.model.allow_partial,
     )
     model = SingleOutput(built.module, torch.float32).eval()
     images = torch.from_numpy(reference_inputs(built.preprocessing))
@@ -122,7 +135,9 @@ def run(job: ExportJob) -> None:
     torch.set_num_threads(request.threads)
     with torch.no_grad():
         exported = plugin.export(SingleOutput(built.module, dtype).eval(), example, spec, staging)
-    files = tuple(file_entry(path, staging) for path in sorted(staging.rglob("*")) if path.is_file())
+    files = tuple(
+        file_entry(path, staging) for path in sorted(staging.rglob("*")) if path.is_file()
+    )
     batch = request.batch or "batch"
     manifest = Manifest(
         key=job.key,
@@ -155,20 +170,29 @@ def _counted(name: str, model: torch.nn.Module, example: torch.Tensor) -> int | 
     None for a model that it cannot run, or before torch 2.1: no reason to fail an export.
     """
     try:
-        counted: int = getattr(importlib.import_module("deploybench.models.flops"), name)(model, example)
+        counted: int = getattr(importlib.import_module("deploybench.models.flops"), name)(
+            model, example
+        )
     except Exception:  # a counter runs the model's own code in an unusual mode
         return None
     return counted
 
 
-def _write_labels(request: ExportRequest, built: BuiltModel, weights: Weights, classes: int, staging: Path) -> None:
+def _write_labels(
+    request: ExportRequest, built: BuiltModel, weights: Weights, classes: int, staging: Path
+) -> None:
     """The user's class names, else the architecture's own when the weights are trained."""
     labels = built.labels if weights.kind != "random" else None
     if request.model.labels:
-        labels = tuple(line.strip() for line in Path(request.model.labels).read_text().splitlines() if line.strip())
+        labels = tuple(
+            line.strip()
+            for line in Path(request.model.labels).read_text().splitlines()
+            if line.strip()
+        )
         if len(labels) != classes:
             raise DeployBenchError(
-                f"{request.model.labels} has {len(labels)} names", expected=f"{classes}, one line a class"
+                f"{request.model.labels} has {len(labels)} names",
+                expected=f"{classes}, one line a class",
             )
     if labels and len(labels) == classes:
         (staging / LABELS).write_text(json.dumps(labels))

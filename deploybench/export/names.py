@@ -1,4 +1,5 @@
-"""A child that looks model names up where that means importing torch and timm, or the user's own code."""
+"""A child that looks model names up where that means importing torch and timm, or the user's own
+code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The export pipeline: was it done before, export in a child, verify in a fresh process, publish in one step."""
+"""The export pipeline: was it done before, export in a child, verify in a fresh process, publish in
+one step."""
 
 from __future__ import annotations
 
@@ -9,7 +10,14 @@ from pathlib import Path
 from time import perf_counter
 
 from deploybench import __version__
-from deploybench.artifacts.artifact import MANIFEST, Artifact, Manifest, open_artifact, sha256_of_file, whole_artifact
+from deploybench.artifacts.artifact import (
+    MANIFEST,
+    Artifact,
+    Manifest,
+    open_artifact,
+    sha256_of_file,
+    whole_artifact,
+)
 from deploybench.artifacts.workspace import Workspace, publish
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import exporter, exporters, runners_of_format
@@ -72,7 +80,9 @@ def export_all(
             raise
 
 
-def export_one(request: ExportRequest, workspace: Workspace, options: ExportOptions) -> ExportResult:
+def export_one(
+    request: ExportRequest, workspace: Workspace, options: ExportOptions
+) -> ExportResult:
     """One export, verified. Problems are in the result."""
     began = perf_counter()
     try:
@@ -121,7 +131,8 @@ def takes_target(backend: str) -> bool:
 
 
 def check_requests(requests: Sequence[ExportRequest]) -> None:
-    """Refuse what cannot work before anything starts: an unknown model, backend or precision, a missing file."""
+    """Refuse what cannot work before anything starts: an unknown model, backend or precision, a
+    missing file."""
     for request in requests:
         _check_request(request)
     check_model_names(sorted({request.model.name for request in requests}))
@@ -159,40 +170,61 @@ def _check_request(request: ExportRequest) -> None:
             raise DeployBenchError(f"there is no file {path}", action="check the path")
 
 
-def _export(request: ExportRequest, workspace: Workspace, options: ExportOptions) -> tuple[Artifact, bool]:
+def _export(
+    request: ExportRequest, workspace: Workspace, options: ExportOptions
+) -> tuple[Artifact, bool]:
     plugin = exporter(request.backend).require()
     source, name = find_source(request.model.name)
-    versions = {"deploybench": __version__, **installed_versions(("torch", "timm", *plugin.distributions))}
+    versions = {
+        "deploybench": __version__,
+        **installed_versions(("torch", "timm", *plugin.distributions)),
+    }
     files = {"checkpoint": request.model.checkpoint, "labels": request.model.labels}
-    hashes = {option: sha256_of_file(Path(path)) for option, path in files.items() if path is not None}
+    hashes = {
+        option: sha256_of_file(Path(path)) for option, path in files.items() if path is not None
+    }
     key = request.key(hashes, {**source.identity(name), **plugin.identity()}, versions)
-    destination = workspace.artifact_folder(request.model.name, request.backend, request.precision, request.batch, key)
+    destination = workspace.artifact_folder(
+        request.model.name, request.backend, request.precision, request.batch, key
+    )
     if destination.exists() and not options.force:
         present = _reusable(destination, request)
         if present is not None:
             return present, True
     with workspace.staging() as staging:
         job = ExportJob(request=request, staging=str(staging), key=key, versions=versions)
-        outcome = run_forked(CHILD, job.model_dump_json(), preload=PRELOAD, time_limit_s=options.time_limit_s)
+        outcome = run_forked(
+            CHILD, job.model_dump_json(), preload=PRELOAD, time_limit_s=options.time_limit_s
+        )
         if outcome.reply is None:
-            raise DeployBenchError(outcome.error or "the export said nothing", action=f"reproduce: {request.command()}")
-        ExportReply.model_validate_json(outcome.reply).raise_failure(f"reproduce: {request.command()}")
+            raise DeployBenchError(
+                outcome.error or "the export said nothing", action=f"reproduce: {request.command()}"
+            )
+        ExportReply.model_validate_json(outcome.reply).raise_failure(
+            f"reproduce: {request.command()}"
+        )
         _verify(staging, request)
         publish(staging, destination)
     return open_artifact(destination), False
 
 
 def _reusable(folder: Path, request: ExportRequest) -> Artifact | None:
-    """The artifact in that folder if it is whole and was checked, or still cannot be; else it is exported again."""
+    """The artifact in that folder if it is whole and was checked, or still cannot be; else it is
+    exported again."""
     artifact = whole_artifact(folder)
     if artifact is None:
         return None
     unchecked = artifact.manifest.parity is None
-    return None if unchecked and (artifact.manifest.parity_runner or _runner_here(request)) else artifact
+    return (
+        None
+        if unchecked and (artifact.manifest.parity_runner or _runner_here(request))
+        else artifact
+    )
 
 
 def _verify(staging: Path, request: ExportRequest) -> None:
-    """Check parity in a fresh process on the format's own runner and write the outcome into the manifest."""
+    """Check parity in a fresh process on the format's own runner and write the outcome into the
+    manifest."""
     runner_name, launch = _parity_launch(staging, request)
     path = staging / MANIFEST
     manifest = Manifest.model_validate_json(path.read_bytes())
@@ -206,7 +238,9 @@ def _verify(staging: Path, request: ExportRequest) -> None:
     if interrupted():
         raise DeployBenchError("interrupted before it was verified")
     parity = launch.parity if launch else None
-    verified = manifest.model_copy(update={"parity": parity, "parity_note": note, "parity_runner": runner_name})
+    verified = manifest.model_copy(
+        update={"parity": parity, "parity_note": note, "parity_runner": runner_name}
+    )
     path.write_text(verified.sealed().model_dump_json(indent=1))
 
 
@@ -216,14 +250,20 @@ def _parity_launch(staging: Path, request: ExportRequest) -> tuple[str | None, L
         return None, None
     name, plugin, device = found
     job = Job(
-        artifact=str(staging), runner=name, device=device, precision=plugin.default_precision(request.precision),
-        batch=request.batch or 1, threads=request.threads, measure=False,
-    )  # fmt: skip
+        artifact=str(staging),
+        runner=name,
+        device=device,
+        precision=plugin.default_precision(request.precision),
+        batch=request.batch or 1,
+        threads=request.threads,
+        measure=False,
+    )
     return name, verify(job, preload=PRELOAD) if "torch" in plugin.requires else run_job(job)
 
 
 def _runner_here(request: ExportRequest) -> tuple[str, Runner, str] | None:
-    """The runner that checks such an artifact on this host, and the device: the CPU, or the driver's first GPU."""
+    """The runner that checks such an artifact on this host, and the device: the CPU, or the
+    driver's first GPU."""
     for entry in runners_of_format(request.backend):
         if entry.plugin is None:
             continue

@@ -70,22 +70,34 @@ class ExportRequest(Document):
     target: str | None = None
 
     def spec(self) -> ExportSpec:
-        return ExportSpec(self.precision, self.batch, self.opset, self.ir_version, self.threads, self.target)
+        return ExportSpec(
+            self.precision, self.batch, self.opset, self.ir_version, self.threads, self.target
+        )
 
-    def key(self, file_hashes: Mapping[str, str], identity: dict[str, str], versions: dict[str, str]) -> str:
+    def key(
+        self, file_hashes: Mapping[str, str], identity: dict[str, str], versions: dict[str, str]
+    ) -> str:
         """The content key: equal requests on equal inputs and versions have equal keys.
 
-        The checkpoint and the labels count by their content (``file_hashes``, by option), not by their path;
-        ``identity`` is the model source's and the exporter's, ``versions`` those of everything that takes part.
+        The checkpoint and the labels count by their content (``file_hashes``, by option), not by
+        their path; ``identity`` is the model source's and the exporter's, ``versions`` those of
+        everything that takes part.
         """
-        asked = self.model_dump(mode="json", exclude={"threads": True, "model": {"checkpoint": True, "labels": True}})
+        asked = self.model_dump(
+            mode="json", exclude={"threads": True, "model": {"checkpoint": True, "labels": True}}
+        )
         content = {"asked": asked, "files": file_hashes, "identity": identity, "versions": versions}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def command(self) -> str:
         """The command that does this export again."""
         words = ["deploybench", "export", "--model", self.model.name, "--backend", self.backend]
-        words += ["--precision", self.precision, "--batch", "dynamic" if self.batch is None else str(self.batch)]
+        words += [
+            "--precision",
+            self.precision,
+            "--batch",
+            "dynamic" if self.batch is None else str(self.batch),
+        ]
         options = {
             "--checkpoint": self.model.checkpoint,
             "--num-classes": self.model.num_classes,

@@ -8,10 +8,12 @@ from deploybench.errors import DeployBenchError
 
 CPU, CUDA = "cpu", "cuda"
 BUS_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-"""The environment in which CUDA numbers the GPUs as NVML does, by which the host is described and watched."""
+"""The environment in which CUDA numbers the GPUs as NVML does, by which the host is described and
+watched."""
 TEXT = re.compile(rf"{CPU}|{CUDA}(:\d+)?")
 TF32_VARIABLE = "NVIDIA_TF32_OVERRIDE"
-"""0 keeps cuBLAS, cuDNN and TensorRT from tf32 whatever a program asks for; read once, when they load."""
+"""0 keeps cuBLAS, cuDNN and TensorRT from tf32 whatever a program asks for; read once, when they
+load."""
 
 
 def kind_of(device: str) -> str:
@@ -37,5 +39,7 @@ def same_device(first: str, second: str) -> bool:
 def read_device(text: str) -> str:
     """The shortest name of the device. Raises DeployBenchError for a text that names none."""
     if TEXT.fullmatch(text) is None:
-        raise DeployBenchError(f"--device {text}", expected="cpu, cuda or cuda:N; several with commas: cpu,cuda")
+        raise DeployBenchError(
+            f"--device {text}", expected="cpu, cuda or cuda:N; several with commas: cpu,cuda"
+        )
     return numbered(index_of(text)) if kind_of(text) == CUDA else text

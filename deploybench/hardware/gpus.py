@@ -1,4 +1,5 @@
-"""The GPUs of this machine as the driver tells them, and targets: compute capabilities as words (``sm86`` is 8.6)."""
+"""The GPUs of this machine as the driver tells them, and targets: compute capabilities as words
+(``sm86`` is 8.6)."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from deploybench.provenance import Provenance
 
 
 class Gpu(Document):
-    """One CUDA device; a board with two chips is two devices. ``index`` is NVML's number: that of the slot.
+    """One CUDA device; a board with two chips is two devices.
+
+    ``index`` is NVML's number: that of the slot.
 
     ``provenance`` is simulated where a double stands in for the driver's library.
     """
@@ -33,12 +36,17 @@ class Gpu(Document):
 
 
 def find_gpus() -> tuple[tuple[Gpu, ...], str | None]:
-    """The CUDA devices that this process sees, as the driver reports them, and the note of :class:`Host`."""
+    """The CUDA devices that this process sees, as the driver reports them, and the note of
+    :class:`Host`."""
     try:
         import pynvml
     except ImportError:
         if Path("/proc/driver/nvidia/version").exists():
-            return (), 'an NVIDIA driver is loaded, but nvidia-ml-py is missing: pip install "deploybench[gpu]"'
+            return (
+                (),
+                "an NVIDIA driver is loaded, but nvidia-ml-py is missing: pip install "
+                '"deploybench[gpu]"',
+            )
         return (), "no NVIDIA driver"
     try:
         pynvml.nvmlInit()
@@ -60,7 +68,10 @@ def _visible_gpus(pynvml: Any) -> tuple[tuple[Gpu, ...], str | None]:
     visible = visible_devices(count)
     gpus = tuple(_gpu(pynvml, name, driver) for name in visible)
     if not gpus:
-        return (), f"CUDA_VISIBLE_DEVICES='{os.environ.get('CUDA_VISIBLE_DEVICES')}' hides all of {count}"
+        return (
+            (),
+            f"CUDA_VISIBLE_DEVICES='{os.environ.get('CUDA_VISIBLE_DEVICES')}' hides all of {count}",
+        )
     return gpus, None
 
 
@@ -94,7 +105,8 @@ def sm_of(target: str) -> int:
     matched = TARGET.fullmatch(target)
     if matched is None:
         raise DeployBenchError(
-            f"target {target}", expected="sm and a compute capability without its point: sm86 is 8.6"
+            f"target {target}",
+            expected="sm and a compute capability without its point: sm86 is 8.6",
         )
     return int(matched[1])
 

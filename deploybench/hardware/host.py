@@ -20,13 +20,41 @@ from deploybench.hardware.gpus import Gpu, find_gpus
 from deploybench.versions import installed_versions
 
 ISA_FLAGS = (
-    "sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16",
-    "avx_vnni", "amx_tile", "amx_bf16", "amx_int8", "amx_fp16", "fphp", "asimd", "sve", "bf16", "i8mm",
-)  # fmt: skip
+    "sse4_2",
+    "avx",
+    "avx2",
+    "fma",
+    "f16c",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "avx_vnni",
+    "amx_tile",
+    "amx_bf16",
+    "amx_int8",
+    "amx_fp16",
+    "fphp",
+    "asimd",
+    "sve",
+    "bf16",
+    "i8mm",
+)
 RECORDED_DISTRIBUTIONS = (
-    "deploybench", "numpy", "torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu",
-    "openvino", "tensorrt", "tensorrt-rtx", "mlcommons-loadgen",
-)  # fmt: skip
+    "deploybench",
+    "numpy",
+    "torch",
+    "torchvision",
+    "timm",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tensorrt",
+    "tensorrt-rtx",
+    "mlcommons-loadgen",
+)
 CXX_COMPILERS = ("g++", "clang++")
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 CPU_FOLDER = Path("/sys/devices/system/cpu")
@@ -38,8 +66,8 @@ OUTER_CACHE = 2
 class Host(Document):
     """A machine. ``usable_cores`` is what this process may use (affinity and cgroup quota).
 
-    ``gpus`` are in the order of CUDA's numbers: ``cuda:0`` first. ``gpu_note`` says why there are none.
-    ``cache_bytes`` are the second- and third-level caches of the usable CPUs.
+    ``gpus`` are in the order of CUDA's numbers: ``cuda:0`` first. ``gpu_note`` says why there are
+    none. ``cache_bytes`` are the second- and third-level caches of the usable CPUs.
     """
 
     hostname: str
@@ -91,7 +119,8 @@ def describe_host() -> Host:
 
 
 def usable_cores() -> int:
-    """Physical cores that this process may use: at most its affinity mask and its cgroup's quota."""
+    """Physical cores that this process may use: at most its affinity mask and its cgroup's
+    quota."""
     physical = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
     limits = [physical]
     if hasattr(os, "sched_getaffinity"):
@@ -116,12 +145,15 @@ def missing_cxx_compiler() -> str | None:
 
 
 def cache_bytes(folder: Path = CPU_FOLDER) -> int | None:
-    """The size of all caches from the second level on that the usable CPUs have; None where they are not told."""
+    """The size of all caches from the second level on that the usable CPUs have; None where they
+    are not told."""
     cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     found: dict[tuple[str, str], int] = {}
     for cpu in cpus:
         for cache_folder in folder.glob(f"cpu{cpu}/cache/index*"):
-            level, size, shared = (_read(cache_folder / name) for name in ("level", "size", "shared_cpu_list"))
+            level, size, shared = (
+                _read(cache_folder / name) for name in ("level", "size", "shared_cpu_list")
+            )
             digits = re.fullmatch(r"(\d+)([KM]?)", size)
             if level.isdigit() and int(level) >= OUTER_CACHE and digits:
                 found[level, shared] = int(digits[1]) * SIZE_UNITS[digits[2]]
@@ -146,7 +178,9 @@ def check_present(devices: Sequence[str], host: Host) -> None:
                 action="deploybench doctor says what is missing; --device cpu measures the CPU",
             )
         found = ", ".join(f"{numbered(index)} ({gpu.name})" for index, gpu in enumerate(host.gpus))
-        raise DeployBenchError(f"--device {device}, and this host has {found}", expected="one of these")
+        raise DeployBenchError(
+            f"--device {device}, and this host has {found}", expected="one of these"
+        )
 
 
 def _cpu_info() -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """NVIDIA's management library (NVML): opening it, and finding the GPU that CUDA calls by an index.
 
-NVML numbers the GPUs of the board in PCI order; CUDA numbers those that ``CUDA_VISIBLE_DEVICES`` leaves, in PCI order
-where ``CUDA_DEVICE_ORDER=PCI_BUS_ID``: the scheduler gives every worker that setting. ``pynvml`` (nvidia-ml-py) is
-imported only here, when a GPU is asked about, and passed on.
+NVML numbers the GPUs of the board in PCI order; CUDA numbers those that ``CUDA_VISIBLE_DEVICES``
+leaves, in PCI order where ``CUDA_DEVICE_ORDER=PCI_BUS_ID``: the scheduler gives every worker that
+setting. ``pynvml`` (nvidia-ml-py) is imported only here, when a GPU is asked about, and passed on.
 """
 
 from __future__ import annotations
@@ -20,11 +20,16 @@ LIBRARY = "libnvidia-ml.so.1"
 
 
 def open_nvml() -> Any:
-    """The initialised ``pynvml``; close it by ``nvmlShutdown``. Raises DeployBenchError where there is none."""
+    """The initialised ``pynvml``; close it by ``nvmlShutdown``.
+
+    Raises DeployBenchError where there is none.
+    """
     try:
         import pynvml
     except ImportError:
-        raise DeployBenchError("nvidia-ml-py is missing", action='pip install "deploybench[gpu]"') from None
+        raise DeployBenchError(
+            "nvidia-ml-py is missing", action='pip install "deploybench[gpu]"'
+        ) from None
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
@@ -40,9 +45,11 @@ def nvml_provenance() -> Provenance:
 
 
 def visible_devices(count: int, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """The GPUs that this process sees, in its order: NVML's numbers or UUIDs. ``count`` is what the driver has.
+    """The GPUs that this process sees, in its order: NVML's numbers or UUIDs. ``count`` is what the
+    driver has.
 
-    As in CUDA, the first name of ``CUDA_VISIBLE_DEVICES`` that is no GPU ends the list ("-1" hides all).
+    As in CUDA, the first name of ``CUDA_VISIBLE_DEVICES`` that is no GPU ends the list ("-1" hides
+    all).
     """
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
@@ -56,7 +63,10 @@ def visible_devices(count: int, environment: Mapping[str, str] = os.environ) -> 
 
 
 def device_handle(nvml: Any, index: int, environment: Mapping[str, str] = os.environ) -> Any:
-    """NVML's handle of what this process knows as ``cuda:index``. Raises DeployBenchError where there is none."""
+    """NVML's handle of what this process knows as ``cuda:index``.
+
+    Raises DeployBenchError where there is none.
+    """
     names = visible_devices(nvml.nvmlDeviceGetCount(), environment)
     if index >= len(names):
         visible = environment.get("CUDA_VISIBLE_DEVICES")
@@ -66,8 +76,15 @@ def device_handle(nvml: Any, index: int, environment: Mapping[str, str] = os.env
 
 
 def named_handle(nvml: Any, name: str) -> Any:
-    """The handle of the GPU with that number or UUID. Raises DeployBenchError where there is none."""
+    """The handle of the GPU with that number or UUID.
+
+    Raises DeployBenchError where there is none.
+    """
     try:
-        return nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else nvml.nvmlDeviceGetHandleByUUID(name)
+        return (
+            nvml.nvmlDeviceGetHandleByIndex(int(name))
+            if name.isdigit()
+            else nvml.nvmlDeviceGetHandleByUUID(name)
+        )
     except nvml.NVMLError as error:
         raise DeployBenchError(f"the NVIDIA driver has no GPU {name}: {error}") from None

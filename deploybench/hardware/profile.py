@@ -1,8 +1,11 @@
-"""Profiles: named pieces of hardware. Each built-in one is a TOML file in ``profiles/``; ``host`` is this machine.
+"""Profiles: named pieces of hardware.
 
-Peaks are per device: FLOP/s by precision (a multiply-add is 2 FLOP), bytes/s of memory, bytes of memory. Each figure
-has its source under ``[sources]``, by the name that :func:`figures` gives it; ``unconfirmed`` names those that nobody
-has looked up. A profile is one file: ``deploybench profiles new`` writes one of the machine at hand.
+Each built-in one is a TOML file in ``profiles/``; ``host`` is this machine.
+
+Peaks are per device: FLOP/s by precision (a multiply-add is 2 FLOP), bytes/s of memory, bytes of
+memory. Each figure has its source under ``[sources]``, by the name that :func:`figures` gives it;
+``unconfirmed`` names those that nobody has looked up. A profile is one file: ``deploybench profiles
+new`` writes one of the machine at hand.
 """
 
 from __future__ import annotations
@@ -44,16 +47,19 @@ class Match(Document):
 
 
 class Driver(Document):
-    """NVIDIA's drivers: the ``least`` version that the stack runs on; the last branch with the GPU, if there is one."""
+    """NVIDIA's drivers: the ``least`` version that the stack runs on; the last branch with the GPU,
+    if there is one."""
 
     least: str = Field(pattern=r"^\d+(\.\d+)*$")
     last_branch: int | None = None
 
 
 class Peaks(Document):
-    """``tflops`` by precision: 1e12 FLOP/s; ``memory_gb_per_s``: 1e9 bytes/s; ``memory_gb``: 1e9 bytes.
+    """``tflops`` by precision: 1e12 FLOP/s; ``memory_gb_per_s``: 1e9 bytes/s; ``memory_gb``: 1e9
+    bytes.
 
-    ``cache_mb``: 1e6 bytes that stay on the chip from one call to the next; ``tdp_w``: watts of thermal design power.
+    ``cache_mb``: 1e6 bytes that stay on the chip from one call to the next; ``tdp_w``: watts of
+    thermal design power.
     """
 
     tflops: dict[str, Positive]
@@ -71,7 +77,10 @@ class OnnxTarget(Document):
 
 
 class Profile(Document):
-    """A named piece of hardware. ``precisions`` are what runs on it; ``lacking`` says of the others why they do not."""
+    """A named piece of hardware.
+
+    ``precisions`` are what runs on it; ``lacking`` says of the others why they do not.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     title: str
@@ -99,9 +108,12 @@ class MismatchError(DeployBenchError):
 
 
 def figures(profile: Profile) -> dict[str, float | str]:
-    """Each figure that may have a source: ``tflops.fp32``, ``memory_gb``, ``driver.least``, ``stack.torch``."""
+    """Each figure that may have a source: ``tflops.fp32``, ``memory_gb``, ``driver.least``,
+    ``stack.torch``."""
     groups = {"driver": profile.driver, "onnx": profile.onnx}
-    found: dict[str, float | str] = {f"tflops.{name}": value for name, value in profile.peaks.tflops.items()}
+    found: dict[str, float | str] = {
+        f"tflops.{name}": value for name, value in profile.peaks.tflops.items()
+    }
     found |= profile.peaks.model_dump(exclude={"tflops"}, exclude_none=True)
     for name, group in groups.items():
         values = group.model_dump(exclude_none=True) if group else {}
@@ -112,33 +124,48 @@ def figures(profile: Profile) -> dict[str, float | str]:
 def profile_names() -> list[str]:
     """The built-in profiles; ``host`` is generated and not among them."""
     folder = files("deploybench.profiles")
-    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+    return sorted(
+        item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")
+    )
 
 
 def load_profile(name: str) -> Profile:
-    """A built-in profile by name, or one from a TOML file by path. Raises DeployBenchError for neither."""
+    """A built-in profile by name, or one from a TOML file by path.
+
+    Raises DeployBenchError for neither.
+    """
     known = profile_names()
     if name in known:
-        return parse_profile((files("deploybench.profiles") / f"{name}.toml").read_text("utf-8"), f"{name}.toml")
+        return parse_profile(
+            (files("deploybench.profiles") / f"{name}.toml").read_text("utf-8"), f"{name}.toml"
+        )
     if not name.endswith(".toml"):
-        raise unknown_name("profile", name, [*known, HOST], action="deploybench profiles lists them")
+        raise unknown_name(
+            "profile", name, [*known, HOST], action="deploybench profiles lists them"
+        )
     try:
         text = Path(name).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise DeployBenchError(
-            f"the profile {name} does not read: {why}", action="deploybench profiles new writes one of this machine"
+            f"the profile {name} does not read: {why}",
+            action="deploybench profiles new writes one of this machine",
         ) from None
     profile = parse_profile(text, name)
     if profile.name in (*known, HOST):
-        raise DeployBenchError(f"{name} calls itself {profile.name}", expected="a name that is not a built-in one's")
+        raise DeployBenchError(
+            f"{name} calls itself {profile.name}", expected="a name that is not a built-in one's"
+        )
     return profile
 
 
 def profile_of(gpu: Gpu) -> Profile | None:
     """The built-in profile of a GPU, or None."""
     profiles = (load_profile(name) for name in profile_names())
-    return next((profile for profile in profiles if profile.device == "cuda" and gpu_fits(profile, gpu)), None)
+    return next(
+        (profile for profile in profiles if profile.device == "cuda" and gpu_fits(profile, gpu)),
+        None,
+    )
 
 
 def parse_profile(text: str, origin: str) -> Profile:
@@ -154,13 +181,15 @@ def parse_profile(text: str, origin: str) -> Profile:
         ) from None
     except ValidationError as error:
         raise DeployBenchError(
-            f"{origin} is not a valid profile: {first_error(error)}", expected="a profile as profiles/*.toml"
+            f"{origin} is not a valid profile: {first_error(error)}",
+            expected="a profile as profiles/*.toml",
         ) from None
     return profile
 
 
 def _check_names(profile: Profile, origin: str) -> None:
-    """Refuse a profile that any machine would match, or that speaks of a precision or a figure that is not there."""
+    """Refuse a profile that any machine would match, or that speaks of a precision or a figure that
+    is not there."""
     rule = profile.match
     needed = (rule.cpu_vendor or rule.cpu_model) if profile.device == "cpu" else rule.gpu_name
     if not needed:
@@ -171,7 +200,9 @@ def _check_names(profile: Profile, origin: str) -> None:
             raise unknown_name("precision", name, PRECISIONS, action=f"correct {origin}")
     for name in profile.lacking:
         if name in profile.precisions:
-            raise DeployBenchError(f"{origin} has {name} and lacks it", expected=f"{name} in one of the two")
+            raise DeployBenchError(
+                f"{origin} has {name} and lacks it", expected=f"{name} in one of the two"
+            )
     known = figures(profile)
     for name in (*profile.sources, *profile.unconfirmed):
         if name not in known:
@@ -179,41 +210,58 @@ def _check_names(profile: Profile, origin: str) -> None:
 
 
 def check_match(profile: Profile, host: Host) -> None:
-    """Raise MismatchError, with what was found and what was expected, unless the host is what the profile names."""
+    """Raise MismatchError, with what was found and what was expected, unless the host is what the
+    profile names."""
     if profile.device == "cuda":
         _check_gpu(profile, host)
-    elif not (_fits(profile.match.cpu_vendor, host.cpu_vendor) and _fits(profile.match.cpu_model, host.cpu_model)):
+    elif not (
+        _fits(profile.match.cpu_vendor, host.cpu_vendor)
+        and _fits(profile.match.cpu_model, host.cpu_model)
+    ):
         raise _mismatch(profile, f"CPU {host.cpu_model} ({host.cpu_vendor})")
 
 
 def gpu_fits(profile: Profile, gpu: Gpu) -> bool:
     """Whether the GPU is the hardware that the profile names."""
     rule = profile.match
-    return _fits(rule.gpu_name, gpu.name) and rule.compute_capability in (None, gpu.compute_capability)
+    return _fits(rule.gpu_name, gpu.name) and rule.compute_capability in (
+        None,
+        gpu.compute_capability,
+    )
 
 
 def _check_gpu(profile: Profile, host: Host) -> None:
     fitting = [gpu for gpu in host.gpus if gpu_fits(profile, gpu)]
     if not fitting:
-        named = [f"GPU {gpu.name} (compute capability {gpu.compute_capability})" for gpu in host.gpus]
+        named = [
+            f"GPU {gpu.name} (compute capability {gpu.compute_capability})" for gpu in host.gpus
+        ]
         raise _mismatch(profile, ", ".join(named) or f"no CUDA device: {host.gpu_note}")
     driver, needed = fitting[0].driver, profile.driver
     if needed is not None and comparable(driver) < comparable(needed.least):
-        branch = f", the last that has this GPU: R{needed.last_branch}" if needed.last_branch else ""
+        branch = (
+            f", the last that has this GPU: R{needed.last_branch}" if needed.last_branch else ""
+        )
         raise MismatchError(
             f"this host has the NVIDIA driver {driver}",
             expected=f"{needed.least} or newer, for the stack of {profile.name}{branch}",
-            action=f"install the newest driver{f' of branch R{needed.last_branch}' if needed.last_branch else ''}",
+            action=f"install the newest "
+            f"driver{f' of branch R{needed.last_branch}' if needed.last_branch else ''}",
         )
 
 
 def _mismatch(profile: Profile, found: str) -> MismatchError:
     branch = profile.driver.last_branch if profile.driver else None
-    hidden = f"; if the card is in this machine: drivers after branch R{branch} do not show it" if branch else ""
+    hidden = (
+        f"; if the card is in this machine: drivers after branch R{branch} do not show it"
+        if branch
+        else ""
+    )
     return MismatchError(
         f"this host has {found}",
         expected=f"{profile.title}: {_described(profile.match)}",
-        action=f"measure this machine with --profile {HOST}; for {profile.name} numbers, copy the workspace to a "
+        action=f"measure this machine with --profile {HOST}; for {profile.name} numbers, copy the "
+        f"workspace to a "
         f"machine that has it and type the same command there{hidden}",
     )
 
@@ -223,5 +271,7 @@ def _fits(pattern: str | None, text: str) -> bool:
 
 
 def _described(rule: Match) -> str:
-    words = {key.replace("_", " "): value for key, value in rule.model_dump(exclude_none=True).items()}
+    words = {
+        key.replace("_", " "): value for key, value in rule.model_dump(exclude_none=True).items()
+    }
     return ", ".join(f"{key} {value}" for key, value in words.items())

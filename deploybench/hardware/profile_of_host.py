@@ -1,8 +1,9 @@
 """A profile of the machine at hand, filled in: what ``deploybench profiles new`` writes.
 
-A CPU's peaks are those that :mod:`deploybench.telemetry.peaks` measured. A GPU's are those of the built-in profile
-that fits it, or what its driver tells: cores x 2 FLOP x the highest clock, and twice the memory clock x the bus width.
-What neither tells (tensor cores) has no peak in the file, and the command that prints bounds says so.
+A CPU's peaks are those that :mod:`deploybench.telemetry.peaks` measured. A GPU's are those of the
+built-in profile that fits it, or what its driver tells: cores x 2 FLOP x the highest clock, and
+twice the memory clock x the bus width. What neither tells (tensor cores) has no peak in the file,
+and the command that prints bounds says so.
 """
 
 from __future__ import annotations
@@ -20,7 +21,16 @@ from deploybench.hardware.precisions import PRECISIONS, cpu_lacking, gpu_lacking
 from deploybench.hardware.profile import HOST, Match, Peaks, Profile, profile_names, profile_of
 from deploybench.hardware.roof import MeasuredPeaks
 
-STACK = ("torch", "torchvision", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx", "onnx")
+STACK = (
+    "torch",
+    "torchvision",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tensorrt",
+    "tensorrt-rtx",
+    "onnx",
+)
 SPECIAL = re.compile(r"([.^$*+?{}\[\]\\|()])")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PeakMeasurement = Callable[[Host, int], MeasuredPeaks | None]
@@ -32,20 +42,25 @@ DATA_PER_CLOCK = 2
 def check_name(name: str) -> str:
     """The name, if a new profile may have it."""
     if NAME.fullmatch(name) is None:
-        raise DeployBenchError(f"the profile name '{name}'", expected="letters, digits, dots, dashes and underscores")
+        raise DeployBenchError(
+            f"the profile name '{name}'", expected="letters, digits, dots, dashes and underscores"
+        )
     if name in (HOST, *profile_names()):
-        raise DeployBenchError(f"there is a profile {name} already", expected="a name of its own for this machine")
+        raise DeployBenchError(
+            f"there is a profile {name} already", expected="a name of its own for this machine"
+        )
     return name
 
 
 def new_profile(
     name: str | None, device: str, host: Host, *, measure: PeakMeasurement, runners: Sequence[str]
 ) -> Profile:
-    """A profile of the ``device`` (``cpu``, ``cuda``, ``cuda:N``) of this host; by default it is named after it.
+    """A profile of the ``device`` (``cpu``, ``cuda``, ``cuda:N``) of this host; by default it is
+    named after it.
 
-    ``measure`` finds the peaks of a CPU, and ``runners`` are the names of those that can use the device: this module
-    knows neither how to measure nor which plug-ins there are.
-    Raises DeployBenchError where there is no such device, or where nothing tells its peaks.
+    ``measure`` finds the peaks of a CPU, and ``runners`` are the names of those that can use the
+    device: this module knows neither how to measure nor which plug-ins there are. Raises
+    DeployBenchError where there is no such device, or where nothing tells its peaks.
     """
     if name is not None:
         check_name(name)
@@ -56,15 +71,20 @@ def new_profile(
         raise DeployBenchError(f"--device {device}", expected="cpu, cuda or cuda:N")
     if int(index or 0) >= len(host.gpus):
         raise DeployBenchError(
-            f"there is no {device} on this host: {host.gpu_note or f'it has {len(host.gpus)} GPUs'}",
+            f"there is no {device} on this host: "
+            f"{host.gpu_note or f'it has {len(host.gpus)} GPUs'}",
             action="deploybench doctor says more; --device cpu describes the CPU",
         )
     return _of_gpu(name, host.gpus[int(index or 0)], host, runners)
 
 
-def _of_cpu(name: str | None, host: Host, measured: MeasuredPeaks | None, runners: Sequence[str]) -> Profile:
+def _of_cpu(
+    name: str | None, host: Host, measured: MeasuredPeaks | None, runners: Sequence[str]
+) -> Profile:
     if measured is None:
-        raise DeployBenchError("the peaks of this CPU could not be measured", action="try again on a quiet machine")
+        raise DeployBenchError(
+            "the peaks of this CPU could not be measured", action="try again on a quiet machine"
+        )
     if measured.disturbed:
         raise DeployBenchError(
             f"the peaks of this CPU are too low: {measured.disturbed} while they were measured",
@@ -76,7 +96,9 @@ def _of_cpu(name: str | None, host: Host, measured: MeasuredPeaks | None, runner
     sources["memory_gb_per_s"] = f"{method}: {measured.method}"
     sources["memory_gb"] = f"read on {host.hostname}: the whole memory of the machine"
     if host.cache_bytes:
-        sources["cache_mb"] = f"read on {host.hostname}: second- and third-level caches of {host.usable_cores} cores"
+        sources["cache_mb"] = (
+            f"read on {host.hostname}: second- and third-level caches of {host.usable_cores} cores"
+        )
     lacking = cpu_lacking(host.isa)
     return Profile(
         name=name or _name_after(host.cpu_model),
@@ -89,7 +111,10 @@ def _of_cpu(name: str | None, host: Host, measured: MeasuredPeaks | None, runner
         runners=tuple(runners),
         stack=_stack(host),
         sources=sources | _stack_sources(host),
-        notes=(f"The peaks are what this machine reached with {measured.threads} threads, not a data sheet's.",),
+        notes=(
+            f"The peaks are what this machine reached with {measured.threads} threads, not a data "
+            f"sheet's.",
+        ),
     )
 
 
@@ -118,7 +143,9 @@ def _of_gpu(name: str | None, gpu: Gpu, host: Host, runners: Sequence[str]) -> P
         device="cuda",
         match=Match(gpu_name=_exactly(gpu.name), compute_capability=gpu.compute_capability),
         peaks=peaks,
-        precisions=known.precisions if known else tuple(kind for kind in PRECISIONS if kind not in lacking),
+        precisions=known.precisions
+        if known
+        else tuple(kind for kind in PRECISIONS if kind not in lacking),
         lacking=lacking,
         runners=known.runners if known else tuple(runners),
         driver=known.driver if known else None,
@@ -130,7 +157,10 @@ def _of_gpu(name: str | None, gpu: Gpu, host: Host, runners: Sequence[str]) -> P
 
 
 def _told_by_driver(gpu: Gpu, host: Host) -> tuple[Peaks, dict[str, str]]:
-    """The peaks that the driver's figures give. Raises DeployBenchError where it does not tell them."""
+    """The peaks that the driver's figures give.
+
+    Raises DeployBenchError where it does not tell them.
+    """
     nvml = open_nvml()
     try:
         handle = named_handle(nvml, str(gpu.index))
@@ -143,7 +173,8 @@ def _told_by_driver(gpu: Gpu, host: Host) -> tuple[Peaks, dict[str, str]]:
         told = {figure: int(ask()) for figure, ask in figures.items()}
     except nvml.NVMLError as error:
         raise DeployBenchError(
-            f"the driver {gpu.driver} does not tell the cores and the memory bus of {gpu.name}: {error}",
+            f"the driver {gpu.driver} does not tell the cores and the memory bus of {gpu.name}: "
+            f"{error}",
             expected="driver 510 or newer, or a GPU with a built-in profile",
             action="copy profiles/k80.toml and fill in the figures of the data sheet",
         ) from None
@@ -153,18 +184,24 @@ def _told_by_driver(gpu: Gpu, host: Host) -> tuple[Peaks, dict[str, str]]:
     bandwidth = DATA_PER_CLOCK * told["memory_clock"] * told["bus"] / 8 / 1e3
     by = f"told by the driver of {host.hostname} to deploybench profiles new"
     sources = {
-        "tflops.fp32": f"{told['cores']} cores x 2 FLOP x {told['clock']} MHz, the highest clock; {by}",
-        "memory_gb_per_s": f"{told['bus']} bit x {DATA_PER_CLOCK} x {told['memory_clock']} MHz; {by}",
+        "tflops.fp32": f"{told['cores']} cores x 2 FLOP x {told['clock']} MHz, the highest clock; "
+        f"{by}",
+        "memory_gb_per_s": f"{told['bus']} bit x {DATA_PER_CLOCK} x {told['memory_clock']} MHz; "
+        f"{by}",
         "memory_gb": by,
     }
     memory_gb = round(gpu.memory_bytes / 1e9, 1)
     return Peaks(
-        tflops={"fp32": round(teraflops, 2)}, memory_gb_per_s=round(bandwidth, 1), memory_gb=memory_gb
+        tflops={"fp32": round(teraflops, 2)},
+        memory_gb_per_s=round(bandwidth, 1),
+        memory_gb=memory_gb,
     ), sources
 
 
 def _stack(host: Host) -> dict[str, str]:
-    return {"python": host.python} | {name: host.versions[name] for name in STACK if name in host.versions}
+    return {"python": host.python} | {
+        name: host.versions[name] for name in STACK if name in host.versions
+    }
 
 
 def _stack_sources(host: Host) -> dict[str, str]:
@@ -179,6 +216,8 @@ def _exactly(text: str) -> str:
 
 def _name_after(hardware: str) -> str:
     """A short name: ``Intel(R) Xeon(R) Gold 6338 CPU @ 2.00GHz`` is intel-xeon-gold-6338."""
-    plain = re.sub(r"\(.*?\)|@.*|\bCPU\b|\bNVIDIA\b|\bGeForce\b|\d+-Core|\bProcessor\b", " ", hardware)
+    plain = re.sub(
+        r"\(.*?\)|@.*|\bCPU\b|\bNVIDIA\b|\bGeForce\b|\d+-Core|\bProcessor\b", " ", hardware
+    )
     name = slug(" ".join(plain.split()).lower())
     return f"my-{name}" if name in profile_names() else name

@@ -1,4 +1,5 @@
-"""A profile as TOML text, which :func:`deploybench.hardware.profile.parse_profile` reads back as the same profile."""
+"""A profile as TOML text, which :func:`deploybench.hardware.profile.parse_profile` reads back as
+the same profile."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def profile_toml(profile: Profile, remarks: tuple[str, ...] = ()) -> str:
-    """The text of a profile file; ``remarks`` stand above it as comments. What is as it would be anyway is left out."""
+    """The text of a profile file; ``remarks`` stand above it as comments. What is as it would be
+    anyway is left out."""
     lines = [f"# {line}" for remark in remarks for line in remark.splitlines()]
     content = profile.model_dump(mode="json", exclude_defaults=True)
     return "\n".join([*lines, *_table(content, "")]) + "\n"
@@ -41,7 +43,8 @@ def _value(value: Any) -> str:
 
 
 def _text(text: str) -> str:
-    """JSON's escapes are TOML's, but for DEL, which TOML wants escaped; a pattern's backslashes stay as they are."""
+    """JSON's escapes are TOML's, but for DEL, which TOML wants escaped; a pattern's backslashes
+    stay as they are."""
     if "\\" in text and "'" not in text and text.isprintable():
         return f"'{text}'"
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

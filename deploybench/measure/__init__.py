@@ -1,1 +1,2 @@
-"""The clock and nothing else: rounds of launches in the parent, one cell a fresh process in the worker."""
+"""The clock and nothing else: rounds of launches in the parent, one cell a fresh process in the
+worker."""

@@ -1,11 +1,12 @@
-"""What one sample times: a call without arguments for the timed loop, one for each of ``contracts.TIMINGS``.
+"""What one sample times: a call without arguments for the timed loop, one for each of
+``contracts.TIMINGS``.
 
-host-to-host: from float32 arrays on the host to float32 arrays on the host, through the runtime's own API.
-engine-only: on inputs that the engine already has, to outputs that it still has. What host-to-host
-takes more is the price of handing arrays over.
-end-to-end: from an image file to probabilities, as a program does it that sees each file once:
-decode, resize, crop, normalise, stack, infer, softmax. The file lies in the operating system's cache
-after the first call: the disk is not timed.
+host-to-host: from float32 arrays on the host to float32 arrays on the host, through the runtime's
+own API. engine-only: on inputs that the engine already has, to outputs that it still has. What
+host-to-host takes more is the price of handing arrays over. end-to-end: from an image file to
+probabilities, as a program does it that sees each file once: decode, resize, crop, normalise,
+stack, infer, softmax. The file lies in the operating system's cache after the first call: the disk
+is not timed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from deploybench.data.preprocess import load_image
 
 @dataclass(frozen=True)
 class Call:
-    """What one sample spans; ``device_ms`` tells what the last one took on the device, in ms, where that is known."""
+    """What one sample spans; ``device_ms`` tells what the last one took on the device, in ms, where
+    that is known."""
 
     run: Callable[[], object]
     device_ms: Callable[[], float] | None = None
@@ -42,7 +44,10 @@ def engine_only(session: Session, inputs: Arrays) -> Call:
 
 
 def end_to_end(session: Session, artifact: Artifact, image: Path) -> Call:
-    """Read ``image`` once for every place in the batch, and infer. DeployBenchError where it does not read."""
+    """Read ``image`` once for every place in the batch, and infer.
+
+    DeployBenchError where it does not read.
+    """
     preprocessing = artifact.manifest.preprocessing
     ((name, shape),) = session.input_shapes.items()
     load_image(image, preprocessing)

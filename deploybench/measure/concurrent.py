@@ -1,14 +1,16 @@
-"""Several streams at once: one thread each, the caller's for the first, timed until the rule ends for all.
+"""Several streams at once: one thread each, the caller's for the first, timed until the rule ends
+for all.
 
-Throughput is calls / window: the window is the wall time from the common start to the end of the last
-call. A sample is the wall time of one call while the others run, so it says what a request waits for,
-and 1 / sample is not the throughput. The calls must release Python's lock while they work, as every
-runtime does in its native code; what they hold it for is part of their time, as it is for any program.
+Throughput is calls / window: the window is the wall time from the common start to the end of the
+last call. A sample is the wall time of one call while the others run, so it says what a request
+waits for, and 1 / sample is not the throughput. The calls must release Python's lock while they
+work, as every runtime does in its native code; what they hold it for is part of their time, as it
+is for any program.
 
-The first stream runs in the caller's thread, where the model was loaded and ran first, because OpenMP
-keeps the workers that it started there. Were they to idle beside those of the streams, GNU's OpenMP
-would count more threads than cores and stop spinning at its barriers, which makes a small model on
-PyTorch four times slower.
+The first stream runs in the caller's thread, where the model was loaded and ran first, because
+OpenMP keeps the workers that it started there. Were they to idle beside those of the streams, GNU's
+OpenMP would count more threads than cores and stop spinning at its barriers, which makes a small
+model on PyTorch four times slower.
 """
 
 from __future__ import annotations
@@ -27,15 +29,17 @@ def run_streams(
 ) -> Window:
     """Time each of ``calls`` in a thread of its own, in which its ``prepare`` ran first.
 
-    ``rule`` sees one stream's samples. A stream whose rule has ended goes on until the others' have, so
-    that all are timed under the same load; then each ends its running call. The samples of all streams
-    are in the order in which they ended. An error in one stream ends all and is raised.
+    ``rule`` sees one stream's samples. A stream whose rule has ended goes on until the others'
+    have, so that all are timed under the same load; then each ends its running call. The samples of
+    all streams are in the order in which they ended. An error in one stream ends all and is raised.
     """
     unfinished = set(range(len(calls)))
     starts: list[tuple[int, int]] = []  # wall and CPU time; one
     timed: list[tuple[int, int]] = []  # end and duration of each call
     errors: list[BaseException] = []
-    barrier = Barrier(len(calls), action=lambda: starts.append((perf_counter_ns(), process_time_ns())))
+    barrier = Barrier(
+        len(calls), action=lambda: starts.append((perf_counter_ns(), process_time_ns()))
+    )
 
     def stream(number: int) -> None:
         call, clock, done, append = calls[number], perf_counter_ns, rule.done, timed.append

@@ -9,8 +9,8 @@ from deploybench.results.cell import TIMINGS
 class Job(Document):
     """One launch. ``measure`` false stops after parity: that is how an export is verified.
 
-    ``spawned_ns`` is the parent's monotonic clock when it started the process (Linux has one for all processes).
-    ``image`` is the file that an end-to-end call reads.
+    ``spawned_ns`` is the parent's monotonic clock when it started the process (Linux has one for
+    all processes). ``image`` is the file that an end-to-end call reads.
     """
 
     artifact: str

@@ -1,10 +1,11 @@
 """The timed loop.
 
-A sample is the wall time of one call by ``perf_counter_ns``. Between two calls, outside the timed span, the
-loop reads the CPU time and the involuntary context switches of this process (getrusage: 1 us), so that a
-sample can be told from a disturbed one, and the time that the device took for the call by its own clock, where it
-tells that. Throughput is items / wall time of the window, these readings included.
-The cyclic garbage collector is off inside the window, as in ``timeit``. Nothing is trimmed.
+A sample is the wall time of one call by ``perf_counter_ns``. Between two calls, outside the timed
+span, the loop reads the CPU time and the involuntary context switches of this process (getrusage: 1
+us), so that a sample can be told from a disturbed one, and the time that the device took for the
+call by its own clock, where it tells that. Throughput is items / wall time of the window, these
+readings included. The cyclic garbage collector is off inside the window, as in ``timeit``. Nothing
+is trimmed.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ except ImportError:  # Windows
 class Window:
     """Raw samples in order of their ends. All in ns, but the switches.
 
-    ``ends_ns`` are since the window began, ``cpu_ns`` is the CPU time of all threads of this process. What
-    belongs to single samples is empty where it cannot be told: several streams at once, no getrusage, no device.
+    ``ends_ns`` are since the window began, ``cpu_ns`` is the CPU time of all threads of this
+    process. What belongs to single samples is empty where it cannot be told: several streams at
+    once, no getrusage, no device.
     """
 
     samples_ns: tuple[int, ...]
@@ -56,8 +58,13 @@ class Window:
         return self.ends_ns[-1] - (self.ends_ns[cut - 1] if cut else 0)
 
 
-def run_window(call: Callable[[], object], rule: WindowRule, device_ms: Callable[[], float] | None = None) -> Window:
-    """Time ``call`` until ``rule`` ends the window. ``device_ms`` tells what the last call took on the device."""
+def run_window(
+    call: Callable[[], object], rule: WindowRule, device_ms: Callable[[], float] | None = None
+) -> Window:
+    """Time ``call`` until ``rule`` ends the window.
+
+    ``device_ms`` tells what the last call took on the device.
+    """
     samples: list[int] = []
     ends: list[int] = []
     usages: list[tuple[float, ...]] = []
@@ -96,9 +103,12 @@ def _usage() -> tuple[float, ...]:
 
 
 def _by_sample(usages: list[tuple[float, ...]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """CPU ns and involuntary context switches between neighbouring readings (fields 0, 1 and 15 of getrusage)."""
+    """CPU ns and involuntary context switches between neighbouring readings (fields 0, 1 and 15 of
+    getrusage)."""
     if not usages[0]:
         return (), ()
     pairs = list(itertools.pairwise(usages))
-    cpu = tuple(round((after[0] + after[1] - before[0] - before[1]) * 1e9) for before, after in pairs)
+    cpu = tuple(
+        round((after[0] + after[1] - before[0] - before[1]) * 1e9) for before, after in pairs
+    )
     return cpu, tuple(int(after[15] - before[15]) for before, after in pairs)

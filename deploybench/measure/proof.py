@@ -1,7 +1,8 @@
 """Before any clock: the session is what was asked for, and it computes what fp32 eager computed.
 
-Whoever uses an artifact (the clock, a load scenario, an evaluation) proves every session first. What is
-refused or fails parity gets no number. An error on the way is told in words by :func:`failure_of`.
+Whoever uses an artifact (the clock, a load scenario, an evaluation) proves every session first.
+What is refused or fails parity gets no number. An error on the way is told in words by
+:func:`failure_of`.
 """
 
 from __future__ import annotations
@@ -25,12 +26,16 @@ OUT_OF_MEMORY_SIGNS = ("outofmemory", "out of memory", "failed to allocate memor
 """Runtimes have no common type for it; CUDA, PyTorch and ONNX Runtime say one of these."""
 MOST_LINES = 3
 MOST_CHARACTERS = 400
-"""Of an error's message: the cause stands at its beginning, the rest is a stack of the runtime's own."""
+"""Of an error's message: the cause stands at its beginning, the rest is a stack of the runtime's
+own."""
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What a session showed. ``refused`` says why it is not what was asked for; ``parity`` is None then."""
+    """What a session showed.
+
+    ``refused`` says why it is not what was asked for; ``parity`` is None then.
+    """
 
     facts: Facts
     refused: str | None
@@ -50,19 +55,24 @@ class Failure:
 
 
 def reference_batches(artifact: Artifact, batch: int) -> list[Arrays]:
-    """The reference images as inputs of whole batches; images repeat where they do not fill the last one."""
+    """The reference images as inputs of whole batches; images repeat where they do not fill the
+    last one."""
     images, _ = artifact.reference()
     name = artifact.manifest.inputs[0].name
     return [{name: pixels} for pixels in whole_batches(images, batch)]
 
 
-def prove(session: Session, artifact: Artifact, asked: RunOptions, batches: Sequence[Arrays]) -> Proof:
-    """Run the session on the :func:`reference_batches` and hold it to what was asked and to the reference outputs.
+def prove(
+    session: Session, artifact: Artifact, asked: RunOptions, batches: Sequence[Arrays]
+) -> Proof:
+    """Run the session on the :func:`reference_batches` and hold it to what was asked and to the
+    reference outputs.
 
-    ``asked`` are the options of all streams; the session is one of them, in the thread that will run it.
+    ``asked`` are the options of all streams; the session is one of them, in the thread that will
+    run it.
     """
-    # The outputs come before the facts: some runtimes decide at the first call what they really use.
-    # They are copied, because a session may reuse its buffers.
+    # The outputs come before the facts: some runtimes decide at the first call what they really
+    # use. They are copied, because a session may reuse its buffers.
     outputs = [np.array(next(iter(session.infer(inputs).values()))) for inputs in batches]
     facts = facts_of(session)
     refused = fallback(asked, facts)
@@ -74,7 +84,10 @@ def prove(session: Session, artifact: Artifact, asked: RunOptions, batches: Sequ
 
 
 def fallback(asked: RunOptions, facts: Facts) -> str | None:
-    """Why what runs is not what was asked, or None. With several streams each session has its share of the threads."""
+    """Why what runs is not what was asked, or None.
+
+    With several streams each session has its share of the threads.
+    """
     if facts.precision != asked.precision:
         return f"asked for precision {asked.precision}, {facts.provider} runs {facts.precision}"
     if facts.threads != asked.threads_each:
@@ -99,7 +112,8 @@ def facts_of(session: Session) -> Facts:
 
 
 def failure_of(error: Exception) -> Failure:
-    """What a worker reports instead of a result: our own refusals as they are, a runtime's words as their cause."""
+    """What a worker reports instead of a result: our own refusals as they are, a runtime's words as
+    their cause."""
     if isinstance(error, DeviceError):
         return Failure(error=str(error))
     if isinstance(error, DeployBenchError):
@@ -110,8 +124,11 @@ def failure_of(error: Exception) -> Failure:
     return Failure(error=f"{cause}: {_first_lines(error)}")
 
 
-def _parity(outputs: npt.NDArray[np.float32], expected: npt.NDArray[np.float32], precision: str) -> ParityReport:
-    """Hold the outputs of whole batches to the reference; the images repeat in both in the same order."""
+def _parity(
+    outputs: npt.NDArray[np.float32], expected: npt.NDArray[np.float32], precision: str
+) -> ParityReport:
+    """Hold the outputs of whole batches to the reference; the images repeat in both in the same
+    order."""
     order = np.arange(len(outputs)) % len(expected)
     return compare_outputs(expected[order], outputs, precision)
 

@@ -38,9 +38,11 @@ def run_rounds(
     start: Callable[[int, int], None] = lambda index, number: None,
     launch: Callable[[Job], Launch] | None = None,
 ) -> Iterator[Finished]:
-    """Launch, round by round, every job that ``wants_more`` at the round's start; yield each launch as it ends.
+    """Launch, round by round, every job that ``wants_more`` at the round's start; yield each launch
+    as it ends.
 
-    ``start`` is told (index, round) before each launch. ``launch`` does one; by default in a fresh process.
+    ``start`` is told (index, round) before each launch. ``launch`` does one; by default in a fresh
+    process.
     """
     generator = random.Random(seed)
     alive = list(range(len(jobs)))
@@ -48,7 +50,9 @@ def run_rounds(
     while alive := [index for index in alive if wants_more(index)]:
         for position, index in enumerate(generator.sample(alive, len(alive))):
             start(index, number)
-            done = (launch or run_job)(jobs[index]).model_copy(update={"round": number, "order": position})
+            done = (launch or run_job)(jobs[index]).model_copy(
+                update={"round": number, "order": position}
+            )
             if not done.measured:
                 alive.remove(index)
             yield Finished(index, done)
@@ -56,7 +60,8 @@ def run_rounds(
 
 
 def verify(job: Job, *, preload: Sequence[str]) -> Launch:
-    """One launch that is not timed, in a process forked from a server that has imported ``preload``."""
+    """One launch that is not timed, in a process forked from a server that has imported
+    ``preload``."""
     outcome = run_forked(WORKER, job.model_dump_json(), preload=preload, time_limit_s=SETUP_LIMIT_S)
     if outcome.reply is None:
         return Launch(error=outcome.error or "the worker said nothing")
@@ -67,12 +72,18 @@ def run_job(job: Job) -> Launch:
     """One launch in a fresh process; a crash or a hang is a launch with its cause."""
     started = now()
     limit = SETUP_LIMIT_S + 2 * job.limit_s
-    environment = {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads), **BUS_ORDER}
+    environment = {
+        "OMP_NUM_THREADS": str(job.threads),
+        "MKL_NUM_THREADS": str(job.threads),
+        **BUS_ORDER,
+    }
     spawned_ns = time.monotonic_ns()
     request = job.model_copy(update={"spawned_ns": spawned_ns}).model_dump_json()
     outcome = run_child(WORKER, request, time_limit_s=limit, environment=environment)
     seconds = (time.monotonic_ns() - spawned_ns) / 1e9
     if outcome.reply is None:
-        return Launch(started=started, seconds=seconds, error=outcome.error or "the worker said nothing")
+        return Launch(
+            started=started, seconds=seconds, error=outcome.error or "the worker said nothing"
+        )
     launch = Launch.model_validate_json(outcome.reply)
     return launch.model_copy(update={"started": started, "seconds": seconds})

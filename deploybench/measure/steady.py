@@ -1,12 +1,13 @@
 """Where the warm-up of a launch ends: found in its samples, never assumed.
 
-The samples are cut into at most 40 blocks of equal count, and the blocks' medians into segments of one
-level each: the segmentation with the least sum of squared deviations plus a penalty for every change
-(optimal partitioning, Jackson et al. 2005; the penalty scales with the noise, which is read from the
-differences of neighbouring blocks). The steady level is that of the segment which covers
-most of the second half. As Barrett et al. (2017) do for virtual machines, slower segments before the first
-one at that level are the warm-up. A launch never settled when its warm-up fills more than a third of it, or
-when more than a fifth of the rest lies at another level: a change of the machine inside the launch looks like that.
+The samples are cut into at most 40 blocks of equal count, and the blocks' medians into segments of
+one level each: the segmentation with the least sum of squared deviations plus a penalty for every
+change (optimal partitioning, Jackson et al. 2005; the penalty scales with the noise, which is read
+from the differences of neighbouring blocks). The steady level is that of the segment which covers
+most of the second half. As Barrett et al. (2017) do for virtual machines, slower segments before
+the first one at that level are the warm-up. A launch never settled when its warm-up fills more than
+a third of it, or when more than a fifth of the rest lies at another level: a change of the machine
+inside the launch looks like that.
 """
 
 from __future__ import annotations
@@ -27,13 +28,16 @@ SAME_LEVEL = 0.03
 LARGEST_WARM_UP = 1 / 3
 LARGEST_OFF_LEVEL = 0.2
 PENALTY = 6.0
-"""In units of noise variance x log(blocks), three times that of Schwarz's criterion: few of the launches with
-independent noise of any size show a change."""
+"""In units of noise variance x log(blocks), three times that of Schwarz's criterion: few of the
+launches with independent noise of any size show a change."""
 
 
 @dataclass(frozen=True)
 class Steady:
-    """``cut`` samples are warm-up. ``off_level`` is the share of the later ones in segments at another level."""
+    """``cut`` samples are warm-up.
+
+    ``off_level`` is the share of the later ones in segments at another level.
+    """
 
     cut: int
     settled: bool
@@ -65,7 +69,12 @@ def find_steady(samples: Sequence[int]) -> Steady:
     if cut > count * LARGEST_WARM_UP:
         return Steady(cut, False, off_level, f"still warming up after {cut} of {count} calls")
     if off_level > LARGEST_OFF_LEVEL:
-        return Steady(cut, False, off_level, f"{off_level:.0%} of the calls lie at another level than the rest")
+        return Steady(
+            cut,
+            False,
+            off_level,
+            f"{off_level:.0%} of the calls lie at another level than the rest",
+        )
     return Steady(cut, True, off_level, "")
 
 
@@ -73,7 +82,9 @@ def _segment(blocks: npt.NDArray[np.float64]) -> list[int]:
     """The first index of each segment of the best segmentation."""
     count = len(blocks)
     differences = np.diff(blocks)
-    noise = max(float(np.median(np.abs(differences - np.median(differences)))) * 1.4826 / math.sqrt(2), 1e-4)
+    noise = max(
+        float(np.median(np.abs(differences - np.median(differences)))) * 1.4826 / math.sqrt(2), 1e-4
+    )
     penalty = PENALTY * noise**2 * math.log(count)
     sums, squares = np.append(0, np.cumsum(blocks)), np.append(0, np.cumsum(blocks**2))
     best, previous = np.zeros(count + 1), [0]

@@ -1,8 +1,8 @@
 """When to stop. Pure: the rules are told what was seen and answer go on or stop.
 
 A launch's window of samples ends by a :class:`WindowRule`. The launches of a cell end by an
-:class:`ExperimentRule`, which looks at the widths of intervals and at time, never at which side is ahead:
-stopping as soon as a comparison looks decided would call equal things unequal.
+:class:`ExperimentRule`, which looks at the widths of intervals and at time, never at which side is
+ahead: stopping as soon as a comparison looks decided would call equal things unequal.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ class Ending(str, Enum):
 class Progress:
     """What is known of a cell after some rounds.
 
-    ``half_widths`` has one entry for each interval that was asked for (every state of the machine, every
-    comparison), relative to its centre; None while it does not exist yet. ``launch_s`` is what one more costs.
+    ``half_widths`` has one entry for each interval that was asked for (every state of the machine,
+    every comparison), relative to its centre; None while it does not exist yet. ``launch_s`` is
+    what one more costs.
     """
 
     rounds: int
@@ -56,7 +57,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class ExperimentRule:
-    """Stop when every interval is as narrow as ``precision``, when the time is spent, or at ``max_rounds``.
+    """Stop when every interval is as narrow as ``precision``, when the time is spent, or at
+    ``max_rounds``.
 
     ``precision`` None never ends early: then ``max_rounds`` decides. The first round always runs.
     """

@@ -1,4 +1,5 @@
-"""One launch's window of samples, with everything that was seen around it: probes, other work, energy, the GPU."""
+"""One launch's window of samples, with everything that was seen around it: probes, other work,
+energy, the GPU."""
 
 from __future__ import annotations
 
@@ -30,8 +31,11 @@ Preparations = Sequence[Callable[[], object]]
 Timed = tuple[Window, Steady]
 
 
-def time_calls(job: Job, calls: Calls, prepare: Preparations, cpus: frozenset[int]) -> dict[str, object]:
-    """Sample ``calls`` (one a stream) until they have settled or the launch is three times as long as asked.
+def time_calls(
+    job: Job, calls: Calls, prepare: Preparations, cpus: frozenset[int]
+) -> dict[str, object]:
+    """Sample ``calls`` (one a stream) until they have settled or the launch is three times as long
+    as asked.
 
     What was found, by the field of the launch that it belongs into.
     """
@@ -82,9 +86,14 @@ def _with_energy(device: str, work: Callable[[], Timed]) -> tuple[Timed, EnergyR
         window, steady = work()
         used = meter.between(before_j, meter.read_j())
     if window.wall_ns() < FEWEST_RESOLUTIONS * meter.resolution_s * NS_PER_S:
-        words = f"the window is under {FEWEST_RESOLUTIONS} x {meter.resolution_s:g} s, the resolution of {used.source}"
+        words = (
+            f"the window is under {FEWEST_RESOLUTIONS} x {meter.resolution_s:g} s, the "
+            f"resolution of {used.source}"
+        )
         return (window, steady), EnergyReading(joules=None, source=words)
-    reading = EnergyReading(joules=used.joules, source=f"{used.source}: {used.scope}", provenance=used.provenance)
+    reading = EnergyReading(
+        joules=used.joules, source=f"{used.source}: {used.scope}", provenance=used.provenance
+    )
     return (window, steady), reading
 
 
@@ -95,10 +104,16 @@ def _probe(job: Job, cpus: frozenset[int]) -> Probes:
 
 
 def _gpu(device: str) -> GpuReading | None:
-    return GpuReading.model_validate(asdict(read_gpu(index_of(device)))) if kind_of(device) == CUDA else None
+    return (
+        GpuReading.model_validate(asdict(read_gpu(index_of(device))))
+        if kind_of(device) == CUDA
+        else None
+    )
 
 
-def _surroundings(before: Probes, after: Probes, activity: Activity, cpus: int, gpu: GpuReading | None) -> Surroundings:
+def _surroundings(
+    before: Probes, after: Probes, activity: Activity, cpus: int, gpu: GpuReading | None
+) -> Surroundings:
     return Surroundings(
         before=before,
         after=after,

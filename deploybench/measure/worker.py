@@ -1,7 +1,8 @@
 """The worker: one fresh process that loads one artifact on one runner, proves parity, and times it.
 
 Its memory and import figures are the runtime's own: this module and what it imports bring numpy,
-psutil and pydantic, no runtime. Run by the parent as ``python -m deploybench.measure.worker REPLY``.
+psutil and pydantic, no runtime. Run by the parent as ``python -m deploybench.measure.worker
+REPLY``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ from deploybench.processes import die_with_parent, finish
 from deploybench.results.cell import END_TO_END, ENGINE_ONLY
 from deploybench.results.launch import Launch, MemoryPhases
 from deploybench.telemetry.activity import usable_cpus
-from deploybench.telemetry.memory import peak_resident_bytes, proportional_bytes, reset_peak, resident_bytes
+from deploybench.telemetry.memory import (
+    peak_resident_bytes,
+    proportional_bytes,
+    reset_peak,
+    resident_bytes,
+)
 
 NS_PER_S = 1_000_000_000
 
@@ -39,8 +45,11 @@ def main() -> None:
 
 
 def launch(job: Job, start_s: float | None = None) -> Launch:
-    """Do the job. Whatever goes wrong is in the launch: ``refused`` for a wrong artifact or a silent
-    fallback, ``error`` for what the runtime raised. ``start_s`` is what the process took to come here."""
+    """Do the job.
+
+    Whatever goes wrong is in the launch: ``refused`` for a wrong artifact or a silent fallback,
+    ``error`` for what the runtime raised. ``start_s`` is what the process took to come here.
+    """
     try:
         artifact = open_artifact(Path(job.artifact))
         artifact.check_files()
@@ -52,7 +61,9 @@ def launch(job: Job, start_s: float | None = None) -> Launch:
 
 def _run(job: Job, artifact: Artifact, plugin: Runner, start_s: float | None) -> Launch:
     cpus = usable_cpus()  # some runtimes pin the thread that loads them
-    options = RunOptions(job.device, job.threads, job.precision, job.batch, job.streams, job.cuda_graph)
+    options = RunOptions(
+        job.device, job.threads, job.precision, job.batch, job.streams, job.cuda_graph
+    )
     batches = reference_batches(artifact, job.batch)
     gc.collect()
     memory = {"baseline_bytes": resident_bytes(), "baseline_pss_bytes": proportional_bytes()}
@@ -70,7 +81,9 @@ def _run(job: Job, artifact: Artifact, plugin: Runner, start_s: float | None) ->
             for module in plugin.requires:
                 __import__(module)
         with phase("loaded"):
-            sessions = [stack.enter_context(session) for session in plugin.load_streams(artifact, options)]
+            sessions = [
+                stack.enter_context(session) for session in plugin.load_streams(artifact, options)
+            ]
         with phase("compiled"):
             for session in sessions:
                 session.compile()
@@ -98,7 +111,9 @@ def _run(job: Job, artifact: Artifact, plugin: Runner, start_s: float | None) ->
         memory["setup_peak_bytes"] = peak_resident_bytes()
         reset_peak()
         timed = time_calls(job, calls, [session.prepare_thread for session in sessions], cpus)
-        phases = MemoryPhases(**memory, peak_bytes=peak_resident_bytes(), steady_pss_bytes=proportional_bytes())
+        phases = MemoryPhases(
+            **memory, peak_bytes=peak_resident_bytes(), steady_pss_bytes=proportional_bytes()
+        )
         return result.model_copy(update={**timed, "memory": phases})
 
 

@@ -1,18 +1,21 @@
-"""Reads what a model attends to, for any model of the zoo, without changing the model or its exported graph.
+"""Reads what a model attends to, for any model of the zoo, without changing the model or its
+exported graph.
 
-The forward pass is the model's own; hooks see the input of each attention layer and compute its weights from the
-layer's own parameters. What is comparable across mechanisms and what is not, each map says itself: ``quantity``,
-``axes`` and whether its rows sum to one.
+The forward pass is the model's own; hooks see the input of each attention layer and compute its
+weights from the layer's own parameters. What is comparable across mechanisms and what is not, each
+map says itself: ``quantity``, ``axes`` and whether its rows sum to one.
 
 | mechanism | quantity | axes |
 | softmax (ViT) | weights | image, head, query, key |
 | Performer | implicit weights: phi(q) phi(k)^T / z | image, head, query, key |
-| Linformer | effective weights: softmax(q (E k)^T) F, no distribution: may be negative | image, head, query, key |
+| Linformer | effective weights: softmax(q (E k)^T) F, may be negative | image, head, query, key |
 | Fastformer | query weights, key weights: one global distribution each | image, head, token |
-| XCA (and XCiT) | channel weights; XCiT has class attention (one query) besides | image, head, channel, channel |
+| XCA, XCiT | channel weights; XCiT also class attention | image, head, channel, channel |
 | Swin | window weights, windows of one image one after the other | window, head, query, key |
 | AAConv | weights over the feature map, row by row | image, head, query, key |
-| CNN | class activation: what each position adds to the logit of the first answer (Zhou et al. 2016) | image, y, x |
+| CNN | class activation: what each position adds to the first answer's logit | image, y, x |
+
+Class activation: Zhou et al. 2016. XCiT's class attention has one query.
 """
 
 from __future__ import annotations
@@ -33,7 +36,10 @@ PER_TOKEN = ("image", "head", "query", "key")
 
 @dataclass(frozen=True)
 class Reading:
-    """What one layer attends to. ``values`` has a dimension for each of ``axes``; rows are along the last of them."""
+    """What one layer attends to.
+
+    ``values`` has a dimension for each of ``axes``; rows are along the last of them.
+    """
 
     quantity: str
     values: torch.Tensor
@@ -62,10 +68,11 @@ class Readable(Protocol):
 
 
 def read_attention(model: nn.Module, images: torch.Tensor) -> list[AttentionMap]:
-    """The attention of every layer that has one, in the order of execution; a CNN's class activation otherwise.
+    """The attention of every layer that has one, in the order of execution; a CNN's class
+    activation otherwise.
 
-    ``images`` are normalised, images x channels x height x width. Raises DeployBenchError for a model in which
-    nothing can be read, and for one in training mode, whose norms would change.
+    ``images`` are normalised, images x channels x height x width. Raises DeployBenchError for a
+    model in which nothing can be read, and for one in training mode, whose norms would change.
     """
     if model.training:
         raise DeployBenchError("the model is in training mode", action="call model.eval() first")
@@ -74,7 +81,9 @@ def read_attention(model: nn.Module, images: torch.Tensor) -> list[AttentionMap]
     for path, layer in model.named_modules():
         reader = reader_of(layer)
         if reader is not None:
-            hooks.append(layer.register_forward_pre_hook(_collect(maps, path, reader), with_kwargs=True))
+            hooks.append(
+                layer.register_forward_pre_hook(_collect(maps, path, reader), with_kwargs=True)
+            )
     try:
         with torch.no_grad():
             if not hooks:
@@ -87,7 +96,8 @@ def read_attention(model: nn.Module, images: torch.Tensor) -> list[AttentionMap]
 
 
 def reader_of(layer: nn.Module) -> Callable[..., list[Reading]] | None:
-    """How the attention of ``layer`` is read: called with the layer's own arguments; None when it has none."""
+    """How the attention of ``layer`` is read: called with the layer's own arguments; None when it
+    has none."""
     if isinstance(layer, Readable):
         return layer.read
     found = _timm_readers().get(type(layer))
@@ -97,17 +107,20 @@ def reader_of(layer: nn.Module) -> Callable[..., list[Reading]] | None:
 def class_activation(model: nn.Module, images: torch.Tensor) -> AttentionMap:
     """What each position of the last feature map adds to the logit of the model's first answer.
 
-    Exact for a network that averages its last map and ends in one linear layer: the mean over the positions plus the
-    bias is the logit. Raises DeployBenchError for others.
+    Exact for a network that averages its last map and ends in one linear layer: the mean over the
+    positions plus the bias is the logit. Raises DeployBenchError for others.
     """
     pool, classifier = getattr(model, "global_pool", None), _classifier(model)
     if not isinstance(pool, nn.Module) or not isinstance(classifier, nn.Linear):
         raise DeployBenchError(
             f"nothing that can be read as attention was found in {type(model).__name__}",
-            expected="a zoo model, layers with a method 'read', or a CNN with global_pool and a linear classifier",
+            expected="a zoo model, layers with a method 'read', or a CNN with global_pool and a "
+            "linear classifier",
         )
     if getattr(pool, "pool_type", "avg") != "avg":
-        raise DeployBenchError(f"{type(model).__name__} pools by '{pool.pool_type}'", expected="an average")
+        raise DeployBenchError(
+            f"{type(model).__name__} pools by '{pool.pool_type}'", expected="an average"
+        )
     seen: list[torch.Tensor] = []
     hook = pool.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
@@ -120,10 +133,14 @@ def class_activation(model: nn.Module, images: torch.Tensor) -> AttentionMap:
             expected="an average pool right before the linear classifier",
         )
     values = torch.einsum("bchw,bc->bhw", seen[0], classifier.weight[answers])
-    return AttentionMap("global_pool", Reading("class activation", values, ("image", "y", "x"), False))
+    return AttentionMap(
+        "global_pool", Reading("class activation", values, ("image", "y", "x"), False)
+    )
 
 
-def _collect(maps: list[AttentionMap], path: str, reader: Callable[..., list[Reading]]) -> Callable[..., None]:
+def _collect(
+    maps: list[AttentionMap], path: str, reader: Callable[..., list[Reading]]
+) -> Callable[..., None]:
     def hook(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         x, *others = inputs
         mask = others[0] if others else named.get("mask")
@@ -156,7 +173,12 @@ def _timm_readers() -> dict[type[nn.Module], Callable[..., list[Reading]]]:
 def _heads(layer: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """q and k of timm's joint projection: images x heads x tokens x head width."""
     images, tokens, _ = x.shape
-    q, k, _ = layer.qkv(x).reshape(images, tokens, 3, layer.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+    q, k, _ = (
+        layer.qkv(x)
+        .reshape(images, tokens, 3, layer.num_heads, -1)
+        .permute(2, 0, 3, 1, 4)
+        .unbind(0)
+    )
     return q, k
 
 
@@ -166,7 +188,9 @@ def _softmax_attention(layer: Any, x: torch.Tensor) -> list[Reading]:
     return [Reading.of_tokens("weights", weights, sums_to_one=True)]
 
 
-def _window_attention(layer: Any, x: torch.Tensor, mask: torch.Tensor | None = None) -> list[Reading]:
+def _window_attention(
+    layer: Any, x: torch.Tensor, mask: torch.Tensor | None = None
+) -> list[Reading]:
     q, k = _heads(layer, x)
     logits = q @ k.transpose(-2, -1) * layer.scale + layer._get_rel_pos_bias()
     if mask is not None:

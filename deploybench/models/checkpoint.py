@@ -1,7 +1,7 @@
 """Reads a checkpoint without running anything that it contains, and fits its keys to a module.
 
-``.safetensors`` holds tensors only; ``.pt`` and ``.pth`` are read by ``torch.load(weights_only=True)``,
-which refuses every pickle that names code.
+``.safetensors`` holds tensors only; ``.pt`` and ``.pth`` are read by
+``torch.load(weights_only=True)``, which refuses every pickle that names code.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ import torch
 
 from deploybench.errors import DeployBenchError
 
-STATE_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "net", "weights", "params")
+STATE_KEYS = (
+    "state_dict_ema",
+    "model_ema",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "weights",
+    "params",
+)
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 AVERAGING_KEYS = frozenset({"n_averaged"})
 """What torch's AveragedModel keeps beside the weights."""
@@ -27,9 +36,14 @@ StateDict = dict[str, torch.Tensor]
 
 
 def read_checkpoint(path: Path) -> StateDict:
-    """The tensors of a checkpoint by key. Raises DeployBenchError with the cause when it holds none."""
+    """The tensors of a checkpoint by key.
+
+    Raises DeployBenchError with the cause when it holds none.
+    """
     if not path.is_file():
-        raise DeployBenchError(f"there is no checkpoint {path}", expected="a .safetensors, .pt or .pth file")
+        raise DeployBenchError(
+            f"there is no checkpoint {path}", expected="a .safetensors, .pt or .pth file"
+        )
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -38,7 +52,8 @@ def read_checkpoint(path: Path) -> StateDict:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DeployBenchError(
-            f"{path} is a pickle that names code, or is no checkpoint; nothing in it was executed: {_cause(error)}",
+            f"{path} is a pickle that names code, or is no checkpoint; nothing in it was executed: "
+            f"{_cause(error)}",
             expected="a state dict of tensors",
             action="save it again with torch.save(model.state_dict(), FILE) or as safetensors",
         ) from None
@@ -52,7 +67,8 @@ def read_checkpoint(path: Path) -> StateDict:
 
 
 def fit_prefixes(state: StateDict, wanted: set[str]) -> StateDict:
-    """Take one or two wrappers' prefixes (DataParallel, Lightning, torch.compile) off where that fits more keys."""
+    """Take one or two wrappers' prefixes (DataParallel, Lightning, torch.compile) off where that
+    fits more keys."""
     plain = {key: value for key, value in state.items() if key not in AVERAGING_KEYS}
     candidates = [plain]
     for prefixes in (*itertools.product(PREFIXES), *itertools.permutations(PREFIXES, 2)):
@@ -64,14 +80,17 @@ def fit_prefixes(state: StateDict, wanted: set[str]) -> StateDict:
 
 
 def classes_in(state: StateDict, module: torch.nn.Module, head: str | None) -> int | None:
-    """How many classes the checkpoint's classifier has, when it has the module's classifier at all."""
+    """How many classes the checkpoint's classifier has, when it has the module's classifier at
+    all."""
     if head is None:
         return None
     weight = fit_prefixes(state, set(module.state_dict())).get(f"{head}.weight")
     return None if weight is None else int(weight.shape[0])
 
 
-def load_state(module: torch.nn.Module, state: StateDict, path: Path, *, allow_partial: bool) -> None:
+def load_state(
+    module: torch.nn.Module, state: StateDict, path: Path, *, allow_partial: bool
+) -> None:
     """Load ``state`` into ``module``; refuse with the differing keys unless ``allow_partial``."""
     own = module.state_dict()
     fitted = _at_own_size(module, fit_prefixes(state, set(own)))
@@ -86,24 +105,35 @@ def load_state(module: torch.nn.Module, state: StateDict, path: Path, *, allow_p
             action="choose the model that the checkpoint was trained with",
         )
     if (missing or unexpected or misshaped) and not allow_partial:
-        shapes = [f"{key} {tuple(fitted[key].shape)} against {tuple(own[key].shape)}" for key in misshaped]
+        shapes = [
+            f"{key} {tuple(fitted[key].shape)} against {tuple(own[key].shape)}" for key in misshaped
+        ]
         raise DeployBenchError(
             f"{path} is of another architecture: {len(missing)} keys missing ({_listed(missing)}), "
-            f"{len(unexpected)} unexpected ({_listed(unexpected)}), {len(misshaped)} mis-shaped ({_listed(shapes)})",
+            f"{len(unexpected)} unexpected ({_listed(unexpected)}), {len(misshaped)} mis-shaped "
+            f"({_listed(shapes)})",
             expected=f"the {len(own)} keys of the model",
-            action="choose the model that it was trained with, or pass --allow-partial to load what fits",
+            action="choose the model that it was trained with, or pass --allow-partial to load "
+            "what fits",
         )
     module.load_state_dict(usable, strict=False)
 
 
 def _at_own_size(module: torch.nn.Module, state: StateDict) -> StateDict:
-    """The position embeddings of a Vision Transformer trained at another image size, resampled to the module's own.
+    """The position embeddings of a Vision Transformer trained at another image size, resampled to
+    the module's own.
 
-    Bicubic, as timm does it and as Dosovitskiy et al. 2021 (section 3.2) fine-tuned at higher resolution.
+    Bicubic, as timm does it and as Dosovitskiy et al. 2021 (section 3.2) fine-tuned at higher
+    resolution.
     """
     key = "pos_embed"
     own, given, grid = getattr(module, key, None), state.get(key), _token_grid(module)
-    if not isinstance(own, torch.Tensor) or given is None or grid is None or given.shape == own.shape:
+    if (
+        not isinstance(own, torch.Tensor)
+        or given is None
+        or grid is None
+        or given.shape == own.shape
+    ):
         return state
     prefix = own.shape[1] - grid[0] * grid[1]
     patches = given.shape[1] - prefix if given.dim() == 3 else -1
@@ -123,12 +153,18 @@ def _token_grid(module: torch.nn.Module) -> tuple[int, int] | None:
 def _find_state(content: object, path: Path) -> StateDict:
     candidates: list[object] = [content]
     if isinstance(content, Mapping):
-        candidates = [content[key] for key in STATE_KEYS if isinstance(content.get(key), Mapping)] + candidates
+        candidates = [
+            content[key] for key in STATE_KEYS if isinstance(content.get(key), Mapping)
+        ] + candidates
     for candidate in candidates:
         state = _tensors(candidate)
         if state:
             return state
-    found = f"keys {_listed([str(key) for key in content])}" if isinstance(content, Mapping) else type(content).__name__
+    found = (
+        f"keys {_listed([str(key) for key in content])}"
+        if isinstance(content, Mapping)
+        else type(content).__name__
+    )
     raise DeployBenchError(
         f"{path} holds no state dict: {found}",
         expected=f"tensors by name, or a dict with them under {', '.join(STATE_KEYS)}",

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelCount:
-    """A model with its size: MACs are multiply-adds of one image of ``image_size`` (height, width)."""
+    """A model with its size: MACs are multiply-adds of one image of ``image_size`` (height,
+    width)."""
 
     image_size: tuple[int, int]
     num_classes: int
@@ -35,7 +36,10 @@ class ModelCount:
 
 
 def count_model(name: str, options: BuildOptions | None = None) -> ModelCount:
-    """Count the model called ``name``, built as ``options`` ask. Raises DeployBenchError where it cannot be built."""
+    """Count the model called ``name``, built as ``options`` ask.
+
+    Raises DeployBenchError where it cannot be built.
+    """
     try:
         import torch
 
@@ -43,7 +47,8 @@ def count_model(name: str, options: BuildOptions | None = None) -> ModelCount:
         from deploybench.models.loading import count_parameters
     except ImportError as error:
         raise DeployBenchError(
-            f"counting needs torch 2.1 or later: {error}", action='pip install "deploybench[torch]" "torch>=2.1"'
+            f"counting needs torch 2.1 or later: {error}",
+            action='pip install "deploybench[torch]" "torch>=2.1"',
         ) from error
     built = _on_meta(name, options or BuildOptions())
     spec = built.preprocessing
@@ -70,9 +75,12 @@ def count_model(name: str, options: BuildOptions | None = None) -> ModelCount:
 
 
 def listed_counts(name: str) -> dict[str, int]:
-    """What ``deploybench models`` lists of a zoo model, counted: see :func:`deploybench.models.zoo.zoo_counts`."""
+    """What ``deploybench models`` lists of a zoo model, counted: see
+    :func:`deploybench.models.zoo.zoo_counts`."""
     native = count_model(name, BuildOptions(num_classes=BAND_CLASSES))
-    compared = count_model(name, BuildOptions(num_classes=BAND_CLASSES, image_size=(COMPARED_SIZE, COMPARED_SIZE)))
+    compared = count_model(
+        name, BuildOptions(num_classes=BAND_CLASSES, image_size=(COMPARED_SIZE, COMPARED_SIZE))
+    )
     return {
         "parameters": native.parameters,
         "macs": native.macs.total,

@@ -2,14 +2,16 @@
 
 Counted: every matrix product and convolution that PyTorch's ``FlopCounterMode`` knows, attention
 included, on the meta device (no arithmetic is done). A MAC is one multiply-add; FLOPs are 2 x MACs;
-the "GFLOPs" of most papers are GMACs. Not counted, as is usual: norms, activations, softmax, additions.
+the "GFLOPs" of most papers are GMACs. Not counted, as is usual: norms, activations, softmax,
+additions.
 
-Two things would silently count 0 and are set right here: fused attention on a CPU, whose operator has
-no formula in the counter, and the fused encoder path of ``nn.MultiheadAttention``.
+Two things would silently count 0 and are set right here: fused attention on a CPU, whose operator
+has no formula in the counter, and the fused encoder path of ``nn.MultiheadAttention``.
 
-By kind: a product inside a layer whose class is called attention belongs to it, to its *projections* when a linear or
-convolution layer does it, else to its *mixing* (q k^T and what stands in its place); the same goes for MLPs; of the
-rest, convolutions are told from others (classifier, patch merging).
+By kind: a product inside a layer whose class is called attention belongs to it, to its
+*projections* when a linear or convolution layer does it, else to its *mixing* (q k^T and what
+stands in its place); the same goes for MLPs; of the rest, convolutions are told from others
+(classifier, patch merging).
 """
 
 from __future__ import annotations
@@ -52,16 +54,18 @@ class MacsByKind:
 def count_macs(module: nn.Module, example: torch.Tensor) -> int:
     """MACs of one call of ``module`` on ``example`` (images x channels x height x width).
 
-    The module is not changed. When it does not run on the meta device it is run on the example itself.
+    The module is not changed. When it does not run on the meta device it is run on the example
+    itself.
     """
     return _macs(_counted(module, example).get_flop_counts()["Global"])
 
 
 def count_layer_values(module: nn.Module, example: torch.Tensor) -> int:
-    """Numbers that the products and convolutions of one call read and write, each layer apart, without the weights.
+    """Numbers that the products and convolutions of one call read and write, each layer apart,
+    without the weights.
 
-    A product's right factor counts as weights where it has no batch (a linear layer). Attention counts as its two
-    products with the matrix between them, fused or not.
+    A product's right factor counts as weights where it has no batch (a linear layer). Attention
+    counts as its two products with the matrix between them, fused or not.
     """
     counts = _counted(module, example, LAYER_VALUES).get_flop_counts()["Global"]
     return sum(values for op, values in counts.items() if op in LAYER_VALUES)
@@ -74,10 +78,20 @@ def count_macs_by_kind(module: nn.Module, example: torch.Tensor) -> MacsByKind:
 
     def macs_of(path: str, *, convolutions: bool = False) -> int:
         found = counts.get(f"{root}.{path}" if path else "Global", {})
-        return _macs({op: flops for op, flops in found.items() if op is torch.ops.aten.convolution or not convolutions})
+        return _macs(
+            {
+                op: flops
+                for op, flops in found.items()
+                if op is torch.ops.aten.convolution or not convolutions
+            }
+        )
 
     attentions = list(_outermost(module, ATTENTION))
-    mlps = [path for path in _outermost(module, MLP) if not any(path.startswith(f"{other}.") for other in attentions)]
+    mlps = [
+        path
+        for path in _outermost(module, MLP)
+        if not any(path.startswith(f"{other}.") for other in attentions)
+    ]
     projections = sum(
         macs_of(f"{path}.{inner}")
         for path in attentions
@@ -94,12 +108,18 @@ def count_macs_by_kind(module: nn.Module, example: torch.Tensor) -> MacsByKind:
 def _outermost(module: nn.Module, named: re.Pattern[str]) -> Iterator[str]:
     """The paths of the submodules whose class is called like that and that are in no other such.
 
-    A block that is called after its attention and has an MLP as well (XCiT's, MaxViT's) is not meant.
+    A block that is called after its attention and has an MLP as well (XCiT's, MaxViT's) is not
+    meant.
     """
     found: list[str] = []
     for path, layer in module.named_modules():
         inside = any(path.startswith(f"{other}.") for other in found)
-        if path and not inside and named.search(type(layer).__name__) and (named is MLP or not _has_mlp(layer)):
+        if (
+            path
+            and not inside
+            and named.search(type(layer).__name__)
+            and (named is MLP or not _has_mlp(layer))
+        ):
             found.append(path)
             yield path
 
@@ -108,15 +128,25 @@ def _has_mlp(layer: nn.Module) -> bool:
     return any(MLP.search(type(part).__name__) for part in layer.modules())
 
 
-def _counted(module: nn.Module, example: torch.Tensor, formulas: Formulas | None = None) -> FlopCounterMode:
-    """The counter after one call of the module; ``formulas`` by operator count something else than FLOPs."""
-    formulas = formulas or {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention_flops}
+def _counted(
+    module: nn.Module, example: torch.Tensor, formulas: Formulas | None = None
+) -> FlopCounterMode:
+    """The counter after one call of the module; ``formulas`` by operator count something else than
+    FLOPs."""
+    formulas = formulas or {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention_flops
+    }
     fused_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         try:
-            state = {name: tensor.to("meta") for name, tensor in (*module.named_parameters(), *module.named_buffers())}
-            return _count(lambda: torch.func.functional_call(module, state, (example.to("meta"),)), formulas)
+            state = {
+                name: tensor.to("meta")
+                for name, tensor in (*module.named_parameters(), *module.named_buffers())
+            }
+            return _count(
+                lambda: torch.func.functional_call(module, state, (example.to("meta"),)), formulas
+            )
         except Exception:  # not every model runs without data
             return _count(lambda: module(example), formulas)
     finally:
@@ -137,7 +167,8 @@ def _macs(flops: dict[Any, int]) -> int:
 def _cpu_attention_flops(
     query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, out_shape: Any = None, **__: Any
 ) -> int:
-    """FLOPs of fused attention from the shapes (batch, heads, tokens, head width), as on other devices."""
+    """FLOPs of fused attention from the shapes (batch, heads, tokens, head width), as on other
+    devices."""
     return int(sdpa_flop_count(query, key, value))
 
 
@@ -150,14 +181,22 @@ def _values(*positions: int) -> Callable[..., int]:
     return count
 
 
-def _attention_values(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
-    """From the shapes (batch, heads, tokens, head width): what two products would read and write."""
+def _attention_values(
+    query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any
+) -> int:
+    """From the shapes (batch, heads, tokens, head width): what two products would read and
+    write."""
     queries, matrix = prod(query[:-1]), prod(query[:-1]) * key[-2]
     return int(prod(query) + prod(key) + prod(value) + queries * value[-1] + 2 * matrix)
 
 
 _ATEN = torch.ops.aten
-_ATTENTIONS = ("flash_attention", "flash_attention_for_cpu", "efficient_attention", "cudnn_attention")
+_ATTENTIONS = (
+    "flash_attention",
+    "flash_attention_for_cpu",
+    "efficient_attention",
+    "cudnn_attention",
+)
 LAYER_VALUES: Formulas = {
     _ATEN.convolution: _values(0),
     _ATEN.mm: _values(0),

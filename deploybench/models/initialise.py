@@ -4,8 +4,8 @@ At plain random initialisation a deep network puts out almost nothing (a ResNet-
 residual branches are switched off by zero-initialised scales; every tolerance then passes, and a
 changed weight is not seen. So: scales that start at (nearly) zero are opened, and each linear or
 convolution layer is rescaled, in order of execution, to outputs of unit standard deviation on the
-reference images (layer-sequential unit variance, Mishkin & Matas 2016, without its orthogonal start),
-and each batch norm is given the statistics of its input, as training would have done.
+reference images (layer-sequential unit variance, Mishkin & Matas 2016, without its orthogonal
+start), and each batch norm is given the statistics of its input, as training would have done.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 CLOSED_SCALE = 1e-2
 OPEN_LAYER_SCALE = 0.5
 OPEN_NORM_SCALE = 0.2
-"""Of zero-initialised norms, which end residual branches. At 1.0 a ResNet-50 magnifies rounding errors: its bf16
-outputs were off by 0.54 of their spread, fp16 by 0.10; at 0.2, by 0.04 and 0.006, as weak trained branches would be."""
+"""Of zero-initialised norms, which end residual branches.
+
+At 1.0 a ResNet-50 magnifies rounding errors: its bf16 outputs were off by 0.54 of their spread,
+fp16 by 0.10; at 0.2, by 0.04 and 0.006, as weak trained branches would be.
+"""
 SMALLEST_STD = 1e-12
 FEWEST_VALUES = 64
-"""Per channel: the variance of four values can be nearly zero, and the norm would then magnify rounding errors."""
+"""Per channel: the variance of four values can be nearly zero, and the norm would then magnify
+rounding errors."""
 
 
 @torch.no_grad()
@@ -49,7 +53,8 @@ def spread_random_weights(module: nn.Module, example: torch.Tensor, seed: int) -
 
 
 def _open_closed_scales(module: nn.Module, generator: torch.Generator) -> None:
-    """Open zero-initialised norms, layer scales and weights, which would hide the branch behind them."""
+    """Open zero-initialised norms, layer scales and weights, which would hide the branch behind
+    them."""
     for part in module.modules():
         for name, parameter in part.named_parameters(recurse=False):
             if parameter.numel() == 0 or parameter.abs().max() >= CLOSED_SCALE:
@@ -65,7 +70,11 @@ def _open_closed_scales(module: nn.Module, generator: torch.Generator) -> None:
 def _to_unit_variance(layer: nn.Module, output: torch.Tensor, seen: set[int]) -> torch.Tensor:
     """Scale the layer's weight so that its output without the bias has unit standard deviation."""
     weight = layer.weight
-    if id(weight) in seen or not isinstance(weight, torch.Tensor) or not isinstance(output, torch.Tensor):
+    if (
+        id(weight) in seen
+        or not isinstance(weight, torch.Tensor)
+        or not isinstance(output, torch.Tensor)
+    ):
         return output
     seen.add(id(weight))
     shape = [1] * output.dim()
@@ -80,7 +89,8 @@ def _to_unit_variance(layer: nn.Module, output: torch.Tensor, seen: set[int]) ->
 
 
 def _to_batch_statistics(norm: nn.Module, input: torch.Tensor) -> None:  # noqa: A002 - torch's own word
-    """Set the running mean and variance (per channel, dimension 1) to those of this input, if it has enough values."""
+    """Set the running mean and variance (per channel, dimension 1) to those of this input, if it
+    has enough values."""
     mean, variance = norm.running_mean, norm.running_var
     if not isinstance(mean, torch.Tensor) or not isinstance(variance, torch.Tensor):
         return

@@ -21,7 +21,8 @@ SEED = 0
 
 
 class SingleOutput(nn.Module):
-    """Float32 in, one float32 tensor out, whatever the model inside computes in or returns around it."""
+    """Float32 in, one float32 tensor out, whatever the model inside computes in or returns around
+    it."""
 
     def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
@@ -44,7 +45,8 @@ def load_model(
     """Build ``name`` with its weights, in eval mode, float32, without gradients.
 
     Without a checkpoint and without ``options.pretrained`` the weights are random from a fixed seed
-    and rescaled so that the logits have spread; a user's factory may have loaded its own, which stay as they are.
+    and rescaled so that the logits have spread; a user's factory may have loaded its own, which
+    stay as they are.
     """
     source, own_name = find_source(name)
     state = read_checkpoint(checkpoint) if checkpoint else None
@@ -67,18 +69,26 @@ def load_model(
     elif state is not None:
         kind, where = "checkpoint", str(checkpoint)
     else:
-        kind, where = "pretrained", str(getattr(module, "pretrained_cfg", {}).get("hf_hub_id") or name)
-    weights = Weights.model_validate({"kind": kind, "source": where, "sha256": weights_hash(module)})
+        kind, where = (
+            "pretrained",
+            str(getattr(module, "pretrained_cfg", {}).get("hf_hub_id") or name),
+        )
+    weights = Weights.model_validate(
+        {"kind": kind, "source": where, "sha256": weights_hash(module)}
+    )
     return built, weights
 
 
 def _first_run(name: str, module: nn.Module, spec: Preprocessing) -> torch.Tensor:
     """The outputs on the reference images; refuses a module that does not run on its own input."""
     try:
-        outputs: torch.Tensor = SingleOutput(module, torch.float32)(torch.from_numpy(reference_inputs(spec)))
+        outputs: torch.Tensor = SingleOutput(module, torch.float32)(
+            torch.from_numpy(reference_inputs(spec))
+        )
     except Exception as error:  # a model may raise anything on an input that it was not made for
         raise DeployBenchError(
-            f"'{name}' does not run on images of {spec.channels} x {spec.height} x {spec.width}: {error}",
+            f"'{name}' does not run on images of {spec.channels} x {spec.height} x {spec.width}: "
+            f"{error}",
             expected="an image size and channels that the architecture takes",
             action="choose another --image-size or --in-channels",
         ) from error
@@ -86,11 +96,16 @@ def _first_run(name: str, module: nn.Module, spec: Preprocessing) -> torch.Tenso
 
 
 def rebuild(name: str, arguments: BuildOptions, state_file: Path, dtype: torch.dtype) -> nn.Module:
-    """The module of a ``pytorch`` artifact: the architecture by name, every weight from ``state_file``."""
+    """The module of a ``pytorch`` artifact: the architecture by name, every weight from
+    ``state_file``."""
     from safetensors.torch import load_file
 
     source, own_name = find_source(name)
-    module = source.build(own_name, replace(arguments, pretrained=False)).module.eval().requires_grad_(False)
+    module = (
+        source.build(own_name, replace(arguments, pretrained=False))
+        .module.eval()
+        .requires_grad_(False)
+    )
     wrapped = SingleOutput(module, dtype)
     result = wrapped.load_state_dict(load_file(state_file), strict=False)
     if result.missing_keys or result.unexpected_keys:
@@ -108,9 +123,12 @@ def count_parameters(module: nn.Module) -> int:
 
 
 def weights_hash(module: nn.Module) -> str:
-    """sha256 over the name, dtype, shape and bytes of every parameter and buffer, in the order of names."""
+    """sha256 over the name, dtype, shape and bytes of every parameter and buffer, in the order of
+    names."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(
+            tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+        )
     return digest.hexdigest()

@@ -1,9 +1,11 @@
-"""``package.module:factory``: the user's own model. The factory is called and has to return an ``nn.Module``.
+"""``package.module:factory``: the user's own model.
 
-Keyword arguments ``num_classes``, ``in_channels`` and ``patch_size`` are passed when they are asked for
-and the factory takes them. The input is described by the module's ``pretrained_cfg`` (timm's keys) where it
-has one, else it has the channels of the first convolution, 224 x 224 pixels (or ``--image-size``), and
-ImageNet's mean and standard deviation.
+The factory is called and has to return an ``nn.Module``.
+
+Keyword arguments ``num_classes``, ``in_channels`` and ``patch_size`` are passed when they are asked
+for and the factory takes them. The input is described by the module's ``pretrained_cfg`` (timm's
+keys) where it has one, else it has the channels of the first convolution, 224 x 224 pixels (or
+``--image-size``), and ImageNet's mean and standard deviation.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ class PythonSource(ModelSource):
             raise DeployBenchError(
                 f"the module '{module}' of model '{name}' cannot be found from {Path.cwd()}",
                 expected="a short name, timm:NAME, or package.module:factory",
-                action="run from the folder that holds the module, or install it; deploybench models lists short names",
+                action="run from the folder that holds the module, or install it; deploybench "
+                "models lists short names",
             )
         return {"code_sha256": _code_hash(Path(spec.origin), depth=module.count("."))}
 
@@ -54,23 +57,31 @@ class PythonSource(ModelSource):
 
         if options.pretrained:
             raise DeployBenchError(
-                f"--pretrained does not work for '{name}'", action="load the weights in the factory, or --checkpoint"
+                f"--pretrained does not work for '{name}'",
+                action="load the weights in the factory, or --checkpoint",
             )
         factory = load_factory(name)
         given = _arguments(factory, name, options)
         try:
             module = factory(**given)
         except Exception as error:  # the user's code may raise anything
-            raise DeployBenchError(f"the factory '{name}' raised {type(error).__name__}: {error}") from error
+            raise DeployBenchError(
+                f"the factory '{name}' raised {type(error).__name__}: {error}"
+            ) from error
         if not isinstance(module, torch.nn.Module):
             raise DeployBenchError(
-                f"the factory '{name}' returned a {type(module).__name__}", expected="a torch.nn.Module"
+                f"the factory '{name}' returned a {type(module).__name__}",
+                expected="a torch.nn.Module",
             )
         preprocessing = preprocessing_of(module, options.image_size)
         fill = options.in_channels or _first_channels(module) or preprocessing.channels
         if preprocessing.channels != fill:
             preprocessing = preprocessing.model_copy(
-                update={"channels": fill, "mean": preprocessing.mean[:1] * fill, "std": preprocessing.std[:1] * fill}
+                update={
+                    "channels": fill,
+                    "mean": preprocessing.mean[:1] * fill,
+                    "std": preprocessing.std[:1] * fill,
+                }
             )
         head, width = _last_linear(module)
         return BuiltModel(
@@ -91,7 +102,8 @@ def add_current_folder() -> None:
 
 
 def _code_hash(origin: Path, depth: int) -> str:
-    """sha256 over the module's file, or over all Python files of its top-level package when it is in one."""
+    """sha256 over the module's file, or over all Python files of its top-level package when it is
+    in one."""
     inside = depth - (origin.name != "__init__.py")
     files = sorted(origin.parents[inside].rglob("*.py")) if inside >= 0 else [origin]
     digest = hashlib.sha256()
@@ -111,7 +123,9 @@ def load_factory(name: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise DeployBenchError(f"the model '{name}' cannot be loaded: {error}") from error
     if not callable(target):
-        raise DeployBenchError(f"'{name}' is a {type(target).__name__}", expected="a function or class to call")
+        raise DeployBenchError(
+            f"'{name}' is a {type(target).__name__}", expected="a function or class to call"
+        )
     return target
 
 
@@ -131,7 +145,8 @@ def _arguments(factory: Any, name: str, options: BuildOptions) -> dict[str, int]
             given[key] = value
         elif key != "in_channels":
             raise DeployBenchError(
-                f"the factory '{name}' takes no argument '{key}'", action=f"add it, or leave --{key.replace('_', '-')}"
+                f"the factory '{name}' takes no argument '{key}'",
+                action=f"add it, or leave --{key.replace('_', '-')}",
             )
     return given
 
@@ -140,7 +155,9 @@ def _first_channels(module: Any) -> int | None:
     """The channels that the first convolution takes, where there is one."""
     import torch
 
-    return next((part.in_channels for part in module.modules() if isinstance(part, torch.nn.Conv2d)), None)
+    return next(
+        (part.in_channels for part in module.modules() if isinstance(part, torch.nn.Conv2d)), None
+    )
 
 
 def _last_linear(module: Any) -> tuple[str | None, int]:

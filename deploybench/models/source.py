@@ -1,7 +1,9 @@
-"""A model source turns a name into a module. Sources are found by the entry points ``deploybench.models``.
+"""A model source turns a name into a module.
 
-``resnet50`` asks every source for that bare name; ``timm:resnet50`` asks the source called ``timm``;
-any other ``package.module:factory`` goes to the source called ``python``.
+Sources are found by the entry points ``deploybench.models``.
+
+``resnet50`` asks every source for that bare name; ``timm:resnet50`` asks the source called
+``timm``; any other ``package.module:factory`` goes to the source called ``python``.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ FACTORY_SOURCE = "python"
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What the user may change about a model; None leaves the model's own default. Sizes in pixels."""
+    """What the user may change about a model; None leaves the model's own default. Sizes in
+    pixels."""
 
     num_classes: int | None = None
     in_channels: int | None = None
@@ -38,9 +41,9 @@ class BuildOptions:
 class BuiltModel:
     """A module with what has to be known about it.
 
-    ``head`` is the module path of the classifier, where one is known. ``labels`` are the class names
-    in output order of the weights that the architecture is usually trained with. ``patch_size`` (pixels) and
-    ``tokens`` are of a transformer whose attention sees all tokens.
+    ``head`` is the module path of the classifier, where one is known. ``labels`` are the class
+    names in output order of the weights that the architecture is usually trained with.
+    ``patch_size`` (pixels) and ``tokens`` are of a transformer whose attention sees all tokens.
     """
 
     module: torch.nn.Module
@@ -60,7 +63,8 @@ class ModelSource(ABC):
 
     @abstractmethod
     def names(self) -> list[str]:
-        """The names that can be listed, without a prefix; empty when they cannot be known beforehand."""
+        """The names that can be listed, without a prefix; empty when they cannot be known
+        beforehand."""
 
     def groups(self) -> Mapping[str, tuple[str, ...]]:
         """Names that stand for several models."""
@@ -68,7 +72,8 @@ class ModelSource(ABC):
 
     @abstractmethod
     def identity(self, name: str) -> dict[str, str]:
-        """What decides the architecture besides its name: versions, or a hash of the user's code."""
+        """What decides the architecture besides its name: versions, or a hash of the user's
+        code."""
 
     @abstractmethod
     def check(self, name: str) -> None:
@@ -76,7 +81,10 @@ class ModelSource(ABC):
 
     @abstractmethod
     def build(self, name: str, options: BuildOptions) -> BuiltModel:
-        """Build the model. Raises DeployBenchError for an unknown name or an option that it cannot take."""
+        """Build the model.
+
+        Raises DeployBenchError for an unknown name or an option that it cannot take.
+        """
 
 
 @cache
@@ -109,13 +117,22 @@ def find_source(name: str) -> tuple[ModelSource, str]:
 
 def expand_groups(names: Sequence[str]) -> list[str]:
     """The names with every group replaced by its members, without repeats."""
-    groups = {group: members for source in sources().values() for group, members in source.groups().items()}
+    groups = {
+        group: members
+        for source in sources().values()
+        for group, members in source.groups().items()
+    }
     return list(dict.fromkeys(member for name in names for member in groups.get(name, (name,))))
 
 
 def _unknown_model(name: str) -> DeployBenchError:
     """The refusal of a bare name; the nearest of the short names, or the same name in timm."""
-    short = [listed for source in sources().values() for listed in (*source.names(), *source.groups())]
+    short = [
+        listed for source in sources().values() for listed in (*source.names(), *source.groups())
+    ]
     return unknown_name(
-        "model", name, short, action=f"deploybench models lists them; try also timm:{name} or package.module:factory"
+        "model",
+        name,
+        short,
+        action=f"deploybench models lists them; try also timm:{name} or package.module:factory",
     )

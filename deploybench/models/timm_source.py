@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     import torch
 
 IMAGENET_CLASSES = 1000
-_INTERPOLATIONS: dict[str, Literal["bicubic", "bilinear", "nearest"]] = {"bilinear": "bilinear", "nearest": "nearest"}
+_INTERPOLATIONS: dict[str, Literal["bicubic", "bilinear", "nearest"]] = {
+    "bilinear": "bilinear",
+    "nearest": "nearest",
+}
 TIMM_REMEDY = 'pip install "deploybench[torch]"'
 
 
@@ -31,7 +34,10 @@ class TimmSource(ModelSource):
         timm = _timm()
         if not timm.is_model(name):
             raise unknown_name(
-                "timm model", name, timm.list_models(), action="deploybench models --timm 'PATTERN*' lists timm's names"
+                "timm model",
+                name,
+                timm.list_models(),
+                action="deploybench models --timm 'PATTERN*' lists timm's names",
             )
 
     def build(self, name: str, options: BuildOptions) -> BuiltModel:
@@ -67,7 +73,9 @@ def build_timm(name: str, options: BuildOptions, arguments: Mapping[str, Any]) -
         module = timm.create_model(name, pretrained=options.pretrained, **given)
     except Exception as error:  # timm passes on what its models, the hub and the network raise
         raise build_refusal(name, options, given, error) from error
-    recorded = {key: value if isinstance(value, int) else str(value) for key, value in given.items()}
+    recorded = {
+        key: value if isinstance(value, int) else str(value) for key, value in given.items()
+    }
     return BuiltModel(
         module=module,
         preprocessing=preprocessing_of(module, options.image_size),
@@ -81,7 +89,8 @@ def build_timm(name: str, options: BuildOptions, arguments: Mapping[str, Any]) -
 
 
 def patch_size_of(module: torch.nn.Module) -> int | None:
-    """The patches' length in pixels of a transformer whose attention sees all tokens; None for others (Swin, CNNs)."""
+    """The patches' length in pixels of a transformer whose attention sees all tokens; None for
+    others (Swin, CNNs)."""
     embedding, blocks = getattr(module, "patch_embed", None), getattr(module, "blocks", ())
     patch = getattr(embedding, "patch_size", None)
     windowed = any(getattr(block, "window_size", 0) for block in blocks)
@@ -96,11 +105,14 @@ def tokens_of(module: torch.nn.Module, image_size: tuple[int, int]) -> int | Non
     patch = patch_size_of(module)
     if patch is None:
         return None
-    return (image_size[0] // patch) * (image_size[1] // patch) + int(getattr(module, "num_prefix_tokens", 0))
+    return (image_size[0] // patch) * (image_size[1] // patch) + int(
+        getattr(module, "num_prefix_tokens", 0)
+    )
 
 
 def preprocessing_of(module: torch.nn.Module, image_size: tuple[int, int] | None) -> Preprocessing:
-    """What timm's own evaluation transform does for this module, at ``image_size`` if that is given."""
+    """What timm's own evaluation transform does for this module, at ``image_size`` if that is
+    given."""
     config = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
     channels, height, width = config.get("input_size", (3, 224, 224))
     module_channels = int(getattr(module, "in_chans", channels))
@@ -144,16 +156,20 @@ def _timm() -> Any:
     return timm
 
 
-def build_refusal(name: str, options: BuildOptions, given: Mapping[str, Any], error: Exception) -> DeployBenchError:
+def build_refusal(
+    name: str, options: BuildOptions, given: Mapping[str, Any], error: Exception
+) -> DeployBenchError:
     cause = str(error).splitlines()[0] if str(error) else type(error).__name__
     if options.pretrained:
         return DeployBenchError(
             f"timm could not load pretrained weights for '{name}': {cause}",
             expected="a network connection to the model hub, or the weights in its local cache",
-            action="on a machine without network, pass --checkpoint FILE, or leave --pretrained out for random weights",
+            action="on a machine without network, pass --checkpoint FILE, or leave --pretrained "
+            "out for random weights",
         )
     return DeployBenchError(
         f"could not build '{name}' with {dict(given)}: {type(error).__name__}: {cause}",
         expected="arguments that this architecture takes",
-        action="leave out --image-size, --patch-size, --in-channels or --num-classes, or choose another size",
+        action="leave out --image-size, --patch-size, --in-channels or --num-classes, or choose "
+        "another size",
     )

@@ -1,8 +1,9 @@
 """The short names: the architectures that the project compares, each at its native resolution.
 
-The **fair family** is one Vision Transformer (width 384, depth 14, 6 heads, patches of 16, about 25 M parameters) in
-which only the attention differs; ``vit`` is its softmax member, ``vit-small`` is ViT-S/16 as published (depth 12).
-``swin`` has depths (2, 2, 5, 2) to be as large. The CIFAR networks and ``densenet121`` are built like the seeds'.
+The **fair family** is one Vision Transformer (width 384, depth 14, 6 heads, patches of 16, about 25
+M parameters) in which only the attention differs; ``vit`` is its softmax member, ``vit-small`` is
+ViT-S/16 as published (depth 12). ``swin`` has depths (2, 2, 5, 2) to be as large. The CIFAR
+networks and ``densenet121`` are built like the seeds'.
 """
 
 from __future__ import annotations
@@ -17,11 +18,18 @@ from typing import Any
 
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.models.source import BuildOptions, BuiltModel, ModelSource
-from deploybench.models.timm_source import build_refusal, build_timm, head_of, preprocessing_of, timm_identity
+from deploybench.models.timm_source import (
+    build_refusal,
+    build_timm,
+    head_of,
+    preprocessing_of,
+    timm_identity,
+)
 
 NETS = "deploybench.models.nets"
 COUNTS = Path(__file__).with_name("zoo_counts.json")
-"""Parameters and MACs of every entry, written by ``python -m benchmarks.zoo_counts`` and held by a test."""
+"""Parameters and MACs of every entry, written by ``python -m benchmarks.zoo_counts`` and held by a
+test."""
 BAND_PARAMETERS, BAND_WIDTH = 25_000_000, 0.05
 """The size that the seeds compare at, with the 10 classes of their task."""
 BAND_CLASSES = 10
@@ -33,7 +41,8 @@ Argument = int | float | str | bool | tuple[int, ...] | None
 
 @dataclass(frozen=True)
 class ZooEntry:
-    """An architecture: timm's, or ``module:function`` of ours; its arguments, and its resolution in pixels.
+    """An architecture: timm's, or ``module:function`` of ours; its arguments, and its resolution in
+    pixels.
 
     ``attention`` takes the place of a Vision Transformer's own, ``rank`` is that attention's.
     ``fixed_size``: the weights belong to one image size, and to no other by interpolation.
@@ -55,7 +64,9 @@ class ZooEntry:
 def _fair(attention: str | None = None, rank: int | None = None) -> ZooEntry:
     family = "fair ViT"
     fixed = attention == "linformer"
-    return ZooEntry("vit_small_patch16_224", 224, family, {"depth": 14}, attention, rank, fixed_size=fixed)
+    return ZooEntry(
+        "vit_small_patch16_224", 224, family, {"depth": 14}, attention, rank, fixed_size=fixed
+    )
 
 
 def _own(function: str, image_size: int, family: str, **arguments: Argument) -> ZooEntry:
@@ -98,7 +109,9 @@ FAIR = tuple(name for name, entry in ZOO.items() if entry.family == "fair ViT")
 GROUPS: dict[str, tuple[str, ...]] = {
     "fair": tuple(name for name in FAIR if ZOO[name].rank is None),
     "efficientnet": tuple(name for name in ZOO if name.startswith("efficientnet-")),
-    "augmented": tuple(name for name, entry in ZOO.items() if "DenseNet" in entry.family or "Wide" in entry.family),
+    "augmented": tuple(
+        name for name, entry in ZOO.items() if "DenseNet" in entry.family or "Wide" in entry.family
+    ),
     "zoo": tuple(ZOO),
 }
 """Names that stand for several models."""
@@ -117,7 +130,15 @@ class ZooSource(ModelSource):
         self.check(name)
         entry = ZOO[name]
         code = {"code_sha256": _code_of_nets()} if entry.ours or entry.attention else {}
-        recipe = repr((entry.architecture, dict(entry.arguments), entry.attention, entry.rank, entry.image_size))
+        recipe = repr(
+            (
+                entry.architecture,
+                dict(entry.arguments),
+                entry.attention,
+                entry.rank,
+                entry.image_size,
+            )
+        )
         return {**timm_identity(), "recipe": recipe, **code}
 
     def check(self, name: str) -> None:
@@ -126,7 +147,9 @@ class ZooSource(ModelSource):
 
     def build(self, name: str, options: BuildOptions) -> BuiltModel:
         entry = ZOO[name]
-        sized = replace(options, image_size=options.image_size or (entry.image_size, entry.image_size))
+        sized = replace(
+            options, image_size=options.image_size or (entry.image_size, entry.image_size)
+        )
         if entry.ours:
             return _build_own(name, entry, sized)
         if entry.attention is None:
@@ -135,7 +158,8 @@ class ZooSource(ModelSource):
 
 
 def zoo_counts() -> dict[str, dict[str, int]]:
-    """By name: ``parameters`` with 10 classes, ``macs`` at the native size, ``macs_224`` at 224 pixels."""
+    """By name: ``parameters`` with 10 classes, ``macs`` at the native size, ``macs_224`` at 224
+    pixels."""
     found: dict[str, dict[str, int]] = json.loads(COUNTS.read_text())
     return found
 
@@ -152,7 +176,9 @@ def _build_fair(name: str, entry: ZooEntry, attention: str, options: BuildOption
         raise _no_pretrained(name)
     height, width = options.image_size or (entry.image_size, entry.image_size)
     patch = options.patch_size or FAIR_PATCH
-    layer = attention_layer(attention, tokens=(height // patch) * (width // patch) + 1, rank=entry.rank)
+    layer = attention_layer(
+        attention, tokens=(height // patch) * (width // patch) + 1, rank=entry.rank
+    )
     built = build_timm(entry.architecture, options, {**entry.arguments, "attn_layer": layer})
     named: dict[str, Any] = {**built.arguments, "attn_layer": attention}
     return replace(built, arguments=named)
@@ -164,7 +190,11 @@ def _build_own(name: str, entry: ZooEntry, options: BuildOptions) -> BuiltModel:
     if options.patch_size is not None:
         raise DeployBenchError(f"'{name}' has no patches", action="leave out --patch-size")
     module_name, _, function = entry.architecture.partition(":")
-    asked = {"num_classes": options.num_classes, "in_chans": options.in_channels, "img_size": options.image_size}
+    asked = {
+        "num_classes": options.num_classes,
+        "in_chans": options.in_channels,
+        "img_size": options.image_size,
+    }
     given = {key: value for key, value in asked.items() if value is not None}
     try:
         module = getattr(importlib.import_module(module_name), function)(**given, **entry.arguments)
@@ -175,13 +205,16 @@ def _build_own(name: str, entry: ZooEntry, options: BuildOptions) -> BuiltModel:
         preprocessing=preprocessing_of(module, options.image_size),
         num_classes=module.num_classes,
         head=head_of(module),
-        arguments={key: value if isinstance(value, int) else str(value) for key, value in given.items()},
+        arguments={
+            key: value if isinstance(value, int) else str(value) for key, value in given.items()
+        },
     )
 
 
 def _no_pretrained(name: str) -> DeployBenchError:
     return DeployBenchError(
-        f"there are no pretrained weights for '{name}'", action="pass --checkpoint FILE, or leave out --pretrained"
+        f"there are no pretrained weights for '{name}'",
+        action="pass --checkpoint FILE, or leave out --pretrained",
     )
 
 

@@ -1,4 +1,5 @@
-"""The plan of a run: artifacts x runners x batches x precisions = cells; what cannot run is planned as skipped."""
+"""The plan of a run: artifacts x runners x batches x precisions = cells; what cannot run is planned
+as skipped."""
 
 from __future__ import annotations
 
@@ -38,8 +39,13 @@ class Sizes:
     def include(self, artifact: Artifact) -> bool:
         """Whether the artifact has one of the image sizes and one of the patch sizes."""
         shape, model = artifact.manifest.preprocessing, artifact.manifest.model
-        image, patch = (shape.height, shape.width), model.patch_size or model.arguments.get("patch_size")
-        return (not self.images or image in self.images) and (not self.patches or patch in self.patches)
+        image, patch = (
+            (shape.height, shape.width),
+            model.patch_size or model.arguments.get("patch_size"),
+        )
+        return (not self.images or image in self.images) and (
+            not self.patches or patch in self.patches
+        )
 
     def combinations(self) -> Iterator[tuple[tuple[int, int] | None, int | None]]:
         """Every image size with every patch size; None stands for any."""
@@ -66,16 +72,21 @@ class Selection:
     """Empty: the profile's device, or the CPU."""
 
     def devices_for(self, runner: Runner, profile: Profile | None) -> Sequence[str]:
-        """Those of the devices that the runner has; all of them where it has none, so that its rows say so."""
+        """Those of the devices that the runner has; all of them where it has none, so that its rows
+        say so."""
         asked = self.devices or (profile.device if profile else CPU,)
         return [device for device in asked if kind_of(device) in runner.devices] or asked
 
 
-def plan_cells(artifacts: Sequence[Artifact], selection: Selection, profile: Profile | None) -> list[Planned]:
-    """Every cell of the selection, in the order of the artifacts. ``profile`` None is the host itself.
+def plan_cells(
+    artifacts: Sequence[Artifact], selection: Selection, profile: Profile | None
+) -> list[Planned]:
+    """Every cell of the selection, in the order of the artifacts.
 
-    What one artifact of a model cannot run is no cell where another of the same backend runs it: in another precision,
-    or at a free batch size.
+    ``profile`` None is the host itself.
+
+    What one artifact of a model cannot run is no cell where another of the same backend runs it: in
+    another precision, or at a free batch size.
     """
     planned = []
     for artifact in artifacts:
@@ -85,13 +96,22 @@ def plan_cells(artifacts: Sequence[Artifact], selection: Selection, profile: Pro
             for device in selection.devices_for(entry.plugin, profile):
                 own = entry.plugin.default_precision(artifact.manifest.precision, device)
                 varied = product(
-                    selection.precisions or (own,), selection.batches, selection.streams, selection.timings
+                    selection.precisions or (own,),
+                    selection.batches,
+                    selection.streams,
+                    selection.timings,
                 )
                 for precision, batch, streams, timing in varied:
                     cell = _cell(artifact, entry, device, precision, selection.threads)
                     image = selection.image if timing == END_TO_END else None
                     graph = selection.cuda_graph and entry.plugin.cuda_graphs
-                    update = {"batch": batch, "streams": streams, "timing": timing, "image": image, "cuda_graph": graph}
+                    update = {
+                        "batch": batch,
+                        "streams": streams,
+                        "timing": timing,
+                        "image": image,
+                        "cuda_graph": graph,
+                    }
                     cell = cell.model_copy(update=update)
                     planned.append(_plan_cell(artifact, entry, cell, selection, profile))
     running = {_work_of(one.cell) for one in planned if one.skip is None}
@@ -104,17 +124,24 @@ def _work_of(cell: Cell) -> Cell:
 
 
 def newest_of_each(artifacts: Sequence[Artifact]) -> list[Artifact]:
-    """Of artifacts that answer the same request (older versions of a library, say), the newest only."""
+    """Of artifacts that answer the same request (older versions of a library, say), the newest
+    only."""
     newest: dict[tuple[tuple[str, str], ...], Artifact] = {}
     for artifact in artifacts:
         asked = artifact.manifest.request.items()
-        slot = tuple(sorted((key, str(value)) for key, value in asked if key != "threads" and value is not None))
+        slot = tuple(
+            sorted(
+                (key, str(value)) for key, value in asked if key != "threads" and value is not None
+            )
+        )
         if slot not in newest or newest[slot].manifest.created < artifact.manifest.created:
             newest[slot] = artifact
     return list(newest.values())
 
 
-def _cell(artifact: Artifact, entry: Entry[Runner], device: str, precision: str, threads: int) -> Cell:
+def _cell(
+    artifact: Artifact, entry: Entry[Runner], device: str, precision: str, threads: int
+) -> Cell:
     manifest = artifact.manifest
     return Cell(
         model=manifest.model.name,
@@ -135,9 +162,15 @@ def _cell(artifact: Artifact, entry: Entry[Runner], device: str, precision: str,
 
 
 def _plan_cell(
-    artifact: Artifact, entry: Entry[Runner], cell: Cell, selection: Selection, profile: Profile | None
+    artifact: Artifact,
+    entry: Entry[Runner],
+    cell: Cell,
+    selection: Selection,
+    profile: Profile | None,
 ) -> Planned:
-    left_out = next((p for p in selection.skip if fnmatchcase(f"{cell.model}/{cell.runner}", p)), None)
+    left_out = next(
+        (p for p in selection.skip if fnmatchcase(f"{cell.model}/{cell.runner}", p)), None
+    )
     if left_out is not None:
         return Planned(cell, artifact, f"left out by --skip '{left_out}'")
     reason, remedy = _why_not(artifact, entry, cell, profile)
@@ -152,7 +185,9 @@ def _form(artifact: Artifact) -> str:
     return "-".join(parts + [f"{key}{manifest.facts[key]}" for key in known])
 
 
-def _why_not(artifact: Artifact, entry: Entry[Runner], cell: Cell, profile: Profile | None) -> tuple[str | None, str]:
+def _why_not(
+    artifact: Artifact, entry: Entry[Runner], cell: Cell, profile: Profile | None
+) -> tuple[str | None, str]:
     """Why the cell cannot run here, with the remedy; (None, "") when it can."""
     manifest, runner = artifact.manifest, entry.plugin
     if runner is None or entry.problem is not None:
@@ -160,23 +195,41 @@ def _why_not(artifact: Artifact, entry: Entry[Runner], cell: Cell, profile: Prof
     if cell.timing == ENGINE_ONLY and not runner.engine_only:
         return f"{entry.name} cannot run on bound inputs", "leave out --engine-only"
     if cell.streams > cell.threads:
-        return f"{cell.streams} streams do not fit into {cell.threads} threads", "at least one thread a stream"
+        return (
+            f"{cell.streams} streams do not fit into {cell.threads} threads",
+            "at least one thread a stream",
+        )
     if cell.streams > 1 and kind_of(cell.device) != CPU:
-        return f"several streams on a GPU are not measured ({cell.streams} asked for)", "leave out --streams"
+        return (
+            f"several streams on a GPU are not measured ({cell.streams} asked for)",
+            "leave out --streams",
+        )
     unfit = unfit_for(runner, cell.device)
     if unfit is not None:
         return unfit, ""
-    if profile is not None and entry.distribution == OWN_DISTRIBUTION and entry.name not in profile.runners:
-        return f"nothing that runs on {profile.name} has {entry.name}", f"runners: {', '.join(profile.runners)}"
+    if (
+        profile is not None
+        and entry.distribution == OWN_DISTRIBUTION
+        and entry.name not in profile.runners
+    ):
+        return (
+            f"nothing that runs on {profile.name} has {entry.name}",
+            f"runners: {', '.join(profile.runners)}",
+        )
     if profile is not None and cell.precision not in profile.precisions:
         return profile.why_no(cell.precision), f"precisions: {', '.join(profile.precisions)}"
     offered = runner.precisions_on(cell.device, manifest.precision)
     if not offered:
-        return f"{entry.name} runs a {manifest.precision} artifact in no precision that {cell.device} computes in", ""
+        return (
+            f"{entry.name} runs a {manifest.precision} artifact in no precision that {cell.device} "
+            f"computes in",
+            "",
+        )
     if cell.precision not in offered:
         place = "" if kind_of(cell.device) == CPU else f" on {cell.device}"
         return (
-            f"{entry.name} runs a {manifest.precision} artifact{place} in {', '.join(sorted(offered))}, "
+            f"{entry.name} runs a {manifest.precision} artifact{place} in "
+            f"{', '.join(sorted(offered))}, "
             f"not {cell.precision}",
             f"ask for --precision {' or '.join(sorted(offered))}",
         )

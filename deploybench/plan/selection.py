@@ -19,8 +19,8 @@ from deploybench.plan.cells import Selection, Sizes, newest_of_each
 def select_runners(names: Sequence[str], devices: Sequence[str] = (CPU,)) -> list[Entry[Runner]]:
     """The named runners, usable or not; without names every usable one that has one of ``devices``.
 
-    PyTorch eager comes first. Raises DeployBenchError where there is none, or none of the named ones is usable: with
-    the cause and the remedy of the first.
+    PyTorch eager comes first. Raises DeployBenchError where there is none, or none of the named
+    ones is usable: with the cause and the remedy of the first.
     """
     if names:
         chosen = [runner(name) for name in names]
@@ -30,7 +30,9 @@ def select_runners(names: Sequence[str], devices: Sequence[str] = (CPU,)) -> lis
         if not any(entry.usable for entry in chosen):
             chosen[0].require()
         return chosen
-    usable = [entry for entry in runners().values() if entry.usable and runs_on(entry.plugin, devices)]
+    usable = [
+        entry for entry in runners().values() if entry.usable and runs_on(entry.plugin, devices)
+    ]
     if not usable:
         raise DeployBenchError(
             f"no runner works on {' or '.join(devices)} of this host",
@@ -42,7 +44,8 @@ def select_runners(names: Sequence[str], devices: Sequence[str] = (CPU,)) -> lis
 def select_devices(asked: Sequence[str], profile: Profile | None, host: Host) -> list[str]:
     """The devices of a run: those asked for, else the first that the profile names, else the CPU.
 
-    Raises DeployBenchError for a device that this host does not have, or that is not what the profile names.
+    Raises DeployBenchError for a device that this host does not have, or that is not what the
+    profile names.
     """
     if profile is None or profile.device == CPU:
         check_present(asked, host)
@@ -51,7 +54,8 @@ def select_devices(asked: Sequence[str], profile: Profile | None, host: Host) ->
             raise DeployBenchError(
                 f"--device {others[0]} with --profile {profile.name}, which is a CPU",
                 expected="--device cpu, or the profile of the GPU",
-                action=f"measure the GPU of this machine with --profile {HOST} --device {others[0]}",
+                action=f"measure the GPU of this machine with --profile {HOST} --device "
+                f"{others[0]}",
             )
         return list(asked) or [CPU]
     fitting = [numbered(index) for index, gpu in enumerate(host.gpus) if gpu_fits(profile, gpu)]
@@ -66,9 +70,15 @@ def select_devices(asked: Sequence[str], profile: Profile | None, host: Host) ->
 
 
 def select_artifacts(
-    workspace: Workspace, models: Sequence[str], paths: Sequence[Path], sizes: Sizes, *, explained: bool
+    workspace: Workspace,
+    models: Sequence[str],
+    paths: Sequence[Path],
+    sizes: Sizes,
+    *,
+    explained: bool,
 ) -> list[Artifact]:
-    """The named artifacts, or the newest of each kind in the workspace, of the named models and sizes if any.
+    """The named artifacts, or the newest of each kind in the workspace, of the named models and
+    sizes if any.
 
     Raises DeployBenchError when there is nothing to run, unless other rows have ``explained`` that.
     """
@@ -79,7 +89,9 @@ def select_artifacts(
                 expected="sizes choose among the artifacts of a model",
             )
         return [open_artifact(path) for path in paths]
-    found = [artifact for artifact in newest_of_each(workspace.artifacts()) if sizes.include(artifact)]
+    found = [
+        artifact for artifact in newest_of_each(workspace.artifacts()) if sizes.include(artifact)
+    ]
     if models:
         wanted = [artifact for artifact in found if artifact.manifest.model.name in models]
         found = sorted(wanted, key=lambda artifact: models.index(artifact.manifest.model.name))
@@ -88,7 +100,8 @@ def select_artifacts(
         of_that_size = " in that size" if sizes != Sizes() else ""
         raise DeployBenchError(
             f"the workspace {workspace.root} holds no artifact{of_models}{of_that_size} to run",
-            action="deploybench export --model NAME, or deploybench run --model NAME, with the same sizes",
+            action="deploybench export --model NAME, or deploybench run --model NAME, with the "
+            "same sizes",
         )
     return sorted(found, key=lambda artifact: _model_order(artifact, found))
 
@@ -97,7 +110,9 @@ def nothing_to_run(artifacts: Sequence[Artifact], selection: Selection) -> Deplo
     """The refusal of a selection in which no runner takes any artifact."""
     formats = sorted({artifact.manifest.backend for artifact in artifacts})
     names = ", ".join(entry.name for entry in selection.runners)
-    wanted = sorted({name for entry in selection.runners if entry.plugin for name in entry.plugin.formats})
+    wanted = sorted(
+        {name for entry in selection.runners if entry.plugin for name in entry.plugin.formats}
+    )
     return DeployBenchError(
         f"the artifacts are in {', '.join(formats)}, and {names} runs none of that",
         expected=f"artifacts in {', '.join(wanted)}",
@@ -111,6 +126,11 @@ def runs_on(runner: Runner | None, devices: Sequence[str]) -> bool:
 
 
 def _model_order(artifact: Artifact, found: Sequence[Artifact]) -> int:
-    """Artifacts of one model with one set of weights stay together, in the order of first appearance."""
+    """Artifacts of one model with one set of weights stay together, in the order of first
+    appearance."""
     identity = (artifact.manifest.model.name, artifact.manifest.weights.sha256)
-    return next(i for i, a in enumerate(found) if (a.manifest.model.name, a.manifest.weights.sha256) == identity)
+    return next(
+        i
+        for i, a in enumerate(found)
+        if (a.manifest.model.name, a.manifest.weights.sha256) == identity
+    )

@@ -1,4 +1,7 @@
-"""The table of lower bounds. It shares nothing with measured rows: a bound is not a time that anybody saw."""
+"""The table of lower bounds.
+
+It shares nothing with measured rows: a bound is not a time that anybody saw.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,27 @@ from deploybench.models.counting import ModelCount
 from deploybench.report.tables import print_table
 from deploybench.results.record import Bound
 
-COLUMNS = ["model", "px", "profile", "prec", "b", "GMAC", "MB", "at least", "limit", "compute", "memory", "unfused"]
+COLUMNS = [
+    "model",
+    "px",
+    "profile",
+    "prec",
+    "b",
+    "GMAC",
+    "MB",
+    "at least",
+    "limit",
+    "compute",
+    "memory",
+    "unfused",
+]
 REMARK = (
-    "Bounds, not measurements: every multiply-add at the profile's peak and clock; weights, input and output moved "
-    "once a call, less what fits into the caches (MB). compute, memory: ms of either alone. unfused: ms with what "
-    "every layer reads and writes moved as well; no bound. What it takes in truth, deploybench run measures on that "
+    "Bounds, not measurements: every multiply-add at the profile's peak and clock; weights, input "
+    "and output moved "
+    "once a call, less what fits into the caches (MB). compute, memory: ms of either alone. "
+    "unfused: ms with what "
+    "every layer reads and writes moved as well; no bound. What it takes in truth, deploybench run "
+    "measures on that "
     "hardware."
 )
 

@@ -1,4 +1,5 @@
-"""The tables of ``compare`` and ``gate``: the same rows, once with the four-way answer, once with the outcome."""
+"""The tables of ``compare`` and ``gate``: the same rows, once with the four-way answer, once with
+the outcome."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ def comparison_sheet(rows: Sequence[Comparison], margin: float) -> Sheet:
     """The rows with the speed-up and the answer to: is the candidate faster?"""
     lines = tuple(_comparison_line(row, margin) for row in rows)
     legend = (
-        f"speed-up: baseline time / candidate time of launch medians, above 1 the candidate is faster; "
+        f"speed-up: baseline time / candidate time of launch medians, above 1 the candidate is "
+        f"faster; "
         f"{_interval(rows)} SAME: the whole interval is within {percent(margin)} of 1. {_hop(rows)}"
     )
     return Sheet((*COLUMNS, "speed-up", "95 % interval", "answer"), WORDS, lines, legend.strip())
@@ -54,7 +56,8 @@ def gate_sheet(checks: Sequence[Check], largest: float) -> Sheet:
     rows = [check.row for check in checks]
     legend = (
         f"slowdown: candidate time / baseline time of launch medians; {_interval(rows)} "
-        f"PASS: the whole interval is at or below {1 + largest:.4g}; REGRESSION: all of it is above. {_hop(rows)}"
+        f"PASS: the whole interval is at or below {1 + largest:.4g}; REGRESSION: all of it is "
+        f"above. {_hop(rows)}"
     )
     columns = (*COLUMNS, "slowdown", "95 % interval", "gate")
     return Sheet(columns, WORDS, tuple(map(_gate_line, checks)), legend.strip())
@@ -87,7 +90,9 @@ def _comparison_line(row: Comparison, margin: float) -> Line:
         notes.append(what_settles(row, wanted))
     if row.status is Status.COMPARED:
         notes += _doubts(row)
-    numbers = (f"{ratio.value:.3f}", f"{ratio.low:.3f}–{ratio.high:.3f}") if ratio else (NOTHING, NOTHING)
+    numbers = (
+        (f"{ratio.value:.3f}", f"{ratio.low:.3f}–{ratio.high:.3f}") if ratio else (NOTHING, NOTHING)
+    )
     return Line(
         group=_title(row),
         name=f"{_both(row, 'model')} {_both(row, 'runner')}",
@@ -99,7 +104,9 @@ def _comparison_line(row: Comparison, margin: float) -> Line:
 
 def _gate_line(check: Check) -> Line:
     found = check.slowdown
-    numbers = (f"{found.value:.3f}", f"{found.low:.3f}–{found.high:.3f}") if found else (NOTHING, NOTHING)
+    numbers = (
+        (f"{found.value:.3f}", f"{found.low:.3f}–{found.high:.3f}") if found else (NOTHING, NOTHING)
+    )
     why = [] if check.outcome is Outcome.PASS else [check.reason]
     return Line(
         group=_title(check.row),
@@ -134,7 +141,9 @@ def _cells(row: Comparison) -> tuple[str, ...]:
 
 def _title(row: Comparison) -> str:
     sizes = dict.fromkeys(_size(cell) for cell in row.cells)
-    return " · ".join(part for part in (_both(row, "model"), _both(row, "weights"), " → ".join(sizes)) if part)
+    return " · ".join(
+        part for part in (_both(row, "model"), _both(row, "weights"), " → ".join(sizes)) if part
+    )
 
 
 def _size(cell: Cell) -> str:
@@ -157,7 +166,11 @@ def _milliseconds(side: Side | None) -> str:
 def _interval(rows: Sequence[Comparison]) -> str:
     kinds = {row.ratio.paired for row in rows if row.ratio is not None}
     tests = {True: "paired by round (signed-rank)", False: "unpaired (rank-sum)"}
-    return f"{' or '.join(tests[kind] for kind in sorted(kinds))}." if kinds else "nothing was compared."
+    return (
+        f"{' or '.join(tests[kind] for kind in sorted(kinds))}."
+        if kinds
+        else "nothing was compared."
+    )
 
 
 def _hop(rows: Sequence[Comparison]) -> str:
@@ -190,6 +203,10 @@ def _side_data(prefix: str, side: Side | None) -> dict[str, object]:
     if side is None:
         return {f"{prefix}_{name}": None for name in names}
     values = {name: getattr(side.cell, attribute) for name, attribute in FIELDS.items()}
-    values |= {"image": size_text(side.cell.image_size), "run": side.run, "verdict": side.verdict.value}
+    values |= {
+        "image": size_text(side.cell.image_size),
+        "run": side.run,
+        "verdict": side.verdict.value,
+    }
     values |= {"reason": side.reason, "p50_ms": side.p50_ms, "launches": side.launches}
     return {f"{prefix}_{name}": values[name] for name in names}

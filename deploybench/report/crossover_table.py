@@ -15,7 +15,10 @@ from deploybench.statistics.ratios import Answer
 
 STYLES = {Answer.FASTER: "green", Answer.SLOWER: "red", Answer.SAME: "", Answer.AMBIGUOUS: "dim"}
 MARKS = {Answer.AMBIGUOUS: " ?", Answer.SAME: " =", Answer.FASTER: "", Answer.SLOWER: ""}
-LEGEND = "p50 ms, times faster than softmax (paired by round; ?: AMBIGUOUS, =: SAME), MACs against softmax's"
+LEGEND = (
+    "p50 ms, times faster than softmax (paired by round; ?: AMBIGUOUS, =: SAME), MACs against "
+    "softmax's"
+)
 
 
 def print_crossovers(found: Sequence[Crossover], console: Console) -> None:
@@ -33,7 +36,9 @@ def print_crossovers(found: Sequence[Crossover], console: Console) -> None:
         table.add_row("softmax", *(f"{softmax[shape]:.1f}" for shape in shapes), "")
         for one in members:
             by_shape = {point.shape: point for point in one.points}
-            table.add_row(one.cell.model, *(_point(by_shape.get(shape)) for shape in shapes), _verdict(one))
+            table.add_row(
+                one.cell.model, *(_point(by_shape.get(shape)) for shape in shapes), _verdict(one)
+            )
         console.print(table)
     if found:
         console.print(Text(LEGEND, style="dim"))
@@ -41,7 +46,10 @@ def print_crossovers(found: Sequence[Crossover], console: Console) -> None:
 
 def _title(one: Crossover) -> str:
     cell = one.cell
-    return f"{cell.runner} · {cell.form} · run as {cell.precision} · batch {cell.batch} · {cell.threads} threads"
+    return (
+        f"{cell.runner} · {cell.form} · run as {cell.precision} · batch {cell.batch} · "
+        f"{cell.threads} threads"
+    )
 
 
 def _shape(shape: Shape) -> str:
@@ -62,7 +70,11 @@ def _verdict(one: Crossover) -> str:
     fewest, last = one.points[0].shape.tokens, one.points[-1]
     start = one.beats_from
     if start is not None:
-        return f"from {start} tokens" if start > fewest else f"from {start} tokens, the fewest measured"
+        return (
+            f"from {start} tokens"
+            if start > fewest
+            else f"from {start} tokens, the fewest measured"
+        )
     if last.answer is Answer.AMBIGUOUS:
         return f"not settled at {last.shape.tokens} tokens: more rounds"
     return f"not up to {last.shape.tokens} tokens"

@@ -1,4 +1,5 @@
-"""What the comparison table has no room for: the tail, start-up and memory by phase, what disturbed the launches."""
+"""What the comparison table has no room for: the tail, start-up and memory by phase, what disturbed
+the launches."""
 
 from __future__ import annotations
 
@@ -16,12 +17,34 @@ NOTHING = "–"
 PERCENTILES = ("samples", "p50", "p90", "p95", "p99", "p99.9")
 ON_THE_DEVICE = "GPU ms"
 START_UP = ("cold start", "process", "import", "load", "compile", "first ms")
-MEMORY = ("harness", "import", "load", "compile", "first", "peak", "steady peak", "PSS", "device", "each image")
-AROUND = ("hop ns", "launches", "left out", "flipped", "warm-up", "others' CPU", "steal", "switches", "J/image")
+MEMORY = (
+    "harness",
+    "import",
+    "load",
+    "compile",
+    "first",
+    "peak",
+    "steady peak",
+    "PSS",
+    "device",
+    "each image",
+)
+AROUND = (
+    "hop ns",
+    "launches",
+    "left out",
+    "flipped",
+    "warm-up",
+    "others' CPU",
+    "steal",
+    "switches",
+    "J/image",
+)
 
 ROOFLINE = ("bound ms", "limit", "×bound", "unfused ms", "MB moved", "GF/s")
 ROOFLINE_REMARK = (
-    "bound: MACs at the peak, or weights, input and output once through memory, less what caches keep; unfused: what "
+    "bound: MACs at the peak, or weights, input and output once through memory, less what caches "
+    "keep; unfused: what "
     "every product and convolution reads and writes as well, which is no bound"
 )
 GPU = ("SM MHz", "mem MHz", "°C", "W", "slowed by", "others", "desktop", "used MiB", "PCIe", "ECC")
@@ -33,8 +56,14 @@ def print_details(rows: Sequence[Row], console: Console) -> None:
     cells = [row for row in measured if row.main_state]
     if not measured:
         return
-    columns = (*PERCENTILES, ON_THE_DEVICE) if any(row.device_p50_ms is not None for row in measured) else PERCENTILES
-    console.print(_table("Percentiles, ms, with their 95 % intervals", columns, measured, _percentiles))
+    columns = (
+        (*PERCENTILES, ON_THE_DEVICE)
+        if any(row.device_p50_ms is not None for row in measured)
+        else PERCENTILES
+    )
+    console.print(
+        _table("Percentiles, ms, with their 95 % intervals", columns, measured, _percentiles)
+    )
     console.print(_table("Process start to first answer, s", START_UP, cells, _start_up))
     console.print(_table("Memory above the harness after each phase, MiB", MEMORY, cells, _memory))
     console.print(_table("Around the launches", AROUND, measured, _around))
@@ -47,16 +76,25 @@ def print_details(rows: Sequence[Row], console: Console) -> None:
         console.print(_table("The GPU right after the calls", GPU, on_gpu, _gpu))
         for missing in dict.fromkeys(row.gpu_missing for row in on_gpu if row.gpu_missing):
             console.print(Text(f"not told: {missing}", style="dim"))
-    for reason in dict.fromkeys(row.energy_source for row in measured if row.energy_j_per_image is None):
+    for reason in dict.fromkeys(
+        row.energy_source for row in measured if row.energy_j_per_image is None
+    ):
         console.print(Text(f"J/image n/a: {reason}", style="dim"))
     console.print(Text("\nThe command that measures each cell again", style="bold"))
     for row in cells:
         console.print(Text(row.command), soft_wrap=True)
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Row], cells: Callable[[Row], list[str]]) -> Table:
+def _table(
+    title: str, columns: Sequence[str], rows: Sequence[Row], cells: Callable[[Row], list[str]]
+) -> Table:
     table = Table(
-        title=f"\n{title}", title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1)
+        title=f"\n{title}",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1),
     )
     table.add_column("cell", overflow="fold")
     for column in columns:
@@ -67,7 +105,13 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Row], cells: Calla
 
 
 def _cell(row: Row) -> str:
-    parts = [row.model, row.runner, *([row.device] if row.device != CPU else []), row.precision, f"b{row.batch}"]
+    parts = [
+        row.model,
+        row.runner,
+        *([row.device] if row.device != CPU else []),
+        row.precision,
+        f"b{row.batch}",
+    ]
     if row.streams > 1:
         parts.append(f"{row.streams} streams")
     if row.timing != HOST_TO_HOST:
@@ -91,10 +135,16 @@ def _percentiles(row: Row) -> list[str]:
     ]
 
 
-def _interval(value: float | None, low: float | None, high: float | None, needed: int | None) -> str:
+def _interval(
+    value: float | None, low: float | None, high: float | None, needed: int | None
+) -> str:
     if value is None:
         return f"needs {needed}" if needed else "n/a"
-    return f"{value:.3g} ({low:.3g}–{high:.3g})" if low is not None and high is not None else f"{value:.3g}"
+    return (
+        f"{value:.3g} ({low:.3g}–{high:.3g})"
+        if low is not None and high is not None
+        else f"{value:.3g}"
+    )
 
 
 def _start_up(row: Row) -> list[str]:
@@ -114,7 +164,10 @@ def _memory(row: Row) -> list[str]:
         row.steady_pss_mib,
         row.device_memory_mib,
     )
-    return [*(_form(value, "{:.0f}") for value in phases), _form(row.memory_per_image_mib, "{:.1f}")]
+    return [
+        *(_form(value, "{:.0f}") for value in phases),
+        _form(row.memory_per_image_mib, "{:.1f}"),
+    ]
 
 
 def _around(row: Row) -> list[str]:

@@ -31,7 +31,9 @@ def print_export_table(results: Sequence[ExportResult], console: Console) -> Non
         if not _verified(result):
             notes.append(_note(result))
         rows.append(_cells(result, row, note=len(notes)))
-    print_table(["model", "backend", "prec", "batch", "MB", "parity error", "s", "state"], rows, console)
+    print_table(
+        ["model", "backend", "prec", "batch", "MB", "parity error", "s", "state"], rows, console
+    )
     for result in shown:
         if result.artifact is not None:
             console.print(Text(str(result.artifact.path), style="dim"), soft_wrap=True)

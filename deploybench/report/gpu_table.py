@@ -16,12 +16,15 @@ NOTHING_ELSE_MISSING = "this host has no CUDA device; nothing else is missing"
 
 
 def gpu_rows(host: Host) -> list[dict[str, object]]:
-    """A row a runner: whether it can use the first GPU of this host, and why not: its own cause before the host's."""
+    """A row a runner: whether it can use the first GPU of this host, and why not: its own cause
+    before the host's."""
     return [_row(entry, host) for entry in runners().values()]
 
 
 def print_gpu_table(rows: Sequence[dict[str, object]], host: Host, console: Console) -> None:
-    gpus = ", ".join(f"{gpu.name} (compute capability {gpu.compute_capability})" for gpu in host.gpus)
+    gpus = ", ".join(
+        f"{gpu.name} (compute capability {gpu.compute_capability})" for gpu in host.gpus
+    )
     console.print(f"\nCUDA devices: {gpus or f'none: {host.gpu_note}'}", markup=False)
     texts: list[list[Cellular]] = [
         [str(row["name"]), state(bool(row["usable"])), str(row["problem"] or "")] for row in rows

@@ -19,8 +19,10 @@ KINDS = {
     "other": "other",
 }
 LEGEND = (
-    "MAC: one multiply-add; FLOPs are 2 x MACs. mixing: q k^T, weights v and what stands in their place; projections: "
-    "the linear layers around them; other: classifier, patch merging. Norms, activations and softmax are not counted."
+    "MAC: one multiply-add; FLOPs are 2 x MACs. mixing: q k^T, weights v and what stands in their "
+    "place; projections: "
+    "the linear layers around them; other: classifier, patch merging. Norms, activations and "
+    "softmax are not counted."
 )
 
 
@@ -41,13 +43,19 @@ def count_row(count: ModelCount) -> dict[str, object]:
 def print_model(name: str, counts: Sequence[ModelCount], console: Console) -> None:
     """A column a size; a row a kind of MACs with its share."""
     entry = ZOO.get(name)
-    fixed = "; its weights belong to one image size" if entry is not None and entry.fixed_size else ""
-    console.print(Text(f"{name} · {entry.family if entry else 'not in the zoo'}{fixed}", style="bold"))
+    fixed = (
+        "; its weights belong to one image size" if entry is not None and entry.fixed_size else ""
+    )
+    console.print(
+        Text(f"{name} · {entry.family if entry else 'not in the zoo'}{fixed}", style="bold")
+    )
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column("")
     for count in counts:
         patches = f", patches of {count.patch_size}" if count.patch_size else ""
-        table.add_column(f"{count.image_size[0]} x {count.image_size[1]}{patches}", justify="right", no_wrap=True)
+        table.add_column(
+            f"{count.image_size[0]} x {count.image_size[1]}{patches}", justify="right", no_wrap=True
+        )
     table.add_row("parameters", *(f"{count.parameters:,}" for count in counts))
     table.add_row("classes", *(str(count.num_classes) for count in counts))
     if any(count.tokens for count in counts):

@@ -32,7 +32,16 @@ def print_plugin_table(rows: Sequence[dict[str, object]], console: Console) -> N
         name, kind, from_package = str(row["name"]), str(row["kind"]), str(row["package"])
         texts.append([kind, name, listed, from_package, state(bool(row["usable"])), remark])
     print_table(
-        ["kind", "name", "precisions / formats", "package", "usable", "versions, or what is missing"], texts, console
+        [
+            "kind",
+            "name",
+            "precisions / formats",
+            "package",
+            "usable",
+            "versions, or what is missing",
+        ],
+        texts,
+        console,
     )
 
 
@@ -40,7 +49,9 @@ def _precisions(entry: Entry[Exporter]) -> frozenset[str]:
     return entry.plugin.precisions if entry.plugin else frozenset()
 
 
-def _row(kind: str, entry: Entry[Exporter] | Entry[Runner], handles: list[str]) -> dict[str, object]:
+def _row(
+    kind: str, entry: Entry[Exporter] | Entry[Runner], handles: list[str]
+) -> dict[str, object]:
     versions = installed_versions(entry.plugin.distributions) if entry.plugin else {}
     return {
         "kind": kind,

@@ -29,13 +29,18 @@ UNCONFIRMED = "unconfirmed: "
 
 
 def print_profile(profile: Profile, console: Console) -> None:
-    """What ``profiles show`` prints: what it is, how it is recognised, its figures with sources, what runs on it."""
+    """What ``profiles show`` prints: what it is, how it is recognised, its figures with sources,
+    what runs on it."""
     console.print(Text(f"{profile.name}: {profile.title}", style="bold"))
     for note in profile.notes:
         console.print(Padding(Text(note), (1, 0, 0, 2)))
     _print_section("Is it this machine?", _recognition(profile), console)
     known = figures(profile)
-    peaks = [[*_peak(name, value), _source(profile, name)] for name, value in known.items() if _base(name) in UNITS]
+    peaks = [
+        [*_peak(name, value), _source(profile, name)]
+        for name, value in known.items()
+        if _base(name) in UNITS
+    ]
     _print_section("Its peaks, one device", peaks, console, ("figure", "value", "where it is from"))
     _print_section("Precisions", [_precision(profile, name) for name in PRECISIONS], console)
     stack = [
@@ -48,10 +53,15 @@ def print_profile(profile: Profile, console: Console) -> None:
 
 
 def _recognition(profile: Profile) -> list[list[str]]:
-    words = {name.replace("_", " "): value for name, value in profile.match.model_dump(exclude_none=True).items()}
+    words = {
+        name.replace("_", " "): value
+        for name, value in profile.match.model_dump(exclude_none=True).items()
+    }
     lines = [[name, value] for name, value in words.items()]
     if profile.driver is not None:
-        lines.append(["driver", f"{profile.driver.least} or newer", _source(profile, "driver.least")])
+        lines.append(
+            ["driver", f"{profile.driver.least} or newer", _source(profile, "driver.least")]
+        )
         if profile.driver.last_branch is not None:
             branch = f"R{profile.driver.last_branch}, newer branches do not have this GPU"
             lines.append(["last driver branch", branch, _source(profile, "driver.last_branch")])
@@ -77,17 +87,29 @@ def _precision(profile: Profile, name: str) -> list[str]:
     return [name, "yes" if runs else "no", "" if runs else profile.lacking.get(name, "")]
 
 
-def _print_section(title: str, rows: list[list[str]], console: Console, columns: tuple[str, ...] = ()) -> None:
+def _print_section(
+    title: str, rows: list[list[str]], console: Console, columns: tuple[str, ...] = ()
+) -> None:
     """Aligned lines under a heading; the last column wraps within itself."""
     if not rows:
         return
-    table = Table(box=None, pad_edge=False, show_header=bool(columns), header_style="dim", padding=(0, 2, 0, 0))
+    table = Table(
+        box=None,
+        pad_edge=False,
+        show_header=bool(columns),
+        header_style="dim",
+        padding=(0, 2, 0, 0),
+    )
     width = max(len(row) for row in rows)
     for number in range(width):
         last = number == width - 1
-        table.add_column(columns[number] if columns else "", no_wrap=not last and width > 2, overflow="fold")
+        table.add_column(
+            columns[number] if columns else "", no_wrap=not last and width > 2, overflow="fold"
+        )
     for row in rows:
-        table.add_row(*(Text(cell, style="yellow" if cell.startswith(UNCONFIRMED) else "") for cell in row))
+        table.add_row(
+            *(Text(cell, style="yellow" if cell.startswith(UNCONFIRMED) else "") for cell in row)
+        )
     console.print(Text(f"\n{title}", style="bold"))
     console.print(Padding(table, (0, 0, 0, 2)))
 
@@ -95,27 +117,44 @@ def _print_section(title: str, rows: list[list[str]], console: Console, columns:
 def host_lines(host: Host, peaks: MeasuredPeaks | None) -> list[str]:
     """The host as found, with its measured peaks."""
     machine = "virtual machine" if host.virtual_machine else "bare metal"
-    cores = f"{host.usable_cores} usable, {host.physical_cores} physical, {host.logical_cores} logical"
+    cores = (
+        f"{host.usable_cores} usable, {host.physical_cores} physical, {host.logical_cores} logical"
+    )
     caches = f", caches {host.cache_bytes / 2**20:.1f} MiB" if host.cache_bytes else ""
-    gpus = [_gpu_line(number, gpu) for number, gpu in enumerate(host.gpus)] or [host.gpu_note or "none"]
+    gpus = [_gpu_line(number, gpu) for number, gpu in enumerate(host.gpus)] or [
+        host.gpu_note or "none"
+    ]
     lines = [
         f"host: {host.cpu_model} ({host.cpu_vendor}), {machine}",
         f"  cores          {cores}",
         f"  instructions   {', '.join(host.isa)}",
         f"  memory         {host.memory_bytes / 2**30:.1f} GiB{caches}",
         f"  system         {host.os}, kernel {host.kernel}, Python {host.python}",
-        *(f"  {title:14} {line}" for title, line in zip(["GPUs", *[""] * len(gpus)], gpus, strict=False)),
+        *(
+            f"  {title:14} {line}"
+            for title, line in zip(["GPUs", *[""] * len(gpus)], gpus, strict=False)
+        ),
     ]
     if peaks is None:
         return [*lines, "  peaks          could not be measured"]
     gflops = ", ".join(f"{name} {value:g} GFLOP/s" for name, value in peaks.gflops.items())
     reading = f", read {peaks.read_gb_per_s:g} GB/s" if peaks.read_gb_per_s else ""
-    lines.append(f"  measured peaks {gflops}, copy {peaks.copy_gb_per_s:g} GB/s{reading} ({peaks.threads} threads)")
-    disturbed = [f"  disturbed      {peaks.disturbed}: the peaks are too low"] if peaks.disturbed else []
+    lines.append(
+        f"  measured peaks {gflops}, copy {peaks.copy_gb_per_s:g} GB/s{reading} ({peaks.threads} "
+        f"threads)"
+    )
+    disturbed = (
+        [f"  disturbed      {peaks.disturbed}: the peaks are too low"] if peaks.disturbed else []
+    )
     return [*lines, f"  method         {peaks.method}", *disturbed]
 
 
 def _gpu_line(number: int, gpu: Gpu) -> str:
-    doubled = " (simulated: a double stands in for the driver)" if gpu.provenance == "simulated" else ""
+    doubled = (
+        " (simulated: a double stands in for the driver)" if gpu.provenance == "simulated" else ""
+    )
     memory = f"{gpu.memory_bytes / 2**30:.1f} GiB"
-    return f"cuda:{number} {gpu.name}, {memory}, capability {gpu.compute_capability}, driver {gpu.driver}{doubled}"
+    return (
+        f"cuda:{number} {gpu.name}, {memory}, capability {gpu.compute_capability}, driver "
+        f"{gpu.driver}{doubled}"
+    )

@@ -1,4 +1,5 @@
-"""The comparison table: a row a cell, grouped by model, with notes on every row that is not plainly valid."""
+"""The comparison table: a row a cell, grouped by model, with notes on every row that is not plainly
+valid."""
 
 from __future__ import annotations
 
@@ -39,7 +40,10 @@ PEAKS = {CPU: "this host's measured matmul peak", CUDA: "the peak that the GPU's
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table. One that is not ``always`` shown is there ``when`` it says, or when a row has text."""
+    """A column of the table.
+
+    One that is not ``always`` shown is there ``when`` it says, or when a row has text.
+    """
 
     title: str
     text: Callable[[Row], str]
@@ -69,7 +73,9 @@ COLUMNS = (
     Column("prec", lambda row: row.precision, "left"),
     Column("b", lambda row: str(row.batch)),
     Column("streams", lambda row: str(row.streams) if row.streams > 1 else "", always=False),
-    Column("times", lambda row: "" if row.timing == HOST_TO_HOST else row.timing, "left", always=False),
+    Column(
+        "times", lambda row: "" if row.timing == HOST_TO_HOST else row.timing, "left", always=False
+    ),
     Column("launch", lambda row: "graph" if row.cuda_graph else "", "left", always=False),
     Column("hop", lambda row: _state(row), always=False),
     Column("p50 ms", lambda row: _number(row.p50_ms)),
@@ -77,10 +83,18 @@ COLUMNS = (
     Column("p99", lambda row: _p99(row)),
     Column("img/s", lambda row: _rate(row)),
     Column("peak MB", lambda row: _number(row.peak_memory_mib, "{:.0f}")),
-    Column("J/img", lambda row: _number(row.energy_j_per_image) if row.energy_j_per_image else "", always=False),
+    Column(
+        "J/img",
+        lambda row: _number(row.energy_j_per_image) if row.energy_j_per_image else "",
+        always=False,
+    ),
     Column("GF/s", lambda row: _number(row.achieved_gflops, "{:.0f}")),
     Column("%peak", lambda row: _number(row.share_of_peak and 100 * row.share_of_peak, "{:.0f}%")),
-    Column("×bound", lambda row: _number(row.times_bound), when=lambda rows: any(row.bound_ms for row in rows)),
+    Column(
+        "×bound",
+        lambda row: _number(row.times_bound),
+        when=lambda rows: any(row.bound_ms for row in rows),
+    ),
     Column("×baseline", lambda row: _speedup(row)),
 )
 
@@ -99,13 +113,17 @@ def print_run_table(rows: Sequence[Row], console: Console) -> None:
 
 
 def _print_whole(table: Table, console: Console) -> None:
-    """Where the columns need more room than there is, the lines are longer than it: no figure is ever cut off."""
-    table.width = max(Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum, 1)
+    """Where the columns need more room than there is, the lines are longer than it: no figure is
+    ever cut off."""
+    table.width = max(
+        Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum, 1
+    )
     console.print(table, crop=False)
 
 
 def _print_notes(notes: Sequence[Row], console: Console) -> None:
-    """The reason of each row that is not plainly valid, below its verdict; what rows share is said once."""
+    """The reason of each row that is not plainly valid, below its verdict; what rows share is said
+    once."""
     numbered = list(enumerate(notes, 1))
     for advice in dict.fromkeys(row.advice for row in notes):
         alike: dict[str, list[str]] = defaultdict(list)
@@ -124,7 +142,9 @@ def _note(row: Row) -> str:
     if not row.complete:
         parts.append(f"interrupted after {row.launches} launches")
     if row.more_rounds:
-        parts.append(f"{row.stopped}: about {row.more_rounds} more rounds for the precision asked for")
+        parts.append(
+            f"{row.stopped}: about {row.more_rounds} more rounds for the precision asked for"
+        )
     if row.verdict != "VALID" and row.speedup_verdict == "VALID":
         parts.append("the speed-up, paired by round, is VALID")
     if row.speedup_answer == Answer.AMBIGUOUS.value:
@@ -158,7 +178,12 @@ def _verdict(row: Row, notes: list[Row]) -> Text:
     text = Text(row.verdict, style=VERDICT_STYLES.get(row.verdict, ""))
     if row.provenance == SIMULATED:
         text.append(f" {SIMULATED}", style="bold magenta")
-    if row.verdict != "VALID" or not row.complete or row.speedup_answer == Answer.AMBIGUOUS.value or row.more_rounds:
+    if (
+        row.verdict != "VALID"
+        or not row.complete
+        or row.speedup_answer == Answer.AMBIGUOUS.value
+        or row.more_rounds
+    ):
         notes.append(row)
         text.append(f" [{len(notes)}]")
     return text
@@ -187,7 +212,8 @@ def _rate(row: Row) -> str:
 
 
 def _speedup(row: Row) -> str:
-    """The speed-up with its interval and the answer; without an interval while it does not cover 95 %."""
+    """The speed-up with its interval and the answer; without an interval while it does not cover 95
+    %."""
     if row.speedup is None or row.speedup_low is None or row.speedup_high is None:
         return NOTHING
     if (row.speedup_coverage or 0) < CONFIDENCE:
@@ -213,13 +239,19 @@ def _legend(rows: Sequence[Row]) -> str:
     coverage = min((row.p50_coverage or 0 for row in measured), default=0)
     baseline = next((row.baseline for row in rows if row.baseline), None)
     threads = ", ".join(str(count) for count in sorted({row.asked_threads for row in rows}))
-    parts = ["p50: median of launch medians, ±: its interval over launches" + _coverage_words(coverage)]
+    parts = [
+        "p50: median of launch medians, ±: its interval over launches" + _coverage_words(coverage)
+    ]
     if any(row.states_seen > 1 for row in rows):
         parts.append(
-            "hop: the machine's state (time of a cache line from core to core) and the share of launches in it"
+            "hop: the machine's state (time of a cache line from core to core) and the share of "
+            "launches in it"
         )
     parts.append(f"p99: nearest rank, n/a under {samples_needed(0.99)} independent samples")
-    parts.append("img/s: wall time" + (f",{SATURATED} saturates" if any(row.saturates for row in rows) else ""))
+    parts.append(
+        "img/s: wall time"
+        + (f",{SATURATED} saturates" if any(row.saturates for row in rows) else "")
+    )
     parts.append("peak MB: above the interpreter, MiB")
     kinds = {kind_of(row.device) for row in rows}
     parts.append("%peak: of " + " or ".join(PEAKS[kind] for kind in sorted(kinds)))
@@ -229,7 +261,9 @@ def _legend(rows: Sequence[Row]) -> str:
         parts.append("simulated: a double stood in for the driver, nothing of it is a GPU's")
     if baseline:
         where = " on the same device" if _several_devices(rows) else ""
-        parts.append(f"×baseline: times faster than {baseline} fp32{where}, paired by round, ?: AMBIGUOUS")
+        parts.append(
+            f"×baseline: times faster than {baseline} fp32{where}, paired by round, ?: AMBIGUOUS"
+        )
     return ". ".join(parts) + f". Threads: {threads}."
 
 

@@ -17,12 +17,16 @@ from deploybench.scenarios.settings import Scenario
 from deploybench.statistics.samples import nearest_rank
 
 MLPERF_MIN_DURATION_S = 600
-NAMES, FIGURES = ("scenario", "runner", "prec"), ("thr", "b", "queries", "p50 ms", "p99 ms", "result")
+NAMES, FIGURES = (
+    ("scenario", "runner", "prec"),
+    ("thr", "b", "queries", "p50 ms", "p99 ms", "result"),
+)
 SHOWN_FRACTIONS = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99, "p99_9_ms": 0.999}
 
 
 def print_scenario_table(records: Sequence[ScenarioRecord], console: Console) -> None:
-    """Print the rows, the reason and LoadGen's advice of each that is not VALID, and what this is not."""
+    """Print the rows, the reason and LoadGen's advice of each that is not VALID, and what this is
+    not."""
     noted = [record for record in records if record.judgement.reason]
     for _, group in groupby(records, key=lambda record: record.cell.group):
         members = list(group)
@@ -95,9 +99,18 @@ def _cells(record: ScenarioRecord) -> list[str]:
         threads = f"{settings.instances}x{cell.threads // settings.instances}"
     figures = [NOTHING] * 4
     if loadgen is not None:
-        percentiles = [_ms(nearest_rank(loadgen.latencies_ns, fraction) / 1e6) for fraction in (0.5, 0.99)]
+        percentiles = [
+            _ms(nearest_rank(loadgen.latencies_ns, fraction) / 1e6) for fraction in (0.5, 0.99)
+        ]
         figures = [str(loadgen.query_count), *percentiles, _result(record)]
-    return [settings.scenario.value, cell.runner, cell.precision, threads, str(cell.batch), *figures]
+    return [
+        settings.scenario.value,
+        cell.runner,
+        cell.precision,
+        threads,
+        str(cell.batch),
+        *figures,
+    ]
 
 
 def _result(record: ScenarioRecord) -> str:
@@ -123,21 +136,27 @@ def _remarks(records: Sequence[ScenarioRecord]) -> list[str]:
     lines = []
     for record in records:
         if record.probes:
-            tried = ", ".join(f"{probe.target_qps:g} {'held' if probe.passed else 'missed'}" for probe in record.probes)
+            tried = ", ".join(
+                f"{probe.target_qps:g} {'held' if probe.passed else 'missed'}"
+                for probe in record.probes
+            )
             lines.append(f"{record.cell.model} {record.cell.runner}: rates tried, per s: {tried}")
     for record in records:
         padded = _padded(record)
         if padded:
             lines.append(
-                f"{record.cell.model} {record.cell.runner} {record.settings.scenario.value}: the last batch of each "
+                f"{record.cell.model} {record.cell.runner} {record.settings.scenario.value}: the "
+                f"last batch of each "
                 f"query is padded by {padded} images, which do not count"
             )
     durations = {record.settings.min_duration_s for record in records}
     if durations:
         shortest = f"{min(durations):g} s"
         lines.append(
-            f"Not an MLPerf submission: at least {shortest} a test (MLPerf: {MLPERF_MIN_DURATION_S} s), the artifact's "
-            "reference images instead of a data set, and no accuracy run. VALID and INVALID are LoadGen's."
+            f"Not an MLPerf submission: at least {shortest} a test (MLPerf: "
+            f"{MLPERF_MIN_DURATION_S} s), the artifact's "
+            "reference images instead of a data set, and no accuracy run. VALID and INVALID are "
+            "LoadGen's."
         )
     return lines
 
@@ -146,7 +165,11 @@ def _padded(record: ScenarioRecord) -> int:
     settings, loadgen = record.settings, record.trial.loadgen
     if loadgen is None:
         return 0
-    images = len(loadgen.latencies_ns) if settings.scenario is Scenario.OFFLINE else settings.samples_per_query
+    images = (
+        len(loadgen.latencies_ns)
+        if settings.scenario is Scenario.OFFLINE
+        else settings.samples_per_query
+    )
     return -images % settings.batch
 
 

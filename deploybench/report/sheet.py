@@ -1,4 +1,7 @@
-"""A sheet: lines in groups, with a note on the lines that need one. The terminal and Markdown print the same sheet."""
+"""A sheet: lines in groups, with a note on the lines that need one.
+
+The terminal and Markdown print the same sheet.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,11 @@ from rich.text import Text
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a sheet. ``name`` is what its note is about; the note is empty where nothing is to be said.
-    ``style`` colours the last of ``cells``."""
+    """One line of a sheet.
+
+    ``name`` is what its note is about; the note is empty where nothing is to be said. ``style``
+    colours the last of ``cells``.
+    """
 
     group: str
     name: str
@@ -24,7 +30,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Sheet:
-    """``columns`` name the cells; ``words`` are columns of text, the others hold numbers. ``legend`` explains them."""
+    """``columns`` name the cells; ``words`` are columns of text, the others hold numbers.
+    ``legend`` explains them."""
 
     columns: tuple[str, ...]
     words: tuple[str, ...]
@@ -40,10 +47,15 @@ def print_sheet(sheet: Sheet, console: Console) -> None:
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for column in sheet.columns:
             words = column in sheet.words
-            table.add_column(column, justify="left" if words else "right", no_wrap=not words, overflow="fold")
+            table.add_column(
+                column, justify="left" if words else "right", no_wrap=not words, overflow="fold"
+            )
         for line in lines:
             mark = f" [{notes.index(line.note) + 1}]" if line.note else ""
-            table.add_row(*(Text(cell) for cell in line.cells[:-1]), Text(line.cells[-1] + mark, style=line.style))
+            table.add_row(
+                *(Text(cell) for cell in line.cells[:-1]),
+                Text(line.cells[-1] + mark, style=line.style),
+            )
         console.print(table)
     for number, note in enumerate(notes, 1):
         names = dict.fromkeys(line.name for line in sheet.lines if line.note == note)

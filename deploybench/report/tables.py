@@ -13,7 +13,9 @@ from rich.text import Text
 Cellular = str | Text
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cellular]], console: Console) -> None:
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Cellular]], console: Console
+) -> None:
     """A plain table; the last column takes what room is left and wraps."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index, column in enumerate(columns):

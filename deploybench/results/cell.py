@@ -1,4 +1,7 @@
-"""The cell: what was asked. One artifact on one runner with one batch size, thread budget and precision."""
+"""The cell: what was asked.
+
+One artifact on one runner with one batch size, thread budget and precision.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ class Cell(Document):
     weights: str
     weights_identity: str
     image_size: tuple[int, int]
-    patch_size: int | None = Field(None, description="pixels, of a transformer whose attention sees all tokens")
+    patch_size: int | None = Field(
+        None, description="pixels, of a transformer whose attention sees all tokens"
+    )
     backend: str
     form: str = Field(description="the artifact's own precision, batch and opset")
     runner: str
@@ -35,8 +40,12 @@ class Cell(Document):
     threads: int
     streams: int = 1
     timing: str = TIMINGS[0]
-    image: str | None = Field(None, description="the file that end-to-end calls read: the start of its sha256")
-    cuda_graph: bool = Field(False, description="every call of the engine is one launch of a captured CUDA graph")
+    image: str | None = Field(
+        None, description="the file that end-to-end calls read: the start of its sha256"
+    )
+    cuda_graph: bool = Field(
+        False, description="every call of the engine is one launch of a captured CUDA graph"
+    )
     artifact: str | None
     artifact_key: str | None
 
@@ -44,13 +53,24 @@ class Cell(Document):
     def identity(self) -> tuple[str | int, ...]:
         """What has to be equal for two records to be of the same cell."""
         return (
-            *self.group, self.backend, self.form, self.runner, self.device, self.precision, self.batch, self.threads,
-            self.streams, self.timing, self.image or "", self.cuda_graph,
-        )  # fmt: skip
+            *self.group,
+            self.backend,
+            self.form,
+            self.runner,
+            self.device,
+            self.precision,
+            self.batch,
+            self.threads,
+            self.streams,
+            self.timing,
+            self.image or "",
+            self.cuda_graph,
+        )
 
     @property
     def key(self) -> tuple[str | int | None, ...]:
-        """What tells the cells of one run apart: the artifact itself, where two are of the same form."""
+        """What tells the cells of one run apart: the artifact itself, where two are of the same
+        form."""
         return (self.artifact, *self.identity)
 
     @property
@@ -72,4 +92,7 @@ class Cell(Document):
         timing = f" {self.timing}" if self.timing != TIMINGS[0] else ""
         device = f" on {self.device}" if self.device != CPU else ""
         graph = " CUDA graph" if self.cuda_graph else ""
-        return f"{self.model} {self.runner}{device} {self.precision} batch {self.batch}{several}{timing}{graph}"
+        return (
+            f"{self.model} {self.runner}{device} {self.precision} batch "
+            f"{self.batch}{several}{timing}{graph}"
+        )

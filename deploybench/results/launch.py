@@ -1,4 +1,5 @@
-"""The launch: one fresh process that measured a cell, with every raw sample and what the machine did meanwhile."""
+"""The launch: one fresh process that measured a cell, with every raw sample and what the machine
+did meanwhile."""
 
 from __future__ import annotations
 
@@ -18,15 +19,18 @@ class Facts(Document):
     provider: str
     device: str
     notes: tuple[str, ...] = ()
-    device_bytes: int | None = Field(None, description="the most that the runtime's allocator held on the device")
+    device_bytes: int | None = Field(
+        None, description="the most that the runtime's allocator held on the device"
+    )
     provenance: Provenance = "measured"
 
 
 class MemoryPhases(Document):
-    """Memory of the worker after each phase: resident bytes and, where the system tells, proportional ones (PSS).
+    """Memory of the worker after each phase: resident bytes and, where the system tells,
+    proportional ones (PSS).
 
-    ``baseline_bytes`` is the interpreter with numpy and this harness, before the runtime; it is taken off
-    wherever a figure is said to be the runtime's own.
+    ``baseline_bytes`` is the interpreter with numpy and this harness, before the runtime; it is
+    taken off wherever a figure is said to be the runtime's own.
     """
 
     baseline_bytes: int
@@ -34,14 +38,19 @@ class MemoryPhases(Document):
     loaded_bytes: int
     compiled_bytes: int
     first_inference_bytes: int
-    setup_peak_bytes: int = Field(description="the largest until the calls were timed: loading, compiling, parity")
+    setup_peak_bytes: int = Field(
+        description="the largest until the calls were timed: loading, compiling, parity"
+    )
     peak_bytes: int = Field(description="the largest while the calls were timed")
     baseline_pss_bytes: int | None = None
     steady_pss_bytes: int | None = None
 
 
 class Probes(Document):
-    """The machine's own speed at one moment; see ``measure/probes.py``. None where a probe cannot run."""
+    """The machine's own speed at one moment; see ``measure/probes.py``.
+
+    None where a probe cannot run.
+    """
 
     compute_us: float | None = None
     memory_ms: float | None = None
@@ -49,7 +58,8 @@ class Probes(Document):
 
 
 class GpuReading(Document):
-    """The GPU right after a launch was timed on it; ``missing`` says why a field is None. See ``measure/gpu.py``."""
+    """The GPU right after a launch was timed on it; ``missing`` says why a field is None. See
+    ``measure/gpu.py``."""
 
     own_bytes: int | None
     other_processes: int | None
@@ -69,14 +79,21 @@ class GpuReading(Document):
 
 
 class Surroundings(Document):
-    """What the machine did while a launch was timed. Shares are of wall time x cores; None where unreadable."""
+    """What the machine did while a launch was timed.
+
+    Shares are of wall time x cores; None where unreadable.
+    """
 
     before: Probes
     after: Probes
     cpus: int = Field(1, description="CPUs that this process may use: what the shares are of")
-    share_resolution: float | None = Field(None, description="what the clock of /proc/stat can tell, share of one CPU")
+    share_resolution: float | None = Field(
+        None, description="what the clock of /proc/stat can tell, share of one CPU"
+    )
     foreign_cpu_share: float | None = Field(None, description="CPU time of other processes")
-    steal_share: float | None = Field(None, description="CPU time that the hypervisor gave to others")
+    steal_share: float | None = Field(
+        None, description="CPU time that the hypervisor gave to others"
+    )
     involuntary_switches: int | None = None
     load_1m: float | None = None
     frequency_mhz: float | None = None
@@ -100,10 +117,11 @@ class EnergyReading(Document):
 class Launch(Document):
     """One fresh process. Samples are raw, in order, from the first call after parity was shown.
 
-    The first ``warm_up`` samples are warm-up; ``unsettled`` says why the rest is no steady state, if it is none.
-    ``sample_cpu_ns`` (CPU time of all threads of the process) and ``sample_switches`` (involuntary context
-    switches) belong to the samples one by one; they are empty where several streams ran at once. So does
-    ``device_ns``, what the device took by its own clock: in engine-only samples, where the runner can tell.
+    The first ``warm_up`` samples are warm-up; ``unsettled`` says why the rest is no steady state,
+    if it is none. ``sample_cpu_ns`` (CPU time of all threads of the process) and
+    ``sample_switches`` (involuntary context switches) belong to the samples one by one; they are
+    empty where several streams ran at once. So does ``device_ns``, what the device took by its own
+    clock: in engine-only samples, where the runner can tell.
     """
 
     round: int = 0
@@ -114,7 +132,9 @@ class Launch(Document):
     refused: str | None = None
     facts: Facts | None = None
     parity: ParityReport | None = None
-    start_s: float | None = Field(None, description="process start until the worker's first line of work")
+    start_s: float | None = Field(
+        None, description="process start until the worker's first line of work"
+    )
     import_s: float | None = None
     load_s: float | None = None
     compile_s: float | None = None
@@ -142,9 +162,14 @@ class Launch(Document):
 
     @property
     def provenance(self) -> Provenance:
-        """``simulated`` when a double stood in for a library that anything in this launch was told by."""
+        """``simulated`` when a double stood in for a library that anything in this launch was told
+        by."""
         readings = (self.facts, self.surroundings.gpu if self.surroundings else None, self.energy)
-        return "simulated" if any(one is not None and one.provenance == "simulated" for one in readings) else "measured"
+        return (
+            "simulated"
+            if any(one is not None and one.provenance == "simulated" for one in readings)
+            else "measured"
+        )
 
     @property
     def median_ms(self) -> float:
@@ -152,7 +177,8 @@ class Launch(Document):
 
     @property
     def cold_start_s(self) -> float | None:
-        """Process start to the first answer: interpreter, imports, load, compilation, first inference."""
+        """Process start to the first answer: interpreter, imports, load, compilation, first
+        inference."""
         phases = (self.start_s, self.import_s, self.load_s, self.compile_s, self.first_inference_ms)
         if any(phase is None for phase in phases):
             return None

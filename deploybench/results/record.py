@@ -1,8 +1,8 @@
 """The record: the JSON document of one cell, declared once; every printer reads it.
 
-A record holds what was asked, what really ran, every raw sample of every launch, the summary and the
-verdict that follow from them, and the host. While a run is under way the record of a cell is replaced
-whole after each of its launches (``complete`` is false); afterwards it never changes.
+A record holds what was asked, what really ran, every raw sample of every launch, the summary and
+the verdict that follow from them, and the host. While a run is under way the record of a cell is
+replaced whole after each of its launches (``complete`` is false); afterwards it never changes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from deploybench.results.verdict import Judgement
 
 
 class Percentile(Document):
-    """A percentile of the steady samples; the value and its interval are None under ``needed`` samples."""
+    """A percentile of the steady samples; the value and its interval are None under ``needed``
+    samples."""
 
     fraction: float
     ms: float | None
@@ -32,10 +33,11 @@ class Percentile(Document):
 
 
 class StateSummary(Document):
-    """The estimate of a cell in one state of the machine: ``p50_ms`` is the median of launch medians.
+    """The estimate of a cell in one state of the machine: ``p50_ms`` is the median of launch
+    medians.
 
-    ``hop_ns`` names the state where the hop probe tells one, else None. ``left_out`` launches of the state were
-    disturbed and do not count, because enough others were not.
+    ``hop_ns`` names the state where the hop probe tells one, else None. ``left_out`` launches of
+    the state were disturbed and do not count, because enough others were not.
     """
 
     hop_ns: float | None
@@ -47,16 +49,23 @@ class StateSummary(Document):
     p50_coverage: float | None
     percentiles: tuple[Percentile, ...]
     samples: int
-    throughput_per_s: float = Field(description="images / wall time of the window, median of launches")
+    throughput_per_s: float = Field(
+        description="images / wall time of the window, median of launches"
+    )
     cores_used: float = Field(description="CPU time / wall time within the window")
     energy_j: float | None = Field(description="energy of one image")
-    device_p50_ms: float | None = Field(None, description="time of a call by the device's clock, median of launches")
+    device_p50_ms: float | None = Field(
+        None, description="time of a call by the device's clock, median of launches"
+    )
     judgement: Judgement
 
 
 class Summary(Document):
-    """Computed from the launches; never stored without them. One estimate for each state of the machine, the
-    one seen most first: estimates of several states are never pooled into one number."""
+    """Computed from the launches; never stored without them.
+
+    One estimate for each state of the machine, the one seen most first: estimates of several states
+    are never pooled into one number.
+    """
 
     states: tuple[StateSummary, ...]
     launches: int
@@ -65,7 +74,9 @@ class Summary(Document):
     compile_s: float
     first_inference_ms: float
     cold_start_s: float | None
-    peak_bytes: int = Field(description="the largest resident bytes above the baseline, median of launches")
+    peak_bytes: int = Field(
+        description="the largest resident bytes above the baseline, median of launches"
+    )
     baseline_bytes: int
     device_bytes: int | None
     energy_source: str
@@ -82,27 +93,43 @@ class Record(Document):
     cell: Cell
     parameters: int | None
     macs: int | None
-    tokens: int | None = Field(None, description="that the model's attention sees, where there is one such number")
+    tokens: int | None = Field(
+        None, description="that the model's attention sees, where there is one such number"
+    )
     artifact_bytes: int | None
     peak_gflops: float | None = Field(
-        description="peak at the cell's precision, GFLOP/s: of a CPU as measured, of a GPU as its profile says"
+        description="peak at the cell's precision, GFLOP/s: of a CPU as measured, of a GPU as its "
+        "profile says"
     )
-    bound: Bound | None = Field(None, description="the least time of one call, computed: see roofline.py")
-    baseline: str = Field(DEFAULT_BASELINE, description="the runner that the run compared others with")
+    bound: Bound | None = Field(
+        None, description="the least time of one call, computed: see roofline.py"
+    )
+    baseline: str = Field(
+        DEFAULT_BASELINE, description="the runner that the run compared others with"
+    )
     launches: tuple[Launch, ...]
     summary: Summary | None
     judgement: Judgement
-    stopped: str | None = Field(None, description="why the cell was launched no more; None: the run was interrupted")
-    more_rounds: int | None = Field(None, description="rounds that the precision asked for would have taken further")
+    stopped: str | None = Field(
+        None, description="why the cell was launched no more; None: the run was interrupted"
+    )
+    more_rounds: int | None = Field(
+        None, description="rounds that the precision asked for would have taken further"
+    )
     host: Host
     versions: dict[str, str]
     command: str
 
     @property
     def provenance(self) -> Provenance:
-        """``simulated`` when a double stood in for a library of the device anywhere: no number of it is a device's."""
+        """``simulated`` when a double stood in for a library of the device anywhere: no number of
+        it is a device's."""
         doubled = any(gpu.provenance == "simulated" for gpu in self.host.gpus)
-        return "simulated" if doubled or any(one.provenance == "simulated" for one in self.launches) else "measured"
+        return (
+            "simulated"
+            if doubled or any(one.provenance == "simulated" for one in self.launches)
+            else "measured"
+        )
 
     @property
     def parity(self) -> ParityReport | None:

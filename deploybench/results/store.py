@@ -1,4 +1,5 @@
-"""Records on disk: written whole, read with the first thing that is wrong named; the runs of a folder."""
+"""Records on disk: written whole, read with the first thing that is wrong named; the runs of a
+folder."""
 
 from __future__ import annotations
 
@@ -25,12 +26,21 @@ def write_record(record: Record, folder: Path) -> Path:
 
 
 def read_records(path: Path) -> list[Record]:
-    """The records below a folder, or the one in a file. Raises DeployBenchError for a file that does not read."""
+    """The records below a folder, or the one in a file.
+
+    Raises DeployBenchError for a file that does not read.
+    """
     if not path.exists():
         raise DeployBenchError(
-            f"there are no records at {path}", expected="a record, or a folder of records", action="deploybench run"
+            f"there are no records at {path}",
+            expected="a record, or a folder of records",
+            action="deploybench run",
         )
-    paths = sorted(item for item in path.rglob("*.json") if not item.name.startswith(".")) if path.is_dir() else [path]
+    paths = (
+        sorted(item for item in path.rglob("*.json") if not item.name.startswith("."))
+        if path.is_dir()
+        else [path]
+    )
     records = [_read(item) for item in paths if "artifacts" not in item.relative_to(path).parts]
     if not records:
         raise DeployBenchError(f"{path} holds no records", action="deploybench run writes some")

@@ -1,4 +1,5 @@
-"""The fields of a row that tell of the GPU: medians over the launches, and everything that was ever seen in one."""
+"""The fields of a row that tell of the GPU: medians over the launches, and everything that was ever
+seen in one."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ MEDIANS = ("sm_clock_mhz", "memory_clock_mhz", "temperature_c", "power_w")
 
 def gpu_fields(launches: Sequence[Launch]) -> dict[str, Any]:
     """Empty for a cell that ran on no GPU."""
-    readings = [one.surroundings.gpu for one in launches if one.surroundings and one.surroundings.gpu]
+    readings = [
+        one.surroundings.gpu for one in launches if one.surroundings and one.surroundings.gpu
+    ]
     if not readings:
         return {}
     reasons = [reason for reading in readings for reason in reading.throttle_reasons or ()]
@@ -22,13 +25,17 @@ def gpu_fields(launches: Sequence[Launch]) -> dict[str, Any]:
     used = _median(readings, "used_bytes")
     return {
         **{f"gpu_{name}": _median(readings, name) for name in MEDIANS},
-        "gpu_throttle_reasons": ", ".join(dict.fromkeys(reasons)) if "throttle_reasons" not in missing else None,
+        "gpu_throttle_reasons": ", ".join(dict.fromkeys(reasons))
+        if "throttle_reasons" not in missing
+        else None,
         "gpu_other_processes": _most(readings, "other_processes"),
         "gpu_graphics_processes": _most(readings, "graphics_processes"),
         "gpu_used_mib": used / MIB if used is not None else None,
         "gpu_pcie": _link(readings[-1]),
         "gpu_ecc": readings[-1].ecc,
-        "gpu_missing": "; ".join(dict.fromkeys(f"{figure}: {why}" for figure, why in missing.items())),
+        "gpu_missing": "; ".join(
+            dict.fromkeys(f"{figure}: {why}" for figure, why in missing.items())
+        ),
     }
 
 

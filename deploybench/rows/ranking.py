@@ -1,4 +1,5 @@
-"""Do FLOPs predict latency? The order of the models of a run by MACs, against their order by p50 latency."""
+"""Do FLOPs predict latency? The order of the models of a run by MACs, against their order by p50
+latency."""
 
 from __future__ import annotations
 
@@ -17,10 +18,12 @@ from deploybench.statistics.samples import kendall_tau
 
 @dataclass(frozen=True)
 class Ranking:
-    """The models of one runner on one device in both orders. ``tau`` is Kendall's tau-b of MACs with p50.
+    """The models of one runner on one device in both orders.
 
-    Of ``pairs`` of models whose MACs differ and whose times differ by more than their intervals, ``agreeing`` are
-    those in which the model with fewer MACs is the faster one.
+    ``tau`` is Kendall's tau-b of MACs with p50.
+
+    Of ``pairs`` of models whose MACs differ and whose times differ by more than their intervals,
+    ``agreeing`` are those in which the model with fewer MACs is the faster one.
     """
 
     runner: str
@@ -34,15 +37,21 @@ class Ranking:
 def rankings(rows: Sequence[Row]) -> list[Ranking]:
     """The ranking of each runner that measured two models with different MACs or more.
 
-    Only rows of the smallest batch, one stream, fp32 and host-to-host take part, and of them those of the run, device,
-    threads and state of the machine that most models were measured in: unlike rows are never ranked together.
+    Only rows of the smallest batch, one stream, fp32 and host-to-host take part, and of them those
+    of the run, device, threads and state of the machine that most models were measured in: unlike
+    rows are never ranked together.
     """
     shown = [row for row in rows if row.p50_ms is not None and row.macs_per_image is not None]
     smallest = min((row.batch for row in shown), default=1)
     levels = levels_of([row.state_hop_ns for row in shown if row.state_hop_ns is not None])
     groups: dict[tuple[object, ...], dict[tuple[object, ...], Row]] = defaultdict(dict)
     for row in shown:
-        if (row.batch, row.streams, row.precision, row.timing) == (smallest, 1, "fp32", HOST_TO_HOST):
+        if (row.batch, row.streams, row.precision, row.timing) == (
+            smallest,
+            1,
+            "fp32",
+            HOST_TO_HOST,
+        ):
             state = None if row.state_hop_ns is None else nearest(levels, row.state_hop_ns)
             groups[row.runner, row.run, row.device, row.asked_threads, state][row.job] = row
     found: dict[str, Ranking] = {}
@@ -61,7 +70,8 @@ def _named(row: Row) -> str:
 
 
 def ranking_lines(rows: Sequence[Row]) -> list[str]:
-    """What the table says about it: the taus in one line, and with three models or more both orders."""
+    """What the table says about it: the taus in one line, and with three models or more both
+    orders."""
     found = rankings(rows)
     if not found:
         return ["Kendall tau of MACs with p50 latency: n/a (needs two models with different MACs)"]
@@ -106,7 +116,8 @@ def _order(by_time: Sequence[Row]) -> str:
 
 
 def _overlap(first: Row, second: Row) -> bool:
-    """Whether the intervals of both times have a point in common; a time without an interval is a point."""
+    """Whether the intervals of both times have a point in common; a time without an interval is a
+    point."""
     (low, high), (other_low, other_high) = _ends(first), _ends(second)
     return low <= other_high and other_low <= high
 

@@ -1,6 +1,7 @@
 """The row of a cell: flat, every unit in the name. Table, JSON and CSV print the same rows.
 
-A cell has one row for each state of the machine that it was measured in: times of two states are never one number.
+A cell has one row for each state of the machine that it was measured in: times of two states are
+never one number.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ from dataclasses import asdict, dataclass, fields
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One cell in one state of the machine. None where there is nothing to show; ``reason`` says why.
+    """One cell in one state of the machine.
 
-    ``state_hop_ns`` is the state: the time of a cache line from core to core; ``state_share`` the share of the
-    cell's launches that met it; ``main_state`` whether it is the one met most.
-    ``bound_ms`` is the least time of one call, computed from MACs, bytes and the hardware's peaks; ``times_bound`` is
-    the median over it; ``unfused_ms`` is the same bound with every layer's values moved. See ``roofline.py``.
-    ``gpu_*`` are of the GPU right after the calls were timed.
-    ``speedup`` is over ``baseline`` (fp32), paired by round; its verdict is its own. ``softmax_speedup`` is a fair
-    ViT's over its softmax member on the same runner at the same sizes, where the run has both at two sizes or more.
-    ``device_p50_ms`` is what an engine-only call takes by the device's own clock, ``cuda_graph`` whether each call is
-    one launch of a captured graph; ``provenance`` is ``simulated`` where a double stood in for the device's library.
+    None where there is nothing to show; ``reason`` says why.
+
+    ``state_hop_ns`` is the state: the time of a cache line from core to core; ``state_share`` the
+    share of the cell's launches that met it; ``main_state`` whether it is the one met most.
+    ``bound_ms`` is the least time of one call, computed from MACs, bytes and the hardware's peaks;
+    ``times_bound`` is the median over it; ``unfused_ms`` is the same bound with every layer's
+    values moved. See ``roofline.py``. ``gpu_*`` are of the GPU right after the calls were timed.
+    ``speedup`` is over ``baseline`` (fp32), paired by round; its verdict is its own.
+    ``softmax_speedup`` is a fair ViT's over its softmax member on the same runner at the same
+    sizes, where the run has both at two sizes or more. ``device_p50_ms`` is what an engine-only
+    call takes by the device's own clock, ``cuda_graph`` whether each call is one launch of a
+    captured graph; ``provenance`` is ``simulated`` where a double stood in for the device's
+    library.
     """
 
     model: str

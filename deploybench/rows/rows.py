@@ -42,9 +42,9 @@ def rows_of(
 ) -> list[Row]:
     """The rows of all records, grouped by model, in the order in which the models appear.
 
-    ``baseline`` is the runner whose fp32 record the others of its model, batch, threads, streams and timing are
-    compared with (None: the one that the run named); ``margin`` is what counts as the same.
-    ``crossed`` are the crossovers of these records, where the caller has them already.
+    ``baseline`` is the runner whose fp32 record the others of its model, batch, threads, streams
+    and timing are compared with (None: the one that the run named); ``margin`` is what counts as
+    the same. ``crossed`` are the crossovers of these records, where the caller has them already.
     """
     groups: dict[tuple[object, ...], list[Record]] = defaultdict(list)
     for record in records:
@@ -61,7 +61,8 @@ def rows_of(
 
 
 def _with_softmax(row: Row, point: Point) -> Row:
-    """The row with its speed-up over softmax attention, in the state of the machine that this is of."""
+    """The row with its speed-up over softmax attention, in the state of the machine that this is
+    of."""
     if not same_state(point.hop_ns, row.state_hop_ns):
         return row
     return replace(
@@ -74,21 +75,31 @@ def _with_softmax(row: Row, point: Point) -> Row:
 
 
 def _place(record: Record, baseline: str) -> tuple[object, ...]:
-    """The order within a model: by device, the baseline (fp32) first, then by runner, and what cells differ in."""
+    """The order within a model: by device, the baseline (fp32) first, then by runner, and what
+    cells differ in."""
     cell = record.cell
-    other = (cell.runner != baseline, cell.runner, cell.precision != BASELINE_PRECISION, cell.precision)
+    other = (
+        cell.runner != baseline,
+        cell.runner,
+        cell.precision != BASELINE_PRECISION,
+        cell.precision,
+    )
     return (cell.device, *other, cell.timing, cell.threads, cell.streams, cell.batch)
 
 
 def _baseline_of(record: Record, group: Sequence[Record], baseline: str) -> Record | None:
-    """The baseline's record of the same run and job; of several (two forms of an artifact) one that was measured."""
+    """The baseline's record of the same run and job; of several (two forms of an artifact) one that
+    was measured."""
     named = [
         other
         for other in group
-        if (other.run, other.cell.runner, other.cell.precision) == (record.run, baseline, BASELINE_PRECISION)
+        if (other.run, other.cell.runner, other.cell.precision)
+        == (record.run, baseline, BASELINE_PRECISION)
         and other.cell.same_job(record.cell)
     ]
-    return next((other for other in named if other.summary is not None), named[0] if named else None)
+    return next(
+        (other for other in named if other.summary is not None), named[0] if named else None
+    )
 
 
 def _rows(record: Record, baseline: Record | None, margin: float) -> list[Row]:
@@ -97,13 +108,19 @@ def _rows(record: Record, baseline: Record | None, margin: float) -> list[Row]:
     shared = _shared(record)
     if summary is None or not summary.states:
         return [shared]
-    speedups = paired_speedups(baseline.launches, record.launches) if baseline and baseline is not record else []
+    speedups = (
+        paired_speedups(baseline.launches, record.launches)
+        if baseline and baseline is not record
+        else []
+    )
     rows = []
     for state in summary.states:
         row = _in_state(shared, record, state)
         matching = [speedup for speedup in speedups if same_state(speedup.hop_ns, state.hop_ns)]
         row = replace(row, main_state=state is summary.states[0])
-        rows.append(_with_speedup(row, baseline, matching[0], margin) if baseline and matching else row)
+        rows.append(
+            _with_speedup(row, baseline, matching[0], margin) if baseline and matching else row
+        )
     return rows
 
 
@@ -133,8 +150,12 @@ def _in_state(row: Row, record: Record, state: StateSummary) -> Row:
         throughput_images_per_s=rate,
         energy_j_per_image=state.energy_j,
         achieved_gflops=gflops,
-        share_of_peak=gflops / record.peak_gflops if gflops is not None and record.peak_gflops else None,
-        times_bound=state.p50_ms / record.bound.latency_ms if record.bound and record.bound.latency_ms else None,
+        share_of_peak=gflops / record.peak_gflops
+        if gflops is not None and record.peak_gflops
+        else None,
+        times_bound=state.p50_ms / record.bound.latency_ms
+        if record.bound and record.bound.latency_ms
+        else None,
         cores_used=state.cores_used,
         launches=state.launches,
         launches_left_out=state.left_out,
@@ -153,7 +174,11 @@ def _with_speedup(row: Row, baseline: Record, speedup: Speedup, margin: float) -
     reason = judgement.reason
     if found is Answer.AMBIGUOUS:
         more = more_rounds(ratio.count, ratio.half_width, half_width_that_settles(ratio, margin))
-        reason += f"; about {more} more rounds would settle it" if more <= MOST_ROUNDS else "; too close for any number"
+        reason += (
+            f"; about {more} more rounds would settle it"
+            if more <= MOST_ROUNDS
+            else "; too close for any number"
+        )
     return replace(
         row,
         baseline=baseline.cell.runner,
@@ -220,8 +245,12 @@ def _shared(record: Record) -> Row:
         steady_peak_memory_mib=grown_mib("peak_bytes"),
         baseline_memory_mib=summary.baseline_bytes / MIB if summary else None,
         steady_pss_mib=middle(_pss_mib),
-        device_memory_mib=summary.device_bytes / MIB if summary and summary.device_bytes is not None else None,
-        device_allocated_mib=facts.device_bytes / MIB if facts and facts.device_bytes is not None else None,
+        device_memory_mib=summary.device_bytes / MIB
+        if summary and summary.device_bytes is not None
+        else None,
+        device_allocated_mib=facts.device_bytes / MIB
+        if facts and facts.device_bytes is not None
+        else None,
         energy_source=summary.energy_source if summary else None,
         artifact_mib=record.artifact_bytes / MIB if record.artifact_bytes is not None else None,
         parameters=record.parameters,
@@ -277,4 +306,8 @@ def _around(launch: Launch) -> Surroundings:
 
 def _switches_per_call(launch: Launch) -> float | None:
     """How often a call was interrupted, on average."""
-    return sum(launch.sample_switches) / len(launch.sample_switches) if launch.sample_switches else None
+    return (
+        sum(launch.sample_switches) / len(launch.sample_switches)
+        if launch.sample_switches
+        else None
+    )

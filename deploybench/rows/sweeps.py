@@ -1,4 +1,5 @@
-"""What a sweep over batch sizes or streams shows: where it saturates, and what memory an added image costs."""
+"""What a sweep over batch sizes or streams shows: where it saturates, and what memory an added
+image costs."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from deploybench.statistics.saturation import saturation_point
 
 
 def with_sweeps(rows: Sequence[Row]) -> list[Row]:
-    """Mark where a sweep over batch sizes or streams saturates, and what memory an added image costs.
+    """Mark where a sweep over batch sizes or streams saturates, and what memory an added image
+    costs.
 
     A sweep is read within one state of the machine.
     """
@@ -26,9 +28,13 @@ def with_sweeps(rows: Sequence[Row]) -> list[Row]:
                 sweep = (*_sweep_of(row), getattr(row, fixed), state)
                 sweeps[sweep][getattr(row, swept)] = index
         for sizes in sweeps.values():
-            rates = {size: found[index].throughput_images_per_s or 0.0 for size, index in sizes.items()}
+            rates = {
+                size: found[index].throughput_images_per_s or 0.0 for size, index in sizes.items()
+            }
             point = saturation_point(rates)
-            slope = _memory_slope({size: found[index].steady_peak_memory_mib for size, index in sizes.items()})
+            slope = _memory_slope(
+                {size: found[index].steady_peak_memory_mib for size, index in sizes.items()}
+            )
             for size, index in sizes.items():
                 if size == point:
                     found[index] = replace(found[index], saturates=swept)

@@ -1,4 +1,5 @@
-"""The experiment of a run: what is known of each cell so far, and whether it needs more launches."""
+"""The experiment of a run: what is known of each cell so far, and whether it needs more
+launches."""
 
 from __future__ import annotations
 
@@ -16,16 +17,22 @@ from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL, medi
 
 @dataclass(frozen=True)
 class Stopped:
-    """Why a cell had its last launch, and how many more rounds its precision would have taken (0: it is there)."""
+    """Why a cell had its last launch, and how many more rounds its precision would have taken (0:
+    it is there)."""
 
     ending: Ending
     more_rounds: int | None
 
 
 class Experiment:
-    """Collects launches and asks the rule after each round. ``baseline``: the runner that others are compared with."""
+    """Collects launches and asks the rule after each round.
 
-    def __init__(self, cells: Sequence[Cell], rule: ExperimentRule, baseline: str | None = None) -> None:
+    ``baseline``: the runner that others are compared with.
+    """
+
+    def __init__(
+        self, cells: Sequence[Cell], rule: ExperimentRule, baseline: str | None = None
+    ) -> None:
         self.launches: list[list[Launch]] = [[] for _ in cells]
         self._rule = rule
         self._endings: list[Ending | None] = [None] * len(cells)
@@ -51,7 +58,11 @@ class Experiment:
         ending = self._endings[index]
         if ending is None:
             return None
-        partners = [partner for partner in self._partners[index] if self._endings[partner] is not Ending.FAILED]
+        partners = [
+            partner
+            for partner in self._partners[index]
+            if self._endings[partner] is not Ending.FAILED
+        ]
         return Stopped(ending, _more_rounds(self._progress(index, partners), self._rule.precision))
 
     def _progress(self, index: int, partners: Sequence[int]) -> Progress:
@@ -60,17 +71,26 @@ class Experiment:
         widths = state_widths(launches)
         for partner in partners:
             widths += self._ratio_widths(index, partner)
-        return Progress(len(launches), sum(seconds), median(seconds) if seconds else 0.0, tuple(widths))
+        return Progress(
+            len(launches), sum(seconds), median(seconds) if seconds else 0.0, tuple(widths)
+        )
 
     def _ratio_widths(self, index: int, partner: int) -> list[float | None]:
-        """The widths of the speed-up in each state that gave at least three pairs, and in the one that gave most."""
-        ratios = [speedup.ratio for speedup in paired_speedups(self.launches[partner], self.launches[index])]
+        """The widths of the speed-up in each state that gave at least three pairs, and in the one
+        that gave most."""
+        ratios = [
+            speedup.ratio
+            for speedup in paired_speedups(self.launches[partner], self.launches[index])
+        ]
         wanted = ratios[:1] + [ratio for ratio in ratios[1:] if ratio.count >= FEWEST_LAUNCHES]
-        return [ratio.half_width if ratio.coverage >= CONFIDENCE else None for ratio in wanted] or [None]
+        return [ratio.half_width if ratio.coverage >= CONFIDENCE else None for ratio in wanted] or [
+            None
+        ]
 
 
 def state_widths(launches: Sequence[Launch]) -> list[float | None]:
-    """The relative half-width of the estimate in each state that was seen in at least three launches."""
+    """The relative half-width of the estimate in each state that was seen in at least three
+    launches."""
     widths: list[float | None] = []
     for state in states_of(launches):
         medians = [launch.median_ms for launch in state.counted]
@@ -82,10 +102,13 @@ def state_widths(launches: Sequence[Launch]) -> list[float | None]:
 
 
 def _partners(index: int, cells: Sequence[Cell], baseline: str | None) -> list[int]:
-    """The cells that this one is compared with: its baseline, or those that it is the baseline of."""
+    """The cells that this one is compared with: its baseline, or those that it is the baseline
+    of."""
     if baseline is None:
         return []
-    alike = [other for other, cell in enumerate(cells) if other != index and cell.same_job(cells[index])]
+    alike = [
+        other for other, cell in enumerate(cells) if other != index and cell.same_job(cells[index])
+    ]
     named = [cell.runner == baseline and cell.precision == BASELINE_PRECISION for cell in cells]
     return alike if named[index] else [other for other in alike if named[other]]
 
@@ -96,5 +119,6 @@ def _more_rounds(progress: Progress, precision: float | None) -> int | None:
         return None
     shortest = max(FEWEST_FOR_INTERVAL - progress.rounds, 1)
     return max(
-        shortest if width is None else more_rounds(progress.rounds, width, precision) for width in progress.half_widths
+        shortest if width is None else more_rounds(progress.rounds, width, precision)
+        for width in progress.half_widths
     )

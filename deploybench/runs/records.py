@@ -43,7 +43,8 @@ def record_of(
     settings: RunSettings,
     stopped: Stopped | None = None,
 ) -> Record:
-    """The record of what the cell's launches showed so far; ``judgement`` where it is known without them."""
+    """The record of what the cell's launches showed so far; ``judgement`` where it is known without
+    them."""
     manifest, cell = planned.artifact.manifest, planned.cell
     roof = context.roof(cell.device)
     plugin = runners()[cell.runner].plugin
@@ -54,7 +55,8 @@ def record_of(
     return Record(
         run=context.run,
         created=now(),
-        complete=judgement.verdict in (Verdict.SKIPPED, Verdict.INVALID, Verdict.FAILED) or stopped is not None,
+        complete=judgement.verdict in (Verdict.SKIPPED, Verdict.INVALID, Verdict.FAILED)
+        or stopped is not None,
         profile=context.profile,
         cell=cell,
         parameters=manifest.model.parameters,
@@ -81,7 +83,8 @@ def _peak_gflops(cell: Cell, roof: Roof | None) -> float | None:
 
 
 def _bound(cell: Cell, manifest: Manifest, roof: Roof | None) -> Bound | None:
-    """The least time that one call of the cell can take; None where the roof or the work is not known."""
+    """The least time that one call of the cell can take; None where the roof or the work is not
+    known."""
     work = work_of(manifest) if roof is not None else None
     if roof is None or work is None:
         return None
@@ -92,9 +95,24 @@ def _bound(cell: Cell, manifest: Manifest, roof: Roof | None) -> Bound | None:
 
 
 def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:
-    """The one command that measures this cell again, in the same way and under the same name of the hardware."""
-    words = ["deploybench", "run", "--artifact", str(Path(cell.artifact or "").resolve()), "--runner", cell.runner]
-    words += ["--batch", str(cell.batch), "--threads", str(cell.threads), "--precision", cell.precision]
+    """The one command that measures this cell again, in the same way and under the same name of the
+    hardware."""
+    words = [
+        "deploybench",
+        "run",
+        "--artifact",
+        str(Path(cell.artifact or "").resolve()),
+        "--runner",
+        cell.runner,
+    ]
+    words += [
+        "--batch",
+        str(cell.batch),
+        "--threads",
+        str(cell.threads),
+        "--precision",
+        cell.precision,
+    ]
     if profile != HOST:
         words += ["--profile", profile]
     if cell.device != CPU:
@@ -112,49 +130,97 @@ def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:
     if rule.max_rounds is not None:
         words += ["--rounds", str(rule.max_rounds)]
     elif rule.precision is not None:
-        words += ["--precision-target", f"{100 * rule.precision:g}%", "--budget", f"{rule.budget_s:g}s"]
+        words += [
+            "--precision-target",
+            f"{100 * rule.precision:g}%",
+            "--budget",
+            f"{rule.budget_s:g}s",
+        ]
     return shlex.join([*words, "--seed", str(settings.seed)])
 
 
-def failed_export_record(result: ExportResult, context: RunContext, present: Sequence[Artifact]) -> Record:
+def failed_export_record(
+    result: ExportResult, context: RunContext, present: Sequence[Artifact]
+) -> Record:
     """The row of a model that a run was asked for and that could not be exported.
 
-    It stands among the model's other rows, if one of the ``present`` artifacts is of the same model and weights.
+    It stands among the model's other rows, if one of the ``present`` artifacts is of the same model
+    and weights.
     """
     request, error = result.request, result.error
     asked = request.model.model_dump(mode="json")
-    sibling = next((item.manifest for item in present if item.manifest.request["model"] == asked), None)
-    size = (sibling.preprocessing.height, sibling.preprocessing.width) if sibling else request.model.image_size
+    sibling = next(
+        (item.manifest for item in present if item.manifest.request["model"] == asked), None
+    )
+    size = (
+        (sibling.preprocessing.height, sibling.preprocessing.width)
+        if sibling
+        else request.model.image_size
+    )
     cell = Cell(
-        model=request.model.name, weights=sibling.weights.label if sibling else "",
-        weights_identity=sibling.weights.identity if sibling else "", image_size=size or (0, 0),
+        model=request.model.name,
+        weights=sibling.weights.label if sibling else "",
+        weights_identity=sibling.weights.identity if sibling else "",
+        image_size=size or (0, 0),
         patch_size=sibling.model.patch_size if sibling else request.model.patch_size,
-        backend=request.backend, form="none", runner=request.backend, device=context.devices[0],
+        backend=request.backend,
+        form="none",
+        runner=request.backend,
+        device=context.devices[0],
         precision=request.precision,
-        batch=request.batch or 1, threads=context.threads, artifact=None, artifact_key=None,
-    )  # fmt: skip
+        batch=request.batch or 1,
+        threads=context.threads,
+        artifact=None,
+        artifact_key=None,
+    )
     command = request.command()
     advice = (error.action if error else None) or f"reproduce: {command}"
     reason = f"export: {error.found}" if error else "export failed"
-    return _unmeasured(cell, Judgement(verdict=Verdict.FAILED, reason=reason, advice=advice), command, context)
+    return _unmeasured(
+        cell, Judgement(verdict=Verdict.FAILED, reason=reason, advice=advice), command, context
+    )
 
 
 def unreadable_record(folder: Path, error: DeployBenchError, context: RunContext) -> Record:
-    """The row of an artifact whose manifest does not read or was edited; its folders name the model and the backend."""
+    """The row of an artifact whose manifest does not read or was edited; its folders name the model
+    and the backend."""
     cell = Cell(
-        model=folder.parent.name, weights="", weights_identity="", image_size=(0, 0), backend=folder.name, form="none",
-        runner=folder.name.partition("-")[0], device=context.devices[0], precision="–", batch=1,
+        model=folder.parent.name,
+        weights="",
+        weights_identity="",
+        image_size=(0, 0),
+        backend=folder.name,
+        form="none",
+        runner=folder.name.partition("-")[0],
+        device=context.devices[0],
+        precision="–",
+        batch=1,
         threads=context.threads,
-        artifact=str(folder), artifact_key=folder.name.rpartition("-")[2],
-    )  # fmt: skip
-    judgement = Judgement(verdict=Verdict.INVALID, reason=error.found, advice=error.action or "export it again")
+        artifact=str(folder),
+        artifact_key=folder.name.rpartition("-")[2],
+    )
+    judgement = Judgement(
+        verdict=Verdict.INVALID, reason=error.found, advice=error.action or "export it again"
+    )
     return _unmeasured(cell, judgement, f"deploybench run --artifact {folder}", context)
 
 
 def _unmeasured(cell: Cell, judgement: Judgement, command: str, context: RunContext) -> Record:
     record = Record(
-        run=context.run, created=now(), complete=True, profile=context.profile, cell=cell, parameters=None, macs=None,
-        artifact_bytes=None, peak_gflops=None, launches=(), summary=None, judgement=judgement, host=context.host,
-        versions={}, command=command,
-    )  # fmt: skip
+        run=context.run,
+        created=now(),
+        complete=True,
+        profile=context.profile,
+        cell=cell,
+        parameters=None,
+        macs=None,
+        artifact_bytes=None,
+        peak_gflops=None,
+        launches=(),
+        summary=None,
+        judgement=judgement,
+        host=context.host,
+        versions={},
+        command=command,
+    )
     return keep(record, context)

@@ -1,4 +1,5 @@
-"""A run: the plan's cells are launched in rounds, and each cell's record is kept after every launch."""
+"""A run: the plan's cells are launched in rounds, and each cell's record is kept after every
+launch."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from deploybench.runs.records import keep, record_of
 from deploybench.runs.settings import RunContext, RunSettings
 
 SHORTEST_LIMIT_S = 60.0
-"""A launch samples no longer than this, or twice the time asked for, or a third of the budget, whatever it lacks."""
+"""A launch samples no longer than this, or twice the time asked for, or a third of the budget,
+whatever it lacks."""
 
 
 def run_cells(
@@ -28,9 +30,11 @@ def run_cells(
     *,
     start: Callable[[Planned, int], None] = lambda planned, number: None,
 ) -> Iterator[Record]:
-    """Measure every cell that is not skipped; yield the cell's record after each launch, and once for a skipped one.
+    """Measure every cell that is not skipped; yield the cell's record after each launch, and once
+    for a skipped one.
 
-    A cell may turn out to be finished only when the next round begins. Its record, now complete, is then yielded again.
+    A cell may turn out to be finished only when the next round begins. Its record, now complete, is
+    then yielded again.
 
     Closing the iterator early, or an interrupt, leaves the records of what was finished on disk.
     """
@@ -40,7 +44,9 @@ def run_cells(
             judgement = Judgement(verdict=Verdict.SKIPPED, reason=cell.skip, advice=cell.remedy)
             yield keep(record_of(cell, (), judgement, context, settings), context)
     experiment = Experiment(
-        [cell.cell for cell in active], settings.rule, settings.baseline if settings.compare else None
+        [cell.cell for cell in active],
+        settings.rule,
+        settings.baseline if settings.compare else None,
     )
     jobs = [job_of(cell, settings) for cell in active]
     unfinished: set[int] = set()
@@ -56,10 +62,17 @@ def run_cells(
 
     def concluded() -> list[Record]:
         """The cells whose latest launch turned out to be their last when the next round began."""
-        return [record_now(index) for index in sorted(unfinished) if experiment.stopped(index) is not None]
+        return [
+            record_now(index)
+            for index in sorted(unfinished)
+            if experiment.stopped(index) is not None
+        ]
 
     for finished in run_rounds(
-        jobs, experiment.wants_more, settings.seed, start=lambda index, number: start(active[index], number)
+        jobs,
+        experiment.wants_more,
+        settings.seed,
+        start=lambda index, number: start(active[index], number),
     ):
         experiment.add(finished.index, finished.launch)
         yield record_now(finished.index)
@@ -68,7 +81,8 @@ def run_cells(
 
 
 def end_to_end_image(image: Path | None, workspace: Workspace) -> Path:
-    """The file that end-to-end cells read: the user's, or a sample photograph that is put into the workspace."""
+    """The file that end-to-end cells read: the user's, or a sample photograph that is put into the
+    workspace."""
     if image is not None:
         if not image.is_file():
             raise DeployBenchError(f"there is no image {image}", action="check the path")
@@ -83,9 +97,19 @@ def job_of(planned: Planned, settings: RunSettings) -> Job:
     """One launch of the cell."""
     cell = planned.cell
     return Job(
-        artifact=str(planned.artifact.path), runner=cell.runner, device=cell.device, precision=cell.precision,
-        batch=cell.batch, threads=cell.threads, streams=cell.streams, timing=cell.timing, image=settings.image,
+        artifact=str(planned.artifact.path),
+        runner=cell.runner,
+        device=cell.device,
+        precision=cell.precision,
+        batch=cell.batch,
+        threads=cell.threads,
+        streams=cell.streams,
+        timing=cell.timing,
+        image=settings.image,
         cuda_graph=cell.cuda_graph,
-        duration_s=settings.duration_s, min_samples=settings.min_samples,
-        limit_s=min(max(SHORTEST_LIMIT_S, 2 * settings.duration_s), max(settings.rule.budget_s / 3, 1.0)),
-    )  # fmt: skip
+        duration_s=settings.duration_s,
+        min_samples=settings.min_samples,
+        limit_s=min(
+            max(SHORTEST_LIMIT_S, 2 * settings.duration_s), max(settings.rule.budget_s / 3, 1.0)
+        ),
+    )

@@ -19,8 +19,8 @@ from deploybench.results.cell import DEFAULT_BASELINE
 class RunSettings:
     """How long to look: launches with windows of ``duration_s``, until ``rule`` ends each cell.
 
-    ``baseline`` names the runner that the others are compared with; when ``compare`` is set, the launches go on
-    until these speed-ups are as precise as the cells.
+    ``baseline`` names the runner that the others are compared with; when ``compare`` is set, the
+    launches go on until these speed-ups are as precise as the cells.
     """
 
     rule: ExperimentRule
@@ -49,7 +49,8 @@ class RunContext:
     """Where the profile was read, if it is not a built-in one."""
 
     def roof(self, device: str) -> Roof | None:
-        """What bounds a cell on the device and what its share of the peak refers to; None where it is not known."""
+        """What bounds a cell on the device and what its share of the peak refers to; None where it
+        is not known."""
         return roof_of_device(device, self.hardware, self.host, self.peaks)
 
 

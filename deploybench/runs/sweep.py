@@ -1,6 +1,7 @@
 """How far a sweep over batch sizes goes: 1, 2, 4, … until it stops to pay or memory runs short.
 
-This looks ahead with one short launch a size; what it finds is then measured like every other cell, in rounds.
+This looks ahead with one short launch a size; what it finds is then measured like every other cell,
+in rounds.
 """
 
 from __future__ import annotations
@@ -36,10 +37,12 @@ def with_auto_batches(
     available_bytes: Callable[[], int] = lambda: int(psutil.virtual_memory().available),
     host: Callable[[], Host] = describe_host,
 ) -> list[Planned]:
-    """Each cell once for every batch size of its sweep; ``planned`` has batch size 1. Skipped cells stay as they are.
+    """Each cell once for every batch size of its sweep; ``planned`` has batch size 1. Skipped cells
+    stay as they are.
 
-    The last size is the first that gained less than 5 %, so that the table shows where it saturates. A sweep that ends
-    because a launch failed has that size too, as a skipped cell with the cause.
+    The last size is the first that gained less than 5 %, so that the table shows where it
+    saturates. A sweep that ends because a launch failed has that size too, as a skipped cell with
+    the cause.
     """
     widened = []
     for cell in planned:
@@ -47,7 +50,9 @@ def with_auto_batches(
             widened.append(cell)
             continue
         start(cell)
-        widened += _sweep(cell, settings, launch, Memory(available_bytes, gpu_of(cell.cell.device, host())))
+        widened += _sweep(
+            cell, settings, launch, Memory(available_bytes, gpu_of(cell.cell.device, host()))
+        )
     return widened
 
 
@@ -59,14 +64,16 @@ def doublings(limit: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Memory:
-    """What is left for a larger batch: of the machine, and of the GPU that the cell runs on, if it runs on one."""
+    """What is left for a larger batch: of the machine, and of the GPU that the cell runs on, if it
+    runs on one."""
 
     available_bytes: Callable[[], int]
     gpu: Gpu | None
 
     def holds_the_next(self, before: Look, after: Look) -> bool:
-        """Whether a size that grows by twice as much as ``after`` did over ``before`` still fits, on the host and on
-        the GPU. What the driver does not tell of a GPU is no limit: the launch that fails is one."""
+        """Whether a size that grows by twice as much as ``after`` did over ``before`` still fits,
+        on the host and on the GPU. What the driver does not tell of a GPU is no limit: the launch
+        that fails is one."""
         growth = after.peak_bytes - before.peak_bytes
         if 2 * growth > MEMORY_SHARE * self.available_bytes():
             return False
@@ -91,7 +98,9 @@ class Look:
     others_gpu_bytes: int = 0
 
 
-def _sweep(cell: Planned, settings: RunSettings, launch: Callable[[Job], Launch], memory: Memory) -> list[Planned]:
+def _sweep(
+    cell: Planned, settings: RunSettings, launch: Callable[[Job], Launch], memory: Memory
+) -> list[Planned]:
     cells: list[Planned] = []
     before: Look | None = None
     size = 1
@@ -103,7 +112,11 @@ def _sweep(cell: Planned, settings: RunSettings, launch: Callable[[Job], Launch]
         seen = [look for look in looks if isinstance(look, Look)]
         if len(seen) < len(looks):
             failed = next(look for look in looks if isinstance(look, str))
-            cells.append(_at(cell, size) if size == 1 else replace(_at(cell, size), skip=f"the sweep ends: {failed}"))
+            cells.append(
+                _at(cell, size)
+                if size == 1
+                else replace(_at(cell, size), skip=f"the sweep ends: {failed}")
+            )
             break
         cells.append(_at(cell, size))
         best = max(seen, key=lambda look: look.rate)
@@ -115,7 +128,9 @@ def _sweep(cell: Planned, settings: RunSettings, launch: Callable[[Job], Launch]
     return cells
 
 
-def _look(cell: Planned, size: int, settings: RunSettings, launch: Callable[[Job], Launch]) -> Look | str:
+def _look(
+    cell: Planned, size: int, settings: RunSettings, launch: Callable[[Job], Launch]
+) -> Look | str:
     """What the launch showed, or why it failed: out of memory, say."""
     found = launch(job_of(_at(cell, size), replace(settings, duration_s=LOOK_S, min_samples=3)))
     if not found.measured or found.memory is None:

@@ -1,7 +1,10 @@
-"""LoadGen itself: settings in, one test, its verdict and every latency out. The only module that imports it.
+"""LoadGen itself: settings in, one test, its verdict and every latency out.
 
-LoadGen hands its latencies to nobody, but it writes each into its trace: ``complete_ns`` of a sample
-is the integer that its own percentiles are taken from. The trace is written by LoadGen's log thread.
+The only module that imports it.
+
+LoadGen hands its latencies to nobody, but it writes each into its trace: ``complete_ns`` of a
+sample is the integer that its own percentiles are taken from. The trace is written by LoadGen's log
+thread.
 """
 
 from __future__ import annotations
@@ -25,10 +28,12 @@ NO_NUMBER = re.compile(r'"value": -?(nan|inf)')
 """What LoadGen writes for the rate of a single query; JSON has no such numbers."""
 PERCENTILES = ("50.00", "90.00", "95.00", "97.00", "99.00", "99.90")
 OFFLINE_MARGIN = 1.2
-"""LoadGen has to know the offline rate beforehand, or the test ends too early: this times the best of warm-up."""
+"""LoadGen has to know the offline rate beforehand, or the test ends too early: this times the best
+of warm-up."""
 QUEUE_BOUNDS = 10
 SMALLEST_QUEUE = 100
-"""The server test ends when more queries wait than arrive within ten latency bounds: it cannot be held any more."""
+"""The server test ends when more queries wait than arrive within ten latency bounds: it cannot be
+held any more."""
 CHECKS = {
     "result_perf_constraints_met": "performance constraints",
     "result_min_duration_met": "min duration",
@@ -51,24 +56,37 @@ class LoadGenResult(Document):
     version: str
     valid: bool
     unmet: tuple[str, ...] = Field(description="which of LoadGen's conditions are not satisfied")
-    advice: tuple[str, ...] = Field(description="LoadGen's errors, recommendations and result of early stopping")
+    advice: tuple[str, ...] = Field(
+        description="LoadGen's errors, recommendations and result of early stopping"
+    )
     query_count: int
     rate_per_s: float | None = Field(
-        description="queries (offline: images) per second: as issued in single-stream, as completed in the others; "
+        description="queries (offline: images) per second: as issued in single-stream, as "
+        "completed in the others; "
         "None in multi-stream, where LoadGen gives none"
     )
-    scheduled_per_s: float | None = Field(description="mean arrivals per second that the generator drew; server only")
-    early_stopping_latency_ns: int | None = Field(
-        description="LoadGen's estimate of the latency at the percentile with 99 % confidence; streams only"
+    scheduled_per_s: float | None = Field(
+        description="mean arrivals per second that the generator drew; server only"
     )
-    percentiles_ns: dict[str, int] = Field(description="LoadGen's own, of queries (offline: of images)")
-    latencies_ns: tuple[int, ...] = Field(description="of every query (offline: of every image), in order of issue")
+    early_stopping_latency_ns: int | None = Field(
+        description="LoadGen's estimate of the latency at the percentile with 99 % confidence; "
+        "streams only"
+    )
+    percentiles_ns: dict[str, int] = Field(
+        description="LoadGen's own, of queries (offline: of images)"
+    )
+    latencies_ns: tuple[int, ...] = Field(
+        description="of every query (offline: of every image), in order of issue"
+    )
 
 
-def run_test(settings: ScenarioSettings, issue: Issue, *, images: int, expected_call_ns: float) -> LoadGenResult:
+def run_test(
+    settings: ScenarioSettings, issue: Issue, *, images: int, expected_call_ns: float
+) -> LoadGenResult:
     """Run one test over ``images`` images and return when its last query is answered.
 
-    ``expected_call_ns`` is how long one instance takes for one batch at least; LoadGen prepares its queries by it.
+    ``expected_call_ns`` is how long one instance takes for one batch at least; LoadGen prepares its
+    queries by it.
     """
     import mlperf_loadgen
 
@@ -79,8 +97,12 @@ def run_test(settings: ScenarioSettings, issue: Issue, *, images: int, expected_
         log.log_output = output
         log.enable_trace = True
         system = mlperf_loadgen.ConstructSUT(issue, lambda: None)
-        library = mlperf_loadgen.ConstructQSL(images, images, lambda indices: None, lambda indices: None)
-        no_audit = str(Path(folder) / "audit.config")  # one in the working directory would change the test
+        library = mlperf_loadgen.ConstructQSL(
+            images, images, lambda indices: None, lambda indices: None
+        )
+        no_audit = str(
+            Path(folder) / "audit.config"
+        )  # one in the working directory would change the test
         test = _test_settings(settings, expected_call_ns)
         try:
             mlperf_loadgen.StartTestWithLogSettings(system, library, test, log, no_audit)
@@ -91,10 +113,15 @@ def run_test(settings: ScenarioSettings, issue: Issue, *, images: int, expected_
 
 
 def answer(identifiers: Sequence[int]) -> None:
-    """Tell LoadGen that the samples with these ids are answered, now. May be called from any thread."""
+    """Tell LoadGen that the samples with these ids are answered, now.
+
+    May be called from any thread.
+    """
     import mlperf_loadgen
 
-    mlperf_loadgen.QuerySamplesComplete([mlperf_loadgen.QuerySampleResponse(number, 0, 0) for number in identifiers])
+    mlperf_loadgen.QuerySamplesComplete(
+        [mlperf_loadgen.QuerySampleResponse(number, 0, 0) for number in identifiers]
+    )
 
 
 def _test_settings(settings: ScenarioSettings, expected_call_ns: float) -> Any:
@@ -149,14 +176,19 @@ def _read(folder: Path, scenario: Scenario) -> LoadGenResult:
             "rate_per_s": found.get(RATES.get(scenario, "")),
             "scheduled_per_s": found.get("result_scheduled_samples_per_sec"),
             "early_stopping_latency_ns": _early_stopping_latency(found, scenario),
-            "percentiles_ns": {name: found[f"result_{name}_percentile_{kind}_ns"] for name in PERCENTILES},
+            "percentiles_ns": {
+                name: found[f"result_{name}_percentile_{kind}_ns"] for name in PERCENTILES
+            },
             "latencies_ns": _read_trace(folder / "mlperf_log_trace.json", scenario),
         }
     )
 
 
 def _early_stopping_latency(found: dict[str, JsonValue], scenario: Scenario) -> JsonValue:
-    key = {Scenario.SINGLE_STREAM: "early_stopping_latency_ss", Scenario.MULTI_STREAM: "early_stopping_latency_ms"}
+    key = {
+        Scenario.SINGLE_STREAM: "early_stopping_latency_ss",
+        Scenario.MULTI_STREAM: "early_stopping_latency_ms",
+    }
     return found.get(key.get(scenario, "")) or None  # LoadGen writes 0 where it has too few queries
 
 
@@ -174,7 +206,8 @@ def _read_detail(path: Path) -> tuple[dict[str, JsonValue], list[str]]:
 
 
 def _read_trace(path: Path, scenario: Scenario) -> tuple[int, ...]:
-    """The latencies in the trace, ns: of every image offline, else of every query, whose slowest image counts."""
+    """The latencies in the trace, ns: of every image offline, else of every query, whose slowest
+    image counts."""
     samples: list[tuple[int, int]] = []
     with path.open() as lines:
         for line in lines:

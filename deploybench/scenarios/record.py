@@ -1,4 +1,7 @@
-"""The record of one scenario on one cell. It lives in ``scenarios/`` of the workspace, beside the records of runs."""
+"""The record of one scenario on one cell.
+
+It lives in ``scenarios/`` of the workspace, beside the records of runs.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ from deploybench.statistics.samples import nearest_rank
 
 
 class Trial(Document):
-    """One fresh process: what ran, and LoadGen's test if it came to that. ``facts`` are those of one instance."""
+    """One fresh process: what ran, and LoadGen's test if it came to that.
+
+    ``facts`` are those of one instance.
+    """
 
     error: str | None = None
     refused: str | None = None
@@ -49,7 +55,10 @@ class Probe(Document):
 
 
 class ScenarioRecord(Document):
-    """One scenario on one cell. ``probes`` are the rates that a search tried, in order; the trial is its last one."""
+    """One scenario on one cell.
+
+    ``probes`` are the rates that a search tried, in order; the trial is its last one.
+    """
 
     schema_version: Literal[1] = 1
     run: str
@@ -65,14 +74,17 @@ class ScenarioRecord(Document):
 
 
 def judge(trial: Trial, command: str) -> Judgement:
-    """LoadGen's verdict, unless there is none because the cell is wrong (INVALID) or broke (FAILED)."""
+    """LoadGen's verdict, unless there is none because the cell is wrong (INVALID) or broke
+    (FAILED)."""
     again = f"reproduce: {command}"
     if trial.error is not None:
         return Judgement(verdict=Verdict.FAILED, reason=trial.error, advice=again)
     if trial.refused is not None:
         return Judgement(verdict=Verdict.INVALID, reason=trial.refused, advice=again)
     if trial.parity is not None and not trial.parity.passed:
-        return Judgement(verdict=Verdict.INVALID, reason=f"parity: {trial.parity.reason}", advice=again)
+        return Judgement(
+            verdict=Verdict.INVALID, reason=f"parity: {trial.parity.reason}", advice=again
+        )
     if trial.loadgen is None:
         return Judgement(verdict=Verdict.FAILED, reason="nothing was measured", advice=again)
     advice = "; ".join(trial.loadgen.advice)
@@ -89,7 +101,8 @@ def scenarios_folder(workspace: Workspace) -> Path:
 def write_scenario(record: ScenarioRecord, folder: Path) -> Path:
     """Write the record whole into ``folder``, named after its scenario and cell."""
     cell = record.cell
-    name = f"{record.settings.scenario.value}-{cell.model}-{cell.runner}-{cell.precision}-b{cell.batch}"
+    scenario = record.settings.scenario.value
+    name = f"{scenario}-{cell.model}-{cell.runner}-{cell.precision}-b{cell.batch}"
     path = folder / f"scenario-{slug(name)}-{(cell.artifact_key or 'none')[:8]}.json"
     write_whole(path, record.model_dump_json(indent=1))
     return path
@@ -102,7 +115,14 @@ def read_scenario(path: Path) -> ScenarioRecord:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DeployBenchError(f"{path} does not read: {error.strerror}", expected=expected, action=action) from None
+        raise DeployBenchError(
+            f"{path} does not read: {error.strerror}", expected=expected, action=action
+        ) from None
     return read_document(
-        ScenarioRecord, content, origin=str(path), what="a scenario's record", expected=expected, action=action
+        ScenarioRecord,
+        content,
+        origin=str(path),
+        what="a scenario's record",
+        expected=expected,
+        action=action,
     )

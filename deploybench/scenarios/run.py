@@ -1,4 +1,5 @@
-"""The parent's side: every test in a fresh process; the search for the highest rate is tests one after another."""
+"""The parent's side: every test in a fresh process; the search for the highest rate is tests one
+after another."""
 
 from __future__ import annotations
 
@@ -15,9 +16,21 @@ from deploybench.hardware.host import Host
 from deploybench.plan.cells import Planned
 from deploybench.processes import run_child
 from deploybench.results.verdict import Judgement, Verdict
-from deploybench.scenarios.record import Probe, ScenarioRecord, Trial, judge, scenarios_folder, write_scenario
+from deploybench.scenarios.record import (
+    Probe,
+    ScenarioRecord,
+    Trial,
+    judge,
+    scenarios_folder,
+    write_scenario,
+)
 from deploybench.scenarios.search import RateSearch
-from deploybench.scenarios.settings import Scenario, ScenarioJob, ScenarioSettings, default_min_queries
+from deploybench.scenarios.settings import (
+    Scenario,
+    ScenarioJob,
+    ScenarioSettings,
+    default_min_queries,
+)
 from deploybench.versions import installed_versions
 
 WORKER = "deploybench.scenarios.worker"
@@ -42,9 +55,10 @@ def check_loadgen() -> None:
     """Raise DeployBenchError where LoadGen is not installed."""
     if importlib.util.find_spec("mlperf_loadgen") is None:
         raise DeployBenchError(
-            "MLPerf's LoadGen is not installed", expected="the module mlperf_loadgen",
+            "MLPerf's LoadGen is not installed",
+            expected="the module mlperf_loadgen",
             action='pip install "deploybench[loadgen]"',
-        )  # fmt: skip
+        )
 
 
 def run_scenario(
@@ -54,8 +68,8 @@ def run_scenario(
     *,
     start: Callable[[str], None] = lambda what: None,
 ) -> ScenarioRecord:
-    """One test, or the search for the highest rate where a server has no rate; a cell that cannot run here is a
-    record that says so. ``start`` is told what is measured next."""
+    """One test, or the search for the highest rate where a server has no rate; a cell that cannot
+    run here is a record that says so. ``start`` is told what is measured next."""
     if planned.skip is not None:
         judgement = Judgement(verdict=Verdict.SKIPPED, reason=planned.skip, advice=planned.remedy)
         return _keep(planned, settings, Trial(), (), judgement, context)
@@ -67,17 +81,22 @@ def run_scenario(
 
 
 def _find_highest_rate(
-    planned: Planned, settings: ScenarioSettings, context: ScenarioContext, start: Callable[[str], None]
+    planned: Planned,
+    settings: ScenarioSettings,
+    context: ScenarioContext,
+    start: Callable[[str], None],
 ) -> ScenarioRecord:
     """The highest rate of arrivals for which LoadGen says VALID, twice.
 
-    Each rate is tried with other arrival times (the next seed). The record's trial is the confirming
-    one, or the last one where no rate was found.
+    Each rate is tried with other arrival times (the next seed). The record's trial is the
+    confirming one, or the last one where no rate was found.
     """
     start("alone")
     alone = _try(planned, _alone(settings))
     if alone.loadgen is None:
-        return _keep(planned, settings, alone, (), judge(alone, command_of(planned, settings)), context)
+        return _keep(
+            planned, settings, alone, (), judge(alone, command_of(planned, settings)), context
+        )
     assert settings.latency_bound_ms is not None
     fastest_ms = min(alone.loadgen.latencies_ns) / 1e6
     if fastest_ms > settings.latency_bound_ms:
@@ -85,8 +104,12 @@ def _find_highest_rate(
             f"no rate holds {_bound(settings)}: with nothing else to do, the fastest of "
             f"{alone.loadgen.query_count} queries took {fastest_ms:.3g} ms"
         )
-        judgement = Judgement(verdict=Verdict.INVALID, reason=reason, advice="raise --latency-bound")
-        return _keep(planned, settings, alone.model_copy(update={"loadgen": None}), (), judgement, context)
+        judgement = Judgement(
+            verdict=Verdict.INVALID, reason=reason, advice="raise --latency-bound"
+        )
+        return _keep(
+            planned, settings, alone.model_copy(update={"loadgen": None}), (), judgement, context
+        )
     alone_ms = alone.percentile_ms(0.5)
     assert alone_ms is not None
     search = RateSearch(FIRST_UTILISATION * settings.instances * 1e3 / alone_ms)
@@ -108,13 +131,17 @@ def _search(
         tried = settings.model_copy(update={"target_qps": rate, "schedule_seed": seed})
         trial = _try(planned, tried)
         if trial.loadgen is None:
-            return _keep(planned, tried, trial, probes, judge(trial, command_of(planned, tried)), context)
+            return _keep(
+                planned, tried, trial, probes, judge(trial, command_of(planned, tried)), context
+            )
         probes.append(_probe(tried, trial))
         search.tell(rate, passed=trial.loadgen.valid)
     judgement = judge(trial, command_of(planned, tried))
     if search.found_per_s is None:
         lowest = min(probe.target_qps for probe in probes)
-        reason = f"no rate of {len(probes)} tried, down to {lowest:g}/s, holds {_bound(settings)} twice"
+        reason = (
+            f"no rate of {len(probes)} tried, down to {lowest:g}/s, holds {_bound(settings)} twice"
+        )
         judgement = Judgement(verdict=Verdict.INVALID, reason=reason, advice=judgement.advice)
     return _keep(planned, tried, trial, probes, judgement, context)
 
@@ -122,12 +149,35 @@ def _search(
 def command_of(planned: Planned, settings: ScenarioSettings) -> str:
     """The one command that measures this again."""
     cell, scenario = planned.cell, settings.scenario
-    words = ["deploybench", "scenario", "--artifact", str(planned.artifact.path), "--runner", cell.runner]
-    words += ["--scenario", scenario.value, "--threads", str(cell.threads), "--precision", cell.precision]
-    words += ["--duration", f"{settings.min_duration_s:g}s", "--min-queries", str(settings.min_queries)]
+    words = [
+        "deploybench",
+        "scenario",
+        "--artifact",
+        str(planned.artifact.path),
+        "--runner",
+        cell.runner,
+    ]
+    words += [
+        "--scenario",
+        scenario.value,
+        "--threads",
+        str(cell.threads),
+        "--precision",
+        cell.precision,
+    ]
+    words += [
+        "--duration",
+        f"{settings.min_duration_s:g}s",
+        "--min-queries",
+        str(settings.min_queries),
+    ]
     words += ["--percentile", f"{settings.percentile:g}"]
     if scenario is Scenario.SERVER:
-        words += ["--find-max-rate"] if settings.searches else ["--target-qps", f"{settings.target_qps:g}"]
+        words += (
+            ["--find-max-rate"]
+            if settings.searches
+            else ["--target-qps", f"{settings.target_qps:g}"]
+        )
         words += ["--latency-bound", f"{settings.latency_bound_ms:g}ms"]
         words += ["--seed", str(settings.schedule_seed)]
     if scenario is Scenario.MULTI_STREAM:
@@ -143,9 +193,13 @@ def _try(planned: Planned, settings: ScenarioSettings) -> Trial:
     """One test in a fresh process; a crash or a hang is a trial with its cause."""
     cell = planned.cell
     job = ScenarioJob(
-        artifact=str(planned.artifact.path), runner=cell.runner, device=cell.device, precision=cell.precision,
-        threads=cell.threads, settings=settings,
-    )  # fmt: skip
+        artifact=str(planned.artifact.path),
+        runner=cell.runner,
+        device=cell.device,
+        precision=cell.precision,
+        threads=cell.threads,
+        settings=settings,
+    )
     threads = {"OMP_NUM_THREADS": str(job.threads_each), "MKL_NUM_THREADS": str(job.threads_each)}
     limit_s = LOADING_LIMIT_S + 2 * settings.max_duration_s
     outcome = run_child(WORKER, job.model_dump_json(), time_limit_s=limit_s, environment=threads)

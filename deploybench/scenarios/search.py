@@ -1,4 +1,7 @@
-"""The search for the highest rate that a system holds: rates out, pass or fail in. It measures nothing itself."""
+"""The search for the highest rate that a system holds: rates out, pass or fail in.
+
+It measures nothing itself.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ WIDEST = 6
 """Doublings and halvings of the first rate at most: from 1/64 to 64 times."""
 MOST_TRIALS = 24
 RESOLUTION = 1.05
-"""Failing and passing rates this close together end the search: Poisson arrivals of 10 s scatter more than that."""
+"""Failing and passing rates this close together end the search: Poisson arrivals of 10 s scatter
+more than that."""
 
 
 class RateSearch:
@@ -56,7 +60,8 @@ class RateSearch:
 
     @property
     def found_per_s(self) -> float | None:
-        """The highest rate that passed twice; None while there is none, and when there is none at all."""
+        """The highest rate that passed twice; None while there is none, and when there is none at
+        all."""
         return self._low if self._confirmed else None
 
     @property

@@ -47,24 +47,35 @@ class Scenario(str, Enum):
 
     @property
     def concurrent(self) -> bool:
-        """Whether more than one image may be asked for at a time, so that several instances can help."""
+        """Whether more than one image may be asked for at a time, so that several instances can
+        help."""
         return self in (Scenario.SERVER, Scenario.OFFLINE)
 
 
 class ScenarioSettings(Document):
-    """One scenario. LoadGen's three generators are seeded explicitly, with the seeds of MLPerf Inference v6.0."""
+    """One scenario.
+
+    LoadGen's three generators are seeded explicitly, with the seeds of MLPerf Inference v6.0.
+    """
 
     scenario: Scenario
     percentile: float = Field(gt=0, lt=100)
     min_duration_s: float
     min_queries: int
     target_qps: float | None = Field(
-        default=None, description="mean arrivals per second; server only, and None where the highest is sought"
+        default=None,
+        description="mean arrivals per second; server only, and None where the highest is sought",
     )
-    latency_bound_ms: float | None = Field(default=None, description="of a query at the percentile; server only")
+    latency_bound_ms: float | None = Field(
+        default=None, description="of a query at the percentile; server only"
+    )
     samples_per_query: int = Field(default=1, description="images of a query; multi-stream only")
-    instances: int = Field(default=1, description="sessions that answer side by side; server and offline only")
-    batch: int = Field(default=1, description="images of one call of the runner; multi-stream and offline only")
+    instances: int = Field(
+        default=1, description="sessions that answer side by side; server and offline only"
+    )
+    batch: int = Field(
+        default=1, description="images of one call of the runner; multi-stream and offline only"
+    )
     qsl_seed: int = 2085463073848966840
     sample_index_seed: int = 2747215439041700203
     schedule_seed: int = 16159082839903944936
@@ -104,15 +115,17 @@ class ScenarioJob(Document):
 
 
 def default_min_queries(scenario: Scenario, percentile: float) -> int:
-    """As many queries as LoadGen's early stopping needs; offline is one query, and its duration decides."""
+    """As many queries as LoadGen's early stopping needs; offline is one query, and its duration
+    decides."""
     return 1 if scenario is Scenario.OFFLINE else queries_for_early_stopping(percentile)
 
 
 def queries_for_early_stopping(percentile: float) -> int:
-    """The fewest queries of which one may be late and the percentile still be held with 99 % confidence.
+    """The fewest queries of which one may be late and the percentile still be held with 99 %
+    confidence.
 
-    LoadGen's rule: the smallest n with P(at most one of n is late) < 1 %, when each is late with the
-    probability that the percentile allows. 64 for p90, 662 for p99, 6636 for p99.9.
+    LoadGen's rule: the smallest n with P(at most one of n is late) < 1 %, when each is late with
+    the probability that the percentile allows. 64 for p90, 662 for p99, 6636 for p99.9.
     """
     in_time = percentile / 100
     late = 1 - in_time

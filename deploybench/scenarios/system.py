@@ -24,7 +24,10 @@ Samples = Sequence[Any]
 
 
 class Images:
-    """The images that queries ask for, as inputs of one call. ``pixels`` is (images, channels, height, width)."""
+    """The images that queries ask for, as inputs of one call.
+
+    ``pixels`` is (images, channels, height, width).
+    """
 
     def __init__(self, name: str, pixels: npt.NDArray[np.float32], batch: int) -> None:
         self._name = name
@@ -44,18 +47,25 @@ class Images:
 
     def batches(self, samples: Sequence[T]) -> Iterable[Sequence[T]]:
         """Samples or indices in groups of at most the batch size."""
-        return (samples[first : first + self._batch] for first in range(0, len(samples), self._batch))
+        return (
+            samples[first : first + self._batch] for first in range(0, len(samples), self._batch)
+        )
 
 
 class System:
-    """Answers samples. What a runtime raises is kept in ``error``; queries after it are answered without work,
-    because LoadGen's threads must not see an exception and wait for every answer."""
+    """Answers samples.
+
+    What a runtime raises is kept in ``error``; queries after it are answered without work, because
+    LoadGen's threads must not see an exception and wait for every answer.
+    """
 
     def __init__(self, sessions: Sequence[Session], images: Images, *, queued: bool) -> None:
         self._images = images
         self._sessions = sessions
         self._queue: SimpleQueue[Samples | None] = SimpleQueue()
-        self._threads = [threading.Thread(target=self._work, args=(session,)) for session in sessions if queued]
+        self._threads = [
+            threading.Thread(target=self._work, args=(session,)) for session in sessions if queued
+        ]
         self.error: Exception | None = None
 
     def __enter__(self) -> System:

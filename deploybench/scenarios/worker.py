@@ -1,4 +1,5 @@
-"""The worker: one fresh process that loads the instances, proves parity of each, and runs one LoadGen test.
+"""The worker: one fresh process that loads the instances, proves parity of each, and runs one
+LoadGen test.
 
 Run by the parent as ``python -m deploybench.scenarios.worker REPLY``.
 """
@@ -52,23 +53,33 @@ def _run(job: ScenarioJob, artifact: Artifact, plugin: Runner) -> Trial:
     options = RunOptions(job.device, job.threads, job.precision, settings.batch, settings.instances)
     with contextlib.ExitStack() as stack:
         start = perf_counter()
-        sessions = [stack.enter_context(session) for session in plugin.load_streams(artifact, options)]
+        sessions = [
+            stack.enter_context(session) for session in plugin.load_streams(artifact, options)
+        ]
         load_s = perf_counter() - start
         for session in sessions:
             session.prepare_thread()
             proof = prove(session, artifact, options, batches)
             if not proof.holds:
-                return Trial(load_s=load_s, facts=proof.facts, refused=proof.refused, parity=proof.parity)
+                return Trial(
+                    load_s=load_s, facts=proof.facts, refused=proof.refused, parity=proof.parity
+                )
         call_ns = min(_warm_up(session, images, job.warmup_s) for session in sessions)
-        with System(sessions, images, queued=settings.scenario.concurrent) as system, _no_collections():
-            measured = run_test(settings, system.issue, images=len(images), expected_call_ns=call_ns)
+        with (
+            System(sessions, images, queued=settings.scenario.concurrent) as system,
+            _no_collections(),
+        ):
+            measured = run_test(
+                settings, system.issue, images=len(images), expected_call_ns=call_ns
+            )
         if system.error is not None:
             raise system.error
         return Trial(load_s=load_s, facts=proof.facts, parity=proof.parity, loadgen=measured)
 
 
 def _warm_up(session: Session, images: Images, seconds: float) -> float:
-    """Call for a while; the fastest call in ns: LoadGen must not run out of queries where the machine gets faster."""
+    """Call for a while; the fastest call in ns: LoadGen must not run out of queries where the
+    machine gets faster."""
     inputs = images.inputs([0])
     samples: list[int] = []
     end = perf_counter_ns() + round(seconds * NS_PER_S)

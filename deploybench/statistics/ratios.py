@@ -1,12 +1,13 @@
 """How many times faster one thing is than another, with an interval, and the answer that follows.
 
-Ratios are of launch medians. Within a run they are paired by round: both launches of a pair met nearly
-the same machine. The centre is Hodges and Lehmann's (1963), the median of all pairwise means of the log
-ratios: when the machine changes state inside a round, that pair is an outlier, which a mean follows and
-this does not. The interval is that of the signed-rank test (Wilcoxon 1945; the exact distribution), whose
-only assumption holds by design: under equality each log ratio is symmetric around 0, because the order
-within a round is random. Between runs nothing is paired: the centre is the median of all differences of
-the logs, its interval that of the rank-sum test (Mann and Whitney 1947).
+Ratios are of launch medians. Within a run they are paired by round: both launches of a pair met
+nearly the same machine. The centre is Hodges and Lehmann's (1963), the median of all pairwise means
+of the log ratios: when the machine changes state inside a round, that pair is an outlier, which a
+mean follows and this does not. The interval is that of the signed-rank test (Wilcoxon 1945; the
+exact distribution), whose only assumption holds by design: under equality each log ratio is
+symmetric around 0, because the order within a round is random. Between runs nothing is paired: the
+centre is the median of all differences of the logs, its interval that of the rank-sum test (Mann
+and Whitney 1947).
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ class Answer(str, Enum):
 
 @dataclass(frozen=True)
 class Ratio:
-    """Baseline time / candidate time (above 1: the candidate is faster). ``count`` pairs, or the smaller side's
-    launches when ``paired`` is false."""
+    """Baseline time / candidate time (above 1: the candidate is faster).
+
+    ``count`` pairs, or the smaller side's launches when ``paired`` is false.
+    """
 
     value: float
     low: float
@@ -58,12 +61,15 @@ class Ratio:
 
 
 def paired_ratio(ratios: Sequence[float]) -> Ratio | None:
-    """The centre and interval of ratios paired by round; None without any. One pair has no interval: coverage 0."""
+    """The centre and interval of ratios paired by round; None without any. One pair has no
+    interval: coverage 0."""
     if not ratios:
         return None
     logs = np.log(np.asarray(ratios, dtype=np.float64))
     first, second = np.triu_indices(len(logs))
-    return _from_ordered(np.sort((logs[first] + logs[second]) / 2), _signed_rank_tail(len(logs)), len(logs), True)
+    return _from_ordered(
+        np.sort((logs[first] + logs[second]) / 2), _signed_rank_tail(len(logs)), len(logs), True
+    )
 
 
 def unpaired_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> Ratio | None:
@@ -72,12 +78,15 @@ def unpaired_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> Rat
         return None
     differences = np.log(np.asarray(baseline))[:, None] - np.log(np.asarray(candidate))[None, :]
     tail = _rank_sum_tail(len(baseline), len(candidate))
-    return _from_ordered(np.sort(differences.ravel()), tail, min(len(baseline), len(candidate)), False)
+    return _from_ordered(
+        np.sort(differences.ravel()), tail, min(len(baseline), len(candidate)), False
+    )
 
 
 def answer(ratio: Ratio | None, margin: float = DEFAULT_MARGIN) -> Answer:
-    """SAME when the whole interval is within ``margin`` of 1; FASTER or SLOWER when the interval excludes 1 and its
-    centre is not within the margin; else AMBIGUOUS: what lies within the margin is never called faster."""
+    """SAME when the whole interval is within ``margin`` of 1; FASTER or SLOWER when the interval
+    excludes 1 and its centre is not within the margin; else AMBIGUOUS: what lies within the margin
+    is never called faster."""
     if ratio is None or ratio.coverage < CONFIDENCE:
         return Answer.AMBIGUOUS
     if _within(ratio.low, margin) and _within(ratio.high, margin):
@@ -88,13 +97,15 @@ def answer(ratio: Ratio | None, margin: float = DEFAULT_MARGIN) -> Answer:
 
 
 def half_width_that_settles(ratio: Ratio, margin: float = DEFAULT_MARGIN) -> float:
-    """How narrow the interval around the same centre must be before :func:`answer` is no longer AMBIGUOUS."""
+    """How narrow the interval around the same centre must be before :func:`answer` is no longer
+    AMBIGUOUS."""
     distance = abs(math.log(ratio.value))
     return math.log1p(margin) - distance if _within(ratio.value, margin) else distance
 
 
 def more_rounds(count: int, half_width: float, wanted: float) -> int:
-    """How many more rounds would narrow the interval to ``wanted``: its width goes with 1 / sqrt(rounds)."""
+    """How many more rounds would narrow the interval to ``wanted``: its width goes with 1 /
+    sqrt(rounds)."""
     if count < FEWEST_FOR_INTERVAL:
         return FEWEST_FOR_INTERVAL - count
     if half_width <= wanted:
@@ -109,10 +120,11 @@ def _within(value: float, margin: float) -> bool:
 
 
 def _from_ordered(logs: Floats, tail: Floats, count: int, paired: bool) -> Ratio:
-    """``tail[k]`` is the probability that fewer than k + 1 of the ordered values lie below the truth.
+    """``tail[k]`` is the probability that fewer than k + 1 of the ordered values lie below the
+    truth.
 
-    The interval runs from the value after the first ``k`` to the one before the last ``k``, with the largest
-    ``k`` whose coverage is at least 95 %, or ``k`` = 0 where none is.
+    The interval runs from the value after the first ``k`` to the one before the last ``k``, with
+    the largest ``k`` whose coverage is at least 95 %, or ``k`` = 0 where none is.
     """
     inside = np.flatnonzero(1 - 2 * tail[: (len(logs) + 1) // 2] >= CONFIDENCE - 1e-12)
     index = int(inside[-1]) if len(inside) else 0
@@ -146,7 +158,9 @@ def _rank_sum_tail(first: int, second: int) -> Floats:
     The chances are the coefficients of the Gaussian binomial, built factor by factor: times
     (1 - q^(second + i)), divided by (1 - q^i), for i up to ``first``.
     """
-    ways = np.zeros(first * second + 1, dtype=object)  # Python's integers: the factors cancel exactly
+    ways = np.zeros(
+        first * second + 1, dtype=object
+    )  # Python's integers: the factors cancel exactly
     ways[0] = 1
     for index in range(1, first + 1):
         step = second + index

@@ -1,9 +1,11 @@
-"""The statistics of samples: nearest-rank percentiles, distribution-free intervals, rank correlation.
+"""The statistics of samples: nearest-rank percentiles, distribution-free intervals, rank
+correlation.
 
-A percentile is one of the raw samples by MLPerf LoadGen's rule, never interpolated: of the sorted samples
-the one at the whole part of count x fraction, counted from 0 (results.cc). It is given only when there are
-enough samples for a two-sided distribution-free 95 % interval around it (the largest sample lies above the
-true value with 97.5 %: 1 - p^n >= 0.975): 6 for p50, 36 for p90, 368 for p99, 3688 for p99.9.
+A percentile is one of the raw samples by MLPerf LoadGen's rule, never interpolated: of the sorted
+samples the one at the whole part of count x fraction, counted from 0 (results.cc). It is given only
+when there are enough samples for a two-sided distribution-free 95 % interval around it (the largest
+sample lies above the true value with 97.5 %: 1 - p^n >= 0.975): 6 for p50, 36 for p90, 368 for p99,
+3688 for p99.9.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from dataclasses import dataclass
 
 CONFIDENCE = 0.95
 FEWEST_FOR_INTERVAL = 6
-"""Of five launches or pairs even the widest interval (sign test, signed-rank test) covers only 93.75 %."""
+"""Of five launches or pairs even the widest interval (sign test, signed-rank test) covers only
+93.75 %."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Interval:
 
 @dataclass(frozen=True)
 class Quantile:
-    """A percentile with its interval; ``value`` and the ends are None when ``samples`` is fewer than ``needed``."""
+    """A percentile with its interval; ``value`` and the ends are None when ``samples`` is fewer
+    than ``needed``."""
 
     fraction: float
     value: float | None
@@ -59,11 +63,13 @@ def nearest_rank(samples: Sequence[float], fraction: float) -> float:
 
 
 def quantile(groups: Sequence[Sequence[float]], fraction: float) -> Quantile:
-    """A percentile of all samples, with an interval that knows that samples of one launch are alike.
+    """A percentile of all samples, with an interval that knows that samples of one launch are
+    alike.
 
-    ``groups`` holds the samples of each launch. The interval is Woodruff's (1952): the binomial interval
-    of the share of samples below the percentile, turned around, with the number of samples divided by the
-    design effect: how much more that share varies between launches than between independent samples (Kish 1965).
+    ``groups`` holds the samples of each launch. The interval is Woodruff's (1952): the binomial
+    interval of the share of samples below the percentile, turned around, with the number of samples
+    divided by the design effect: how much more that share varies between launches than between
+    independent samples (Kish 1965).
     """
     from scipy.stats import binom
 
@@ -80,7 +86,9 @@ def quantile(groups: Sequence[Sequence[float]], fraction: float) -> Quantile:
     low = max(int(binom.ppf(tail, independent, fraction)), 1)
     high = min(int(binom.ppf(1 - tail, independent, fraction)) + 1, independent)
     ends = [pooled[math.ceil(count * rank / independent - 1e-9) - 1] for rank in (low, high)]
-    return Quantile(fraction, value, min(ends[0], value), max(ends[1], value), count, math.ceil(needed * effect))
+    return Quantile(
+        fraction, value, min(ends[0], value), max(ends[1], value), count, math.ceil(needed * effect)
+    )
 
 
 def median(values: Sequence[float]) -> float:
@@ -89,11 +97,12 @@ def median(values: Sequence[float]) -> float:
 
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
-    """The distribution-free interval of the median from order statistics (the sign test turned around).
+    """The distribution-free interval of the median from order statistics (the sign test turned
+    around).
 
-    The narrowest symmetric pair of order statistics that covers with ``confidence``; with fewer than
-    six values no pair does, and the range is returned with the coverage that it has (3 values: 75 %).
-    None for fewer than two values.
+    The narrowest symmetric pair of order statistics that covers with ``confidence``; with fewer
+    than six values no pair does, and the range is returned with the coverage that it has (3 values:
+    75 %). None for fewer than two values.
     """
     count = len(values)
     if count < 2:
@@ -107,12 +116,14 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
 
 
 def spread(values: Sequence[float]) -> float:
-    """How far the values lie apart: nearest-rank p90 less p10, relative to the median; the range of nine or fewer."""
+    """How far the values lie apart: nearest-rank p90 less p10, relative to the median; the range of
+    nine or fewer."""
     return (nearest_rank(values, 0.9) - nearest_rank(values, 0.1)) / median(values)
 
 
 def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Kendall's tau-b of two paired lists; None when it is not defined (fewer than two, or all tied)."""
+    """Kendall's tau-b of two paired lists; None when it is not defined (fewer than two, or all
+    tied)."""
     from scipy.stats import kendalltau
 
     if len(first) < 2 or len(set(first)) < 2 or len(set(second)) < 2:
@@ -122,7 +133,8 @@ def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float | None
 
 
 def _design_effect(groups: Sequence[Sequence[float]], value: float) -> float:
-    """Variance of the share of samples up to ``value`` between groups, over that of independent samples; at least 1."""
+    """Variance of the share of samples up to ``value`` between groups, over that of independent
+    samples; at least 1."""
     groups = [group for group in groups if group]
     count = sum(len(group) for group in groups)
     below = [sum(sample <= value for sample in group) for group in groups]
@@ -130,12 +142,15 @@ def _design_effect(groups: Sequence[Sequence[float]], value: float) -> float:
     independent = share * (1 - share) / count
     if len(groups) < 2 or independent == 0:
         return 1.0
-    squares = sum((part - len(group) * share) ** 2 for part, group in zip(below, groups, strict=True))
+    squares = sum(
+        (part - len(group) * share) ** 2 for part, group in zip(below, groups, strict=True)
+    )
     clustered = squares / count**2 * len(groups) / (len(groups) - 1)
     return max(clustered / independent, 1.0)
 
 
 def _coverage(count: int, index: int) -> float:
-    """The probability that the median lies between order statistics ``index`` and ``count - 1 - index``."""
+    """The probability that the median lies between order statistics ``index`` and ``count - 1 -
+    index``."""
     outside = sum(math.comb(count, k) for k in range(index + 1)) / 2.0**count
     return 1 - 2 * outside

@@ -1,4 +1,5 @@
-"""Where more work at once stops to pay: the saturation point of a sweep over batch sizes or streams."""
+"""Where more work at once stops to pay: the saturation point of a sweep over batch sizes or
+streams."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ SMALLEST_GAIN = 0.05
 
 
 def saturation_point(throughputs: Mapping[int, float]) -> int | None:
-    """The smallest size whose successor gains less than 5 %; None for a sweep of one, or one that still gains.
+    """The smallest size whose successor gains less than 5 %; None for a sweep of one, or one that
+    still gains.
 
     ``throughputs`` are items a second by batch size or number of streams.
     """

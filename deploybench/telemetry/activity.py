@@ -1,11 +1,13 @@
 """What else the machine did while something was timed, and at what clock.
 
-Two snapshots around a window give an :class:`Activity`. CPU time comes from ``/proc/stat`` (proc_stat(5)), which
-counts in ticks of ``SC_CLK_TCK`` (10 ms): the shares of a window are known to one tick / wall time and no better,
-which ``Activity.share_resolution`` says. Time in guests is already part of user time there and is not added again.
+Two snapshots around a window give an :class:`Activity`. CPU time comes from ``/proc/stat``
+(proc_stat(5)), which counts in ticks of ``SC_CLK_TCK`` (10 ms): the shares of a window are known to
+one tick / wall time and no better, which ``Activity.share_resolution`` says. Time in guests is
+already part of user time there and is not added again.
 
-Own time is that of this process and of its children *that have ended and been waited for* (getrusage(2)); a child
-that still runs is foreign until then. What a snapshot cannot read is None, on any system; nothing here raises.
+Own time is that of this process and of its children *that have ended and been waited for*
+(getrusage(2)); a child that still runs is foreign until then. What a snapshot cannot read is None,
+on any system; nothing here raises.
 """
 
 from __future__ import annotations
@@ -26,12 +28,16 @@ THROTTLE_COUNTERS = ("core_throttle_count", "package_throttle_count")
 KHZ_PER_MHZ = 1e3
 NS_PER_S = 1e9
 MOST_MISSING = 0.1
-"""Cores that we used and /proc/stat does not show: more means that it is not this machine's (some sandboxes)."""
+"""Cores that we used and /proc/stat does not show: more means that it is not this machine's (some
+sandboxes)."""
 
 
 @dataclass(frozen=True)
 class CpuTimes:
-    """Seconds since boot, summed over some CPUs. ``steal_s`` is what the hypervisor gave to others."""
+    """Seconds since boot, summed over some CPUs.
+
+    ``steal_s`` is what the hypervisor gave to others.
+    """
 
     busy_s: float
     idle_s: float
@@ -40,7 +46,8 @@ class CpuTimes:
 
 @dataclass(frozen=True)
 class OwnUsage:
-    """What this process has used since it began: CPU seconds (ended children too), its own involuntary switches."""
+    """What this process has used since it began: CPU seconds (ended children too), its own
+    involuntary switches."""
 
     cpu_s: float
     involuntary_switches: int
@@ -63,12 +70,13 @@ class Snapshot:
 class Activity:
     """What happened between two snapshots. Shares are of wall time x CPUs, from 0 to 1.
 
-    ``foreign_cpu_share`` is busy time on these CPUs that is not this process's own; ``steal_share`` is time that
-    the hypervisor withheld. Both are known to ``share_resolution`` only. ``involuntary_switches`` counts how often
-    this process was pushed off a CPU. ``load_1m`` is the load average at the end. ``frequency_mhz`` is the mean
-    over the CPUs, idle ones too, at both ends. ``throttle_events`` is the increase of the thermal counters summed
-    over the CPUs: each CPU of a package counts an event of that package, so more than zero means something and how
-    much more does not.
+    ``foreign_cpu_share`` is busy time on these CPUs that is not this process's own; ``steal_share``
+    is time that the hypervisor withheld. Both are known to ``share_resolution`` only.
+    ``involuntary_switches`` counts how often this process was pushed off a CPU. ``load_1m`` is the
+    load average at the end. ``frequency_mhz`` is the mean over the CPUs, idle ones too, at both
+    ends. ``throttle_events`` is the increase of the thermal counters summed over the CPUs: each CPU
+    of a package counts an event of that package, so more than zero means something and how much
+    more does not.
     """
 
     wall_s: float
@@ -88,7 +96,9 @@ def usable_cpus() -> frozenset[int]:
     return frozenset(range(os.cpu_count() or 1))
 
 
-def read_activity(cpus: frozenset[int] | None = None, *, proc: Path = PROC, cpu_folder: Path = CPU_FOLDER) -> Snapshot:
+def read_activity(
+    cpus: frozenset[int] | None = None, *, proc: Path = PROC, cpu_folder: Path = CPU_FOLDER
+) -> Snapshot:
     """Take a snapshot of ``cpus``, of :func:`usable_cpus` by default.
 
     Some runtimes pin the thread that loads them to one CPU and their own threads to others: ask
@@ -98,7 +108,8 @@ def read_activity(cpus: frozenset[int] | None = None, *, proc: Path = PROC, cpu_
     frequency = _frequency_mhz(cpus, proc, cpu_folder)
     throttle_count = _throttle_count(cpus, cpu_folder)
     load = psutil.getloadavg()[0]
-    return Snapshot(  # the clock and the two accounts of CPU time last and together: they have to agree
+    # the clock and the two accounts of CPU time last and together: they have to agree
+    return Snapshot(
         times=_cpu_times(cpus, proc),
         own=_own_usage(),
         clock_ns=perf_counter_ns(),
@@ -110,7 +121,8 @@ def read_activity(cpus: frozenset[int] | None = None, *, proc: Path = PROC, cpu_
 
 
 def between(before: Snapshot, after: Snapshot) -> Activity:
-    """What happened from ``before`` to ``after``; what depends on the CPUs is None when theirs differ."""
+    """What happened from ``before`` to ``after``; what depends on the CPUs is None when theirs
+    differ."""
     wall_s = (after.clock_ns - before.clock_ns) / NS_PER_S
     cpu_s = wall_s * len(before.cpus)
     same_cpus = before.cpus == after.cpus
@@ -147,16 +159,21 @@ def tick_s() -> float:
 
 
 def _cpu_times(cpus: frozenset[int], proc: Path) -> CpuTimes | None:
-    """The sum over the ``cpuN`` lines of ``cpus``; None where one of them is not there (offline, or no Linux)."""
+    """The sum over the ``cpuN`` lines of ``cpus``; None where one of them is not there (offline, or
+    no Linux)."""
     wanted = {f"cpu{cpu}" for cpu in cpus}
     lines = [line.split() for line in _read(proc / "stat").splitlines()]
-    found = [[int(field) for field in fields[1:9]] for fields in lines if fields and fields[0] in wanted]
+    found = [
+        [int(field) for field in fields[1:9]] for fields in lines if fields and fields[0] in wanted
+    ]
     if len(found) != len(wanted):
         return None
     user, nice, system, idle, iowait, irq, softirq, steal = (
         sum(column) * tick_s() for column in zip(*found, strict=True)
     )
-    return CpuTimes(busy_s=user + nice + system + irq + softirq, idle_s=idle + iowait, steal_s=steal)
+    return CpuTimes(
+        busy_s=user + nice + system + irq + softirq, idle_s=idle + iowait, steal_s=steal
+    )
 
 
 def _own_usage() -> OwnUsage | None:
@@ -173,17 +190,26 @@ def _own_usage() -> OwnUsage | None:
 def _frequency_mhz(cpus: frozenset[int], proc: Path, cpu_folder: Path) -> float | None:
     """The mean of cpufreq's figures; those of ``/proc/cpuinfo`` where there is no cpufreq driver.
 
-    In a virtual machine ``/proc/cpuinfo`` repeats the nominal clock whatever the real one is, so there it is not used.
+    In a virtual machine ``/proc/cpuinfo`` repeats the nominal clock whatever the real one is, so
+    there it is not used.
     """
     scaling = [_number(cpu_folder / f"cpu{cpu}" / "cpufreq" / "scaling_cur_freq") for cpu in cpus]
-    found = [khz / KHZ_PER_MHZ for khz in scaling if khz is not None] or list(_cpuinfo_mhz(cpus, proc))
+    found = [khz / KHZ_PER_MHZ for khz in scaling if khz is not None] or list(
+        _cpuinfo_mhz(cpus, proc)
+    )
     return fmean(found) if found else None
 
 
 def _cpuinfo_mhz(cpus: frozenset[int], proc: Path) -> Iterator[float]:
     for block in _read(proc / "cpuinfo").split("\n\n"):
-        fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in block.splitlines())}
-        wanted = int(fields.get("processor", -1)) in cpus and "hypervisor" not in fields.get("flags", "").split()
+        fields = {
+            key.strip(): value.strip()
+            for key, _, value in (line.partition(":") for line in block.splitlines())
+        }
+        wanted = (
+            int(fields.get("processor", -1)) in cpus
+            and "hypervisor" not in fields.get("flags", "").split()
+        )
         if wanted and "cpu MHz" in fields:
             yield float(fields["cpu MHz"])
 

@@ -1,17 +1,20 @@
 """Energy in joules, from the counters of the CPU (RAPL) or of the GPU (NVML).
 
-No counter knows processes: a CPU's counts its whole package, a GPU's the whole card, whoever works on it and also
-while nobody does. ``Energy.scope`` says so in words, to be shown wherever the figure is.
+No counter knows processes: a CPU's counts its whole package, a GPU's the whole card, whoever works
+on it and also while nobody does. ``Energy.scope`` says so in words, to be shown wherever the figure
+is.
 
-RAPL (Linux's powercap class, Documentation/power/powercap): a *package* contains its cores and its built-in graphics,
-so these sub-domains are not added; *dram* is beside the package and is added where there is one; *psys* contains all
-of it and is not read; ``intel-rapl-mmio`` is a second way to the same package and is read only where the first is not
-there. The counters wrap (at some hundred kJ, minutes to an hour under load): a meter has to be read once in that time.
-They are updated about every millisecond.
+RAPL (Linux's powercap class, Documentation/power/powercap): a *package* contains its cores and its
+built-in graphics, so these sub-domains are not added; *dram* is beside the package and is added
+where there is one; *psys* contains all of it and is not read; ``intel-rapl-mmio`` is a second way
+to the same package and is read only where the first is not there. The counters wrap (at some
+hundred kJ, minutes to an hour under load): a meter has to be read once in that time. They are
+updated about every millisecond.
 
-NVML: Volta and later count energy; on older cards the power draw is sampled at 20 Hz and integrated by the trapezoid
-rule, in a thread that asks the driver 20 times a second. Both follow the card's power sensor, which on some cards
-sees a part of the time only (Yang et al., "Part-time Power Measurements", 2023): windows of seconds, not of calls.
+NVML: Volta and later count energy; on older cards the power draw is sampled at 20 Hz and integrated
+by the trapezoid rule, in a thread that asks the driver 20 times a second. Both follow the card's
+power sensor, which on some cards sees a part of the time only (Yang et al., "Part-time Power
+Measurements", 2023): windows of seconds, not of calls.
 """
 
 from __future__ import annotations
@@ -41,7 +44,8 @@ MILLIJOULES_PER_J = 1e3
 
 @dataclass(frozen=True)
 class Energy:
-    """Joules that ``scope`` used, as told by ``source``; simulated where a double stands in for the counter."""
+    """Joules that ``scope`` used, as told by ``source``; simulated where a double stands in for the
+    counter."""
 
     joules: float
     source: str
@@ -57,8 +61,11 @@ class Unavailable:
 
 
 class EnergyMeter:
-    """A running count of joules. ``resolution_s`` is the shortest time in which the count moves: a window has to be
-    many times longer. A context manager; reading raises OSError or NVMLError should the source go away."""
+    """A running count of joules.
+
+    ``resolution_s`` is the shortest time in which the count moves: a window has to be many times
+    longer. A context manager; reading raises OSError or NVMLError should the source go away.
+    """
 
     def __init__(
         self,
@@ -85,7 +92,10 @@ class EnergyMeter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -115,27 +125,37 @@ def rapl_meter(powercap: Path = POWERCAP) -> EnergyMeter | Unavailable:
         if packages:
             break
     else:
-        return Unavailable(f"{powercap} has no RAPL package: virtual machines, containers and other CPUs have none")
+        return Unavailable(
+            f"{powercap} has no RAPL package: virtual machines, containers and other CPUs have none"
+        )
     memories = [path for path, name in names.items() if name == "dram"]
     try:
         counter = RaplCounter([*packages, *memories])
     except PermissionError as error:
         return Unavailable(
             f"{error.filename} is readable by root only (so in Linux since 2020, CVE-2020-8694); "
-            f"do: sudo chmod a+r {powercap}/{kind}:*/energy_uj (until the next boot), or run as root with sudo"
+            f"do: sudo chmod a+r {powercap}/{kind}:*/energy_uj (until the next boot), or run as "
+            f"root with sudo"
         )
     except OSError as error:
         return Unavailable(f"{error.filename} does not read: {error.strerror}")
     memory = "with its DRAM" if memories else "without DRAM, which has no counter here"
-    scope = f"the whole of {', '.join(names[path] for path in packages)} {memory}, other processes included"
-    return EnergyMeter(counter.read_j, source=f"RAPL ({kind})", scope=scope, resolution_s=RAPL_RESOLUTION_S)
+    scope = (
+        f"the whole of {', '.join(names[path] for path in packages)} {memory}, other processes "
+        f"included"
+    )
+    return EnergyMeter(
+        counter.read_j, source=f"RAPL ({kind})", scope=scope, resolution_s=RAPL_RESOLUTION_S
+    )
 
 
 class RaplCounter:
     """The sum of some RAPL domains since it was made, in joules, across wrap-arounds of each."""
 
     def __init__(self, domains: Sequence[Path]) -> None:
-        self._ranges_uj = {domain: _microjoules(domain / "max_energy_range_uj") for domain in domains}
+        self._ranges_uj = {
+            domain: _microjoules(domain / "max_energy_range_uj") for domain in domains
+        }
         self._last_uj = {domain: _microjoules(domain / "energy_uj") for domain in domains}
         self._total_uj = 0
 
@@ -148,7 +168,8 @@ class RaplCounter:
 
 
 def nvml_meter(nvml: Any, index: int) -> EnergyMeter | Unavailable:
-    """The meter of the GPU that this process knows as ``cuda:index``, with ``nvml``, an initialised ``pynvml``."""
+    """The meter of the GPU that this process knows as ``cuda:index``, with ``nvml``, an initialised
+    ``pynvml``."""
     try:
         handle = device_handle(nvml, index)
     except DeployBenchError as error:
@@ -210,8 +231,11 @@ class PowerIntegral:
 
 
 class PowerSampler:
-    """A thread that integrates power. A reading takes a sample of its own, so that the integral ends where it is
-    asked for. The thread leaves out samples that fail with ``ignored``; a reading does not."""
+    """A thread that integrates power.
+
+    A reading takes a sample of its own, so that the integral ends where it is asked for. The thread
+    leaves out samples that fail with ``ignored``; a reading does not.
+    """
 
     def __init__(self, power_w: Callable[[], float], *, ignored: type[Exception]) -> None:
         self._power_w = power_w

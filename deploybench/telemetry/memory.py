@@ -1,9 +1,10 @@
 """Memory of this process, read from /proc where there is one.
 
-Resident bytes count every page that is mapped and in memory, shared libraries included, once for each process that
-maps it; proportional bytes divide a shared page among the processes that map it, so that several workers add up.
-From Linux 6.2 on the resident figures come from per-CPU counters that lag by some pages a core; the proportional
-figure walks the page tables, which is exact and takes milliseconds a GiB: read it outside what is timed.
+Resident bytes count every page that is mapped and in memory, shared libraries included, once for
+each process that maps it; proportional bytes divide a shared page among the processes that map it,
+so that several workers add up. From Linux 6.2 on the resident figures come from per-CPU counters
+that lag by some pages a core; the proportional figure walks the page tables, which is exact and
+takes milliseconds a GiB: read it outside what is timed.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ def resident_bytes() -> int:
 
 
 def peak_resident_bytes(status: Path = STATUS) -> int:
-    """The largest resident set size since the process began, or since :func:`reset_peak` worked (VmHWM); the present
-    one where that is unknown."""
+    """The largest resident set size since the process began, or since :func:`reset_peak` worked
+    (VmHWM); the present one where that is unknown."""
     peak = _kib_field(status, "VmHWM:")
     return resident_bytes() if peak is None else peak
 
@@ -37,7 +38,10 @@ def proportional_bytes(smaps_rollup: Path = SMAPS_ROLLUP) -> int | None:
 
 
 def reset_peak(clear_refs: Path = CLEAR_REFS) -> bool:
-    """Set the peak back to the present resident size; whether that worked. The peak that follows is of what follows."""
+    """Set the peak back to the present resident size; whether that worked.
+
+    The peak that follows is of what follows.
+    """
     try:
         clear_refs.write_text(RESET_PEAK)
     except OSError:
@@ -46,9 +50,12 @@ def reset_peak(clear_refs: Path = CLEAR_REFS) -> bool:
 
 
 def _kib_field(path: Path, name: str) -> int | None:
-    """A field of a /proc file that is given in KiB, in bytes; None where there is no such file, field or permission."""
+    """A field of a /proc file that is given in KiB, in bytes; None where there is no such file,
+    field or permission."""
     try:
         lines = path.read_text().splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) * BYTES_PER_KIB for line in lines if line.startswith(name)), None)
+    return next(
+        (int(line.split()[1]) * BYTES_PER_KIB for line in lines if line.startswith(name)), None
+    )

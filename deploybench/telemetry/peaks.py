@@ -1,8 +1,10 @@
-"""The measured peaks of this host: square matrix products, a large copy and a large sum, on a thread budget.
+"""The measured peaks of this host: square matrix products, a large copy and a large sum, on a
+thread budget.
 
-These are the roofs that "% of peak" refers to: what this machine reached, not what a data sheet says.
-Measured once per CPU model, thread budget and library versions in a process of its own, and cached; peaks that other
-processes disturbed are too low, say so, and are measured again the next time.
+These are the roofs that "% of peak" refers to: what this machine reached, not what a data sheet
+says. Measured once per CPU model, thread budget and library versions in a process of its own, and
+cached; peaks that other processes disturbed are too low, say so, and are measured again the next
+time.
 """
 
 from __future__ import annotations
@@ -53,15 +55,22 @@ def measured_peaks(host: Host, threads: int) -> MeasuredPeaks | None:
         return MeasuredPeaks.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         pass
-    environment = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    environment = {
+        name: str(threads)
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    }
     precisions = ["fp32", *(["bf16"] if BF16_FLAGS & set(host.isa) else [])]
     request = PeakRequest(threads=threads, precisions=tuple(precisions)).model_dump_json()
-    outcome = run_child("deploybench.telemetry.peaks", request, time_limit_s=TIME_LIMIT_S, environment=environment)
+    outcome = run_child(
+        "deploybench.telemetry.peaks", request, time_limit_s=TIME_LIMIT_S, environment=environment
+    )
     if outcome.reply is None:
         return None
     peaks = MeasuredPeaks.model_validate_json(outcome.reply)
     if peaks.disturbed is None:
-        with contextlib.suppress(DeployBenchError):  # without a cache they are measured again next time
+        with contextlib.suppress(
+            DeployBenchError
+        ):  # without a cache they are measured again next time
             write_whole(path, peaks.model_dump_json(indent=1))
     return peaks
 
@@ -76,7 +85,9 @@ def main() -> None:
     method = "numpy"
     if importlib.util.find_spec("torch") is not None:
         for precision in request.precisions:
-            gflops[precision] = max(gflops.get(precision, 0.0), _best_gflops(_torch_product(precision, threads)))
+            gflops[precision] = max(
+                gflops.get(precision, 0.0), _best_gflops(_torch_product(precision, threads))
+            )
         method = "the better of numpy and torch"
     memory = f"copy and sum of {COPY_BYTES >> 20} MiB by {threads} threads"
     method = f"{MATRIX_SIZE} x {MATRIX_SIZE} products by {method}; {memory}"
@@ -100,7 +111,15 @@ def _disturbed(seen: Activity, cpus: int) -> str | None:
 
 def _cache_path(host: Host, threads: int) -> Path:
     versions = {name: host.versions.get(name) for name in ("numpy", "torch")}
-    identity = [METHOD, host.cpu_model, host.isa, host.logical_cores, host.usable_cores, threads, versions]
+    identity = [
+        METHOD,
+        host.cpu_model,
+        host.isa,
+        host.logical_cores,
+        host.usable_cores,
+        threads,
+        versions,
+    ]
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     return cache_folder() / f"peaks-{key}.json"
 

@@ -1,14 +1,17 @@
-"""Three fixed pieces of work that tell how fast the machine is, apart from the cell: tens of ms each.
+"""Three fixed pieces of work that tell how fast the machine is, apart from the cell.
+
+Each takes tens of ms.
 
 compute   SHA-256 of 64 KiB: one core's arithmetic, in its own caches.
 memory    a copy of 32 MiB: the way to memory.
-hop       one byte that two processes, pinned to two cores, hand to and fro: the time that a cache line
-          takes from core to core. It changes when a hypervisor moves virtual cores between caches, and
-          alone explained 20 to 60 % of swing of two-thread cells on such machines.
+hop       one byte that two processes, pinned to two cores, hand to and fro: the time that a cache
+          line takes from core to core. It changes when a hypervisor moves virtual cores between
+          caches, and alone explained 20 to 60 % of swing of two-thread cells on such machines.
 
-Each figure is the shortest of its repetitions: whatever interrupts a repetition only makes it longer.
-This file runs by itself, without the package and without site-packages, so that a probe starts in 15 ms:
-``python -I -S probes.py CPU,CPU`` prints one JSON object. It needs Linux for the hop (pinning, fork).
+Each figure is the shortest of its repetitions: whatever interrupts a repetition only makes it
+longer. This file runs by itself, without the package and without site-packages, so that a probe
+starts in 15 ms: ``python -I -S probes.py CPU,CPU`` prints one JSON object. It needs Linux for the
+hop (pinning, fork).
 """
 
 import contextlib
@@ -32,11 +35,12 @@ SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 
 
 def probe_machine(threads: int, cpus: Collection[int]) -> dict[str, object]:
-    """The readings of all probes: ``compute_us``, ``memory_ms`` and ``hop_ns``, the longest way found.
+    """The readings of all probes: ``compute_us``, ``memory_ms`` and ``hop_ns``, the longest way
+    found.
 
-    The hop is between the first ``threads`` of ``cpus``, one a physical core; it is None for a budget of one core
-    and where processes cannot be pinned. Everything is None when the probe itself fails: a measurement without its
-    probes is still one.
+    The hop is between the first ``threads`` of ``cpus``, one a physical core; it is None for a
+    budget of one core and where processes cannot be pinned. Everything is None when the probe
+    itself fails: a measurement without its probes is still one.
     """
     command = [sys.executable, "-I", "-S", __file__, ",".join(map(str, _budget(threads, cpus)))]
     try:
@@ -59,7 +63,8 @@ def main() -> None:
 
 
 def _budget(threads: int, cpus: Collection[int]) -> list[int]:
-    """As many of the cores as the budget has threads; none where there is no way between cores or no pinning."""
+    """As many of the cores as the budget has threads; none where there is no way between cores or
+    no pinning."""
     if threads < 2 or not hasattr(os, "sched_setaffinity"):
         return []
     cores = {_siblings(cpu): cpu for cpu in sorted(cpus, reverse=True)}
@@ -68,7 +73,8 @@ def _budget(threads: int, cpus: Collection[int]) -> list[int]:
 
 
 def _siblings(cpu: int) -> str:
-    """What the hardware threads of one physical core have in common; the CPU itself where that is unknown."""
+    """What the hardware threads of one physical core have in common; the CPU itself where that is
+    unknown."""
     try:
         with open(SIBLINGS.format(cpu)) as file:  # noqa: PTH123 - this file runs without site-packages, and quickly
             return file.read().strip()

@@ -18,7 +18,9 @@ from tests.conftest import Cli
 from tests.records import gpu, host
 
 ROOF = Roof("test", {"fp32": 1.0}, memory_gb_per_s=100.0, memory_bytes=8e9, cache_bytes=0)
-PEAKS = MeasuredPeaks(threads=2, gflops={"fp32": 200.0}, copy_gb_per_s=20.0, read_gb_per_s=24.0, method="test")
+PEAKS = MeasuredPeaks(
+    threads=2, gflops={"fp32": 200.0}, copy_gb_per_s=20.0, read_gb_per_s=24.0, method="test"
+)
 CACHES = (0, 1_000_000, 64_000_000)
 RESNET50 = Work(macs=4_089_184_256, parameters=25_557_032, values_per_image=3 * 224 * 224 + 1000)
 
@@ -26,16 +28,46 @@ RESNET50 = Work(macs=4_089_184_256, parameters=25_557_032, values_per_image=3 * 
 @pytest.mark.parametrize(
     ("profile", "precision", "batch", "compute_ms", "memory_ms", "limited_by"),
     [
-        ("rtx3090", "fp32", 1, 8.178368512e9 / 35.6e12 * 1e3, (102_834_240 - 6.3e6) / 936e9 * 1e3, "compute"),
-        ("rtx3090", "bf16", 1, 8.178368512e9 / 71e12 * 1e3, (51_417_120 - 6.3e6) / 936e9 * 1e3, "compute"),
-        ("rtx3090", "int8", 1, 8.178368512e9 / 284e12 * 1e3, (25_708_560 - 6.3e6) / 936e9 * 1e3, "compute"),
-        ("k80", "fp32", 32, 32 * 8.178368512e9 / 4.37e12 * 1e3, (121_623_712 - 1.6e6) / 240e9 * 1e3, "compute"),
+        (
+            "rtx3090",
+            "fp32",
+            1,
+            8.178368512e9 / 35.6e12 * 1e3,
+            (102_834_240 - 6.3e6) / 936e9 * 1e3,
+            "compute",
+        ),
+        (
+            "rtx3090",
+            "bf16",
+            1,
+            8.178368512e9 / 71e12 * 1e3,
+            (51_417_120 - 6.3e6) / 936e9 * 1e3,
+            "compute",
+        ),
+        (
+            "rtx3090",
+            "int8",
+            1,
+            8.178368512e9 / 284e12 * 1e3,
+            (25_708_560 - 6.3e6) / 936e9 * 1e3,
+            "compute",
+        ),
+        (
+            "k80",
+            "fp32",
+            32,
+            32 * 8.178368512e9 / 4.37e12 * 1e3,
+            (121_623_712 - 1.6e6) / 240e9 * 1e3,
+            "compute",
+        ),
     ],
 )
 def test_bound_is_that_of_a_hand_count(
     profile: str, precision: str, batch: int, compute_ms: float, memory_ms: float, limited_by: str
 ) -> None:
-    found = bound_of(RESNET50, profile_roof(load_profile(profile)), precision=precision, batch=batch)
+    found = bound_of(
+        RESNET50, profile_roof(load_profile(profile)), precision=precision, batch=batch
+    )
     assert found.compute_ms == pytest.approx(compute_ms)
     assert found.memory_ms == pytest.approx(memory_ms)
     assert found.latency_ms == max(found.compute_ms, found.memory_ms)
@@ -51,7 +83,10 @@ def test_memory_limits_a_model_of_many_weights_and_few_macs() -> None:
 
 def test_what_the_caches_can_keep_need_not_move_and_never_counts_below_nothing() -> None:
     work = Work(10**6, 10**6, 1000)
-    moved = [bound_of(work, replace(ROOF, cache_bytes=size), precision="fp32", batch=2).moved_bytes for size in CACHES]
+    moved = [
+        bound_of(work, replace(ROOF, cache_bytes=size), precision="fp32", batch=2).moved_bytes
+        for size in CACHES
+    ]
     assert moved == [4_008_000, 3_008_000, 0]
 
 
@@ -67,7 +102,9 @@ def test_what_the_hardware_cannot_do_or_hold_has_no_bound() -> None:
     with pytest.raises(DeployBenchError, match="k80 has no peak of bf16 arithmetic"):
         bound_of(RESNET50, profile_roof(load_profile("k80")), precision="bf16", batch=1)
     with pytest.raises(DeployBenchError, match=r"40\.0 GB in fp32"):
-        bound_of(Work(1, 10**10, 1), profile_roof(load_profile("rtx3090")), precision="fp32", batch=1)
+        bound_of(
+            Work(1, 10**10, 1), profile_roof(load_profile("rtx3090")), precision="fp32", batch=1
+        )
 
 
 def test_cpu_has_the_roof_that_was_measured_on_it_whatever_its_profile_states() -> None:
@@ -95,14 +132,36 @@ def test_work_of_an_artifact_is_its_manifest_s(tiny_artifact: Callable[[str], Ar
     channels, height, width = (int(size) for size in manifest.inputs[0].shape[1:])
     assert work.values_per_image == channels * height * width + 1000
     assert work.layer_values == manifest.facts["layer_values"] > work.values_per_image
-    assert work_of(manifest.model_copy(update={"model": manifest.model.model_copy(update={"macs": None})})) is None
+    assert (
+        work_of(
+            manifest.model_copy(update={"model": manifest.model.model_copy(update={"macs": None})})
+        )
+        is None
+    )
 
 
-def test_command_prints_bounds_for_hardware_that_is_not_here_and_says_that_they_are_bounds(cli: Cli) -> None:
-    asked = ("bound", "--model", "resnet50", "--profile", "rtx3090,k80", "--precision", "fp32", "--batch", "1,8")
+def test_command_prints_bounds_for_hardware_that_is_not_here_and_says_that_they_are_bounds(
+    cli: Cli,
+) -> None:
+    asked = (
+        "bound",
+        "--model",
+        "resnet50",
+        "--profile",
+        "rtx3090,k80",
+        "--precision",
+        "fp32",
+        "--batch",
+        "1,8",
+    )
     done = cli(*asked, "--json")
     rows = json.loads(done.stdout)
-    assert [(row["profile"], row["batch"]) for row in rows] == [("rtx3090", 1), ("rtx3090", 8), ("k80", 1), ("k80", 8)]
+    assert [(row["profile"], row["batch"]) for row in rows] == [
+        ("rtx3090", 1),
+        ("rtx3090", 8),
+        ("k80", 1),
+        ("k80", 8),
+    ]
     assert {row["kind"] for row in rows} == {"bound"}
     assert rows[0]["bound_ms"] == pytest.approx(0.2297, rel=1e-3)
     assert "Bounds, not measurements" in cli(*asked).stdout

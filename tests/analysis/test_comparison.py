@@ -29,7 +29,9 @@ def only(baseline: Record, candidate: Record, **options: object) -> Comparison:
     return row
 
 
-def test_speed_up_is_baseline_time_over_candidate_time_with_an_unpaired_interval_between_runs() -> None:
+def test_speed_up_is_baseline_time_over_candidate_time_with_an_unpaired_interval_between_runs() -> (
+    None
+):
     row = only(record(STEADY), record([ms / 2 for ms in STEADY], "after"))
     assert row.ratio is not None
     assert row.ratio.value == pytest.approx(2, rel=1e-3)
@@ -42,7 +44,9 @@ def test_speed_up_is_baseline_time_over_candidate_time_with_an_unpaired_interval
 
 def test_ratio_is_paired_by_round_when_both_records_come_from_one_run() -> None:
     drift = [10.0, 20.0, 11.0, 17.0, 13.0, 15.0]
-    row = only(record(drift), record([ms / 1.1 for ms in drift], runner="openvino"), across=axis("runner"))
+    row = only(
+        record(drift), record([ms / 1.1 for ms in drift], runner="openvino"), across=axis("runner")
+    )
     assert row.ratio is not None
     assert row.ratio.paired
     assert row.ratio.low == pytest.approx(1.1, rel=1e-3) == row.ratio.high
@@ -64,8 +68,13 @@ def axis(field: str) -> Axis:
 
 
 @given(MEDIANS, MEDIANS)
-def test_swapping_the_sides_inverts_the_ratio_and_its_interval(first: list[float], second: list[float]) -> None:
-    there, back = only(record(first), record(second, "after")), only(record(second, "after"), record(first))
+def test_swapping_the_sides_inverts_the_ratio_and_its_interval(
+    first: list[float], second: list[float]
+) -> None:
+    there, back = (
+        only(record(first), record(second, "after")),
+        only(record(second, "after"), record(first)),
+    )
     assert there.ratio is not None
     assert back.ratio is not None
     assert there.ratio.value == pytest.approx(1 / back.ratio.value)
@@ -97,7 +106,10 @@ def test_unlike_rows_are_refused_with_what_differs_and_compared_when_that_is_all
     assert (row.status, row.ratio, answer_of(row)) == (Status.UNLIKE, None, None)
     assert words in row.reason
     assert f"--allow {name}" in row.reason
-    assert only(baseline, candidate, allowed=[other for other in ALLOWABLE if other != name]).ratio is None
+    assert (
+        only(baseline, candidate, allowed=[other for other in ALLOWABLE if other != name]).ratio
+        is None
+    )
     compared = only(baseline, candidate, allowed=[name])
     assert compared.ratio is not None
     assert any(words in note for note in compared.notes)
@@ -112,7 +124,10 @@ def test_another_effective_precision_is_unlike_although_the_same_was_asked() -> 
 def test_another_gpu_is_unlike_only_for_cells_that_run_on_it() -> None:
     cards = [host(gpus=(gpu(name),)) for name in ("RTX 3090", "GTX 1080 Ti")]
     on_cpu = [record(STEADY, name, machine=card) for name, card in zip("ab", cards, strict=True)]
-    on_gpu = [record(STEADY, name, machine=card, device="cuda") for name, card in zip("ab", cards, strict=True)]
+    on_gpu = [
+        record(STEADY, name, machine=card, device="cuda")
+        for name, card in zip("ab", cards, strict=True)
+    ]
     assert only(*on_cpu).status is Status.COMPARED
     assert only(*on_gpu).status is Status.UNLIKE
 
@@ -120,17 +135,29 @@ def test_another_gpu_is_unlike_only_for_cells_that_run_on_it() -> None:
 def test_exact_partner_is_taken_before_a_near_one_and_each_record_once() -> None:
     baseline = [record(STEADY, batch=8), record(STEADY, batch=1)]
     candidate = [record(STEADY, "after", batch=1), record(STEADY, "after", batch=16)]
-    found = [(row.status, [cell.batch for cell in row.cells]) for row in compare_records(baseline, candidate)]
+    found = [
+        (row.status, [cell.batch for cell in row.cells])
+        for row in compare_records(baseline, candidate)
+    ]
     assert found == [(Status.UNLIKE, [8, 16]), (Status.COMPARED, [1, 1])]
 
 
 def test_cells_of_another_model_or_runner_are_on_one_side_only() -> None:
-    rows = compare_records([record(STEADY), record(STEADY, model="old")], [record(STEADY, "after", runner="openvino")])
-    assert [row.status for row in rows] == [Status.ONLY_BASELINE, Status.ONLY_BASELINE, Status.ONLY_CANDIDATE]
+    rows = compare_records(
+        [record(STEADY), record(STEADY, model="old")], [record(STEADY, "after", runner="openvino")]
+    )
+    assert [row.status for row in rows] == [
+        Status.ONLY_BASELINE,
+        Status.ONLY_BASELINE,
+        Status.ONLY_CANDIDATE,
+    ]
 
 
 def test_latest_record_of_a_cell_counts_when_a_side_has_it_twice() -> None:
-    old = [record([20.0] * 6, "newer", created="2026-01-02"), record([10.0] * 6, "older", created="2026-01-01")]
+    old = [
+        record([20.0] * 6, "newer", created="2026-01-02"),
+        record([10.0] * 6, "older", created="2026-01-01"),
+    ]
     (row,) = compare_records(old, [record([10.0] * 6, "after")])
     assert row.ratio is not None
     assert row.ratio.value == pytest.approx(2)
@@ -149,7 +176,9 @@ def test_states_of_the_machine_are_compared_each_with_its_own() -> None:
         return record([*near, *far], run)
 
     rows = compare_records([two_states(10, 16, "before", 1.0)], [two_states(9, 8, "after", 1.05)])
-    found = [(round(row.hop_ns or 0), row.ratio.value if row.ratio else 0, row.notes) for row in rows]
+    found = [
+        (round(row.hop_ns or 0), row.ratio.value if row.ratio else 0, row.notes) for row in rows
+    ]
     assert found == [(108, pytest.approx(10 / 9), ()), (241, pytest.approx(2), ())]
 
 
@@ -168,7 +197,11 @@ def test_state_that_only_one_side_saw_is_noted_and_no_common_state_is_no_number(
 
 def test_rounds_in_which_the_machine_changed_state_are_set_aside_and_said_so() -> None:
     slow = [launch(40.0, number, hop_after_ns=FAR_NS) for number in (6, 7)]
-    row = only(record([*launches([10.0] * 6), *slow]), record([8.0] * 8, runner="openvino"), across=axis("runner"))
+    row = only(
+        record([*launches([10.0] * 6), *slow]),
+        record([8.0] * 8, runner="openvino"),
+        across=axis("runner"),
+    )
     assert row.ratio is not None
     assert (row.ratio.count, row.ratio.high) == (6, pytest.approx(1.25))
     assert row.notes == ("2 rounds set aside: the machine changed state",)
@@ -236,7 +269,10 @@ def test_few_launches_are_ambiguous_and_say_how_many_more_are_needed() -> None:
 def test_rounds_that_would_settle_grow_with_the_width_of_the_interval() -> None:
     wide, wider = ([10 + width * step for step in (-3, -2, -1, 1, 2, 3)] for width in (0.05, 0.075))
     slower = [[1.01 * ms for ms in medians] for medians in (wide, wider)]
-    rows = [only(record(first), record(second, "after")) for first, second in zip((wide, wider), slower, strict=True)]
+    rows = [
+        only(record(first), record(second, "after"))
+        for first, second in zip((wide, wider), slower, strict=True)
+    ]
     asked = [rounds_to_answer(row) or 0 for row in rows]
     assert [answer_of(row) for row in rows] == [Answer.AMBIGUOUS] * 2
     assert 0 < asked[0] < asked[1]
@@ -261,7 +297,10 @@ def test_across_compares_two_runners_of_one_run_and_leaves_the_others_out() -> N
         record([10.0] * 6, runner="openvino", batch=4, **formed),
     ]
     rows = compare_records(records, records, across=axis("runner"))
-    found = [([cell.runner for cell in row.cells], row.ratio.value if row.ratio else None) for row in rows]
+    found = [
+        ([cell.runner for cell in row.cells], row.ratio.value if row.ratio else None)
+        for row in rows
+    ]
     sides = ["onnxruntime", "openvino"]
     assert found == [(sides, pytest.approx(1.25)), (sides, pytest.approx(2))]
     assert [row.notes for row in rows] == [(), ()]
@@ -273,12 +312,18 @@ def test_across_a_value_that_no_record_has_is_refused() -> None:
 
 
 def test_same_run_on_both_sides_is_refused() -> None:
-    with pytest.raises(DeployBenchError, match="2 records of run before are on both sides") as refusal:
-        compare_records([record(STEADY), record(STEADY, batch=2)], [record(STEADY), record(STEADY, batch=2)])
+    with pytest.raises(
+        DeployBenchError, match="2 records of run before are on both sides"
+    ) as refusal:
+        compare_records(
+            [record(STEADY), record(STEADY, batch=2)], [record(STEADY), record(STEADY, batch=2)]
+        )
     assert "--across" in (refusal.value.action or "")
 
 
-@pytest.mark.parametrize("text", ["runner", "runner=a", "runner=a,a", "runner=a,b,c", "batch=1,2", "runner=a,"])
+@pytest.mark.parametrize(
+    "text", ["runner", "runner=a", "runner=a,a", "runner=a,b,c", "batch=1,2", "runner=a,"]
+)
 def test_axis_that_does_not_read_is_refused(text: str) -> None:
     with pytest.raises(DeployBenchError, match="--across"):
         read_axis(text)

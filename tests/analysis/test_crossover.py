@@ -1,4 +1,5 @@
-"""From how many tokens on an attention beats softmax: from paired launches of one run, and never from less."""
+"""From how many tokens on an attention beats softmax: from paired launches of one run, and never
+from less."""
 
 from __future__ import annotations
 
@@ -24,12 +25,16 @@ def crossovers(records: list[Record]) -> list[Crossover]:
     return crossover.crossovers(records, FAIR_FAMILY)
 
 
-def member(model: str, tokens: int, ms: float, *, rounds: int = 8, run: str = "r", **cell: object) -> Record:
+def member(
+    model: str, tokens: int, ms: float, *, rounds: int = 8, run: str = "r", **cell: object
+) -> Record:
     launches = [launch([ms * (1 + 0.001 * number)] * 30, number=number) for number in range(rounds)]
     size = SIZES.get(tokens, 448)
     named = {"image_size": (size, size), "patch_size": 16, "runner": "onnxruntime", **cell}
     made = record(launches, model=model, **named)
-    return made.model_copy(update={"tokens": tokens, "run": run, "macs": tokens * (10 if model == "vit" else 9)})
+    return made.model_copy(
+        update={"tokens": tokens, "run": run, "macs": tokens * (10 if model == "vit" else 9)}
+    )
 
 
 def family(xca: dict[int, float], softmax: dict[int, float] | None = None) -> list[Record]:
@@ -69,18 +74,33 @@ def test_same_tokens_by_another_patch_size_are_another_point() -> None:
     large = [member("vit", 785, 100.0), member("xca", 785, 60.0)]
     small = [member("vit", 785, 50.0, image_size=(224, 224), patch_size=8)]
     found = crossovers([*large, *small, member("vit", 197, 10.0), member("xca", 197, 20.0)])
-    assert [point.ratio.value for point in found[0].points] == [pytest.approx(0.5), pytest.approx(100 / 60)]
+    assert [point.ratio.value for point in found[0].points] == [
+        pytest.approx(0.5),
+        pytest.approx(100 / 60),
+    ]
 
 
 def test_cells_that_were_timed_otherwise_take_no_part() -> None:
     host = family({197: 12.0, 577: 39.0})
-    engine = [member(name, tokens, 1.0, timing="engine-only") for name in ("vit", "xca") for tokens in (197, 577)]
-    streams = [member(name, tokens, 1.0, streams=2) for name in ("vit", "xca") for tokens in (197, 577)]
+    engine = [
+        member(name, tokens, 1.0, timing="engine-only")
+        for name in ("vit", "xca")
+        for tokens in (197, 577)
+    ]
+    streams = [
+        member(name, tokens, 1.0, streams=2) for name in ("vit", "xca") for tokens in (197, 577)
+    ]
     assert crossovers([*host, *engine, *streams]) == crossovers(host)
     assert (
         len(
             crossovers(
-                [*host, *[made.model_copy(update={"cell": made.cell.model_copy(update={"batch": 8})}) for made in host]]
+                [
+                    *host,
+                    *[
+                        made.model_copy(update={"cell": made.cell.model_copy(update={"batch": 8})})
+                        for made in host
+                    ],
+                ]
             )
         )
         == 2
@@ -88,7 +108,11 @@ def test_cells_that_were_timed_otherwise_take_no_part() -> None:
 
 
 def test_too_few_rounds_are_ambiguous_and_beat_nothing() -> None:
-    few = [member(name, tokens, ms, rounds=3) for name, ms in (("vit", 10.0), ("xca", 5.0)) for tokens in (197, 577)]
+    few = [
+        member(name, tokens, ms, rounds=3)
+        for name, ms in (("vit", 10.0), ("xca", 5.0))
+        for tokens in (197, 577)
+    ]
     (found,) = crossovers(few)
     assert {point.answer for point in found.points} == {Answer.AMBIGUOUS}
     assert found.beats_from is None
@@ -100,15 +124,23 @@ def test_too_few_rounds_are_ambiguous_and_beat_nothing() -> None:
 def test_times_are_those_of_the_state_that_the_ratio_is_of() -> None:
     def mixed(near_ms: float, far_ms: float, near: int) -> list[Launch]:
         return [
-            launch([near_ms if number < near else far_ms] * 30, number=number, hop_ns=100.0 if number < near else 220.0)
+            launch(
+                [near_ms if number < near else far_ms] * 30,
+                number=number,
+                hop_ns=100.0 if number < near else 220.0,
+            )
             for number in range(13)
         ]
 
     softmax = record(mixed(50.0, 60.0, 7), model="vit", patch_size=16)
     xca = record(mixed(25.0, 40.0, 7), model="xca", patch_size=16)
-    sized = [(one, 197, (224, 224)) for one in (softmax, xca)] + [(one, 577, (384, 384)) for one in (softmax, xca)]
+    sized = [(one, 197, (224, 224)) for one in (softmax, xca)] + [
+        (one, 577, (384, 384)) for one in (softmax, xca)
+    ]
     records = [
-        one.model_copy(update={"tokens": tokens, "cell": one.cell.model_copy(update={"image_size": image})})
+        one.model_copy(
+            update={"tokens": tokens, "cell": one.cell.model_copy(update={"image_size": image})}
+        )
         for one, tokens, image in sized
     ]
     (found,) = crossovers(records)
@@ -126,7 +158,9 @@ def test_one_size_another_run_or_no_softmax_gives_no_crossover() -> None:
 
 def test_table_has_a_column_a_size_and_says_where_softmax_is_beaten() -> None:
     stream = io.StringIO()
-    print_crossovers(crossovers(family({197: 12.0, 577: 39.0, 1025: 60.0})), Console(file=stream, width=160))
+    print_crossovers(
+        crossovers(family({197: 12.0, 577: 39.0, 1025: 60.0})), Console(file=stream, width=160)
+    )
     text = stream.getvalue()
     assert "onnxruntime · fp32-dynamic · run as fp32 · batch 1 · 2 threads" in text
     assert all(f"{tokens} tokens" in text for tokens in SIZES)

@@ -1,4 +1,5 @@
-"""The gate's outcome: never a pass while the interval crosses the limit, never a regression by chance."""
+"""The gate's outcome: never a pass while the interval crosses the limit, never a regression by
+chance."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def times(factor: float) -> list[float]:
     return [factor * ms for ms in STEADY]
 
 
-def gate(baseline: Record, candidate: Record, largest: float = 0.05, allowed: tuple[str, ...] = ()) -> Check:
+def gate(
+    baseline: Record, candidate: Record, largest: float = 0.05, allowed: tuple[str, ...] = ()
+) -> Check:
     (check,) = check_rows(compare_records([baseline], [candidate], allowed=allowed), largest)
     return check
 
@@ -73,19 +76,25 @@ def test_larger_limit_never_makes_the_outcome_worse(
     before: list[float], after: list[float], factor: float, first: float, second: float
 ) -> None:
     baseline, candidate = record(before), record([factor * ms for ms in after], "after")
-    strict, lax = (gate(baseline, candidate, largest).outcome for largest in sorted((first, second)))
+    strict, lax = (
+        gate(baseline, candidate, largest).outcome for largest in sorted((first, second))
+    )
     assert ORDER.index(strict) <= ORDER.index(lax)
 
 
 @given(CLOSE, CLOSE, st.floats(1.1, 1.5))
-def test_regression_one_way_is_a_pass_the_other_way(before: list[float], after: list[float], factor: float) -> None:
+def test_regression_one_way_is_a_pass_the_other_way(
+    before: list[float], after: list[float], factor: float
+) -> None:
     first, second = record(before), record([factor * ms for ms in after], "after")
     there, back = gate(first, second, 0.0), gate(second, first, 0.0)
     if there.outcome is Outcome.REGRESSION:
         assert back.outcome is Outcome.PASS
 
 
-def test_equal_runs_are_called_a_regression_in_at_most_one_of_twenty_even_with_no_tolerance() -> None:
+def test_equal_runs_are_called_a_regression_in_at_most_one_of_twenty_even_with_no_tolerance() -> (
+    None
+):
     rng = np.random.default_rng(20261121)
     outcomes = [simulated(rng, 1.0, 0.0) for _ in range(400)]
     assert outcomes.count(Outcome.REGRESSION) <= 20
@@ -102,7 +111,9 @@ def test_real_regression_is_found_and_never_passed() -> None:
 def simulated(rng: np.random.Generator, factor: float, largest: float) -> Outcome:
     """Two runs of eight launches with 1 % of scatter between launches."""
     before, after = (10 * np.exp(rng.normal(0, 0.01, 8)) for _ in range(2))
-    return gate(record(before.tolist()), record((factor * after).tolist(), "after"), largest).outcome
+    return gate(
+        record(before.tolist()), record((factor * after).tolist(), "after"), largest
+    ).outcome
 
 
 def test_too_few_launches_are_inconclusive_and_say_how_many_more() -> None:
@@ -111,7 +122,9 @@ def test_too_few_launches_are_inconclusive_and_say_how_many_more() -> None:
     assert "about 3 more rounds of each run would settle it" in check.reason
 
 
-def test_run_whose_machine_drifted_is_inconclusive_although_the_interval_would_pass_or_fail() -> None:
+def test_run_whose_machine_drifted_is_inconclusive_although_the_interval_would_pass_or_fail() -> (
+    None
+):
     drifting = [10.0, 10.9, 10.0, 10.9, 10.0, 10.9]
     for factor in (0.5, 2.0):
         check = gate(record(drifting), record(times(factor), "after"))
@@ -120,14 +133,22 @@ def test_run_whose_machine_drifted_is_inconclusive_although_the_interval_would_p
 
 
 def test_machine_that_moved_between_the_runs_hides_a_small_slowdown_but_not_a_large_one() -> None:
-    moved = [record(launches(times(factor), compute_us=44.0), "after") for factor in (1.0, 1.1, 1.3)]
+    moved = [
+        record(launches(times(factor), compute_us=44.0), "after") for factor in (1.0, 1.1, 1.3)
+    ]
     checks = [gate(record(STEADY), candidate) for candidate in moved]
-    assert [check.outcome for check in checks] == [Outcome.INCONCLUSIVE, Outcome.INCONCLUSIVE, Outcome.REGRESSION]
+    assert [check.outcome for check in checks] == [
+        Outcome.INCONCLUSIVE,
+        Outcome.INCONCLUSIVE,
+        Outcome.REGRESSION,
+    ]
     assert "measure both again" in checks[1].reason
 
 
 @pytest.mark.parametrize("broken", [{"error": "crashed"}, {"refused": "ran in bf16"}])
-def test_candidate_that_no_longer_works_is_a_regression_with_its_cause(broken: dict[str, str]) -> None:
+def test_candidate_that_no_longer_works_is_a_regression_with_its_cause(
+    broken: dict[str, str],
+) -> None:
     candidate = record([launch(10.0, precision="bf16", **broken)], "after")
     check = gate(record(STEADY), candidate)
     assert check.outcome is Outcome.REGRESSION
@@ -144,7 +165,11 @@ def test_missing_cell_is_inconclusive_and_a_new_one_is_passed_over() -> None:
     baseline = [record(STEADY), record(STEADY, model="gone")]
     candidate = [record(STEADY, "after"), record(STEADY, "after", model="new")]
     checks = check_rows(compare_records(baseline, candidate), 0.05)
-    assert [check.outcome for check in checks] == [Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.SKIPPED]
+    assert [check.outcome for check in checks] == [
+        Outcome.PASS,
+        Outcome.INCONCLUSIVE,
+        Outcome.SKIPPED,
+    ]
     assert outcome_of(checks) is Outcome.INCONCLUSIVE
     assert outcome_of([checks[0], checks[2]]) is Outcome.PASS
     assert summary_line(checks, 0.05) == (

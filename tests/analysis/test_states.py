@@ -115,7 +115,9 @@ def test_calm_launches_of_another_state_do_not_replace_the_disturbed_ones_of_thi
         ({"involuntary_switches": 10**6, "load_1m": 9.0}, []),
     ],
 )
-def test_disturbance_is_named_in_words_only_over_its_allowance(around: dict[str, object], words: list[str]) -> None:
+def test_disturbance_is_named_in_words_only_over_its_allowance(
+    around: dict[str, object], words: list[str]
+) -> None:
     assert [found.what for found in disturbances(at(NEAR, **around))] == words
 
 
@@ -132,14 +134,18 @@ def test_disturbance_is_named_in_words_only_over_its_allowance(around: dict[str,
         ({"other_processes": None, "throttle_reasons": None}, []),
     ],
 )
-def test_disturbance_of_the_gpu_is_named_in_words(reading: dict[str, object], words: list[str]) -> None:
+def test_disturbance_of_the_gpu_is_named_in_words(
+    reading: dict[str, object], words: list[str]
+) -> None:
     unread = dict.fromkeys(GpuReading.model_fields)
     gpu = GpuReading.model_validate({**unread, "missing": {}, "provenance": "measured", **reading})
     assert [found.what for found in disturbances(at(None, gpu=gpu))] == words
 
 
 def test_launch_that_did_not_settle_is_disturbed_in_its_own_words_first() -> None:
-    found = at(NEAR, foreign_cpu_share=0.5).model_copy(update={"unsettled": "still warming up after 9 of 20 calls"})
+    found = at(NEAR, foreign_cpu_share=0.5).model_copy(
+        update={"unsettled": "still warming up after 9 of 20 calls"}
+    )
     first, _ = disturbances(found)
     assert first.what == "still warming up after 9 of 20 calls"
     assert disturbances(found.model_copy(update={"surroundings": None})) == [first]
@@ -160,6 +166,8 @@ def test_readings_between_two_levels_do_not_make_them_one() -> None:
 def test_launch_whose_second_probe_failed_is_in_no_state() -> None:
     lost = at(NEAR)
     assert lost.surroundings is not None
-    lost = lost.model_copy(update={"surroundings": lost.surroundings.model_copy(update={"after": Probes()})})
+    lost = lost.model_copy(
+        update={"surroundings": lost.surroundings.model_copy(update={"after": Probes()})}
+    )
     (state,) = states_of([at(NEAR)] * 3 + [lost])
     assert len(state.launches) == 3

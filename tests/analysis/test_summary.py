@@ -49,13 +49,20 @@ def test_two_states_of_the_machine_have_an_estimate_each_and_no_number_lies_betw
         assert all(time is not None and low <= time <= high for time in times)
         assert low <= 1000 / state.throughput_per_s <= high + 0.1
         assert state.samples == 20 * state.launches
-    assert not {"p50_ms", "throughput_per_s", "percentiles"} & set(type(found).model_fields), "no pooled number"
+    assert not {"p50_ms", "throughput_per_s", "percentiles"} & set(type(found).model_fields), (
+        "no pooled number"
+    )
 
 
 def test_launch_that_met_a_change_of_state_is_counted_apart() -> None:
     made = [*launches([8.0] * 3, NEAR), launch([10.0] * 20), launch([12.9] * 20, hop_ns=FAR)]
-    flip = made[0].model_copy(update={"surroundings": made[0].surroundings.model_copy(  # type: ignore[union-attr]
-        update={"after": made[-1].surroundings.after})})  # type: ignore[union-attr]  # fmt: skip
+    flip = made[0].model_copy(
+        update={
+            "surroundings": made[0].surroundings.model_copy(  # type: ignore[union-attr]
+                update={"after": made[-1].surroundings.after}
+            )
+        }
+    )  # type: ignore[union-attr]
     found = summarise([*launches([8.0] * 3, NEAR), *launches([12.9] * 3, FAR), flip], batch=1)
     assert found is not None
     assert (found.launches, found.flipped) == (7, 1)
@@ -105,21 +112,27 @@ def test_energy_is_that_of_one_image_over_all_calls_of_the_window() -> None:
 
 
 def test_energy_is_absent_with_its_reason_when_no_meter_could_be_read() -> None:
-    found = summarise([launch([10.0] * 20, energy=EnergyReading(joules=None, source="no RAPL here"))], batch=1)
+    found = summarise(
+        [launch([10.0] * 20, energy=EnergyReading(joules=None, source="no RAPL here"))], batch=1
+    )
     assert found is not None
     assert found.states[0].energy_j is None
     assert found.energy_source == "no RAPL here"
 
 
 def test_cold_start_is_the_sum_of_all_phases_from_process_start_to_the_first_answer() -> None:
-    made = launch([10.0] * 20, start_s=0.3, import_s=0.1, load_s=0.2, compile_s=0.05, first_inference_ms=50.0)
+    made = launch(
+        [10.0] * 20, start_s=0.3, import_s=0.1, load_s=0.2, compile_s=0.05, first_inference_ms=50.0
+    )
     assert made.cold_start_s == pytest.approx(0.7)
     found = summarise([made, made, launch([10.0] * 20, start_s=5.0)], batch=1)
     assert found is not None
     assert found.cold_start_s == pytest.approx(0.7)
 
 
-@pytest.mark.parametrize("phase", ["start_s", "import_s", "load_s", "compile_s", "first_inference_ms"])
+@pytest.mark.parametrize(
+    "phase", ["start_s", "import_s", "load_s", "compile_s", "first_inference_ms"]
+)
 def test_cold_start_is_absent_when_a_phase_is_not_known(phase: str) -> None:
     made = launch([10.0] * 20, **{phase: None})
     assert made.cold_start_s is None
@@ -173,8 +186,12 @@ def test_speedup_is_within_a_state_and_rounds_that_compare_two_states_are_set_as
     eager = [launch([ms] * 20, number=number, hop_ns=hop) for number, (ms, hop, _, _) in rounds]
     other = [launch([ms] * 20, number=number, hop_ns=hop) for number, (_, _, ms, hop) in rounds]
     first, second = paired_speedups(eager, other)
-    assert (first.hop_ns, first.ratio.value, first.ratio.count, first.changed) == pytest.approx((NEAR, 2, 4, 2))
-    assert (second.hop_ns, second.ratio.value, second.ratio.count, second.changed) == pytest.approx((FAR, 1.5, 3, 2))
+    assert (first.hop_ns, first.ratio.value, first.ratio.count, first.changed) == pytest.approx(
+        (NEAR, 2, 4, 2)
+    )
+    assert (second.hop_ns, second.ratio.value, second.ratio.count, second.changed) == pytest.approx(
+        (FAR, 1.5, 3, 2)
+    )
 
 
 def test_round_in_which_one_launch_met_a_change_of_state_is_set_aside() -> None:
@@ -194,7 +211,10 @@ def test_speedup_is_absent_when_no_round_has_both() -> None:
 
 
 def test_time_on_the_device_is_the_median_of_launch_medians_after_the_warm_up() -> None:
-    warmed = [launch([9, 5, 5], warm_up=1, device_ns=(80 * MS, (ms - 1) * MS, (ms + 1) * MS)) for ms in (2, 3, 7)]
+    warmed = [
+        launch([9, 5, 5], warm_up=1, device_ns=(80 * MS, (ms - 1) * MS, (ms + 1) * MS))
+        for ms in (2, 3, 7)
+    ]
     found = summarise(warmed, batch=1)
     assert found is not None
     assert found.states[0].device_p50_ms == 3

@@ -42,23 +42,59 @@ BUSY = launch(STEADY, surroundings=surroundings(foreign_cpu_share=0.3))
     ("launches", "verdict", "words"),
     [
         ([launch(STEADY), scaled(1.01)] * 3, Verdict.VALID, "6 launches agree within 1.0%"),
-        ([launch(STEADY)] * 6 + [BUSY] * 2, Verdict.VALID, "6 launches agree within 0.0%; 2 disturbed ones"),
+        (
+            [launch(STEADY)] * 6 + [BUSY] * 2,
+            Verdict.VALID,
+            "6 launches agree within 0.0%; 2 disturbed ones",
+        ),
         ([launch(STEADY)] * 5 + [BUSY] * 2, Verdict.UNSTABLE, "5 launches count in this state"),
-        ([launch(STEADY), scaled(1.37), launch(STEADY)], Verdict.DRIFTING, "the medians of 3 launches spread 37%"),
+        (
+            [launch(STEADY), scaled(1.37), launch(STEADY)],
+            Verdict.DRIFTING,
+            "the medians of 3 launches spread 37%",
+        ),
         ([UNSETTLED] * 3, Verdict.UNSTABLE, "3 of 3 launches were disturbed: 50% of the calls lie"),
-        ([BUSY] * 2 + [UNSETTLED] * 2, Verdict.NOISY, "4 of 4 launches were disturbed: other processes took 30%"),
-        ([BUSY] + [launch(STEADY)] * 2, Verdict.NOISY, "1 of 3 launches were disturbed: other processes took 30%"),
-        ([launch(STEADY), scaled(1.032)] * 3, Verdict.UNSTABLE, "interval of 6 launches is ±1.6%, VALID needs ±1.5%"),
+        (
+            [BUSY] * 2 + [UNSETTLED] * 2,
+            Verdict.NOISY,
+            "4 of 4 launches were disturbed: other processes took 30%",
+        ),
+        (
+            [BUSY] + [launch(STEADY)] * 2,
+            Verdict.NOISY,
+            "1 of 3 launches were disturbed: other processes took 30%",
+        ),
+        (
+            [launch(STEADY), scaled(1.032)] * 3,
+            Verdict.UNSTABLE,
+            "interval of 6 launches is ±1.6%, VALID needs ±1.5%",
+        ),
         ([launch(STEADY), scaled(1.028)] * 3, Verdict.VALID, "6 launches agree within 2.8%"),
-        ([launch(STEADY)] * 2, Verdict.UNSTABLE, "2 launches count in this state, an interval of 95% needs 6"),
+        (
+            [launch(STEADY)] * 2,
+            Verdict.UNSTABLE,
+            "2 launches count in this state, an interval of 95% needs 6",
+        ),
         ([launch([8.0, 12.0] * 8)] * 6, Verdict.NOISY, "scatter over 40%"),
         ([Launch(error="killed by SIGKILL")], Verdict.FAILED, "SIGKILL"),
         ([launch(STEADY), Launch(error="killed by SIGSEGV")], Verdict.FAILED, "SIGSEGV"),
         ([Launch(refused="asked for precision fp32, CPU runs bf16")], Verdict.INVALID, "runs bf16"),
-        ([Launch(parity=parity(passed=False, reason="cosine 0.2"))], Verdict.INVALID, "parity: cosine 0.2"),
+        (
+            [Launch(parity=parity(passed=False, reason="cosine 0.2"))],
+            Verdict.INVALID,
+            "parity: cosine 0.2",
+        ),
         ([], Verdict.FAILED, "no launch"),
-        ([scaled(1, hop_ns=NEAR), scaled(1.3, hop_ns=FAR)], Verdict.UNSTABLE, "1 launch counts in this state"),
-        ([launch(STEADY, surroundings=surroundings(NEAR, FAR))] * 4, Verdict.UNSTABLE, "changed state during all 4"),
+        (
+            [scaled(1, hop_ns=NEAR), scaled(1.3, hop_ns=FAR)],
+            Verdict.UNSTABLE,
+            "1 launch counts in this state",
+        ),
+        (
+            [launch(STEADY, surroundings=surroundings(NEAR, FAR))] * 4,
+            Verdict.UNSTABLE,
+            "changed state during all 4",
+        ),
     ],
 )
 def test_verdict_names_what_happened(launches: list[Launch], verdict: Verdict, words: str) -> None:
@@ -103,10 +139,16 @@ def test_verdict_of_a_cell_is_that_of_the_state_seen_most() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "field", "base"), [("compute", "compute_us", 41.0), ("memory", "memory_ms", 3.2), ("hop", "hop_ns", NEAR)]
+    ("name", "field", "base"),
+    [("compute", "compute_us", 41.0), ("memory", "memory_ms", 3.2), ("hop", "hop_ns", NEAR)],
 )
-def test_drift_names_the_probe_that_moved_with_the_launches(name: str, field: str, base: float) -> None:
-    launches = [scaled(factor, surroundings=probed(**{field: base * factor})) for factor in (1, 1.05, 1.1, 1.15, 1.2)]
+def test_drift_names_the_probe_that_moved_with_the_launches(
+    name: str, field: str, base: float
+) -> None:
+    launches = [
+        scaled(factor, surroundings=probed(**{field: base * factor}))
+        for factor in (1, 1.05, 1.1, 1.15, 1.2)
+    ]
     judgement = verdict_of(launches)
     assert judgement.verdict is Verdict.DRIFTING
     assert f"; the machine's {name} probe moved with them (18%)" in judgement.reason
@@ -164,7 +206,10 @@ def test_speedup_of_five_rounds_is_unstable_and_rounds_set_aside_are_named() -> 
     assert judgement.verdict is Verdict.UNSTABLE
     assert judgement.reason == "5 pairs of launches, an interval needs 6"
     assert judgement.advice
-    assert judge_speedup(Speedup(None, six, 2, 0)).reason == "6 rounds; in 2 more the machine changed state"
+    assert (
+        judge_speedup(Speedup(None, six, 2, 0)).reason
+        == "6 rounds; in 2 more the machine changed state"
+    )
 
 
 def test_speedup_is_noisy_when_other_work_ran_beside_its_rounds() -> None:
@@ -174,21 +219,32 @@ def test_speedup_is_noisy_when_other_work_ran_beside_its_rounds() -> None:
     (speedup,) = paired_speedups(eager, other)
     assert judge_speedup(speedup).verdict is Verdict.NOISY
     calm = [scaled(2, number=number) for number in range(6, 12)]
-    (speedup,) = paired_speedups(eager + calm, other + [scaled(1, number=number) for number in range(6, 12)])
+    (speedup,) = paired_speedups(
+        eager + calm, other + [scaled(1, number=number) for number in range(6, 12)]
+    )
     assert judge_speedup(speedup).verdict is Verdict.VALID
     assert speedup.ratio.count == 6
 
 
 def test_estimate_is_not_valid_when_disturbed_launches_had_to_count() -> None:
     around = surroundings(foreign_cpu_share=0.25)
-    launches = [scaled(1), scaled(1), scaled(1, surroundings=around), scaled(1, surroundings=around)]
+    launches = [
+        scaled(1),
+        scaled(1),
+        scaled(1, surroundings=around),
+        scaled(1, surroundings=around),
+    ]
     assert verdict_of(launches).verdict is Verdict.NOISY
 
 
 def test_estimate_from_a_calm_minority_is_not_valid() -> None:
     around = surroundings(foreign_cpu_share=0.25)
-    assert verdict_of([scaled(1)] * 6 + [scaled(1, surroundings=around)] * 7).verdict is Verdict.NOISY
-    assert verdict_of([scaled(1)] * 6 + [scaled(1, surroundings=around)] * 6).verdict is Verdict.VALID
+    assert (
+        verdict_of([scaled(1)] * 6 + [scaled(1, surroundings=around)] * 7).verdict is Verdict.NOISY
+    )
+    assert (
+        verdict_of([scaled(1)] * 6 + [scaled(1, surroundings=around)] * 6).verdict is Verdict.VALID
+    )
 
 
 def test_facts_are_kept_when_a_launch_is_refused() -> None:
@@ -197,7 +253,9 @@ def test_facts_are_kept_when_a_launch_is_refused() -> None:
 
 
 def test_launch_on_a_double_is_never_valid_whatever_else_it_shows() -> None:
-    facts = Facts(precision="fp32", threads=2, provider="TensorRT", device="cuda", provenance="simulated")
+    facts = Facts(
+        precision="fp32", threads=2, provider="TensorRT", device="cuda", provenance="simulated"
+    )
     for simulated in (scaled(1, facts=facts), Launch(error="out of memory", facts=facts)):
         found = verdict_of([scaled(1)] * 6 + [simulated])
         assert found.verdict is Verdict.INVALID

@@ -1,4 +1,5 @@
-"""Packs: what goes in comes out unchanged elsewhere, and nothing that was changed on the way does."""
+"""Packs: what goes in comes out unchanged elsewhere, and nothing that was changed on the way
+does."""
 
 from __future__ import annotations
 
@@ -27,7 +28,10 @@ WITHOUT_TORCH = """
 import importlib.util, sys
 HIDDEN = {"torch", "timm", "torchvision"}
 find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, package=None: None if name in HIDDEN else find(name, package)
+def find_others(name, package=None):
+    return None if name in HIDDEN else find(name, package)
+
+importlib.util.find_spec = find_others
 
 class Hidden:
     def find_spec(self, name, path=None, target=None):
@@ -67,7 +71,9 @@ def test_artifacts_come_out_as_they_went_in_and_twice_is_once(
     pack: Path, target: Workspace, tiny_artifact: Artifacts
 ) -> None:
     found = read_pack(pack, target)
-    assert [one.manifest for one in found] == [tiny_artifact(name).manifest for name in ("onnx", "openvino")]
+    assert [one.manifest for one in found] == [
+        tiny_artifact(name).manifest for name in ("onnx", "openvino")
+    ]
     for one in found:
         one.check_files()
     before = {path: path.stat().st_mtime_ns for one in found for path in one.path.iterdir()}
@@ -81,15 +87,23 @@ def _flipped(name: str, content: bytes) -> tuple[str, bytes]:
 
 
 def _edited(name: str, content: bytes) -> tuple[str, bytes]:
-    return name, content.replace(b'"verified', b'"verifie_').replace(b'"backend": "onnx"', b'"backend": "none"')
+    return name, content.replace(b'"verified', b'"verifie_').replace(
+        b'"backend": "onnx"', b'"backend": "none"'
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (_flipped, "was changed or truncated"),
-        (lambda name, content: None if name.endswith("model.onnx") else (name, content), "'model.onnx' has no bytes"),
-        (lambda name, content: (name, content + b"x" * name.endswith("model.onnx")), "as its manifest says"),
+        (
+            lambda name, content: None if name.endswith("model.onnx") else (name, content),
+            "'model.onnx' has no bytes",
+        ),
+        (
+            lambda name, content: (name, content + b"x" * name.endswith("model.onnx")),
+            "as its manifest says",
+        ),
         (_edited, "was edited"),
         (lambda name, content: (f"../{name}", content), "expected: MODEL/ARTIFACT/FILE"),
         (lambda name, content: (f"/{name}", content), "expected: MODEL/ARTIFACT/FILE"),
@@ -103,7 +117,10 @@ def _edited(name: str, content: bytes) -> tuple[str, bytes]:
     ],
 )
 def test_pack_that_was_changed_is_refused_and_leaves_nothing(
-    pack: Path, target: Workspace, change: Callable[[str, bytes], tuple[str, bytes] | None], words: str
+    pack: Path,
+    target: Workspace,
+    change: Callable[[str, bytes], tuple[str, bytes] | None],
+    words: str,
 ) -> None:
     with pytest.raises(DeployBenchError) as refusal:
         read_pack(rewritten(pack, change), target)
@@ -114,10 +131,15 @@ def test_pack_that_was_changed_is_refused_and_leaves_nothing(
     assert not list(target.artifacts_folder.glob(".*"))
 
 
-def test_file_that_the_manifest_does_not_list_and_a_file_twice_are_refused(pack: Path, target: Workspace) -> None:
+def test_file_that_the_manifest_does_not_list_and_a_file_twice_are_refused(
+    pack: Path, target: Workspace
+) -> None:
     with zipfile.ZipFile(pack) as archive:
         folder = archive.namelist()[0].rpartition("/")[0]
-    for name, words in ((f"{folder}/extra.so", "'extra.so' has 1 bytes"), (f"{folder}/model.onnx", "is there twice")):
+    for name, words in (
+        (f"{folder}/extra.so", "'extra.so' has 1 bytes"),
+        (f"{folder}/model.onnx", "is there twice"),
+    ):
         path = rewritten(pack, lambda name, content: (name, content))
         with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -126,7 +148,9 @@ def test_file_that_the_manifest_does_not_list_and_a_file_twice_are_refused(pack:
             read_pack(path, target)
 
 
-def test_compressed_entries_are_refused_before_they_are_read(pack: Path, target: Workspace, tmp_path: Path) -> None:
+def test_compressed_entries_are_refused_before_they_are_read(
+    pack: Path, target: Workspace, tmp_path: Path
+) -> None:
     path = tmp_path / "small.dbpack"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("m/a/manifest.json", b" " * 10_000_000)
@@ -134,7 +158,9 @@ def test_compressed_entries_are_refused_before_they_are_read(pack: Path, target:
         read_pack(path, target)
 
 
-@pytest.mark.parametrize("changes", [{"backend": "../../../out/x"}, {"key": "../../up"}, {"precision": "../fp32"}])
+@pytest.mark.parametrize(
+    "changes", [{"backend": "../../../out/x"}, {"key": "../../up"}, {"precision": "../fp32"}]
+)
 def test_manifest_cannot_lead_out_of_the_workspace(
     pack: Path, target: Workspace, tmp_path: Path, changes: dict[str, str]
 ) -> None:
@@ -153,7 +179,9 @@ def test_manifest_cannot_lead_out_of_the_workspace(
 
 
 @pytest.mark.parametrize("changes", [{"entry": "/etc/passwd"}, {"entry": "../../x"}])
-def test_entry_outside_the_artifact_is_refused(pack: Path, target: Workspace, changes: dict[str, str]) -> None:
+def test_entry_outside_the_artifact_is_refused(
+    pack: Path, target: Workspace, changes: dict[str, str]
+) -> None:
     def change(name: str, content: bytes) -> tuple[str, bytes]:
         if not name.endswith(MANIFEST):
             return name, content
@@ -164,7 +192,9 @@ def test_entry_outside_the_artifact_is_refused(pack: Path, target: Workspace, ch
         read_pack(rewritten(pack, change), target)
 
 
-def test_damaged_artifact_of_the_target_is_replaced_by_the_packed_one(pack: Path, target: Workspace) -> None:
+def test_damaged_artifact_of_the_target_is_replaced_by_the_packed_one(
+    pack: Path, target: Workspace
+) -> None:
     (first, _) = read_pack(pack, target)
     (first.path / first.manifest.entry).write_bytes(b"damaged")
     for one in read_pack(pack, target):
@@ -200,17 +230,30 @@ def test_changed_artifact_is_not_packed(tiny_artifact: Artifacts, tmp_path: Path
     assert not list(tmp_path.glob("*.dbpack"))
 
 
-def test_target_without_torch_and_timm_measures_a_pack(cli: Cli, tiny_workspace: Workspace, tmp_path: Path) -> None:
-    packed = cli("pack", "--model", TINY, "--out", tmp_path / "tiny.dbpack", "-w", tiny_workspace.root)
+def test_target_without_torch_and_timm_measures_a_pack(
+    cli: Cli, tiny_workspace: Workspace, tmp_path: Path
+) -> None:
+    packed = cli(
+        "pack", "--model", TINY, "--out", tmp_path / "tiny.dbpack", "-w", tiny_workspace.root
+    )
     assert packed.returncode == 0, packed.stderr
     hidden = tmp_path / "site"
     hidden.mkdir()
     (hidden / "sitecustomize.py").write_text(WITHOUT_TORCH)
     path = os.pathsep.join([str(hidden), os.environ.get("PYTHONPATH", "")])
-    hides = subprocess.run([sys.executable, "-c", "import torch"], env={**os.environ, "PYTHONPATH": path}, check=False)
+    hides = subprocess.run(
+        [sys.executable, "-c", "import torch"], env={**os.environ, "PYTHONPATH": path}, check=False
+    )
     assert hides.returncode == 1
     quick = ("--runner", "onnxruntime,openvino", "--rounds", "1", "--duration", "50ms", "--json")
-    done = cli("run", tmp_path / "tiny.dbpack", *quick, "-w", tmp_path / "target", environment={"PYTHONPATH": path})
+    done = cli(
+        "run",
+        tmp_path / "tiny.dbpack",
+        *quick,
+        "-w",
+        tmp_path / "target",
+        environment={"PYTHONPATH": path},
+    )
     assert done.returncode == 0, done.stderr
     assert {(row["runner"], row["parity_max_error"] < 1e-3) for row in json.loads(done.stdout)} == {
         ("onnxruntime", True),

@@ -25,7 +25,9 @@ def test_parity_passes_when_outputs_are_the_same() -> None:
 def test_parity_does_not_depend_on_the_scale_of_the_outputs(scale: float) -> None:
     noise = np.random.default_rng(1).standard_normal((4, 100)).astype(np.float32)
     for size, passes in ((2e-4, True), (1e-2, False)):
-        report = compare_outputs(logits(scale), logits(scale) + np.float32(size * scale) * noise, "fp32")
+        report = compare_outputs(
+            logits(scale), logits(scale) + np.float32(size * scale) * noise, "fp32"
+        )
         assert report.passed is passes
 
 

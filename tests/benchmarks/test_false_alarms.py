@@ -1,6 +1,8 @@
-"""The whole engine on simulated machines: equal things are not called unequal, unequal ones are, intervals hold.
+"""The whole engine on simulated machines: equal things are not called unequal, unequal ones are,
+intervals hold.
 
-The fast and seeded form of ``benchmarks/false_alarms.py``: fewer trials, and launches of fewer samples.
+The fast and seeded form of ``benchmarks/false_alarms.py``: fewer trials, and launches of fewer
+samples.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ def same_twice(_short_launches: None) -> dict[str, Tally]:
     return {kind: tally(kind, TRIALS) for kind in KINDS}
 
 
-def test_the_same_thing_twice_is_called_unequal_in_5_of_100_comparisons_at_most(same_twice: dict[str, Tally]) -> None:
+def test_the_same_thing_twice_is_called_unequal_in_5_of_100_comparisons_at_most(
+    same_twice: dict[str, Tally],
+) -> None:
     total: Counter[str] = sum((found.answers for found in same_twice.values()), Counter())
     assert sum(total.values()) == TRIALS * len(KINDS)
     assert total["FASTER"] + total["SLOWER"] <= 0.05 * sum(total.values())
@@ -53,10 +57,14 @@ def test_intervals_hold_the_truth_as_often_as_they_promise(same_twice: dict[str,
         assert found.covered >= binom.ppf(IMPLAUSIBLE, found.with_interval, 0.95), kind
     covered = sum(found.covered for found in same_twice.values())
     count = sum(found.with_interval for found in same_twice.values())
-    assert binom.ppf(IMPLAUSIBLE, count, 0.95) <= covered < count, "intervals that never miss are too wide"
+    assert binom.ppf(IMPLAUSIBLE, count, 0.95) <= covered < count, (
+        "intervals that never miss are too wide"
+    )
 
 
-def test_every_comparison_goes_on_until_it_is_precise_or_its_budget_is_spent(same_twice: dict[str, Tally]) -> None:
+def test_every_comparison_goes_on_until_it_is_precise_or_its_budget_is_spent(
+    same_twice: dict[str, Tally],
+) -> None:
     rounds = {kind: found.rounds / TRIALS for kind, found in same_twice.items()}
     assert min(rounds.values()) >= 6
     assert max(rounds.values()) <= false_alarms.RULE.budget_s / simulated.LAUNCH_SECONDS

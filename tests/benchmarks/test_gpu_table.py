@@ -1,4 +1,5 @@
-"""The program for a host with a GPU: what it refuses without one, what it plans, and what it writes."""
+"""The program for a host with a GPU: what it refuses without one, what it plans, and what it
+writes."""
 
 from __future__ import annotations
 
@@ -30,8 +31,13 @@ def test_program_is_refused_without_a_gpu_in_words(tmp_path: Path) -> None:
 
 
 def test_weights_are_written_in_half_precision_only_where_loading_does_not_cast() -> None:
-    asked = {(one.backend, one.precision) for one in exports(["vit"], ["onnx", "pytorch", "torchscript"])}
-    assert asked >= {("torchscript", kind) for kind in ("fp32", "fp16", "bf16")} | {("onnx", "fp16"), ("onnx", "fp32")}
+    asked = {
+        (one.backend, one.precision) for one in exports(["vit"], ["onnx", "pytorch", "torchscript"])
+    }
+    assert asked >= {("torchscript", kind) for kind in ("fp32", "fp16", "bf16")} | {
+        ("onnx", "fp16"),
+        ("onnx", "fp32"),
+    }
     assert {kind for form, kind in asked if form == "pytorch"} == {"fp32"}
 
 
@@ -42,7 +48,11 @@ def test_each_artifact_is_measured_in_what_its_runner_has_for_it_on_a_gpu(
     asked = Selection(entries, [1, 8], (), 2, timings=("engine-only",), devices=["cuda"])
     found = cells([tiny_artifact("pytorch"), tiny_artifact("torchscript")], asked)
     assert {(one.cell.runner, one.cell.precision, one.cell.batch) for one in found} == {
-        *(("pytorch", kind, batch) for kind in ("fp32", "tf32", "fp16", "bf16") for batch in (1, 8)),
+        *(
+            ("pytorch", kind, batch)
+            for kind in ("fp32", "tf32", "fp16", "bf16")
+            for batch in (1, 8)
+        ),
         *(("torchscript", kind, batch) for kind in ("fp32", "tf32") for batch in (1, 8)),
     }
     assert {(one.cell.device, one.skip) for one in found} == {("cuda", None)}

@@ -1,4 +1,5 @@
-"""What the programs under benchmarks/ show on real machines, in a form that is fast, seeded and can fail."""
+"""What the programs under benchmarks/ show on real machines, in a form that is fast, seeded and can
+fail."""
 
 from __future__ import annotations
 
@@ -64,10 +65,14 @@ def test_samples_agree_with_a_clock_inside_the_call_to_one_percent() -> None:
 
 
 @pytest.mark.parametrize("quiet_launches", [0, 6, 12])
-def test_estimate_is_right_or_not_valid_when_a_neighbour_takes_half_of_one_core(quiet_launches: int) -> None:
+def test_estimate_is_right_or_not_valid_when_a_neighbour_takes_half_of_one_core(
+    quiet_launches: int,
+) -> None:
     for seed in range(50):
         draw = np.random.default_rng(seed)
-        summary = summarise([_beside(draw, number >= quiet_launches, number) for number in range(12)], 1)
+        summary = summarise(
+            [_beside(draw, number >= quiet_launches, number) for number in range(12)], 1
+        )
         assert summary is not None
         state = summary.states[0]
         right = abs(state.p50_ms / 10 - 1) < 0.03
@@ -76,18 +81,28 @@ def test_estimate_is_right_or_not_valid_when_a_neighbour_takes_half_of_one_core(
 
 
 def _beside(draw: np.random.Generator, neighbour: bool, number: int) -> Launch:
-    """A launch of 10 ms calls; the neighbour makes them 5 to 60 % longer, and /proc/stat sees it."""
+    """A launch of 10 ms calls; the neighbour makes them 5 to 60 % longer, and /proc/stat sees
+    it."""
     factor = draw.uniform(1.05, 1.6) if neighbour else 1.0
-    around = surroundings(100.0, foreign_cpu_share=draw.uniform(0.2, 0.26) if neighbour else draw.uniform(0, 0.01))
-    return launch(list(10 * factor * np.exp(draw.normal(0, 0.01, 30))), number=number, surroundings=around)
+    around = surroundings(
+        100.0, foreign_cpu_share=draw.uniform(0.2, 0.26) if neighbour else draw.uniform(0, 0.01)
+    )
+    return launch(
+        list(10 * factor * np.exp(draw.normal(0, 0.01, 30))), number=number, surroundings=around
+    )
 
 
 def test_two_states_are_told_apart_and_each_is_steady() -> None:
     machine = Machine(np.random.default_rng(5), "bimodal, seen by the probe")
-    summary = summarise([machine.launch(1.0).model_copy(update={"round": number}) for number in range(60)], 1)
+    summary = summarise(
+        [machine.launch(1.0).model_copy(update={"round": number}) for number in range(60)], 1
+    )
     assert summary is not None
     near, far = sorted(summary.states, key=lambda state: state.hop_ns or 0)
-    assert (near.p50_ms, far.p50_ms) == (pytest.approx(10, rel=0.01), pytest.approx(10 * FAR, rel=0.01))
+    assert (near.p50_ms, far.p50_ms) == (
+        pytest.approx(10, rel=0.01),
+        pytest.approx(10 * FAR, rel=0.01),
+    )
     assert near.launches + far.launches == 60
     assert not hasattr(summary, "p50_ms")
 
@@ -102,7 +117,10 @@ def test_launches_spread_under_three_percent_within_a_state_and_far_more_over_bo
 
 
 def test_one_percent_costs_few_rounds_on_a_stable_machine() -> None:
-    rounds = [len(compare(Machine(np.random.default_rng(seed), "stable"), 1.0, RULE, seed)[0]) for seed in range(10)]
+    rounds = [
+        len(compare(Machine(np.random.default_rng(seed), "stable"), 1.0, RULE, seed)[0])
+        for seed in range(10)
+    ]
     assert max(rounds) < 30
     assert min(rounds) >= FEWEST_FOR_INTERVAL
 
@@ -120,9 +138,16 @@ def test_budget_is_spent_and_more_rounds_are_asked_for_on_a_drifting_machine() -
 
 
 def test_slowed_runner_is_a_plug_in_of_the_processes_started_while_it_is_installed() -> None:
-    question = "from deploybench.contracts.registry import runners; print(runners()['slowed-onnxruntime'].problem)"
+    question = (
+        "from deploybench.contracts.registry import runners; "
+        "print(runners()['slowed-onnxruntime'].problem)"
+    )
     with installed(0.03) as name:
-        inside = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=False)
-    outside = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=False)
+        inside = subprocess.run(
+            [sys.executable, "-c", question], capture_output=True, text=True, check=False
+        )
+    outside = subprocess.run(
+        [sys.executable, "-c", question], capture_output=True, text=True, check=False
+    )
     assert (name, inside.stdout.strip()) == ("slowed-onnxruntime", "None")
     assert outside.returncode != 0

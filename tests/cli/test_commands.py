@@ -1,4 +1,5 @@
-"""The commands as a user types them: what is printed, exit codes, and what stays after an interrupt."""
+"""The commands as a user types them: what is printed, exit codes, and what stays after an
+interrupt."""
 
 from __future__ import annotations
 
@@ -31,14 +32,27 @@ HEAVY = ("torch", "numpy", "scipy", "pydantic", "onnxruntime", "openvino", "rich
 def run_of_two(tiny_workspace: Workspace) -> subprocess.CompletedProcess[str]:
     """Two runners on the tiny model, three rounds, as JSON."""
     return run_cli(
-        "run", "-w", tiny_workspace.root, "--runner", "pytorch,onnxruntime", "--rounds", "3", *QUICK, "--json"
+        "run",
+        "-w",
+        tiny_workspace.root,
+        "--runner",
+        "pytorch,onnxruntime",
+        "--rounds",
+        "3",
+        *QUICK,
+        "--json",
     )
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys, runpy\ntry:\n  runpy.run_module('deploybench', run_name='__main__')\nexcept SystemExit: pass\n"
+    code = (
+        "import sys, runpy\ntry:\n  runpy.run_module('deploybench', "
+        "run_name='__main__')\nexcept SystemExit: pass\n"
+    )
     code += "print([name for name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True
+    )
     loaded = done.stdout.splitlines()[-1]
     assert "deploybench.cli.run" in loaded
     assert [name for name in HEAVY if f"'{name}'" in loaded] == []
@@ -59,7 +73,10 @@ def test_run_prints_one_row_a_cell_and_state_with_what_really_ran(
         assert row["flops_per_image"] == 2 * row["macs_per_image"]
         assert (row["complete"], row["stopped"]) == (True, "rounds done")
         if row["p50_ms"] is not None:
-            assert row["p50_low_ms"] is None or row["p50_low_ms"] <= row["p50_ms"] <= row["p50_high_ms"]
+            assert (
+                row["p50_low_ms"] is None
+                or row["p50_low_ms"] <= row["p50_ms"] <= row["p50_high_ms"]
+            )
             assert row["throughput_images_per_s"] > 0
             assert row["share_of_peak"] > 0
     assert main[0]["speedup"] is None
@@ -74,7 +91,9 @@ def test_records_of_a_run_hold_raw_samples_of_interleaved_rounds(
     assert all(record.complete for record in records)
     assert [launch.round for launch in records[0].launches] == [0, 1, 2]
     starts = sorted(
-        (launch.started, record.cell.runner, launch.round) for record in records for launch in record.launches
+        (launch.started, record.cell.runner, launch.round)
+        for record in records
+        for launch in record.launches
     )
     assert [number for _, _, number in starts] == [0, 0, 1, 1, 2, 2]
     assert all(len(launch.samples_ns) >= 5 for record in records for launch in record.launches)
@@ -90,7 +109,11 @@ def test_show_prints_the_same_run_as_table_and_csv(
     assert "\x1b" not in table.stdout
     for words in ("p50 ms", "×baseline", "onnxruntime", "Kendall tau", "n/a"):
         assert words in table.stdout
-    printed = list(csv.DictReader(io.StringIO(cli("show", rows[0]["run"], "-w", tiny_workspace.root, "--csv").stdout)))
+    printed = list(
+        csv.DictReader(
+            io.StringIO(cli("show", rows[0]["run"], "-w", tiny_workspace.root, "--csv").stdout)
+        )
+    )
     assert [float(row["cold_start_s"]) for row in printed] == [row["cold_start_s"] for row in rows]
 
 
@@ -105,13 +128,18 @@ def test_record_is_of_schema_version_2_and_has_probes_and_usage_of_each_sample(
             assert launch.surroundings is not None
             assert launch.surroundings.before.compute_us
             assert launch.surroundings.after.memory_ms
-            assert len(launch.samples_ns) == len(launch.sample_cpu_ns) == len(launch.sample_switches)
+            assert (
+                len(launch.samples_ns) == len(launch.sample_cpu_ns) == len(launch.sample_switches)
+            )
             assert launch.start_s is not None
             assert 0 < launch.start_s < launch.seconds
 
 
 def test_show_refuses_a_record_of_the_first_schema_and_says_what_to_do(
-    run_of_two: subprocess.CompletedProcess[str], tiny_workspace: Workspace, tmp_path: Path, cli: Cli
+    run_of_two: subprocess.CompletedProcess[str],
+    tiny_workspace: Workspace,
+    tmp_path: Path,
+    cli: Cli,
 ) -> None:
     name = json.loads(run_of_two.stdout)[0]["run"]
     path = next((tiny_workspace.records_folder / name).glob("*.json"))
@@ -119,19 +147,47 @@ def test_show_refuses_a_record_of_the_first_schema_and_says_what_to_do(
     old.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 1}))
     done = cli("show", old)
     assert done.returncode == 2
-    for words in ("old.json does not read as a record: schema_version", "schema version 2", "run the cell again"):
+    for words in (
+        "old.json does not read as a record: schema_version",
+        "schema version 2",
+        "run the cell again",
+    ):
         assert words in " ".join(done.stderr.split())
 
 
-def test_command_of_a_record_measures_the_same_cell_again(tiny_workspace: Workspace, tmp_path: Path, cli: Cli) -> None:
-    asked = ("--batch", "2", "--streams", "2", "--threads", "2", "--engine-only", "--rounds", "1", "--seed", "5")
+def test_command_of_a_record_measures_the_same_cell_again(
+    tiny_workspace: Workspace, tmp_path: Path, cli: Cli
+) -> None:
+    asked = (
+        "--batch",
+        "2",
+        "--streams",
+        "2",
+        "--threads",
+        "2",
+        "--engine-only",
+        "--rounds",
+        "1",
+        "--seed",
+        "5",
+    )
     done = cli("run", "-w", tiny_workspace.root, "-r", "onnxruntime", *asked, *QUICK, "--json")
     assert done.returncode == 0, done.stderr
     first = json.loads(done.stdout)[0]
     again = cli(*shlex.split(first["command"])[1:], "-w", tmp_path, "--json")
     assert again.returncode == 0, again.stderr
     second = json.loads(again.stdout)[0]
-    asked_of = ("model", "weights_identity", "form", "runner", "device", "precision", "batch", "streams", "timing")
+    asked_of = (
+        "model",
+        "weights_identity",
+        "form",
+        "runner",
+        "device",
+        "precision",
+        "batch",
+        "streams",
+        "timing",
+    )
     for field in (*asked_of, "asked_threads", "threads", "stopped"):
         assert first[field] == second[field], field
     assert shlex.split(first["command"]) == shlex.split(second["command"])
@@ -143,9 +199,21 @@ def test_command_of_a_record_measures_the_same_cell_again(tiny_workspace: Worksp
     assert (old.batch, old.streams, old.timing) == (2, 2, "engine-only")
 
 
-def test_batch_auto_doubles_until_it_stops_to_pay_and_marks_where(tiny_workspace: Workspace, cli: Cli) -> None:
+def test_batch_auto_doubles_until_it_stops_to_pay_and_marks_where(
+    tiny_workspace: Workspace, cli: Cli
+) -> None:
     done = cli(
-        "run", "-w", tiny_workspace.root, "-r", "onnxruntime", "--batch", "auto", "--rounds", "1", *QUICK, "--csv"
+        "run",
+        "-w",
+        tiny_workspace.root,
+        "-r",
+        "onnxruntime",
+        "--batch",
+        "auto",
+        "--rounds",
+        "1",
+        *QUICK,
+        "--csv",
     )
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
@@ -159,7 +227,9 @@ def test_batch_auto_doubles_until_it_stops_to_pay_and_marks_where(tiny_workspace
         assert {row["memory_per_image_mib"] for row in measured} != {""}
 
 
-def test_three_timings_in_one_run_show_what_the_copies_and_the_image_cost(tiny_workspace: Workspace, cli: Cli) -> None:
+def test_three_timings_in_one_run_show_what_the_copies_and_the_image_cost(
+    tiny_workspace: Workspace, cli: Cli
+) -> None:
     asked = ("--host-to-host", "--engine-only", "--end-to-end", "--rounds", "3", *QUICK)
     done = cli("run", "-w", tiny_workspace.root, "-r", "onnxruntime", *asked)
     assert done.returncode == 0, done.stderr
@@ -167,7 +237,10 @@ def test_three_timings_in_one_run_show_what_the_copies_and_the_image_cost(tiny_w
     lines = [line.split() for line in done.stdout.splitlines() if line.startswith("onnxruntime")]
     assert {word for line in lines for word in line} >= {"engine-only", "end-to-end"}
     records = read_records(max(tiny_workspace.records_folder.iterdir(), key=lambda path: path.name))
-    found = {record.cell.timing: min(launch.median_ms for launch in record.launches) for record in records}
+    found = {
+        record.cell.timing: min(launch.median_ms for launch in record.launches)
+        for record in records
+    }
     assert set(found) == {"host-to-host", "engine-only", "end-to-end"}
     assert found["end-to-end"] > found["host-to-host"]
     assert Path(tiny_workspace.root / "sample.jpg").is_file()
@@ -185,7 +258,9 @@ def test_precision_that_cannot_be_reached_ends_with_the_budget_and_says_how_many
     assert record.more_rounds is None or record.more_rounds > 0
 
 
-def test_precision_that_any_launch_has_ends_after_six_rounds(tiny_workspace: Workspace, cli: Cli) -> None:
+def test_precision_that_any_launch_has_ends_after_six_rounds(
+    tiny_workspace: Workspace, cli: Cli
+) -> None:
     asked = ("--precision-target", "100000%", "--budget", "60s")
     done = cli("run", "-w", tiny_workspace.root, "-r", "onnxruntime", *asked, *QUICK, "--json")
     rows = json.loads(done.stdout)
@@ -199,7 +274,15 @@ def test_compare_of_two_runners_of_one_run_is_paired_by_round(
     run_of_two: subprocess.CompletedProcess[str], tiny_workspace: Workspace, cli: Cli
 ) -> None:
     name = json.loads(run_of_two.stdout)[0]["run"]
-    asked = ("compare", name, "--across", "runner=pytorch,onnxruntime", "-w", tiny_workspace.root, "--json")
+    asked = (
+        "compare",
+        name,
+        "--across",
+        "runner=pytorch,onnxruntime",
+        "-w",
+        tiny_workspace.root,
+        "--json",
+    )
     rows = json.loads(cli(*asked).stdout)
     assert rows
     assert all(row["paired"] and row["speedup"] > 0 for row in rows)
@@ -211,7 +294,9 @@ def test_damaged_artifact_is_an_invalid_row_and_the_others_go_on(
     shutil.copytree(tiny_workspace.artifacts_folder, tmp_path / "w" / "artifacts")
     victim = next((tmp_path / "w" / "artifacts").rglob("model.onnx"))
     victim.write_bytes(victim.read_bytes()[:-10])
-    done = cli("run", "-w", tmp_path / "w", "-r", "onnxruntime,openvino", *QUICK, "--rounds", "1", "--json")
+    done = cli(
+        "run", "-w", tmp_path / "w", "-r", "onnxruntime,openvino", *QUICK, "--rounds", "1", "--json"
+    )
     assert done.returncode == 1
     by_runner = {row["runner"]: row for row in json.loads(done.stdout)}
     assert by_runner["onnxruntime"]["verdict"] == "INVALID"
@@ -247,7 +332,10 @@ def test_manifest_that_was_changed_is_an_invalid_row(
         (("export", "--model", "vit", "--batch", "zero"), ["--batch zero", "expected"]),
         (("export", "--model", "vit", "--image-size", "big"), ["--image-size big", "224x320"]),
         (("run", "--profile", "rtx309"), ["unknown profile 'rtx309'", "rtx3090"]),
-        (("run", "--profile", "rtx3090"), ["no CUDA device", "NVIDIA GeForce RTX 3090", "--profile host"]),
+        (
+            ("run", "--profile", "rtx3090"),
+            ["no CUDA device", "NVIDIA GeForce RTX 3090", "--profile host"],
+        ),
         (("run", "--device", "gpu"), ["--device gpu", "cpu, cuda or cuda:N"]),
         (("run", "--device", "cpu,cuda:1"), ["cuda:1", "no CUDA device", "doctor"]),
         (("run", "--profile", "xeon", "--device", "cuda"), ["expected"]),
@@ -288,7 +376,8 @@ def test_empty_workspace_says_what_to_type(cli: Cli, tmp_path: Path) -> None:
 
 
 def start_cli(arguments: list[str]) -> subprocess.Popen[str]:
-    """The command line as a terminal starts it: a shell's background job would have SIGINT ignored."""
+    """The command line as a terminal starts it: a shell's background job would have SIGINT
+    ignored."""
     return subprocess.Popen(
         [sys.executable, "-m", "deploybench", *arguments],
         stdout=subprocess.PIPE,
@@ -298,9 +387,21 @@ def start_cli(arguments: list[str]) -> subprocess.Popen[str]:
     )
 
 
-def test_interrupt_keeps_what_is_finished_and_leaves_no_process(tiny_workspace: Workspace, tmp_path: Path) -> None:
+def test_interrupt_keeps_what_is_finished_and_leaves_no_process(
+    tiny_workspace: Workspace, tmp_path: Path
+) -> None:
     shutil.copytree(tiny_workspace.artifacts_folder, tmp_path / "artifacts")
-    arguments = ["run", "-w", str(tmp_path), "-r", "onnxruntime,openvino", "--rounds", "50", "--json", *QUICK]
+    arguments = [
+        "run",
+        "-w",
+        str(tmp_path),
+        "-r",
+        "onnxruntime,openvino",
+        "--rounds",
+        "50",
+        "--json",
+        *QUICK,
+    ]
     child = start_cli(arguments)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and len(list(tmp_path.glob("records/*/*.json"))) < 2:
@@ -311,14 +412,28 @@ def test_interrupt_keeps_what_is_finished_and_leaves_no_process(tiny_workspace: 
     assert child.returncode == 130
     rows = json.loads(output)
     assert len({row["runner"] for row in rows}) == 2
-    assert all(not row["complete"] and row["launches"] > 0 and row["stopped"] is None for row in rows)
-    assert [process for process in family if process.is_running() and process.status() != "zombie"] == []
+    assert all(
+        not row["complete"] and row["launches"] > 0 and row["stopped"] is None for row in rows
+    )
+    assert [
+        process for process in family if process.is_running() and process.status() != "zombie"
+    ] == []
     assert len(read_records(tmp_path / "records")) == 2
     assert list(tmp_path.rglob(".partial-*")) == []
 
 
 def test_interrupted_export_leaves_neither_processes_nor_partial_folders(tmp_path: Path) -> None:
-    arguments = ["export", "-w", str(tmp_path), "-m", TINY, "-b", "pytorch,torchscript,onnx", "-j", "2"]
+    arguments = [
+        "export",
+        "-w",
+        str(tmp_path),
+        "-m",
+        TINY,
+        "-b",
+        "pytorch,torchscript,onnx",
+        "-j",
+        "2",
+    ]
     child = start_cli(arguments)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not list(tmp_path.glob("artifacts/.partial-*")):
@@ -340,7 +455,11 @@ def test_killed_parent_leaves_no_worker_behind(tiny_workspace: Workspace, tmp_pa
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not workers:
         time.sleep(0.2)
-        workers = [p for p in psutil.Process(child.pid).children() if "measure.worker" in " ".join(p.cmdline())]
+        workers = [
+            p
+            for p in psutil.Process(child.pid).children()
+            if "measure.worker" in " ".join(p.cmdline())
+        ]
     time.sleep(1)
     child.kill()
     child.wait()
@@ -350,13 +469,20 @@ def test_killed_parent_leaves_no_worker_behind(tiny_workspace: Workspace, tmp_pa
 
 
 def test_profiles_backends_and_doctor_print_and_as_json(cli: Cli, tmp_path: Path) -> None:
-    assert {item["name"] for item in json.loads(cli("profiles", "--json").stdout)} >= {"xeon", "k80"}
+    assert {item["name"] for item in json.loads(cli("profiles", "--json").stdout)} >= {
+        "xeon",
+        "k80",
+    }
     assert "Kepler" in cli("profiles", "show", "k80").stdout
     plugins = json.loads(cli("backends", "--json").stdout)
-    assert {"onnx", "onnxruntime", "openvino", "inductor", "aotinductor"} <= {item["name"] for item in plugins}
+    assert {"onnx", "onnxruntime", "openvino", "inductor", "aotinductor"} <= {
+        item["name"] for item in plugins
+    }
     unusable = [item for item in plugins if not item["usable"]]
     assert {item["name"] for item in unusable} <= {"tensorrt", "tensorrt-rtx"}, "which need a GPU"
-    ending = "plug-ins do not work here" if unusable else "Everything that is registered works here."
+    ending = (
+        "plug-ins do not work here" if unusable else "Everything that is registered works here."
+    )
     assert ending in cli("doctor", "-w", tmp_path).stdout
     described = json.loads(cli("doctor", "--json", "-w", tmp_path).stdout)
     assert described["host"]["usable_cores"] >= 1
@@ -369,7 +495,10 @@ def test_doctor_gives_the_pip_line_of_what_is_missing(cli: Cli, tmp_path: Path) 
     hidden = tmp_path / "site"
     hidden.mkdir()
     hook = "import importlib.util as u\nfind = u.find_spec\n"
-    hook += "u.find_spec = lambda name, package=None: None if name == 'openvino' else find(name, package)\n"
+    hook += (
+        "u.find_spec = lambda name, package=None: None if name == 'openvino' else find(name, "
+        "package)\n"
+    )
     (hidden / "sitecustomize.py").write_text(hook)
     path = os.pathsep.join([str(hidden), os.environ.get("PYTHONPATH", "")])
     done = cli("doctor", "-w", tmp_path, environment={"PYTHONPATH": path})

@@ -18,14 +18,24 @@ from tests.comparisons import FAR_NS, launch, launches, record
 from tests.conftest import Cli
 
 STEADY = [10.0, 10.1, 9.9, 10.05, 9.95, 10.02]
-LONG = {"model": "timm:vit_small_patch16_224|odd", "weights": "checkpoint vit_small_patch16_224.safetensors"}
+LONG = {
+    "model": "timm:vit_small_patch16_224|odd",
+    "weights": "checkpoint vit_small_patch16_224.safetensors",
+}
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A workspace with the runs ``before`` (two runners), ``same``, ``slower`` (the latest) and ``unlike``."""
-    keep(tmp_path, record(STEADY, "before", **LONG), record(STEADY, "before", runner="openvino", **LONG))
-    keep(tmp_path, record(STEADY, "same", **LONG), record(STEADY, "same", runner="openvino", **LONG))
+    """A workspace with the runs ``before`` (two runners), ``same``, ``slower`` (the latest) and
+    ``unlike``."""
+    keep(
+        tmp_path,
+        record(STEADY, "before", **LONG),
+        record(STEADY, "before", runner="openvino", **LONG),
+    )
+    keep(
+        tmp_path, record(STEADY, "same", **LONG), record(STEADY, "same", runner="openvino", **LONG)
+    )
     slower = record([1.2 * ms for ms in STEADY], "slower", runner="openvino", **LONG)
     keep(tmp_path, record(STEADY, "slower", **LONG), slower)
     keep(tmp_path, record(STEADY, "a-unlike", batch=8, **LONG))
@@ -50,16 +60,25 @@ def test_compare_prints_speed_ups_and_answers_within_112_columns(root: Path, cli
     done = cli("compare", "before", "slower", "-w", root)
     assert done.returncode == 0, done.stderr
     assert max(len(line) for line in done.stdout.splitlines()) <= 112
-    assert re.search(r"onnxruntime +fp32 +1 +2 +105 +10.01 +10.01 +1.000 +0.990–1.010 +SAME", done.stdout)
+    assert re.search(
+        r"onnxruntime +fp32 +1 +2 +105 +10.01 +10.01 +1.000 +0.990–1.010 +SAME", done.stdout
+    )
     assert re.search(r"openvino .* 0.833 +0.825–0.842 +SLOWER", done.stdout)
 
 
 def test_compare_as_json_is_flat_and_holds_both_sides(root: Path, cli: Cli) -> None:
     rows = rows_of(cli("compare", "before", "slower", "-w", root, "--json").stdout)
-    assert {row["candidate_runner"]: row["answer"] for row in rows} == {"onnxruntime": "SAME", "openvino": "SLOWER"}
+    assert {row["candidate_runner"]: row["answer"] for row in rows} == {
+        "onnxruntime": "SAME",
+        "openvino": "SLOWER",
+    }
     for row in rows:
         assert not any(isinstance(value, (dict, list)) for value in row.values())
-        assert (row["baseline_run"], row["candidate_run"], row["paired"]) == ("before", "slower", False)
+        assert (row["baseline_run"], row["candidate_run"], row["paired"]) == (
+            "before",
+            "slower",
+            False,
+        )
         assert row["speedup_low"] <= row["speedup"] <= row["speedup_high"]
         assert row["state_hop_ns"] == 105
 
@@ -73,7 +92,10 @@ def test_compare_within_one_run_is_paired_by_round(root: Path, cli: Cli) -> None
 
 def test_compare_answers_by_the_margin_that_was_asked_for(root: Path, cli: Cli) -> None:
     answers = [
-        {row["answer"] for row in rows_of(cli("compare", "before", "same", "-w", root, "--json", *more).stdout)}
+        {
+            row["answer"]
+            for row in rows_of(cli("compare", "before", "same", "-w", root, "--json", *more).stdout)
+        }
         for more in ((), ("--margin", "0.1%"))
     ]
     assert answers == [{"SAME"}, {"AMBIGUOUS"}]
@@ -103,13 +125,28 @@ def test_compare_of_unlike_rows_only_exits_2_until_they_are_allowed(root: Path, 
     ("arguments", "words"),
     [
         (("compare", "before"), ["one run is no comparison", "--across runner="]),
-        (("compare", "before", "before"), ["2 records of run before are on both sides", "--across"]),
-        (("compare", "before", "same", "--allow", "bach"), ["unknown kind of difference 'bach'", "batch"]),
+        (
+            ("compare", "before", "before"),
+            ["2 records of run before are on both sides", "--across"],
+        ),
+        (
+            ("compare", "before", "same", "--allow", "bach"),
+            ["unknown kind of difference 'bach'", "batch"],
+        ),
         (("compare", "before", "same", "--margin", "0.02"), ["--margin 0.02", "5%"]),
-        (("compare", "before", "--across", "runner"), ["--across runner", "runner=onnxruntime,openvino"]),
-        (("compare", "before", "--across", "runner=onnxruntime,x"), ["unknown runner 'x'", "openvino"]),
+        (
+            ("compare", "before", "--across", "runner"),
+            ["--across runner", "runner=onnxruntime,openvino"],
+        ),
+        (
+            ("compare", "before", "--across", "runner=onnxruntime,x"),
+            ["unknown runner 'x'", "openvino"],
+        ),
         (("gate", "--baseline", "before", "--max-regression", "5"), ["--max-regression 5", "5%"]),
-        (("gate", "--baseline", "before", "--max-regression", "-5%"), ["--max-regression -5%", "5%"]),
+        (
+            ("gate", "--baseline", "before", "--max-regression", "-5%"),
+            ["--max-regression -5%", "5%"],
+        ),
         (("gate", "--baseline", "nowhere"), ["no records at nowhere"]),
     ],
 )
@@ -128,12 +165,17 @@ def test_gate_passes_with_exit_code_0(root: Path, cli: Cli) -> None:
     assert done.stdout.splitlines()[-1] == "PASS: 2 of 2 at most 5 % slower than the baseline"
 
 
-def test_gate_holds_the_latest_run_against_a_folder_and_exits_1_for_a_regression(root: Path, cli: Cli) -> None:
+def test_gate_holds_the_latest_run_against_a_folder_and_exits_1_for_a_regression(
+    root: Path, cli: Cli
+) -> None:
     done = cli("gate", "--baseline", root / "records" / "before", "-w", root)
     assert done.returncode == 1
     assert max(len(line) for line in done.stdout.splitlines()) <= 112
     assert "+20.0% (+18.8% to +21.2%), all of it above 5 %" in " ".join(done.stdout.split())
-    assert done.stdout.splitlines()[-1] == "REGRESSION: 1 regressed, 1 of 2 at most 5 % slower than the baseline"
+    assert (
+        done.stdout.splitlines()[-1]
+        == "REGRESSION: 1 regressed, 1 of 2 at most 5 % slower than the baseline"
+    )
 
 
 def test_gate_exits_3_when_the_runs_cannot_tell(root: Path, cli: Cli) -> None:
@@ -150,7 +192,9 @@ def test_gate_as_markdown_is_a_github_table_whose_bars_are_escaped(root: Path, c
     done = cli("gate", "--baseline", "before", "slower", "-w", root, "--markdown")
     assert done.returncode == 1
     assert done.stdout.startswith("**REGRESSION: 1 regressed")
-    table = [re.split(r"(?<!\\)\|", line) for line in done.stdout.splitlines() if line.startswith("|")]
+    table = [
+        re.split(r"(?<!\\)\|", line) for line in done.stdout.splitlines() if line.startswith("|")
+    ]
     assert len(table) == 4
     assert {len(cells) for cells in table} == {len(table[0])}
     assert r"vit_small_patch16_224\|odd" in done.stdout
@@ -163,4 +207,7 @@ def test_compare_as_markdown_names_the_state_of_the_machine(root: Path, cli: Cli
         keep(root, record([*launches(STEADY), *far], run, **LONG))
     done = cli("compare", "left", "right", "-w", root, "--markdown")
     rows = [line for line in done.stdout.splitlines() if "onnxruntime" in line]
-    assert [cells.split("|")[6].strip() for cells in (row.replace(r"\|", "") for row in rows)] == ["105", "235"]
+    assert [cells.split("|")[6].strip() for cells in (row.replace(r"\|", "") for row in rows)] == [
+        "105",
+        "235",
+    ]

@@ -13,7 +13,9 @@ from tests.conftest import TINY, Cli
 
 def test_models_lists_short_names_with_their_size_and_timm_s(cli: Cli) -> None:
     text = cli("models").stdout
-    assert re.search(r"^linformer +fair ViT +224! +25\.57 +5\.21 +5\.21 +yes *$", text, re.MULTILINE)
+    assert re.search(
+        r"^linformer +fair ViT +224! +25\.57 +5\.21 +5\.21 +yes *$", text, re.MULTILINE
+    )
     assert re.search(r"^resnet50 .* no *$", text, re.MULTILINE)
     assert "fair: vit, linformer, performer, fastformer, xca" in text
     listed = json.loads(cli("models", "--json").stdout)
@@ -23,7 +25,16 @@ def test_models_lists_short_names_with_their_size_and_timm_s(cli: Cli) -> None:
 
 def test_models_show_splits_the_macs_by_kind_at_each_size(cli: Cli) -> None:
     done = cli(
-        "models", "show", "xca", "--image-size", "224,384", "--patch-size", "16", "--num-classes", "10", "--json"
+        "models",
+        "show",
+        "xca",
+        "--image-size",
+        "224,384",
+        "--patch-size",
+        "16",
+        "--num-classes",
+        "10",
+        "--json",
     )
     small, large = json.loads(done.stdout)["counts"]
     assert (small["tokens"], large["tokens"]) == (197, 577)
@@ -46,7 +57,9 @@ def test_models_show_splits_the_macs_by_kind_at_each_size(cli: Cli) -> None:
         (("timm:no_such_net",), "unknown timm model 'no_such_net'"),
     ],
 )
-def test_models_show_refuses_what_it_cannot_build(cli: Cli, arguments: tuple[str, ...], words: str) -> None:
+def test_models_show_refuses_what_it_cannot_build(
+    cli: Cli, arguments: tuple[str, ...], words: str
+) -> None:
     done = cli("models", "show", *arguments)
     assert done.returncode == 2
     assert words in done.stderr
@@ -59,11 +72,16 @@ def test_sizes_are_exported_once_and_chosen_again(cli: Cli, tmp_path: Path) -> N
     everything = cli("run", "--model", TINY, *sizes, *quick, "-w", tmp_path)
     rows = json.loads(everything.stdout)
     assert {(row["image_size"], row["patch_size"]) for row in rows} == {
-        ("96x96", 16), ("96x96", 8), ("160x160", 16), ("160x160", 8),
-    }  # fmt: skip
+        ("96x96", 16),
+        ("96x96", 8),
+        ("160x160", 16),
+        ("160x160", 8),
+    }
     assert len({row["parameters"] for row in rows}) > 1
     few = cli("run", "--image-size", "96", "--patch-size", "8", *quick, "-w", tmp_path)
-    assert [(row["image_size"], row["patch_size"]) for row in json.loads(few.stdout)] == [("96x96", 8)]
+    assert [(row["image_size"], row["patch_size"]) for row in json.loads(few.stdout)] == [
+        ("96x96", 8)
+    ]
     again = cli("run", "--model", TINY, *sizes, *quick, "-w", tmp_path)
     assert "exporting" not in again.stderr
     none = cli("run", "--image-size", "64", *quick, "-w", tmp_path)

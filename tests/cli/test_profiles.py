@@ -19,8 +19,20 @@ def test_new_profile_is_written_shown_and_measured_under_its_name(
     profile = load_profile(str(path))
     assert profile.sources["tflops.fp32"].startswith("measured on ")
     assert "measured on" in cli("profiles", "show", path).stdout
-    arguments = ("-r", "onnxruntime", "--rounds", "1", "--duration", "50ms", "--min-samples", "8", "--json")
-    done = cli("run", "--profile", "./rack-7.toml", "-w", tiny_workspace.root, *arguments, cwd=tmp_path)
+    arguments = (
+        "-r",
+        "onnxruntime",
+        "--rounds",
+        "1",
+        "--duration",
+        "50ms",
+        "--min-samples",
+        "8",
+        "--json",
+    )
+    done = cli(
+        "run", "--profile", "./rack-7.toml", "-w", tiny_workspace.root, *arguments, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout)[0]
     assert row["profile"] == "rack-7"
@@ -29,7 +41,9 @@ def test_new_profile_is_written_shown_and_measured_under_its_name(
     assert row["times_bound"] == row["p50_ms"] / row["bound_ms"]
 
 
-def test_new_profile_overwrites_nothing_and_takes_no_built_in_name(cli: Cli, tmp_path: Path) -> None:
+def test_new_profile_overwrites_nothing_and_takes_no_built_in_name(
+    cli: Cli, tmp_path: Path
+) -> None:
     (tmp_path / "mine.toml").write_text("kept")
     for arguments, words in (
         (("mine",), "mine.toml is there already"),
@@ -38,7 +52,11 @@ def test_new_profile_overwrites_nothing_and_takes_no_built_in_name(cli: Cli, tmp
         (("mine2", "-o", "mine2.txt"), "a file name that ends in .toml"),
     ):
         done = cli("profiles", "new", *arguments, cwd=tmp_path)
-        assert (done.returncode, words in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr
+        assert (done.returncode, words in done.stderr, "Traceback" in done.stderr) == (
+            2,
+            True,
+            False,
+        ), done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
     assert (tmp_path / "mine.toml").read_text() == "kept"
 

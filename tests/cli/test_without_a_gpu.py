@@ -1,4 +1,5 @@
-"""What asks for a GPU is refused where there is none that works: found, expected, what to do, exit code 2."""
+"""What asks for a GPU is refused where there is none that works: found, expected, what to do, exit
+code 2."""
 
 from __future__ import annotations
 
@@ -27,7 +28,10 @@ REFUSALS = {
         "supports CUDA 11.4, libcudart is of CUDA 13.2 (expected: a driver for CUDA 13.2",
         "do:       update",
     ),
-    "no-device": ("cudaErrorNoDevice: no CUDA-capable device is detected", "do:       run on a machine with"),
+    "no-device": (
+        "cudaErrorNoDevice: no CUDA-capable device is detected",
+        "do:       run on a machine with",
+    ),
 }
 
 
@@ -44,11 +48,17 @@ def test_runner_that_finds_no_gpu_is_refused_with_the_cause_and_what_to_do(
 
 
 @pytest.mark.parametrize("profile", ["k80", "gtx1080ti", "rtx3090"])
-def test_profile_of_a_gpu_is_refused_with_what_was_found_and_expected(profile: str, cli: Cli, tmp_path: Path) -> None:
+def test_profile_of_a_gpu_is_refused_with_what_was_found_and_expected(
+    profile: str, cli: Cli, tmp_path: Path
+) -> None:
     done = cli("run", "--profile", profile, cwd=tmp_path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    for words in ("this host has no CUDA device", "expected: ", "do:       measure this machine with --profile host"):
+    for words in (
+        "this host has no CUDA device",
+        "expected: ",
+        "do:       measure this machine with --profile host",
+    ):
         assert words in done.stderr
 
 

@@ -1,4 +1,5 @@
-"""The same contract for every registered backend: what it exports runs, verified, without what it must not need."""
+"""The same contract for every registered backend: what it exports runs, verified, without what it
+must not need."""
 
 from __future__ import annotations
 
@@ -33,21 +34,28 @@ Artifacts = Callable[[str], Artifact]
 
 
 def runner_formats(*left_out: str) -> list[ParameterSet]:
-    """Every runner with its formats. One that this host cannot use, or not on the CPU, is skipped with the reason."""
+    """Every runner with its formats.
+
+    One that this host cannot use, or not on the CPU, is skipped with the reason.
+    """
     found = []
     for name, entry in runners().items():
         assert entry.plugin is not None, entry.problem
         problem = entry.problem or entry.plugin.check_device("cpu")
         unusable = pytest.mark.skipif(problem is not None, reason=f"{name}: {problem}")
         found += [
-            pytest.param(name, form, marks=unusable) for form in sorted(entry.plugin.formats) if name not in left_out
+            pytest.param(name, form, marks=unusable)
+            for form in sorted(entry.plugin.formats)
+            if name not in left_out
         ]
     return found
 
 
 RUNNER_FORMATS = runner_formats()
 QUICK_TO_LOAD = runner_formats("inductor")  # which compiles for half a minute
-FOR_ONE_GPU = [name for name, entry in exporters().items() if entry.plugin and entry.plugin.takes_target]
+FOR_ONE_GPU = [
+    name for name, entry in exporters().items() if entry.plugin and entry.plugin.takes_target
+]
 """Formats whose files run on a GPU only; every other one is written and run in these tests."""
 PORTABLE = [name for name in exporters() if name not in FOR_ONE_GPU]
 AHEAD_OF_TIME = {"tensorrt-rtx": "sm86"}
@@ -57,9 +65,16 @@ TORCH_FREE = ["onnxruntime", "openvino"]
 def job(artifact: Artifact | Path, runner: str, **changes: object) -> Job:
     path = artifact.path if isinstance(artifact, Artifact) else artifact
     quick = Job(
-        artifact=str(path), runner=runner, device="cpu", precision="fp32", batch=1, threads=1, duration_s=0.05,
-        min_samples=5, probes=False,
-    )  # fmt: skip
+        artifact=str(path),
+        runner=runner,
+        device="cpu",
+        precision="fp32",
+        batch=1,
+        threads=1,
+        duration_s=0.05,
+        min_samples=5,
+        probes=False,
+    )
     return quick.model_copy(update=changes)
 
 
@@ -76,7 +91,9 @@ def any_artifact(tiny_artifact: Artifacts, tmp_path_factory: pytest.TempPathFact
         entry = exporters()[backend]
         if not entry.usable:
             pytest.skip(f"{backend}: {entry.problem}")
-        request = ExportRequest(model=ModelRequest(name=TINY), backend=backend, target=AHEAD_OF_TIME.get(backend))
+        request = ExportRequest(
+            model=ModelRequest(name=TINY), backend=backend, target=AHEAD_OF_TIME.get(backend)
+        )
         result = export_one(request, place, ExportOptions())
         assert result.artifact is not None, result.error
         return result.artifact
@@ -85,7 +102,9 @@ def any_artifact(tiny_artifact: Artifacts, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.parametrize("backend", list(exporters()))
-def test_artifact_is_whole_verified_and_says_what_it_is(backend: str, any_artifact: Artifacts) -> None:
+def test_artifact_is_whole_verified_and_says_what_it_is(
+    backend: str, any_artifact: Artifacts
+) -> None:
     manifest = any_artifact(backend).manifest
     any_artifact(backend).check_files()
     if manifest.request["target"] in (None, *targets_here()[:1]):
@@ -160,7 +179,9 @@ def test_worker_needs_no_torch_when_the_runtime_needs_none(
 
 
 @pytest.mark.parametrize(("runner", "form"), QUICK_TO_LOAD)
-def test_session_refuses_inputs_of_another_shape_or_type(runner: str, form: str, tiny_artifact: Artifacts) -> None:
+def test_session_refuses_inputs_of_another_shape_or_type(
+    runner: str, form: str, tiny_artifact: Artifacts
+) -> None:
     artifact = tiny_artifact(form)
     options = RunOptions(device="cpu", threads=1, precision="fp32", batch=1)
     with runners()[runner].require().load(artifact, options) as session:
@@ -168,7 +189,10 @@ def test_session_refuses_inputs_of_another_shape_or_type(runner: str, form: str,
             session.infer({"input": np.zeros((2, 3, 160, 160), np.float32)})
         with pytest.raises(ValueError, match="float64"):
             session.infer({"input": np.zeros((1, 3, 160, 160))})  # type: ignore[dict-item]
-        assert session.infer({"input": np.zeros((1, 3, 160, 160), np.float32)})["logits"].shape == (1, 1000)
+        assert session.infer({"input": np.zeros((1, 3, 160, 160), np.float32)})["logits"].shape == (
+            1,
+            1000,
+        )
 
 
 @pytest.mark.parametrize(("runner", "form"), RUNNER_FORMATS)
@@ -177,9 +201,13 @@ def test_bound_calls_give_the_outputs_of_infer_on_the_inputs_that_were_bound(
 ) -> None:
     artifact, plugin = tiny_artifact(form), runners()[runner].require()
     images = artifact.reference()[0]
-    scattered = {"input": images.transpose(1, 2, 3, 0).copy().transpose(3, 0, 1, 2)[1:2]}  # a view with gaps
+    scattered = {
+        "input": images.transpose(1, 2, 3, 0).copy().transpose(3, 0, 1, 2)[1:2]
+    }  # a view with gaps
     whole = {"input": np.ascontiguousarray(images[:1])}
-    with plugin.load(artifact, RunOptions(device="cpu", threads=1, precision="fp32", batch=1)) as session:
+    with plugin.load(
+        artifact, RunOptions(device="cpu", threads=1, precision="fp32", batch=1)
+    ) as session:
         if not plugin.engine_only:
             with pytest.raises(NotImplementedError):
                 session.bind(whole)
@@ -204,17 +232,23 @@ def test_streams_run_at_once_and_each_has_its_share_of_the_threads(
     found: list[list[np.ndarray[Any, Any]]] = [[], []]
     facts = {}
     with ExitStack() as stack:
-        sessions = [stack.enter_context(session) for session in plugin.load_streams(artifact, options)]
+        sessions = [
+            stack.enter_context(session) for session in plugin.load_streams(artifact, options)
+        ]
         for session in sessions:
             session.compile()
 
         def call(number: int) -> None:
-            outputs = sessions[number].infer({"input": np.ascontiguousarray(images[number : number + 1])})
+            outputs = sessions[number].infer(
+                {"input": np.ascontiguousarray(images[number : number + 1])}
+            )
             found[number].append(np.array(outputs["logits"][0]))
             facts[number] = sessions[number].facts()
 
         calls = [partial(call, number) for number in range(2)]
-        window = run_streams(calls, [session.prepare_thread for session in sessions], WindowRule(20, 0, 60 * 10**9))
+        window = run_streams(
+            calls, [session.prepare_thread for session in sessions], WindowRule(20, 0, 60 * 10**9)
+        )
     assert len(window.samples_ns) == sum(map(len, found))
     assert [facts[number].threads for number in range(2)] == [1, 1]
     for number in range(2):
@@ -234,7 +268,10 @@ def test_a_weight_changed_by_5_percent_in_an_artifact_fails_parity_and_gets_no_s
     name = "model.blocks.1.mlp.fc1.weight"
     save_file({**tensors, name: tensors[name] * np.float32(1.05)}, weights)
     manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
-    files = [file_entry(weights, folder) if file.path == weights.name else file for file in manifest.files]
+    files = [
+        file_entry(weights, folder) if file.path == weights.name else file
+        for file in manifest.files
+    ]
     rewrite_manifest(folder, files=tuple(files))
     launch = run_job(job(folder, "pytorch"))
     assert launch.parity is not None
@@ -265,7 +302,9 @@ def test_damaged_artifact_is_refused_by_the_name_of_the_file(
     assert not launch.measured
 
 
-def test_silent_fallback_is_refused_when_another_precision_ran(tiny_artifact: Artifacts, tmp_path: Path) -> None:
+def test_silent_fallback_is_refused_when_another_precision_ran(
+    tiny_artifact: Artifacts, tmp_path: Path
+) -> None:
     folder = tmp_path / "half"
     shutil.copytree(tiny_artifact("onnx").path, folder)
     rewrite_manifest(folder, precision="fp16")
@@ -274,21 +313,31 @@ def test_silent_fallback_is_refused_when_another_precision_ran(tiny_artifact: Ar
     assert not launch.measured
 
 
-def run_with_runtime(code: str, artifact: Artifact, folder: Path, *, time_limit_s: float) -> ChildOutcome:
+def run_with_runtime(
+    code: str, artifact: Artifact, folder: Path, *, time_limit_s: float
+) -> ChildOutcome:
     """A worker whose onnxruntime is the module ``code``."""
     (folder / "onnxruntime.py").write_text(code)
     request = job(artifact, "onnxruntime").model_dump_json()
     environment = {"PYTHONPATH": str(folder)}
-    return run_child("deploybench.measure.worker", request, time_limit_s=time_limit_s, environment=environment)
+    return run_child(
+        "deploybench.measure.worker", request, time_limit_s=time_limit_s, environment=environment
+    )
 
 
-def test_crash_of_the_runtime_is_a_launch_with_its_signal(tiny_artifact: Artifacts, tmp_path: Path) -> None:
+def test_crash_of_the_runtime_is_a_launch_with_its_signal(
+    tiny_artifact: Artifacts, tmp_path: Path
+) -> None:
     code = "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)"
     outcome = run_with_runtime(code, tiny_artifact("onnx"), tmp_path, time_limit_s=60)
     assert outcome.reply is None
     assert "SIGSEGV" in str(outcome.error)
 
 
-def test_hang_of_the_runtime_ends_at_the_time_limit(tiny_artifact: Artifacts, tmp_path: Path) -> None:
-    outcome = run_with_runtime("import time\ntime.sleep(600)", tiny_artifact("onnx"), tmp_path, time_limit_s=4)
+def test_hang_of_the_runtime_ends_at_the_time_limit(
+    tiny_artifact: Artifacts, tmp_path: Path
+) -> None:
+    outcome = run_with_runtime(
+        "import time\ntime.sleep(600)", tiny_artifact("onnx"), tmp_path, time_limit_s=4
+    )
     assert outcome.error == "stopped after the time limit of 4 s"

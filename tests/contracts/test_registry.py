@@ -23,7 +23,9 @@ def test_runner_is_unusable_when_its_library_is_older_than_it_needs(
     found: str, problem: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(versions, "version", lambda name: found)
-    point = EntryPoint("torch-export", "deploybench.runners.torch_export:TorchExportRunner", registry.RUNNERS)
+    point = EntryPoint(
+        "torch-export", "deploybench.runners.torch_export:TorchExportRunner", registry.RUNNERS
+    )
     entry = registry._load(point, Runner)
     assert entry.problem == problem
     assert entry.usable == (problem is None)

@@ -76,13 +76,18 @@ def test_bind_says_so_when_a_backend_has_no_engine_only_calls() -> None:
 @pytest.mark.parametrize(("threads", "streams"), [(2, 3), (1, 0), (1, 2), (4, -1)])
 def test_streams_are_refused_when_there_is_no_thread_for_each(threads: int, streams: int) -> None:
     with pytest.raises(
-        DeployBenchError, match=f"{streams} streams on {threads} threads.*fewer streams or more threads"
+        DeployBenchError,
+        match=f"{streams} streams on {threads} threads.*fewer streams or more threads",
     ):
         options(threads, streams)
 
 
-@pytest.mark.parametrize(("threads", "streams", "each"), [(1, 1, 1), (8, 1, 8), (8, 4, 2), (7, 2, 3), (4, 4, 1)])
-def test_streams_share_the_budget_and_leave_a_remainder_idle(threads: int, streams: int, each: int) -> None:
+@pytest.mark.parametrize(
+    ("threads", "streams", "each"), [(1, 1, 1), (8, 1, 8), (8, 4, 2), (7, 2, 3), (4, 4, 1)]
+)
+def test_streams_share_the_budget_and_leave_a_remainder_idle(
+    threads: int, streams: int, each: int
+) -> None:
     class Plain(Runner):
         """Knows nothing of streams."""
 

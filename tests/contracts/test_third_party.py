@@ -73,19 +73,47 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (source / "pyproject.toml").write_text(PROJECT)
     (source / "toybackend.py").write_text(PLUGIN)
     (source / "toybackend_broken.py").write_text("raise RuntimeError('this package is broken')")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+    ]
     subprocess.run([*command, str(target), str(source)], check=True, capture_output=True)
     return {"PYTHONPATH": os.pathsep.join([str(target), os.environ.get("PYTHONPATH", "")])}
 
 
-def test_third_party_backend_exports_runs_and_has_its_row(toy: dict[str, str], tmp_path: Path) -> None:
+def test_third_party_backend_exports_runs_and_has_its_row(
+    toy: dict[str, str], tmp_path: Path
+) -> None:
     assert len(PLUGIN.strip().splitlines()) <= 60
     exported = run_cli("export", "-w", tmp_path, "-m", TINY, "-b", "toy", "--json", environment=toy)
     assert exported.returncode == 0, exported.stderr
     assert json.loads(exported.stdout)[0]["verified"]
-    done = run_cli("run", "-w", tmp_path, "-r", "toy", "--duration", "50ms", "--rounds", "1", "--json", environment=toy)
+    done = run_cli(
+        "run",
+        "-w",
+        tmp_path,
+        "-r",
+        "toy",
+        "--duration",
+        "50ms",
+        "--rounds",
+        "1",
+        "--json",
+        environment=toy,
+    )
     (row,) = json.loads(done.stdout)
-    assert (row["runner"], row["provider"], row["launches"], row["verdict"]) == ("toy", "toy", 1, "UNSTABLE")
+    assert (row["runner"], row["provider"], row["launches"], row["verdict"]) == (
+        "toy",
+        "toy",
+        1,
+        "UNSTABLE",
+    )
 
 
 def test_plug_in_that_raises_at_import_is_a_row_with_its_cause(toy: dict[str, str]) -> None:
@@ -96,7 +124,9 @@ def test_plug_in_that_raises_at_import_is_a_row_with_its_cause(toy: dict[str, st
     assert broken["package"] == "toybackend"
 
 
-def test_broken_backend_is_refused_with_its_cause_when_asked_for(toy: dict[str, str], tmp_path: Path) -> None:
+def test_broken_backend_is_refused_with_its_cause_when_asked_for(
+    toy: dict[str, str], tmp_path: Path
+) -> None:
     done = run_cli("export", "-w", tmp_path, "-m", TINY, "-b", "broken", environment=toy)
     assert done.returncode == 1
     assert "this package is broken" in " ".join(done.stdout.split()), "the table wraps"

@@ -21,13 +21,23 @@ COMPOSE = DOCKER / "compose.yaml"
 
 
 def lint(path: Path) -> list[dict[str, object]]:
-    command = [str(Path(sys.executable).with_name("hadolint")), "--format", "json", "--no-color", str(path)]
+    command = [
+        str(Path(sys.executable).with_name("hadolint")),
+        "--format",
+        "json",
+        "--no-color",
+        str(path),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return list(json.loads(done.stdout))
 
 
 def instructions(path: Path, keyword: str) -> list[str]:
-    return [line.split(maxsplit=1)[1] for line in path.read_text().splitlines() if line.startswith(f"{keyword} ")]
+    return [
+        line.split(maxsplit=1)[1]
+        for line in path.read_text().splitlines()
+        if line.startswith(f"{keyword} ")
+    ]
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
@@ -43,11 +53,18 @@ def test_linter_finds_an_image_without_a_tag(tmp_path: Path) -> None:
 
 def test_every_profile_has_an_image_and_every_image_a_service() -> None:
     images = {path.parent.name for path in DOCKERFILES}
-    assert images == set(profile_names()) == set(profiles()) == set(yaml.safe_load(COMPOSE.read_text())["services"])
+    assert (
+        images
+        == set(profile_names())
+        == set(profiles())
+        == set(yaml.safe_load(COMPOSE.read_text())["services"])
+    )
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
-def test_image_has_the_profiles_python_and_its_own_pins_and_runs_the_command_as_nobody_special(path: Path) -> None:
+def test_image_has_the_profiles_python_and_its_own_pins_and_runs_the_command_as_nobody_special(
+    path: Path,
+) -> None:
     python = load_profile(path.parent.name).stack["python"]
     (base,) = instructions(path, "FROM")
     assert re.fullmatch(rf"python:{re.escape(python)}\.\d+-slim-bookworm", base)
@@ -55,16 +72,25 @@ def test_image_has_the_profiles_python_and_its_own_pins_and_runs_the_command_as_
     assert instructions(path, "USER")[-1] == "1000"
     assert instructions(path, "ENTRYPOINT") == ['["deploybench"]']
     assert instructions(path, "VOLUME") == ["/workspace"]
-    assert "/python3" not in path.read_text() or f"/python{python}/site-packages" in path.read_text()
+    assert (
+        "/python3" not in path.read_text() or f"/python{python}/site-packages" in path.read_text()
+    )
 
 
 def test_services_build_their_own_image_and_reserve_one_gpu_where_the_profile_has_one() -> None:
     for name, service in yaml.safe_load(COMPOSE.read_text())["services"].items():
         build = service["build"]
-        assert (COMPOSE.parent / build["context"] / build["dockerfile"]).resolve() == DOCKER / name / "Dockerfile"
+        assert (
+            COMPOSE.parent / build["context"] / build["dockerfile"]
+        ).resolve() == DOCKER / name / "Dockerfile"
         assert service["network_mode"] == "none"
         assert [volume["target"] for volume in service["volumes"]] == ["/workspace"]
-        devices = service.get("deploy", {}).get("resources", {}).get("reservations", {}).get("devices", [])
+        devices = (
+            service.get("deploy", {})
+            .get("resources", {})
+            .get("reservations", {})
+            .get("devices", [])
+        )
         assert len(devices) == (load_profile(name).device == "cuda")
         for device in devices:
             assert device["driver"] == "nvidia"
@@ -73,7 +99,8 @@ def test_services_build_their_own_image_and_reserve_one_gpu_where_the_profile_ha
 
 
 def compose_problem(text: str) -> str | None:
-    """What the compose specification refuses in a file whose variables have their defaults, or None."""
+    """What the compose specification refuses in a file whose variables have their defaults, or
+    None."""
     document = yaml.safe_load(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text))
     try:
         PyCompose.from_dict(PyCompose.from_yaml(yaml.safe_dump(document)).to_spec()).validate()
@@ -103,7 +130,9 @@ def test_compose_file_with_a_fault_is_refused(right: str, wrong: str) -> None:
 def test_docker_reads_the_compose_file() -> None:
     if shutil.which("docker") is None:
         pytest.skip("no docker client")
-    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["docker", "compose", "version"], capture_output=True, check=False
+    ).returncode:
         pytest.skip("the docker client has no compose plug-in")
     command = ["docker", "compose", "--file", str(COMPOSE), "config", "--format", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -112,6 +141,18 @@ def test_docker_reads_the_compose_file() -> None:
 
 
 def test_build_context_holds_what_the_images_copy_and_install() -> None:
-    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    assert kept == {"pyproject.toml", "README.md", "deploybench", "exporters", "runners", "profiles", "docker"}
+    kept = {
+        line[1:]
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    assert kept == {
+        "pyproject.toml",
+        "README.md",
+        "deploybench",
+        "exporters",
+        "runners",
+        "profiles",
+        "docker",
+    }
     assert all((ROOT / name).exists() for name in kept)

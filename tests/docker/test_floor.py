@@ -1,4 +1,5 @@
-"""What the images run works on their oldest Python: Ruff and mypy look for 3.10, and a real one reads every file."""
+"""What the images run works on their oldest Python: Ruff and mypy look for 3.10, and a real one
+reads every file."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ else:
     import tomli as tomllib
 
 PACKAGES = ("deploybench", "exporters", "runners", "profiles", "docker", "benchmarks")
-READ = "import sys\nfor path in sys.argv[1:]:\n    compile(open(path, encoding='utf-8').read(), path, 'exec')"
+READ = (
+    "import sys\nfor path in sys.argv[1:]:\n    compile(open(path, encoding='utf-8').read(), "
+    "path, 'exec')"
+)
 
 
 def test_type_checker_and_linter_hold_the_code_to_the_oldest_python_that_is_promised() -> None:
@@ -34,7 +38,11 @@ def test_python_3_10_reads_every_file() -> None:
     done = subprocess.run([python, "-c", READ, *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     newer = subprocess.run(
-        [python, "-c", READ, "/dev/stdin"], input="type X = int", capture_output=True, text=True, check=False
+        [python, "-c", READ, "/dev/stdin"],
+        input="type X = int",
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "SyntaxError" in newer.stderr
 

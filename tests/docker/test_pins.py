@@ -1,4 +1,5 @@
-"""Every pin exists for its Python and fits the others, none is missing, and they are what the profiles promise."""
+"""Every pin exists for its Python and fits the others, none is missing, and they are what the
+profiles promise."""
 
 from __future__ import annotations
 
@@ -17,15 +18,31 @@ NOT_PACKAGES = {"python", "driver", "cuda"}
 @pytest.fixture(scope="module")
 def index() -> None:
     """Skips where no package index answers: what follows asks it for metadata."""
-    command = [sys.executable, "-m", "uv", "pip", "compile", "--no-python-downloads", "--no-header", "--quiet", "-"]
-    asked = subprocess.run(command, input="iniconfig==2.3.1", capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "compile",
+        "--no-python-downloads",
+        "--no-header",
+        "--quiet",
+        "-",
+    ]
+    asked = subprocess.run(
+        command, input="iniconfig==2.3.1", capture_output=True, text=True, check=False
+    )
     if asked.returncode:
         pytest.skip(f"no package index answers: {asked.stderr.strip().splitlines()[-1]}")
 
 
 @pytest.mark.parametrize("profile", profiles())
 def test_pins_are_what_the_profile_promises(profile: str) -> None:
-    promised = {name: version for name, version in load_profile(profile).stack.items() if name not in NOT_PACKAGES}
+    promised = {
+        name: version
+        for name, version in load_profile(profile).stack.items()
+        if name not in NOT_PACKAGES
+    }
     pins = pins_of(pins_file(profile).read_text())
     exact = {name: version for name, version in promised.items() if version[0].isdigit()}
     assert {name: pins.get(name) for name in exact} == exact
@@ -34,7 +51,9 @@ def test_pins_are_what_the_profile_promises(profile: str) -> None:
 
 @pytest.mark.usefixtures("index")
 @pytest.mark.parametrize("profile", profiles())
-def test_pins_resolve_for_the_profiles_python_and_none_is_missing_or_left_over(profile: str) -> None:
+def test_pins_resolve_for_the_profiles_python_and_none_is_missing_or_left_over(
+    profile: str,
+) -> None:
     assert check_pins(profile, pins_file(profile)) == []
 
 
@@ -58,7 +77,9 @@ def test_wrong_pin_is_found(line: str, replacement: str, words: str, tmp_path: P
     assert words in " ".join(check_pins("k80", changed))
 
 
-@pytest.mark.parametrize("line", ["numpy", "numpy>=1", "numpy==1.*", "numpy==1.26.4; python_version < '3.11'"])
+@pytest.mark.parametrize(
+    "line", ["numpy", "numpy>=1", "numpy==1.*", "numpy==1.26.4; python_version < '3.11'"]
+)
 def test_open_pin_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match="no exact pin"):
         pins_of(f"torch==2.0.1\n{line}\n")

@@ -28,7 +28,9 @@ def model_of(
 
 
 def run(model: onnx.ModelProto) -> list[np.ndarray]:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     return list(session.run(None, {"x": X}))
 
 
@@ -64,7 +66,12 @@ def test_lowered_operator_computes_the_same(
     ("node", "constants"),
     [
         (helper.make_node("Mish", ["x"], ["y"], name="act"), {}),
-        (helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], mode="linear", antialias=1, name="r"), SIZES),
+        (
+            helper.make_node(
+                "Resize", ["x", "", "", "sizes"], ["y"], mode="linear", antialias=1, name="r"
+            ),
+            SIZES,
+        ),
     ],
 )
 def test_operator_without_a_form_in_opset_17_is_refused_by_name(

@@ -1,7 +1,9 @@
-"""The classic exporter as far as no GPU is needed: what is refused, which flags are set, how timings are kept.
+"""The classic exporter as far as no GPU is needed: what is refused, which flags are set, how
+timings are kept.
 
-The shared builder calls are held against a real library in test_tensorrt_rtx.py. Here the parts that only older
-versions have: made-up modules have their enumerations, and the real configuration of TensorRT-RTX has the cache.
+The shared builder calls are held against a real library in test_tensorrt_rtx.py. Here the parts
+that only older versions have: made-up modules have their enumerations, and the real configuration
+of TensorRT-RTX has the cache.
 """
 
 from __future__ import annotations
@@ -17,7 +19,12 @@ from deploybench.exporters import tensorrt_build
 from deploybench.exporters.tensorrt import TensorRtExporter, TimingCache
 from deploybench.hardware.gpus import Gpu
 
-PASCAL = Gpu(name="NVIDIA GeForce GTX 1080 Ti", compute_capability="6.1", memory_bytes=11 << 30, driver="535.1")
+PASCAL = Gpu(
+    name="NVIDIA GeForce GTX 1080 Ti",
+    compute_capability="6.1",
+    memory_bytes=11 << 30,
+    driver="535.1",
+)
 
 
 def gpu_at_hand(patch: pytest.MonkeyPatch, *gpus: Gpu) -> None:
@@ -30,7 +37,9 @@ def version(number: str, flags: str, *, explicit_batch: bool = True) -> SimpleNa
     """A module with the enumerations of one version."""
     named = SimpleNamespace(**{name: name for name in flags.split()})
     creation = SimpleNamespace(**({"EXPLICIT_BATCH": 0} if explicit_batch else {}))
-    return SimpleNamespace(__version__=number, BuilderFlag=named, NetworkDefinitionCreationFlag=creation)
+    return SimpleNamespace(
+        __version__=number, BuilderFlag=named, NetworkDefinitionCreationFlag=creation
+    )
 
 
 OLD = version("8.5.3.1", "FP16 INT8 TF32")
@@ -38,7 +47,9 @@ TEN = version("10.3.0", "FP16 BF16 INT8 TF32")
 ELEVEN = version("11.4.0", "TF32", explicit_batch=False)
 
 
-def test_host_without_a_gpu_says_so_before_the_library_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_without_a_gpu_says_so_before_the_library_is_touched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     gpu_at_hand(monkeypatch)
     exporter = TensorRtExporter()
     assert "this host has no CUDA device: no NVIDIA driver" in str(exporter.check())
@@ -62,10 +73,16 @@ def test_engine_is_built_for_the_gpu_at_hand_only(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("library", "precision", "flag"),
     [
-        (OLD, "fp16", "FP16"), (OLD, "int8", "INT8"), (OLD, "fp32", None), (OLD, "tf32", None),
-        (TEN, "bf16", "BF16"), (ELEVEN, "fp16", None), (ELEVEN, "bf16", None), (ELEVEN, "int8", None),
+        (OLD, "fp16", "FP16"),
+        (OLD, "int8", "INT8"),
+        (OLD, "fp32", None),
+        (OLD, "tf32", None),
+        (TEN, "bf16", "BF16"),
+        (ELEVEN, "fp16", None),
+        (ELEVEN, "bf16", None),
+        (ELEVEN, "int8", None),
     ],
-)  # fmt: skip
+)
 def test_precision_is_a_flag_where_the_version_has_flags(
     library: SimpleNamespace, precision: str, flag: str | None
 ) -> None:
@@ -78,7 +95,9 @@ def test_version_without_bf16_refuses_it() -> None:
 
 
 @pytest.mark.parametrize(("library", "flags"), [(OLD, 1), (TEN, 1), (ELEVEN, 0)])
-def test_batch_is_explicit_by_a_flag_where_there_is_one(library: SimpleNamespace, flags: int) -> None:
+def test_batch_is_explicit_by_a_flag_where_there_is_one(
+    library: SimpleNamespace, flags: int
+) -> None:
     assert tensorrt_build.network_flags(library) == flags
 
 

@@ -1,4 +1,5 @@
-"""TensorRT-RTX plans are built for real, without a GPU, in every precision; what cannot be built says why."""
+"""TensorRT-RTX plans are built for real, without a GPU, in every precision; what cannot be built
+says why."""
 
 from __future__ import annotations
 
@@ -36,7 +37,11 @@ ASKED: dict[str, dict[str, object]] = {
     "bf16": {"precision": "bf16"},
     "int8": {"precision": "int8"},
     "convolutions bf16": {"model": ModelRequest(name=CONVOLUTIONS), "precision": "bf16"},
-    "convolutions int8 of batch 2": {"model": ModelRequest(name="timm:test_resnet"), "precision": "int8", "batch": 2},
+    "convolutions int8 of batch 2": {
+        "model": ModelRequest(name="timm:test_resnet"),
+        "precision": "int8",
+        "batch": 2,
+    },
     "fp32 on sm75": {"target": "sm75"},
     "int8 past its budget": {"model": ModelRequest(name=CONVOLUTIONS), "precision": "int8"},
 }
@@ -59,7 +64,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def results(workspace: Workspace) -> dict[str, ExportResult]:
     requests = {name: request_of(**changes) for name, changes in ASKED.items()}
     found = list(export_all(list(requests.values()), workspace, ExportOptions(jobs=2)))
-    return {name: next(one for one in found if one.request == request) for name, request in requests.items()}
+    return {
+        name: next(one for one in found if one.request == request)
+        for name, request in requests.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +97,15 @@ def test_plan_is_whole_for_its_target_and_says_what_was_and_was_not_checked(
     assert (manifest.parity, manifest.parity_runner) == (None, None)
     for words in ("not run here", "sm86", "the ONNX that it was built from agrees", "max error"):
         assert words in manifest.parity_note
-    assert ("in fp32, which has no bf16 kernels" in manifest.parity_note) == (manifest.precision == "bf16")
+    assert ("in fp32, which has no bf16 kernels" in manifest.parity_note) == (
+        manifest.precision == "bf16"
+    )
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_weights_of_half_the_size_make_a_smaller_plan(precision: str, plan: Callable[[str], Artifact]) -> None:
+def test_weights_of_half_the_size_make_a_smaller_plan(
+    precision: str, plan: Callable[[str], Artifact]
+) -> None:
     assert plan(precision).manifest.size_bytes < 0.7 * plan("fp32").manifest.size_bytes
 
 
@@ -110,7 +122,9 @@ def test_int8_says_what_calibrated_it(plan: Callable[[str], Artifact]) -> None:
     assert "calibration" not in plan("fp16").manifest.facts
 
 
-def test_what_the_library_refuses_is_a_failure_in_its_words(results: dict[str, ExportResult]) -> None:
+def test_what_the_library_refuses_is_a_failure_in_its_words(
+    results: dict[str, ExportResult],
+) -> None:
     error = results["fp32 on sm75"].error
     assert error is not None
     assert "FP32 GEMM is not supported" in error.found
@@ -118,11 +132,15 @@ def test_what_the_library_refuses_is_a_failure_in_its_words(results: dict[str, E
 
 
 def test_plan_of_a_graph_that_fails_parity_is_not_built(results: dict[str, ExportResult]) -> None:
-    """Random weights of a small EfficientNet do not survive 8 bits: a row that says so, and no artifact."""
+    """Random weights of a small EfficientNet do not survive 8 bits: a row that says so, and no
+    artifact."""
     result = results["int8 past its budget"]
     assert (result.artifact, result.ok) == (None, False)
     assert result.error is not None
-    assert "the int8 ONNX to build from fails parity on ONNX Runtime's CPU: max error" in result.error.found
+    assert (
+        "the int8 ONNX to build from fails parity on ONNX Runtime's CPU: max error"
+        in result.error.found
+    )
     assert "8-bit weights and activations, calibrated" in str(result.error.expected)
 
 
@@ -151,7 +169,9 @@ def test_truncated_plan_and_another_file_are_told_by_the_header(
         assert words in str(refused.value)
 
 
-def write_graph(path: Path, nodes: list[onnx.NodeProto], output_type: int = TensorProto.FLOAT) -> Path:
+def write_graph(
+    path: Path, nodes: list[onnx.NodeProto], output_type: int = TensorProto.FLOAT
+) -> Path:
     graph = helper.make_graph(
         nodes,
         "graph",
@@ -177,7 +197,11 @@ def test_every_node_that_is_not_supported_is_named_with_its_operator(tmp_path: P
     source = write_graph(tmp_path / "odd.onnx", nodes)
     with pytest.raises(DeployBenchError) as refused:
         build(trt, source, "fp32", BatchSizes(1, 1, 1), (3, 8, 8), for_sm86)
-    for words in ("node 'first_odd' (Unique): ", "node 'second_odd' (Sparkle): ", "Plugin not found"):
+    for words in (
+        "node 'first_odd' (Unique): ",
+        "node 'second_odd' (Sparkle): ",
+        "Plugin not found",
+    ):
         assert words in refused.value.found
     assert "fine" not in refused.value.found
 
@@ -186,9 +210,15 @@ def test_onnx_that_computes_something_else_is_refused_before_a_plan_is_built(
     plan: Callable[[str], Artifact], tmp_path: Path
 ) -> None:
     images, outputs = plan("fp32").reference()
-    np.savez(tmp_path / "reference.npz", inputs=images[:, :, :8, :8], outputs=np.resize(outputs, (4, 3, 8, 8)))
+    np.savez(
+        tmp_path / "reference.npz",
+        inputs=images[:, :, :8, :8],
+        outputs=np.resize(outputs, (4, 3, 8, 8)),
+    )
     source = write_graph(tmp_path / "relu.onnx", [helper.make_node("Relu", ["input"], ["logits"])])
-    with pytest.raises(DeployBenchError, match=r"the fp32 ONNX to build from fails parity.*of the spread"):
+    with pytest.raises(
+        DeployBenchError, match=r"the fp32 ONNX to build from fails parity.*of the spread"
+    ):
         agreement(source, ExportSpec("fp32", 1), tmp_path)
 
 
@@ -202,7 +232,11 @@ def test_quantised_graph_is_symmetric_by_channel_and_leaves_biases_in_float(tmp_
     graph = helper.make_graph(
         [helper.make_node("Conv", ["input", "weight", "bias"], ["logits"], name="conv")],
         "graph",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 3, spec.height, spec.width])],
+        [
+            helper.make_tensor_value_info(
+                "input", TensorProto.FLOAT, ["batch", 3, spec.height, spec.width]
+            )
+        ],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)],
         [
             onnx.numpy_helper.from_array(weight, "weight"),
@@ -210,7 +244,9 @@ def test_quantised_graph_is_symmetric_by_channel_and_leaves_biases_in_float(tmp_
         ],
     )
     source, target = tmp_path / "conv.onnx", tmp_path / "int8.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), source)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), source
+    )
     onnx_quantised.quantise(source, target, spec, None)
     found = onnx.load(target).graph
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in found.initializer}
@@ -226,10 +262,16 @@ def test_quantised_graph_is_symmetric_by_channel_and_leaves_biases_in_float(tmp_
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-b", "tensorrt-rtx"], ["has none to take it from", "sm75, sm80, sm86, sm89, sm120, sm121"]),
+        (
+            ["-b", "tensorrt-rtx"],
+            ["has none to take it from", "sm75, sm80, sm86, sm89, sm120, sm121"],
+        ),
         (["-b", "tensorrt-rtx", "--target", "sm37"], ["builds no plans for sm37", "sm86"]),
         (["-b", "tensorrt-rtx", "--target", "8.6"], ["target 8.6", "sm86 is 8.6"]),
-        (["-b", "onnx", "--target", "sm86"], ["onnx artifacts are for no particular GPU", "leave out --target"]),
+        (
+            ["-b", "onnx", "--target", "sm86"],
+            ["onnx artifacts are for no particular GPU", "leave out --target"],
+        ),
         (["--target", "sm86"], ["--backend tensorrt-rtx"]),
         (["-b", "tensorrt-rtx", "--profile", "k80"], ["builds no plans for sm37"]),
     ],
@@ -247,7 +289,17 @@ def test_target_that_cannot_work_is_refused_before_anything_starts(
 def test_profile_gives_the_target_and_the_row_says_that_it_was_not_run(
     workspace: Workspace, plan: Callable[[str], Artifact]
 ) -> None:
-    asked = ("export", "-w", workspace.root, "-m", TINY, "-b", "tensorrt-rtx", "--profile", "rtx3090")
+    asked = (
+        "export",
+        "-w",
+        workspace.root,
+        "-m",
+        TINY,
+        "-b",
+        "tensorrt-rtx",
+        "--profile",
+        "rtx3090",
+    )
     done = run_cli(*asked)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "not run here [1]" in done.stdout

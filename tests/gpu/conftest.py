@@ -15,8 +15,11 @@ from tests.conftest import TINY
 
 CONVOLUTIONAL = "timm:test_resnet"
 WRITTEN = {
-    "pytorch": ("fp32",), "torchscript": ("fp32", "fp16", "bf16"), "torch-export": ("fp32",), "onnx": ("fp32", "fp16"),
-}  # fmt: skip
+    "pytorch": ("fp32",),
+    "torchscript": ("fp32", "fp16", "bf16"),
+    "torch-export": ("fp32",),
+    "onnx": ("fp32", "fp16"),
+}
 Exported = Callable[[str, str, str], Artifact]
 
 
@@ -29,7 +32,8 @@ def _gpu() -> None:
 
 @pytest.fixture(scope="session")
 def exported(_gpu: None, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """The artifact of (model, format, precision): a small transformer and a small convolutional network."""
+    """The artifact of (model, format, precision): a small transformer and a small convolutional
+    network."""
     workspace = Workspace(tmp_path_factory.mktemp("gpu") / "workspace")
     workspace.prepare()
     requests = [
@@ -41,5 +45,7 @@ def exported(_gpu: None, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     found = {}
     for result in export_all(requests, workspace, ExportOptions(jobs=2)):
         assert result.artifact is not None, (result.request, result.error)
-        found[result.request.model.name, result.request.backend, result.request.precision] = result.artifact
+        found[result.request.model.name, result.request.backend, result.request.precision] = (
+            result.artifact
+        )
     return lambda model, form, precision: found[model, form, precision]

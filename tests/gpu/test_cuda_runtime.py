@@ -1,4 +1,5 @@
-"""The module over libcudart on a real GPU, and TensorRT's engines with and without a CUDA graph; else skipped."""
+"""The module over libcudart on a real GPU, and TensorRT's engines with and without a CUDA graph;
+else skipped."""
 
 from __future__ import annotations
 
@@ -35,7 +36,11 @@ def cuda() -> Cuda:
 def test_copies_come_back_and_the_gpus_clock_sees_the_time_that_they_take(cuda: Cuda) -> None:
     assert not cuda.simulated
     shape = (BUFFER_BYTES // 4,)
-    with cuda.stream() as stream, cuda.host_array(shape) as source, cuda.host_array(shape) as target:
+    with (
+        cuda.stream() as stream,
+        cuda.host_array(shape) as source,
+        cuda.host_array(shape) as target,
+    ):
         source.array[:] = np.arange(shape[0])
         with cuda.allocate(BUFFER_BYTES) as memory, cuda.event() as start, cuda.event() as end:
             start.record(stream)
@@ -64,12 +69,16 @@ def test_graph_replays_its_copies_and_nothing_ran_while_it_was_captured(cuda: Cu
         assert (target.array == 7).all()
 
 
-def test_memory_is_given_back_and_more_than_there_is_is_refused_with_what_is_free(cuda: Cuda) -> None:
+def test_memory_is_given_back_and_more_than_there_is_is_refused_with_what_is_free(
+    cuda: Cuda,
+) -> None:
     before, total = cuda.memory()
     with cuda.allocate(BUFFER_BYTES):
         assert cuda.memory()[0] <= before - BUFFER_BYTES
     assert cuda.memory()[0] >= before - (2 << 20)
-    with pytest.raises(DeployBenchError, match="cudaErrorMemoryAllocation: out of memory: asked for"):
+    with pytest.raises(
+        DeployBenchError, match="cudaErrorMemoryAllocation: out of memory: asked for"
+    ):
         cuda.allocate(2 * total)
 
 
@@ -83,15 +92,26 @@ def test_engine_computes_the_reference_and_its_gpu_time_is_within_its_wall_time(
             pytest.skip(f"{name}: {group[name].problem if name in group else 'not registered'}")
     place = Workspace(tmp_path_factory.mktemp("engines"))
     place.prepare()
-    result = export_one(ExportRequest(model=ModelRequest(name=TINY), backend=name), place, ExportOptions())
+    result = export_one(
+        ExportRequest(model=ModelRequest(name=TINY), backend=name), place, ExportOptions()
+    )
     if result.artifact is None and "does not build for" in str(result.error):
         pytest.skip(str(result.error))
     assert result.artifact is not None, result.error
     assert result.artifact.manifest.verified, result.artifact.manifest.parity_note
     job = Job(
-        artifact=str(result.artifact.path), runner=name, device="cuda", precision="fp32", batch=1, threads=1,
-        timing=ENGINE_ONLY, cuda_graph=graph, duration_s=0.3, min_samples=50, probes=False,
-    )  # fmt: skip
+        artifact=str(result.artifact.path),
+        runner=name,
+        device="cuda",
+        precision="fp32",
+        batch=1,
+        threads=1,
+        timing=ENGINE_ONLY,
+        cuda_graph=graph,
+        duration_s=0.3,
+        min_samples=50,
+        probes=False,
+    )
     launch = run_job(job)
     assert (launch.error, launch.refused) == (None, None)
     assert launch.facts is not None

@@ -1,4 +1,5 @@
-"""Every runner on a GPU, in every precision that it has: parity, what ran, and times that other clocks agree with."""
+"""Every runner on a GPU, in every precision that it has: parity, what ran, and times that other
+clocks agree with."""
 
 from __future__ import annotations
 
@@ -27,15 +28,21 @@ CASES = [
     (model, runner, form, written, asked)
     for model in (TINY, CONVOLUTIONAL)
     for runner, form in (
-        ("pytorch", "pytorch"), ("inductor", "pytorch"), ("torchscript", "torchscript"),
-        ("torch-export", "torch-export"), ("onnxruntime", "onnx"),
+        ("pytorch", "pytorch"),
+        ("inductor", "pytorch"),
+        ("torchscript", "torchscript"),
+        ("torch-export", "torch-export"),
+        ("onnxruntime", "onnx"),
     )
     for written in WRITTEN[form]
     for asked in (
-        ("fp32", "tf32", "fp16", "bf16") if runner in CAST_WHEN_LOADED
-        else ("fp32", "tf32") if written == "fp32" else (written,)
+        ("fp32", "tf32", "fp16", "bf16")
+        if runner in CAST_WHEN_LOADED
+        else ("fp32", "tf32")
+        if written == "fp32"
+        else (written,)
     )
-]  # fmt: skip
+]
 AGREEMENT = 0.1
 """Between GPU times of the same work by different clocks."""
 
@@ -49,9 +56,16 @@ def measured(exported: Exported, case: tuple[str, str, str, str, str], **changes
     if asked not in gpu_precisions("cuda", describe_host()):
         pytest.skip(f"{describe_host().gpus[0].name} has no {asked} arithmetic")
     job = Job(
-        artifact=str(exported(model, form, written).path), runner=runner, device="cuda", precision=asked, batch=4,
-        threads=1, duration_s=0.2, min_samples=10, probes=False,
-    ).model_copy(update=changes)  # fmt: skip
+        artifact=str(exported(model, form, written).path),
+        runner=runner,
+        device="cuda",
+        precision=asked,
+        batch=4,
+        threads=1,
+        duration_s=0.2,
+        min_samples=10,
+        probes=False,
+    ).model_copy(update=changes)
     return run_job(job)
 
 
@@ -81,7 +95,9 @@ def test_tf32_is_less_exact_than_fp32_so_the_switch_works(exported: Exported) ->
     assert errors[1] > 5 * errors[0]
 
 
-def test_convolutional_model_in_fp16_is_channels_last_and_a_transformer_is_not(exported: Exported) -> None:
+def test_convolutional_model_in_fp16_is_channels_last_and_a_transformer_is_not(
+    exported: Exported,
+) -> None:
     notes = {}
     for model in (CONVOLUTIONAL, TINY):
         launch = measured(exported, (model, "pytorch", "pytorch", "fp32", "fp16"))
@@ -91,7 +107,9 @@ def test_convolutional_model_in_fp16_is_channels_last_and_a_transformer_is_not(e
     assert "channels_last" not in notes[TINY]
 
 
-def test_gpu_time_agrees_with_cuda_events_over_many_calls_and_with_pytorch_s_own_timer(exported: Exported) -> None:
+def test_gpu_time_agrees_with_cuda_events_over_many_calls_and_with_pytorch_s_own_timer(
+    exported: Exported,
+) -> None:
     import torch
     from torch.utils.benchmark import Timer
 
@@ -117,7 +135,9 @@ def test_gpu_time_agrees_with_cuda_events_over_many_calls_and_with_pytorch_s_own
 
 
 @pytest.mark.parametrize("runner", ["pytorch", "onnxruntime"])
-def test_calls_on_bound_inputs_take_no_longer_than_those_that_copy(runner: str, exported: Exported) -> None:
+def test_calls_on_bound_inputs_take_no_longer_than_those_that_copy(
+    runner: str, exported: Exported
+) -> None:
     form = "onnx" if runner == "onnxruntime" else "pytorch"
     case = (CONVOLUTIONAL, runner, form, "fp32", "fp32")
     whole = measured(exported, case, batch=256)
@@ -129,7 +149,9 @@ def test_batch_that_the_memory_does_not_hold_is_out_of_memory_in_words(exported:
     import torch
 
     path = str(exported(CONVOLUTIONAL, "pytorch", "fp32").path)
-    job = Job(artifact=path, runner="pytorch", device="cuda", precision="fp32", batch=512, threads=1)
+    job = Job(
+        artifact=path, runner="pytorch", device="cuda", precision="fp32", batch=512, threads=1
+    )
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(0.001)
     try:
@@ -143,8 +165,20 @@ def test_batch_that_the_memory_does_not_hold_is_out_of_memory_in_words(exported:
 def test_run_shows_the_cpu_and_the_gpu_in_one_table(exported: Exported) -> None:
     artifact = exported(TINY, "pytorch", "fp32")
     done = run_cli(
-        "run", "--artifact", artifact.path, "-w", artifact.path.parents[2], "--device", "cpu,cuda", "--rounds", "1",
-        "--duration", "50ms", "--runner", "pytorch", "--json",
-    )  # fmt: skip
+        "run",
+        "--artifact",
+        artifact.path,
+        "-w",
+        artifact.path.parents[2],
+        "--device",
+        "cpu,cuda",
+        "--rounds",
+        "1",
+        "--duration",
+        "50ms",
+        "--runner",
+        "pytorch",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     assert [row["device"] for row in json.loads(done.stdout)] == ["cpu", "cuda"]

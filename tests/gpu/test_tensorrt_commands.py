@@ -1,4 +1,5 @@
-"""TensorRT where there is a GPU for it: an engine built for the device at hand agrees with eager fp32 and is timed."""
+"""TensorRT where there is a GPU for it: an engine built for the device at hand agrees with eager
+fp32 and is timed."""
 
 from __future__ import annotations
 
@@ -28,12 +29,33 @@ def test_engine_for_the_gpu_at_hand_is_verified_and_measured(
     if precision not in exporters()[backend].require().precisions:
         pytest.skip(f"the {backend} exporter writes no {precision}")
     place = ("--workspace", tmp_path)
-    exported = cli("export", *place, "--model", TINY, "--backend", backend, "--precision", precision, timeout=500)
+    exported = cli(
+        "export",
+        *place,
+        "--model",
+        TINY,
+        "--backend",
+        backend,
+        "--precision",
+        precision,
+        timeout=500,
+    )
     assert exported.returncode == 0, exported.stdout + exported.stderr
     ran = cli(
-        "run", *place, "--device", "cuda", "--runner", backend, "--host-to-host", "--engine-only",
-        "--rounds", 1, "--duration", "100ms", "--json",
-    )  # fmt: skip
+        "run",
+        *place,
+        "--device",
+        "cuda",
+        "--runner",
+        backend,
+        "--host-to-host",
+        "--engine-only",
+        "--rounds",
+        1,
+        "--duration",
+        "100ms",
+        "--json",
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     rows = json.loads(ran.stdout)
     assert {row["timing"] for row in rows} == {"host-to-host", "engine-only"}

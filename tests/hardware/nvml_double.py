@@ -1,4 +1,5 @@
-"""A stand-in for ``pynvml``: its real constants, errors, names and signatures, with given answers and no driver."""
+"""A stand-in for ``pynvml``: its real constants, errors, names and signatures, with given answers
+and no driver."""
 
 from __future__ import annotations
 
@@ -10,15 +11,19 @@ import pynvml
 
 HANDLE = object()
 SELDOM = (
-    "nvmlDeviceGetFieldValues", "nvmlDeviceGetGraphicsRunningProcesses_v3", "nvmlDeviceGetMemoryInfo",
-    "nvmlDeviceGetCurrPcieLinkGeneration", "nvmlDeviceGetCurrPcieLinkWidth", "nvmlDeviceGetEccMode",
-)  # fmt: skip
+    "nvmlDeviceGetFieldValues",
+    "nvmlDeviceGetGraphicsRunningProcesses_v3",
+    "nvmlDeviceGetMemoryInfo",
+    "nvmlDeviceGetCurrPcieLinkGeneration",
+    "nvmlDeviceGetCurrPcieLinkWidth",
+    "nvmlDeviceGetEccMode",
+)
 """Not Supported unless an answer is given."""
 
 
 def nvml_double(**answers: Any) -> SimpleNamespace:
-    """Each answer is named after a function of ``pynvml``: a value to return, an error to raise, or a function to call
-    with the same arguments. Other functions without an answer are not there."""
+    """Each answer is named after a function of ``pynvml``: a value to return, an error to raise, or
+    a function to call with the same arguments. Other functions without an answer are not there."""
     given = {
         "nvmlInit": None,
         "nvmlShutdown": None,
@@ -28,7 +33,11 @@ def nvml_double(**answers: Any) -> SimpleNamespace:
         **answers,
     }
     double = SimpleNamespace(
-        **{name: value for name, value in vars(pynvml).items() if isinstance(value, (int, type)) and name[0] != "_"}
+        **{
+            name: value
+            for name, value in vars(pynvml).items()
+            if isinstance(value, (int, type)) and name[0] != "_"
+        }
     )
     for name, answer in given.items():
         function = create_autospec(getattr(pynvml, name))

@@ -18,7 +18,13 @@ TWO_GPUS = host(gpus=(gpu(GTX1080TI, "6.1"), gpu(RTX3090, "8.6")), gpu_note=None
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("cpu", "cpu"), ("cuda", "cuda"), ("cuda:0", "cuda"), ("cuda:1", "cuda:1"), ("cuda:12", "cuda:12")],
+    [
+        ("cpu", "cpu"),
+        ("cuda", "cuda"),
+        ("cuda:0", "cuda"),
+        ("cuda:1", "cuda:1"),
+        ("cuda:12", "cuda:12"),
+    ],
 )
 def test_device_is_read_in_its_shortest_form(text: str, name: str) -> None:
     assert read_device(text) == name
@@ -33,10 +39,13 @@ def test_text_that_names_no_device_is_refused_with_what_would(text: str) -> None
 @pytest.mark.parametrize(
     ("first", "second", "same"),
     [
-        ("cuda", "cuda:0", True), ("cuda:1", "cuda:1", True), ("cpu", "cpu", True),
-        ("cuda", "cuda:1", False), ("cpu", "cuda", False),
+        ("cuda", "cuda:0", True),
+        ("cuda:1", "cuda:1", True),
+        ("cpu", "cpu", True),
+        ("cuda", "cuda:1", False),
+        ("cpu", "cuda", False),
     ],
-)  # fmt: skip
+)
 def test_first_gpu_has_two_names(first: str, second: str, same: bool) -> None:
     assert same_device(first, second) is same
     assert same_device(second, first) is same

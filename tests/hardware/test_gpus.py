@@ -8,7 +8,9 @@ from deploybench.errors import DeployBenchError
 from deploybench.hardware.gpus import sm_of, target_of
 
 
-@pytest.mark.parametrize(("capability", "target", "number"), [("8.6", "sm86", 86), ("12.0", "sm120", 120)])
+@pytest.mark.parametrize(
+    ("capability", "target", "number"), [("8.6", "sm86", 86), ("12.0", "sm120", 120)]
+)
 def test_capability_is_a_target_and_a_number(capability: str, target: str, number: int) -> None:
     assert target_of(capability) == target
     assert sm_of(target) == number

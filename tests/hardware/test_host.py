@@ -18,7 +18,9 @@ def put_cache(folder: Path, cpu: int, index: int, level: str, size: str, shared:
         (place / name).write_text(f"{text}\n")
 
 
-def test_caches_count_once_from_the_second_level_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_caches_count_once_from_the_second_level_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
     for cpu in (0, 1, 2):
         put_cache(tmp_path, cpu, 0, "1", "32K", str(cpu))
@@ -50,6 +52,8 @@ def test_host_record_of_this_machine_is_whole() -> None:
         ("GPU-abc, 1", ["GPU-abc", "1"]),
     ],
 )
-def test_visible_devices_are_those_that_cuda_would_take(visible: str | None, seen: list[str]) -> None:
+def test_visible_devices_are_those_that_cuda_would_take(
+    visible: str | None, seen: list[str]
+) -> None:
     environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     assert visible_devices(3, environment) == seen

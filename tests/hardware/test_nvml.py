@@ -38,12 +38,16 @@ def test_gpu_is_refused_when_it_is_not_visible() -> None:
 
 
 def test_gpu_is_refused_when_the_driver_does_not_know_it() -> None:
-    nvml = nvml_double(nvmlDeviceGetHandleByIndex=pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT))
+    nvml = nvml_double(
+        nvmlDeviceGetHandleByIndex=pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+    )
     with pytest.raises(DeployBenchError, match="no GPU 4: Invalid Argument"):
         device_handle(nvml, 4, {})
 
 
-def test_opening_says_what_to_install_when_the_binding_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opening_says_what_to_install_when_the_binding_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with pytest.raises(DeployBenchError, match=r"deploybench\[gpu\]"):
         open_nvml()
@@ -52,5 +56,7 @@ def test_opening_says_what_to_install_when_the_binding_is_missing(monkeypatch: p
 def test_opening_says_so_when_there_is_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     absent = nvml_double(nvmlInit=pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND))
     monkeypatch.setitem(sys.modules, "pynvml", absent)
-    with pytest.raises(DeployBenchError, match="no usable NVIDIA driver: NVML Shared Library Not Found"):
+    with pytest.raises(
+        DeployBenchError, match="no usable NVIDIA driver: NVML Shared Library Not Found"
+    ):
         open_nvml()

@@ -1,6 +1,8 @@
-"""The code that asks NVIDIA's library, through the unmodified nvidia-ml-py, against a double of it in C.
+"""The code that asks NVIDIA's library, through the unmodified nvidia-ml-py, against a double of it
+in C.
 
-The double is built here and is found by its child process alone (LD_LIBRARY_PATH); whatever it tells is simulated.
+The double is built here and is found by its child process alone (LD_LIBRARY_PATH); whatever it
+tells is simulated.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ BRANCHES = (470, 535, 580)
 CARDS = {"k80": 470, "gtx1080ti": 535, "rtx3090": 580}
 """Each card with a branch of the driver that has it."""
 GIB = 2**30
-SAMPLE = "from dataclasses import asdict; from deploybench.telemetry.gpu import read_gpu; answer = asdict(read_gpu(0))"
+SAMPLE = (
+    "from dataclasses import asdict; from deploybench.telemetry.gpu import read_gpu; answer = "
+    "asdict(read_gpu(0))"
+)
 HOST = """
 from deploybench.hardware.gpus import find_gpus
 gpus, note = find_gpus()
@@ -52,7 +57,8 @@ else:
     with meter:
         outer, before, inner = time.monotonic(), meter.read_j(), time.monotonic()
         time.sleep(0.1)
-        shortest, after, longest = time.monotonic() - inner, meter.read_j(), time.monotonic() - outer
+        shortest = time.monotonic() - inner
+        after, longest = meter.read_j(), time.monotonic() - outer
         used = meter.between(before, after)
     answer = {"joules": used.joules, "shortest": shortest, "longest": longest}
     answer |= {"source": used.source, "provenance": used.provenance}
@@ -71,11 +77,14 @@ def doubles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def environment(doubles: Path, card: str, branch: int | None = None, **modes: str) -> dict[str, str]:
+def environment(
+    doubles: Path, card: str, branch: int | None = None, **modes: str
+) -> dict[str, str]:
     """What a child process needs to see that card behind a driver of that branch."""
     library = str(doubles / str(branch or CARDS[card]))
     return {"LD_LIBRARY_PATH": library, "NVML_DOUBLE_CARD": card} | {
-        name if name.startswith("CUDA") else f"NVML_DOUBLE_{name.upper()}": value for name, value in modes.items()
+        name if name.startswith("CUDA") else f"NVML_DOUBLE_{name.upper()}": value
+        for name, value in modes.items()
     }
 
 
@@ -84,7 +93,11 @@ def ask(code: str, variables: dict[str, str]) -> Any:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CUDA")}
     program = f"{code}\nimport json; print(json.dumps(answer))"
     done = subprocess.run(
-        [sys.executable, "-c", program], env={**kept, **variables}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program],
+        env={**kept, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -92,7 +105,11 @@ def ask(code: str, variables: dict[str, str]) -> Any:
 
 @pytest.mark.parametrize(
     ("card", "count", "capability", "driver"),
-    [("k80", 2, "3.7", "470.256.02"), ("gtx1080ti", 1, "6.1", "535.183.01"), ("rtx3090", 1, "8.6", "580.95.05")],
+    [
+        ("k80", 2, "3.7", "470.256.02"),
+        ("gtx1080ti", 1, "6.1", "535.183.01"),
+        ("rtx3090", 1, "8.6", "580.95.05"),
+    ],
 )
 def test_every_device_of_a_card_is_found_and_said_to_be_simulated(
     doubles: Path, card: str, count: int, capability: str, driver: str
@@ -108,7 +125,17 @@ def test_every_device_of_a_card_is_found_and_said_to_be_simulated(
 @pytest.mark.parametrize(
     ("card", "branch", "expected"),
     [
-        ("k80", 470, {"sm_clock_mhz": 875, "power_w": 140.0, "temperature_c": 62, "pcie_generation": 3, "ecc": True}),
+        (
+            "k80",
+            470,
+            {
+                "sm_clock_mhz": 875,
+                "power_w": 140.0,
+                "temperature_c": 62,
+                "pcie_generation": 3,
+                "ecc": True,
+            },
+        ),
         ("gtx1080ti", 535, {"sm_clock_mhz": 1582, "power_w": 210.0, "ecc": None}),
         ("gtx1080ti", 580, {"sm_clock_mhz": 1582, "power_w": 210.0, "memory_clock_mhz": 5505}),
         ("rtx3090", 470, {"power_w": 320.0, "pcie_generation": 4}),
@@ -120,14 +147,20 @@ def test_reading_has_every_figure_that_the_card_and_the_driver_tell(
 ) -> None:
     found = ask(SAMPLE, environment(doubles, card, branch))
     assert {name: found[name] for name in expected} == expected
-    assert (found["own_bytes"], found["other_processes"], found["used_bytes"]) == (2 * GIB, 0, 3 * GIB)
+    assert (found["own_bytes"], found["other_processes"], found["used_bytes"]) == (
+        2 * GIB,
+        0,
+        3 * GIB,
+    )
     assert (found["throttle_reasons"], found["graphics_processes"]) == ([], 0)
     assert found["provenance"] == "simulated"
     assert found["missing"].keys() == (set() if card == "k80" else {"ecc"})
 
 
 @pytest.mark.parametrize(("card", "branch"), [("k80", 470), ("gtx1080ti", 535), ("rtx3090", 580)])
-def test_another_process_and_what_slows_the_gpu_are_seen(doubles: Path, card: str, branch: int) -> None:
+def test_another_process_and_what_slows_the_gpu_are_seen(
+    doubles: Path, card: str, branch: int
+) -> None:
     found = ask(SAMPLE, environment(doubles, card, branch, other="1", reasons="0x44"))
     assert (found["other_processes"], found["other_bytes"]) == (1, GIB)
     assert found["throttle_reasons"] == ["software power cap", "hardware thermal slowdown"]
@@ -135,7 +168,11 @@ def test_another_process_and_what_slows_the_gpu_are_seen(doubles: Path, card: st
 
 @pytest.mark.parametrize(
     ("card", "source", "watts"),
-    [("k80", "sampled at 20 Hz", 140), ("gtx1080ti", "sampled at 20 Hz", 210), ("rtx3090", "energy counter", 330)],
+    [
+        ("k80", "sampled at 20 Hz", 140),
+        ("gtx1080ti", "sampled at 20 Hz", 210),
+        ("rtx3090", "energy counter", 330),
+    ],
 )
 def test_energy_is_the_card_s_counter_or_its_integrated_power(
     doubles: Path, card: str, source: str, watts: float
@@ -144,7 +181,11 @@ def test_energy_is_the_card_s_counter_or_its_integrated_power(
     assert source in found["source"]
     assert found["provenance"] == "simulated"
     millijoule = 1e-3
-    assert watts * found["shortest"] - millijoule <= found["joules"] <= watts * found["longest"] + millijoule
+    assert (
+        watts * found["shortest"] - millijoule
+        <= found["joules"]
+        <= watts * found["longest"] + millijoule
+    )
 
 
 @pytest.mark.parametrize("card", CARDS)
@@ -185,7 +226,9 @@ def test_driver_that_gives_no_gpu_says_why_everywhere(
     assert words in refused[0]
 
 
-def test_reading_and_meter_say_why_there_is_nothing_when_the_driver_is_not_loaded(doubles: Path) -> None:
+def test_reading_and_meter_say_why_there_is_nothing_when_the_driver_is_not_loaded(
+    doubles: Path,
+) -> None:
     variables = environment(doubles, "rtx3090", unloaded="1")
     assert "Driver Not Loaded" in ask(SAMPLE, variables)["missing"]["power_w"]
     assert "Driver Not Loaded" in ask(ENERGY, variables)
@@ -215,13 +258,19 @@ def test_commands_describe_the_gpu_without_a_traceback(
     wanted = (modes and "GPU is lost") or "simulated"
     assert wanted in done.stdout
     listed = json.loads(run_cli("profiles", "--json", environment=variables).stdout)
-    assert [profile["name"] for profile in listed if profile["matches_host"] and profile["device"] == "cuda"] == (
-        [] if modes else [card]
+    assert [
+        profile["name"]
+        for profile in listed
+        if profile["matches_host"] and profile["device"] == "cuda"
+    ] == ([] if modes else [card])
+
+
+def test_run_on_the_wrong_gpu_is_refused_before_anything_is_loaded(
+    doubles: Path, tmp_path: Path
+) -> None:
+    done = run_cli(
+        "run", "--profile", "rtx3090", "-w", tmp_path, environment=environment(doubles, "k80")
     )
-
-
-def test_run_on_the_wrong_gpu_is_refused_before_anything_is_loaded(doubles: Path, tmp_path: Path) -> None:
-    done = run_cli("run", "--profile", "rtx3090", "-w", tmp_path, environment=environment(doubles, "k80"))
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "GPU Tesla K80 (compute capability 3.7)" in " ".join(done.stderr.split())
@@ -238,19 +287,29 @@ def test_new_profile_of_a_known_gpu_has_the_figures_of_the_built_in_one(
     done = run_cli("profiles", "new", environment=variables, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     made, known = load_profile(str(tmp_path / f"{name}.toml")), load_profile(card)
-    assert (made.peaks, made.precisions, made.runners) == (known.peaks, known.precisions, known.runners)
+    assert (made.peaks, made.precisions, made.runners) == (
+        known.peaks,
+        known.precisions,
+        known.runners,
+    )
     code = "from deploybench.hardware.profile import check_match, load_profile\n"
     code += "from deploybench.hardware.host import describe_host\n"
-    code += f"answer = check_match(load_profile({str(tmp_path / f'{name}.toml')!r}), describe_host())"
+    code += (
+        f"answer = check_match(load_profile({str(tmp_path / f'{name}.toml')!r}), describe_host())"
+    )
     assert ask(code, variables) is None
 
 
-def test_new_profile_of_an_unknown_gpu_has_what_its_driver_tells(doubles: Path, tmp_path: Path) -> None:
+def test_new_profile_of_an_unknown_gpu_has_what_its_driver_tells(
+    doubles: Path, tmp_path: Path
+) -> None:
     code = """
 import deploybench.hardware.profile_of_host as made
 from deploybench.hardware.host import describe_host
 made.profile_of = lambda gpu: None
-profile = made.new_profile("mine", "cuda", describe_host(), measure=lambda host, threads: None, runners=())
+profile = made.new_profile(
+    "mine", "cuda", describe_host(), measure=lambda host, threads: None, runners=()
+)
 answer = profile.model_dump(mode="json")
 """
     found = ask(code, environment(doubles, "rtx3090"))

@@ -34,7 +34,9 @@ def test_built_in_profile_is_complete(name: str) -> None:
     profile = load_profile(name)
     assert profile.name == name
     assert set(profile.precisions) <= set(profile.peaks.tflops)
-    assert {*profile.precisions, *profile.lacking} == set(PRECISIONS), "every precision that is missing has a reason"
+    assert {*profile.precisions, *profile.lacking} == set(PRECISIONS), (
+        "every precision that is missing has a reason"
+    )
     assert profile.sources.keys() == figures(profile).keys(), "every figure has a source"
     assert profile.runners
     assert profile.peaks.tdp_w
@@ -65,7 +67,10 @@ def test_rtx_3090_ti_is_not_taken_for_an_rtx_3090() -> None:
 
 
 def test_xeon_profile_matches_an_intel_xeon_and_no_epyc() -> None:
-    check_match(load_profile("xeon"), host(cpu_model="Intel(R) Xeon(R) Gold 6338", cpu_vendor="GenuineIntel"))
+    check_match(
+        load_profile("xeon"),
+        host(cpu_model="Intel(R) Xeon(R) Gold 6338", cpu_vendor="GenuineIntel"),
+    )
     with pytest.raises(MismatchError, match="AMD EPYC"):
         check_match(load_profile("xeon"), host())
 
@@ -84,13 +89,19 @@ def test_unknown_profile_is_refused_with_the_nearest_name() -> None:
 @pytest.mark.parametrize(
     ("name", "driver", "words"),
     [
-        ("k80", "440.33.01", "450.80.02 or newer, for the stack of k80, the last that has this GPU: R470"),
+        (
+            "k80",
+            "440.33.01",
+            "450.80.02 or newer, for the stack of k80, the last that has this GPU: R470",
+        ),
         ("k80", "450.51.06", "450.80.02 or newer"),
         ("gtx1080ti", "390.157", "R580"),
         ("rtx3090", "575.57.08", "580 or newer"),
     ],
 )
-def test_old_driver_is_refused_with_the_one_that_is_needed(name: str, driver: str, words: str) -> None:
+def test_old_driver_is_refused_with_the_one_that_is_needed(
+    name: str, driver: str, words: str
+) -> None:
     card = GPU_HOSTS[name].model_copy(update={"driver": driver})
     with pytest.raises(MismatchError, match=f"this host has the NVIDIA driver {driver}") as refusal:
         check_match(load_profile(name), host(gpus=(card,)))
@@ -99,10 +110,13 @@ def test_old_driver_is_refused_with_the_one_that_is_needed(name: str, driver: st
 
 
 @pytest.mark.parametrize(
-    ("name", "driver"), [("k80", "450.80.02"), ("k80", "450.102.04"), ("k80", "470.256.02"), ("rtx3090", "580.65.06")]
+    ("name", "driver"),
+    [("k80", "450.80.02"), ("k80", "450.102.04"), ("k80", "470.256.02"), ("rtx3090", "580.65.06")],
 )
 def test_driver_that_is_just_new_enough_is_taken(name: str, driver: str) -> None:
-    check_match(load_profile(name), host(gpus=(GPU_HOSTS[name].model_copy(update={"driver": driver}),)))
+    check_match(
+        load_profile(name), host(gpus=(GPU_HOSTS[name].model_copy(update={"driver": driver}),))
+    )
 
 
 def test_refusal_says_that_a_newer_driver_hides_an_old_card() -> None:
@@ -120,7 +134,8 @@ def test_profile_of_a_gpu_is_the_built_in_one_that_fits_it() -> None:
 
 def test_missing_precision_is_explained() -> None:
     assert load_profile("k80").why_no("fp16") == (
-        "k80 has no fp16 arithmetic: storage only: NVIDIA's CUDA guide lists Kepler's fp16 throughput as N/A"
+        "k80 has no fp16 arithmetic: storage only: NVIDIA's CUDA guide lists Kepler's fp16 "
+        "throughput as N/A"
     )
 
 
@@ -147,9 +162,15 @@ def test_wrong_field_of_a_profile_is_refused(change: tuple[str, str], words: str
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "does not read: No such file"), (b"\xff\xfe", "it is not UTF-8"), (b"name = ", "not a valid profile")],
+    [
+        (None, "does not read: No such file"),
+        (b"\xff\xfe", "it is not UTF-8"),
+        (b"name = ", "not a valid profile"),
+    ],
 )
-def test_file_that_is_no_profile_is_refused(tmp_path: Path, content: bytes | None, words: str) -> None:
+def test_file_that_is_no_profile_is_refused(
+    tmp_path: Path, content: bytes | None, words: str
+) -> None:
     path = tmp_path / "mine.toml"
     if content is not None:
         path.write_bytes(content)
@@ -169,7 +190,11 @@ def test_file_may_not_take_the_name_of_a_built_in_profile(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("name = ", "not a valid profile"), ('name = "x"', "title"), ('name = "x"\nspeed = 1', "not a valid profile")],
+    [
+        ("name = ", "not a valid profile"),
+        ('name = "x"', "title"),
+        ('name = "x"\nspeed = 1', "not a valid profile"),
+    ],
 )
 def test_wrong_profile_is_refused_with_its_first_fault(text: str, words: str) -> None:
     with pytest.raises(DeployBenchError, match=words):

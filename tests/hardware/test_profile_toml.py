@@ -1,4 +1,5 @@
-"""Whatever profile is written as TOML reads back as the same profile, and one of this machine is this machine's."""
+"""Whatever profile is written as TOML reads back as the same profile, and one of this machine is
+this machine's."""
 
 from __future__ import annotations
 
@@ -31,7 +32,11 @@ from deploybench.hardware.roof import MeasuredPeaks, host_roof, profile_roof
 from tests.records import gpu, host
 
 MEASURED = MeasuredPeaks(
-    threads=2, gflops={"fp32": 203.5, "bf16": 331.0}, copy_gb_per_s=18.5, read_gb_per_s=21.5, method="products"
+    threads=2,
+    gflops={"fp32": 203.5, "bf16": 331.0},
+    copy_gb_per_s=18.5,
+    read_gb_per_s=21.5,
+    method="products",
 )
 words = st.text(st.characters(codec="utf-8"), max_size=12)
 positive = st.floats(min_value=1e-12, max_value=1e15)
@@ -62,15 +67,23 @@ def profiles(draw: st.DrawFn) -> Profile:
         precisions=tuple(kinds[:cut]),
         lacking={kind: draw(words) for kind in kinds[cut:]},
         runners=tuple(draw(st.lists(words, max_size=3))),
-        driver=draw(st.none() | st.builds(Driver, least=versions, last_branch=st.none() | st.integers(1, 999))),
-        onnx=draw(st.none() | st.builds(OnnxTarget, opset=st.integers(1, 30), ir_version=st.integers(1, 15))),
+        driver=draw(
+            st.none()
+            | st.builds(Driver, least=versions, last_branch=st.none() | st.integers(1, 999))
+        ),
+        onnx=draw(
+            st.none()
+            | st.builds(OnnxTarget, opset=st.integers(1, 30), ir_version=st.integers(1, 15))
+        ),
         stack=draw(st.dictionaries(words, words, max_size=3)),
         notes=tuple(draw(st.lists(words, max_size=3))),
     )
     known = sorted(figures(made))
     sourced = draw(st.lists(st.sampled_from(known), unique=True))
     sources = {name: draw(words) for name in sourced}
-    return made.model_copy(update={"sources": sources, "unconfirmed": tuple(draw(st.permutations(sourced)))})
+    return made.model_copy(
+        update={"sources": sources, "unconfirmed": tuple(draw(st.permutations(sourced)))}
+    )
 
 
 @settings(max_examples=60)
@@ -95,7 +108,9 @@ def test_no_text_makes_the_parser_raise_anything_but_a_refusal(text: str) -> Non
 def made(name: str | None, device: str, machine: Host) -> Profile:
     """A new profile, its peaks as if they had been measured."""
     runners = ("pytorch", "onnxruntime")
-    return new_profile(name, device, machine, measure=lambda host, threads: MEASURED, runners=runners)
+    return new_profile(
+        name, device, machine, measure=lambda host, threads: MEASURED, runners=runners
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,11 +122,17 @@ def made(name: str | None, device: str, machine: Host) -> Profile:
     ],
 )
 def test_new_profile_of_a_cpu_is_of_this_one_and_no_other(model: str, name: str) -> None:
-    machine = host(cpu_model=model, isa=("avx2", "avx512_bf16", "avx512_vnni"), cache_bytes=32 << 20)
+    machine = host(
+        cpu_model=model, isa=("avx2", "avx512_bf16", "avx512_vnni"), cache_bytes=32 << 20
+    )
     profile = parse_profile(profile_toml(made(None, "cpu", machine)), "mine.toml")
     assert profile.name == name
     check_match(profile, machine)
-    for other in (f"{model} x", f"x{model}", model.replace(".", "0").replace("7B", "7C").replace("6338", "6348")):
+    for other in (
+        f"{model} x",
+        f"x{model}",
+        model.replace(".", "0").replace("7B", "7C").replace("6338", "6348"),
+    ):
         with pytest.raises(MismatchError):
             check_match(profile, host(cpu_model=f"{other}!"))
 
@@ -121,12 +142,17 @@ def test_new_profile_of_a_cpu_has_what_was_measured_with_where_that_is_from() ->
     profile = made("rack-7", "cpu", machine)
     assert profile.peaks.tflops == {"fp32": 0.2035, "bf16": 0.331}
     assert profile.peaks.memory_gb_per_s == 21.5
-    assert profile_roof(profile).cache_bytes == host_roof(machine, MEASURED).cache_bytes == 32_000_000
+    assert (
+        profile_roof(profile).cache_bytes == host_roof(machine, MEASURED).cache_bytes == 32_000_000
+    )
     assert profile.precisions == ("fp32", "bf16", "int8")
     assert {kind: "none of" in why for kind, why in profile.lacking.items()} == {
-        "tf32": False, "fp16": True,
-    }  # fmt: skip
-    assert profile.sources["tflops.fp32"] == "measured on here by deploybench profiles new: products"
+        "tf32": False,
+        "fp16": True,
+    }
+    assert (
+        profile.sources["tflops.fp32"] == "measured on here by deploybench profiles new: products"
+    )
     assert profile.sources.keys() == figures(profile).keys()
     assert {"pytorch", "onnxruntime"} <= set(profile.runners)
 
@@ -141,7 +167,9 @@ def test_new_profile_of_a_cpu_has_what_was_measured_with_where_that_is_from() ->
         ("mine", "cuda", "there is no cuda on this host: no NVIDIA driver"),
     ],
 )
-def test_new_profile_is_refused_where_it_would_mislead(name: str, device: str, words_expected: str) -> None:
+def test_new_profile_is_refused_where_it_would_mislead(
+    name: str, device: str, words_expected: str
+) -> None:
     with pytest.raises(DeployBenchError, match=words_expected):
         made(name, device, host())
 

@@ -82,12 +82,16 @@ def test_engine_only_tells_the_time_on_the_device_where_the_runner_does() -> Non
     assert host_to_host(OnADevice(), inputs).device_ms is None
 
 
-def test_end_to_end_gives_the_probabilities_that_predict_gives(sample: Path, tiny_artifact: Artifacts) -> None:
+def test_end_to_end_gives_the_probabilities_that_predict_gives(
+    sample: Path, tiny_artifact: Artifacts
+) -> None:
     artifact = tiny_artifact("onnx")
     options = RunOptions(device="cpu", threads=1, precision="fp32", batch=2)
     with runners()["onnxruntime"].require().load(artifact, options) as session:
         probabilities = np.asarray(end_to_end(session, artifact, sample).run())
-    (predicted,) = predict_images(artifact.path, [sample], runner="onnxruntime", top=1000, threads=1)
+    (predicted,) = predict_images(
+        artifact.path, [sample], runner="onnxruntime", top=1000, threads=1
+    )
     expected = np.zeros(1000)
     for guess in predicted["classes"]:
         expected[guess["index"]] = guess["probability"]
@@ -137,7 +141,9 @@ def test_sample_image_is_the_same_photograph_every_time(sample: Path, tmp_path: 
         assert (image.format, image.size, image.mode) == ("JPEG", (640, 480), "RGB")
         pixels = np.asarray(image, dtype=np.float32)
     assert pixels.std() > 20
-    assert np.corrcoef(pixels[:, :-1].ravel(), pixels[:, 1:].ravel())[0, 1] > 0.8, "neighbours in a photograph agree"
+    assert np.corrcoef(pixels[:, :-1].ravel(), pixels[:, 1:].ravel())[0, 1] > 0.8, (
+        "neighbours in a photograph agree"
+    )
 
 
 def test_importing_the_calls_imports_no_runtime() -> None:

@@ -59,7 +59,9 @@ def test_no_call_is_lost_and_each_stream_makes_enough(streams: int) -> None:
 
         return call
 
-    window = run_streams([counting(number) for number in range(streams)], [nothing] * streams, rule(samples=10))
+    window = run_streams(
+        [counting(number) for number in range(streams)], [nothing] * streams, rule(samples=10)
+    )
     assert len(window.samples_ns) == sum(counts)
     assert min(counts) >= 10
     assert max(window.samples_ns) <= window.wall_ns()
@@ -98,9 +100,13 @@ def test_each_thread_is_prepared_once_before_any_stream_starts() -> None:
     names = [name for name, _ in events]
     assert names[:3] == ["prepare"] * 3
     assert names.count("prepare") == 3
-    assert {thread for name, thread in events if name == "call"} == {thread for _, thread in events[:3]}
+    assert {thread for name, thread in events if name == "call"} == {
+        thread for _, thread in events[:3]
+    }
     assert len({thread for _, thread in events}) == 3
-    assert threading.get_ident() in {thread for _, thread in events}, "the caller's thread runs the first stream"
+    assert threading.get_ident() in {thread for _, thread in events}, (
+        "the caller's thread runs the first stream"
+    )
 
 
 @pytest.mark.parametrize("where", ["prepare", "first call", "later call"])
@@ -120,7 +126,9 @@ def test_error_in_one_stream_ends_all_and_is_raised(where: str) -> None:
 
     start = time.perf_counter()
     with pytest.raises(ArithmeticError, match="the second stream's own words"):
-        run_streams([sleeper(1), failing], [nothing, prepare], rule(samples=1_000_000, limit_ms=20_000))
+        run_streams(
+            [sleeper(1), failing], [nothing, prepare], rule(samples=1_000_000, limit_ms=20_000)
+        )
     assert time.perf_counter() - start < 5
     assert gc.isenabled()
 

@@ -24,7 +24,12 @@ def work(ms: float) -> None:
 def test_window_holds_one_sample_a_call_and_no_call_is_lost() -> None:
     calls = []
     window = run_window(lambda: calls.append(1), WindowRule(25, 0, 10**9))
-    counts = {len(window.samples_ns), len(window.ends_ns), len(window.sample_cpu_ns), len(window.sample_switches)}
+    counts = {
+        len(window.samples_ns),
+        len(window.ends_ns),
+        len(window.sample_cpu_ns),
+        len(window.sample_switches),
+    }
     assert counts == {len(calls)} == {25}
 
 
@@ -69,7 +74,9 @@ def test_cpu_time_of_a_sample_is_its_own_when_one_call_works_and_another_sleeps(
     assert window.cpu_ns >= sum(window.sample_cpu_ns) - 4 * MS
 
 
-def test_switches_of_a_sample_are_those_between_the_readings_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_switches_of_a_sample_are_those_between_the_readings_around_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def reading(user_s: float, system_s: float, switches: int) -> tuple[float, ...]:
         return (user_s, system_s, *[0] * 13, switches)
 
@@ -80,14 +87,18 @@ def test_switches_of_a_sample_are_those_between_the_readings_around_it(monkeypat
     assert window.sample_switches == (0, 3)
 
 
-def test_single_samples_have_no_cpu_time_where_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_samples_have_no_cpu_time_where_the_system_does_not_tell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(loop, "getrusage", None)
     window = run_window(lambda: None, WindowRule(3, 0, 10**9))
     assert (window.sample_cpu_ns, window.sample_switches) == ((), ())
     assert len(window.samples_ns) == 3
 
 
-def test_time_on_the_device_is_asked_after_each_call_outside_its_span(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_on_the_device_is_asked_after_each_call_outside_its_span(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = 0
 
     def takes(ms: int) -> None:

@@ -17,7 +17,9 @@ def options(**changes: Any) -> RunOptions:
 
 
 def facts(**changes: object) -> Facts:
-    return Facts(precision="fp32", threads=4, provider="CPU", device="cpu").model_copy(update=changes)
+    return Facts(precision="fp32", threads=4, provider="CPU", device="cpu").model_copy(
+        update=changes
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,12 +50,20 @@ class OutOfMemoryError(RuntimeError):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (OutOfMemoryError("Tried to allocate 2.00 GiB"), "out of memory: Tried to allocate 2.00 GiB"),
+        (
+            OutOfMemoryError("Tried to allocate 2.00 GiB"),
+            "out of memory: Tried to allocate 2.00 GiB",
+        ),
         (RuntimeError("CUDA error: out of memory"), "out of memory: CUDA error: out of memory"),
-        (RuntimeError("BFCArena: Failed to allocate memory"), "out of memory: BFCArena: Failed to allocate memory"),
+        (
+            RuntimeError("BFCArena: Failed to allocate memory"),
+            "out of memory: BFCArena: Failed to allocate memory",
+        ),
         (RuntimeError("no kernel image"), "RuntimeError: no kernel image"),
         (MemoryError(), "out of memory"),
     ],
 )
-def test_memory_that_ran_out_is_called_so_whatever_the_runtime_calls_it(error: Exception, words: str) -> None:
+def test_memory_that_ran_out_is_called_so_whatever_the_runtime_calls_it(
+    error: Exception, words: str
+) -> None:
     assert failure_of(error) == Failure(error=words)

@@ -25,7 +25,9 @@ def steady_of(samples: Floats) -> Steady:
 
 @pytest.mark.parametrize("count", [8, 15, 39, 40, 41, 100, 250, 1000])
 @pytest.mark.parametrize("sigma", [0.002, 0.02, 0.1])
-def test_flat_samples_have_no_warm_up_whatever_their_number_and_noise(count: int, sigma: float) -> None:
+def test_flat_samples_have_no_warm_up_whatever_their_number_and_noise(
+    count: int, sigma: float
+) -> None:
     found = [steady_of(noise(count, seed, sigma)) for seed in range(25)]
     plain = sum(item.cut == 0 and item.settled for item in found)
     assert plain >= 22
@@ -33,7 +35,9 @@ def test_flat_samples_have_no_warm_up_whatever_their_number_and_noise(count: int
 
 @pytest.mark.parametrize("slow", [1, 5, 20, 60])
 @pytest.mark.parametrize("factor", [1.1, 1.5, 10])
-def test_warm_up_of_some_slow_calls_is_cut_within_a_block_of_its_end(slow: int, factor: float) -> None:
+def test_warm_up_of_some_slow_calls_is_cut_within_a_block_of_its_end(
+    slow: int, factor: float
+) -> None:
     samples = noise(200)
     block = 200 // 40
     samples[:slow] *= factor
@@ -133,7 +137,9 @@ def test_samples_that_are_all_equal_are_settled() -> None:
 
 
 @given(st.lists(st.integers(10_000, 10**10), max_size=300))
-def test_cut_is_within_the_samples_and_the_reason_is_there_exactly_when_unsettled(samples: list[int]) -> None:
+def test_cut_is_within_the_samples_and_the_reason_is_there_exactly_when_unsettled(
+    samples: list[int],
+) -> None:
     found = find_steady(samples)
     assert 0 <= found.cut <= len(samples) / 3 or not found.settled
     assert found.cut < max(len(samples), 1)
@@ -141,8 +147,16 @@ def test_cut_is_within_the_samples_and_the_reason_is_there_exactly_when_unsettle
     assert found.settled == (found.reason == "")
 
 
-@given(st.integers(8, 300), st.integers(0, 10**6), st.integers(0, 100), st.floats(1, 5), st.integers(2, 1000))
-def test_cut_does_not_depend_on_the_unit(count: int, seed: int, slow: int, factor: float, unit: int) -> None:
+@given(
+    st.integers(8, 300),
+    st.integers(0, 10**6),
+    st.integers(0, 100),
+    st.floats(1, 5),
+    st.integers(2, 1000),
+)
+def test_cut_does_not_depend_on_the_unit(
+    count: int, seed: int, slow: int, factor: float, unit: int
+) -> None:
     samples = noise(count, seed)
     samples[:slow] *= factor
     whole = samples.astype(int)

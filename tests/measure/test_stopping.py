@@ -45,7 +45,9 @@ def test_window_takes_at_least_one_sample() -> None:
 
 
 @given(st.integers(0, 100), st.integers(0, 10**4), st.integers(0, 100), st.integers(0, 10**4))
-def test_window_that_has_ended_stays_ended(samples: int, elapsed: int, more: int, later: int) -> None:
+def test_window_that_has_ended_stays_ended(
+    samples: int, elapsed: int, more: int, later: int
+) -> None:
     if RULE.done(samples, elapsed):
         assert RULE.done(samples + more, elapsed + later)
 
@@ -85,8 +87,14 @@ def test_first_round_runs_even_when_there_is_no_time_for_it() -> None:
 
 
 def test_rule_cannot_see_which_side_is_ahead() -> None:
-    """Stopping once a comparison looks decided calls equal things unequal; no field of its input tells."""
-    assert [field.name for field in fields(Progress)] == ["rounds", "spent_s", "launch_s", "half_widths"]
+    """Stopping once a comparison looks decided calls equal things unequal; no field of its input
+    tells."""
+    assert [field.name for field in fields(Progress)] == [
+        "rounds",
+        "spent_s",
+        "launch_s",
+        "half_widths",
+    ]
 
 
 @given(PROGRESS, st.data())
@@ -104,13 +112,17 @@ def test_experiment_that_has_ended_does_not_go_on_when_its_intervals_are_narrowe
 
 
 @given(PROGRESS, st.floats(0, 100))
-def test_experiment_that_has_ended_does_not_go_on_when_more_time_is_spent(progress: Progress, more: float) -> None:
+def test_experiment_that_has_ended_does_not_go_on_when_more_time_is_spent(
+    progress: Progress, more: float
+) -> None:
     if UNTIL_PRECISE.ending(progress) is not None:
         assert UNTIL_PRECISE.ending(replace(progress, spent_s=progress.spent_s + more)) is not None
 
 
 @given(PROGRESS, st.floats(0, 1))
-def test_experiment_that_goes_on_goes_on_for_a_finer_precision(progress: Progress, finer: float) -> None:
+def test_experiment_that_goes_on_goes_on_for_a_finer_precision(
+    progress: Progress, finer: float
+) -> None:
     if UNTIL_PRECISE.ending(progress) is None:
         assert replace(UNTIL_PRECISE, precision=0.01 * finer).ending(progress) is None
 

@@ -37,8 +37,12 @@ def timed_with(
 
     monkeypatch.setattr(timed, "_window", next_window)
     monkeypatch.setattr(timed, "open_meter", lambda device: Unavailable("no meter in this test"))
-    job = Job(artifact="", runner="r", device="cpu", precision="fp32", batch=1, threads=2, probes=False)
-    found = time_calls(job.model_copy(update=changes), [Call(lambda: None)], [lambda: None], frozenset({0}))
+    job = Job(
+        artifact="", runner="r", device="cpu", precision="fp32", batch=1, threads=2, probes=False
+    )
+    found = time_calls(
+        job.model_copy(update=changes), [Call(lambda: None)], [lambda: None], frozenset({0})
+    )
     return found, len(taken)
 
 
@@ -49,14 +53,18 @@ def test_launch_that_has_settled_takes_one_window(monkeypatch: pytest.MonkeyPatc
     assert len(found["samples_ns"]) == 20  # type: ignore[arg-type]
 
 
-def test_launch_that_settles_later_is_timed_on_and_keeps_all_its_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_launch_that_settles_later_is_timed_on_and_keeps_all_its_samples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found, windows = timed_with(monkeypatch, [30] * 6 + [10] * 10, [10] * 16, STEADY)
     assert windows == 2
     assert (found["warm_up"], found["unsettled"]) == (6, None)
     assert len(found["samples_ns"]) == len(found["sample_cpu_ns"]) == 32  # type: ignore[arg-type]
 
 
-def test_launch_that_never_settles_is_at_most_three_windows_long_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_launch_that_never_settles_is_at_most_three_windows_long_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found, windows = timed_with(monkeypatch, RAMP, RAMP, RAMP, STEADY)
     assert windows == 3
     assert found["unsettled"]
@@ -72,7 +80,9 @@ def test_window_of_throughput_begins_after_the_warm_up_and_has_its_share_of_the_
     assert found["window_cpu_ns"] == pytest.approx(35 * 11 * MS / 2, rel=1e-6)
 
 
-def test_probes_are_read_before_and_after_with_the_budget_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_probes_are_read_before_and_after_with_the_budget_of_the_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: list[tuple[int, frozenset[int]]] = []
 
     def probe(threads: int, cpus: frozenset[int]) -> dict[str, object]:
@@ -88,7 +98,9 @@ def test_probes_are_read_before_and_after_with_the_budget_of_the_job(monkeypatch
     assert around.gpu is None
 
 
-def test_energy_that_no_meter_reads_is_absent_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_energy_that_no_meter_reads_is_absent_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found, _ = timed_with(monkeypatch, STEADY)
     assert found["energy"] == EnergyReading(joules=None, source="no meter in this test")
 
@@ -109,4 +121,8 @@ def test_way_between_two_cores_is_probed_for_cells_of_the_cpu_only(
     assert probed == [threads, threads], "before and after; one core has no way to another"
     around = found["surroundings"]
     assert isinstance(around, Surroundings)
-    assert (around.gpu.power_w if around.gpu else None) == {"cpu": None, "cuda": 0.0, "cuda:1": 1.0}[device]
+    assert (around.gpu.power_w if around.gpu else None) == {
+        "cpu": None,
+        "cuda": 0.0,
+        "cuda:1": 1.0,
+    }[device]

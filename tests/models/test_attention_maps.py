@@ -1,4 +1,5 @@
-"""What a model attends to: read beside an unchanged forward pass, and consistent with what the layers compute."""
+"""What a model attends to: read beside an unchanged forward pass, and consistent with what the
+layers compute."""
 
 from __future__ import annotations
 
@@ -41,11 +42,15 @@ def check_rows(maps: list[AttentionMap]) -> None:
         assert values.dim() == len(found.reading.axes)
         assert values.isfinite().all()
         if found.reading.sums_to_one:
-            torch.testing.assert_close(values.sum(dim=-1), torch.ones(values.shape[:-1]), rtol=0, atol=1e-5)
+            torch.testing.assert_close(
+                values.sum(dim=-1), torch.ones(values.shape[:-1]), rtol=0, atol=1e-5
+            )
 
 
 @pytest.mark.parametrize("attention", [None, *LAYERS])
-def test_every_layer_of_the_fair_family_is_read_and_the_output_is_not_changed(attention: str | None) -> None:
+def test_every_layer_of_the_fair_family_is_read_and_the_output_is_not_changed(
+    attention: str | None,
+) -> None:
     model = small_vit(attention)
     with torch.no_grad():
         before = model(images())
@@ -85,7 +90,12 @@ def read_attention_of_layer(layer: nn.Module, x: torch.Tensor) -> list[Attention
 @torch.no_grad()
 def test_windows_of_swin_reproduce_its_output_shifted_blocks_included() -> None:
     model = timm.create_model(
-        "swin_tiny_patch4_window7_224", img_size=56, window_size=7, embed_dim=12, depths=(2, 2), num_heads=(3, 3)
+        "swin_tiny_patch4_window7_224",
+        img_size=56,
+        window_size=7,
+        embed_dim=12,
+        depths=(2, 2),
+        num_heads=(3, 3),
     ).eval()
     inputs: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     for path, layer in model.named_modules():
@@ -108,7 +118,9 @@ def test_xcit_has_channel_maps_and_class_attention() -> None:
     model = timm.create_model("xcit_nano_12_p16_224", img_size=64, depth=2).eval()
     maps = read_attention(model, images(2, 64))
     check_rows(maps)
-    assert [found.reading.quantity for found in maps] == ["channel weights"] * 2 + ["class attention"] * 2
+    assert [found.reading.quantity for found in maps] == ["channel weights"] * 2 + [
+        "class attention"
+    ] * 2
     assert maps[-1].reading.values.shape == (2, 4, 1, 17)
 
 

@@ -30,9 +30,13 @@ class Bomb:
         return (Path.touch, (self.target,))
 
 
-@pytest.mark.parametrize("wrap", [lambda s: s, *(lambda s, k=k: {"epoch": 3, k: s} for k in ("state_dict", "model"))])
+@pytest.mark.parametrize(
+    "wrap", [lambda s: s, *(lambda s, k=k: {"epoch": 3, k: s} for k in ("state_dict", "model"))]
+)
 @pytest.mark.parametrize("prefix", ["", "module.", "model.", "_orig_mod.module."])
-def test_state_is_found_under_the_usual_keys_and_prefixes(tmp_path: Path, wrap: object, prefix: str) -> None:
+def test_state_is_found_under_the_usual_keys_and_prefixes(
+    tmp_path: Path, wrap: object, prefix: str
+) -> None:
     state = {prefix + key: value for key, value in network().state_dict().items()}
     torch.save(wrap(state), tmp_path / "c.pt")  # type: ignore[operator]
     fresh = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
@@ -58,7 +62,9 @@ def test_pickle_with_code_is_refused_and_not_executed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["c.pt", "c.safetensors"])
 def test_truncated_checkpoint_is_refused_by_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    torch.save(network().state_dict(), path) if name == "c.pt" else save_file(network().state_dict(), path)
+    torch.save(network().state_dict(), path) if name == "c.pt" else save_file(
+        network().state_dict(), path
+    )
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(DeployBenchError, match=name):
         read_checkpoint(path)
@@ -75,7 +81,11 @@ def test_another_architecture_is_refused_with_the_differing_keys() -> None:
     del state["2.bias"]
     with pytest.raises(DeployBenchError) as refusal:
         load_state(network(), state, Path("c.pt"), allow_partial=False)
-    for words in ("1 keys missing (2.bias)", "1 unexpected (extra)", "0.weight (5, 4) against (8, 4)"):
+    for words in (
+        "1 keys missing (2.bias)",
+        "1 unexpected (extra)",
+        "0.weight (5, 4) against (8, 4)",
+    ):
         assert words in refusal.value.found
 
 
@@ -102,9 +112,15 @@ def test_number_of_classes_is_read_from_the_checkpoint_s_head(classes: int) -> N
 
 def test_prefixes_come_off_beside_keys_that_have_none() -> None:
     own = network().state_dict()
-    averaged = {"n_averaged": torch.zeros(1), **{f"module.{key}": value for key, value in own.items()}}
+    averaged = {
+        "n_averaged": torch.zeros(1),
+        **{f"module.{key}": value for key, value in own.items()},
+    }
     assert fit_prefixes(averaged, set(own)).keys() == own.keys()
-    lightning = {"criterion.weight": torch.zeros(1), **{f"model.{key}": value for key, value in own.items()}}
+    lightning = {
+        "criterion.weight": torch.zeros(1),
+        **{f"model.{key}": value for key, value in own.items()},
+    }
     assert fit_prefixes(lightning, set(own)).keys() == own.keys() | {"criterion.weight"}
 
 
@@ -123,14 +139,20 @@ def test_position_embeddings_of_another_image_size_are_resampled() -> None:
     trained, larger = small_vit(64), small_vit(96)
     load_state(larger, trained.state_dict(), Path("c.pt"), allow_partial=False)
     assert torch.equal(larger.blocks[0].attn.qkv.weight, trained.blocks[0].attn.qkv.weight)
-    assert torch.equal(larger.pos_embed[:, 0], trained.pos_embed[:, 0]), "the class token has no place"
-    old, new = (net.pos_embed[0, 1:].unflatten(0, (side, side)) for net, side in ((trained, 4), (larger, 6)))
+    assert torch.equal(larger.pos_embed[:, 0], trained.pos_embed[:, 0]), (
+        "the class token has no place"
+    )
+    old, new = (
+        net.pos_embed[0, 1:].unflatten(0, (side, side)) for net, side in ((trained, 4), (larger, 6))
+    )
     torch.testing.assert_close(new.mean(dim=(0, 1)), old.mean(dim=(0, 1)), rtol=0, atol=0.011)
     assert not torch.equal(new, small_vit(96).pos_embed[0, 1:].unflatten(0, (6, 6)))
 
 
 @pytest.mark.parametrize("shape", [(1, 18, 24), (1, 17, 12), (17, 24), (1, 1, 24)])
-def test_position_embeddings_that_are_no_square_of_patches_are_refused(shape: tuple[int, ...]) -> None:
+def test_position_embeddings_that_are_no_square_of_patches_are_refused(
+    shape: tuple[int, ...],
+) -> None:
     state = {**small_vit(64).state_dict(), "pos_embed": torch.zeros(shape)}
     with pytest.raises(DeployBenchError, match="mis-shaped"):
         load_state(small_vit(96), state, Path("c.pt"), allow_partial=False)

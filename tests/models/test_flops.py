@@ -29,7 +29,9 @@ def test_fused_attention_on_the_cpu_is_counted_when_the_meta_device_does_not_wor
 
 
 @pytest.mark.parametrize(("tokens", "width", "hidden"), [(10, 64, 256), (33, 32, 64)])
-def test_multihead_attention_is_counted_although_it_has_a_fused_path(tokens: int, width: int, hidden: int) -> None:
+def test_multihead_attention_is_counted_although_it_has_a_fused_path(
+    tokens: int, width: int, hidden: int
+) -> None:
     layer = nn.TransformerEncoderLayer(width, 4, hidden, batch_first=True).eval()
     by_hand = tokens * (4 * width**2 + 2 * width * hidden) + 2 * tokens**2 * width
     assert count_macs(layer, torch.zeros(1, tokens, width)) == by_hand
@@ -62,8 +64,12 @@ def test_module_that_does_not_run_on_meta_is_counted_on_its_example() -> None:
 
 
 def test_layer_values_are_what_every_layer_reads_and_writes_without_its_weights() -> None:
-    chain = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 10))
-    assert count_layer_values(chain.eval(), torch.zeros(2, 3, 4, 4)) == 2 * (3 * 16 + 8 * 16 + 8 * 16 + 10)
+    chain = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 10)
+    )
+    assert count_layer_values(chain.eval(), torch.zeros(2, 3, 4, 4)) == 2 * (
+        3 * 16 + 8 * 16 + 8 * 16 + 10
+    )
 
 
 def test_layer_values_of_a_vit_are_those_of_a_hand_count() -> None:
@@ -73,7 +79,9 @@ def test_layer_values_of_a_vit_are_those_of_a_hand_count() -> None:
     patches, classifier = 3 * 224**2 + 196 * 384, 384 + 1000
     by_hand = 12 * block + patches + classifier
     assert count_layer_values(model, torch.zeros(1, 3, 224, 224)) == by_hand
-    fused = flops._count(lambda: model(torch.zeros(1, 3, 224, 224)), flops.LAYER_VALUES).get_flop_counts()["Global"]
+    fused = flops._count(
+        lambda: model(torch.zeros(1, 3, 224, 224)), flops.LAYER_VALUES
+    ).get_flop_counts()["Global"]
     assert sum(fused.values()) == by_hand
 
 
@@ -82,7 +90,9 @@ def test_buffers_are_no_parameters() -> None:
 
 
 def test_macs_by_kind_of_a_vit_are_those_of_a_hand_count() -> None:
-    found = count_macs_by_kind(timm.create_model("vit_small_patch16_224").eval(), torch.zeros(1, 3, 224, 224))
+    found = count_macs_by_kind(
+        timm.create_model("vit_small_patch16_224").eval(), torch.zeros(1, 3, 224, 224)
+    )
     assert found.attention_mixing == 2 * 12 * 197**2 * 384
     assert found.attention_projections == 12 * 197 * 4 * 384**2
     assert found.mlp == 12 * 197 * 8 * 384**2
@@ -91,19 +101,33 @@ def test_macs_by_kind_of_a_vit_are_those_of_a_hand_count() -> None:
     assert found.total == VIT_SMALL_MACS
 
 
-@pytest.mark.parametrize("name", ["xcit_nano_12_p16_224", "swin_tiny_patch4_window7_224", "botnet26t_256", "resnet18"])
+@pytest.mark.parametrize(
+    "name", ["xcit_nano_12_p16_224", "swin_tiny_patch4_window7_224", "botnet26t_256", "resnet18"]
+)
 def test_no_kind_is_negative_and_only_attention_networks_have_attention(name: str) -> None:
     model, size = timm.create_model(name).eval(), 256 if name.endswith("256") else 224
     example = torch.empty(1, 3, size, size, device="meta")
     found = count_macs_by_kind(model, example)
     assert found.total == count_macs(model, example)
-    assert min(found.attention_mixing, found.attention_projections, found.mlp, found.convolution, found.other) >= 0
+    assert (
+        min(
+            found.attention_mixing,
+            found.attention_projections,
+            found.mlp,
+            found.convolution,
+            found.other,
+        )
+        >= 0
+    )
     assert bool(found.attention) is (name != "resnet18")
 
 
 def test_block_that_is_called_after_its_attention_keeps_its_mlp_apart() -> None:
-    """XCiT nano: 12 blocks of width 128, 4 heads of 32, 196 tokens; 2 class-attention blocks with one query."""
-    found = count_macs_by_kind(timm.create_model("xcit_nano_12_p16_224").eval(), torch.zeros(1, 3, 224, 224))
+    """XCiT nano: 12 blocks of width 128, 4 heads of 32, 196 tokens; 2 class-attention blocks with
+    one query."""
+    found = count_macs_by_kind(
+        timm.create_model("xcit_nano_12_p16_224").eval(), torch.zeros(1, 3, 224, 224)
+    )
     d, n = 128, 196
     assert found.mlp == 12 * n * 8 * d * d + 2 * 8 * d * d
     assert found.attention_projections == 12 * n * 4 * d * d + 2 * (2 * (n + 1) * d * d + 2 * d * d)
@@ -128,14 +152,30 @@ def test_attention_inside_an_mlp_or_an_attention_is_counted_once() -> None:
             return self.attention(x)
 
     found = count_macs_by_kind(nn.Sequential(OuterAttention(), nn.Linear(2, 3)), torch.zeros(5, 4))
-    assert (found.attention_projections, found.attention_mixing, found.mlp, found.other) == (160, 40, 0, 30)
+    assert (found.attention_projections, found.attention_mixing, found.mlp, found.other) == (
+        160,
+        40,
+        0,
+        30,
+    )
 
 
 @pytest.mark.parametrize(
-    "name", ["vit", "performer", "fastformer", "xca", "resnet50", "efficientnet-b0", "densenet-bc", "aa-wrn-28-10"]
+    "name",
+    [
+        "vit",
+        "performer",
+        "fastformer",
+        "xca",
+        "resnet50",
+        "efficientnet-b0",
+        "densenet-bc",
+        "aa-wrn-28-10",
+    ],
 )
 def test_count_agrees_with_fvcore_within_four_percent_where_fvcore_is_right(name: str) -> None:
-    """fvcore counts no fused attention, and Linformer's broadcast product too small: those are left out."""
+    """fvcore counts no fused attention, and Linformer's broadcast product too small: those are left
+    out."""
     fvcore = pytest.importorskip("fvcore.nn")
     source, own = find_source(name)
     fused = timm.layers.use_fused_attn()
@@ -146,5 +186,9 @@ def test_count_agrees_with_fvcore_within_four_percent_where_fvcore_is_right(name
         timm.layers.set_fused_attn(fused)
     spec, module = built.preprocessing, built.module.eval()
     example = torch.zeros(1, 3, spec.height, spec.width)
-    counter = fvcore.FlopCountAnalysis(module, example).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    counter = (
+        fvcore.FlopCountAnalysis(module, example)
+        .unsupported_ops_warnings(False)
+        .uncalled_modules_warnings(False)
+    )
     assert counter.total() == pytest.approx(count_macs(module, example), rel=0.04)

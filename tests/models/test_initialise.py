@@ -16,18 +16,27 @@ from deploybench.models.loading import load_model, weights_hash
 from deploybench.models.source import BuildOptions
 
 SPEC = Preprocessing(
-    channels=3, height=160, width=160, crop_fraction=0.9, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
+    channels=3,
+    height=160,
+    width=160,
+    crop_fraction=0.9,
+    interpolation="bicubic",
+    mean=(0.5,) * 3,
+    std=(0.5,) * 3,
 )
 
 
 @pytest.mark.parametrize(
-    "name", ["test_resnet", "test_efficientnet", "test_vit", "test_convnext", "xcit_nano_12_p16_224"]
+    "name",
+    ["test_resnet", "test_efficientnet", "test_vit", "test_convnext", "xcit_nano_12_p16_224"],
 )
 def test_logits_have_unit_spread_and_differ_between_images(name: str) -> None:
     torch.manual_seed(0)
     module = timm.create_model(name).eval()
     config = module.pretrained_cfg["input_size"]
-    images = torch.from_numpy(reference_inputs(SPEC.model_copy(update={"height": config[1], "width": config[2]})))
+    images = torch.from_numpy(
+        reference_inputs(SPEC.model_copy(update={"height": config[1], "width": config[2]}))
+    )
     spread_random_weights(module, images, seed=0)
     with torch.no_grad():
         logits = module(images)

@@ -76,13 +76,17 @@ def test_unknown_short_name_is_refused_with_the_nearest(name: str) -> None:
 
 
 def test_image_size_reaches_a_vit_and_its_preprocessing() -> None:
-    built, _ = load_model("timm:test_vit", BuildOptions(image_size=(96, 96)), None, allow_partial=False)
+    built, _ = load_model(
+        "timm:test_vit", BuildOptions(image_size=(96, 96)), None, allow_partial=False
+    )
     assert (built.preprocessing.height, built.preprocessing.width) == (96, 96)
     assert built.module(torch.zeros(1, 3, 96, 96)).shape == (1, 1000)
 
 
 def test_channels_and_classes_reach_a_timm_model() -> None:
-    built, _ = load_model("timm:test_resnet", BuildOptions(num_classes=10, in_channels=1), None, allow_partial=False)
+    built, _ = load_model(
+        "timm:test_resnet", BuildOptions(num_classes=10, in_channels=1), None, allow_partial=False
+    )
     assert built.preprocessing.channels == len(built.preprocessing.mean) == 1
     assert built.module(torch.zeros(1, 1, 160, 160)).shape == (1, 10)
 
@@ -110,13 +114,20 @@ def test_weights_that_a_factory_loaded_are_left_as_they_are() -> None:
     expected = mynets.make().eval().state_dict()
     built, weights = load_model("mynets:make", BuildOptions(), None, allow_partial=False)
     assert weights.label == "factory mynets:make"
-    assert all(torch.equal(value, expected[key]) for key, value in built.module.state_dict().items())
+    assert all(
+        torch.equal(value, expected[key]) for key, value in built.module.state_dict().items()
+    )
 
 
 @pytest.mark.usefixtures("factories")
 def test_change_of_any_file_of_a_package_changes_its_identity() -> None:
     Path("nets/deep").mkdir(parents=True)
-    for name in ("nets/__init__.py", "nets/deep/__init__.py", "nets/deep/build.py", "nets/layers.py"):
+    for name in (
+        "nets/__init__.py",
+        "nets/deep/__init__.py",
+        "nets/deep/build.py",
+        "nets/layers.py",
+    ):
         Path(name).write_text("x = 1")
     source, own = find_source("nets.deep.build:make")
     before = source.identity(own)
@@ -135,12 +146,16 @@ def test_change_of_any_file_of_a_package_changes_its_identity() -> None:
         ("mynets:make", BuildOptions(pretrained=True), "--pretrained"),
     ],
 )
-def test_factory_that_cannot_be_used_is_refused(name: str, options: BuildOptions, words: str) -> None:
+def test_factory_that_cannot_be_used_is_refused(
+    name: str, options: BuildOptions, words: str
+) -> None:
     with pytest.raises(DeployBenchError, match=words):
         load_model(name, options, None, allow_partial=False)
 
 
-def test_pretrained_without_a_network_says_so_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pretrained_without_a_network_says_so_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     import huggingface_hub.constants
 

@@ -1,4 +1,5 @@
-"""The zoo: parameter counts to the last one, the fair family's band, hand-counted MACs, sizes, and what is refused."""
+"""The zoo: parameter counts to the last one, the fair family's band, hand-counted MACs, sizes, and
+what is refused."""
 
 from __future__ import annotations
 
@@ -16,11 +17,13 @@ from deploybench.models.zoo import FAIR, GROUPS, SOFTMAX, ZOO, in_band, zoo_coun
 WIDTH, HEADS, DEPTH, PATCH = 384, 6, 14, 16
 HEAD = WIDTH // HEADS
 BLOCK = 12 * WIDTH**2 + 13 * WIDTH
-"""Weights, biases and the two norms of one block with softmax attention: the formula of models.md."""
+"""Weights, biases and the two norms of one block with softmax attention: the formula of models.md.
+"""
 
 
 def vit_parameters(classes: int, extra_each: int = 0) -> int:
-    """The fair ViT at 224 pixels by hand; ``extra_each`` is what the attention has more than softmax, per layer."""
+    """The fair ViT at 224 pixels by hand; ``extra_each`` is what the attention has more than
+    softmax, per layer."""
     embedding = 3 * PATCH**2 * WIDTH + WIDTH + WIDTH + 197 * WIDTH
     return embedding + DEPTH * (BLOCK + extra_each) + 2 * WIDTH + WIDTH * classes + classes
 
@@ -57,8 +60,12 @@ MIXING = {
 
 @pytest.mark.parametrize("name", FAIR)
 @pytest.mark.parametrize(("size", "patch"), [(224, None), (384, None), (224, 8)])
-def test_macs_of_every_attention_are_those_of_a_hand_count(name: str, size: int, patch: int | None) -> None:
-    count = count_model(name, BuildOptions(num_classes=10, image_size=(size, size), patch_size=patch))
+def test_macs_of_every_attention_are_those_of_a_hand_count(
+    name: str, size: int, patch: int | None
+) -> None:
+    count = count_model(
+        name, BuildOptions(num_classes=10, image_size=(size, size), patch_size=patch)
+    )
     patches = (size // (patch or PATCH)) ** 2
     n = patches + 1
     scores = 2 * n * WIDTH * HEADS if name == "fastformer" else 0
@@ -85,7 +92,9 @@ def test_macs_of_every_attention_are_those_of_a_hand_count(name: str, size: int,
         (lambda: wrn_28_10(100, augmented=True), 36_208_564),
     ],
 )
-def test_parameters_are_those_of_the_references_to_the_last_one(made: object, parameters: int) -> None:
+def test_parameters_are_those_of_the_references_to_the_last_one(
+    made: object, parameters: int
+) -> None:
     with torch.device("meta"):
         assert count_parameters(made()) == parameters  # type: ignore[operator]
 
@@ -93,10 +102,15 @@ def test_parameters_are_those_of_the_references_to_the_last_one(made: object, pa
 @pytest.mark.parametrize(
     ("name", "millions"),
     [
-        ("xcit-tiny", 6.716), ("efficientnet-b2", 9.110), ("efficientnet-b3", 12.233), ("efficientnet-b4", 19.34),
-        ("efficientnet-b5", 30.39), ("efficientnet-b6", 43.04), ("efficientnet-b7", 66.35),
+        ("xcit-tiny", 6.716),
+        ("efficientnet-b2", 9.110),
+        ("efficientnet-b3", 12.233),
+        ("efficientnet-b4", 19.34),
+        ("efficientnet-b5", 30.39),
+        ("efficientnet-b6", 43.04),
+        ("efficientnet-b7", 66.35),
     ],
-)  # fmt: skip
+)
 def test_published_architectures_have_their_published_size(name: str, millions: float) -> None:
     found = count_model(name).parameters / 1e6
     assert found == pytest.approx(millions, abs=0.0051 if millions > 15 else 0.0006)
@@ -110,7 +124,9 @@ def test_listed_counts_are_those_of_the_models(name: str) -> None:
 def test_band_holds_the_fair_family_and_who_it_is_compared_with() -> None:
     inside = {name for name, counts in zoo_counts().items() if in_band(counts["parameters"])}
     assert inside == {*GROUPS["fair"], "performer-266", "swin", "xcit"}
-    assert zoo_counts()["resnet50"]["parameters"] == 23_528_522  # 5.9 % under 25 M: as published, so just outside
+    assert (
+        zoo_counts()["resnet50"]["parameters"] == 23_528_522
+    )  # 5.9 % under 25 M: as published, so just outside
     assert zoo_counts().keys() == ZOO.keys()
 
 
@@ -129,7 +145,9 @@ def test_group_stands_for_its_members_once() -> None:
         ("linformer", BuildOptions(pretrained=True), "no pretrained weights"),
     ],
 )
-def test_what_an_architecture_cannot_take_is_refused(name: str, options: BuildOptions, words: str) -> None:
+def test_what_an_architecture_cannot_take_is_refused(
+    name: str, options: BuildOptions, words: str
+) -> None:
     source, own = find_source(name)
     with pytest.raises(DeployBenchError, match=words):
         source.build(own, options)
@@ -147,7 +165,9 @@ def test_augmented_networks_run_on_the_size_they_were_built_for_and_on_no_other(
     name: str, size: tuple[int, int]
 ) -> None:
     source, own = find_source(name)
-    module = source.build(own, BuildOptions(num_classes=5, in_channels=1, image_size=size)).module.eval()
+    module = source.build(
+        own, BuildOptions(num_classes=5, in_channels=1, image_size=size)
+    ).module.eval()
     assert module(torch.zeros(2, 1, *size)).isfinite().all()
     with pytest.raises(RuntimeError):
         module(torch.zeros(2, 1, size[0] + 8, size[1]))
@@ -166,13 +186,19 @@ def test_identity_holds_our_own_code_where_it_is_used() -> None:
     source, _ = find_source("vit")
     assert "code_sha256" not in source.identity("vit")
     assert "code_sha256" not in source.identity("resnet50")
-    assert source.identity("linformer")["code_sha256"] == source.identity("wrn-28-10")["code_sha256"]
+    assert (
+        source.identity("linformer")["code_sha256"] == source.identity("wrn-28-10")["code_sha256"]
+    )
     with pytest.raises(DeployBenchError, match="unknown zoo model 'nope'"):
         source.identity("nope")
 
 
-@pytest.mark.parametrize("name", [name for name, entry in ZOO.items() if entry.family != "EfficientNet"])
-def test_size_is_fixed_where_weights_besides_the_position_embeddings_depend_on_it(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", [name for name, entry in ZOO.items() if entry.family != "EfficientNet"]
+)
+def test_size_is_fixed_where_weights_besides_the_position_embeddings_depend_on_it(
+    name: str,
+) -> None:
     source, own = find_source(name)
     shapes = []
     for side in (224, 448):
@@ -188,5 +214,7 @@ def test_size_is_fixed_where_weights_besides_the_position_embeddings_depend_on_i
 @torch.no_grad()
 def test_all_zero_image_gives_no_nan_in_half_precision(name: str, dtype: torch.dtype) -> None:
     source, own = find_source(name)
-    module = source.build(own, BuildOptions(num_classes=5, image_size=(32, 32))).module.eval().to(dtype)
+    module = (
+        source.build(own, BuildOptions(num_classes=5, image_size=(32, 32))).module.eval().to(dtype)
+    )
     assert module(torch.zeros(1, 3, 32, 32, dtype=dtype)).isfinite().all()

@@ -1,4 +1,5 @@
-"""Every mechanism of the zoo exports to every format, passes parity, and runs at a batch it was not traced at."""
+"""Every mechanism of the zoo exports to every format, passes parity, and runs at a batch it was not
+traced at."""
 
 from __future__ import annotations
 
@@ -33,11 +34,15 @@ def at_the_root(patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, int | None], Artifact]:
+def exported(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[tuple[str, str, int | None], Artifact]:
     place = Workspace(tmp_path_factory.mktemp("zoo"))
     place.prepare()
     requests = [
-        ExportRequest(model=ModelRequest(name=f"tests.models.tiny_zoo:{name}"), backend=backend, batch=batch)
+        ExportRequest(
+            model=ModelRequest(name=f"tests.models.tiny_zoo:{name}"), backend=backend, batch=batch
+        )
         for name in MECHANISMS
         for backend in FORMATS
         for batch in (None, 1)
@@ -47,8 +52,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, i
     found = {}
     for result in results:
         request = result.request
-        assert result.artifact is not None, f"{request.model.name} {request.backend}: {result.error}"
-        found[request.model.name.partition(":")[2], request.backend, request.batch] = result.artifact
+        assert result.artifact is not None, (
+            f"{request.model.name} {request.backend}: {result.error}"
+        )
+        found[request.model.name.partition(":")[2], request.backend, request.batch] = (
+            result.artifact
+        )
     return found
 
 
@@ -56,7 +65,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, i
 @pytest.mark.parametrize("backend", FORMATS)
 @pytest.mark.parametrize("batch", [None, 1])
 def test_artifact_is_verified(
-    exported: dict[tuple[str, str, int | None], Artifact], name: str, backend: str, batch: int | None
+    exported: dict[tuple[str, str, int | None], Artifact],
+    name: str,
+    backend: str,
+    batch: int | None,
 ) -> None:
     parity = exported[name, backend, batch].manifest.parity
     assert parity is not None
@@ -72,9 +84,14 @@ def test_free_batch_runs_at_a_size_that_it_was_not_exported_with(
 ) -> None:
     (runner, *_) = runners_of_format(backend)
     job = Job(
-        artifact=str(exported[name, backend, None].path), runner=runner.name, device="cpu", precision="fp32", batch=3,
-        threads=1, measure=False,
-    )  # fmt: skip
+        artifact=str(exported[name, backend, None].path),
+        runner=runner.name,
+        device="cpu",
+        precision="fp32",
+        batch=3,
+        threads=1,
+        measure=False,
+    )
     launch = run_job(job)
     assert launch.parity is not None, launch.error or launch.refused
     assert launch.parity.passed, launch.parity.reason
@@ -92,4 +109,7 @@ def test_reading_the_attention_changes_no_exported_graph(name: str) -> None:
 
 def nodes_of(model: nn.Module, images: torch.Tensor) -> list[str]:
     """The operators of the traced graph, functions of the model's own inlined."""
-    return [node.kind() for node in torch.jit.trace(model, images, check_trace=False).inlined_graph.nodes()]
+    return [
+        node.kind()
+        for node in torch.jit.trace(model, images, check_trace=False).inlined_graph.nodes()
+    ]

@@ -14,7 +14,9 @@ VIT_SIZE = 64
 def _vit(attention: str, rank: int | None = None) -> nn.Module:
     layer = attention_layer(attention, tokens=(VIT_SIZE // 16) ** 2 + 1, rank=rank)
     shape = {"img_size": VIT_SIZE, "embed_dim": 48, "num_heads": 3, "depth": 2, "num_classes": 5}
-    return _described(timm.create_model("vit_tiny_patch16_224", attn_layer=layer, **shape), VIT_SIZE)
+    return _described(
+        timm.create_model("vit_tiny_patch16_224", attn_layer=layer, **shape), VIT_SIZE
+    )
 
 
 def _described(net: nn.Module, size: int) -> nn.Module:
@@ -43,7 +45,15 @@ def augmented() -> nn.Module:
     one = AAConv2d(16, 40, 1, Augmentation(heads=4, value_share=0.4), (16, 16))
     three = AAConv2d(40, 48, 3, Augmentation(heads=4, value_share=0.2), (8, 8), stride=2)
     net = nn.Sequential(
-        nn.Conv2d(3, 16, 3, stride=2, padding=1), nn.BatchNorm2d(16), nn.ReLU(), one,
-        nn.InstanceNorm2d(40), nn.ReLU(), three, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 5),
-    )  # fmt: skip
+        nn.Conv2d(3, 16, 3, stride=2, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        one,
+        nn.InstanceNorm2d(40),
+        nn.ReLU(),
+        three,
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(48, 5),
+    )
     return _described(net, 32)

@@ -1,4 +1,5 @@
-"""What is planned, what is skipped with its cause, and which artifacts are the newest of their kind."""
+"""What is planned, what is skipped with its cause, and which artifacts are the newest of their
+kind."""
 
 from __future__ import annotations
 
@@ -20,8 +21,12 @@ from deploybench.runs.missing import missing_exports
 Artifacts = Callable[[str], Artifact]
 
 
-def selection(*names: str, batches: tuple[int, ...] = (1,), precisions: tuple[str, ...] = ()) -> Selection:
-    return Selection([runners()[name] for name in names or runners()], batches, precisions, threads=2)
+def selection(
+    *names: str, batches: tuple[int, ...] = (1,), precisions: tuple[str, ...] = ()
+) -> Selection:
+    return Selection(
+        [runners()[name] for name in names or runners()], batches, precisions, threads=2
+    )
 
 
 def changed(artifact: Artifact, **changes: object) -> Artifact:
@@ -36,19 +41,25 @@ def test_plan_is_every_artifact_on_every_runner_of_its_format(tiny_workspace: Wo
 
 
 def test_fixed_batch_is_skipped_with_the_export_that_would_do(tiny_artifact: Artifacts) -> None:
-    (cell,) = plan_cells([changed(tiny_artifact("onnx"), batch=1)], selection("onnxruntime", batches=(8,)), None)
+    (cell,) = plan_cells(
+        [changed(tiny_artifact("onnx"), batch=1)], selection("onnxruntime", batches=(8,)), None
+    )
     assert cell.skip == "the artifact has the fixed batch size 1"
     assert cell.remedy.endswith("--batch 8")
 
 
 def test_precision_that_the_artifact_does_not_have_is_skipped(tiny_artifact: Artifacts) -> None:
-    (cell,) = plan_cells([tiny_artifact("torchscript")], selection("torchscript", precisions=("bf16",)), None)
+    (cell,) = plan_cells(
+        [tiny_artifact("torchscript")], selection("torchscript", precisions=("bf16",)), None
+    )
     assert cell.skip is not None
     assert "not bf16" in cell.skip
 
 
 def test_gpu_profile_skips_runners_that_run_on_the_cpu_only(tiny_artifact: Artifacts) -> None:
-    (cell,) = plan_cells([tiny_artifact("openvino")], selection("openvino"), load_profile("rtx3090"))
+    (cell,) = plan_cells(
+        [tiny_artifact("openvino")], selection("openvino"), load_profile("rtx3090")
+    )
     assert cell.skip == "openvino runs on cpu, not on cuda"
     assert cell.cell.device == "cuda"
 
@@ -63,7 +74,9 @@ class TwoDevices(Runner):
     def check_device(self, device: str) -> str | None:
         if device == "cuda:2":
             raise ImportError("no libcuda")
-        return "this one is broken: repair it" if device == "cuda:1" else super().check_device(device)
+        return (
+            "this one is broken: repair it" if device == "cuda:1" else super().check_device(device)
+        )
 
     def precisions_on(self, device: str, artifact_precision: str) -> frozenset[str]:
         return frozenset({"fp32"} if device == "cpu" else {"tf32", "fp32"})
@@ -80,11 +93,17 @@ def planned_on(devices: Sequence[str], artifact: Artifact, **changes: Any) -> li
 def test_cells_are_planned_on_each_device_that_the_runner_has(tiny_artifact: Artifacts) -> None:
     found = planned_on(["cpu", "cuda"], tiny_artifact("onnx"))
     assert [(one.cell.runner, one.cell.device, one.skip) for one in found] == [
-        ("two", "cpu", None), ("two", "cuda", None),
-    ]  # fmt: skip
+        ("two", "cpu", None),
+        ("two", "cuda", None),
+    ]
     found = planned_on(["cpu", "cuda"], tiny_artifact("openvino"))
-    assert [(one.cell.device, one.skip) for one in found] == [("cpu", None)], "its GPU is not worth a row"
-    assert planned_on(["cuda"], tiny_artifact("openvino"))[0].skip == "openvino runs on cpu, not on cuda"
+    assert [(one.cell.device, one.skip) for one in found] == [("cpu", None)], (
+        "its GPU is not worth a row"
+    )
+    assert (
+        planned_on(["cuda"], tiny_artifact("openvino"))[0].skip
+        == "openvino runs on cpu, not on cuda"
+    )
 
 
 def test_runner_s_own_reason_against_a_device_is_the_row_s(tiny_artifact: Artifacts) -> None:
@@ -136,16 +155,27 @@ def test_missing_exports_are_in_a_precision_that_the_runner_runs_as_asked(tmp_pa
         found = missing_exports(["vit"], Workspace(tmp_path), asked, Sizes())
         return [(request.backend, request.precision) for request in found]
 
-    assert exports("pytorch", "fp32", "bf16") == [("pytorch", "fp32")]  # which is cast when it is loaded
-    assert exports("torchscript", "fp32", "bf16") == [("torchscript", "bf16"), ("torchscript", "fp32")]
+    assert exports("pytorch", "fp32", "bf16") == [
+        ("pytorch", "fp32")
+    ]  # which is cast when it is loaded
+    assert exports("torchscript", "fp32", "bf16") == [
+        ("torchscript", "bf16"),
+        ("torchscript", "fp32"),
+    ]
     assert exports("onnxruntime", "fp16", device="cuda") == [("onnx", "fp16")]
     assert exports("onnxruntime", "int8", device="cuda") == [("onnx", "fp32")]  # which its row says
 
 
-def test_artifact_that_cannot_run_is_no_cell_where_another_of_its_backend_runs_it(tiny_artifact: Artifacts) -> None:
+def test_artifact_that_cannot_run_is_no_cell_where_another_of_its_backend_runs_it(
+    tiny_artifact: Artifacts,
+) -> None:
     full = tiny_artifact("torchscript")
     half, fixed = changed(full, precision="bf16"), changed(full, batch=1)
-    planned = plan_cells([full, half, fixed], selection("torchscript", precisions=("fp32", "bf16"), batches=(2,)), None)
+    planned = plan_cells(
+        [full, half, fixed],
+        selection("torchscript", precisions=("fp32", "bf16"), batches=(2,)),
+        None,
+    )
     assert [(cell.cell.precision, cell.cell.form, cell.skip) for cell in planned] == [
         ("fp32", "fp32-dynamic", None),
         ("bf16", "bf16-dynamic", None),
@@ -155,29 +185,39 @@ def test_artifact_that_cannot_run_is_no_cell_where_another_of_its_backend_runs_i
 
 
 def test_profile_without_the_precision_skips_it(tiny_artifact: Artifacts) -> None:
-    (cell,) = plan_cells([tiny_artifact("pytorch")], selection("pytorch", precisions=("fp16",)), load_profile("xeon"))
+    (cell,) = plan_cells(
+        [tiny_artifact("pytorch")], selection("pytorch", precisions=("fp16",)), load_profile("xeon")
+    )
     assert cell.skip is not None
     assert cell.skip.startswith("xeon has no fp16 arithmetic: it begins with Sapphire Rapids")
 
 
 def test_unusable_runner_is_skipped_with_its_cause(tiny_artifact: Artifacts) -> None:
     entry = runners()["onnxruntime"]
-    broken = Entry(entry.name, "deploybench", entry.plugin, "needs onnxruntime", "pip install onnxruntime")
+    broken = Entry(
+        entry.name, "deploybench", entry.plugin, "needs onnxruntime", "pip install onnxruntime"
+    )
     (cell,) = plan_cells([tiny_artifact("onnx")], Selection([broken], [1], [], 2), None)
     assert cell.skip is not None
     assert "needs onnxruntime" in cell.skip
     assert cell.remedy == "pip install onnxruntime"
 
 
-def test_newest_artifact_of_a_kind_wins_and_other_weights_are_another_kind(tiny_artifact: Artifacts) -> None:
+def test_newest_artifact_of_a_kind_wins_and_other_weights_are_another_kind(
+    tiny_artifact: Artifacts,
+) -> None:
     artifact = tiny_artifact("onnx")
     older = changed(artifact, created="2000-01-01T00:00:00")
     request = artifact.manifest.request
-    trained = changed(artifact, request={**request, "model": {**request["model"], "checkpoint": "/c.pt"}})  # type: ignore[dict-item]
+    trained = changed(
+        artifact, request={**request, "model": {**request["model"], "checkpoint": "/c.pt"}}
+    )  # type: ignore[dict-item]
     assert newest_of_each([artifact, older, trained]) == [artifact, trained]
 
 
-def test_request_from_before_an_option_existed_is_the_one_that_leaves_it_out(tiny_artifact: Artifacts) -> None:
+def test_request_from_before_an_option_existed_is_the_one_that_leaves_it_out(
+    tiny_artifact: Artifacts,
+) -> None:
     artifact = tiny_artifact("onnx")
     request = {key: value for key, value in artifact.manifest.request.items() if key != "target"}
     before = changed(artifact, created="2000-01-01T00:00:00", request=request)
@@ -186,14 +226,23 @@ def test_request_from_before_an_option_existed_is_the_one_that_leaves_it_out(tin
 
 
 def test_cell_that_the_user_leaves_out_stays_as_a_skipped_row(tiny_artifact: Artifacts) -> None:
-    asked = Selection([runners()["pytorch"], runners()["inductor"]], [1], [], 2, skip=["*vit/inductor"])
+    asked = Selection(
+        [runners()["pytorch"], runners()["inductor"]], [1], [], 2, skip=["*vit/inductor"]
+    )
     eager, compiled = plan_cells([tiny_artifact("pytorch")], asked, None)
     assert eager.skip is None
     assert compiled.skip == "left out by --skip '*vit/inductor'"
 
 
 def test_plan_crosses_batches_streams_and_timings(tiny_artifact: Artifacts) -> None:
-    asked = Selection([runners()["onnxruntime"]], [1, 8], [], 2, streams=[1, 2], timings=["host-to-host", "end-to-end"])
+    asked = Selection(
+        [runners()["onnxruntime"]],
+        [1, 8],
+        [],
+        2,
+        streams=[1, 2],
+        timings=["host-to-host", "end-to-end"],
+    )
     planned = plan_cells([tiny_artifact("onnx")], asked, None)
     found = {(cell.cell.batch, cell.cell.streams, cell.cell.timing) for cell in planned}
     assert found == set(product([1, 8], [1, 2], ["host-to-host", "end-to-end"]))
@@ -219,14 +268,18 @@ def test_engine_only_is_skipped_where_the_runner_binds_no_inputs(tiny_artifact: 
     assert host.skip is None
 
 
-def test_sizes_choose_artifacts_by_what_they_are_not_by_how_they_were_asked_for(tiny_artifact: Artifacts) -> None:
+def test_sizes_choose_artifacts_by_what_they_are_not_by_how_they_were_asked_for(
+    tiny_artifact: Artifacts,
+) -> None:
     artifact = tiny_artifact("onnx")
     assert artifact.manifest.request["model"]["image_size"] is None  # type: ignore[index, call-overload]
     assert Sizes().include(artifact)
     assert Sizes(images=((160, 160), (96, 96)), patches=(16,)).include(artifact)
     assert not Sizes(images=((96, 96),)).include(artifact)
     assert not Sizes(patches=(8,)).include(artifact)
-    assert list(Sizes(((96, 96), (160, 160)), (16, 8)).combinations()) == list(product([(96, 96), (160, 160)], [16, 8]))
+    assert list(Sizes(((96, 96), (160, 160)), (16, 8)).combinations()) == list(
+        product([(96, 96), (160, 160)], [16, 8])
+    )
     assert list(Sizes().combinations()) == [(None, None)]
 
 
@@ -238,7 +291,11 @@ class Accelerator(Runner):
     cuda_graphs: ClassVar[bool] = True
 
     def misfit(self, artifact: Artifact, device: str, batch: int) -> DeployBenchError | None:
-        return DeployBenchError(f"{device} has no room", action="build a smaller one") if batch > 4 else None
+        return (
+            DeployBenchError(f"{device} has no room", action="build a smaller one")
+            if batch > 4
+            else None
+        )
 
     def load(self, artifact: Artifact, options: RunOptions) -> Session:
         raise NotImplementedError
@@ -247,14 +304,22 @@ class Accelerator(Runner):
 ACCELERATOR: Entry[Runner] = Entry("accelerator", "elsewhere", Accelerator())
 
 
-def test_artifact_that_does_not_fit_the_host_is_skipped_with_its_cause_and_remedy(tiny_artifact: Artifacts) -> None:
-    fits, does_not = plan_cells([tiny_artifact("onnx")], Selection([ACCELERATOR], [4, 8], [], threads=2), None)
+def test_artifact_that_does_not_fit_the_host_is_skipped_with_its_cause_and_remedy(
+    tiny_artifact: Artifacts,
+) -> None:
+    fits, does_not = plan_cells(
+        [tiny_artifact("onnx")], Selection([ACCELERATOR], [4, 8], [], threads=2), None
+    )
     assert fits.skip is None
     assert (does_not.skip, does_not.remedy) == ("cpu has no room", "build a smaller one")
 
 
-def test_cuda_graph_is_asked_of_the_runners_that_launch_them_and_of_no_other(tiny_artifact: Artifacts) -> None:
+def test_cuda_graph_is_asked_of_the_runners_that_launch_them_and_of_no_other(
+    tiny_artifact: Artifacts,
+) -> None:
     entries = [runners()["onnxruntime"], ACCELERATOR]
     for asked in (False, True):
-        cells = plan_cells([tiny_artifact("onnx")], Selection(entries, [1], [], threads=2, cuda_graph=asked), None)
+        cells = plan_cells(
+            [tiny_artifact("onnx")], Selection(entries, [1], [], threads=2, cuda_graph=asked), None
+        )
         assert [cell.cell.cuda_graph for cell in cells] == [False, asked]

@@ -18,22 +18,43 @@ from tests.records import gpu, host, launch, record, surroundings
 
 GIB = 2**30
 BOUND = Bound(
-    roof="rtx3090", precision="fp32", batch=1, flops=10**9, moved_bytes=4_500_000, compute_ms=2.0, memory_ms=0.5,
-    unfused_bytes=10**7, unfused_ms=3.0,
-)  # fmt: skip
+    roof="rtx3090",
+    precision="fp32",
+    batch=1,
+    flops=10**9,
+    moved_bytes=4_500_000,
+    compute_ms=2.0,
+    memory_ms=0.5,
+    unfused_bytes=10**7,
+    unfused_ms=3.0,
+)
 
 
 def reading(**changes: object) -> GpuReading:
     made = GpuReading(
-        own_bytes=2 * GIB, other_processes=0, other_bytes=0, sm_clock_mhz=1695, memory_clock_mhz=9501,
-        temperature_c=61, power_w=310.0, throttle_reasons=(), missing={}, graphics_processes=1, used_bytes=3 * GIB,
-        pcie_generation=4, pcie_width=8, ecc=False,
-    )  # fmt: skip
+        own_bytes=2 * GIB,
+        other_processes=0,
+        other_bytes=0,
+        sm_clock_mhz=1695,
+        memory_clock_mhz=9501,
+        temperature_c=61,
+        power_w=310.0,
+        throttle_reasons=(),
+        missing={},
+        graphics_processes=1,
+        used_bytes=3 * GIB,
+        pcie_generation=4,
+        pcie_width=8,
+        ecc=False,
+    )
     return made.model_copy(update=changes)
 
 
 def on_gpu(*readings: GpuReading) -> Record:
-    launches = [launch([8.0] * 20, number=n, surroundings=surroundings(gpu=one)) for n, one in enumerate(readings)]
+    launches = [
+        launch([8.0] * 20, number=n, surroundings=surroundings(gpu=one))
+        for n, one in enumerate(readings)
+    ]
     return record(launches, device="cuda")
 
 
@@ -50,9 +71,15 @@ def details(rows: Sequence[Row]) -> str:
 
 
 def test_row_has_the_bound_and_how_many_times_it_the_cell_took() -> None:
-    made = record([launch([8.0] * 20, number=n) for n in range(6)]).model_copy(update={"bound": BOUND})
+    made = record([launch([8.0] * 20, number=n) for n in range(6)]).model_copy(
+        update={"bound": BOUND}
+    )
     (row,) = rows_of([made])
-    assert (row.bound_ms, row.bound_limited_by, row.times_bound) == (2.0, "compute", pytest.approx(4.0))
+    assert (row.bound_ms, row.bound_limited_by, row.times_bound) == (
+        2.0,
+        "compute",
+        pytest.approx(4.0),
+    )
     assert (row.unfused_ms, row.moved_bytes) == (3.0, 4_500_000)
     line = next(line for line in table([row]).splitlines() if line.startswith("pytorch"))
     assert " 4.00 " in line
@@ -69,7 +96,9 @@ def test_cell_without_a_bound_has_no_column_for_it() -> None:
 
 
 def test_row_of_a_gpu_has_medians_and_whatever_was_seen_in_any_launch() -> None:
-    slowed = reading(temperature_c=83, other_processes=1, throttle_reasons=("hardware thermal slowdown",))
+    slowed = reading(
+        temperature_c=83, other_processes=1, throttle_reasons=("hardware thermal slowdown",)
+    )
     (row,) = rows_of([on_gpu(reading(), slowed, reading(throttle_reasons=("idle",)))])
     assert (row.gpu_temperature_c, row.gpu_sm_clock_mhz, row.gpu_used_mib) == (61, 1695, 3072)
     assert (row.gpu_other_processes, row.gpu_graphics_processes) == (1, 1)
@@ -81,7 +110,9 @@ def test_row_of_a_gpu_has_medians_and_whatever_was_seen_in_any_launch() -> None:
 
 
 def test_what_the_gpu_does_not_tell_is_a_dash_with_its_reason() -> None:
-    silent = reading(ecc=None, power_w=None, missing={"ecc": "Not Supported", "power_w": "Not Supported"})
+    silent = reading(
+        ecc=None, power_w=None, missing={"ecc": "Not Supported", "power_w": "Not Supported"}
+    )
     (row,) = rows_of([on_gpu(silent)])
     assert (row.gpu_power_w, row.gpu_ecc) == (None, None)
     assert "not told: ecc: Not Supported; power_w: Not Supported" in details([row])
@@ -100,14 +131,38 @@ def test_row_of_a_cpu_says_nothing_of_a_gpu() -> None:
         record([launch([8.0] * 20)]).model_copy(
             update={"host": host(gpus=(gpu("Tesla K80", "3.7", provenance="simulated"),))}
         ),
-        record([launch([8.0] * 20, energy=EnergyReading(joules=2.0, source="NVML", provenance="simulated"))]),
         record(
-            [launch([8.0] * 20, facts=Facts(precision="fp32", threads=2, provider="x", device="cuda"))]
-        ).model_copy(update={"launches": (Launch(facts=Facts(
-            precision="fp32", threads=2, provider="x", device="cuda", provenance="simulated"
-        )),)}),
+            [
+                launch(
+                    [8.0] * 20,
+                    energy=EnergyReading(joules=2.0, source="NVML", provenance="simulated"),
+                )
+            ]
+        ),
+        record(
+            [
+                launch(
+                    [8.0] * 20,
+                    facts=Facts(precision="fp32", threads=2, provider="x", device="cuda"),
+                )
+            ]
+        ).model_copy(
+            update={
+                "launches": (
+                    Launch(
+                        facts=Facts(
+                            precision="fp32",
+                            threads=2,
+                            provider="x",
+                            device="cuda",
+                            provenance="simulated",
+                        )
+                    ),
+                )
+            }
+        ),
     ],
-)  # fmt: skip
+)
 def test_record_that_a_double_had_a_part_in_is_simulated_wherever_it_is_shown(made: Record) -> None:
     assert made.provenance == "simulated"
     (row,) = rows_of([made])

@@ -1,4 +1,5 @@
-"""The table as it is printed: one line a state, marks and notes, and nothing cut off at 112 columns."""
+"""The table as it is printed: one line a state, marks and notes, and nothing cut off at 112
+columns."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ from tests.rows.test_rows import FAR, NEAR, launches, two_states
 
 def printed(records: list[Record], **changes: object) -> str:
     stream = io.StringIO()
-    print_run_table(rows_of(records, **changes), Console(file=stream, width=PIPE_WIDTH, highlight=False))
+    print_run_table(
+        rows_of(records, **changes), Console(file=stream, width=PIPE_WIDTH, highlight=False)
+    )
     return stream.getvalue()
 
 
@@ -50,7 +53,12 @@ def test_columns_of_streams_times_and_energy_are_there_only_with_something_in_th
     header = plain.splitlines()[2]
     assert not {"streams", "times", "J/img"} & set(header.split())
     energy = EnergyReading(joules=2.0, source="RAPL")
-    full = printed([record(launches(8.0)), record(launches(4.0, energy=energy), streams=2, timing="engine-only")])
+    full = printed(
+        [
+            record(launches(8.0)),
+            record(launches(4.0, energy=energy), streams=2, timing="engine-only"),
+        ]
+    )
     assert {"streams", "times", "J/img"} <= set(full.splitlines()[2].split())
     assert "engine-only" in full
     assert "0.10" in full
@@ -63,10 +71,15 @@ def test_columns_of_streams_times_and_energy_are_there_only_with_something_in_th
         (launches(40.0), "0.50 ±0.0% SLOWER"),
         (launches(20.0), "1.00 ±0.0% SAME"),
         (launches(10.0, count=3), "2.00 ?"),
-        ([launch([20.0 * (1 + 0.1 * (-1) ** n)] * 20, number=n) for n in range(6)], "1.01 ±10.6% ?"),
+        (
+            [launch([20.0 * (1 + 0.1 * (-1) ** n)] * 20, number=n) for n in range(6)],
+            "1.01 ±10.6% ?",
+        ),
     ],
 )
-def test_speedup_is_printed_with_its_interval_and_its_answer(candidate: list[Launch], words: str) -> None:
+def test_speedup_is_printed_with_its_interval_and_its_answer(
+    candidate: list[Launch], words: str
+) -> None:
     text = printed([record(launches(20.0)), record(candidate, runner="onnxruntime")])
     assert words in line_of(text, "onnxruntime")
     assert "times faster than pytorch fp32, paired by round" in text
@@ -75,7 +88,10 @@ def test_speedup_is_printed_with_its_interval_and_its_answer(candidate: list[Lau
 def test_ambiguous_speedup_has_a_note_that_says_how_many_rounds_would_settle_it() -> None:
     text = printed([record(launches(20.0)), record(launches(10.0, count=4), runner="onnxruntime")])
     assert "[1]" in line_of(text, "onnxruntime")
-    assert "speed-up: 4 pairs of launches, an interval needs 6; about 2 more rounds would settle it" in one_line(text)
+    assert (
+        "speed-up: 4 pairs of launches, an interval needs 6; about 2 more rounds would settle it"
+        in one_line(text)
+    )
 
 
 def one_line(text: str) -> str:
@@ -107,11 +123,16 @@ def test_flipped_launches_interruption_and_missing_rounds_are_noted() -> None:
     assert "interrupted after 6 launches" in text
     assert "1 launch met a change of state and count nowhere" in text
     spent = record(launches(8.0)).model_copy(update={"stopped": "budget spent", "more_rounds": 40})
-    assert "budget spent: about 40 more rounds for the precision asked for" in one_line(printed([spent]))
+    assert "budget spent: about 40 more rounds for the precision asked for" in one_line(
+        printed([spent])
+    )
 
 
 def test_advice_that_rows_share_is_said_once() -> None:
-    few = [record(launches(10.0, count=2), runner=name) for name in ("pytorch", "onnxruntime", "openvino")]
+    few = [
+        record(launches(10.0, count=2), runner=name)
+        for name in ("pytorch", "onnxruntime", "openvino")
+    ]
     text = one_line(printed(few))
     assert text.count("measure more rounds: a larger --rounds or --budget") == 1
     assert all(f"[{number}] net" in text for number in (1, 2, 3))
@@ -129,7 +150,10 @@ def test_legend_gives_the_coverage_that_few_launches_have() -> None:
 
 
 def test_models_are_ranked_by_macs_against_latency() -> None:
-    small, large = record(launches(10.0), macs=10**8), record(launches(5.0), model="large", macs=10**9)
+    small, large = (
+        record(launches(10.0), macs=10**8),
+        record(launches(5.0), model="large", macs=10**9),
+    )
     assert "over 2 models: pytorch -1.00" in printed([small, large])
     assert "n/a (needs two models" in printed([small])
 
@@ -139,13 +163,21 @@ def everywhere(**changes: object) -> list[Record]:
     energy = EnergyReading(joules=2000.0, source="RAPL")
 
     def one(near: float, far: float, runner: str) -> Record:
-        made = launches(near, hop_ns=NEAR, energy=energy) + launches(far, count=3, hop_ns=FAR, first=6)
+        made = launches(near, hop_ns=NEAR, energy=energy) + launches(
+            far, count=3, hop_ns=FAR, first=6
+        )
         return record(made, runner=runner, **changes)
 
-    return [one(12345.6, 23456.7, "pytorch"), one(10345.6, 20456.7, "onnxruntime"), one(9000.0, 9900.0, "aotinductor")]
+    return [
+        one(12345.6, 23456.7, "pytorch"),
+        one(10345.6, 20456.7, "onnxruntime"),
+        one(9000.0, 9900.0, "aotinductor"),
+    ]
 
 
-@pytest.mark.parametrize("model", ["net", "timm:vit_small_patch16_224.augreg_in21k_ft_in1k", "package.module:factory"])
+@pytest.mark.parametrize(
+    "model", ["net", "timm:vit_small_patch16_224.augreg_in21k_ft_in1k", "package.module:factory"]
+)
 def test_table_of_two_states_with_energy_fits_into_112_columns(model: str) -> None:
     text = printed(everywhere(model=model))
     assert "…" not in text
@@ -156,25 +188,46 @@ def test_no_figure_is_cut_off_when_the_columns_need_more_room_than_there_is() ->
     text = printed(everywhere(streams=2, batch=1024, timing="engine-only"))
     assert "…" not in text
     header = next(line for line in text.splitlines() if line.startswith("runner"))
-    for title in ("prec", "b", "streams", "times", "hop", "p50", "J/img", "GF/s", "%peak", "×baseline", "verdict"):
+    for title in (
+        "prec",
+        "b",
+        "streams",
+        "times",
+        "hop",
+        "p50",
+        "J/img",
+        "GF/s",
+        "%peak",
+        "×baseline",
+        "verdict",
+    ):
         assert title in header.split()
     line = next(line for line in text.splitlines() if line.startswith("aotinductor"))
     shown = " ".join(line.split())
-    assert shown.startswith("aotinductor fp32 1024 2 engine-only 105 ns 67% 9000 0.0% n/a 114 100 0.10 228 228%")
+    assert shown.startswith(
+        "aotinductor fp32 1024 2 engine-only 105 ns 67% 9000 0.0% n/a 114 100 0.10 228 228%"
+    )
     assert shown.endswith("1.37 ±0.0% FASTER VALID")
 
 
 def test_nothing_is_cut_when_several_timings_are_in_one_table() -> None:
     timings = ("host-to-host", "engine-only", "end-to-end")
     runners = ("pytorch", "onnxruntime")
-    records = [record(launches(123.4), timing=timing, runner=runner) for timing in timings for runner in runners]
+    records = [
+        record(launches(123.4), timing=timing, runner=runner)
+        for timing in timings
+        for runner in runners
+    ]
     text = printed(records)
     assert "…" not in text
     assert text.count("engine-only") == text.count("end-to-end") == 2
 
 
 def test_form_is_shown_where_one_runner_has_artifacts_in_several() -> None:
-    dynamic, fixed = record(launches(10.0), form="fp32-dynamic"), record(launches(9.0), form="fp32-b1", artifact="/b")
+    dynamic, fixed = (
+        record(launches(10.0), form="fp32-dynamic"),
+        record(launches(9.0), form="fp32-b1", artifact="/b"),
+    )
     assert "fp32-b1" in printed([dynamic, fixed])
     assert "form" not in printed([dynamic]).splitlines()[2]
 
@@ -193,7 +246,9 @@ def test_cells_of_two_devices_are_in_one_table_each_against_its_own_baseline() -
     assert "2.00 ±0.0% FASTER" in line_of(text, "onnxruntime", "cpu")
     assert "4.00 ±0.0% FASTER" in line_of(text, "onnxruntime", "cuda")
     assert "on the same device" in text
-    assert "measured matmul peak or the peak that the GPU's profile states" in " ".join(text.split())
+    assert "measured matmul peak or the peak that the GPU's profile states" in " ".join(
+        text.split()
+    )
     assert [line.split()[1] for line in text.splitlines()[3:7]] == ["cpu", "cpu", "cuda", "cuda"]
 
 
@@ -204,7 +259,9 @@ def test_device_has_no_column_when_all_cells_ran_on_one() -> None:
 
 def test_launch_by_a_cuda_graph_is_marked_where_there_is_one() -> None:
     assert "graph" not in printed([record(launches(8.0))])
-    text = printed([record(launches(8.0)), record(launches(4.0), cuda_graph=True, runner="tensorrt")])
+    text = printed(
+        [record(launches(8.0)), record(launches(4.0), cuda_graph=True, runner="tensorrt")]
+    )
     assert "graph" in line_of(text, "tensorrt").split()
     assert "graph" not in line_of(text, "pytorch").split()
 
@@ -223,7 +280,9 @@ def test_time_on_the_gpu_is_among_the_details_where_it_is_known() -> None:
 
 
 def test_figures_of_a_double_are_not_shown() -> None:
-    facts = Facts(precision="fp32", threads=2, provider="TensorRT", device="cuda", provenance="simulated")
+    facts = Facts(
+        precision="fp32", threads=2, provider="TensorRT", device="cuda", provenance="simulated"
+    )
     simulated = record(launches(2.125, facts=facts), runner="tensorrt")
     (row,) = rows_of([simulated])
     assert (row.p50_ms, row.provenance, row.verdict) == (None, "simulated", "INVALID")

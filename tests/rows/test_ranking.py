@@ -16,13 +16,16 @@ from tests.rows.test_rows import FAR, NEAR, launches, two_states
 def rows_at(*points: tuple[int, float], **changes: object) -> list[Row]:
     """One model a point of (MACs, ms)."""
     made = [
-        record(launches(ms), macs=macs, model=f"net{number}", **changes) for number, (macs, ms) in enumerate(points)
+        record(launches(ms), macs=macs, model=f"net{number}", **changes)
+        for number, (macs, ms) in enumerate(points)
     ]
     return rows_of(made)
 
 
 def taus(rows: list[Row]) -> dict[str, tuple[object, int]]:
-    return {found.runner: (pytest.approx(found.tau), len(found.by_time)) for found in rankings(rows)}
+    return {
+        found.runner: (pytest.approx(found.tau), len(found.by_time)) for found in rankings(rows)
+    }
 
 
 def test_correlation_is_one_when_more_macs_always_take_longer() -> None:
@@ -35,7 +38,9 @@ def test_correlation_is_absent_for_one_model() -> None:
     assert rankings([]) == []
 
 
-@pytest.mark.parametrize("changes", [{"batch": 8}, {"streams": 2}, {"precision": "bf16"}, {"timing": "engine-only"}])
+@pytest.mark.parametrize(
+    "changes", [{"batch": 8}, {"streams": 2}, {"precision": "bf16"}, {"timing": "engine-only"}]
+)
 def test_rows_that_are_unlike_the_others_take_no_part(changes: dict[str, object]) -> None:
     rows = rows_at((1, 10.0), (2, 20.0))
     odd = replace(rows[0], model="odd", macs_per_image=3, p50_ms=1.0, **changes)  # type: ignore[arg-type]
@@ -62,8 +67,14 @@ def test_both_orders_are_told_and_how_often_fewer_macs_were_faster() -> None:
 
 def test_models_whose_intervals_overlap_are_not_put_in_an_order() -> None:
     rows = rows_at((1, 30.0), (2, 10.0), (3, 31.0))
-    wide = [replace(row, p50_low_ms=(row.p50_ms or 0) - 2, p50_high_ms=(row.p50_ms or 0) + 2) for row in rows]
-    assert ranking_lines(wide)[2] == "pytorch gives: net1 < net0 ≈ net2; fewer MACs were faster in 1 of 2 pairs"
+    wide = [
+        replace(row, p50_low_ms=(row.p50_ms or 0) - 2, p50_high_ms=(row.p50_ms or 0) + 2)
+        for row in rows
+    ]
+    assert (
+        ranking_lines(wide)[2]
+        == "pytorch gives: net1 < net0 ≈ net2; fewer MACs were faster in 1 of 2 pairs"
+    )
 
 
 def test_model_in_several_sizes_is_told_with_its_size() -> None:

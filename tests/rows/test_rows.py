@@ -24,7 +24,10 @@ RUN = "20260101-000000-aaaa"
 def launches(
     ms: float, *, count: int = 6, hop_ns: float | None = None, first: int = 0, **changes: object
 ) -> list[Launch]:
-    return [launch([ms] * 20, number=number, hop_ns=hop_ns, **changes) for number in range(first, first + count)]
+    return [
+        launch([ms] * 20, number=number, hop_ns=hop_ns, **changes)
+        for number in range(first, first + count)
+    ]
 
 
 def two_states(near_ms: float, far_ms: float, **changes: object) -> Record:
@@ -48,9 +51,14 @@ def test_cell_that_met_two_states_has_two_rows_and_no_number_of_both() -> None:
 def test_state_has_its_own_speedup_over_the_same_state_of_the_baseline() -> None:
     eager, other = two_states(20.0, 30.0), two_states(10.0, 20.0, runner="onnxruntime")
     rows = rows_of([eager, other])
-    assert [(row.runner, row.state_hop_ns, row.speedup and round(row.speedup, 3)) for row in rows] == [
-        ("pytorch", NEAR, None), ("pytorch", FAR, None), ("onnxruntime", NEAR, 2.0), ("onnxruntime", FAR, 1.5),
-    ]  # fmt: skip
+    assert [
+        (row.runner, row.state_hop_ns, row.speedup and round(row.speedup, 3)) for row in rows
+    ] == [
+        ("pytorch", NEAR, None),
+        ("pytorch", FAR, None),
+        ("onnxruntime", NEAR, 2.0),
+        ("onnxruntime", FAR, 1.5),
+    ]
     assert [row.speedup_verdict for row in rows[2:]] == ["VALID", "UNSTABLE"]
     assert [row.speedup_answer for row in rows[2:]] == ["FASTER", "AMBIGUOUS"]
     assert "more rounds would settle it" in rows[3].speedup_reason
@@ -75,8 +83,12 @@ def test_machine_without_a_hop_probe_has_one_row_without_a_state() -> None:
         ({"weights_identity": "trained"}, False),
     ],
 )
-def test_speedup_is_over_a_baseline_that_does_the_same_job(changes: dict[str, object], compared: bool) -> None:
-    rows = rows_of([record(launches(20.0)), record(launches(10.0), runner="onnxruntime", **changes)])
+def test_speedup_is_over_a_baseline_that_does_the_same_job(
+    changes: dict[str, object], compared: bool
+) -> None:
+    rows = rows_of(
+        [record(launches(20.0)), record(launches(10.0), runner="onnxruntime", **changes)]
+    )
     found = next(row for row in rows if row.runner == "onnxruntime")
     assert (found.speedup is not None) == compared
     assert found.baseline == ("pytorch" if compared else None)
@@ -91,8 +103,13 @@ def test_reduced_precision_of_the_baseline_s_runner_is_compared_with_its_fp32() 
 
 
 def test_baseline_may_be_another_runner_and_then_comes_first() -> None:
-    rows = rows_of([record(launches(20.0)), record(launches(10.0), runner="openvino")], baseline="openvino")
-    assert [(row.runner, row.baseline) for row in rows] == [("openvino", None), ("pytorch", "openvino")]
+    rows = rows_of(
+        [record(launches(20.0)), record(launches(10.0), runner="openvino")], baseline="openvino"
+    )
+    assert [(row.runner, row.baseline) for row in rows] == [
+        ("openvino", None),
+        ("pytorch", "openvino"),
+    ]
     assert rows[1].speedup == pytest.approx(0.5)
     assert rows[1].speedup_answer == "SLOWER"
 
@@ -108,7 +125,12 @@ def test_precision_in_the_row_is_what_ran_beside_what_was_asked() -> None:
     assert facts is not None
     ran = facts.model_copy(update={"precision": "bf16", "threads": 1})
     (row,) = rows_of([record([Launch(refused="asked for fp32", facts=ran)])])
-    assert (row.asked_precision, row.precision, row.asked_threads, row.threads) == ("fp32", "bf16", 2, 1)
+    assert (row.asked_precision, row.precision, row.asked_threads, row.threads) == (
+        "fp32",
+        "bf16",
+        2,
+        1,
+    )
     assert (row.verdict, row.p50_ms, row.peak_memory_mib) == ("INVALID", None, None)
 
 
@@ -117,7 +139,14 @@ def test_cell_of_wrong_outputs_has_no_figure_of_speed_or_memory() -> None:
     (row,) = rows_of([record(wrong)])
     assert row.verdict == "INVALID"
     shown = asdict(row)
-    for name in ("p50_ms", "p90_ms", "throughput_images_per_s", "peak_memory_mib", "achieved_gflops", "cold_start_s"):
+    for name in (
+        "p50_ms",
+        "p90_ms",
+        "throughput_images_per_s",
+        "peak_memory_mib",
+        "achieved_gflops",
+        "cold_start_s",
+    ):
         assert shown[name] is None, name
 
 
@@ -136,7 +165,9 @@ def test_sweep_over_batches_marks_where_it_saturates_and_what_an_image_more_cost
 
 
 def test_sweep_over_streams_marks_where_it_saturates_but_has_no_memory_per_image() -> None:
-    rows = rows_of([record(launches(ms), streams=count) for count, ms in ((1, 10.0), (2, 9.9), (4, 9.9))])
+    rows = rows_of(
+        [record(launches(ms), streams=count) for count, ms in ((1, 10.0), (2, 9.9), (4, 9.9))]
+    )
     assert [row.saturates for row in rows] == ["streams", "", ""]
     assert {row.memory_per_image_mib for row in rows} == {None}
 
@@ -156,8 +187,11 @@ def test_sweeps_of_two_runners_or_timings_do_not_mix() -> None:
 def test_sweep_is_read_within_each_state() -> None:
     rows = rows_of([two_states(10.0, 15.0, batch=1), two_states(20.0, 15.0, batch=2)])
     assert [(row.batch, row.state_hop_ns, row.saturates) for row in rows] == [
-        (1, NEAR, "batch"), (1, FAR, ""), (2, NEAR, ""), (2, FAR, ""),
-    ]  # fmt: skip
+        (1, NEAR, "batch"),
+        (1, FAR, ""),
+        (2, NEAR, ""),
+        (2, FAR, ""),
+    ]
 
 
 def test_flops_are_twice_the_macs_and_the_share_of_peak_is_of_images_a_second() -> None:
@@ -166,12 +200,21 @@ def test_flops_are_twice_the_macs_and_the_share_of_peak_is_of_images_a_second() 
     assert row.achieved_gflops == pytest.approx(20, rel=1e-3)
     assert row.share_of_peak == pytest.approx(0.2, rel=1e-3)
     (unknown,) = rows_of([record(launches(10.0), macs=None)])
-    assert (unknown.flops_per_image, unknown.achieved_gflops, unknown.share_of_peak) == (None, None, None)
+    assert (unknown.flops_per_image, unknown.achieved_gflops, unknown.share_of_peak) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_memory_of_each_phase_has_the_baseline_taken_off() -> None:
     (row,) = rows_of([record(launches(10.0))])
-    phases = (row.imported_memory_mib, row.loaded_memory_mib, row.compiled_memory_mib, row.first_inference_memory_mib)
+    phases = (
+        row.imported_memory_mib,
+        row.loaded_memory_mib,
+        row.compiled_memory_mib,
+        row.first_inference_memory_mib,
+    )
     assert phases == (10, 40, 40, 45)
     assert (row.peak_memory_mib, row.baseline_memory_mib) == (100, 50)
 
@@ -201,26 +244,40 @@ def test_rows_are_json_without_nan_and_with_every_field() -> None:
     assert len(found) == len(rows) == 8
     assert all(set(item) == {field.name for field in fields(Row)} for item in found)
     assert [item["p50_ms"] for item in found] == [row.p50_ms for row in rows]
-    assert all(math.isfinite(value) for item in found for value in item.values() if isinstance(value, float))
+    assert all(
+        math.isfinite(value)
+        for item in found
+        for value in item.values()
+        if isinstance(value, float)
+    )
 
 
 def test_rows_are_csv_with_the_same_values() -> None:
     rows = rows_of(every_kind_of_record())
     printed = list(csv.DictReader(io.StringIO(to_csv(rows))))
-    assert [row["p50_ms"] for row in printed] == ["" if row.p50_ms is None else str(row.p50_ms) for row in rows]
+    assert [row["p50_ms"] for row in printed] == [
+        "" if row.p50_ms is None else str(row.p50_ms) for row in rows
+    ]
     assert [row["reason"] for row in printed] == [row.reason for row in rows]
 
 
 def test_sweep_over_batches_is_read_on_each_device_alone() -> None:
     """The GPU still gains at 2; both together would look saturated."""
     made = [record(launches(ms), batch=batch) for batch, ms in ((1, 10.0), (2, 20.0))]
-    made += [record(launches(ms), batch=batch, device="cuda") for batch, ms in ((1, 10.0), (2, 10.0))]
+    made += [
+        record(launches(ms), batch=batch, device="cuda") for batch, ms in ((1, 10.0), (2, 10.0))
+    ]
     assert [(row.device, row.batch, row.saturates) for row in rows_of(made)] == [
-        ("cpu", 1, "batch"), ("cpu", 2, ""), ("cuda", 1, ""), ("cuda", 2, ""),
-    ]  # fmt: skip
+        ("cpu", 1, "batch"),
+        ("cpu", 2, ""),
+        ("cuda", 1, ""),
+        ("cuda", 2, ""),
+    ]
 
 
 def test_what_the_runtime_allocated_is_apart_from_what_the_driver_tells() -> None:
-    facts = Facts(precision="fp32", threads=2, provider="eager", device="cuda:0", device_bytes=3 << 20)
+    facts = Facts(
+        precision="fp32", threads=2, provider="eager", device="cuda:0", device_bytes=3 << 20
+    )
     (row,) = rows_of([record(launches(10.0, facts=facts), device="cuda")])
     assert (row.device, row.device_allocated_mib, row.device_memory_mib) == ("cuda", 3.0, None)

@@ -11,9 +11,14 @@ from deploybench.artifacts.artifact import Artifact
 
 def unwritten(precision: str = "fp32", size: int = 160) -> Artifact:
     """One input of (batch, 3, size, size), one output."""
-    names = {"inputs": (SimpleNamespace(name="input"),), "outputs": (SimpleNamespace(name="logits"),)}
+    names = {
+        "inputs": (SimpleNamespace(name="input"),),
+        "outputs": (SimpleNamespace(name="logits"),),
+    }
     manifest = SimpleNamespace(precision=precision, key="k" * 64, batch=None, **names)
     made = SimpleNamespace(
-        path=Path("/nowhere"), manifest=manifest, batch_shape=lambda batch: {"input": (batch, 3, size, size)}
+        path=Path("/nowhere"),
+        manifest=manifest,
+        batch_shape=lambda batch: {"input": (batch, 3, size, size)},
     )
     return cast(Artifact, made)

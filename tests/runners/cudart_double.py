@@ -1,7 +1,8 @@
 """The double of libcudart, built by gcc, and a made-up TensorRT whose kernels run on it.
 
-The made-up one has the names and classes of the real one: every object is an autospec of tensorrt_lean's class, which
-refuses what TensorRT does not have. Its engine hands the input on as the output, for as long as its kernels take.
+The made-up one has the names and classes of the real one: every object is an autospec of
+tensorrt_lean's class, which refuses what TensorRT does not have. Its engine hands the input on as
+the output, for as long as its kernels take.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def build_double(folder: Path, name: str = "libcudart.so.13") -> Path:
     if shutil.which("gcc") is None:
         pytest.skip("the double of libcudart is built by gcc")
     path = folder / name
-    own_symbols = "-Wl,-Bsymbolic"  # PyTorch loads the real one for everybody: calls inside the double would end there
+    # PyTorch loads the real one for everybody: calls inside the double would end there
+    own_symbols = "-Wl,-Bsymbolic"
     options = ["-shared", "-fPIC", own_symbols, "-Wall", "-Werror"]
     subprocess.run(["gcc", *options, "-o", str(path), str(SOURCE)], check=True)
     return path
@@ -47,7 +49,13 @@ class Double:
         self.library = library
         library.deploybench_double_now.restype = c_int64
         library.deploybench_double_launch_cost.argtypes = (c_int64,)
-        library.deploybench_double_kernel.argtypes = (c_void_p, c_void_p, c_void_p, c_size_t, c_int64)
+        library.deploybench_double_kernel.argtypes = (
+            c_void_p,
+            c_void_p,
+            c_void_p,
+            c_size_t,
+            c_int64,
+        )
         library.cudaStreamSynchronize.argtypes = (c_void_p,)
 
     def now(self) -> int:
@@ -70,8 +78,8 @@ class Double:
 def strict(kind: type, **behaviour: Callable[..., Any]) -> Any:
     """An autospec of a TensorRT class whose methods do ``behaviour``.
 
-    It refuses what the class does not have, and calls with another number of arguments than the class documents:
-    native methods carry their signatures in their docstrings only.
+    It refuses what the class does not have, and calls with another number of arguments than the
+    class documents: native methods carry their signatures in their docstrings only.
     """
     made = create_autospec(kind, instance=True, spec_set=True)
     for name, behave in behaviour.items():
@@ -100,13 +108,19 @@ def made_up_tensorrt(
     before_kernels: Callable[[int], bool] = lambda stream: True,
     version: str | None = None,
 ) -> ModuleType:
-    """A ``tensorrt`` with one engine, the plan ``plan``. ``before_kernels`` may refuse to run it on a stream."""
+    """A ``tensorrt`` with one engine, the plan ``plan``.
+
+    ``before_kernels`` may refuse to run it on a stream.
+    """
     lean = pytest.importorskip("tensorrt_lean")
     module = ModuleType("made_up_tensorrt")
     module.__dict__.update(
-        __version__=version or lean.__version__, ILogger=lean.ILogger, DataType=lean.DataType,
-        TensorIOMode=lean.TensorIOMode, Runtime=lambda log: made_up_runtime(lean.Runtime, made_up_engine(context), log),
-    )  # fmt: skip
+        __version__=version or lean.__version__,
+        ILogger=lean.ILogger,
+        DataType=lean.DataType,
+        TensorIOMode=lean.TensorIOMode,
+        Runtime=lambda log: made_up_runtime(lean.Runtime, made_up_engine(context), log),
+    )
 
     def context(*_: object) -> Any:
         shapes: dict[str, tuple[int, ...]] = {}
@@ -131,10 +145,14 @@ def made_up_tensorrt(
             return True
 
         return strict(
-            lean.IExecutionContext, set_optimization_profile_async=lambda index, stream: index == 0,
-            set_input_shape=set_input_shape, infer_shapes=lambda: [], get_tensor_shape=shapes.__getitem__,
-            set_tensor_address=set_tensor_address, execute_async_v3=execute_async_v3,
-        )  # fmt: skip
+            lean.IExecutionContext,
+            set_optimization_profile_async=lambda index, stream: index == 0,
+            set_input_shape=set_input_shape,
+            infer_shapes=lambda: [],
+            get_tensor_shape=shapes.__getitem__,
+            set_tensor_address=set_tensor_address,
+            execute_async_v3=execute_async_v3,
+        )
 
     return module
 
@@ -144,9 +162,13 @@ def made_up_engine(new_context: Callable[..., Any], **more: Callable[..., Any]) 
     lean = pytest.importorskip("tensorrt_lean")
     modes = {INPUT: lean.TensorIOMode.INPUT, OUTPUT: lean.TensorIOMode.OUTPUT}
     engine = strict(
-        lean.ICudaEngine, get_tensor_name=[INPUT, OUTPUT].__getitem__, get_tensor_mode=modes.__getitem__,
-        get_tensor_dtype=lambda name: lean.DataType.FLOAT, create_execution_context=new_context, **more,
-    )  # fmt: skip
+        lean.ICudaEngine,
+        get_tensor_name=[INPUT, OUTPUT].__getitem__,
+        get_tensor_mode=modes.__getitem__,
+        get_tensor_dtype=lambda name: lean.DataType.FLOAT,
+        create_execution_context=new_context,
+        **more,
+    )
     engine.num_io_tensors = len(modes)
     engine.device_memory_size_v2 = ACTIVATION_BYTES
     return engine

@@ -1,4 +1,5 @@
-"""The module over libcudart, on a double with a virtual clock: times, copies, graphs, and every way to have no GPU."""
+"""The module over libcudart, on a double with a virtual clock: times, copies, graphs, and every way
+to have no GPU."""
 
 from __future__ import annotations
 
@@ -54,8 +55,14 @@ def test_time_between_events_is_that_of_the_kernel_between_them(double: Double, 
         assert start.ms_until(end) == pytest.approx(3.0)
 
 
-def test_what_goes_to_the_device_comes_back_and_takes_its_time_on_the_bus(double: Double, cuda: Cuda) -> None:
-    with cuda.stream() as stream, cuda.host_array((6, 1000)) as source, cuda.host_array((6, 1000)) as target:
+def test_what_goes_to_the_device_comes_back_and_takes_its_time_on_the_bus(
+    double: Double, cuda: Cuda
+) -> None:
+    with (
+        cuda.stream() as stream,
+        cuda.host_array((6, 1000)) as source,
+        cuda.host_array((6, 1000)) as target,
+    ):
         source.array[:] = np.arange(6000).reshape(6, 1000)
         with cuda.allocate(source.array.nbytes) as memory:
             before = double.now()
@@ -66,7 +73,9 @@ def test_what_goes_to_the_device_comes_back_and_takes_its_time_on_the_bus(double
         assert np.array_equal(target.array, source.array)
 
 
-def test_graph_runs_what_was_captured_at_each_launch_and_not_before(double: Double, cuda: Cuda) -> None:
+def test_graph_runs_what_was_captured_at_each_launch_and_not_before(
+    double: Double, cuda: Cuda
+) -> None:
     with cuda.stream() as stream, cuda.allocate(4000) as memory, cuda.host_array((1000,)) as host:
 
         def work() -> None:
@@ -83,7 +92,9 @@ def test_graph_runs_what_was_captured_at_each_launch_and_not_before(double: Doub
         assert double.now() - before == 2 * (MS + 4000 // 12)
 
 
-def test_capture_that_fails_says_so_and_leaves_the_stream_as_it_was(double: Double, cuda: Cuda) -> None:
+def test_capture_that_fails_says_so_and_leaves_the_stream_as_it_was(
+    double: Double, cuda: Cuda
+) -> None:
     def refused() -> None:
         raise ValueError("no")
 
@@ -97,7 +108,9 @@ def test_capture_that_fails_says_so_and_leaves_the_stream_as_it_was(double: Doub
     assert double.live() == live
 
 
-def test_everything_is_given_back_once_and_is_of_no_use_afterwards(double: Double, cuda: Cuda) -> None:
+def test_everything_is_given_back_once_and_is_of_no_use_afterwards(
+    double: Double, cuda: Cuda
+) -> None:
     live = double.live()
     made = [cuda.stream(), cuda.event(), cuda.allocate(100), cuda.host_array((5,))]
     assert double.live() == live + len(made)
@@ -125,7 +138,9 @@ def test_device_is_known_by_name_and_compute_capability(
     assert (found.name, found.sm) == (name, sm)
 
 
-def test_out_of_memory_says_what_was_asked_for_and_what_is_free(cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_says_what_was_asked_for_and_what_is_free(
+    cuda: Cuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DOUBLE_MEMORY_MIB", "100")
     with cuda.allocate(60 << 20), pytest.raises(DeviceError) as refusal:
         cuda.allocate(41 << 20)
@@ -135,7 +150,9 @@ def test_out_of_memory_says_what_was_asked_for_and_what_is_free(cuda: Cuda, monk
 
 
 def test_another_device_than_there_is_is_refused_with_those_that_are(cuda: Cuda) -> None:
-    with pytest.raises(DeviceError, match=r"cudaErrorInvalidDevice.*expected: cuda; do: nvidia-smi"):
+    with pytest.raises(
+        DeviceError, match=r"cudaErrorInvalidDevice.*expected: cuda; do: nvidia-smi"
+    ):
         cuda.use(3)
 
 
@@ -144,8 +161,16 @@ def test_another_device_than_there_is_is_refused_with_those_that_are(cuda: Cuda)
     ("mode", "visible", "words"),
     [
         ("no-driver", None, "^no NVIDIA driver; do: run on a machine with an NVIDIA GPU"),
-        ("old-driver", None, r"supports CUDA 11\.4, libcudart is of CUDA 13\.2; expected: a driver for CUDA 13\.2"),
-        ("no-device", None, "cudaErrorNoDevice: no CUDA-capable device is detected; do: run on a machine"),
+        (
+            "old-driver",
+            None,
+            r"supports CUDA 11\.4, libcudart is of CUDA 13\.2; expected: a driver for CUDA 13\.2",
+        ),
+        (
+            "no-device",
+            None,
+            "cudaErrorNoDevice: no CUDA-capable device is detected; do: run on a machine",
+        ),
         ("no-device", "", "CUDA_VISIBLE_DEVICES is ''; do: unset CUDA_VISIBLE_DEVICES"),
     ],
 )
@@ -162,10 +187,14 @@ def test_why_there_is_no_cuda_is_told_with_what_to_do(
     assert open_cuda().device_count() == 1
 
 
-def test_missing_library_is_told_by_the_names_that_were_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_is_told_by_the_names_that_were_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(cuda_runtime, "SONAMES", ("libcudart.so.0",))
     open_cuda.cache_clear()
-    with pytest.raises(DeployBenchError, match=r"missing: no libcudart\.so\.0; do: pip install nvidia-cuda-runtime"):
+    with pytest.raises(
+        DeployBenchError, match=r"missing: no libcudart\.so\.0; do: pip install nvidia-cuda-runtime"
+    ):
         open_cuda()
 
 

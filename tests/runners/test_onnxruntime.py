@@ -1,4 +1,5 @@
-"""ONNX Runtime's providers: what is refused, what runs where, and how precisions are asked for on a GPU."""
+"""ONNX Runtime's providers: what is refused, what runs where, and how precisions are asked for on a
+GPU."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ def _own_variable() -> Iterator[None]:
 
 
 @WITHOUT_CUDA
-@pytest.mark.parametrize(("runner", "provider"), [(OnnxRuntimeRunner(), CUDA), (OnnxRuntimeTensorrtRunner(), TENSORRT)])
+@pytest.mark.parametrize(
+    ("runner", "provider"), [(OnnxRuntimeRunner(), CUDA), (OnnxRuntimeTensorrtRunner(), TENSORRT)]
+)
 def test_build_without_the_provider_says_which_it_has_and_what_to_install(
     runner: OnnxRuntimeRunner, provider: str
 ) -> None:
@@ -61,31 +64,43 @@ def test_build_without_the_provider_says_which_it_has_and_what_to_install(
 
 def test_each_runner_has_its_devices() -> None:
     assert OnnxRuntimeRunner().check_device("cpu") is None
-    assert OnnxRuntimeTensorrtRunner().check_device("cpu") == "onnxruntime-tensorrt runs on cuda, not on cpu"
+    assert (
+        OnnxRuntimeTensorrtRunner().check_device("cpu")
+        == "onnxruntime-tensorrt runs on cuda, not on cpu"
+    )
 
 
 @WITHOUT_CUDA
 def test_launch_on_a_gpu_is_refused_and_never_measured_on_the_cpu(tiny_artifact: Artifacts) -> None:
     path = str(tiny_artifact("onnx").path)
-    found = launch(Job(artifact=path, runner="onnxruntime", device="cuda", precision="fp32", batch=1, threads=1))
+    found = launch(
+        Job(
+            artifact=path, runner="onnxruntime", device="cuda", precision="fp32", batch=1, threads=1
+        )
+    )
     assert found.refused is not None
     assert "pip install onnxruntime-gpu" in found.refused
     assert not found.measured
 
 
 @WITHOUT_CUDA
-def test_session_that_silently_fell_back_is_refused(tiny_artifact: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_session_that_silently_fell_back_is_refused(
+    tiny_artifact: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Built with the provider, without its libraries: ONNX Runtime warns and runs on the CPU."""
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
     with pytest.raises(
         DeployBenchError,
-        match=f"could not start {CUDA} and would run {CPU}.*CUDA and cuDNN.*onnxruntime-gpu.cuda,cudnn",
+        match=f"could not start {CUDA} and would run {CPU}.*CUDA and "
+        f"cuDNN.*onnxruntime-gpu.cuda,cudnn",
     ):
         open_session(str(tiny_artifact("onnx").entry), onnxruntime.SessionOptions(), ((CUDA, {}),))
 
 
 @pytest.mark.parametrize(("precision", "use_tf32"), [("tf32", "1"), ("fp32", "0"), ("fp16", "0")])
-def test_cuda_provider_is_told_its_gpu_and_whether_to_use_tf32(precision: str, use_tf32: str) -> None:
+def test_cuda_provider_is_told_its_gpu_and_whether_to_use_tf32(
+    precision: str, use_tf32: str
+) -> None:
     assert cuda_options(options(precision)) == {"device_id": "1", "use_tf32": use_tf32}
     assert TF32_VARIABLE not in os.environ
 
@@ -108,7 +123,9 @@ def test_version_without_the_option_is_told_by_nvidia_s_variable(
         (OnnxRuntimeTensorrtRunner(), "fp16", {"fp16"}),
     ],
 )
-def test_gpu_offers_other_precisions_than_the_cpu(runner: OnnxRuntimeRunner, artifact: str, offered: set[str]) -> None:
+def test_gpu_offers_other_precisions_than_the_cpu(
+    runner: OnnxRuntimeRunner, artifact: str, offered: set[str]
+) -> None:
     assert runner.precisions_on("cuda", artifact) == offered
     assert "tf32" not in runner.precisions_on("cpu", artifact)
 
@@ -117,8 +134,12 @@ def test_gpu_offers_other_precisions_than_the_cpu(runner: OnnxRuntimeRunner, art
     ("asked", "artifact_precision", "flag"),
     [("fp16", "fp32", "True"), ("fp16", "fp16", "True"), ("fp32", "fp32", "False")],
 )
-def test_tensorrt_builds_in_fp16_what_is_to_run_in_fp16(asked: str, artifact_precision: str, flag: str) -> None:
-    providers = OnnxRuntimeTensorrtRunner().gpu_providers(unwritten(artifact_precision), options(asked))
+def test_tensorrt_builds_in_fp16_what_is_to_run_in_fp16(
+    asked: str, artifact_precision: str, flag: str
+) -> None:
+    providers = OnnxRuntimeTensorrtRunner().gpu_providers(
+        unwritten(artifact_precision), options(asked)
+    )
     (name, chosen), (fallback, _) = providers
     assert (name, fallback) == (TENSORRT, CUDA)
     assert (chosen["trt_fp16_enable"], chosen["device_id"]) == (flag, "1")
@@ -166,7 +187,9 @@ def test_precision_and_device_are_read_back_from_the_session(
 
 def test_session_whose_provider_got_no_node_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     session = OnnxRuntimeSession(unwritten(), Reported(TENSORRT, {"device_id": "0"}), options())
-    monkeypatch.setattr("deploybench.runners.onnxruntime.placement", lambda _: {CUDA: Counter({"Conv": 50})})
+    monkeypatch.setattr(
+        "deploybench.runners.onnxruntime.placement", lambda _: {CUDA: Counter({"Conv": 50})}
+    )
     with pytest.raises(DeployBenchError, match=f"{TENSORRT} took no node of the graph, {CUDA} did"):
         session.facts()
 

@@ -1,4 +1,7 @@
-"""The GPU place of the PyTorch runners: tf32 switches, layouts, and what it refuses. Only the device is a double."""
+"""The GPU place of the PyTorch runners: tf32 switches, layouts, and what it refuses.
+
+Only the device is a double.
+"""
 
 from __future__ import annotations
 
@@ -98,8 +101,12 @@ def convolutions() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
 
 
-@pytest.mark.parametrize(("precision", "expected"), [("fp32", False), ("tf32", True), ("fp16", True), ("bf16", True)])
-def test_convolutional_model_is_channels_last_where_tensor_cores_run_it(precision: str, expected: bool) -> None:
+@pytest.mark.parametrize(
+    ("precision", "expected"), [("fp32", False), ("tf32", True), ("fp16", True), ("bf16", True)]
+)
+def test_convolutional_model_is_channels_last_where_tensor_cores_run_it(
+    precision: str, expected: bool
+) -> None:
     module, place = convolutions(), CudaOnTheCpu(options(precision))
     module.to = lambda *to, **how: nn.Module.to(module, **how) if how else module  # type: ignore[method-assign]
     place.move(module)
@@ -141,13 +148,17 @@ def test_build_has_code_for_a_gpu_by_cuda_s_rules(
 
 
 def test_gpu_that_the_build_has_no_code_for_is_refused_with_what_it_has() -> None:
-    with pytest.raises(DeployBenchError, match=r"no code for compute capability 7\.0.*sm_37, sm_61, sm_86"):
+    with pytest.raises(
+        DeployBenchError, match=r"no code for compute capability 7\.0.*sm_37, sm_61, sm_86"
+    ):
         CudaOnTheCpu(options("fp32"), (7, 0))
 
 
 @WITHOUT_GPU
 def test_pytorch_that_reaches_no_gpu_is_refused_in_its_own_words() -> None:
-    with pytest.raises(DeployBenchError, match=f"PyTorch {torch.__version__.split('+')[0]}.* cannot use cuda:1: .+"):
+    with pytest.raises(
+        DeployBenchError, match=f"PyTorch {torch.__version__.split('+')[0]}.* cannot use cuda:1: .+"
+    ):
         check_cuda(torch, "cuda:1")
 
 
@@ -158,14 +169,21 @@ def test_launch_on_a_gpu_that_is_not_there_is_refused_and_never_measured_on_the_
 ) -> None:
     form = "pytorch" if runner == "inductor" else runner
     path = str(tiny_artifact(form).path)
-    found = launch(Job(artifact=path, runner=runner, device="cuda", precision="fp32", batch=1, threads=1))
+    found = launch(
+        Job(artifact=path, runner=runner, device="cuda", precision="fp32", batch=1, threads=1)
+    )
     assert found.refused is not None
     assert "cannot use cuda" in found.refused
     assert not found.measured
 
 
 def test_versions_of_cudnn_are_read_as_their_header_writes_them() -> None:
-    assert [cudnn_text(version) for version in (8500, 8902, 90100, 91002)] == ["8.5.0", "8.9.2", "9.1.0", "9.10.2"]
+    assert [cudnn_text(version) for version in (8500, 8902, 90100, 91002)] == [
+        "8.5.0",
+        "8.9.2",
+        "9.1.0",
+        "9.10.2",
+    ]
 
 
 class MakesTensors(nn.Module):

@@ -1,4 +1,5 @@
-"""What every PyTorch session keeps to on any device: the thread budget, the facts, and how calls are timed."""
+"""What every PyTorch session keeps to on any device: the thread budget, the facts, and how calls
+are timed."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ ON_CUDA = RunOptions(device="cuda", threads=1, precision="fp32", batch=1)
 
 
 def cores_used_in_a_prepared_thread(session: Session) -> float:
-    """The CPU time of the process by that of the thread that calls, while a new thread runs the session."""
+    """The CPU time of the process by that of the thread that calls, while a new thread runs the
+    session."""
 
     def work() -> float:
         session.prepare_thread()
@@ -48,7 +50,9 @@ def test_new_thread_keeps_the_budget_when_it_is_prepared() -> None:
 
 
 def images(seed: int) -> dict[str, npt.NDArray[np.float32]]:
-    return {"input": np.random.default_rng(seed).standard_normal((1, 3, 160, 160)).astype(np.float32)}
+    return {
+        "input": np.random.default_rng(seed).standard_normal((1, 3, 160, 160)).astype(np.float32)
+    }
 
 
 def first_row_sums(tensor: Any) -> Any:
@@ -58,7 +62,9 @@ def first_row_sums(tensor: Any) -> Any:
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
-def test_session_computes_the_same_from_host_to_host_and_bound_on_every_device(kind: str, precision: str) -> None:
+def test_session_computes_the_same_from_host_to_host_and_bound_on_every_device(
+    kind: str, precision: str
+) -> None:
     place: Cpu = Cpu() if kind == "cpu" else CudaOnTheCpu(RunOptions(kind, 1, precision, 1))
     session = TorchSession(unwritten(), first_row_sums, place, OPTIONS, "sums", "fp32")
     first, second = images(1), images(2)
@@ -69,7 +75,9 @@ def test_session_computes_the_same_from_host_to_host_and_bound_on_every_device(k
     bound.run()
     kept = bound.outputs()["logits"]
     session.infer(second)
-    assert np.allclose(kept, first["input"].astype(np.float64).sum(axis=3).reshape(1, -1), atol=1e-4)
+    assert np.allclose(
+        kept, first["input"].astype(np.float64).sum(axis=3).reshape(1, -1), atol=1e-4
+    )
 
 
 def test_gpu_time_is_between_events_around_the_call_and_the_run_waits_for_the_last() -> None:
@@ -128,7 +136,9 @@ def test_build_of_torch_is_known_without_importing_it() -> None:
     assert torch_cuda_version() == torch.version.cuda
 
 
-def test_cpu_build_of_torch_has_no_gpu_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cpu_build_of_torch_has_no_gpu_and_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("deploybench.runners.torch_session.torch_cuda_version", lambda: None)
     assert "pip install torch" in (Runner().check_device("cuda") or "")
     assert Runner().check_device("cpu") is None

@@ -1,4 +1,5 @@
-"""The GPU place of the PyTorch runners with its tensors on the CPU: PyTorch's own calls, events that count."""
+"""The GPU place of the PyTorch runners with its tensors on the CPU: PyTorch's own calls, events
+that count."""
 
 from __future__ import annotations
 
@@ -13,7 +14,10 @@ from deploybench.runners.torch_device import Cuda
 
 
 class CudaOnTheCpu(Cuda):
-    """``log`` holds what was recorded and waited for. Everything of torch.cuda is specified by the real module."""
+    """``log`` holds what was recorded and waited for.
+
+    Everything of torch.cuda is specified by the real module.
+    """
 
     def __init__(self, options: RunOptions, capability: tuple[int, int] = (8, 6)) -> None:
         self.log: list[str] = []
@@ -23,7 +27,9 @@ class CudaOnTheCpu(Cuda):
         cuda.get_arch_list.return_value = ["sm_37", "sm_61", "sm_86"]
         cuda.get_device_name.return_value = "Double"
         cuda.max_memory_reserved.return_value = 7
-        cuda.current_stream.return_value.synchronize.side_effect = lambda: self.log.append("stream waited for")
+        cuda.current_stream.return_value.synchronize.side_effect = lambda: self.log.append(
+            "stream waited for"
+        )
 
         def event(**_: object) -> Any:
             number = len(made)

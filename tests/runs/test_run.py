@@ -50,16 +50,31 @@ def options_of(command: str) -> dict[str, str]:
 
 
 def test_command_names_the_cell_and_how_it_was_measured() -> None:
-    found = options_of(command_of(cell(batch=4, artifact="/with space/a"), RunSettings(THREE_ROUNDS, seed=7), "host"))
+    found = options_of(
+        command_of(
+            cell(batch=4, artifact="/with space/a"), RunSettings(THREE_ROUNDS, seed=7), "host"
+        )
+    )
     assert found == {
-        "--artifact": "/with space/a", "--runner": "pytorch", "--batch": "4", "--threads": "2", "--precision": "fp32",
-        "--duration": "1s", "--min-samples": "20", "--rounds": "3", "--seed": "7",
-    }  # fmt: skip
+        "--artifact": "/with space/a",
+        "--runner": "pytorch",
+        "--batch": "4",
+        "--threads": "2",
+        "--precision": "fp32",
+        "--duration": "1s",
+        "--min-samples": "20",
+        "--rounds": "3",
+        "--seed": "7",
+    }
 
 
 def test_command_of_a_run_until_precise_has_its_precision_and_budget_instead_of_rounds() -> None:
     found = options_of(command_of(cell(), RunSettings(UNTIL_PRECISE, duration_s=0.05), "host"))
-    assert (found["--precision-target"], found["--budget"], found["--duration"]) == ("1.5%", "90s", "0.05s")
+    assert (found["--precision-target"], found["--budget"], found["--duration"]) == (
+        "1.5%",
+        "90s",
+        "0.05s",
+    )
     assert "--rounds" not in found
 
 
@@ -73,9 +88,21 @@ def test_command_of_a_run_until_precise_has_its_precision_and_budget_instead_of_
         ({"timing": "end-to-end"}, {"--end-to-end": "", "--image": "/cat.jpg"}),
     ],
 )
-def test_command_says_what_is_not_the_default(changes: dict[str, object], options: dict[str, str]) -> None:
-    found = options_of(command_of(cell(**changes), RunSettings(THREE_ROUNDS, image="/cat.jpg"), "host"))
-    optional = {"--streams", "--engine-only", "--end-to-end", "--host-to-host", "--image", "--profile", "--cuda-graph"}
+def test_command_says_what_is_not_the_default(
+    changes: dict[str, object], options: dict[str, str]
+) -> None:
+    found = options_of(
+        command_of(cell(**changes), RunSettings(THREE_ROUNDS, image="/cat.jpg"), "host")
+    )
+    optional = {
+        "--streams",
+        "--engine-only",
+        "--end-to-end",
+        "--host-to-host",
+        "--image",
+        "--profile",
+        "--cuda-graph",
+    }
     assert {name: value for name, value in found.items() if name in optional} == options
 
 
@@ -94,15 +121,22 @@ ARTIFACT = cast(
     Artifact,
     SimpleNamespace(
         path=Path("/a"),
-        manifest=SimpleNamespace(model=SimpleNamespace(parameters=1, macs=1, tokens=None), size_bytes=1),
+        manifest=SimpleNamespace(
+            model=SimpleNamespace(parameters=1, macs=1, tokens=None), size_bytes=1
+        ),
     ),
 )
 
 
 def measured(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, rule: ExperimentRule, *planned: Planned, **medians: Iterator[float]
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    rule: ExperimentRule,
+    *planned: Planned,
+    **medians: Iterator[float],
 ) -> Iterator[Record]:
-    """A run of those cells; a launch takes its runner's next time in ms, and fails when there is none."""
+    """A run of those cells; a launch takes its runner's next time in ms, and fails when there is
+    none."""
 
     def one(job: Job) -> Launch:
         time = next(medians[job.runner], None)
@@ -121,12 +155,21 @@ def rising() -> Iterator[float]:
     return (10.0 + number for number in count())
 
 
-def test_record_says_why_its_cell_was_launched_no_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_record_says_why_its_cell_was_launched_no_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     cells = [Planned(cell(runner=name), ARTIFACT, None) for name in ("pytorch", "openvino")]
-    records = list(measured(monkeypatch, tmp_path, UNTIL_PRECISE, *cells, pytorch=steady(), openvino=rising()))
+    records = list(
+        measured(monkeypatch, tmp_path, UNTIL_PRECISE, *cells, pytorch=steady(), openvino=rising())
+    )
     latest = {record.cell.runner: record for record in records}
     precise, spent = latest["pytorch"], latest["openvino"]
-    assert (precise.complete, precise.stopped, precise.more_rounds, len(precise.launches)) == (True, "precise", 0, 6)
+    assert (precise.complete, precise.stopped, precise.more_rounds, len(precise.launches)) == (
+        True,
+        "precise",
+        0,
+        6,
+    )
     assert (spent.complete, spent.stopped, len(spent.launches)) == (True, "budget spent", 45)
     assert (spent.more_rounds or 0) > 45
     kept = {record.cell.runner: record for record in read_records(tmp_path / "records" / "run")}
@@ -138,24 +181,45 @@ def test_record_of_a_cell_that_is_precise_is_complete_on_disk_while_others_go_on
 ) -> None:
     """An interrupt must not call it interrupted."""
     cells = [Planned(cell(runner=name), ARTIFACT, None) for name in ("pytorch", "openvino")]
-    run = measured(monkeypatch, tmp_path, UNTIL_PRECISE, *cells, pytorch=steady(), openvino=rising())
+    run = measured(
+        monkeypatch, tmp_path, UNTIL_PRECISE, *cells, pytorch=steady(), openvino=rising()
+    )
     for record in run:
         if record.cell.runner == "openvino" and len(record.launches) == 9:
             break
-    complete = {kept.cell.runner: kept.complete for kept in read_records(tmp_path / "records" / "run")}
+    complete = {
+        kept.cell.runner: kept.complete for kept in read_records(tmp_path / "records" / "run")
+    }
     assert complete == {"pytorch": True, "openvino": False}
 
 
-def test_cell_that_fails_and_one_that_is_skipped_are_complete(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    failing, left_out = Planned(cell(), ARTIFACT, None), Planned(cell(runner="openvino"), ARTIFACT, "left out")
-    records = list(measured(monkeypatch, tmp_path, THREE_ROUNDS, failing, left_out, pytorch=iter([10.0])))
-    assert [(record.judgement.verdict.value, record.complete, record.stopped) for record in records] == [
-        ("SKIPPED", True, None), ("UNSTABLE", False, None), ("FAILED", True, "failed"),
-    ]  # fmt: skip
+def test_cell_that_fails_and_one_that_is_skipped_are_complete(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    failing, left_out = (
+        Planned(cell(), ARTIFACT, None),
+        Planned(cell(runner="openvino"), ARTIFACT, "left out"),
+    )
+    records = list(
+        measured(monkeypatch, tmp_path, THREE_ROUNDS, failing, left_out, pytorch=iter([10.0]))
+    )
+    assert [
+        (record.judgement.verdict.value, record.complete, record.stopped) for record in records
+    ] == [
+        ("SKIPPED", True, None),
+        ("UNSTABLE", False, None),
+        ("FAILED", True, "failed"),
+    ]
 
 
-def test_number_of_rounds_is_over_with_the_last_launch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    records = list(measured(monkeypatch, tmp_path, THREE_ROUNDS, Planned(cell(), ARTIFACT, None), pytorch=rising()))
+def test_number_of_rounds_is_over_with_the_last_launch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    records = list(
+        measured(
+            monkeypatch, tmp_path, THREE_ROUNDS, Planned(cell(), ARTIFACT, None), pytorch=rising()
+        )
+    )
     assert [record.stopped for record in records] == [None, None, "rounds done"]
 
 
@@ -172,7 +236,9 @@ def test_command_of_a_gpu_cell_names_its_device() -> None:
 
 def test_peak_of_a_cpu_is_measured_and_that_of_a_gpu_is_the_profile_s(tmp_path: Path) -> None:
     measured = MeasuredPeaks(threads=2, gflops={"fp32": 100.0}, copy_gb_per_s=1.0, method="test")
-    context = RunContext("run", "rtx3090", Workspace(tmp_path), host(), measured, 2, hardware=load_profile("rtx3090"))
+    context = RunContext(
+        "run", "rtx3090", Workspace(tmp_path), host(), measured, 2, hardware=load_profile("rtx3090")
+    )
     found = {device: context.roof(device) for device in ("cpu", "cuda", "cuda:1")}
     assert found["cpu"] is not None
     assert found["cpu"].tflops == {"fp32": pytest.approx(0.1)}

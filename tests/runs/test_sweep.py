@@ -42,14 +42,18 @@ def machine(
         made = launch([1e3 * job.batch / images_per_s(job.batch)] * 10)
         assert made.memory is not None
         return made.model_copy(
-            update={"memory": made.memory.model_copy(update={"peak_bytes": peak_mib(job.batch) << 20})}
+            update={
+                "memory": made.memory.model_copy(update={"peak_bytes": peak_mib(job.batch) << 20})
+            }
         )
 
     return one
 
 
 def sizes(launch: Callable[[Job], Launch], available: int = PLENTY) -> list[int]:
-    cells = with_auto_batches([planned()], SETTINGS, launch=launch, available_bytes=lambda: available)
+    cells = with_auto_batches(
+        [planned()], SETTINGS, launch=launch, available_bytes=lambda: available
+    )
     return [one.cell.batch for one in cells]
 
 
@@ -67,23 +71,35 @@ def test_sweep_that_always_pays_ends_at_the_largest_batch() -> None:
 
 def test_sweep_ends_before_a_size_that_would_need_more_than_is_left_of_the_memory() -> None:
     """From batch 4 to 8 it grew by 400 MiB; twice as much is more than 80 % of 900 MiB."""
-    found = sizes(machine(lambda batch: 100 * batch, lambda batch: 100 + 100 * batch), available=900 << 20)
+    found = sizes(
+        machine(lambda batch: 100 * batch, lambda batch: 100 + 100 * batch), available=900 << 20
+    )
     assert found == [1, 2, 4, 8]
 
 
 def test_first_size_does_not_count_the_model_itself_as_growth() -> None:
-    assert sizes(machine(lambda batch: 100 * batch, lambda batch: 4000), available=4000 << 20)[-1] == 1024
+    assert (
+        sizes(machine(lambda batch: 100 * batch, lambda batch: 4000), available=4000 << 20)[-1]
+        == 1024
+    )
 
 
 def test_sweep_ends_at_the_size_whose_launch_failed_and_its_row_says_why() -> None:
-    cells = with_auto_batches([planned()], SETTINGS, launch=failing_from(8), available_bytes=lambda: PLENTY)
+    cells = with_auto_batches(
+        [planned()], SETTINGS, launch=failing_from(8), available_bytes=lambda: PLENTY
+    )
     assert [(one.cell.batch, one.skip) for one in cells] == [
-        (1, None), (2, None), (4, None), (8, "the sweep ends: out of memory: 2 GiB"),
-    ]  # fmt: skip
+        (1, None),
+        (2, None),
+        (4, None),
+        (8, "the sweep ends: out of memory: 2 GiB"),
+    ]
 
 
 def test_cell_that_fails_at_batch_1_is_measured_so_that_its_row_says_why() -> None:
-    cells = with_auto_batches([planned()], SETTINGS, launch=failing_from(1), available_bytes=lambda: PLENTY)
+    cells = with_auto_batches(
+        [planned()], SETTINGS, launch=failing_from(1), available_bytes=lambda: PLENTY
+    )
     assert [(one.cell.batch, one.skip) for one in cells] == [(1, None)]
 
 
@@ -93,9 +109,11 @@ def on_gpu(own_mib: Callable[[int], int | None], others_mib: int = 0) -> Callabl
     def one(job: Job) -> Launch:
         own = own_mib(job.batch)
         reading = dict.fromkeys(GpuReading.model_fields, None) | {
-            "missing": {}, "provenance": "measured",
-            "own_bytes": None if own is None else own << 20, "other_bytes": others_mib << 20,
-        }  # fmt: skip
+            "missing": {},
+            "provenance": "measured",
+            "own_bytes": None if own is None else own << 20,
+            "other_bytes": others_mib << 20,
+        }
         made = machine(lambda batch: 100 * batch)(job)
         around = surroundings().model_copy(update={"gpu": GpuReading.model_validate(reading)})
         return made.model_copy(update={"surroundings": around})
@@ -106,26 +124,40 @@ def on_gpu(own_mib: Callable[[int], int | None], others_mib: int = 0) -> Callabl
 @pytest.mark.parametrize(
     ("own_mib", "others_mib", "expected"),
     [
-        (lambda batch: 500 + 1000 * batch, 0, [1, 2, 4, 8]),  # 8 takes 8.5 of 12 GiB, 16 would take 16.5
+        (
+            lambda batch: 500 + 1000 * batch,
+            0,
+            [1, 2, 4, 8],
+        ),  # 8 takes 8.5 of 12 GiB, 16 would take 16.5
         (lambda batch: 500 + 500 * batch, 0, [1, 2, 4, 8, 16]),
-        (lambda batch: 500 + 500 * batch, 7500, [1, 2, 4]),  # of 2288 MiB that are left, 80 % are less than 2000
+        (
+            lambda batch: 500 + 500 * batch,
+            7500,
+            [1, 2, 4],
+        ),  # of 2288 MiB that are left, 80 % are less than 2000
     ],
 )
 def test_sweep_on_a_gpu_ends_before_a_size_that_its_memory_does_not_hold(
     own_mib: Callable[[int], int], others_mib: int, expected: list[int]
 ) -> None:
     cells = with_auto_batches(
-        [planned(device="cuda")], SETTINGS, launch=on_gpu(own_mib, others_mib), available_bytes=lambda: PLENTY,
+        [planned(device="cuda")],
+        SETTINGS,
+        launch=on_gpu(own_mib, others_mib),
+        available_bytes=lambda: PLENTY,
         host=lambda: host(gpus=(gpu("Tesla K80", "3.7"),)),
-    )  # fmt: skip
+    )
     assert [one.cell.batch for one in cells] == expected
 
 
 def test_gpu_whose_driver_tells_no_memory_limits_nothing() -> None:
     cells = with_auto_batches(
-        [planned(device="cuda")], SETTINGS, launch=on_gpu(lambda batch: None), available_bytes=lambda: PLENTY,
+        [planned(device="cuda")],
+        SETTINGS,
+        launch=on_gpu(lambda batch: None),
+        available_bytes=lambda: PLENTY,
         host=lambda: host(gpus=(gpu("Tesla K80", "3.7"),)),
-    )  # fmt: skip
+    )
     assert cells[-1].cell.batch == 1024
 
 
@@ -142,12 +174,15 @@ def test_look_ahead_is_short_and_of_the_cell_itself() -> None:
         return machine(lambda batch: 100)(job)
 
     with_auto_batches(
-        [planned(threads=3, precision="bf16", streams=2)], SETTINGS, launch=one, available_bytes=lambda: PLENTY
+        [planned(threads=3, precision="bf16", streams=2)],
+        SETTINGS,
+        launch=one,
+        available_bytes=lambda: PLENTY,
     )
     assert [job.batch for job in asked] == [1, 2, 2], "a look that says stop is repeated"
-    assert {(job.threads, job.precision, job.streams, job.duration_s, job.min_samples) for job in asked} == {
-        (3, "bf16", 2, LOOK_S, 3)
-    }
+    assert {
+        (job.threads, job.precision, job.streams, job.duration_s, job.min_samples) for job in asked
+    } == {(3, "bf16", 2, LOOK_S, 3)}
 
 
 def test_skipped_cells_stay_as_they_are_and_are_not_launched() -> None:
@@ -165,6 +200,8 @@ def test_skipped_cells_stay_as_they_are_and_are_not_launched() -> None:
     assert started == ["pytorch"]
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])]
+)
 def test_doublings_end_with_the_limit_itself(limit: int, expected: list[int]) -> None:
     assert doublings(limit) == expected

@@ -21,10 +21,14 @@ EXPECTED_NS = 100_000.0
 def settings(scenario: Scenario, queries: int, **changes: object) -> ScenarioSettings:
     server = scenario is Scenario.SERVER
     one = ScenarioSettings(
-        scenario=scenario, percentile=scenario.default_percentile, min_duration_s=0, min_queries=queries,
-        target_qps=20_000 if server else None, latency_bound_ms=1000 if server else None,
+        scenario=scenario,
+        percentile=scenario.default_percentile,
+        min_duration_s=0,
+        min_queries=queries,
+        target_qps=20_000 if server else None,
+        latency_bound_ms=1000 if server else None,
         samples_per_query=3 if scenario is Scenario.MULTI_STREAM else 1,
-    )  # fmt: skip
+    )
     return one.model_copy(update=changes)
 
 
@@ -35,20 +39,31 @@ def pause(samples: Sequence[Any]) -> None:
 
 
 def measured(
-    scenario: Scenario, queries: int, issue: Callable[[Sequence[Any]], None] = pause, **changes: object
+    scenario: Scenario,
+    queries: int,
+    issue: Callable[[Sequence[Any]], None] = pause,
+    **changes: object,
 ) -> LoadGenResult:
-    return run_test(settings(scenario, queries, **changes), issue, images=IMAGES, expected_call_ns=EXPECTED_NS)
+    return run_test(
+        settings(scenario, queries, **changes), issue, images=IMAGES, expected_call_ns=EXPECTED_NS
+    )
 
 
 def differing(found: LoadGenResult) -> list[str]:
     """The percentiles that are not ours."""
-    ours = {name: nearest_rank(found.latencies_ns, round(float(name) / 100, 4)) for name in PERCENTILES}
+    ours = {
+        name: nearest_rank(found.latencies_ns, round(float(name) / 100, 4)) for name in PERCENTILES
+    }
     return [name for name in PERCENTILES if ours[name] != found.percentiles_ns[name]]
 
 
-@pytest.mark.parametrize("scenario", [Scenario.SINGLE_STREAM, Scenario.MULTI_STREAM, Scenario.SERVER])
+@pytest.mark.parametrize(
+    "scenario", [Scenario.SINGLE_STREAM, Scenario.MULTI_STREAM, Scenario.SERVER]
+)
 @pytest.mark.parametrize("queries", [1, 3, 29, 333, 1001])
-def test_percentiles_are_loadgen_s_where_the_rank_is_a_fraction(scenario: Scenario, queries: int) -> None:
+def test_percentiles_are_loadgen_s_where_the_rank_is_a_fraction(
+    scenario: Scenario, queries: int
+) -> None:
     assert differing(measured(scenario, queries)) == []
 
 
@@ -60,7 +75,9 @@ def test_percentiles_are_loadgen_s_where_the_rank_is_whole(queries: int) -> None
 @pytest.mark.parametrize("scenario", list(Scenario))
 def test_every_latency_is_taken_from_loadgen(scenario: Scenario) -> None:
     found = measured(scenario, 50)
-    assert len(found.latencies_ns) == (50 if scenario is Scenario.OFFLINE else found.query_count) == 50
+    assert (
+        len(found.latencies_ns) == (50 if scenario is Scenario.OFFLINE else found.query_count) == 50
+    )
     assert sorted(found.latencies_ns)[25] == found.percentiles_ns["50.00"]
     assert max(found.latencies_ns) == found.percentiles_ns["99.90"]
 
@@ -82,7 +99,10 @@ def test_loadgen_asks_for_as_many_queries_as_we_give_it(percentile: float) -> No
     found = measured(Scenario.SINGLE_STREAM, 2, percentile=percentile)
     assert not found.valid
     assert found.unmet == ("early stopping",)
-    assert f"at least {queries_for_early_stopping(percentile)} queries for early stopping" in " ".join(found.advice)
+    assert (
+        f"at least {queries_for_early_stopping(percentile)} queries for early stopping"
+        in " ".join(found.advice)
+    )
 
 
 def test_single_stream_is_valid_from_the_number_that_early_stopping_needs() -> None:
@@ -107,7 +127,9 @@ def test_server_is_invalid_where_the_bound_is_missed() -> None:
 
 
 def test_arrival_times_follow_the_seed() -> None:
-    first, again, other = (measured(Scenario.SERVER, 100, schedule_seed=seed).scheduled_per_s for seed in (1, 1, 2))
+    first, again, other = (
+        measured(Scenario.SERVER, 100, schedule_seed=seed).scheduled_per_s for seed in (1, 1, 2)
+    )
     assert first == again
     assert first != other
 

@@ -1,4 +1,5 @@
-"""Options become settings: MLPerf's defaults by scenario, and refusals that say what would be accepted."""
+"""Options become settings: MLPerf's defaults by scenario, and refusals that say what would be
+accepted."""
 
 from __future__ import annotations
 
@@ -31,23 +32,41 @@ def test_option_reaches_only_the_scenarios_that_use_it() -> None:
 
 
 def test_fraction_is_the_number_that_loadgen_has() -> None:
-    fractions = [request((Scenario.SERVER,), percentile=p).settings()[0].fraction for p in (50, 97, 99, 99.9)]
+    fractions = [
+        request((Scenario.SERVER,), percentile=p).settings()[0].fraction for p in (50, 97, 99, 99.9)
+    ]
     assert fractions == [0.5, 0.97, 0.99, 0.999]
 
 
 @pytest.mark.parametrize(
     ("scenarios", "options", "words"),
     [
-        ((Scenario.SINGLE_STREAM,), {"target_qps": 5.0}, ["--target-qps with --scenario single-stream", "server"]),
-        ((Scenario.SERVER,), {"batch": 8}, ["--batch with --scenario server", "multi-stream, offline"]),
+        (
+            (Scenario.SINGLE_STREAM,),
+            {"target_qps": 5.0},
+            ["--target-qps with --scenario single-stream", "server"],
+        ),
+        (
+            (Scenario.SERVER,),
+            {"batch": 8},
+            ["--batch with --scenario server", "multi-stream, offline"],
+        ),
         ((Scenario.SINGLE_STREAM,), {"instances": 2}, ["--instances", "server, offline"]),
         ((Scenario.OFFLINE,), {"samples_per_query": 2}, ["--samples-per-query", "multi-stream"]),
         ((Scenario.SERVER,), {"percentile": 100.0}, ["--percentile 100", "less than 100"]),
         ((Scenario.SERVER,), {"target_qps": -1.0}, ["--target-qps -1", "more than 0"]),
         ((Scenario.SERVER,), {"target_qps": float("nan")}, ["--target-qps nan"]),
-        ((Scenario.SERVER,), {"instances": 5}, ["--instances 5 share 4 threads", "--instances 4 or fewer"]),
+        (
+            (Scenario.SERVER,),
+            {"instances": 5},
+            ["--instances 5 share 4 threads", "--instances 4 or fewer"],
+        ),
         ((Scenario.SERVER,), {"target_qps": 5.0, "find_max_rate": True}, ["one of the two"]),
-        ((Scenario.SERVER,), {"find_max_rate": True, "min_queries": 100}, ["at least 662", "leave --min-queries out"]),
+        (
+            (Scenario.SERVER,),
+            {"find_max_rate": True, "min_queries": 100},
+            ["at least 662", "leave --min-queries out"],
+        ),
     ],
 )
 def test_value_that_cannot_be_used_is_refused(

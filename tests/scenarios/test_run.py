@@ -44,7 +44,11 @@ def context(tmp_path: Path) -> ScenarioContext:
 
 
 def run(
-    artifact: Artifact, runner_name: str, scenario: Scenario, context: ScenarioContext, **options: object
+    artifact: Artifact,
+    runner_name: str,
+    scenario: Scenario,
+    context: ScenarioContext,
+    **options: object,
 ) -> ScenarioRecord:
     return run_scenario(*cell_of(artifact, runner_name, scenario, **options), context)
 
@@ -53,14 +57,22 @@ def run(
     ("name", "scenario", "options"),
     [
         ("onnxruntime", Scenario.SINGLE_STREAM, {}),
-        ("onnxruntime", Scenario.MULTI_STREAM, {"samples_per_query": 3, "batch": 2, "percentile": 50.0}),
+        (
+            "onnxruntime",
+            Scenario.MULTI_STREAM,
+            {"samples_per_query": 3, "batch": 2, "percentile": 50.0},
+        ),
         ("onnxruntime", Scenario.SERVER, SERVER),
         ("onnxruntime", Scenario.OFFLINE, {"batch": 3}),
         ("pytorch", Scenario.SERVER, SERVER),
     ],
 )
 def test_scenario_is_measured_after_parity_and_recorded_whole(
-    name: str, scenario: Scenario, options: dict[str, object], tiny_artifact: Artifacts, context: ScenarioContext
+    name: str,
+    scenario: Scenario,
+    options: dict[str, object],
+    tiny_artifact: Artifacts,
+    context: ScenarioContext,
 ) -> None:
     record = run(tiny_artifact(FORMAT_OF[name]), name, scenario, context, **options)
     loadgen, parity, facts = record.trial.loadgen, record.trial.parity, record.trial.facts
@@ -78,8 +90,12 @@ def test_scenario_is_measured_after_parity_and_recorded_whole(
     assert f"--scenario {scenario.value}" in record.command
 
 
-def test_too_few_queries_are_invalid_with_loadgen_s_reason(tiny_artifact: Artifacts, context: ScenarioContext) -> None:
-    record = run(tiny_artifact("onnx"), "onnxruntime", Scenario.MULTI_STREAM, context, min_queries=4)
+def test_too_few_queries_are_invalid_with_loadgen_s_reason(
+    tiny_artifact: Artifacts, context: ScenarioContext
+) -> None:
+    record = run(
+        tiny_artifact("onnx"), "onnxruntime", Scenario.MULTI_STREAM, context, min_queries=4
+    )
     assert record.judgement.verdict is Verdict.INVALID
     assert record.judgement.reason == "LoadGen: not satisfied: early stopping"
     assert "662 queries" in record.judgement.advice
@@ -90,9 +106,15 @@ def test_highest_rate_holds_the_bound_and_is_between_what_passed_and_failed(
 ) -> None:
     monkeypatch.setattr("deploybench.scenarios.run.RateSearch", partial(RateSearch, resolution=2))
     record = run(
-        tiny_artifact("onnx"), "onnxruntime", Scenario.SERVER, context,
-        find_max_rate=True, latency_bound_s=0.1, percentile=80.0, min_queries=100,
-    )  # fmt: skip
+        tiny_artifact("onnx"),
+        "onnxruntime",
+        Scenario.SERVER,
+        context,
+        find_max_rate=True,
+        latency_bound_s=0.1,
+        percentile=80.0,
+        min_queries=100,
+    )
     rate = record.settings.target_qps
     assert record.judgement.verdict is Verdict.VALID, record.judgement
     assert rate is not None
@@ -106,7 +128,12 @@ def test_bound_below_one_inference_is_refused_to_be_searched(
     tiny_artifact: Artifacts, context: ScenarioContext
 ) -> None:
     record = run(
-        tiny_artifact("onnx"), "onnxruntime", Scenario.SERVER, context, find_max_rate=True, latency_bound_s=1e-5
+        tiny_artifact("onnx"),
+        "onnxruntime",
+        Scenario.SERVER,
+        context,
+        find_max_rate=True,
+        latency_bound_s=1e-5,
     )
     assert record.judgement.verdict is Verdict.INVALID
     assert "no rate holds p99 <= 0.01 ms" in record.judgement.reason
@@ -127,14 +154,18 @@ def test_artifact_that_computes_something_else_is_not_timed(
     inputs, outputs = onnx.reference()
     np.savez(onnx.path / REFERENCE, inputs=inputs, outputs=outputs[::-1])
     changed = file_entry(onnx.path / REFERENCE, onnx.path)
-    rewrite_manifest(onnx.path, files=tuple(changed if f.path == REFERENCE else f for f in onnx.manifest.files))
+    rewrite_manifest(
+        onnx.path, files=tuple(changed if f.path == REFERENCE else f for f in onnx.manifest.files)
+    )
     record = run(onnx, "onnxruntime", Scenario.SINGLE_STREAM, context)
     assert record.judgement.verdict is Verdict.INVALID
     assert record.judgement.reason.startswith("parity: ")
     assert record.trial.loadgen is None
 
 
-def test_truncated_artifact_is_not_loaded(tiny_artifact: Artifacts, context: ScenarioContext, tmp_path: Path) -> None:
+def test_truncated_artifact_is_not_loaded(
+    tiny_artifact: Artifacts, context: ScenarioContext, tmp_path: Path
+) -> None:
     onnx = copied(tiny_artifact("onnx"), tmp_path)
     with onnx.entry.open("ab") as stream:
         stream.write(b"more")
@@ -144,9 +175,14 @@ def test_truncated_artifact_is_not_loaded(tiny_artifact: Artifacts, context: Sce
 
 
 def test_crash_of_the_runtime_is_a_failed_row_with_its_signal(
-    tiny_artifact: Artifacts, context: ScenarioContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_artifact: Artifacts,
+    context: ScenarioContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (tmp_path / "onnxruntime.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
+    (tmp_path / "onnxruntime.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)"
+    )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     record = run(tiny_artifact("onnx"), "onnxruntime", Scenario.OFFLINE, context)
     assert record.judgement.verdict is Verdict.FAILED
@@ -154,9 +190,13 @@ def test_crash_of_the_runtime_is_a_failed_row_with_its_signal(
     assert record.trial.loadgen is None
 
 
-def test_cell_that_cannot_run_here_is_skipped(tiny_artifact: Artifacts, context: ScenarioContext) -> None:
+def test_cell_that_cannot_run_here_is_skipped(
+    tiny_artifact: Artifacts, context: ScenarioContext
+) -> None:
     request = ScenarioRequest((Scenario.OFFLINE,), threads=2, duration_s=1)
-    ((planned, settings),) = plan_scenarios([tiny_artifact("onnx")], [runner("onnxruntime")], ["fp16"], request)
+    ((planned, settings),) = plan_scenarios(
+        [tiny_artifact("onnx")], [runner("onnxruntime")], ["fp16"], request
+    )
     record = run_scenario(planned, settings, context)
     assert record.judgement.verdict is Verdict.SKIPPED
     assert "fp16" in record.judgement.reason

@@ -37,7 +37,9 @@ def test_search_finds_a_steady_limit_to_its_resolution(start: float, octaves: fl
 
 
 @given(start=RATES, limit=RATES, seed=st.integers(0, 1000), luck=st.floats(0, 0.4))
-def test_found_rate_passed_twice_and_is_below_every_failure(start: float, limit: float, seed: int, luck: float) -> None:
+def test_found_rate_passed_twice_and_is_below_every_failure(
+    start: float, limit: float, seed: int, luck: float
+) -> None:
     generator = random.Random(seed)
     search = RateSearch(start)
     tried = drive(search, lambda rate: (rate <= limit) != (generator.random() < luck))
@@ -72,4 +74,6 @@ def test_search_goes_below_a_rate_that_passed_by_luck() -> None:
 
 def test_rates_can_be_typed_again() -> None:
     search = RateSearch(123.456789)
-    assert [rate for rate, _ in drive(search, lambda rate: rate < 300) if float(f"{rate:g}") != rate] == []
+    assert [
+        rate for rate, _ in drive(search, lambda rate: rate < 300) if float(f"{rate:g}") != rate
+    ] == []

@@ -1,4 +1,5 @@
-"""The system under test with made-up sessions: what it computes, how it queues, what an error does."""
+"""The system under test with made-up sessions: what it computes, how it queues, what an error
+does."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ PIXELS = np.arange(5, dtype=np.float32).reshape(5, 1, 1, 1)
 
 
 class CountingSession(Session):
-    """Keeps what it was asked and in which thread; takes ``seconds`` a call; raises at call ``broken``."""
+    """Keeps what it was asked and in which thread; takes ``seconds`` a call; raises at call
+    ``broken``."""
 
     def __init__(self, batch: int, seconds: float = 0.0, broken: int | None = None) -> None:
         super().__init__({"input": (batch, 1, 1, 1)})
@@ -68,7 +70,9 @@ def test_streams_are_answered_in_loadgen_s_thread_in_batches() -> None:
 
 def test_offline_batches_are_shared_among_the_instances() -> None:
     sessions = [CountingSession(2, seconds=0.002), CountingSession(2, seconds=0.002)]
-    _, latencies = run(list(sessions), settings(Scenario.OFFLINE, min_queries=41, batch=2, instances=2))
+    _, latencies = run(
+        list(sessions), settings(Scenario.OFFLINE, min_queries=41, batch=2, instances=2)
+    )
     assert latencies == 41
     assert sum(len(session.calls) for session in sessions) == 21
     assert min(len(session.calls) for session in sessions) >= 5

@@ -27,7 +27,9 @@ FRACTIONS = [0.5, 0.9, 0.95, 0.99, 0.999]
 
 
 @given(SAMPLES, st.sampled_from(FRACTIONS))
-def test_nearest_rank_is_the_sample_at_the_whole_part_of_count_times_fraction(samples: list[int], q: float) -> None:
+def test_nearest_rank_is_the_sample_at_the_whole_part_of_count_times_fraction(
+    samples: list[int], q: float
+) -> None:
     found = nearest_rank(samples, q)
     place = math.floor(Fraction(str(q)) * len(samples))
     assert found == sorted(samples)[place]
@@ -35,19 +37,30 @@ def test_nearest_rank_is_the_sample_at_the_whole_part_of_count_times_fraction(sa
     assert sum(sample < found for sample in samples) <= place
 
 
-@pytest.mark.parametrize(("count", "q", "place"), [(10, 0.5, 5), (100, 0.99, 99), (1000, 0.999, 999), (5, 0.9, 4)])
+@pytest.mark.parametrize(
+    ("count", "q", "place"), [(10, 0.5, 5), (100, 0.99, 99), (1000, 0.999, 999), (5, 0.9, 4)]
+)
 def test_nearest_rank_has_loadgen_s_place_counted_from_0(count: int, q: float, place: int) -> None:
     assert nearest_rank(range(count), q) == place
 
 
-@pytest.mark.parametrize(("q", "expected"), [(0.5, 6), (0.9, 36), (0.95, 72), (0.99, 368), (0.999, 3688)])
-def test_percentile_is_given_exactly_from_the_fewest_samples_that_bound_it(q: float, expected: int) -> None:
+@pytest.mark.parametrize(
+    ("q", "expected"), [(0.5, 6), (0.9, 36), (0.95, 72), (0.99, 368), (0.999, 3688)]
+)
+def test_percentile_is_given_exactly_from_the_fewest_samples_that_bound_it(
+    q: float, expected: int
+) -> None:
     assert samples_needed(q) == expected
     assert 1 - q**expected >= 0.975 > 1 - q ** (expected - 1)
     enough, too_few = quantile([range(expected)], q), quantile([range(expected - 1)], q)
     assert (enough.value, enough.needed) == (nearest_rank(range(expected), q), expected)
     assert enough.low is not None
-    assert (too_few.value, too_few.low, too_few.high, too_few.needed) == (None, None, None, expected)
+    assert (too_few.value, too_few.low, too_few.high, too_few.needed) == (
+        None,
+        None,
+        None,
+        expected,
+    )
     assert (enough.samples, too_few.samples) == (expected, expected - 1)
 
 
@@ -68,7 +81,9 @@ def test_quantile_is_the_nearest_rank_of_all_samples_and_its_interval_ends_are_s
 
 
 @pytest.mark.parametrize(("q", "count"), [(0.5, 101), (0.9, 200), (0.99, 1000)])
-def test_interval_of_a_percentile_covers_the_true_one_in_95_of_100_experiments(q: float, count: int) -> None:
+def test_interval_of_a_percentile_covers_the_true_one_in_95_of_100_experiments(
+    q: float, count: int
+) -> None:
     draws = np.random.default_rng(7).random((600, count))
     found = [quantile([row], q) for row in draws.tolist()]
     covered = np.mean([(item.low or 0) <= q <= (item.high or 0) for item in found])
@@ -77,7 +92,8 @@ def test_interval_of_a_percentile_covers_the_true_one_in_95_of_100_experiments(q
 
 @pytest.mark.parametrize("q", [0.5, 0.9])
 def test_interval_still_covers_when_the_samples_of_a_launch_are_alike(q: float) -> None:
-    """Twenty launches whose levels differ as much as their samples do: the pooled samples are far from independent."""
+    """Twenty launches whose levels differ as much as their samples do: the pooled samples are far
+    from independent."""
     draw = np.random.default_rng(3)
     true = float(np.quantile(draw.normal(size=200_000) + draw.normal(size=200_000), q))
     covered = []
@@ -99,7 +115,9 @@ def test_interval_is_wider_and_more_samples_are_asked_for_when_launches_differ()
     assert alike.needed < 12
     assert pooled.needed == 6
     assert different.needed > 60
-    assert (different.high or 0) - (different.low or 0) > 3 * ((pooled.high or 0) - (pooled.low or 0))
+    assert (different.high or 0) - (different.low or 0) > 3 * (
+        (pooled.high or 0) - (pooled.low or 0)
+    )
 
 
 def test_percentile_is_absent_when_the_samples_are_only_as_good_as_two() -> None:

@@ -20,7 +20,9 @@ from deploybench.telemetry.activity import (
     usable_cpus,
 )
 
-linux = pytest.mark.skipif(not Path("/proc/stat").exists(), reason="CPU time is read from /proc/stat")
+linux = pytest.mark.skipif(
+    not Path("/proc/stat").exists(), reason="CPU time is read from /proc/stat"
+)
 
 STAT = """\
 cpu  1000 10 500 8000 200 5 15 90 300 4
@@ -30,7 +32,10 @@ cpu2 700 0 300 5600 140 4 10 50 240 0
 intr 5021097 0 0 0
 ctxt 84211
 """
-CPUINFO_CPU = "processor\t: {cpu}\nvendor_id\t: GenuineIntel\ncpu MHz\t\t: {mhz}\nflags\t\t: fpu vme de{flag}\n\n"
+CPUINFO_CPU = (
+    "processor\t: {cpu}\nvendor_id\t: GenuineIntel\ncpu MHz\t\t: {mhz}\nflags\t\t: fpu "
+    "vme de{flag}\n\n"
+)
 WINDOW_S = 0.4
 TOLERANCE = 0.2  # of a window: ticks are sampled
 fork = multiprocessing.get_context("fork") if hasattr(os, "fork") else multiprocessing
@@ -45,7 +50,9 @@ def machine(folder: Path, files: dict[str, str]) -> dict[str, Path]:
     return {"proc": folder / "proc", "cpu_folder": folder / "cpu"}
 
 
-def snapshot(at_s: float, busy_s: float = 0, steal_s: float = 0, own_s: float = 0, cpus: int = 2) -> Snapshot:
+def snapshot(
+    at_s: float, busy_s: float = 0, steal_s: float = 0, own_s: float = 0, cpus: int = 2
+) -> Snapshot:
     return Snapshot(
         clock_ns=int(at_s * 1e9),
         cpus=frozenset(range(cpus)),
@@ -72,7 +79,11 @@ def test_cpu_times_are_unknown_when_a_cpu_is_offline(tmp_path: Path) -> None:
 def test_nothing_is_told_but_nothing_raises_when_there_is_no_proc(tmp_path: Path) -> None:
     nowhere = machine(tmp_path, {})
     found = between(read_activity(**nowhere), read_activity(**nowhere))
-    assert (found.foreign_cpu_share, found.steal_share, found.share_resolution) == (None, None, None)
+    assert (found.foreign_cpu_share, found.steal_share, found.share_resolution) == (
+        None,
+        None,
+        None,
+    )
     assert (found.frequency_mhz, found.throttle_events) == (None, None)
     assert found.wall_s > 0
 
@@ -134,19 +145,29 @@ def test_frequency_and_throttling_of_a_hybrid_cpu_are_of_the_asked_cores(tmp_pat
 
 
 def test_throttling_is_unknown_when_there_are_no_counters_as_on_amd(tmp_path: Path) -> None:
-    found = read_activity(frozenset({0}), **machine(tmp_path, {"cpu/cpu0/cpufreq/scaling_cur_freq": "2450000\n"}))
+    found = read_activity(
+        frozenset({0}), **machine(tmp_path, {"cpu/cpu0/cpufreq/scaling_cur_freq": "2450000\n"})
+    )
     assert found.frequency_mhz == 2450
     assert found.throttle_count is None
 
 
 def test_frequency_comes_from_cpuinfo_when_there_is_no_cpufreq_driver(tmp_path: Path) -> None:
-    text = CPUINFO_CPU.format(cpu=0, mhz="2100.500", flag="") + CPUINFO_CPU.format(cpu=1, mhz="900.0", flag="")
-    assert read_activity(frozenset({0}), **machine(tmp_path, {"proc/cpuinfo": text})).frequency_mhz == 2100.5
+    text = CPUINFO_CPU.format(cpu=0, mhz="2100.500", flag="") + CPUINFO_CPU.format(
+        cpu=1, mhz="900.0", flag=""
+    )
+    assert (
+        read_activity(frozenset({0}), **machine(tmp_path, {"proc/cpuinfo": text})).frequency_mhz
+        == 2100.5
+    )
 
 
 def test_frequency_is_unknown_when_cpuinfo_is_that_of_a_virtual_machine(tmp_path: Path) -> None:
     text = CPUINFO_CPU.format(cpu=0, mhz="2445.430", flag=" hypervisor lahf_lm")
-    assert read_activity(frozenset({0}), **machine(tmp_path, {"proc/cpuinfo": text})).frequency_mhz is None
+    assert (
+        read_activity(frozenset({0}), **machine(tmp_path, {"proc/cpuinfo": text})).frequency_mhz
+        is None
+    )
 
 
 def burn(cpu: int, seconds: float) -> None:
@@ -176,7 +197,8 @@ def test_foreign_share_rises_when_a_neighbour_is_busy_on_the_same_cpu() -> None:
 @linux
 @pytest.mark.parametrize("in_child", [False, True], ids=["itself", "an_ended_child"])
 def test_own_work_is_not_foreign_when_done_by(in_child: bool) -> None:
-    """On a busy machine others are rightly seen; own and foreign work together never exceed the one CPU."""
+    """On a busy machine others are rightly seen; own and foreign work together never exceed the one
+    CPU."""
     cpus = usable_cpus()
     cpu = min(cpus)
     before, times_before = read_activity(frozenset({cpu})), os.times()

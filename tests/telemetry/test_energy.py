@@ -1,4 +1,5 @@
-"""Each joule is counted once, across wrap-arounds, and a machine without a counter says what would give one."""
+"""Each joule is counted once, across wrap-arounds, and a machine without a counter says what would
+give one."""
 
 from __future__ import annotations
 
@@ -70,12 +71,16 @@ def meter_of(folder: Path) -> EnergyMeter:
     ("domains", "counted"),
     [
         pytest.param(XEON_2S, set(XEON_2S), id="two_packages_and_their_dram"),
-        pytest.param(HYBRID_CLIENT, {"intel-rapl:0"}, id="no_core_uncore_psys_or_mmio_beside_the_package"),
+        pytest.param(
+            HYBRID_CLIENT, {"intel-rapl:0"}, id="no_core_uncore_psys_or_mmio_beside_the_package"
+        ),
         pytest.param(EPYC, {"intel-rapl:0"}, id="amd"),
         pytest.param(MMIO_ONLY, {"intel-rapl-mmio:0"}, id="mmio_where_it_is_the_only_way"),
     ],
 )
-def test_rapl_counts_each_joule_once(tmp_path: Path, domains: dict[str, str], counted: set[str]) -> None:
+def test_rapl_counts_each_joule_once(
+    tmp_path: Path, domains: dict[str, str], counted: set[str]
+) -> None:
     folder = powercap(tmp_path, domains)
     meter = meter_of(folder)
     before = meter.read_j()
@@ -89,7 +94,9 @@ def test_rapl_scope_names_packages_memory_and_other_processes(tmp_path: Path) ->
     meter = meter_of(powercap(tmp_path, XEON_2S))
     energy = meter.between(0, 1)
     assert energy.source == "RAPL (intel-rapl)"
-    assert energy.scope == "the whole of package-0, package-1 with its DRAM, other processes included"
+    assert (
+        energy.scope == "the whole of package-0, package-1 with its DRAM, other processes included"
+    )
 
 
 def test_rapl_scope_says_so_when_memory_is_not_counted(tmp_path: Path) -> None:
@@ -99,7 +106,10 @@ def test_rapl_scope_says_so_when_memory_is_not_counted(tmp_path: Path) -> None:
 def test_rapl_goes_on_counting_when_the_counter_wraps_around(tmp_path: Path) -> None:
     folder = powercap(tmp_path, EPYC)
     meter = meter_of(folder)
-    for reading, expected in ((RANGE_UJ - 500_000, RANGE_UJ - 1_500_000), (250_000, RANGE_UJ - 750_000)):
+    for reading, expected in (
+        (RANGE_UJ - 500_000, RANGE_UJ - 1_500_000),
+        (250_000, RANGE_UJ - 750_000),
+    ):
         count_to(folder, "intel-rapl:0", reading)
         assert meter.read_j() == pytest.approx(expected / 1e6)
 
@@ -137,7 +147,9 @@ def test_cpu_energy_is_unavailable_when_a_virtual_machine_has_no_counters(tmp_pa
     assert "no RAPL package" in found.reason
 
 
-def test_cpu_energy_is_unavailable_when_a_container_hides_what_the_links_lead_to(tmp_path: Path) -> None:
+def test_cpu_energy_is_unavailable_when_a_container_hides_what_the_links_lead_to(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "intel-rapl:0").symlink_to(tmp_path / "hidden")
     assert isinstance(open_meter("cpu", powercap=tmp_path), Unavailable)
 
@@ -147,7 +159,9 @@ def test_energy_is_unavailable_when_the_device_has_no_known_counter(device: str)
     assert open_meter(device) == Unavailable(f"no energy counter is known for device '{device}'")
 
 
-def test_gpu_energy_is_the_cards_own_counter_in_joules_when_it_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_energy_is_the_cards_own_counter_in_joules_when_it_has_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     millijoules = iter([5_000, 5_000, 12_500])
     nvml = nvml_double(nvmlDeviceGetTotalEnergyConsumption=lambda handle: next(millijoules))
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
@@ -161,7 +175,9 @@ def test_gpu_energy_is_the_cards_own_counter_in_joules_when_it_has_one(monkeypat
 
 
 def test_gpu_energy_is_integrated_power_when_the_card_has_no_counter() -> None:
-    nvml = nvml_double(nvmlDeviceGetTotalEnergyConsumption=not_supported(), nvmlDeviceGetPowerUsage=150_000)
+    nvml = nvml_double(
+        nvmlDeviceGetTotalEnergyConsumption=not_supported(), nvmlDeviceGetPowerUsage=150_000
+    )
     meter = nvml_meter(nvml, 0)
     assert isinstance(meter, EnergyMeter)
     with meter:
@@ -177,9 +193,13 @@ def test_gpu_energy_is_integrated_power_when_the_card_has_no_counter() -> None:
 def test_gpu_energy_is_unavailable_and_the_library_closed_when_the_card_tells_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    nvml = nvml_double(nvmlDeviceGetTotalEnergyConsumption=not_supported(), nvmlDeviceGetPowerUsage=not_supported())
+    nvml = nvml_double(
+        nvmlDeviceGetTotalEnergyConsumption=not_supported(), nvmlDeviceGetPowerUsage=not_supported()
+    )
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    assert open_meter("cuda") == Unavailable("GPU 0 tells neither its energy nor its power: Not Supported")
+    assert open_meter("cuda") == Unavailable(
+        "GPU 0 tells neither its energy nor its power: Not Supported"
+    )
     nvml.nvmlShutdown.assert_called_once_with()
 
 

@@ -1,4 +1,5 @@
-"""A GPU's figures carry their units, and a figure that the card or driver does not give carries its reason."""
+"""A GPU's figures carry their units, and a figure that the card or driver does not give carries its
+reason."""
 
 from __future__ import annotations
 
@@ -20,7 +21,13 @@ from deploybench.telemetry.gpu import (
     sample_gpu,
     throttle_words,
 )
-from tests.hardware.nvml_double import HANDLE, function_not_found, gpu_process, not_supported, nvml_double
+from tests.hardware.nvml_double import (
+    HANDLE,
+    function_not_found,
+    gpu_process,
+    not_supported,
+    nvml_double,
+)
 
 PID = 4242
 GIB = 2**30
@@ -30,7 +37,10 @@ CLOCKS_MHZ = {pynvml.NVML_CLOCK_SM: 1395, pynvml.NVML_CLOCK_MEM: 9501}
 def card(**answers: Any) -> SimpleNamespace:
     """A card on which this process and another one compute; ``answers`` replace what it says."""
     usual = {
-        "nvmlDeviceGetComputeRunningProcesses_v3": [gpu_process(PID, 3 * GIB), gpu_process(17, GIB)],
+        "nvmlDeviceGetComputeRunningProcesses_v3": [
+            gpu_process(PID, 3 * GIB),
+            gpu_process(17, GIB),
+        ],
         "nvmlDeviceGetClockInfo": lambda handle, kind: CLOCKS_MHZ[kind],
         "nvmlDeviceGetTemperature": 61,
         "nvmlDeviceGetPowerUsage": 214_500,
@@ -70,7 +80,10 @@ def test_sample_holds_every_figure_in_its_unit_when_the_card_tells_all() -> None
 @pytest.mark.parametrize(
     ("query", "figures"),
     [
-        ("nvmlDeviceGetComputeRunningProcesses_v3", {"own_bytes", "other_processes", "other_bytes"}),
+        (
+            "nvmlDeviceGetComputeRunningProcesses_v3",
+            {"own_bytes", "other_processes", "other_bytes"},
+        ),
         ("nvmlDeviceGetClockInfo", {"sm_clock_mhz", "memory_clock_mhz"}),
         ("nvmlDeviceGetTemperature", {"temperature_c"}),
         ("nvmlDeviceGetPowerUsage", {"power_w"}),
@@ -91,14 +104,18 @@ def test_only_what_a_query_gives_is_missing_with_its_reason_when_the_card_lacks_
 
 
 @pytest.mark.parametrize("listed", [[], [gpu_process(17, GIB)]])
-def test_memory_is_unknown_when_the_driver_does_not_list_the_process_that_works_there(listed: list[object]) -> None:
+def test_memory_is_unknown_when_the_driver_does_not_list_the_process_that_works_there(
+    listed: list[object],
+) -> None:
     found = sample(card(nvmlDeviceGetComputeRunningProcesses_v3=listed))
     assert (found.own_bytes, found.other_processes, found.other_bytes) == (None, None, None)
     assert "lists no process" in found.missing["other_processes"]
 
 
 def test_memory_is_unknown_when_a_container_hides_which_process_is_ours() -> None:
-    found = sample(card(nvmlDeviceGetComputeRunningProcesses_v3=[gpu_process(99_017, GIB)]), contained=True)
+    found = sample(
+        card(nvmlDeviceGetComputeRunningProcesses_v3=[gpu_process(99_017, GIB)]), contained=True
+    )
     assert (found.own_bytes, found.other_processes, found.other_bytes) == (None, None, None)
     assert "--pid=host" in found.missing["own_bytes"]
 
@@ -108,8 +125,14 @@ def test_memory_is_known_when_a_driver_translates_the_ids_for_a_container() -> N
 
 
 @pytest.mark.parametrize("untold", [None, 0])
-def test_own_memory_is_unknown_when_the_driver_lists_the_process_without_it(untold: int | None) -> None:
-    found = sample(card(nvmlDeviceGetComputeRunningProcesses_v3=[gpu_process(PID, untold), gpu_process(17, GIB)]))
+def test_own_memory_is_unknown_when_the_driver_lists_the_process_without_it(
+    untold: int | None,
+) -> None:
+    found = sample(
+        card(
+            nvmlDeviceGetComputeRunningProcesses_v3=[gpu_process(PID, untold), gpu_process(17, GIB)]
+        )
+    )
     assert (found.own_bytes, found.other_processes, found.other_bytes) == (None, 1, GIB)
     assert set(found.missing) == {"own_bytes"}
 
@@ -124,7 +147,8 @@ def test_memory_comes_by_the_old_name_when_the_driver_is_one_for_kepler() -> Non
 
 def test_throttle_reasons_come_by_the_old_name_when_the_driver_lacks_the_new_one() -> None:
     old = card(
-        nvmlDeviceGetCurrentClocksEventReasons=function_not_found(), nvmlDeviceGetCurrentClocksThrottleReasons=0x40
+        nvmlDeviceGetCurrentClocksEventReasons=function_not_found(),
+        nvmlDeviceGetCurrentClocksThrottleReasons=0x40,
     )
     assert sample(old).throttle_reasons == ("hardware thermal slowdown",)
 
@@ -147,12 +171,20 @@ def test_every_throttle_bit_of_the_library_has_a_word() -> None:
     assert throttle_words(pynvml.nvmlClocksThrottleReasonAll) == tuple(
         word for bit, word in THROTTLE_REASONS.items() if bit & pynvml.nvmlClocksThrottleReasonAll
     )
-    assert THROTTLE_REASONS[pynvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown] == "hardware power brake"
-    assert THROTTLE_REASONS[pynvml.nvmlClocksThrottleReasonSwThermalSlowdown] == "software thermal slowdown"
+    assert (
+        THROTTLE_REASONS[pynvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown]
+        == "hardware power brake"
+    )
+    assert (
+        THROTTLE_REASONS[pynvml.nvmlClocksThrottleReasonSwThermalSlowdown]
+        == "software thermal slowdown"
+    )
     assert THROTTLE_REASONS[pynvml.nvmlClocksThrottleReasonSyncBoost] == "sync boost"
 
 
-def test_reading_asks_for_this_process_and_closes_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_asks_for_this_process_and_closes_the_library(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     nvml = card(nvmlDeviceGetComputeRunningProcesses_v3=[gpu_process(os.getpid(), GIB)])
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -160,7 +192,9 @@ def test_reading_asks_for_this_process_and_closes_the_library(monkeypatch: pytes
     nvml.nvmlShutdown.assert_called_once_with()
 
 
-def test_every_figure_is_missing_with_the_reason_when_there_is_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_figure_is_missing_with_the_reason_when_there_is_no_driver(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     absent = nvml_double(nvmlInit=pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND))
     monkeypatch.setitem(sys.modules, "pynvml", absent)
     found = read_gpu(0)
@@ -178,8 +212,12 @@ def test_every_figure_is_missing_and_the_library_closed_when_there_is_no_such_gp
     nvml.nvmlShutdown.assert_called_once_with()
 
 
-@pytest.mark.parametrize(("link", "contained"), [("pid:[4026531836]", False), ("pid:[4026532289]", True)])
-def test_container_is_told_by_its_process_namespace(tmp_path: Path, link: str, contained: bool) -> None:
+@pytest.mark.parametrize(
+    ("link", "contained"), [("pid:[4026531836]", False), ("pid:[4026532289]", True)]
+)
+def test_container_is_told_by_its_process_namespace(
+    tmp_path: Path, link: str, contained: bool
+) -> None:
     namespace = tmp_path / "pid"
     namespace.symlink_to(link)
     assert in_pid_namespace(namespace) is contained

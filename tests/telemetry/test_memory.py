@@ -1,4 +1,5 @@
-"""Memory figures are in bytes, a phase can have its own peak, and what the kernel does not tell is None."""
+"""Memory figures are in bytes, a phase can have its own peak, and what the kernel does not tell is
+None."""
 
 from __future__ import annotations
 

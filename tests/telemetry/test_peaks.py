@@ -14,8 +14,12 @@ from deploybench.telemetry.activity import Activity
 from deploybench.telemetry.peaks import measured_peaks
 from tests.records import host
 
-QUIET = MeasuredPeaks(threads=2, gflops={"fp32": 180.0}, copy_gb_per_s=20.0, read_gb_per_s=20.0, method="test")
-BUSY = QUIET.model_copy(update={"gflops": {"fp32": 56.0}, "disturbed": "other processes took 60% of the CPUs"})
+QUIET = MeasuredPeaks(
+    threads=2, gflops={"fp32": 180.0}, copy_gb_per_s=20.0, read_gb_per_s=20.0, method="test"
+)
+BUSY = QUIET.model_copy(
+    update={"gflops": {"fp32": 56.0}, "disturbed": "other processes took 60% of the CPUs"}
+)
 
 
 @pytest.fixture
@@ -24,7 +28,9 @@ def replies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[MeasuredPea
     left: list[MeasuredPeaks] = []
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(
-        peaks, "run_child", lambda *_, **__: ChildOutcome(left.pop(0).model_dump_json().encode(), None, "")
+        peaks,
+        "run_child",
+        lambda *_, **__: ChildOutcome(left.pop(0).model_dump_json().encode(), None, ""),
     )
     return left
 
@@ -48,13 +54,23 @@ def test_no_profile_is_made_of_peaks_that_others_disturbed(replies: list[Measure
 
 def activity(foreign: float | None) -> Activity:
     return Activity(
-        wall_s=4.0, foreign_cpu_share=foreign, steal_share=0.0, share_resolution=0.0025, involuntary_switches=0,
-        load_1m=0.0, frequency_mhz=None, throttle_events=None,
-    )  # fmt: skip
+        wall_s=4.0,
+        foreign_cpu_share=foreign,
+        steal_share=0.0,
+        share_resolution=0.0025,
+        involuntary_switches=0,
+        load_1m=0.0,
+        frequency_mhz=None,
+        throttle_events=None,
+    )
 
 
-@pytest.mark.parametrize(("foreign", "words"), [(None, None), (0.02, None), (0.25, "other processes took 25%")])
-def test_disturbed_is_more_than_an_idle_system_does(foreign: float | None, words: str | None) -> None:
+@pytest.mark.parametrize(
+    ("foreign", "words"), [(None, None), (0.02, None), (0.25, "other processes took 25%")]
+)
+def test_disturbed_is_more_than_an_idle_system_does(
+    foreign: float | None, words: str | None
+) -> None:
     found = peaks._disturbed(activity(foreign), cpus=2)
     assert (found is None) == (words is None)
     assert found is None or found.startswith(str(words))

@@ -48,7 +48,9 @@ def test_budget_is_one_cpu_of_each_physical_core_that_this_process_may_use(
     assert probes._budget(threads, {4, 5, 6, 8, 9}) == expected
 
 
-def test_there_is_no_hop_between_cores_where_processes_cannot_be_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_no_hop_between_cores_where_processes_cannot_be_pinned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delattr(os, "sched_setaffinity", raising=False)
     assert probes._budget(2, {0, 1}) == []
 
@@ -59,9 +61,16 @@ def test_there_is_no_hop_when_this_process_may_use_one_core_only() -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["raise SystemExit(3)", "print('no JSON')", "import os; os.kill(os.getpid(), 9)", "import time; time.sleep(9)"],
+    [
+        "raise SystemExit(3)",
+        "print('no JSON')",
+        "import os; os.kill(os.getpid(), 9)",
+        "import time; time.sleep(9)",
+    ],
 )
-def test_probe_that_breaks_gives_no_readings(code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_probe_that_breaks_gives_no_readings(
+    code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text(code)
     monkeypatch.setattr(probes, "__file__", str(broken))
@@ -79,7 +88,11 @@ def test_probe_leaves_no_process_behind() -> None:
     import psutil
 
     probe_machine(2, CPUS)
-    left = [child for child in psutil.Process().children(recursive=True) if "probes.py" in " ".join(child.cmdline())]
+    left = [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if "probes.py" in " ".join(child.cmdline())
+    ]
     assert left == []
 
 
@@ -87,9 +100,14 @@ def test_probe_leaves_no_process_behind() -> None:
 def test_probe_takes_no_package_of_ours_or_others() -> None:
     """What it imports would be paid for around every launch."""
     code = (
-        f"import sys, runpy; sys.argv = ['probes.py', '']; runpy.run_path({probes.__file__!r}, run_name='__main__'); "
+        f"import sys, runpy; sys.argv = ['probes.py', '']; runpy.run_path({probes.__file__!r}, "
+        f"run_name='__main__'); "
         "print(*sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+    )
     loaded = done.stdout.split()
-    assert not [name for name in loaded if name.startswith(("deploybench", "numpy", "psutil", "pydantic"))]
+    assert not [
+        name for name in loaded if name.startswith(("deploybench", "numpy", "psutil", "pydantic"))
+    ]

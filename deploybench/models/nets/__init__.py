@@ -1,1 +1,4 @@
-"""The project's own modules: what the seeds name and timm does not have. Imported in the export child."""
+"""The project's own modules: what the seeds name and timm does not have.
+
+Imported in the export child.
+"""

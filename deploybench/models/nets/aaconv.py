@@ -1,7 +1,9 @@
-"""Attention-augmented convolution (Bello et al. 2019, "Attention Augmented Convolutional Networks").
+"""Attention-augmented convolution (Bello et al. 2019, "Attention Augmented Convolutional
+Networks").
 
-Some output channels come from a convolution, the others from self-attention over the whole feature map with relative
-position logits for height and width. The tables of relative positions fix the map's size.
+Some output channels come from a convolution, the others from self-attention over the whole feature
+map with relative position logits for height and width. The tables of relative positions fix the
+map's size.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ FEWEST_KEY_CHANNELS = 20
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much of a convolution becomes attention: shares of its output channels for keys and values, and heads."""
+    """How much of a convolution becomes attention: shares of its output channels for keys and
+    values, and heads."""
 
     heads: int = 8
     key_share: float = 0.2
@@ -31,10 +34,16 @@ class Augmentation:
         return max(FEWEST_KEY_CHANNELS * self.heads, self._whole(self.key_share, out_channels))
 
     def value_channels(self, out_channels: int) -> int:
-        """d_v of the paper: a multiple of the heads. Raises ValueError when there is not one channel a head."""
+        """d_v of the paper: a multiple of the heads.
+
+        Raises ValueError when there is not one channel a head.
+        """
         found = self._whole(self.value_share, out_channels)
         if found == 0:
-            raise ValueError(f"{self.value_share} of {out_channels} channels gives none to each of {self.heads} heads")
+            raise ValueError(
+                f"{self.value_share} of {out_channels} channels gives none to each of {self.heads} "
+                f"heads"
+            )
         return found
 
     def _whole(self, share: float, channels: int) -> int:
@@ -44,12 +53,19 @@ class Augmentation:
 class MapAttention(nn.Module):
     """Multi-head self-attention over the positions of a feature map of ``size`` (height, width).
 
-    The logit of query position i and key position j is q_i (k_j + r^W[jx - ix] + r^H[jy - iy]) / sqrt(d): the
-    paper's equations 2 and 3 with the scale on the relative logits too, as in its reference code.
+    The logit of query position i and key position j is q_i (k_j + r^W[jx - ix] + r^H[jy - iy]) /
+    sqrt(d): the paper's equations 2 and 3 with the scale on the relative logits too, as in its
+    reference code.
     """
 
     def __init__(
-        self, in_channels: int, key_channels: int, value_channels: int, heads: int, size: tuple[int, int], stride: int
+        self,
+        in_channels: int,
+        key_channels: int,
+        value_channels: int,
+        heads: int,
+        size: tuple[int, int],
+        stride: int,
     ) -> None:
         super().__init__()
         self.heads, self.size = heads, size
@@ -86,14 +102,21 @@ class MapAttention(nn.Module):
         height, width = self.size
         q = q * q.shape[-1] ** -0.5
         rows = q.unflatten(2, (height, width))  # images x heads x y x x x channels
-        by_height = rows @ self.relative_height[self.height_offsets].transpose(1, 2)  # key y for each query position
-        by_width = (rows.transpose(2, 3) @ self.relative_width[self.width_offsets].transpose(1, 2)).transpose(2, 3)
-        relative = by_height.unsqueeze(-1) + by_width.unsqueeze(-2)  # images x heads x y x x x key y x key x
+        by_height = rows @ self.relative_height[self.height_offsets].transpose(
+            1, 2
+        )  # key y for each query position
+        by_width = (
+            rows.transpose(2, 3) @ self.relative_width[self.width_offsets].transpose(1, 2)
+        ).transpose(2, 3)
+        relative = by_height.unsqueeze(-1) + by_width.unsqueeze(
+            -2
+        )  # images x heads x y x x x key y x key x
         return (q @ k.transpose(-2, -1) + relative.flatten(4).flatten(2, 3)).softmax(dim=-1)
 
 
 def _offsets(length: int) -> torch.Tensor:
-    """Where in a table of relative positions the offset from query (row) to key (column) is: length x length."""
+    """Where in a table of relative positions the offset from query (row) to key (column) is: length
+    x length."""
     positions = torch.arange(length)
     return positions[None, :] - positions[:, None] + length - 1
 
@@ -117,10 +140,13 @@ class AAConv2d(nn.Module):
         values = augmentation.value_channels(out_channels)
         if values >= out_channels:
             raise ValueError(
-                f"attention would take all {out_channels} channels: value_share {augmentation.value_share}"
+                f"attention would take all {out_channels} channels: value_share "
+                f"{augmentation.value_share}"
             )
         padding = kernel_size // 2
-        self.conv = nn.Conv2d(in_channels, out_channels - values, kernel_size, stride, padding, bias=False)
+        self.conv = nn.Conv2d(
+            in_channels, out_channels - values, kernel_size, stride, padding, bias=False
+        )
         keys = augmentation.key_channels(out_channels)
         self.attention = MapAttention(in_channels, keys, values, augmentation.heads, size, stride)
 

@@ -1,8 +1,10 @@
-"""Linear-cost attention layers that take the place of timm's ``Attention``: same arguments, same shapes.
+"""Linear-cost attention layers that take the place of timm's ``Attention``: same arguments, same
+shapes.
 
-Every layer maps tokens (images x tokens x width) to the same shape, splits the width over its heads, and ends in
-the same output projection as softmax attention. Below, q, k, v are those of one head, N tokens, d the head's width.
-``read`` gives the attention itself, or the nearest honest quantity, for the same input; it is in no exported graph.
+Every layer maps tokens (images x tokens x width) to the same shape, splits the width over its
+heads, and ends in the same output projection as softmax attention. Below, q, k, v are those of one
+head, N tokens, d the head's width. ``read`` gives the attention itself, or the nearest honest
+quantity, for the same input; it is in no exported graph.
 """
 
 from __future__ import annotations
@@ -18,16 +20,21 @@ from torch import nn
 from deploybench.models.attention_maps import Reading
 
 DEFAULT_RANK = 64
-"""Of Linformer's projection and of Performer's features: the head's width. Both libraries' defaults (256, and
-d ln d = 266) are longer than the 197 tokens of an image of 224 pixels and cost more than softmax."""
+"""Of Linformer's projection and of Performer's features: the head's width.
+
+Both libraries' defaults (256, and d ln d = 266) are longer than the 197 tokens of an image of 224
+pixels and cost more than softmax.
+"""
 SMALLEST_NORM = 1e-6
 """1e-12, torch's own, is 0 in fp16: an all-zero image would give NaN."""
 
 
 class EfficientAttention(nn.Module, ABC):
-    """What the layers share: the heads, the output projection, and the arguments that timm's ``Block`` passes.
+    """What the layers share: the heads, the output projection, and the arguments that timm's
+    ``Block`` passes.
 
-    Raises ValueError for what these mechanisms do not have: masks, normalised q and k, dropout of weights, gates.
+    Raises ValueError for what these mechanisms do not have: masks, normalised q and k, dropout of
+    weights, gates.
     """
 
     projections: ClassVar[int] = 3
@@ -59,7 +66,9 @@ class EfficientAttention(nn.Module, ABC):
         self.proj = nn.Linear(dim, dim, bias=proj_bias, **self.placed)
         self.proj_drop = nn.Dropout(proj_drop)
 
-    def forward(self, x: torch.Tensor, attn_mask: torch.Tensor | None = None, is_causal: bool = False) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, attn_mask: torch.Tensor | None = None, is_causal: bool = False
+    ) -> torch.Tensor:
         if attn_mask is not None or is_causal:
             raise ValueError(f"{type(self).__name__} takes no mask")
         return self.proj_drop(self.proj(self.mix(x).flatten(2)))
@@ -80,12 +89,16 @@ class EfficientAttention(nn.Module, ABC):
 
 
 class LinformerAttention(EfficientAttention):
-    """softmax(q (E k)^T / sqrt d) (F v), with E and F (rank x N) learned for each layer and shared by its heads.
+    """softmax(q (E k)^T / sqrt d) (F v), with E and F (rank x N) learned for each layer and shared
+    by its heads.
 
-    Wang et al. 2020, "Linformer: Self-Attention with Linear Complexity", equation 7. ``tokens`` fixes the image size.
+    Wang et al. 2020, "Linformer: Self-Attention with Linear Complexity", equation 7. ``tokens``
+    fixes the image size.
     """
 
-    def __init__(self, dim: int, num_heads: int = 8, *, tokens: int, rank: int = DEFAULT_RANK, **others: Any) -> None:
+    def __init__(
+        self, dim: int, num_heads: int = 8, *, tokens: int, rank: int = DEFAULT_RANK, **others: Any
+    ) -> None:
         super().__init__(dim, num_heads, **others)
         self.key_projection = nn.Parameter(torch.empty(rank, tokens, **self.placed))
         self.value_projection = nn.Parameter(torch.empty(rank, tokens, **self.placed))
@@ -94,35 +107,56 @@ class LinformerAttention(EfficientAttention):
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
         q, k, v = self.heads(x)
-        return F.scaled_dot_product_attention(q, self.key_projection @ k, self.value_projection @ v).transpose(1, 2)
+        return F.scaled_dot_product_attention(
+            q, self.key_projection @ k, self.value_projection @ v
+        ).transpose(1, 2)
 
     def read(self, x: torch.Tensor) -> list[Reading]:
         q, k, _ = self.heads(x)
-        weights = (q @ (self.key_projection @ k).transpose(-2, -1) / math.sqrt(self.head_dim)).softmax(dim=-1)
-        return [Reading.of_tokens("effective weights", weights @ self.value_projection, sums_to_one=False)]
+        weights = (
+            q @ (self.key_projection @ k).transpose(-2, -1) / math.sqrt(self.head_dim)
+        ).softmax(dim=-1)
+        return [
+            Reading.of_tokens(
+                "effective weights", weights @ self.value_projection, sums_to_one=False
+            )
+        ]
 
 
 class PerformerAttention(EfficientAttention):
-    """FAVOR+: phi(q) (phi(k)^T v) / (phi(q) sum phi(k)), the softmax kernel by positive orthogonal random features.
+    """FAVOR+: phi(q) (phi(k)^T v) / (phi(q) sum phi(k)), the softmax kernel by positive orthogonal
+    random features.
 
-    phi(x) = m^-1/2 (exp(W x d^-1/4 - |x|^2 / (2 sqrt d) - max) + 1e-4) with the rows of W (``features`` x d)
-    orthogonal in blocks of d and as long as gaussian vectors; the maximum is over a row for q and over all tokens for
-    k, where it cancels. Choromanski et al. 2021, "Rethinking Attention with Performers", section 2.4.
-    W is a buffer that checkpoints hold; it is not drawn anew. phi is computed in fp32: in fp16 one layer was 6 % off.
+    phi(x) = m^-1/2 (exp(W x d^-1/4 - |x|^2 / (2 sqrt d) - max) + 1e-4) with the rows of W
+    (``features`` x d) orthogonal in blocks of d and as long as gaussian vectors; the maximum is
+    over a row for q and over all tokens for k, where it cancels. Choromanski et al. 2021,
+    "Rethinking Attention with Performers", section 2.4. W is a buffer that checkpoints hold; it is
+    not drawn anew. phi is computed in fp32: in fp16 one layer was 6 % off.
     """
 
     epsilon: ClassVar[float] = 1e-4
 
-    def __init__(self, dim: int, num_heads: int = 8, *, features: int = DEFAULT_RANK, **others: Any) -> None:
+    def __init__(
+        self, dim: int, num_heads: int = 8, *, features: int = DEFAULT_RANK, **others: Any
+    ) -> None:
         super().__init__(dim, num_heads, **others)
-        self.register_buffer("directions", orthogonal_features(features, self.head_dim).to(**self.placed))
+        self.register_buffer(
+            "directions", orthogonal_features(features, self.head_dim).to(**self.placed)
+        )
         self.directions: torch.Tensor
 
     def features(self, x: torch.Tensor, over: tuple[int, ...]) -> torch.Tensor:
-        """phi(x), positive, images x heads x tokens x features, in fp32. ``over``: the dimensions of the maximum."""
+        """phi(x), positive, images x heads x tokens x features, in fp32.
+
+        ``over``: the dimensions of the maximum.
+        """
         x = x.float() * self.head_dim**-0.25
         projected = x @ self.directions.float().transpose(0, 1)
-        shifted = projected - x.square().sum(dim=-1, keepdim=True) / 2 - projected.amax(dim=over, keepdim=True)
+        shifted = (
+            projected
+            - x.square().sum(dim=-1, keepdim=True) / 2
+            - projected.amax(dim=over, keepdim=True)
+        )
         return (shifted.exp() + self.epsilon) * self.directions.shape[0] ** -0.5
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
@@ -135,33 +169,45 @@ class PerformerAttention(EfficientAttention):
     def read(self, x: torch.Tensor) -> list[Reading]:
         q, k, _ = self.heads(x)
         weights = self.features(q, (-1,)) @ self.features(k, (-2, -1)).transpose(-2, -1)
-        return [Reading.of_tokens("implicit weights", weights / weights.sum(dim=-1, keepdim=True), sums_to_one=True)]
+        return [
+            Reading.of_tokens(
+                "implicit weights", weights / weights.sum(dim=-1, keepdim=True), sums_to_one=True
+            )
+        ]
 
 
 def orthogonal_features(count: int, width: int) -> torch.Tensor:
-    """``count`` random directions (count x width): orthogonal in blocks of ``width``, with the lengths of gaussians."""
+    """``count`` random directions (count x width): orthogonal in blocks of ``width``, with the
+    lengths of gaussians."""
     blocks = [_random_rotation(width) for _ in range(math.ceil(count / width))]
     lengths = torch.randn(count, width).norm(dim=1, keepdim=True)
     return torch.cat(blocks)[:count] * lengths
 
 
 def _random_rotation(width: int) -> torch.Tensor:
-    """Uniform over the orthogonal matrices. A plain QR is not: its signs depend on the algorithm (Mezzadri 2007),
-    and features from it are biased however many there are."""
+    """Uniform over the orthogonal matrices.
+
+    A plain QR is not: its signs depend on the algorithm (Mezzadri 2007), and features from it are
+    biased however many there are.
+    """
     q, r = torch.linalg.qr(torch.randn(width, width))
     return q * r.diagonal().sign()
 
 
 class FastformerAttention(EfficientAttention):
-    """Additive attention: a = softmax_N(w_q q / sqrt d), Q = sum a q; p = Q k; b = softmax_N(w_k p / sqrt d),
-    K = sum b p; u = K q; output W_t u + q. Products of vectors are by element; w_q and w_k see all heads.
+    """Additive attention: a = softmax_N(w_q q / sqrt d), Q = sum a q; p = Q k; b = softmax_N(w_k p
+    / sqrt d), K = sum b p; u = K q; output W_t u + q. Products of vectors are by element; w_q and
+    w_k see all heads.
 
-    Wu et al. 2021, "Fastformer: Additive Attention Can Be All You Need", section 3.1; the value is the query.
+    Wu et al. 2021, "Fastformer: Additive Attention Can Be All You Need", section 3.1; the value is
+    the query.
     """
 
     projections: ClassVar[int] = 2
 
-    def __init__(self, dim: int, num_heads: int = 8, *, qkv_bias: bool = False, **others: Any) -> None:
+    def __init__(
+        self, dim: int, num_heads: int = 8, *, qkv_bias: bool = False, **others: Any
+    ) -> None:
         super().__init__(dim, num_heads, qkv_bias=qkv_bias, **others)
         self.query_weights = nn.Linear(dim, num_heads, **self.placed)
         self.key_weights = nn.Linear(dim, num_heads, **self.placed)
@@ -177,7 +223,10 @@ class FastformerAttention(EfficientAttention):
         _, p, alpha = self._global_query(x)
         beta = self._global_weights(self.key_weights, p)
         axes = ("image", "head", "token")
-        return [Reading("query weights", alpha, axes, True), Reading("key weights", beta, axes, True)]
+        return [
+            Reading("query weights", alpha, axes, True),
+            Reading("key weights", beta, axes, True),
+        ]
 
     def _global_query(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """q and p (images x tokens x width), and the weights of the global query."""
@@ -196,9 +245,11 @@ class FastformerAttention(EfficientAttention):
 
 
 class CrossCovarianceAttention(EfficientAttention):
-    """XCA: v A^T with A = softmax(q^T k * tau), d x d, q and k of unit length over the tokens; tau learned by head.
+    """XCA: v A^T with A = softmax(q^T k * tau), d x d, q and k of unit length over the tokens; tau
+    learned by head.
 
-    El-Nouby et al. 2021, "XCiT: Cross-Covariance Image Transformers", section 3.2. It mixes channels, not tokens.
+    El-Nouby et al. 2021, "XCiT: Cross-Covariance Image Transformers", section 3.2. It mixes
+    channels, not tokens.
     """
 
     def __init__(self, dim: int, num_heads: int = 8, **others: Any) -> None:
@@ -207,7 +258,9 @@ class CrossCovarianceAttention(EfficientAttention):
 
     def channel_weights(self, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
         """A: images x heads x d x d, rows sum to one."""
-        return (unit_length(q).transpose(-2, -1) @ unit_length(k) * self.temperature).softmax(dim=-1)
+        return (unit_length(q).transpose(-2, -1) @ unit_length(k) * self.temperature).softmax(
+            dim=-1
+        )
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
         q, k, v = self.heads(x)
@@ -220,7 +273,8 @@ class CrossCovarianceAttention(EfficientAttention):
 
 
 def unit_length(x: torch.Tensor) -> torch.Tensor:
-    """``x`` (images x heads x tokens x channels) scaled to length 1 over the tokens; the norm is taken in fp32."""
+    """``x`` (images x heads x tokens x channels) scaled to length 1 over the tokens; the norm is
+    taken in fp32."""
     return F.normalize(x.float(), dim=-2, eps=SMALLEST_NORM).to(x.dtype)
 
 
@@ -235,7 +289,8 @@ LAYERS: dict[str, type[EfficientAttention]] = {
 def attention_layer(name: str, tokens: int, rank: int | None = None) -> type[EfficientAttention]:
     """The layer called ``name`` as the class that ``VisionTransformer(attn_layer=...)`` takes.
 
-    ``rank`` is that of Linformer's projections and the number of Performer's features; the others have none.
+    ``rank`` is that of Linformer's projections and the number of Performer's features; the others
+    have none.
     """
     layer = LAYERS[name]
     if rank is not None and layer not in (LinformerAttention, PerformerAttention):

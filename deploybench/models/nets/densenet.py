@@ -1,7 +1,7 @@
 """DenseNet-BC (Huang et al. 2017) with timm's blocks, and its attention-augmented forms.
 
-The augmented forms replace every transition between dense blocks:
-``1x1``: BatchNorm, ReLU, AAConv 1x1, average pool; ``3x3``: InstanceNorm, ReLU, AAConv 3x3 with stride 2.
+The augmented forms replace every transition between dense blocks: ``1x1``: BatchNorm, ReLU, AAConv
+1x1, average pool; ``3x3``: InstanceNorm, ReLU, AAConv 3x3 with stride 2.
 """
 
 from __future__ import annotations
@@ -32,8 +32,13 @@ def densenet_bc_cifar(
     transition: Transition | None = None,
     value_share: float = 0.7,
 ) -> nn.Module:
-    """DenseNet-BC, k = 12, L = 100, for small images. ``stem`` 5x5 with a norm is the seeds', 3x3 the paper's."""
-    net = DenseNet(growth_rate=12, block_config=(16, 16, 16), num_classes=num_classes, in_chans=in_chans)
+    """DenseNet-BC, k = 12, L = 100, for small images.
+
+    ``stem`` 5x5 with a norm is the seeds', 3x3 the paper's.
+    """
+    net = DenseNet(
+        growth_rate=12, block_config=(16, 16, 16), num_classes=num_classes, in_chans=in_chans
+    )
     kernel = int(stem[0])
     net.features.conv0 = nn.Conv2d(in_chans, 24, kernel, padding=kernel // 2, bias=False)
     net.features.norm0 = net.features.norm0 if stem == "5x5" else nn.Identity()
@@ -51,22 +56,33 @@ def densenet121(
     transition: Transition | None = None,
     value_share: float = 0.1,
 ) -> nn.Module:
-    """DenseNet-121, as the seeds trained it on CheXpert: five findings, 320 pixels, the radiographs' normalisation."""
-    net = DenseNet(growth_rate=32, block_config=(6, 12, 24, 16), num_classes=num_classes, in_chans=in_chans)
+    """DenseNet-121, as the seeds trained it on CheXpert: five findings, 320 pixels, the
+    radiographs' normalisation."""
+    net = DenseNet(
+        growth_rate=32, block_config=(6, 12, 24, 16), num_classes=num_classes, in_chans=in_chans
+    )
     if transition is not None:
         stem = (_halved(_halved(img_size[0])), _halved(_halved(img_size[1])))
         _augment(net, transition, Augmentation(value_share=value_share), stem)
     return _described(net, in_chans, img_size, CHEXPERT_NORMALISATION)
 
 
-def _augment(net: DenseNet, transition: Transition, augmentation: Augmentation, size: tuple[int, int]) -> None:
+def _augment(
+    net: DenseNet, transition: Transition, augmentation: Augmentation, size: tuple[int, int]
+) -> None:
     """Replace the transitions; ``size`` is the map's height and width in the first dense block."""
     for name, plain in list(net.features.named_children()):
         if name.startswith("transition"):
-            after = (_halved(size[0]), _halved(size[1])) if transition == "3x3" else (size[0] // 2, size[1] // 2)
+            after = (
+                (_halved(size[0]), _halved(size[1]))
+                if transition == "3x3"
+                else (size[0] // 2, size[1] // 2)
+            )
             before_pool = after if transition == "3x3" else size
             assert isinstance(plain.conv, nn.Conv2d)
-            setattr(net.features, name, _transition(plain.conv, transition, augmentation, before_pool))
+            setattr(
+                net.features, name, _transition(plain.conv, transition, augmentation, before_pool)
+            )
             size = after
 
 
@@ -91,8 +107,15 @@ def _halved(length: int) -> int:
     return (length + 1) // 2
 
 
-def _described(net: nn.Module, in_chans: int, size: tuple[int, int], normalisation: dict[str, Any]) -> nn.Module:
+def _described(
+    net: nn.Module, in_chans: int, size: tuple[int, int], normalisation: dict[str, Any]
+) -> nn.Module:
     """The net with the description of its input under timm's keys."""
-    config = {"input_size": (in_chans, *size), "crop_pct": 1.0, "classifier": "classifier", **normalisation}
+    config = {
+        "input_size": (in_chans, *size),
+        "crop_pct": 1.0,
+        "classifier": "classifier",
+        **normalisation,
+    }
     net.default_cfg = config  # type: ignore[assignment]
     return net

@@ -1,7 +1,8 @@
 """WideResNet-28-10 for small images (Zagoruyko & Komodakis 2016), and its attention-augmented form.
 
-``preactivation`` False is the body of the seeds (norm and ReLU after the convolution, a norm in the shortcut), True
-the paper's. Augmented is the first convolution of every block of the second and third stage (Bello et al. 2019).
+``preactivation`` False is the body of the seeds (norm and ReLU after the convolution, a norm in the
+shortcut), True the paper's. Augmented is the first convolution of every block of the second and
+third stage (Bello et al. 2019).
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ class Block(nn.Module):
     def __init__(self, in_channels: int, channels: int, stride: int, first: nn.Module) -> None:
         super().__init__()
         self.conv1, self.norm1 = first, nn.BatchNorm2d(channels)
-        self.conv2, self.norm2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        self.conv2, self.norm2 = (
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != channels:
             projection = nn.Conv2d(in_channels, channels, 1, stride, bias=False)
@@ -36,12 +40,16 @@ class Block(nn.Module):
 
 
 class PreactivationBlock(nn.Module):
-    """The same with norm and ReLU before each convolution; a shortcut that changes the shape starts after the first."""
+    """The same with norm and ReLU before each convolution; a shortcut that changes the shape starts
+    after the first."""
 
     def __init__(self, in_channels: int, channels: int, stride: int, first: nn.Module) -> None:
         super().__init__()
         self.norm1, self.conv1 = nn.BatchNorm2d(in_channels), first
-        self.norm2, self.conv2 = nn.BatchNorm2d(channels), nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2, self.conv2 = (
+            nn.BatchNorm2d(channels),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+        )
         changed = stride != 1 or in_channels != channels
         self.shortcut = nn.Conv2d(in_channels, channels, 1, stride, bias=False) if changed else None
 
@@ -52,7 +60,10 @@ class PreactivationBlock(nn.Module):
 
 
 class WideResNet(nn.Module):
-    """Three stages of (depth - 4) / 6 blocks, 16, 32 and 64 times ``WIDEN`` channels. Images to logits."""
+    """Three stages of (depth - 4) / 6 blocks, 16, 32 and 64 times ``WIDEN`` channels.
+
+    Images to logits.
+    """
 
     def __init__(
         self,
@@ -66,7 +77,11 @@ class WideResNet(nn.Module):
         super().__init__()
         self.num_classes, self.in_chans = num_classes, in_chans
         self.stem = nn.Conv2d(in_chans, STEM_CHANNELS, 3, padding=1, bias=False)
-        self.stem_norm = nn.Identity() if preactivation else nn.Sequential(nn.BatchNorm2d(STEM_CHANNELS), nn.ReLU())
+        self.stem_norm = (
+            nn.Identity()
+            if preactivation
+            else nn.Sequential(nn.BatchNorm2d(STEM_CHANNELS), nn.ReLU())
+        )
         kind = PreactivationBlock if preactivation else Block
         blocks: list[nn.Module] = []
         channels, size = STEM_CHANNELS, img_size
@@ -76,15 +91,27 @@ class WideResNet(nn.Module):
                 stride = 2 if stage > 0 and number == 0 else 1
                 size = ((size[0] + stride - 1) // stride, (size[1] + stride - 1) // stride)
                 chosen = augmentation if stage > 0 else None
-                blocks.append(kind(channels, wide, stride, first_convolution(channels, wide, stride, chosen, size)))
+                blocks.append(
+                    kind(
+                        channels,
+                        wide,
+                        stride,
+                        first_convolution(channels, wide, stride, chosen, size),
+                    )
+                )
                 channels = wide
         self.blocks = nn.Sequential(*blocks)
-        self.norm = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU()) if preactivation else nn.Identity()
+        self.norm = (
+            nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU()) if preactivation else nn.Identity()
+        )
         self.global_pool = SelectAdaptivePool2d(pool_type="avg", flatten=True)
         self.fc = nn.Linear(channels, num_classes)
         self.default_cfg = {
-            "input_size": (in_chans, *img_size), "crop_pct": 1.0, "classifier": "fc", **CIFAR_NORMALISATION
-        }  # fmt: skip
+            "input_size": (in_chans, *img_size),
+            "crop_pct": 1.0,
+            "classifier": "fc",
+            **CIFAR_NORMALISATION,
+        }
 
     def get_classifier(self) -> nn.Module:
         return self.fc
@@ -98,7 +125,8 @@ class WideResNet(nn.Module):
 def first_convolution(
     in_channels: int, channels: int, stride: int, augmentation: Augmentation | None, size: Size
 ) -> nn.Module:
-    """The first 3x3 convolution of a block, augmented where asked; ``size`` is that of its output map."""
+    """The first 3x3 convolution of a block, augmented where asked; ``size`` is that of its output
+    map."""
     if augmentation is None:
         return nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
     return AAConv2d(in_channels, channels, 3, augmentation, size, stride)
@@ -114,4 +142,6 @@ def wrn_28_10(
 ) -> nn.Module:
     """WideResNet-28-10; augmented with 8 heads, 0.2 of the channels for keys and 0.1 for values."""
     augmentation = Augmentation(value_share=0.1) if augmented else None
-    return WideResNet(num_classes, in_chans, img_size, preactivation=preactivation, augmentation=augmentation)
+    return WideResNet(
+        num_classes, in_chans, img_size, preactivation=preactivation, augmentation=augmentation
+    )

@@ -1,4 +1,5 @@
-"""Slow, obvious versions of the attention mechanisms, from the papers' formulas: one image, one head, loops."""
+"""Slow, obvious versions of the attention mechanisms, from the papers' formulas: one image, one
+head, loops."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ def softmax(values: list[torch.Tensor]) -> list[torch.Tensor]:
 
 
 def softmax_attention(q: Vectors, k: Vectors, v: Vectors) -> Vectors:
-    """Vaswani et al. 2017: each query takes the mean of the values, weighted by softmax(q k / sqrt d)."""
+    """Vaswani et al. 2017: each query takes the mean of the values, weighted by softmax(q k / sqrt
+    d)."""
     rows = []
     for query in q:
         weights = softmax([query @ key / math.sqrt(len(query)) for key in k])
@@ -32,9 +34,11 @@ def linformer(q: Vectors, k: Vectors, v: Vectors, e: torch.Tensor, f: torch.Tens
     return softmax_attention(q, keys, values)
 
 
-def performer(q: Vectors, k: Vectors, v: Vectors, w: torch.Tensor, epsilon: float = 1e-4) -> Vectors:
-    """Choromanski et al. 2021: positive random features of q and k; the maximum is over a query's features, and over
-    all features of all keys."""
+def performer(
+    q: Vectors, k: Vectors, v: Vectors, w: torch.Tensor, epsilon: float = 1e-4
+) -> Vectors:
+    """Choromanski et al. 2021: positive random features of q and k; the maximum is over a query's
+    features, and over all features of all keys."""
     d = q.shape[1]
 
     def powers(x: torch.Tensor) -> torch.Tensor:
@@ -50,12 +54,18 @@ def performer(q: Vectors, k: Vectors, v: Vectors, w: torch.Tensor, epsilon: floa
         phi_k = [(power - largest_key).exp() + epsilon for power in key_powers]
         similarities = [phi_q @ phi for phi in phi_k]
         total = sum(similarities)
-        rows.append(sum(similarity / total * value for similarity, value in zip(similarities, v, strict=True)))
+        rows.append(
+            sum(
+                similarity / total * value
+                for similarity, value in zip(similarities, v, strict=True)
+            )
+        )
     return torch.stack(rows)
 
 
 def cross_covariance(q: Vectors, k: Vectors, v: Vectors, temperature: float) -> Vectors:
-    """El-Nouby et al. 2021: channels attend to channels, their q and k scaled to length 1 over the tokens."""
+    """El-Nouby et al. 2021: channels attend to channels, their q and k scaled to length 1 over the
+    tokens."""
     d = q.shape[1]
     unit_q = [q[:, c] / q[:, c].norm() for c in range(d)]
     unit_k = [k[:, c] / k[:, c].norm() for c in range(d)]
@@ -73,9 +83,14 @@ def additive_pool(scores: list[torch.Tensor], vectors: Vectors) -> torch.Tensor:
 
 
 def map_attention(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, height_table: torch.Tensor, width_table: torch.Tensor
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    height_table: torch.Tensor,
+    width_table: torch.Tensor,
 ) -> torch.Tensor:
-    """Bello et al. 2019, equations 2 and 3, on a map: q, k, v are height x width x channels; one head.
+    """Bello et al. 2019, equations 2 and 3, on a map: q, k, v are height x width x channels; one
+    head.
 
     The logit of positions (y, x) and (y', x') is q (k + r^W[x' - x] + r^H[y' - y]) / sqrt(d).
     """
@@ -86,7 +101,10 @@ def map_attention(
             logits, values = [], []
             for other_y in range(height):
                 for other_x in range(width):
-                    relative = width_table[other_x - x + width - 1] + height_table[other_y - y + height - 1]
+                    relative = (
+                        width_table[other_x - x + width - 1]
+                        + height_table[other_y - y + height - 1]
+                    )
                     logits.append(q[y, x] @ (k[other_y, other_x] + relative) / math.sqrt(d))
                     values.append(v[other_y, other_x])
             out[y, x] = additive_pool(logits, torch.stack(values))

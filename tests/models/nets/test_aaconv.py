@@ -1,4 +1,5 @@
-"""Attention-augmented convolution against a direct loop over the paper's definition, on a map that is not square."""
+"""Attention-augmented convolution against a direct loop over the paper's definition, on a map that
+is not square."""
 
 from __future__ import annotations
 
@@ -14,12 +15,16 @@ HEIGHT, WIDTH, HEADS = 3, 5, 2
 
 def attention(stride: int = 1) -> MapAttention:
     torch.manual_seed(3)
-    made = MapAttention(6, key_channels=8, value_channels=4, heads=HEADS, size=(HEIGHT, WIDTH), stride=stride)
+    made = MapAttention(
+        6, key_channels=8, value_channels=4, heads=HEADS, size=(HEIGHT, WIDTH), stride=stride
+    )
     return made.double().eval()
 
 
 def image(height: int = HEIGHT, width: int = WIDTH) -> torch.Tensor:
-    return torch.randn(2, 6, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    return torch.randn(
+        2, 6, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(4)
+    )
 
 
 @torch.no_grad()
@@ -47,7 +52,8 @@ def test_map_attention_is_its_definition_on_a_map_that_is_not_square() -> None:
 
 @torch.no_grad()
 def test_relative_tables_belong_to_their_own_axis() -> None:
-    """With q = 1 and all else 0, a large entry of one table for the offset (+1 row) moves every output one row up."""
+    """With q = 1 and all else 0, a large entry of one table for the offset (+1 row) moves every
+    output one row up."""
     made = attention()
     made.qkv.weight.zero_()
     made.relative_height.zero_()
@@ -56,7 +62,9 @@ def test_relative_tables_belong_to_their_own_axis() -> None:
     q = torch.ones(1, HEADS, HEIGHT * WIDTH, 4, dtype=torch.float64)
     weights = made._weights(q, torch.zeros_like(q))[0, 0].view(HEIGHT, WIDTH, HEIGHT, WIDTH)
     assert torch.allclose(weights[0, 2, 1].sum(), torch.tensor(1.0, dtype=torch.float64))
-    assert torch.allclose(weights[2, 2].sum(), torch.tensor(1.0, dtype=torch.float64))  # no row below: uniform
+    assert torch.allclose(
+        weights[2, 2].sum(), torch.tensor(1.0, dtype=torch.float64)
+    )  # no row below: uniform
     assert float(weights[2, 2].max()) == pytest.approx(1 / (HEIGHT * WIDTH))
 
 
@@ -72,7 +80,13 @@ def test_output_has_the_channels_and_size_of_a_convolution(kernel: int, stride: 
 
 @pytest.mark.parametrize(
     ("channels", "share", "keys", "values"),
-    [(108, 0.7, 160, 72), (150, 0.7, 160, 104), (320, 0.1, 160, 32), (640, 0.1, 160, 64), (2000, 0.7, 400, 1400)],
+    [
+        (108, 0.7, 160, 72),
+        (150, 0.7, 160, 104),
+        (320, 0.1, 160, 32),
+        (640, 0.1, 160, 64),
+        (2000, 0.7, 400, 1400),
+    ],
 )
 def test_channels_of_keys_and_values(channels: int, share: float, keys: int, values: int) -> None:
     augmentation = Augmentation(value_share=share)

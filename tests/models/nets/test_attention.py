@@ -1,4 +1,5 @@
-"""Each attention layer against its paper's formula, its limits, its numerics and what it can be asked."""
+"""Each attention layer against its paper's formula, its limits, its numerics and what it can be
+asked."""
 
 from __future__ import annotations
 
@@ -35,14 +36,20 @@ def layer(name: str, **settings: int) -> EfficientAttention:
 
 
 def tokens(count: int = TOKENS, scale: float = 1.0) -> torch.Tensor:
-    return scale * torch.randn(2, count, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    return scale * torch.randn(
+        2, count, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(2)
+    )
 
 
 def by_head(made: EfficientAttention, mix: object) -> torch.Tensor:
-    """The layer's output from a reference that mixes one head of one image: ``mix(head, q, k, v)``."""
+    """The layer's output from a reference that mixes one head of one image: ``mix(head, q, k,
+    v)``."""
     q, k, v = made.heads(tokens())
     rows = [
-        torch.cat([mix(head, q[image, head], k[image, head], v[image, head]) for head in range(HEADS)], dim=1)  # type: ignore[operator]
+        torch.cat(
+            [mix(head, q[image, head], k[image, head], v[image, head]) for head in range(HEADS)],
+            dim=1,
+        )  # type: ignore[operator]
         for image in range(2)
     ]
     return made.proj(torch.stack(rows))
@@ -53,7 +60,10 @@ def test_linformer_is_its_formula() -> None:
     made = layer("linformer")
     assert isinstance(made, LinformerAttention)
     expected = by_head(
-        made, lambda _, q, k, v: references.linformer(q, k, v, made.key_projection, made.value_projection)
+        made,
+        lambda _, q, k, v: references.linformer(
+            q, k, v, made.key_projection, made.value_projection
+        ),
     )
     torch.testing.assert_close(made(tokens()), expected, rtol=0, atol=1e-5)
 
@@ -72,7 +82,9 @@ def test_xca_is_its_formula_and_timms() -> None:
     assert isinstance(made, CrossCovarianceAttention)
     made.temperature.copy_(torch.tensor([0.5, 1.0, 3.0]).view(3, 1, 1))
     scales = made.temperature.flatten().tolist()
-    expected = by_head(made, lambda head, q, k, v: references.cross_covariance(q, k, v, scales[head]))
+    expected = by_head(
+        made, lambda head, q, k, v: references.cross_covariance(q, k, v, scales[head])
+    )
     torch.testing.assert_close(made(tokens()), expected, rtol=0, atol=1e-5)
     timms = XCA(WIDTH, HEADS, qkv_bias=True).double().eval()
     timms.load_state_dict(made.state_dict())
@@ -94,11 +106,14 @@ def test_fastformer_is_its_formula() -> None:
 
 
 def pooled(scores: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """Additive attention of each head's part of the vectors, the heads one after the other again."""
+    """Additive attention of each head's part of the vectors, the heads one after the other
+    again."""
     parts = []
     for head in range(HEADS):
         own = vectors[:, head * HEAD : (head + 1) * HEAD]
-        parts.append(references.additive_pool([score / math.sqrt(HEAD) for score in scores[:, head]], own))
+        parts.append(
+            references.additive_pool([score / math.sqrt(HEAD) for score in scores[:, head]], own)
+        )
     return torch.cat(parts)
 
 
@@ -114,7 +129,8 @@ def test_linformer_with_identity_projections_is_softmax() -> None:
 
 @torch.no_grad()
 def test_performer_comes_nearer_to_softmax_with_more_features() -> None:
-    """Without the 1e-4 that keeps every feature above 0: relative to the maximum, it is a bias that stays."""
+    """Without the 1e-4 that keeps every feature above 0: relative to the maximum, it is a bias that
+    stays."""
     x = tokens()
     errors = []
     for features in (8, 128, 2048, 32768):
@@ -173,7 +189,10 @@ def test_no_nan_on_zeros_or_large_values(name: str, dtype: torch.dtype, scale: f
 def test_training_reaches_every_parameter(name: str) -> None:
     made = layer(name).float().train()
     made(tokens().float()).square().sum().backward()
-    assert all(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in made.parameters())
+    assert all(
+        parameter.grad is not None and parameter.grad.abs().max() > 0
+        for parameter in made.parameters()
+    )
 
 
 @pytest.mark.parametrize("name", LAYERS)
