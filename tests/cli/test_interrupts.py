@@ -1,0 +1,112 @@
+"""What stays after an interrupt, and after the command itself was killed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from deploybench.artifacts.workspace import Workspace
+from deploybench.results.store import read_records
+from tests.conftest import TINY
+
+QUICK = ("--duration", "50ms", "--min-samples", "8")
+
+
+def start_cli(arguments: list[str]) -> subprocess.Popen[str]:
+    """The command line as a terminal starts it: a shell's background job would have SIGINT
+    ignored."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "deploybench", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def test_interrupt_keeps_what_is_finished_and_leaves_no_process(
+    tiny_workspace: Workspace, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_workspace.artifacts_folder, tmp_path / "artifacts")
+    arguments = [
+        "run",
+        "-w",
+        str(tmp_path),
+        "-r",
+        "onnxruntime,openvino",
+        "--rounds",
+        "50",
+        "--json",
+        *QUICK,
+    ]
+    child = start_cli(arguments)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and len(list(tmp_path.glob("records/*/*.json"))) < 2:
+        time.sleep(0.1)
+    family = psutil.Process(child.pid).children(recursive=True)
+    child.send_signal(signal.SIGINT)
+    output, _ = child.communicate(timeout=60)
+    assert child.returncode == 130
+    rows = json.loads(output)
+    assert len({row["runner"] for row in rows}) == 2
+    assert all(
+        not row["complete"] and row["launches"] > 0 and row["stopped"] is None for row in rows
+    )
+    assert [
+        process for process in family if process.is_running() and process.status() != "zombie"
+    ] == []
+    assert len(read_records(tmp_path / "records")) == 2
+    assert list(tmp_path.rglob(".partial-*")) == []
+
+
+def test_interrupted_export_leaves_neither_processes_nor_partial_folders(tmp_path: Path) -> None:
+    arguments = [
+        "export",
+        "-w",
+        str(tmp_path),
+        "-m",
+        TINY,
+        "-b",
+        "pytorch,torchscript,onnx",
+        "-j",
+        "2",
+    ]
+    child = start_cli(arguments)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list(tmp_path.glob("artifacts/.partial-*")):
+        time.sleep(0.1)
+    time.sleep(1)
+    family = psutil.Process(child.pid).children(recursive=True)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=60) == 130
+    assert family
+    assert psutil.wait_procs(family, timeout=5)[1] == []
+    assert list(tmp_path.glob("artifacts/.partial-*")) == []
+
+
+def test_killed_parent_leaves_no_worker_behind(tiny_workspace: Workspace, tmp_path: Path) -> None:
+    shutil.copytree(tiny_workspace.artifacts_folder, tmp_path / "artifacts")
+    arguments = ["run", "-w", str(tmp_path), "-r", "onnxruntime", "--duration", "30s"]
+    child = start_cli(arguments)
+    workers: list[psutil.Process] = []
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not workers:
+        time.sleep(0.2)
+        workers = [
+            p
+            for p in psutil.Process(child.pid).children()
+            if "measure.worker" in " ".join(p.cmdline())
+        ]
+    time.sleep(1)
+    child.kill()
+    child.wait()
+    gone, alive = psutil.wait_procs(workers, timeout=10)
+    assert gone
+    assert not alive
