@@ -18,10 +18,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 from deploybench.analysis.disturbances import disturbances
 from deploybench.analysis.speedups import Speedup
 from deploybench.analysis.states import FEWEST_LAUNCHES, State, probe_readings
+from deploybench.artifacts.parity import ParityReport
+from deploybench.provenance import Provenance
 from deploybench.results.launch import Launch
 from deploybench.results.record import Summary
 from deploybench.results.verdict import Judgement, Verdict
@@ -48,9 +51,29 @@ STRONG_CORRELATION = 0.6
 MORE_ROUNDS = "measure more rounds: a larger --rounds or --budget"
 
 
-def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> Judgement:
-    """The judgement of a cell; ``command`` measures the cell again."""
-    if any(launch.provenance == "simulated" for launch in launches):
+class Attempt(Protocol):
+    """What a fresh process says before its numbers are looked at: a launch, a scenario's trial."""
+
+    @property
+    def error(self) -> str | None: ...
+
+    @property
+    def refused(self) -> str | None: ...
+
+    @property
+    def parity(self) -> ParityReport | None: ...
+
+    @property
+    def provenance(self) -> Provenance: ...
+
+
+def judge_attempts(attempts: Sequence[Attempt], command: str) -> Judgement | None:
+    """Why there is no number to look at: a double stood in for the device, a process broke, refused
+    or computed something else. None where nothing of that happened.
+
+    ``command`` does the same again.
+    """
+    if any(attempt.provenance == "simulated" for attempt in attempts):
         return Judgement(
             verdict=Verdict.INVALID,
             reason="simulated: a double stood in for the device's library, as in this program's "
@@ -58,23 +81,27 @@ def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> 
             advice="take the double out of the library path (LD_LIBRARY_PATH) and measure on the "
             "device",
         )
-    for launch in launches:
-        if launch.error is not None:
-            return Judgement(
-                verdict=Verdict.FAILED, reason=launch.error, advice=f"reproduce: {command}"
-            )
-        if launch.refused is not None:
-            return Judgement(
-                verdict=Verdict.INVALID, reason=launch.refused, advice=f"reproduce: {command}"
-            )
-        if launch.parity is not None and not launch.parity.passed:
+    again = f"reproduce: {command}"
+    for attempt in attempts:
+        if attempt.error is not None:
+            return Judgement(verdict=Verdict.FAILED, reason=attempt.error, advice=again)
+        if attempt.refused is not None:
+            return Judgement(verdict=Verdict.INVALID, reason=attempt.refused, advice=again)
+        if attempt.parity is not None and not attempt.parity.passed:
             return Judgement(
                 verdict=Verdict.INVALID,
-                reason=f"parity: {launch.parity.reason}",
+                reason=f"parity: {attempt.parity.reason}",
                 advice="the artifact computes something else than fp32 eager did: export it again, "
-                "or choose "
-                "another precision",
+                "or choose another precision",
             )
+    return None
+
+
+def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> Judgement:
+    """The judgement of a cell; ``command`` measures the cell again."""
+    without_number = judge_attempts(launches, command)
+    if without_number is not None:
+        return without_number
     if summary is None:
         return Judgement(
             verdict=Verdict.FAILED, reason="no launch was measured", advice=f"reproduce: {command}"

@@ -16,9 +16,10 @@ from deploybench.documents import Document, read_document
 from deploybench.errors import DeployBenchError
 from deploybench.files import slug, write_whole
 from deploybench.hardware.host import Host
+from deploybench.provenance import Provenance
 from deploybench.results.cell import Cell
 from deploybench.results.launch import Facts
-from deploybench.results.verdict import Judgement, Verdict
+from deploybench.results.verdict import Judgement
 from deploybench.scenarios.loadgen import LoadGenResult
 from deploybench.scenarios.settings import ScenarioSettings
 from deploybench.statistics.samples import nearest_rank
@@ -36,6 +37,11 @@ class Trial(Document):
     facts: Facts | None = None
     parity: ParityReport | None = None
     loadgen: LoadGenResult | None = None
+
+    @property
+    def provenance(self) -> Provenance:
+        """Simulated where a double stood in for the device's library."""
+        return "measured" if self.facts is None else self.facts.provenance
 
     def percentile_ms(self, fraction: float) -> float | None:
         """The percentile of the raw latencies, ms; None where nothing was measured."""
@@ -71,27 +77,6 @@ class ScenarioRecord(Document):
     host: Host
     versions: dict[str, str]
     command: str
-
-
-def judge(trial: Trial, command: str) -> Judgement:
-    """LoadGen's verdict, unless there is none because the cell is wrong (INVALID) or broke
-    (FAILED)."""
-    again = f"reproduce: {command}"
-    if trial.error is not None:
-        return Judgement(verdict=Verdict.FAILED, reason=trial.error, advice=again)
-    if trial.refused is not None:
-        return Judgement(verdict=Verdict.INVALID, reason=trial.refused, advice=again)
-    if trial.parity is not None and not trial.parity.passed:
-        return Judgement(
-            verdict=Verdict.INVALID, reason=f"parity: {trial.parity.reason}", advice=again
-        )
-    if trial.loadgen is None:
-        return Judgement(verdict=Verdict.FAILED, reason="nothing was measured", advice=again)
-    advice = "; ".join(trial.loadgen.advice)
-    if trial.loadgen.valid:
-        return Judgement(verdict=Verdict.VALID, reason="", advice=advice)
-    reason = f"LoadGen: not satisfied: {', '.join(trial.loadgen.unmet)}"
-    return Judgement(verdict=Verdict.INVALID, reason=reason, advice=advice)
 
 
 def scenarios_folder(workspace: Workspace) -> Path:

@@ -8,6 +8,11 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from deploybench.analysis.scenario_verdicts import (
+    judge_no_rate_found,
+    judge_scenario,
+    judge_too_slow_alone,
+)
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts.registry import runners
 from deploybench.documents import now
@@ -20,7 +25,6 @@ from deploybench.scenarios.record import (
     Probe,
     ScenarioRecord,
     Trial,
-    judge,
     scenarios_folder,
     write_scenario,
 )
@@ -77,7 +81,9 @@ def run_scenario(
         return _find_highest_rate(planned, settings, context, start)
     start("")
     trial = _try(planned, settings)
-    return _keep(planned, settings, trial, (), judge(trial, command_of(planned, settings)), context)
+    return _keep(
+        planned, settings, trial, (), judge_scenario(trial, command_of(planned, settings)), context
+    )
 
 
 def _find_highest_rate(
@@ -95,18 +101,17 @@ def _find_highest_rate(
     alone = _try(planned, _alone(settings))
     if alone.loadgen is None:
         return _keep(
-            planned, settings, alone, (), judge(alone, command_of(planned, settings)), context
+            planned,
+            settings,
+            alone,
+            (),
+            judge_scenario(alone, command_of(planned, settings)),
+            context,
         )
     assert settings.latency_bound_ms is not None
     fastest_ms = min(alone.loadgen.latencies_ns) / 1e6
     if fastest_ms > settings.latency_bound_ms:
-        reason = (
-            f"no rate holds {_bound(settings)}: with nothing else to do, the fastest of "
-            f"{alone.loadgen.query_count} queries took {fastest_ms:.3g} ms"
-        )
-        judgement = Judgement(
-            verdict=Verdict.INVALID, reason=reason, advice="raise --latency-bound"
-        )
+        judgement = judge_too_slow_alone(_bound(settings), alone.loadgen.query_count, fastest_ms)
         return _keep(
             planned, settings, alone.model_copy(update={"loadgen": None}), (), judgement, context
         )
@@ -132,17 +137,19 @@ def _search(
         trial = _try(planned, tried)
         if trial.loadgen is None:
             return _keep(
-                planned, tried, trial, probes, judge(trial, command_of(planned, tried)), context
+                planned,
+                tried,
+                trial,
+                probes,
+                judge_scenario(trial, command_of(planned, tried)),
+                context,
             )
         probes.append(_probe(tried, trial))
         search.tell(rate, passed=trial.loadgen.valid)
-    judgement = judge(trial, command_of(planned, tried))
+    judgement = judge_scenario(trial, command_of(planned, tried))
     if search.found_per_s is None:
-        lowest = min(probe.target_qps for probe in probes)
-        reason = (
-            f"no rate of {len(probes)} tried, down to {lowest:g}/s, holds {_bound(settings)} twice"
-        )
-        judgement = Judgement(verdict=Verdict.INVALID, reason=reason, advice=judgement.advice)
+        rates = [probe.target_qps for probe in probes]
+        judgement = judge_no_rate_found(_bound(settings), rates, judgement.advice)
     return _keep(planned, tried, trial, probes, judgement, context)
 
 

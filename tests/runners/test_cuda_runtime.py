@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from deploybench.errors import DeployBenchError, DeviceError
-from deploybench.runners import cuda_runtime
+from deploybench.runners import cudart
 from deploybench.runners.cuda_runtime import Cuda, device_index, open_cuda
 from tests.runners.cudart_double import Double, build_double
 
@@ -38,7 +38,7 @@ def cuda(double: Double) -> Cuda:
 @pytest.fixture
 def only_double(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine whose one libcudart is the double."""
-    monkeypatch.setattr(cuda_runtime, "_libraries", lambda: iter([library]))
+    monkeypatch.setattr(cudart, "libraries", lambda: iter([library]))
     open_cuda.cache_clear()
     yield
     open_cuda.cache_clear()
@@ -190,7 +190,7 @@ def test_why_there_is_no_cuda_is_told_with_what_to_do(
 def test_missing_library_is_told_by_the_names_that_were_looked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cuda_runtime, "SONAMES", ("libcudart.so.0",))
+    monkeypatch.setattr(cudart, "SONAMES", ("libcudart.so.0",))
     open_cuda.cache_clear()
     with pytest.raises(
         DeployBenchError, match=r"missing: no libcudart\.so\.0; do: pip install nvidia-cuda-runtime"
@@ -205,7 +205,7 @@ def test_library_is_found_in_nvidias_wheels(
     folder.mkdir(parents=True)
     build_double(folder, "libcudart.so.99")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(cuda_runtime, "SONAMES", ("libcudart.so.99",))
+    monkeypatch.setattr(cudart, "SONAMES", ("libcudart.so.99",))
     open_cuda.cache_clear()
     assert open_cuda().simulated
     open_cuda.cache_clear()
@@ -213,8 +213,8 @@ def test_library_is_found_in_nvidias_wheels(
 
 def test_library_without_the_doubles_symbol_measures(cuda: Cuda) -> None:
     assert cuda.simulated
-    assert set(cuda_runtime.SONAMES) == {"libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0"}
-    real = [Cuda(library) for library in cuda_runtime._libraries()]
+    assert set(cudart.SONAMES) == {"libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0"}
+    real = [Cuda(library) for library in cudart.libraries()]
     assert not any(found.simulated for found in real)
 
 
