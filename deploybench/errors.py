@@ -6,9 +6,17 @@ import difflib
 from collections.abc import Iterable
 
 EXIT_SOME_FAILED = 1
+"""A cell or an export failed; of ``gate``: a regression."""
 EXIT_REFUSED = 2
+"""The input or the machine does not allow it."""
 EXIT_INCONCLUSIVE = 3
+"""``gate`` cannot tell."""
+EXIT_CRASHED = 4
+"""A fault of this program: no result, neither a good nor a bad one."""
 EXIT_INTERRUPTED = 130
+"""128 + SIGINT: Ctrl-C."""
+EXIT_TERMINATED = 143
+"""128 + SIGTERM: kill, docker stop, a job that was cancelled."""
 
 
 class DeployBenchError(Exception):

@@ -4,8 +4,12 @@ made again."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import secrets
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +19,33 @@ STAGING_PREFIX = ".partial-"
 
 
 def cache_folder() -> Path:
-    """The user's cache of this program: what can be made again on the same machine."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deploybench"
+    """The user's cache of this program: what can be made again on the same machine.
+
+    A user without a home (a bare number in a container) gets a folder among the temporary ones.
+    """
+    named = os.environ.get("XDG_CACHE_HOME")
+    if named:
+        return Path(named) / "deploybench"
+    home = _home()
+    if home is None:
+        return Path(tempfile.gettempdir()) / f"deploybench-cache-{_user()}"
+    return home / ".cache" / "deploybench"
+
+
+def _home() -> Path | None:
+    """The user's home, or None where neither HOME nor the list of users names one."""
+    # An empty HOME would make ~ the root of the file system.
+    if os.environ.get("HOME") == "":
+        return None
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def _user() -> str:
+    """What keeps the temporary folders of two users apart; Windows has no number and no need."""
+    return str(os.getuid()) if hasattr(os, "getuid") else "user"
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -33,24 +62,42 @@ def writing_whole(path: Path, option: str = "--workspace") -> Iterator[Path]:
     """A temporary name beside ``path`` to write to; what is there at the end is flushed to disk and
     renamed.
 
+    Two writers of one file never share the temporary name: the last one to finish wins, whole.
     Whatever goes wrong leaves no partial file. An OSError becomes a DeployBenchError that advises
     another ``option``.
     """
-    partial = path.with_name(f"{STAGING_PREFIX}{path.name}")
+    partial = path.with_name(f"{STAGING_PREFIX}{secrets.token_hex(4)}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
         partial.replace(path)
+        _flush_folder(path.parent)
     except BaseException as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder itself may be gone, or read-only by now
+            partial.unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise
         raise DeployBenchError(
-            f"{path} could not be written: {error.strerror}",
+            f"{path} could not be written: {error.strerror or error}",
             action=f"free some space or choose another {option}",
         ) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush the new name itself: without this a power cut may bring the old file back."""
+    if sys.platform == "win32":  # a folder cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems know no flush of a folder; the file itself is written.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def slug(name: str) -> str:

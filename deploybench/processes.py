@@ -18,13 +18,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import NoReturn
 
 import psutil
+
+from deploybench.errors import DeployBenchError
 
 STDERR_TAIL_CHARS = 4000
 QUIET_RUNTIMES = {
@@ -33,6 +35,10 @@ QUIET_RUNTIMES = {
     "DO_NOT_TRACK": "1",
     "PYTHONWARNINGS": "ignore",
 }
+UTF_8 = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:replace"}
+"""Children read and write UTF-8 whatever the user's locale says; exporters print emojis."""
+SAFE_PATH_SINCE = (3, 11)
+"""Python's own way not to import from the current folder: ``-P`` and PYTHONSAFEPATH."""
 
 
 _stopping = threading.Event()
@@ -54,19 +60,23 @@ def run_child(
     module: str, request: str, *, time_limit_s: float, environment: Mapping[str, str] | None = None
 ) -> ChildOutcome:
     """Run ``python -m module REPLY_PATH`` in a session of its own with ``request`` on standard
-    input."""
+    input.
+
+    The child does not import from the current folder. Raises DeployBenchError where there is no
+    folder for temporary files.
+    """
     if _stopping.is_set():
         return NOT_STARTED
-    with tempfile.TemporaryDirectory(prefix="deploybench-") as folder:
-        reply_path = Path(folder) / "reply.json"
-        log_path = Path(folder) / "log.txt"
+    with _scratch_folder() as folder:
+        reply_path = folder / "reply.json"
+        log_path = folder / "log.txt"
         with log_path.open("wb") as log_file:
             child = subprocess.Popen(
-                [sys.executable, "-m", module, str(reply_path)],
+                [*python_module(module), str(reply_path)],
                 stdin=subprocess.PIPE,
                 stdout=log_file,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **QUIET_RUNTIMES, **(environment or {})},
+                env=_child_environment(environment or {}),
                 start_new_session=True,
             )
             error = None
@@ -87,6 +97,7 @@ def run_forked(
 
     For work that is not measured: a child then has torch and timm (5 s of imports) from the start.
     The server imports and forks, it never computes, so each child is as clean as a fresh process.
+    It does not import from the current folder; a child has this process's own search path.
     """
     if sys.platform == "win32":
         return run_child(module, request, time_limit_s=time_limit_s)
@@ -94,8 +105,9 @@ def run_forked(
         return NOT_STARTED
     start_fork_server(preload)
     context = multiprocessing.get_context("forkserver")
-    with tempfile.TemporaryDirectory(prefix="deploybench-") as folder:
-        reply_path, log_path = Path(folder) / "reply.json", Path(folder) / "log.txt"
+    with _scratch_folder() as folder:
+        reply_path = folder / "reply.json"
+        log_path = folder / "log.txt"
         log_path.touch()
         child = context.Process(
             target=_forked_main, args=(module, request, str(reply_path), str(log_path))
@@ -118,7 +130,7 @@ def run_forked(
 def start_fork_server(preload: Sequence[str]) -> None:
     """Start the server that :func:`run_forked` forks from, unless it runs.
 
-    Ctrl-C is this process's to handle.
+    Ctrl-C is this process's to handle. Raises DeployBenchError where it cannot be started.
     """
     if sys.platform == "win32":
         return
@@ -128,9 +140,31 @@ def start_fork_server(preload: Sequence[str]) -> None:
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        forkserver.ensure_running()
+        with _scratch_folder() as empty, _surroundings_of_a_server(empty):
+            forkserver.ensure_running()
+    except OSError as error:
+        raise DeployBenchError(
+            f"the server of child processes cannot be started: {error.strerror or error}",
+            expected="room for one more process, and a socket among the temporary files",
+            action="set TMPDIR to a folder with a short name",
+        ) from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def python_module(module: str, version: tuple[int, int] = sys.version_info[:2]) -> list[str]:
+    """The command that runs a module as ``python -m`` does, but not from the current folder.
+
+    There a ``statistics.py`` or ``numpy.py`` of the user's would take the place of the real one.
+    """
+    if version >= SAFE_PATH_SINCE:
+        return [sys.executable, "-P", "-m", module]
+    # Before -P: with -c the current folder is the first entry, as an empty string.
+    program = (
+        "import sys; del sys.path[0]; import runpy; "
+        f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    )
+    return [sys.executable, "-c", program]
 
 
 def interrupted() -> bool:
@@ -163,11 +197,71 @@ def finish(reply: str) -> NoReturn:
     """
     path = Path(sys.argv[1])
     partial = path.with_suffix(".partial")
-    partial.write_text(reply)
+    partial.write_text(reply, "utf-8")
     partial.replace(path)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+@contextlib.contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    """A temporary folder for the papers of one child.
+
+    Raises DeployBenchError where none can be made.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="deploybench-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise DeployBenchError(
+            f"no temporary folder can be made: {error.strerror or error}",
+            expected="a folder that this user may write to, with some space left",
+            action="set TMPDIR to one",
+        ) from error
+    with folder as path:
+        yield Path(path)
+
+
+def _child_environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with what children need."""
+    environment = {**os.environ, **QUIET_RUNTIMES, **UTF_8, **changes}
+    search_path = environment.get("PYTHONPATH")
+    if search_path is not None:
+        # An empty entry (as PYTHONPATH=$PYTHONPATH:/more leaves one) means the current folder.
+        named = [entry for entry in search_path.split(os.pathsep) if entry]
+        environment["PYTHONPATH"] = os.pathsep.join(named)
+    return environment
+
+
+@contextlib.contextmanager
+def _surroundings_of_a_server(empty: Path) -> Iterator[None]:
+    """What the fork server takes over from this process, whose command line is multiprocessing's
+    own: UTF-8, and no imports from the current folder.
+
+    A Python without a safe path gets an ``empty`` folder to be started in; its children go back to
+    where their requester was.
+    """
+    wanted = dict(UTF_8)
+    if sys.version_info >= SAFE_PATH_SINCE:
+        wanted["PYTHONSAFEPATH"] = "1"
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        if sys.version_info >= SAFE_PATH_SINCE:
+            yield
+            return
+        here = Path.cwd()
+        os.chdir(empty)
+        try:
+            yield
+        finally:
+            os.chdir(here)
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
@@ -190,7 +284,7 @@ def _forked_main(module: str, request: str, reply_path: str, log_path: str) -> N
     log = os.open(log_path, os.O_WRONLY | os.O_APPEND)
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
-    os.environ.update(QUIET_RUNTIMES)
+    os.environ.update({**QUIET_RUNTIMES, **UTF_8})
     threading.Thread(target=_die_with_requester, daemon=True).start()
     sys.argv = [module, reply_path]
     sys.stdin = io.StringIO(request)
@@ -208,7 +302,7 @@ def _die_with_requester() -> None:
 
 def _outcome(reply_path: Path, log_path: Path, error: str | None, code: int) -> ChildOutcome:
     """What the child left behind; the cause of its death when it left nothing."""
-    log = log_path.read_text(errors="replace")[-STDERR_TAIL_CHARS:]
+    log = log_path.read_text("utf-8", errors="replace")[-STDERR_TAIL_CHARS:]
     reply = reply_path.read_bytes() if error is None and reply_path.exists() else None
     if error is None and reply is None:
         error = _cause_of_death(code, log)

@@ -25,6 +25,9 @@ from deploybench.cli import (
     scenario,
     show,
 )
+from deploybench.cli.crash import TRACEBACK_VARIABLE
+from deploybench.cli.guard import heed_termination, run_to_the_end
+from deploybench.cli.streams import prepare_streams
 from deploybench.hardware.devices import BUS_ORDER
 
 app = typer.Typer(
@@ -51,6 +54,11 @@ app.command("backends")(backends.backends)
 app.command("doctor")(doctor.doctor)
 
 
+def _print_tracebacks(asked: bool) -> None:
+    if asked:
+        os.environ[TRACEBACK_VARIABLE] = "1"
+
+
 def _print_version(asked: bool) -> None:
     if asked:
         from deploybench import __version__
@@ -67,6 +75,15 @@ def options(
             "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
+    whole_traceback: Annotated[
+        bool,
+        typer.Option(
+            "--traceback",
+            callback=_print_tracebacks,
+            is_eager=True,
+            help=f"Print the whole traceback of a crash. Also ${TRACEBACK_VARIABLE}=1.",
+        ),
+    ] = False,
 ) -> None:
     """Options of every command."""
 
@@ -74,4 +91,6 @@ def options(
 def main() -> None:
     """Run the command line. In every process of it CUDA numbers the GPUs as NVML does."""
     os.environ.update(BUS_ORDER)
-    app()
+    prepare_streams()
+    heed_termination()
+    run_to_the_end(app)

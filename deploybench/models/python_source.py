@@ -24,7 +24,7 @@ from deploybench.models.timm_source import head_of, preprocessing_of
 
 
 class PythonSource(ModelSource):
-    """Factories in importable modules; the current folder is importable."""
+    """Factories in importable modules; the current folder is importable, after all else."""
 
     def names(self) -> list[str]:
         return []
@@ -41,6 +41,9 @@ class PythonSource(ModelSource):
                 f"importing the package of '{name}' raised {type(error).__name__}: {error}"
             ) from error
         if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+            hidden = hidden_module(module)
+            if hidden is not None:
+                raise _name_taken(name, hidden)
             raise DeployBenchError(
                 f"the module '{module}' of model '{name}' cannot be found from {Path.cwd()}",
                 expected="a short name, timm:NAME, or package.module:factory",
@@ -95,10 +98,28 @@ class PythonSource(ModelSource):
 
 
 def add_current_folder() -> None:
-    """Make the current folder importable, as ``python -m`` does; a console script does not."""
+    """Make the current folder importable, after everything else.
+
+    At the end of the search path a ``statistics.py`` or ``numpy.py`` in it takes nothing's place.
+    """
     here = str(Path.cwd())
     if here not in sys.path:
-        sys.path.insert(0, here)
+        sys.path.append(here)
+
+
+def hidden_module(module: str) -> str | None:
+    """Words for a module of the current folder that an installed one of the same name hides, or
+    None."""
+    top = module.partition(".")[0]
+    here = Path.cwd()
+    own = next((path for path in (here / f"{top}.py", here / top) if path.exists()), None)
+    spec = importlib.util.find_spec(top)
+    if own is None or spec is None:
+        return None
+    taken = spec.origin or ", ".join(spec.submodule_search_locations or ())
+    if not taken or here in Path(taken).parents:
+        return None
+    return f"'{top}' is {taken} and hides {own}"
 
 
 def _code_hash(origin: Path, depth: int) -> str:
@@ -121,12 +142,23 @@ def load_factory(name: str) -> Any:
         for part in attribute.split("."):
             target = getattr(target, part)
     except (ImportError, AttributeError) as error:
+        hidden = hidden_module(module_name)
+        if hidden is not None:
+            raise _name_taken(name, hidden) from error
         raise DeployBenchError(f"the model '{name}' cannot be loaded: {error}") from error
     if not callable(target):
         raise DeployBenchError(
             f"'{name}' is a {type(target).__name__}", expected="a function or class to call"
         )
     return target
+
+
+def _name_taken(name: str, hidden: str) -> DeployBenchError:
+    return DeployBenchError(
+        f"the model '{name}' cannot be loaded: {hidden}",
+        expected="a module name that nothing installed has",
+        action="rename the file or folder, or put it into a package of your own",
+    )
 
 
 def _arguments(factory: Any, name: str, options: BuildOptions) -> dict[str, int]:

@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from deploybench.report.step_log import StepLines
+
 PIPE_WIDTH = 112
 
 
@@ -29,8 +31,15 @@ def remark_console() -> Console:
     return Console(stderr=True, width=_width(), highlight=False)
 
 
-def progress_bar() -> Progress:
-    """A bar with what is being done, how many are done, and the time left; on standard error."""
+def progress_bar() -> Progress | StepLines:
+    """A bar with what is being done, how many are done, and the time left; on standard error.
+
+    Without a terminal one line a step, also where FORCE_COLOR or TTY_COMPATIBLE would have rich
+    take a file for one.
+    """
+    console = Console(stderr=True, highlight=False)
+    if not console.is_interactive or not console.file.isatty():
+        return StepLines()
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -39,7 +48,7 @@ def progress_bar() -> Progress:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=Console(stderr=True, highlight=False),
+        console=console,
         transient=True,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from deploybench.errors import DeployBenchError
 from deploybench.models.counting import count_model
 from deploybench.models.loading import SingleOutput, load_model
+from deploybench.models.python_source import add_current_folder, load_factory
 from deploybench.models.source import BuildOptions, find_source
 from deploybench.models.zoo import ZOO
 
@@ -164,3 +166,26 @@ def test_pretrained_without_a_network_says_so_and_what_to_do(
         load_model("timm:test_vit", BuildOptions(pretrained=True), None, allow_partial=False)
     assert "network" in str(refusal.value.expected)
     assert "--checkpoint" in str(refusal.value.action)
+
+
+def test_current_folder_takes_nothings_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    add_current_folder()
+    add_current_folder()
+    assert sys.path[-1] == str(tmp_path)
+    assert sys.path.count(str(tmp_path)) == 1
+
+
+def test_own_module_with_the_name_of_an_installed_one_is_refused_with_both_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "statistics.py").write_text("def make(): ...")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.raises(DeployBenchError, match="hides") as caught:
+        load_factory("statistics:make")
+    assert str(tmp_path / "statistics.py") in caught.value.found
+    assert "rename" in str(caught.value.action)

@@ -1,0 +1,127 @@
+"""Children: what they may import, which encoding they write, and what is said when they cannot
+start."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from deploybench import processes
+from deploybench.errors import DeployBenchError
+from deploybench.processes import python_module, run_child
+from tests.conftest import run_cli
+
+SHADOWS = ("statistics", "numpy", "random", "psutil", "tempfile", "pydantic", "torch")
+CHILD = """
+import json, random, statistics, sys
+import numpy, psutil
+from deploybench.processes import finish
+
+def main():
+    finish(json.dumps({"asked": sys.stdin.read(), "here": sys.argv[1:], "path": sys.path}))
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture
+def shadowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder full of modules that nobody may import, beside a child module elsewhere."""
+    here, library = tmp_path / "here", tmp_path / "library"
+    here.mkdir()
+    library.mkdir()
+    for name in SHADOWS:
+        (here / f"{name}.py").write_text(f"raise SystemExit('{name} of the current folder')")
+    (library / "small_child.py").write_text(CHILD)
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("PYTHONPATH", str(library))
+    return here
+
+
+def test_worker_does_not_import_from_the_current_folder(shadowed: Path) -> None:
+    outcome = run_child("small_child", "{}", time_limit_s=60)
+    assert outcome.error is None, outcome.log
+    assert str(shadowed) not in (outcome.reply or b"").decode()
+
+
+def test_empty_entry_of_the_search_path_is_not_the_current_folder(
+    shadowed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", f":{os.environ['PYTHONPATH']}:")
+    assert run_child("small_child", "{}", time_limit_s=60).error is None
+
+
+def test_python_without_a_safe_path_does_not_import_from_the_current_folder_either(
+    shadowed: Path, tmp_path: Path
+) -> None:
+    command = [*python_module("small_child", (3, 10)), str(tmp_path / "reply.json")]
+    assert "-P" not in command
+    done = subprocess.run(command, input="asked", text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    reply = (tmp_path / "reply.json").read_text()
+    assert '"asked": "asked"' in reply
+    assert str(tmp_path / "reply.json") in reply
+    assert str(shadowed) not in reply
+
+
+@pytest.mark.parametrize("safe_path_since", [(3, 11), (9, 0)])
+def test_forked_child_does_not_import_from_the_current_folder(
+    shadowed: Path, safe_path_since: tuple[int, int]
+) -> None:
+    """Nor does the server, which imports for all. (9, 0): as on a Python that knows no safe
+    path."""
+    program = (
+        "import sys; del sys.path[0]\n"
+        "from deploybench import processes\n"
+        f"processes.SAFE_PATH_SINCE = {safe_path_since}\n"
+        "if __name__ == '__main__':\n"
+        "    done = processes.run_forked('small_child', '{}', preload=('numpy', 'statistics'),"
+        " time_limit_s=60)\n"
+        "    print(done.error, done.log, done.reply)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("None  b'"), done.stdout + done.stderr
+    assert "of the current folder" not in done.stdout + done.stderr
+
+
+def test_command_does_not_import_from_the_current_folder(shadowed: Path) -> None:
+    done = run_cli("profiles", cwd=shadowed)
+    assert done.returncode == 0, done.stderr
+
+
+def test_child_speaks_utf_8_whatever_the_locale(
+    shadowed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONIOENCODING": "ascii",
+    }.items():
+        monkeypatch.setenv(name, value)
+    outcome = run_child("small_child", "größer", time_limit_s=60)
+    assert outcome.error is None, outcome.log
+    assert "gr\\u00f6\\u00dfer" in (outcome.reply or b"").decode()
+
+
+def test_no_temporary_folder_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(*arguments: object, **options: object) -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", nowhere)
+    for run in (
+        lambda: run_child("small_child", "", time_limit_s=1),
+        lambda: processes.run_forked("small_child", "", preload=(), time_limit_s=1),
+    ):
+        with pytest.raises(DeployBenchError, match="no temporary folder") as caught:
+            run()
+        assert "TMPDIR" in str(caught.value)
