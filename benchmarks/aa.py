@@ -46,7 +46,7 @@ def main() -> None:
     )
     names = [f"copy {number}" for number in range(options.cells)]
     rule = ExperimentRule(
-        precision=options.precision, budget_s=options.budget, min_rounds=FEWEST_FOR_INTERVAL
+        half_width=options.precision, budget_s=options.budget, min_rounds=FEWEST_FOR_INTERVAL
     )
     answers: Counter[str] = Counter()
     widths: list[float] = []

@@ -37,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     print_host()
     artifact = artifact_for(options.workspace, options.model, "onnxruntime")
-    rule = ExperimentRule(precision=0.01, budget_s=options.budget, min_rounds=FEWEST_FOR_INTERVAL)
+    rule = ExperimentRule(half_width=0.01, budget_s=options.budget, min_rounds=FEWEST_FOR_INTERVAL)
     answers: Counter[str] = Counter()
     with installed(options.slowdown) as slowed:
         names = ["onnxruntime", slowed]

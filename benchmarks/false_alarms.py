@@ -24,7 +24,7 @@ from deploybench.measure.stopping import ExperimentRule
 from deploybench.statistics.ratios import answer
 from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL
 
-RULE = ExperimentRule(precision=0.01, budget_s=60.0, min_rounds=FEWEST_FOR_INTERVAL)
+RULE = ExperimentRule(half_width=0.01, budget_s=60.0, min_rounds=FEWEST_FOR_INTERVAL)
 
 
 @dataclass(frozen=True)

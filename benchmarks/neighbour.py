@@ -70,7 +70,7 @@ def trial(job: Job, rounds: int, seed: int, quiet_rounds: int) -> list[Launch]:
         with neighbour():
             return run_job(asked)
 
-    rule = ExperimentRule(precision=None, budget_s=float("inf"), min_rounds=1, max_rounds=rounds)
+    rule = ExperimentRule(half_width=None, budget_s=float("inf"), min_rounds=1, max_rounds=rounds)
     return experiment([job], ["cell"], rule, seed, launch=launch).launches[0]
 
 

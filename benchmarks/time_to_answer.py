@@ -40,7 +40,7 @@ def main() -> None:
         for model, runner in pairs
     ]
     rule = ExperimentRule(
-        precision=options.precision, budget_s=options.budget, min_rounds=FEWEST_FOR_INTERVAL
+        half_width=options.precision, budget_s=options.budget, min_rounds=FEWEST_FOR_INTERVAL
     )
     trial = experiment(jobs, [f"{model} {runner}" for model, runner in pairs], rule, seed=0)
     print(f"{'cell':24} {'s':>5} {'rounds':>6}  ended by      estimates, ms (hop ns: half-width)")

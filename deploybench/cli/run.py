@@ -158,7 +158,7 @@ def run(
     file = end_to_end_image(image, place) if end_to_end else None
     settings = RunSettings(
         rule=ExperimentRule(
-            precision=None
+            half_width=None
             if rounds
             else parse.percent(precision_target, "--precision-target", least=FINEST),
             budget_s=parse.seconds(budget, "--budget") if rounds is None else math.inf,

@@ -1,5 +1,4 @@
-"""What one sample times: a call without arguments for the timed loop, one for each of
-``contracts.TIMINGS``.
+"""What one sample times: a call without arguments, one for each of ``results.cell.TIMINGS``.
 
 host-to-host: from float32 arrays on the host to float32 arrays on the host, through the runtime's
 own API. engine-only: on inputs that the engine already has, to outputs that it still has. What
@@ -25,8 +24,10 @@ from deploybench.data.preprocess import load_image
 
 @dataclass(frozen=True)
 class Call:
-    """What one sample spans; ``device_ms`` tells what the last one took on the device, in ms, where
-    that is known."""
+    """What one sample spans.
+
+    ``device_ms`` tells what the last one took on the device, in ms, where that is known.
+    """
 
     run: Callable[[], object]
     device_ms: Callable[[], float] | None = None
@@ -44,16 +45,19 @@ def engine_only(session: Session, inputs: Arrays) -> Call:
 
 
 def end_to_end(session: Session, artifact: Artifact, image: Path) -> Call:
-    """Read ``image`` once for every place in the batch, and infer.
+    """Read ``image`` once for every row of the batch, and infer.
 
-    DeployBenchError where it does not read.
+    Raises DeployBenchError where it does not read.
     """
     preprocessing = artifact.manifest.preprocessing
-    ((name, shape),) = session.input_shapes.items()
-    load_image(image, preprocessing)
+    ((name, shape),) = session.input_shapes.items()  # images x channels x height x width
+    batch = shape[0]
+    load_image(image, preprocessing)  # what is wrong with the file is told before it is timed
 
     def call() -> object:
-        inputs = {name: np.stack([load_image(image, preprocessing) for _ in range(shape[0])])}
-        return softmax(next(iter(session.infer(inputs).values())))
+        pixels = [load_image(image, preprocessing) for _ in range(batch)]
+        outputs = session.infer({name: np.stack(pixels)})
+        logits = next(iter(outputs.values()))
+        return softmax(logits)
 
     return Call(call)

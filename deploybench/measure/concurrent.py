@@ -1,5 +1,4 @@
-"""Several streams at once: one thread each, the caller's for the first, timed until the rule ends
-for all.
+"""Several streams at once: one thread each, timed until the rule ends for all.
 
 Throughput is calls / window: the window is the wall time from the common start to the end of the
 last call. A sample is the wall time of one call while the others run, so it says what a request
@@ -34,14 +33,18 @@ def run_streams(
     all streams are in the order in which they ended. An error in one stream ends all and is raised.
     """
     unfinished = set(range(len(calls)))
-    starts: list[tuple[int, int]] = []  # wall and CPU time; one
+    starts: list[tuple[int, int]] = []  # wall and CPU time of the common start: one pair
     timed: list[tuple[int, int]] = []  # end and duration of each call
     errors: list[BaseException] = []
-    barrier = Barrier(
-        len(calls), action=lambda: starts.append((perf_counter_ns(), process_time_ns()))
-    )
+
+    def begin() -> None:
+        starts.append((perf_counter_ns(), process_time_ns()))
+
+    barrier = Barrier(len(calls), action=begin)  # the last stream to be ready starts the clock
 
     def stream(number: int) -> None:
+        # Local names: a look-up less in each turn of the loop. Appending to a list is atomic in
+        # CPython, so the streams need no lock of their own.
         call, clock, done, append = calls[number], perf_counter_ns, rule.done, timed.append
         samples = 0
         try:
@@ -63,7 +66,10 @@ def run_streams(
             unfinished.clear()
             barrier.abort()
 
+    # Off inside the window, as in the loop of one stream.
     threads = [Thread(target=stream, args=(number,)) for number in range(1, len(calls))]
+
+    # No garbage collection inside the window, as in the loop of one stream.
     gc.collect()
     collecting = gc.isenabled()
     gc.disable()
@@ -81,6 +87,7 @@ def run_streams(
     if errors:
         raise errors[0]
     ((start, cpu_start),) = starts
-    timed.sort()
-    samples, ends = tuple(duration for _, duration in timed), tuple(end - start for end, _ in timed)
+    timed.sort()  # by their ends, whichever stream they are of
+    samples = tuple(duration for _, duration in timed)
+    ends = tuple(end - start for end, _ in timed)
     return Window(samples, ends, cpu_end - cpu_start)

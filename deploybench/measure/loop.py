@@ -19,6 +19,9 @@ from time import perf_counter_ns, process_time_ns
 from deploybench.measure.stopping import WindowRule
 
 NS_PER_MS = 1_000_000
+NS_PER_S = 1e9
+USER_S, SYSTEM_S, INVOLUNTARY_SWITCHES = 0, 1, 15
+"""Where these fields stand in getrusage's tuple."""
 
 try:
     from resource import RUSAGE_SELF, getrusage
@@ -55,7 +58,10 @@ class Window:
 
     def wall_ns(self, cut: int = 0) -> int:
         """Wall time from the end of the first ``cut`` samples to the end of the last."""
-        return self.ends_ns[-1] - (self.ends_ns[cut - 1] if cut else 0)
+        start = 0
+        if cut > 0:
+            start = self.ends_ns[cut - 1]
+        return self.ends_ns[-1] - start
 
 
 def run_window(
@@ -67,10 +73,14 @@ def run_window(
     """
     samples: list[int] = []
     ends: list[int] = []
-    usages: list[tuple[float, ...]] = []
+    usages: list[tuple[float, ...]] = []  # one more than samples: before the first, after each
     device: list[float] = []
+
+    # Local names spare the loop a look-up each; it is the harness's own cost beside every call.
     add_sample, add_end, add_usage = samples.append, ends.append, usages.append
     clock, usage, done = perf_counter_ns, _usage, rule.done
+
+    # What earlier work left is collected now, so that none of it is in a sample.
     gc.collect()
     collecting = gc.isenabled()
     gc.disable()
@@ -82,6 +92,7 @@ def run_window(
             before = clock()
             call()
             after = clock()
+            # The timed span ends here; what follows lies between two samples.
             add_usage(usage())
             if device_ms is not None:
                 device.append(device_ms())
@@ -93,8 +104,15 @@ def run_window(
     finally:
         if collecting:
             gc.enable()
-    device_ns = tuple(round(ms * NS_PER_MS) for ms in device)
-    return Window(tuple(samples), tuple(ends), cpu, *_by_sample(usages), device_ns)
+    sample_cpu_ns, sample_switches = _by_sample(usages)
+    return Window(
+        samples_ns=tuple(samples),
+        ends_ns=tuple(ends),
+        cpu_ns=cpu,
+        sample_cpu_ns=sample_cpu_ns,
+        sample_switches=sample_switches,
+        device_ns=tuple(round(ms * NS_PER_MS) for ms in device),
+    )
 
 
 def _usage() -> tuple[float, ...]:
@@ -103,12 +121,13 @@ def _usage() -> tuple[float, ...]:
 
 
 def _by_sample(usages: list[tuple[float, ...]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """CPU ns and involuntary context switches between neighbouring readings (fields 0, 1 and 15 of
-    getrusage)."""
+    """CPU ns and involuntary context switches between neighbouring readings of getrusage."""
     if not usages[0]:
         return (), ()
-    pairs = list(itertools.pairwise(usages))
-    cpu = tuple(
-        round((after[0] + after[1] - before[0] - before[1]) * 1e9) for before, after in pairs
-    )
-    return cpu, tuple(int(after[15] - before[15]) for before, after in pairs)
+    cpu_ns = []
+    switches = []
+    for before, after in itertools.pairwise(usages):
+        cpu_s = after[USER_S] + after[SYSTEM_S] - before[USER_S] - before[SYSTEM_S]
+        cpu_ns.append(round(cpu_s * NS_PER_S))
+        switches.append(int(after[INVOLUNTARY_SWITCHES] - before[INVOLUNTARY_SWITCHES]))
+    return tuple(cpu_ns), tuple(switches)

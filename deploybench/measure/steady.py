@@ -27,6 +27,10 @@ SAME_LEVEL = 0.03
 """Levels within 3 % are one: undisturbed launches of one cell agree about that well."""
 LARGEST_WARM_UP = 1 / 3
 LARGEST_OFF_LEVEL = 0.2
+NORMAL_FROM_MAD = 1.4826
+"""The standard deviation of a normal distribution over its median absolute deviation."""
+SMALLEST_NOISE = 1e-4
+"""Of the logarithm: samples that a coarse clock makes equal would else show a change everywhere."""
 PENALTY = 6.0
 """In units of noise variance x log(blocks), three times that of Schwarz's criterion: few of the
 launches with independent noise of any size show a change."""
@@ -50,51 +54,86 @@ def find_steady(samples: Sequence[int]) -> Steady:
     count = len(samples)
     if count < FEWEST_SAMPLES:
         return Steady(0, False, 0.0, f"{count} calls are too few to see whether they settled")
+
+    # The logarithm of each block's median: levels are compared by their ratio.
     edges = np.linspace(0, count, min(MOST_BLOCKS, count) + 1).astype(int)
     values = np.asarray(samples, dtype=np.float64)
-    blocks = np.log([np.median(values[a:b]) for a, b in itertools.pairwise(edges)])
+    medians = [np.median(values[start:end]) for start, end in itertools.pairwise(edges)]
+    blocks = np.log(medians)
+
+    # The steady level is that of the segment with most blocks in the second half.
     starts = _segment(blocks)
-    ends = [*starts[1:], len(blocks)]
-    levels = [float(np.median(blocks[start:end])) for start, end in zip(starts, ends, strict=True)]
-    shares = [end - max(start, len(blocks) // 2) for start, end in zip(starts, ends, strict=True)]
-    from_steady = np.array(levels) - levels[int(np.argmax(shares))]
-    warm_up = int(np.argmax(from_steady <= math.log1p(SAME_LEVEL)))
-    cut = int(edges[starts[warm_up]])
-    off = [
-        end - start
-        for start, end, far in zip(starts, ends, from_steady, strict=True)
-        if abs(far) > math.log1p(SAME_LEVEL)
-    ]
-    off_level = (sum(off) - starts[warm_up]) / (len(blocks) - starts[warm_up])
+    segments = list(itertools.pairwise([*starts, len(blocks)]))
+    half = len(blocks) // 2
+    levels = [float(np.median(blocks[start:end])) for start, end in segments]
+    in_second_half = [end - max(start, half) for start, end in segments]
+    steady_level = levels[int(np.argmax(in_second_half))]
+
+    # The warm-up ends where the first segment begins that is not slower than that. There is always
+    # one: the steady segment itself.
+    tolerance = math.log1p(SAME_LEVEL)
+    distances = np.array(levels) - steady_level
+    first_steady = int(np.argmax(distances <= tolerance))
+    warm_up = starts[first_steady]
+    cut = int(edges[warm_up])
+
+    # Of the blocks after the warm-up, the share that lies at another level. All of the warm-up's
+    # own blocks do, and they are taken off again.
+    off_blocks = 0
+    for (start, end), distance in zip(segments, distances, strict=True):
+        if abs(distance) > tolerance:
+            off_blocks += end - start
+    off_level = (off_blocks - warm_up) / (len(blocks) - warm_up)
+
     if cut > count * LARGEST_WARM_UP:
         return Steady(cut, False, off_level, f"still warming up after {cut} of {count} calls")
     if off_level > LARGEST_OFF_LEVEL:
-        return Steady(
-            cut,
-            False,
-            off_level,
-            f"{off_level:.0%} of the calls lie at another level than the rest",
-        )
+        reason = f"{off_level:.0%} of the calls lie at another level than the rest"
+        return Steady(cut, False, off_level, reason)
     return Steady(cut, True, off_level, "")
 
 
 def _segment(blocks: npt.NDArray[np.float64]) -> list[int]:
-    """The first index of each segment of the best segmentation."""
+    """The first index of each segment of the best segmentation.
+
+    Optimal partitioning: the best segmentation of the first ``end`` blocks is the best one of some
+    fewer blocks, and one segment from there to ``end``.
+    """
     count = len(blocks)
-    differences = np.diff(blocks)
-    noise = max(
-        float(np.median(np.abs(differences - np.median(differences)))) * 1.4826 / math.sqrt(2), 1e-4
-    )
-    penalty = PENALTY * noise**2 * math.log(count)
-    sums, squares = np.append(0, np.cumsum(blocks)), np.append(0, np.cumsum(blocks**2))
-    best, previous = np.zeros(count + 1), [0]
+    penalty = PENALTY * _noise(blocks) ** 2 * math.log(count)
+
+    # Running sums of the blocks and of their squares: with them the squared deviations of any
+    # stretch from its own mean, sum(x^2) - sum(x)^2 / n, cost one subtraction each.
+    sums = np.append(0, np.cumsum(blocks))
+    squares = np.append(0, np.cumsum(blocks**2))
+
+    # best[end] is the least cost of the first ``end`` blocks, last_start[end] where the last
+    # segment of that segmentation begins.
+    best = np.zeros(count + 1)
+    last_start = [0]
     for end in range(1, count + 1):
+        # for every block where the last segment may begin
         lengths = end - np.arange(end)
         deviations = squares[end] - squares[:end] - (sums[end] - sums[:end]) ** 2 / lengths
         costs = best[:end] + deviations + penalty
-        previous.append(int(np.argmin(costs)))
-        best[end] = costs[previous[end]]
-    starts = [previous[count]]
+        cheapest = int(np.argmin(costs))
+        last_start.append(cheapest)
+        best[end] = costs[cheapest]
+
+    # Back from the end: where the last segment begins, the one before it ends.
+    starts = [last_start[count]]
     while starts[-1] > 0:
-        starts.append(previous[starts[-1]])
+        starts.append(last_start[starts[-1]])
     return starts[::-1]
+
+
+def _noise(blocks: npt.NDArray[np.float64]) -> float:
+    """The standard deviation of one block around its level, from the differences of neighbours.
+
+    By the median absolute deviation, which the few differences at a change of level do not move;
+    x 1.4826 it is the standard deviation of a normal distribution. A difference has the noise of
+    two blocks, sqrt(2) times that of one.
+    """
+    differences = np.diff(blocks)
+    deviation = float(np.median(np.abs(differences - np.median(differences))))
+    return max(deviation * NORMAL_FROM_MAD / math.sqrt(2), SMALLEST_NOISE)

@@ -57,13 +57,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class ExperimentRule:
-    """Stop when every interval is as narrow as ``precision``, when the time is spent, or at
-    ``max_rounds``.
+    """Stop when every interval is narrow enough, when the time is spent, or at ``max_rounds``.
 
-    ``precision`` None never ends early: then ``max_rounds`` decides. The first round always runs.
+    Narrow enough is a half-width, relative to the centre, of ``half_width`` at most; None never
+    ends early: then ``max_rounds`` decides. The first round always runs.
     """
 
-    precision: float | None
+    half_width: float | None
     budget_s: float
     min_rounds: int
     max_rounds: int | None = None
@@ -81,6 +81,7 @@ class ExperimentRule:
         return None
 
     def _precise(self, progress: Progress) -> bool:
-        if self.precision is None or not progress.half_widths:
+        if self.half_width is None or not progress.half_widths:
             return False
-        return all(width is not None and width <= self.precision for width in progress.half_widths)
+        widths = progress.half_widths
+        return all(width is not None and width <= self.half_width for width in widths)

@@ -1,10 +1,12 @@
-"""One launch's window of samples, with everything that was seen around it: probes, other work,
-energy, the GPU."""
+"""One launch's window of samples, with everything that was seen around it.
+
+That is: the probes, other work, energy, the GPU.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from deploybench.hardware.devices import CPU, CUDA, index_of, kind_of
 from deploybench.measure.calls import Call
@@ -16,7 +18,7 @@ from deploybench.measure.stopping import WindowRule
 from deploybench.results.launch import EnergyReading, GpuReading, Probes, Surroundings
 from deploybench.telemetry.activity import Activity, between, read_activity
 from deploybench.telemetry.energy import Unavailable, open_meter
-from deploybench.telemetry.gpu import read_gpu
+from deploybench.telemetry.gpu import GpuSample, read_gpu
 from deploybench.telemetry.probes import probe_machine
 
 NS_PER_S = 1_000_000_000
@@ -34,17 +36,27 @@ Timed = tuple[Window, Steady]
 def time_calls(
     job: Job, calls: Calls, prepare: Preparations, cpus: frozenset[int]
 ) -> dict[str, object]:
-    """Sample ``calls`` (one a stream) until they have settled or the launch is three times as long
-    as asked.
+    """Sample ``calls`` (one a stream) until they settle, at most three times as long as asked.
 
     What was found, by the field of the launch that it belongs into.
     """
-    rule = WindowRule(job.min_samples, int(job.duration_s * NS_PER_S), int(job.limit_s * NS_PER_S))
-    before = _probe(job, cpus)
-    start = read_activity(cpus)
+    rule = WindowRule(
+        min_samples=job.min_samples,
+        duration_ns=int(job.duration_s * NS_PER_S),
+        limit_ns=int(job.limit_s * NS_PER_S),
+    )
+    # From the outside in: the probes lie around the account of other work, that around the energy
+    # meter, and nothing but the calls lies inside that.
+    probes_before = _probe(job, cpus)
+    activity_before = read_activity(cpus)
     (window, steady), energy = _with_energy(job.device, lambda: _sample(calls, prepare, rule))
-    activity = between(start, read_activity(cpus))
+    activity = between(activity_before, read_activity(cpus))
     gpu = _gpu(job.device)  # at once: its clocks fall when it idles
+    probes_after = _probe(job, cpus)
+
+    # CPU time is known of the whole window only; the steady part gets its share by wall time.
+    window_ns = window.wall_ns(steady.cut)
+    window_cpu_ns = round(window.cpu_ns * window_ns / window.wall_ns())
     return {
         "samples_ns": window.samples_ns,
         "sample_cpu_ns": window.sample_cpu_ns,
@@ -52,14 +64,15 @@ def time_calls(
         "device_ns": window.device_ns,
         "warm_up": steady.cut,
         "unsettled": None if steady.settled else steady.reason,
-        "window_ns": window.wall_ns(steady.cut),
-        "window_cpu_ns": round(window.cpu_ns * window.wall_ns(steady.cut) / window.wall_ns()),
-        "surroundings": _surroundings(before, _probe(job, cpus), activity, len(cpus), gpu),
+        "window_ns": window_ns,
+        "window_cpu_ns": window_cpu_ns,
+        "surroundings": _surroundings(probes_before, probes_after, activity, len(cpus), gpu),
         "energy": energy,
     }
 
 
 def _sample(calls: Calls, prepare: Preparations, rule: WindowRule) -> Timed:
+    """One window, and further ones after it while the samples have not settled and time is left."""
     window = _window(calls, prepare, rule)
     steady = find_steady(window.samples_ns)
     for _ in range(MOST_WINDOWS - 1):
@@ -78,6 +91,7 @@ def _window(calls: Calls, prepare: Preparations, rule: WindowRule) -> Window:
 
 
 def _with_energy(device: str, work: Callable[[], Timed]) -> tuple[Timed, EnergyReading]:
+    """What ``work`` timed, and the energy that the device used meanwhile."""
     meter = open_meter(device)
     if isinstance(meter, Unavailable):
         return work(), EnergyReading(joules=None, source=meter.reason)
@@ -85,12 +99,13 @@ def _with_energy(device: str, work: Callable[[], Timed]) -> tuple[Timed, EnergyR
         before_j = meter.read_j()
         window, steady = work()
         used = meter.between(before_j, meter.read_j())
+    # A counter that moved a few times only is off by up to one of its steps at either end.
     if window.wall_ns() < FEWEST_RESOLUTIONS * meter.resolution_s * NS_PER_S:
-        words = (
+        reason = (
             f"the window is under {FEWEST_RESOLUTIONS} x {meter.resolution_s:g} s, the "
             f"resolution of {used.source}"
         )
-        return (window, steady), EnergyReading(joules=None, source=words)
+        return (window, steady), EnergyReading(joules=None, source=reason)
     reading = EnergyReading(
         joules=used.joules, source=f"{used.source}: {used.scope}", provenance=used.provenance
     )
@@ -98,16 +113,39 @@ def _with_energy(device: str, work: Callable[[], Timed]) -> tuple[Timed, EnergyR
 
 
 def _probe(job: Job, cpus: frozenset[int]) -> Probes:
-    """Without the hop on a GPU: what lies between two cores makes no state of such a cell."""
-    threads = job.threads if kind_of(job.device) == CPU else 1
-    return Probes.model_validate(probe_machine(threads, cpus)) if job.probes else Probes()
+    """The probes, without the hop on a GPU: what lies between two cores makes no state there."""
+    if not job.probes:
+        return Probes()
+    threads = 1  # a budget of one core has no hop
+    if kind_of(job.device) == CPU:
+        threads = job.threads
+    return Probes.model_validate(probe_machine(threads, cpus))
 
 
 def _gpu(device: str) -> GpuReading | None:
-    return (
-        GpuReading.model_validate(asdict(read_gpu(index_of(device))))
-        if kind_of(device) == CUDA
-        else None
+    if kind_of(device) != CUDA:
+        return None
+    return gpu_reading(read_gpu(index_of(device)))
+
+
+def gpu_reading(sample: GpuSample) -> GpuReading:
+    """What NVML told at one moment, as the record holds it."""
+    return GpuReading(
+        own_bytes=sample.own_bytes,
+        other_processes=sample.other_processes,
+        other_bytes=sample.other_bytes,
+        sm_clock_mhz=sample.sm_clock_mhz,
+        memory_clock_mhz=sample.memory_clock_mhz,
+        temperature_c=sample.temperature_c,
+        power_w=sample.power_w,
+        throttle_reasons=sample.throttle_reasons,
+        missing=dict(sample.missing),
+        graphics_processes=sample.graphics_processes,
+        used_bytes=sample.used_bytes,
+        pcie_generation=sample.pcie_generation,
+        pcie_width=sample.pcie_width,
+        ecc=sample.ecc,
+        provenance=sample.provenance,
     )
 
 

@@ -63,7 +63,7 @@ class Experiment:
             for partner in self._partners[index]
             if self._endings[partner] is not Ending.FAILED
         ]
-        return Stopped(ending, _more_rounds(self._progress(index, partners), self._rule.precision))
+        return Stopped(ending, _more_rounds(self._progress(index, partners), self._rule.half_width))
 
     def _progress(self, index: int, partners: Sequence[int]) -> Progress:
         launches = self.launches[index]
@@ -113,12 +113,12 @@ def _partners(index: int, cells: Sequence[Cell], baseline: str | None) -> list[i
     return alike if named[index] else [other for other in alike if named[other]]
 
 
-def _more_rounds(progress: Progress, precision: float | None) -> int | None:
+def _more_rounds(progress: Progress, half_width: float | None) -> int | None:
     """The most that any interval needs; None when no precision was asked for."""
-    if precision is None:
+    if half_width is None:
         return None
     shortest = max(FEWEST_FOR_INTERVAL - progress.rounds, 1)
     return max(
-        shortest if width is None else more_rounds(progress.rounds, width, precision)
+        shortest if width is None else more_rounds(progress.rounds, width, half_width)
         for width in progress.half_widths
     )

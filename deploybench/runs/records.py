@@ -129,10 +129,10 @@ def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:
     rule = settings.rule
     if rule.max_rounds is not None:
         words += ["--rounds", str(rule.max_rounds)]
-    elif rule.precision is not None:
+    elif rule.half_width is not None:
         words += [
             "--precision-target",
-            f"{100 * rule.precision:g}%",
+            f"{100 * rule.half_width:g}%",
             "--budget",
             f"{rule.budget_s:g}s",
         ]

@@ -61,51 +61,67 @@ class Ratio:
 
 
 def paired_ratio(ratios: Sequence[float]) -> Ratio | None:
-    """The centre and interval of ratios paired by round; None without any. One pair has no
-    interval: coverage 0."""
+    """The centre and interval of ratios paired by round; None without any.
+
+    One pair has no interval: its coverage is 0.
+    """
     if not ratios:
         return None
     logs = np.log(np.asarray(ratios, dtype=np.float64))
+    # The Walsh averages: the mean of every pair of logs, each log with itself too. Their median is
+    # the centre, and the signed-rank test turned around picks the interval's ends from them.
     first, second = np.triu_indices(len(logs))
-    return _from_ordered(
-        np.sort((logs[first] + logs[second]) / 2), _signed_rank_tail(len(logs)), len(logs), True
-    )
+    averages = np.sort((logs[first] + logs[second]) / 2)
+    tail = _signed_rank_tail(len(logs))
+    return _from_ordered(averages, tail, count=len(logs), paired=True)
 
 
 def unpaired_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> Ratio | None:
     """The same for the launch medians of two runs; None when a side has none."""
     if not baseline or not candidate:
         return None
+    # The log ratio of each launch of one run to each of the other. As above, but it is the rank-sum
+    # test that picks the ends.
     differences = np.log(np.asarray(baseline))[:, None] - np.log(np.asarray(candidate))[None, :]
     tail = _rank_sum_tail(len(baseline), len(candidate))
-    return _from_ordered(
-        np.sort(differences.ravel()), tail, min(len(baseline), len(candidate)), False
-    )
+    smaller = min(len(baseline), len(candidate))
+    return _from_ordered(np.sort(differences.ravel()), tail, count=smaller, paired=False)
 
 
 def answer(ratio: Ratio | None, margin: float = DEFAULT_MARGIN) -> Answer:
-    """SAME when the whole interval is within ``margin`` of 1; FASTER or SLOWER when the interval
+    """What the interval says.
+
+    SAME when the whole interval is within ``margin`` of 1; FASTER or SLOWER when the interval
     excludes 1 and its centre is not within the margin; else AMBIGUOUS: what lies within the margin
-    is never called faster."""
+    is never called faster.
+    """
     if ratio is None or ratio.coverage < CONFIDENCE:
         return Answer.AMBIGUOUS
     if _within(ratio.low, margin) and _within(ratio.high, margin):
         return Answer.SAME
     if _within(ratio.value, margin) or ratio.low <= 1 <= ratio.high:
         return Answer.AMBIGUOUS
-    return Answer.FASTER if ratio.value > 1 else Answer.SLOWER
+    if ratio.value > 1:
+        return Answer.FASTER
+    return Answer.SLOWER
 
 
 def half_width_that_settles(ratio: Ratio, margin: float = DEFAULT_MARGIN) -> float:
-    """How narrow the interval around the same centre must be before :func:`answer` is no longer
-    AMBIGUOUS."""
+    """How narrow the interval around this centre must be for :func:`answer` not to be AMBIGUOUS.
+
+    Within the margin it has to end before the margin's edge (SAME); outside, before 1.
+    """
     distance = abs(math.log(ratio.value))
-    return math.log1p(margin) - distance if _within(ratio.value, margin) else distance
+    if _within(ratio.value, margin):
+        return math.log1p(margin) - distance
+    return distance
 
 
 def more_rounds(count: int, half_width: float, wanted: float) -> int:
-    """How many more rounds would narrow the interval to ``wanted``: its width goes with 1 /
-    sqrt(rounds)."""
+    """How many more rounds would narrow the interval to ``wanted``.
+
+    Its width goes with 1 / sqrt(rounds).
+    """
     if count < FEWEST_FOR_INTERVAL:
         return FEWEST_FOR_INTERVAL - count
     if half_width <= wanted:
@@ -120,52 +136,67 @@ def _within(value: float, margin: float) -> bool:
 
 
 def _from_ordered(logs: Floats, tail: Floats, count: int, paired: bool) -> Ratio:
-    """``tail[k]`` is the probability that fewer than k + 1 of the ordered values lie below the
-    truth.
+    """The ratio whose logs, or means or differences of them, are sorted in ``logs``.
 
-    The interval runs from the value after the first ``k`` to the one before the last ``k``, with
-    the largest ``k`` whose coverage is at least 95 %, or ``k`` = 0 where none is.
+    ``tail[k]`` is the probability that at most ``k`` of the sorted values lie below the truth. The
+    interval runs from the value after the first ``k`` to the one before the last ``k``, with the
+    largest ``k`` whose coverage is at least 95 %, or ``k`` = 0 where none is.
     """
-    inside = np.flatnonzero(1 - 2 * tail[: (len(logs) + 1) // 2] >= CONFIDENCE - 1e-12)
-    index = int(inside[-1]) if len(inside) else 0
-    low, high = float(logs[index]), float(logs[len(logs) - 1 - index])
+    # The coverage of each pair of ends from the outermost inwards, as far as they do not cross.
+    # The small number lets an exact 95 % pass that rounding has made a little less.
+    coverages = 1 - 2 * tail[: (len(logs) + 1) // 2]
+    enough = np.flatnonzero(coverages >= CONFIDENCE - 1e-12)
+    outside = 0
+    if len(enough) > 0:
+        outside = int(enough[-1])
+    low = float(logs[outside])
+    high = float(logs[len(logs) - 1 - outside])
     return Ratio(
-        math.exp(median(logs.tolist())),
-        math.exp(low),
-        math.exp(high),
-        max(1 - 2 * float(tail[index]), 0.0),
-        count,
-        paired,
+        value=math.exp(median(logs.tolist())),
+        low=math.exp(low),
+        high=math.exp(high),
+        coverage=max(float(coverages[outside]), 0.0),
+        count=count,
+        paired=paired,
     )
 
 
 @cache
 def _signed_rank_tail(count: int) -> Floats:
-    """P(W <= k) for the signed-rank statistic of ``count`` values without ties."""
+    """P(W <= k) for the signed-rank statistic of ``count`` values without ties (Wilcoxon 1945).
+
+    W is the sum of the ranks of the values that are positive. Under the null hypothesis each rank
+    is in it or not like a fair coin, apart from the others.
+    """
+    # chances[w] is P(W = w), of no rank at first, then with one rank more in each turn: W stays as
+    # it is, or is larger by the rank, with one half each.
     chances = np.zeros(count * (count + 1) // 2 + 1)
     chances[0] = 1.0
     for rank in range(1, count + 1):
-        shifted = np.zeros_like(chances)
-        shifted[rank:] = chances[:-rank]
-        chances = (chances + shifted) / 2
+        with_rank = np.zeros_like(chances)
+        with_rank[rank:] = chances[:-rank]
+        chances = (chances + with_rank) / 2
     return np.cumsum(chances)
 
 
 @cache
 def _rank_sum_tail(first: int, second: int) -> Floats:
-    """P(U <= k) for the rank-sum statistic of two samples without ties.
+    """P(U <= k) for the rank-sum statistic of two samples without ties (Mann and Whitney 1947).
 
-    The chances are the coefficients of the Gaussian binomial, built factor by factor: times
-    (1 - q^(second + i)), divided by (1 - q^i), for i up to ``first``.
+    The number of orders of the two samples that give U = u is the coefficient of q^u in the
+    Gaussian binomial, the product of (1 - q^(second + i)) / (1 - q^i) for i from 1 to ``first``.
     """
-    ways = np.zeros(
-        first * second + 1, dtype=object
-    )  # Python's integers: the factors cancel exactly
+    # The coefficients, Python's integers: the factors cancel exactly, and nothing overflows.
+    ways = np.zeros(first * second + 1, dtype=object)
     ways[0] = 1
-    for index in range(1, first + 1):
-        step = second + index
-        ways[step:] = ways[step:] - ways[: max(len(ways) - step, 0)]
-        for start in range(index):
-            ways[start::index] = np.cumsum(ways[start::index])
-    below = np.cumsum(ways)
-    return np.array([count / below[-1] for count in below])
+    for i in range(1, first + 1):
+        # Times (1 - q^power): take away the same coefficients, moved up by the power.
+        power = second + i
+        moved = ways[: max(len(ways) - power, 0)]
+        ways[power:] = ways[power:] - moved
+        # Divided by (1 - q^i), that is times 1 + q^i + q^2i + ...: a running sum in steps of i.
+        for start in range(i):
+            ways[start::i] = np.cumsum(ways[start::i])
+    at_most = np.cumsum(ways)
+    orders = at_most[-1]
+    return np.array([count / orders for count in at_most])

@@ -1,5 +1,6 @@
-"""The statistics of samples: nearest-rank percentiles, distribution-free intervals, rank
-correlation.
+"""The statistics of samples.
+
+Nearest-rank percentiles, distribution-free intervals, rank correlation.
 
 A percentile is one of the raw samples by MLPerf LoadGen's rule, never interpolated: of the sorted
 samples the one at the whole part of count x fraction, counted from 0 (results.cc). It is given only
@@ -36,8 +37,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Quantile:
-    """A percentile with its interval; ``value`` and the ends are None when ``samples`` is fewer
-    than ``needed``."""
+    """A percentile with its interval.
+
+    ``value`` and the ends are None when ``samples`` is fewer than ``needed``.
+    """
 
     fraction: float
     value: float | None
@@ -63,8 +66,7 @@ def nearest_rank(samples: Sequence[float], fraction: float) -> float:
 
 
 def quantile(groups: Sequence[Sequence[float]], fraction: float) -> Quantile:
-    """A percentile of all samples, with an interval that knows that samples of one launch are
-    alike.
+    """A percentile of all samples; its interval knows that samples of one launch are alike.
 
     ``groups`` holds the samples of each launch. The interval is Woodruff's (1952): the binomial
     interval of the share of samples below the percentile, turned around, with the number of samples
@@ -74,21 +76,31 @@ def quantile(groups: Sequence[Sequence[float]], fraction: float) -> Quantile:
     from scipy.stats import binom
 
     pooled = sorted(sample for group in groups for sample in group)
-    count, needed = len(pooled), samples_needed(fraction)
-    if count < needed:
-        return Quantile(fraction, None, None, None, count, needed)
+    count = len(pooled)
+    fewest = samples_needed(fraction)
+    if count < fewest:
+        return Quantile(fraction, None, None, None, count, fewest)
     value = nearest_rank(pooled, fraction)
+
+    # Alike samples tell as much as this smaller number of independent ones (Kish's effective
+    # sample size), and as many more samples are needed for the interval to exist.
     effect = _design_effect(groups, value)
     independent = int(count / effect)
-    if independent < needed:
-        return Quantile(fraction, None, None, None, count, math.ceil(needed * effect))
+    needed = math.ceil(fewest * effect)
+    if independent < fewest:
+        return Quantile(fraction, None, None, None, count, needed)
+
+    # Between which ranks of the independent samples the true percentile lies: as many of them are
+    # below it as a binomial count says. Ranks begin at 1.
     tail = (1 - CONFIDENCE) / 2
-    low = max(int(binom.ppf(tail, independent, fraction)), 1)
-    high = min(int(binom.ppf(1 - tail, independent, fraction)) + 1, independent)
-    ends = [pooled[math.ceil(count * rank / independent - 1e-9) - 1] for rank in (low, high)]
-    return Quantile(
-        fraction, value, min(ends[0], value), max(ends[1], value), count, math.ceil(needed * effect)
-    )
+    low_rank = max(int(binom.ppf(tail, independent, fraction)), 1)
+    high_rank = min(int(binom.ppf(1 - tail, independent, fraction)) + 1, independent)
+
+    # The same share of the way through all samples. The two roundings differ (the percentile's
+    # rank is rounded down, these are rounded up), so the interval is widened to its centre.
+    low = pooled[_rank_among(count, low_rank, independent) - 1]
+    high = pooled[_rank_among(count, high_rank, independent) - 1]
+    return Quantile(fraction, value, min(low, value), max(high, value), count, needed)
 
 
 def median(values: Sequence[float]) -> float:
@@ -108,6 +120,7 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
     if count < 2:
         return None
     ordered = sorted(values)
+    # Step inwards from both ends for as long as the pair still covers enough.
     best = 0
     for index in range((count - 1) // 2 + 1):
         if _coverage(count, index) >= confidence:
@@ -116,14 +129,18 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
 
 
 def spread(values: Sequence[float]) -> float:
-    """How far the values lie apart: nearest-rank p90 less p10, relative to the median; the range of
-    nine or fewer."""
+    """How far the values lie apart, relative to their median.
+
+    Nearest-rank p90 less p10, which of nine or fewer values is their range.
+    """
     return (nearest_rank(values, 0.9) - nearest_rank(values, 0.1)) / median(values)
 
 
 def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Kendall's tau-b of two paired lists; None when it is not defined (fewer than two, or all
-    tied)."""
+    """Kendall's tau-b of two paired lists.
+
+    None when it is not defined: fewer than two pairs, or all tied on one side.
+    """
     from scipy.stats import kendalltau
 
     if len(first) < 2 or len(set(first)) < 2 or len(set(second)) < 2:
@@ -133,24 +150,40 @@ def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float | None
 
 
 def _design_effect(groups: Sequence[Sequence[float]], value: float) -> float:
-    """Variance of the share of samples up to ``value`` between groups, over that of independent
-    samples; at least 1."""
+    """How much more the share of samples up to ``value`` varies than if all were independent.
+
+    The variance of that share as estimated from the groups (the ratio estimator for clusters of
+    unequal size, Cochran 1977, chapter 3), over the binomial variance; at least 1.
+    """
     groups = [group for group in groups if group]
     count = sum(len(group) for group in groups)
-    below = [sum(sample <= value for sample in group) for group in groups]
-    share = sum(below) / count
-    independent = share * (1 - share) / count
-    if len(groups) < 2 or independent == 0:
+    below_by_group = [sum(sample <= value for sample in group) for group in groups]
+    share = sum(below_by_group) / count
+
+    # The variance of the share, were all samples independent. Where it is 0, or with one group,
+    # nothing tells how alike the samples of a group are.
+    binomial = share * (1 - share) / count
+    if len(groups) < 2 or binomial == 0:
         return 1.0
-    squares = sum(
-        (part - len(group) * share) ** 2 for part, group in zip(below, groups, strict=True)
-    )
+
+    # How far the count in each group is from what the common share expects of a group of its size.
+    squares = 0.0
+    for group, below in zip(groups, below_by_group, strict=True):
+        squares += (below - len(group) * share) ** 2
     clustered = squares / count**2 * len(groups) / (len(groups) - 1)
-    return max(clustered / independent, 1.0)
+    return max(clustered / binomial, 1.0)
+
+
+def _rank_among(count: int, rank: int, independent: int) -> int:
+    """The rank among ``count`` samples of what is ``rank`` among ``independent``, rounded up."""
+    # the small number takes away what rounding in floating point adds to a whole number
+    return math.ceil(count * rank / independent - 1e-9)
 
 
 def _coverage(count: int, index: int) -> float:
-    """The probability that the median lies between order statistics ``index`` and ``count - 1 -
-    index``."""
-    outside = sum(math.comb(count, k) for k in range(index + 1)) / 2.0**count
+    """How probably the median lies between order statistics ``index`` and ``count - 1 - index``."""
+    # Each value is below the median like a fair coin's head: the median lies outside on one side
+    # when at most ``index`` of the ``count`` values do.
+    ways = sum(math.comb(count, heads) for heads in range(index + 1))
+    outside = ways / 2.0**count
     return 1 - 2 * outside

@@ -1,5 +1,4 @@
-"""Where more work at once stops to pay: the saturation point of a sweep over batch sizes or
-streams."""
+"""Where more work at once stops paying: the saturation point of a sweep of batches or streams."""
 
 from __future__ import annotations
 
@@ -11,10 +10,10 @@ SMALLEST_GAIN = 0.05
 
 
 def saturation_point(throughputs: Mapping[int, float]) -> int | None:
-    """The smallest size whose successor gains less than 5 %; None for a sweep of one, or one that
-    still gains.
+    """The smallest size whose successor gains less than 5 %.
 
-    ``throughputs`` are items a second by batch size or number of streams.
+    None for a sweep of one size, and for one that still gains at its largest. ``throughputs`` are
+    items a second by batch size or number of streams.
     """
     sizes = sorted(throughputs)
     for size, larger in itertools.pairwise(sizes):

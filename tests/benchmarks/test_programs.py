@@ -24,7 +24,7 @@ from deploybench.runs.experiment import Experiment, state_widths
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL, median, spread
 from tests.records import cell, launch, surroundings
 
-RULE = ExperimentRule(precision=0.01, budget_s=60.0, min_rounds=FEWEST_FOR_INTERVAL)
+RULE = ExperimentRule(half_width=0.01, budget_s=60.0, min_rounds=FEWEST_FOR_INTERVAL)
 
 
 def test_overhead_program_times_the_null_runner_and_a_bare_pair() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from deploybench.measure.stopping import Ending, ExperimentRule, Progress, WindowRule
 
 RULE = WindowRule(min_samples=10, duration_ns=1000, limit_ns=5000)
-UNTIL_PRECISE = ExperimentRule(precision=0.01, budget_s=60, min_rounds=6)
+UNTIL_PRECISE = ExperimentRule(half_width=0.01, budget_s=60, min_rounds=6)
 
 WIDTHS = st.lists(st.one_of(st.none(), st.floats(0, 0.1)), max_size=4).map(tuple)
 PROGRESS = st.builds(
@@ -77,7 +77,7 @@ def test_experiment_ends_when_precise_or_when_one_more_launch_would_not_fit(
 def test_experiment_of_a_number_of_rounds_has_exactly_those_however_precise_it_is(
     widths: tuple[float | None, ...],
 ) -> None:
-    rule = ExperimentRule(precision=None, budget_s=math.inf, min_rounds=6, max_rounds=8)
+    rule = ExperimentRule(half_width=None, budget_s=math.inf, min_rounds=6, max_rounds=8)
     assert rule.ending(Progress(7, 1e9, 1e9, widths)) is None
     assert rule.ending(Progress(8, 0, 0, widths)) is Ending.ROUNDS
 
@@ -124,7 +124,7 @@ def test_experiment_that_goes_on_goes_on_for_a_finer_precision(
     progress: Progress, finer: float
 ) -> None:
     if UNTIL_PRECISE.ending(progress) is None:
-        assert replace(UNTIL_PRECISE, precision=0.01 * finer).ending(progress) is None
+        assert replace(UNTIL_PRECISE, half_width=0.01 * finer).ending(progress) is None
 
 
 @given(PROGRESS)

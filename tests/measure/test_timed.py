@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 
 from deploybench.measure import timed
@@ -126,3 +128,24 @@ def test_way_between_two_cores_is_probed_for_cells_of_the_cpu_only(
         "cuda": 0.0,
         "cuda:1": 1.0,
     }[device]
+
+
+def test_a_reading_of_the_gpu_keeps_every_figure_of_the_sample() -> None:
+    sample = GpuSample(
+        own_bytes=1,
+        other_processes=2,
+        other_bytes=3,
+        sm_clock_mhz=4,
+        memory_clock_mhz=5,
+        temperature_c=6,
+        power_w=7.0,
+        throttle_reasons=("idle",),
+        graphics_processes=8,
+        used_bytes=9,
+        pcie_generation=10,
+        pcie_width=11,
+        ecc=True,
+        provenance="simulated",
+        missing={"own_bytes": "why"},
+    )
+    assert timed.gpu_reading(sample).model_dump() == asdict(sample)

@@ -20,7 +20,7 @@ from deploybench.results.launch import Launch
 from deploybench.runs.experiment import Experiment, Stopped, state_widths
 from tests.records import cell, launch
 
-RULE = ExperimentRule(precision=0.01, budget_s=60, min_rounds=6)
+RULE = ExperimentRule(half_width=0.01, budget_s=60, min_rounds=6)
 SECONDS = 2.0
 Medians = Iterator[float]
 
@@ -162,7 +162,7 @@ def test_cell_that_fails_is_not_launched_again_and_the_others_go_on() -> None:
 
 
 def test_every_cell_has_exactly_the_rounds_that_were_asked_for() -> None:
-    rule = ExperimentRule(precision=None, budget_s=math.inf, min_rounds=6, max_rounds=3)
+    rule = ExperimentRule(half_width=None, budget_s=math.inf, min_rounds=6, max_rounds=3)
     experiment = measure(
         Machine(a=normal(0), b=normal(0.5)), [cell(runner="a"), cell(runner="b")], rule
     )
@@ -171,7 +171,7 @@ def test_every_cell_has_exactly_the_rounds_that_were_asked_for() -> None:
 
 
 def test_last_of_the_rounds_that_were_asked_for_is_known_as_soon_as_it_is_over() -> None:
-    rule = ExperimentRule(precision=None, budget_s=math.inf, min_rounds=6, max_rounds=2)
+    rule = ExperimentRule(half_width=None, budget_s=math.inf, min_rounds=6, max_rounds=2)
     experiment = Experiment([cell()], rule)
     seen = []
     for number in range(2):

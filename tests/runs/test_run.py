@@ -32,8 +32,8 @@ from deploybench.runs.settings import RunContext, RunSettings
 from tests.records import cell, host, launch
 from tests.records import record as made_record
 
-THREE_ROUNDS = ExperimentRule(precision=None, budget_s=math.inf, min_rounds=6, max_rounds=3)
-UNTIL_PRECISE = ExperimentRule(precision=0.015, budget_s=90, min_rounds=6)
+THREE_ROUNDS = ExperimentRule(half_width=None, budget_s=math.inf, min_rounds=6, max_rounds=3)
+UNTIL_PRECISE = ExperimentRule(half_width=0.015, budget_s=90, min_rounds=6)
 
 
 def options_of(command: str) -> dict[str, str]:
