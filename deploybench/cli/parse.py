@@ -29,9 +29,8 @@ AllowOption = Annotated[
     list[str] | None,
     typer.Option(
         "--allow",
-        help="Compare unlike rows: batch, precision, threads, streams, timing, graph, form, "
-        "weights, host, version, "
-        "all.",
+        help="Compare unlike rows: batch, precision, threads, streams, timing, form, weights, "
+        "host, version, an option of the cell such as graph, all.",
     ),
 ]
 ArtifactOption = Annotated[

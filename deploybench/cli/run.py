@@ -136,7 +136,13 @@ def run(
         select_runners,
     )
     from deploybench.report.console import remark_console
-    from deploybench.results.cell import DEFAULT_BASELINE, END_TO_END, ENGINE_ONLY, HOST_TO_HOST
+    from deploybench.results.cell import (
+        DEFAULT_BASELINE,
+        END_TO_END,
+        ENGINE_ONLY,
+        HOST_TO_HOST,
+        CellOptions,
+    )
     from deploybench.results.verdict import Verdict
     from deploybench.runs.missing import missing_exports
     from deploybench.runs.records import failed_export_record, unreadable_record
@@ -183,12 +189,12 @@ def run(
         else parse.positive_numbers(streams, "--streams"),
         timings=timings,
         image=sha256_of_file(file)[:12] if file else None,
-        cuda_graph=cuda_graph,
+        options=CellOptions(cuda_graph=cuda_graph),
         skip=parse.skip_patterns(skip),
         devices=devices,
     )
     if cuda_graph and not any(
-        entry.plugin and entry.plugin.cuda_graphs for entry in selection.runners
+        entry.plugin and entry.plugin.cell_options for entry in selection.runners
     ):
         raise DeployBenchError(
             f"none of {', '.join(entry.name for entry in selection.runners)} launches CUDA graphs",

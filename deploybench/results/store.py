@@ -18,8 +18,8 @@ def write_record(record: Record, folder: Path) -> Path:
     key = (cell.artifact_key or "none")[:8]
     size = f"b{cell.batch}-t{cell.threads}-s{cell.streams}"
     runner = cell.runner if cell.device == CPU else f"{cell.runner}-{cell.device}"
-    launched = "-graph" if cell.cuda_graph else ""
-    name = f"{cell.model}-{runner}-{cell.precision}-{size}-{cell.timing}{launched}-{key}"
+    options = "".join(f"-{mark}" for mark in cell.option_marks)
+    name = f"{cell.model}-{runner}-{cell.precision}-{size}-{cell.timing}{options}-{key}"
     path = folder / f"{name.replace(':', '-').replace('/', '-')}.json"
     write_whole(path, record.model_dump_json(indent=1))
     return path
