@@ -119,17 +119,6 @@ def model_names(values: Sequence[str] | None) -> list[str]:
     return expand_groups(split_names(values))
 
 
-def skip_patterns(values: Sequence[str] | None) -> list[str]:
-    """MODEL/RUNNER patterns; a group of models stands for its members: ``fair/inductor``."""
-    from deploybench.models.source import expand_groups
-
-    patterns = []
-    for text in split_names(values):
-        model, slash, rest = text.partition("/")
-        patterns += [f"{member}{slash}{rest}" for member in expand_groups([model])]
-    return patterns
-
-
 def sizes(image_size: str | None, patch_size: str | None) -> Sizes:
     """``224,384`` or ``224x320`` (height x width), and ``16,8``; None asks for nothing."""
     from deploybench.plan.cells import Sizes

@@ -3,6 +3,8 @@ folder."""
 
 from __future__ import annotations
 
+import secrets
+from datetime import datetime, timezone
 from pathlib import Path
 
 from deploybench.documents import read_document
@@ -50,6 +52,12 @@ def read_records(path: Path) -> list[Record]:
 def runs_in(folder: Path) -> list[Path]:
     """The runs of a workspace, oldest first: one folder each, named by time."""
     return sorted(item for item in folder.glob("*") if item.is_dir() and any(item.glob("*.json")))
+
+
+def new_run_name() -> str:
+    """A name that sorts by time and does not collide between hosts."""
+    now = datetime.now(timezone.utc)
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def _read(path: Path) -> Record:
