@@ -34,10 +34,11 @@ from deploybench.plan.cells import Planned, Selection, newest_of_each, plan_cell
 from deploybench.plan.selection import select_devices
 from deploybench.results.cell import ENGINE_ONLY, HOST_TO_HOST
 from deploybench.results.record import Record
+from deploybench.results.store import new_run_name
 from deploybench.rows.row import Row
 from deploybench.rows.rows import rows_of
 from deploybench.runs.run import run_cells
-from deploybench.runs.settings import RunContext, RunSettings, new_run_name
+from deploybench.runs.settings import RunContext, RunSettings
 from deploybench.statistics.samples import half_width
 
 RUNNERS = "pytorch,inductor,torchscript,onnxruntime"

@@ -1,4 +1,118 @@
 """DeployBench: verified artifacts of a vision model for every backend, and measurements that can be
-trusted."""
+trusted.
+
+``docs/python-api.md`` shows how to use what this module hands out. Each name is looked up when it
+is first used, so that ``import deploybench`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deploybench.analysis.comparison import compare_records
+    from deploybench.errors import DeployBenchError
+    from deploybench.evaluate.predict import predict_images
+    from deploybench.export.order import (
+        ExportFinished,
+        ExportOrder,
+        ExportsPlanned,
+        ExportStarted,
+        export_models,
+    )
+    from deploybench.export.request import ExportResult
+    from deploybench.results.cell import CellOptions
+    from deploybench.results.record import Record
+    from deploybench.results.store import read_records
+    from deploybench.rows.row import Row, to_csv, to_json
+    from deploybench.rows.rows import rows_of
+    from deploybench.runs.events import (
+        LaunchStarted,
+        PeaksMeasured,
+        RecordUpdated,
+        RunPlanned,
+        SweepStarted,
+    )
+    from deploybench.runs.request import RunRequest, RunResult, carry_out
+    from deploybench.scenarios.events import ScenarioFinished, ScenariosPlanned, TestStarted
+    from deploybench.scenarios.request import ScenarioRequest, ScenarioResult, run_scenarios
+    from deploybench.scenarios.settings import Scenario
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CellOptions",
+    "DeployBenchError",
+    "ExportFinished",
+    "ExportOrder",
+    "ExportResult",
+    "ExportStarted",
+    "ExportsPlanned",
+    "LaunchStarted",
+    "PeaksMeasured",
+    "Record",
+    "RecordUpdated",
+    "Row",
+    "RunPlanned",
+    "RunRequest",
+    "RunResult",
+    "Scenario",
+    "ScenarioFinished",
+    "ScenarioRequest",
+    "ScenarioResult",
+    "ScenariosPlanned",
+    "SweepStarted",
+    "TestStarted",
+    "carry_out",
+    "compare_records",
+    "export_models",
+    "predict_images",
+    "read_records",
+    "rows_of",
+    "run_scenarios",
+    "to_csv",
+    "to_json",
+]
+
+_HOMES = {
+    "analysis.comparison": ("compare_records",),
+    "errors": ("DeployBenchError",),
+    "evaluate.predict": ("predict_images",),
+    "export.order": (
+        "ExportFinished",
+        "ExportOrder",
+        "ExportStarted",
+        "ExportsPlanned",
+        "export_models",
+    ),
+    "export.request": ("ExportResult",),
+    "results.cell": ("CellOptions",),
+    "results.record": ("Record",),
+    "results.store": ("read_records",),
+    "rows.row": ("Row", "to_csv", "to_json"),
+    "rows.rows": ("rows_of",),
+    "runs.events": (
+        "LaunchStarted",
+        "PeaksMeasured",
+        "RecordUpdated",
+        "RunPlanned",
+        "SweepStarted",
+    ),
+    "runs.request": ("RunRequest", "RunResult", "carry_out"),
+    "scenarios.events": ("ScenarioFinished", "ScenariosPlanned", "TestStarted"),
+    "scenarios.request": ("ScenarioRequest", "ScenarioResult", "run_scenarios"),
+    "scenarios.settings": ("Scenario",),
+}
+"""The module below this one that each name comes from."""
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"deploybench.{module}"), name)
+    raise AttributeError(f"module 'deploybench' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

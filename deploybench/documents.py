@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deploybench.errors import DeployBenchError
 
+D = TypeVar("D", bound="Document")
+
 
 class Document(BaseModel):
     """Base of everything that is written to disk: unknown fields are refused, values never
@@ -16,13 +18,15 @@ class Document(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def replaced(self: D, **changes: object) -> D:
+        """The same document with other values, checked like a new one (``model_copy`` checks
+        nothing)."""
+        return type(self).model_validate({**dict(self), **changes})
+
 
 def now() -> str:
     """The time in UTC as ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-
-
-D = TypeVar("D", bound=Document)
 
 
 def read_document(

@@ -25,7 +25,7 @@ class EngineRunner(Runner):
 
     devices: ClassVar[frozenset[str]] = frozenset({"cuda"})
     engine_only: ClassVar[bool] = True
-    cuda_graphs: ClassVar[bool] = True
+    cell_options: ClassVar[frozenset[str]] = frozenset({"cuda_graph"})
     title: ClassVar[str]
     compiles_on_first_run: ClassVar[bool] = False
     """Whether kernels are compiled for the GPU at hand when the engine runs first: then that is

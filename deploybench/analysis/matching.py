@@ -24,7 +24,7 @@ FIELDS = {
     "threads": "threads",
     "streams": "streams",
     "timing": "timing",
-    "graph": "cuda_graph",
+    **{option.name: field for field, option in Cell.declared().items()},
 }
 """What tells cells apart, by the name that the user types, with the attribute of :class:`Cell`."""
 ALLOWABLE = (
@@ -33,7 +33,7 @@ ALLOWABLE = (
     "threads",
     "streams",
     "timing",
-    "graph",
+    *(option.name for option in Cell.declared().values()),
     "form",
     "weights",
     "host",

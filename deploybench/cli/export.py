@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +12,7 @@ from deploybench.cli import parse
 from deploybench.cli.guard import guarded
 
 if TYPE_CHECKING:
-    from deploybench.artifacts.workspace import Workspace
-    from deploybench.export.pipeline import ExportOptions
-    from deploybench.export.request import ExportRequest, ExportResult
+    from deploybench.export.request import ExportResult
 
 
 @guarded
@@ -87,105 +84,42 @@ def export(
 ) -> None:
     """Export models, verify every artifact against fp32 eager, and write them into the
     workspace."""
-    from deploybench.artifacts.workspace import open_workspace
-    from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError
-    from deploybench.export.pipeline import (
-        DEFAULT_TIME_LIMIT_S,
-        ExportOptions,
-        check_requests,
-        default_jobs,
-        takes_target,
-        usable_backends,
-    )
-    from deploybench.export.request import ExportRequest, ModelRequest
-    from deploybench.hardware.gpus import sm_of, target_of
-    from deploybench.hardware.host import usable_cores
-    from deploybench.hardware.profile import HOST, load_profile
+    from deploybench.cli.progress import Progress
+    from deploybench.errors import EXIT_SOME_FAILED
+    from deploybench.export.order import ExportOrder, export_models
+    from deploybench.export.pipeline import DEFAULT_TIME_LIMIT_S
+    from deploybench.hardware.profile import HOST
 
-    names = parse.model_names(model)
     sizes = parse.sizes(image_size, patch_size)
-    if checkpoint is not None and len(names) != 1:
-        raise DeployBenchError(
-            f"--checkpoint with {len(names)} models", expected="one model a checkpoint"
-        )
-    if checkpoint is not None and pretrained:
-        raise DeployBenchError(
-            "--checkpoint and --pretrained together", expected="one source of weights"
-        )
-    hardware = load_profile(profile) if profile and profile != HOST else None
-    readable = hardware.onnx if hardware else None
-    capability = hardware.match.compute_capability if hardware else None
-    aim = target or (target_of(capability) if capability else None)
-    if target is not None:
-        sm_of(target)
-    named = parse.split_names(backend)
-    jobs = jobs or default_jobs()
-    requests = [
-        ExportRequest(
-            model=ModelRequest(
-                name=name,
-                checkpoint=str(checkpoint.absolute()) if checkpoint else None,
-                allow_partial=allow_partial,
-                pretrained=pretrained,
-                num_classes=num_classes,
-                in_channels=in_channels,
-                image_size=image,
-                patch_size=patch,
-                labels=str(labels.absolute()) if labels else None,
-            ),
-            backend=chosen,
-            precision=kind,
-            batch=parse.batch_size(batch),
-            opset=(opset or (readable.opset if readable else None)) if chosen == "onnx" else None,
-            ir_version=(ir_version or (readable.ir_version if readable else None))
-            if chosen == "onnx"
-            else None,
-            threads=max(usable_cores() // jobs, 1),
-            target=aim if takes_target(chosen) or (target and named) else None,
-        )
-        for name, (image, patch) in product(names, sizes.combinations())
-        for kind in parse.precisions(precision) or ["fp32"]
-        for chosen in named or usable_backends(kind, aim)
-    ]
-    if target is not None and not any(request.target for request in requests):
-        raise DeployBenchError(
-            f"--target {target}, and no backend that this host writes by default is for one GPU",
-            action="name one: --backend tensorrt-rtx",
-        )
-    check_requests(requests)
-    place = open_workspace(workspace)
-    place.prepare()
-    options = ExportOptions(
+    options = {"opset": opset, "ir_version": ir_version}
+    order = ExportOrder(
+        models=parse.model_names(model),
+        backends=parse.split_names(backend),
+        precisions=parse.precisions(precision) or ["fp32"],
+        batch=parse.batch_size(batch),
+        image_sizes=sizes.images,
+        patch_sizes=sizes.patches,
+        checkpoint=checkpoint,
+        allow_partial=allow_partial,
+        pretrained=pretrained,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        labels=labels,
+        profile=profile or HOST,
+        target=target,
+        options={name: value for name, value in options.items() if value is not None},
         force=force,
+        jobs=jobs,
         time_limit_s=parse.seconds(time_limit, "--time-limit")
         if time_limit
         else DEFAULT_TIME_LIMIT_S,
-        jobs=jobs,
+        workspace=workspace,
     )
-    results = export_with_progress(requests, place, options)
+    with Progress() as progress:
+        results = export_models(order, progress.tell)
     _print(results, as_json=json)
     if not all(result.ok for result in results):
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def export_with_progress(
-    requests: Sequence[ExportRequest], workspace: Workspace, options: ExportOptions
-) -> list[ExportResult]:
-    """Do the exports behind a progress bar; the results are in the order of the requests."""
-    from deploybench.export.pipeline import export_all
-    from deploybench.report.console import progress_bar
-
-    results = {}
-    with progress_bar() as bar:
-        task = bar.add_task("exporting", total=len(requests))
-
-        def start(request: ExportRequest) -> None:
-            bar.update(task, description=f"exporting {request.model.name} to {request.backend}")
-
-        for result in export_all(requests, workspace, options, start=start):
-            results[requests.index(result.request)] = result
-            bar.advance(task)
-    return [results[index] for index in sorted(results)]
 
 
 def _print(results: Sequence[ExportResult], *, as_json: bool) -> None:

@@ -29,9 +29,8 @@ AllowOption = Annotated[
     list[str] | None,
     typer.Option(
         "--allow",
-        help="Compare unlike rows: batch, precision, threads, streams, timing, graph, form, "
-        "weights, host, version, "
-        "all.",
+        help="Compare unlike rows: batch, precision, threads, streams, timing, form, weights, "
+        "host, version, an option of the cell such as graph, all.",
     ),
 ]
 ArtifactOption = Annotated[
@@ -118,17 +117,6 @@ def model_names(values: Sequence[str] | None) -> list[str]:
     from deploybench.models.source import expand_groups
 
     return expand_groups(split_names(values))
-
-
-def skip_patterns(values: Sequence[str] | None) -> list[str]:
-    """MODEL/RUNNER patterns; a group of models stands for its members: ``fair/inductor``."""
-    from deploybench.models.source import expand_groups
-
-    patterns = []
-    for text in split_names(values):
-        model, slash, rest = text.partition("/")
-        patterns += [f"{member}{slash}{rest}" for member in expand_groups([model])]
-    return patterns
 
 
 def sizes(image_size: str | None, patch_size: str | None) -> Sizes:

@@ -24,13 +24,10 @@ def predict(
 ) -> None:
     """Preprocess images as the manifest says, run the artifact, print the most probable classes."""
     from deploybench.evaluate.predict import predict_images
-    from deploybench.hardware.host import usable_cores
     from deploybench.report.console import output_console
     from deploybench.report.tables import print_json, print_table
 
-    predictions = predict_images(
-        artifact, images, runner=runner, top=top, threads=threads or usable_cores()
-    )
+    predictions = predict_images(artifact, images, runner=runner, top=top, threads=threads)
     if json:
         print_json(predictions)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,12 +13,7 @@ from deploybench.cli.guard import guarded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deploybench.plan.cells import Planned
     from deploybench.results.record import Record
-    from deploybench.runs.settings import RunContext, RunSettings
-
-AUTO = "auto"
-FINEST = 1e-4
 
 
 @guarded
@@ -119,174 +113,59 @@ def run(
 ) -> None:
     """Measure artifacts on this machine: rounds of fresh processes, interleaved, parity before
     time."""
-    from deploybench.artifacts.artifact import sha256_of_file
-    from deploybench.artifacts.pack import read_pack
-    from deploybench.artifacts.workspace import open_workspace
-    from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError, unknown_name
-    from deploybench.export.pipeline import ExportOptions, check_model_names, default_jobs
-    from deploybench.hardware.devices import CPU
-    from deploybench.hardware.host import describe_host, usable_cores
-    from deploybench.hardware.profile import HOST, check_match, load_profile
-    from deploybench.measure.stopping import ExperimentRule
-    from deploybench.plan.cells import Selection, plan_cells
-    from deploybench.plan.selection import (
-        nothing_to_run,
-        select_artifacts,
-        select_devices,
-        select_runners,
-    )
+    from deploybench.cli.progress import Progress
+    from deploybench.errors import EXIT_SOME_FAILED
     from deploybench.report.console import remark_console
-    from deploybench.results.cell import DEFAULT_BASELINE, END_TO_END, ENGINE_ONLY, HOST_TO_HOST
-    from deploybench.results.verdict import Verdict
-    from deploybench.runs.missing import missing_exports
-    from deploybench.runs.records import failed_export_record, unreadable_record
-    from deploybench.runs.run import end_to_end_image
-    from deploybench.runs.settings import RunContext, RunSettings, new_run_name
-    from deploybench.runs.sweep import doublings, with_auto_batches
-    from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
-    from deploybench.telemetry.peaks import measured_peaks
+    from deploybench.results.cell import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, CellOptions
+    from deploybench.runs.request import AUTO, FINEST_PRECISION, RunRequest, carry_out
 
-    chosen = None if profile == HOST else load_profile(profile)
-    host = describe_host()
-    if chosen is not None:
-        check_match(chosen, host)
-    devices = select_devices(parse.devices(device), chosen, host)
-    pairs = (HOST_TO_HOST, host_to_host), (ENGINE_ONLY, engine_only), (END_TO_END, end_to_end)
-    timings = [timing for timing, asked in pairs if asked] or [HOST_TO_HOST]
-    place = open_workspace(workspace)
-    place.prepare()
-    file = end_to_end_image(image, place) if end_to_end else None
-    settings = RunSettings(
-        rule=ExperimentRule(
-            half_width=None
-            if rounds
-            else parse.percent(precision_target, "--precision-target", least=FINEST),
-            budget_s=parse.seconds(budget, "--budget") if rounds is None else math.inf,
-            min_rounds=FEWEST_FOR_INTERVAL,
-            max_rounds=rounds,
+    timings = []
+    if host_to_host or not (engine_only or end_to_end):
+        timings.append(HOST_TO_HOST)
+    if engine_only:
+        timings.append(ENGINE_ONLY)
+    if end_to_end:
+        timings.append(END_TO_END)
+    sizes = parse.sizes(image_size, patch_size)
+    request = RunRequest(
+        models=parse.model_names(model),
+        artifacts=artifact or (),
+        packs=packs or (),
+        image_sizes=sizes.images,
+        patch_sizes=sizes.patches,
+        runners=parse.split_names(runner),
+        profile=profile,
+        devices=parse.devices(device),
+        precisions=parse.precisions(precision),
+        batches=AUTO if batch == AUTO else parse.positive_numbers(batch, "--batch"),
+        threads=threads,
+        streams=AUTO if streams == AUTO else parse.positive_numbers(streams, "--streams"),
+        timings=timings,
+        image=image,
+        options=CellOptions(cuda_graph=cuda_graph),
+        skip=parse.split_names(skip),
+        precision_target=parse.percent(
+            precision_target, "--precision-target", least=FINEST_PRECISION
         ),
+        budget_s=parse.seconds(budget, "--budget"),
+        rounds=rounds,
         duration_s=parse.seconds(duration, "--duration"),
         min_samples=min_samples,
+        baseline=baseline,
         seed=seed,
-        baseline=baseline or DEFAULT_BASELINE,
-        compare=baseline is not None,
-        image=str(file) if file else None,
+        workspace=workspace,
     )
-    count = threads or usable_cores()
-    selection = Selection(
-        runners=select_runners(parse.split_names(runner), devices),
-        batches=[1] if batch == AUTO else parse.positive_numbers(batch, "--batch"),
-        precisions=parse.precisions(precision),
-        threads=count,
-        streams=doublings(count)
-        if streams == AUTO
-        else parse.positive_numbers(streams, "--streams"),
-        timings=timings,
-        image=sha256_of_file(file)[:12] if file else None,
-        cuda_graph=cuda_graph,
-        skip=parse.skip_patterns(skip),
-        devices=devices,
-    )
-    if cuda_graph and not any(
-        entry.plugin and entry.plugin.cuda_graphs for entry in selection.runners
-    ):
-        raise DeployBenchError(
-            f"none of {', '.join(entry.name for entry in selection.runners)} launches CUDA graphs",
-            expected="--cuda-graph with tensorrt or tensorrt-rtx among the runners",
-            action="deploybench backends says what they need; or leave out --cuda-graph",
-        )
-    sizes = parse.sizes(image_size, patch_size)
-    measured = [entry.name for entry in selection.runners]
-    if baseline is not None and select_runners([baseline])[0].name not in measured:
-        raise unknown_name("baseline among the runners of this run", baseline, measured)
     share = parse.percent(margin, "--margin")
-    remarks = remark_console()
-    models = parse.model_names(model)
-    if packs:
-        if models or artifact or image_size or patch_size:
-            raise DeployBenchError(
-                "a pack beside --model, --artifact or a size",
-                expected="one way to say what to measure",
-            )
-        artifact = list(dict.fromkeys(one.path for pack in packs for one in read_pack(pack, place)))
-    failed = []
-    if models and not artifact:
-        requests = missing_exports(models, place, selection, sizes, chosen)
-        if requests:
-            from deploybench.cli.export import export_with_progress
-
-            remarks.print(f"exporting {len(requests)} missing artifacts first")
-            check_model_names(models)
-            results = export_with_progress(requests, place, ExportOptions(jobs=default_jobs()))
-            failed = [result for result in results if result.artifact is None]
-    unreadable = [] if artifact else place.unreadable()
-    artifacts = select_artifacts(
-        place, models, artifact or [], sizes, explained=bool(failed or unreadable)
+    with Progress(missing_first=True) as progress:
+        result = carry_out(request, progress.tell)
+    print_records(
+        result.records, baseline=None, margin=share, details=details, as_json=json, as_csv=csv
     )
-    peaks = measured_peaks(host, selection.threads) if CPU in devices else None
-    if peaks is None and CPU in devices:
-        remarks.print("the peaks of this host could not be measured: no % of peak", style="yellow")
-    if peaks is not None and peaks.disturbed:
-        remarks.print(
-            f"the peaks of this host are too low: {peaks.disturbed} meanwhile", style="yellow"
-        )
-    context = RunContext(
-        new_run_name(),
-        chosen.name if chosen else HOST,
-        place,
-        host,
-        peaks,
-        selection.threads,
-        tuple(devices),
-        chosen,
-        profile_file=str(Path(profile).resolve()) if chosen and profile != chosen.name else None,
-    )
-    records = [failed_export_record(result, context, artifacts) for result in failed]
-    records += [unreadable_record(folder, error, context) for folder, error in unreadable]
-    planned = plan_cells(artifacts, selection, chosen)
-    if not planned and not records:
-        raise nothing_to_run(artifacts, selection)
-    if batch == AUTO:
-        remarks.print("looking how far each batch sweep goes: one short launch a size")
-        planned = with_auto_batches(planned, settings)
-    interrupted = _measure(planned, settings, context, records)
-    print_records(records, baseline=None, margin=share, details=details, as_json=json, as_csv=csv)
-    remarks.print(
-        f"records: {place.records_folder / context.run}", style="dim", soft_wrap=True, markup=False
-    )
-    if interrupted:
+    remark_console().print(f"records: {result.folder}", style="dim", soft_wrap=True, markup=False)
+    if result.interrupted:
         raise KeyboardInterrupt
-    if any(record.judgement.verdict in (Verdict.FAILED, Verdict.INVALID) for record in records):
+    if result.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _measure(
-    planned: Sequence[Planned], settings: RunSettings, context: RunContext, records: list[Record]
-) -> bool:
-    """Fill ``records`` with the latest record of every cell, in the order of the plan; True when
-    interrupted."""
-    from deploybench.processes import stop_children
-    from deploybench.report.console import progress_bar
-    from deploybench.runs.run import run_cells
-
-    latest: dict[tuple[str | int | None, ...], Record] = {}
-    interrupted = False
-    with progress_bar() as bar:
-        task = bar.add_task("measuring", total=len([cell for cell in planned if cell.skip is None]))
-
-        def start(cell: Planned, number: int) -> None:
-            bar.update(task, description=f"round {number + 1}: {cell.cell.title()}")
-
-        try:
-            for record in run_cells(planned, settings, context, start=start):
-                latest[record.cell.key] = record
-                finished = sum(found.complete and bool(found.launches) for found in latest.values())
-                bar.update(task, completed=finished)
-        except KeyboardInterrupt:
-            stop_children()
-            interrupted = True
-    records += [latest[cell.cell.key] for cell in planned if cell.cell.key in latest]
-    return interrupted
 
 
 def print_records(

@@ -12,10 +12,7 @@ from deploybench.cli.guard import guarded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deploybench.plan.cells import Planned
     from deploybench.scenarios.record import ScenarioRecord
-    from deploybench.scenarios.run import ScenarioContext
-    from deploybench.scenarios.settings import ScenarioSettings
 
 
 @guarded
@@ -99,21 +96,15 @@ def scenario(
     json: parse.JsonOption = False,
 ) -> None:
     """Measure under MLPerf's load scenarios with MLPerf's own LoadGen. Not an MLPerf submission."""
-    from deploybench.artifacts.workspace import open_workspace
+    from deploybench.cli.progress import Progress
     from deploybench.errors import EXIT_SOME_FAILED
-    from deploybench.hardware.host import describe_host, usable_cores
-    from deploybench.plan.cells import Selection
-    from deploybench.plan.selection import nothing_to_run, select_artifacts, select_runners
     from deploybench.report.console import remark_console
-    from deploybench.results.verdict import Verdict
-    from deploybench.runs.settings import new_run_name
-    from deploybench.scenarios.record import scenarios_folder
-    from deploybench.scenarios.request import ScenarioRequest, plan_scenarios, scenarios_named
-    from deploybench.scenarios.run import ScenarioContext, check_loadgen
+    from deploybench.scenarios.request import ScenarioRequest, run_scenarios, scenarios_named
 
+    sizes = parse.sizes(image_size, patch_size)
     request = ScenarioRequest(
         scenarios=scenarios_named(parse.split_names(scenario)),
-        threads=threads or usable_cores(),
+        threads=threads,
         duration_s=parse.seconds(duration, "--duration"),
         percentile=percentile,
         min_queries=min_queries,
@@ -126,53 +117,22 @@ def scenario(
         samples_per_query=samples_per_query,
         instances=instances,
         batch=batch,
+        models=parse.model_names(model),
+        artifacts=artifact or (),
+        image_sizes=sizes.images,
+        patch_sizes=sizes.patches,
+        runners=parse.split_names(runner),
+        precisions=parse.precisions(precision),
+        workspace=workspace,
     )
-    request.settings()
-    check_loadgen()
-    entries = select_runners(parse.split_names(runner))
-    precisions = parse.precisions(precision)
-    place = open_workspace(workspace)
-    place.prepare()
-    models, sizes = parse.model_names(model), parse.sizes(image_size, patch_size)
-    artifacts = select_artifacts(place, models, artifact or [], sizes, explained=False)
-    cells = plan_scenarios(artifacts, entries, precisions, request)
-    if not cells:
-        raise nothing_to_run(artifacts, Selection(entries, [1], precisions, request.threads))
-    context = ScenarioContext(new_run_name(), place, describe_host())
-    records, interrupted = _measure(cells, context)
-    _print(records, as_json=json)
-    folder = scenarios_folder(place) / context.run
-    remark_console().print(f"records: {folder}", style="dim", soft_wrap=True, markup=False)
-    if interrupted:
+    with Progress() as progress:
+        result = run_scenarios(request, progress.tell)
+    _print(result.records, as_json=json)
+    remark_console().print(f"records: {result.folder}", style="dim", soft_wrap=True, markup=False)
+    if result.interrupted:
         raise KeyboardInterrupt
-    if any(record.judgement.verdict in (Verdict.FAILED, Verdict.INVALID) for record in records):
+    if result.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _measure(
-    cells: Sequence[tuple[Planned, ScenarioSettings]], context: ScenarioContext
-) -> tuple[list[ScenarioRecord], bool]:
-    """The records in the order of the cells, and whether an interrupt cut them short."""
-    from deploybench.processes import stop_children
-    from deploybench.report.console import progress_bar
-    from deploybench.scenarios.run import run_scenario
-
-    records: list[ScenarioRecord] = []
-    with progress_bar() as bar:
-        task = bar.add_task("measuring", total=len(cells))
-        try:
-            for planned, settings in cells:
-                title = f"{settings.scenario.value}: {planned.cell.title()}"
-
-                def start(what: str, title: str = title) -> None:
-                    bar.update(task, description=f"{title} {what}".rstrip())
-
-                records.append(run_scenario(planned, settings, context, start=start))
-                bar.advance(task)
-        except KeyboardInterrupt:
-            stop_children()
-            return records, True
-    return records, False
 
 
 def _print(records: Sequence[ScenarioRecord], *, as_json: bool) -> None:

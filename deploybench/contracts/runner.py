@@ -58,10 +58,12 @@ class Runner(Plugin):
     devices: ClassVar[frozenset[str]] = frozenset({"cpu"})
     engine_only: ClassVar[bool] = False
     """Whether its sessions can :meth:`Session.bind`."""
-    cuda_graphs: ClassVar[bool] = False
-    """Whether it can be asked for ``RunOptions.cuda_graph``.
+    cell_options: ClassVar[frozenset[str]] = frozenset()
+    """The optional fields of :class:`RunOptions` that it obeys: ``{"cuda_graph"}``. It is never
+    asked for another.
 
-    A capture that fails is an error, never a plain launch.
+    What it cannot do after all is an error, never done silently in another way: a capture of a
+    graph that fails is no plain launch.
     """
 
     def check_device(self, device: str) -> str | None:

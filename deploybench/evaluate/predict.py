@@ -17,6 +17,7 @@ from deploybench.contracts.registry import runners_of_format
 from deploybench.data.postprocess import softmax
 from deploybench.data.preprocess import load_image
 from deploybench.errors import DeployBenchError
+from deploybench.hardware.host import usable_cores
 from deploybench.processes import QUIET_RUNTIMES
 
 
@@ -32,9 +33,19 @@ class Prediction(TypedDict):
 
 
 def predict_images(
-    path: Path, images: Sequence[Path], *, runner: str | None, top: int, threads: int
+    path: Path,
+    images: Sequence[Path],
+    *,
+    runner: str | None = None,
+    top: int = 5,
+    threads: int | None = None,
 ) -> list[Prediction]:
-    """The ``top`` most probable classes of each image (softmax over the logits)."""
+    """The ``top`` most probable classes of each image (softmax over the logits), on the CPU.
+
+    ``runner`` None is the format's own, ``threads`` None the usable cores. Raises DeployBenchError
+    for an artifact that failed parity, an image that does not read, and whatever the runtime
+    raises.
+    """
     artifact = open_artifact(path)
     artifact.check_files()
     if artifact.manifest.parity is not None and not artifact.manifest.verified:
@@ -48,7 +59,7 @@ def predict_images(
     batch = manifest.batch or 1
     options = RunOptions(
         device="cpu",
-        threads=threads,
+        threads=threads or usable_cores(),
         precision=plugin.default_precision(manifest.precision),
         batch=batch,
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from deploybench.documents import Document
-from deploybench.results.cell import TIMINGS
+from dataclasses import fields
+
+from deploybench.contracts import RunOptions
+from deploybench.results.cell import TIMINGS, CellOptions
 
 
-class Job(Document):
-    """One launch. ``measure`` false stops after parity: that is how an export is verified.
+class Job(CellOptions):
+    """One launch of a cell, with the cell's options.
+
+    ``measure`` false stops after parity: that is how an export is verified.
 
     ``spawned_ns`` is the parent's monotonic clock when it started the process (Linux has one for
     all processes). ``image`` is the file that an end-to-end call reads.
@@ -22,10 +26,14 @@ class Job(Document):
     streams: int = 1
     timing: str = TIMINGS[0]
     image: str | None = None
-    cuda_graph: bool = False
     measure: bool = True
     probes: bool = True
     spawned_ns: int | None = None
     duration_s: float = 1.0
     min_samples: int = 20
     limit_s: float = 60.0
+
+    @property
+    def run_options(self) -> RunOptions:
+        """What the runner is asked for: each of its fields is a field of the job."""
+        return RunOptions(**{field.name: getattr(self, field.name) for field in fields(RunOptions)})

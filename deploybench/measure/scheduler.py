@@ -50,9 +50,7 @@ def run_rounds(
     while alive := [index for index in alive if wants_more(index)]:
         for position, index in enumerate(generator.sample(alive, len(alive))):
             start(index, number)
-            done = (launch or run_job)(jobs[index]).model_copy(
-                update={"round": number, "order": position}
-            )
+            done = (launch or run_job)(jobs[index]).replaced(round=number, order=position)
             if not done.measured:
                 alive.remove(index)
             yield Finished(index, done)
@@ -78,7 +76,7 @@ def run_job(job: Job) -> Launch:
         **BUS_ORDER,
     }
     spawned_ns = time.monotonic_ns()
-    request = job.model_copy(update={"spawned_ns": spawned_ns}).model_dump_json()
+    request = job.replaced(spawned_ns=spawned_ns).model_dump_json()
     outcome = run_child(WORKER, request, time_limit_s=limit, environment=environment)
     seconds = (time.monotonic_ns() - spawned_ns) / 1e9
     if outcome.reply is None:
@@ -86,4 +84,4 @@ def run_job(job: Job) -> Launch:
             started=started, seconds=seconds, error=outcome.error or "the worker said nothing"
         )
     launch = Launch.model_validate_json(outcome.reply)
-    return launch.model_copy(update={"started": started, "seconds": seconds})
+    return launch.replaced(started=started, seconds=seconds)

@@ -15,7 +15,7 @@ from pathlib import Path
 from time import monotonic_ns, perf_counter
 
 from deploybench.artifacts.artifact import Artifact, open_artifact
-from deploybench.contracts import Arrays, Runner, RunOptions, Session
+from deploybench.contracts import Arrays, Runner, Session
 from deploybench.contracts.registry import runner
 from deploybench.measure.calls import Call, end_to_end, engine_only, host_to_host
 from deploybench.measure.job import Job
@@ -61,9 +61,7 @@ def launch(job: Job, start_s: float | None = None) -> Launch:
 
 def _run(job: Job, artifact: Artifact, plugin: Runner, start_s: float | None) -> Launch:
     cpus = usable_cpus()  # some runtimes pin the thread that loads them
-    options = RunOptions(
-        job.device, job.threads, job.precision, job.batch, job.streams, job.cuda_graph
-    )
+    options = job.run_options
     batches = reference_batches(artifact, job.batch)
     gc.collect()
     memory = {"baseline_bytes": resident_bytes(), "baseline_pss_bytes": proportional_bytes()}
@@ -95,7 +93,16 @@ def _run(job: Job, artifact: Artifact, plugin: Runner, start_s: float | None) ->
             proof = prove(session, artifact, options, batches)
             if not proof.holds:
                 break
-        result = Launch(
+        timed: dict[str, object] = {}
+        if proof.holds and job.measure:
+            calls = [_call(job, artifact, session, batches[0]) for session in sessions]
+            memory["setup_peak_bytes"] = peak_resident_bytes()
+            reset_peak()
+            timed = time_calls(job, calls, [session.prepare_thread for session in sessions], cpus)
+            timed["memory"] = MemoryPhases(
+                **memory, peak_bytes=peak_resident_bytes(), steady_pss_bytes=proportional_bytes()
+            )
+        return Launch(
             facts=proof.facts,
             refused=proof.refused,
             parity=proof.parity,
@@ -104,17 +111,8 @@ def _run(job: Job, artifact: Artifact, plugin: Runner, start_s: float | None) ->
             load_s=seconds["loaded"],
             compile_s=seconds["compiled"],
             first_inference_ms=seconds["first_inference"] * 1e3,
+            **timed,
         )
-        if not proof.holds or not job.measure:
-            return result
-        calls = [_call(job, artifact, session, batches[0]) for session in sessions]
-        memory["setup_peak_bytes"] = peak_resident_bytes()
-        reset_peak()
-        timed = time_calls(job, calls, [session.prepare_thread for session in sessions], cpus)
-        phases = MemoryPhases(
-            **memory, peak_bytes=peak_resident_bytes(), steady_pss_bytes=proportional_bytes()
-        )
-        return result.model_copy(update={**timed, "memory": phases})
 
 
 def _call(job: Job, artifact: Artifact, session: Session, inputs: Arrays) -> Call:

@@ -13,8 +13,9 @@ from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry, unfit_for
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.hardware.profile import Profile
-from deploybench.results.cell import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, Cell
+from deploybench.results.cell import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, Cell, CellOptions
 
+NO_OPTIONS = CellOptions()
 OWN_DISTRIBUTION = "deploybench"
 """A profile knows the built-in runners; whether someone else's runs on it, only they know."""
 
@@ -64,8 +65,8 @@ class Selection:
     timings: Sequence[str] = (HOST_TO_HOST,)
     image: str | None = None
     """What identifies the file that end-to-end cells read."""
-    cuda_graph: bool = False
-    """Whether the runners that can launch CUDA graphs do so."""
+    options: CellOptions = NO_OPTIONS
+    """Each is asked of the runners that obey it."""
     skip: Sequence[str] = ()
     """Shell patterns of MODEL/RUNNER that the user leaves out."""
     devices: Sequence[str] = ()
@@ -102,25 +103,21 @@ def plan_cells(
                     selection.timings,
                 )
                 for precision, batch, streams, timing in varied:
-                    cell = _cell(artifact, entry, device, precision, selection.threads)
-                    image = selection.image if timing == END_TO_END else None
-                    graph = selection.cuda_graph and entry.plugin.cuda_graphs
-                    update = {
-                        "batch": batch,
-                        "streams": streams,
-                        "timing": timing,
-                        "image": image,
-                        "cuda_graph": graph,
-                    }
-                    cell = cell.model_copy(update=update)
+                    cell = _cell(
+                        artifact,
+                        runner=entry.name,
+                        device=device,
+                        precision=precision,
+                        batch=batch,
+                        threads=selection.threads,
+                        streams=streams,
+                        timing=timing,
+                        image=selection.image if timing == END_TO_END else None,
+                        options=selection.options.obeyed(entry.plugin.cell_options),
+                    )
                     planned.append(_plan_cell(artifact, entry, cell, selection, profile))
-    running = {_work_of(one.cell) for one in planned if one.skip is None}
-    return [one for one in planned if one.skip is None or _work_of(one.cell) not in running]
-
-
-def _work_of(cell: Cell) -> Cell:
-    """The cell without the artifact that does the work."""
-    return cell.model_copy(update={"artifact": None, "artifact_key": None, "form": ""})
+    running = {plan.cell.work for plan in planned if plan.skip is None}
+    return [plan for plan in planned if plan.skip is None or plan.cell.work not in running]
 
 
 def newest_of_each(artifacts: Sequence[Artifact]) -> list[Artifact]:
@@ -140,7 +137,17 @@ def newest_of_each(artifacts: Sequence[Artifact]) -> list[Artifact]:
 
 
 def _cell(
-    artifact: Artifact, entry: Entry[Runner], device: str, precision: str, threads: int
+    artifact: Artifact,
+    *,
+    runner: str,
+    device: str,
+    precision: str,
+    batch: int,
+    threads: int,
+    streams: int,
+    timing: str,
+    image: str | None,
+    options: CellOptions,
 ) -> Cell:
     manifest = artifact.manifest
     return Cell(
@@ -150,14 +157,18 @@ def _cell(
         image_size=(manifest.preprocessing.height, manifest.preprocessing.width),
         patch_size=manifest.model.patch_size,
         backend=manifest.backend,
-        runner=entry.name,
+        form=_form(artifact),
+        runner=runner,
         device=device,
         precision=precision,
-        batch=1,
+        batch=batch,
         threads=threads,
-        form=_form(artifact),
+        streams=streams,
+        timing=timing,
+        image=image,
         artifact=str(artifact.path),
         artifact_key=manifest.key,
+        **options.option_values,
     )
 
 

@@ -9,7 +9,7 @@ from deploybench.artifacts.artifact import Artifact, open_artifact
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry, runner, runners
-from deploybench.errors import DeployBenchError
+from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.hardware.devices import CPU, kind_of, numbered
 from deploybench.hardware.host import Host, check_present
 from deploybench.hardware.profile import HOST, Profile, gpu_fits
@@ -104,6 +104,36 @@ def select_artifacts(
             "same sizes",
         )
     return sorted(found, key=lambda artifact: _model_order(artifact, found))
+
+
+def check_options(selection: Selection) -> None:
+    """Raise DeployBenchError for an option of cells that none of the runners obeys: nothing would
+    differ."""
+    declared = selection.options.declared()
+    names = ", ".join(entry.name for entry in selection.runners)
+    for field in selection.options.chosen_options:
+        if any(_obeys(entry, field) for entry in selection.runners):
+            continue
+        option = declared[field]
+        obeying = [name for name, entry in runners().items() if _obeys(entry, field)]
+        raise DeployBenchError(
+            f"none of {names} obeys {option.flag} ({option.title})",
+            expected=f"{option.flag} with {' or '.join(obeying) or 'a runner that obeys it'} among "
+            "the runners",
+            action=f"deploybench backends says what they need; or leave out {option.flag}",
+        )
+
+
+def check_baseline(name: str, selection: Selection) -> None:
+    """Raise DeployBenchError unless the runner of that name takes part."""
+    (baseline,) = select_runners([name])
+    measured = [entry.name for entry in selection.runners]
+    if baseline.name not in measured:
+        raise unknown_name("baseline among the runners of this run", name, measured)
+
+
+def _obeys(entry: Entry[Runner], field: str) -> bool:
+    return entry.plugin is not None and field in entry.plugin.cell_options
 
 
 def nothing_to_run(artifacts: Sequence[Artifact], selection: Selection) -> DeployBenchError:

@@ -116,8 +116,7 @@ def _cell(row: Row) -> str:
         parts.append(f"{row.streams} streams")
     if row.timing != HOST_TO_HOST:
         parts.append(row.timing)
-    if row.cuda_graph:
-        parts.append("CUDA graph")
+    parts += row.options.option_titles
     if row.states_seen > 1 and row.state_hop_ns is not None:
         parts.append(f"hop {row.state_hop_ns:.0f} ns")
     return " ".join(parts)

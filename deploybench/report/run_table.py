@@ -76,7 +76,7 @@ COLUMNS = (
     Column(
         "times", lambda row: "" if row.timing == HOST_TO_HOST else row.timing, "left", always=False
     ),
-    Column("launch", lambda row: "graph" if row.cuda_graph else "", "left", always=False),
+    Column("options", lambda row: ", ".join(row.options.option_marks), "left", always=False),
     Column("hop", lambda row: _state(row), always=False),
     Column("p50 ms", lambda row: _number(row.p50_ms)),
     Column("±", lambda row: _half_width(row)),

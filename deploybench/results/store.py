@@ -3,6 +3,8 @@ folder."""
 
 from __future__ import annotations
 
+import secrets
+from datetime import datetime, timezone
 from pathlib import Path
 
 from deploybench.documents import read_document
@@ -18,8 +20,8 @@ def write_record(record: Record, folder: Path) -> Path:
     key = (cell.artifact_key or "none")[:8]
     size = f"b{cell.batch}-t{cell.threads}-s{cell.streams}"
     runner = cell.runner if cell.device == CPU else f"{cell.runner}-{cell.device}"
-    launched = "-graph" if cell.cuda_graph else ""
-    name = f"{cell.model}-{runner}-{cell.precision}-{size}-{cell.timing}{launched}-{key}"
+    options = "".join(f"-{mark}" for mark in cell.option_marks)
+    name = f"{cell.model}-{runner}-{cell.precision}-{size}-{cell.timing}{options}-{key}"
     path = folder / f"{name.replace(':', '-').replace('/', '-')}.json"
     write_whole(path, record.model_dump_json(indent=1))
     return path
@@ -50,6 +52,12 @@ def read_records(path: Path) -> list[Record]:
 def runs_in(folder: Path) -> list[Path]:
     """The runs of a workspace, oldest first: one folder each, named by time."""
     return sorted(item for item in folder.glob("*") if item.is_dir() and any(item.glob("*.json")))
+
+
+def new_run_name() -> str:
+    """A name that sorts by time and does not collide between hosts."""
+    now = datetime.now(timezone.utc)
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def _read(path: Path) -> Record:

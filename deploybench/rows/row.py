@@ -10,7 +10,12 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
+from typing import Any
+
+from deploybench.results.cell import CellOptions
+
+NO_OPTIONS = CellOptions()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +32,9 @@ class Row:
     ``speedup`` is over ``baseline`` (fp32), paired by round; its verdict is its own.
     ``softmax_speedup`` is a fair ViT's over its softmax member on the same runner at the same
     sizes, where the run has both at two sizes or more. ``device_p50_ms`` is what an engine-only
-    call takes by the device's own clock, ``cuda_graph`` whether each call is one launch of a
-    captured graph; ``provenance`` is ``simulated`` where a double stood in for the device's
-    library.
+    call takes by the device's own clock, ``options`` are those of the cell, each in a field of its
+    own where rows are written as data; ``provenance`` is ``simulated`` where a double stood in for
+    the device's library.
     """
 
     model: str
@@ -47,7 +52,7 @@ class Row:
     streams: int
     timing: str
     image: str | None
-    cuda_graph: bool = False
+    options: CellOptions = NO_OPTIONS
     asked_threads: int
     threads: int | None
     provider: str | None
@@ -160,13 +165,33 @@ class Row:
         return (self.model, self.weights_identity, self.image_size, self.patch_size)
 
 
+def row_data(row: Row) -> dict[str, Any]:
+    """The fields of a row by name, flat: the options of the cell stand in their place."""
+    data: dict[str, Any] = {}
+    for field in fields(Row):
+        value = getattr(row, field.name)
+        if isinstance(value, CellOptions):
+            data.update(value.option_values)
+        else:
+            data[field.name] = value
+    return data
+
+
+def field_names() -> list[str]:
+    """The names of :func:`row_data`, in their order."""
+    names: list[str] = []
+    for field in fields(Row):
+        names += CellOptions.declared() if field.name == "options" else [field.name]
+    return names
+
+
 def to_json(rows: Sequence[Row]) -> str:
-    return json.dumps([asdict(row) for row in rows], indent=1)
+    return json.dumps([row_data(row) for row in rows], indent=1)
 
 
 def to_csv(rows: Sequence[Row]) -> str:
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, [field.name for field in fields(Row)], lineterminator="\n")
+    writer = csv.DictWriter(stream, field_names(), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    writer.writerows(row_data(row) for row in rows)
     return stream.getvalue()

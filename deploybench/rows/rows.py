@@ -224,7 +224,7 @@ def _shared(record: Record) -> Row:
         streams=cell.streams,
         timing=cell.timing,
         image=cell.image,
-        cuda_graph=cell.cuda_graph,
+        options=cell.options,
         asked_threads=cell.threads,
         threads=facts.threads if facts else None,
         provider=facts.provider if facts else None,

@@ -124,10 +124,7 @@ def _at_another_size(
     elsewhere = [request for request in found if request.name == model] or [
         ModelRequest(name=model)
     ]
-    return [
-        request.model_copy(update={"image_size": image, "patch_size": patch})
-        for request in elsewhere
-    ]
+    return [request.replaced(image_size=image, patch_size=patch) for request in elsewhere]
 
 
 def _request_of(artifact: Artifact) -> ExportRequest | None:

@@ -121,8 +121,7 @@ def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:
         words += ["--streams", str(cell.streams)]
     if cell.timing != HOST_TO_HOST:
         words.append(f"--{cell.timing}")
-    if cell.cuda_graph:
-        words.append("--cuda-graph")
+    words += cell.option_arguments
     if cell.timing == END_TO_END and settings.image is not None:
         words += ["--image", settings.image]
     words += ["--duration", f"{settings.duration_s:g}s", "--min-samples", str(settings.min_samples)]

@@ -106,10 +106,10 @@ def job_of(planned: Planned, settings: RunSettings) -> Job:
         streams=cell.streams,
         timing=cell.timing,
         image=settings.image,
-        cuda_graph=cell.cuda_graph,
         duration_s=settings.duration_s,
         min_samples=settings.min_samples,
         limit_s=min(
             max(SHORTEST_LIMIT_S, 2 * settings.duration_s), max(settings.rule.budget_s / 3, 1.0)
         ),
+        **cell.option_values,
     )

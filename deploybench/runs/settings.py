@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 from deploybench.artifacts.workspace import Workspace
 from deploybench.hardware.devices import CPU
@@ -52,9 +50,3 @@ class RunContext:
         """What bounds a cell on the device and what its share of the peak refers to; None where it
         is not known."""
         return roof_of_device(device, self.hardware, self.host, self.peaks)
-
-
-def new_run_name() -> str:
-    """A name that sorts by time and does not collide between hosts."""
-    now = datetime.now(timezone.utc)
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

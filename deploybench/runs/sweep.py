@@ -146,4 +146,4 @@ def _look(
 
 
 def _at(cell: Planned, size: int) -> Planned:
-    return replace(cell, cell=cell.cell.model_copy(update={"batch": size}))
+    return replace(cell, cell=cell.cell.replaced(batch=size))

@@ -1,16 +1,36 @@
-"""What the user asked for, as settings: defaults are filled in, and what cannot be is refused."""
+"""A whole command of scenarios by one call: what is asked for, and measuring it.
+
+Defaults are filled in, and what cannot be is refused.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.workspace import open_workspace
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry
 from deploybench.errors import DeployBenchError, unknown_name
-from deploybench.plan.cells import Planned, Selection, plan_cells
+from deploybench.hardware.host import describe_host, usable_cores
+from deploybench.models.source import expand_groups
+from deploybench.plan.cells import Planned, Selection, Sizes, plan_cells
+from deploybench.plan.selection import nothing_to_run, select_artifacts, select_runners
+from deploybench.processes import stop_children
+from deploybench.results.store import new_run_name
+from deploybench.results.verdict import Verdict
+from deploybench.scenarios.events import (
+    ScenarioEvent,
+    ScenarioFinished,
+    ScenariosPlanned,
+    TestStarted,
+)
+from deploybench.scenarios.record import ScenarioRecord, scenarios_folder
+from deploybench.scenarios.run import ScenarioContext, check_loadgen, run_scenario
 from deploybench.scenarios.settings import (
+    SCHEDULE_SEED,
     Scenario,
     ScenarioSettings,
     default_min_queries,
@@ -26,20 +46,54 @@ SMALLEST_BOUND_S = 1e-6
 
 @dataclass(frozen=True)
 class ScenarioRequest:
-    """The options of one command; None is what was not given."""
+    """What is to be measured under load. The defaults are those of ``deploybench scenario``; None
+    is what was not asked for."""
 
-    scenarios: Sequence[Scenario]
-    threads: int
-    duration_s: float
+    scenarios: Sequence[Scenario] = (Scenario.SINGLE_STREAM,)
+    """Which of MLPerf's; see ``scenarios/settings.py``."""
+    threads: int | None = None
+    """The CPU threads of all instances together; None: the usable cores."""
+    duration_s: float = 10.0
+    """Seconds of a test at least (MLPerf: 600)."""
     percentile: float | None = None
+    """Of the latency, more than 0 and less than 100; None: MLPerf's, 90 in single-stream, else
+    99."""
     min_queries: int | None = None
+    """Queries of a test at least; None: what LoadGen's early stopping needs, 662 for p99."""
     target_qps: float | None = None
+    """Server: mean arrivals per second; None: 20."""
     find_max_rate: bool = False
+    """Server: find the highest rate that holds the latency bound."""
     latency_bound_s: float | None = None
+    """Server: of a query at the percentile, in seconds; None: 0.05."""
     seed: int | None = None
+    """Server: of the arrival times; None: MLPerf's."""
     samples_per_query: int | None = None
+    """Multi-stream: images a query; None: 8."""
     instances: int | None = None
+    """Server, offline: sessions that share the threads; None: 1."""
     batch: int | None = None
+    """Multi-stream, offline: images a call, the last call padded; None: 1."""
+    models: Sequence[str] = ()
+    """Names of models or groups in the workspace; empty: all that are there."""
+    artifacts: Sequence[Path] = ()
+    """Artifact folders, instead of models."""
+    image_sizes: Sequence[tuple[int, int]] = ()
+    """(height, width) in pixels; empty: any."""
+    patch_sizes: Sequence[int] = ()
+    """Of transformers, in pixels; empty: any."""
+    runners: Sequence[str] = ()
+    """By name; empty: all that work on this CPU."""
+    precisions: Sequence[str] = ()
+    """To compute in; empty: each artifact's own."""
+    workspace: Path | None = None
+    """The folder of artifacts and records; None: $DEPLOYBENCH_WORKSPACE, else
+    ./deploybench-workspace."""
+
+    @property
+    def thread_budget(self) -> int:
+        """The CPU threads that all instances together may use."""
+        return self.threads or usable_cores()
 
     def settings(self) -> list[ScenarioSettings]:
         """The settings of each scenario.
@@ -53,7 +107,7 @@ class ScenarioRequest:
     def _settings(self, scenario: Scenario) -> ScenarioSettings:
         server = scenario is Scenario.SERVER
         percentile = self.percentile or scenario.default_percentile
-        settings = ScenarioSettings(
+        return ScenarioSettings(
             scenario=scenario,
             percentile=percentile,
             min_duration_s=self.duration_s,
@@ -69,11 +123,7 @@ class ScenarioRequest:
             else 1,
             instances=(self.instances or 1) if scenario.concurrent else 1,
             batch=(self.batch or 1) if scenario.batched else 1,
-        )
-        return (
-            settings
-            if self.seed is None
-            else settings.model_copy(update={"schedule_seed": self.seed})
+            schedule_seed=SCHEDULE_SEED if self.seed is None else self.seed,
         )
 
     def _check_values(self) -> None:
@@ -96,11 +146,11 @@ class ScenarioRequest:
                 action="leave --target-qps out: the search starts from what one instance can "
                 "answer",
             )
-        if (self.instances or 1) > self.threads:
+        if (self.instances or 1) > self.thread_budget:
             raise DeployBenchError(
-                f"--instances {self.instances} share {self.threads} threads",
+                f"--instances {self.instances} share {self.thread_budget} threads",
                 expected="a thread for each at least",
-                action=f"--instances {self.threads} or fewer, or more --threads",
+                action=f"--instances {self.thread_budget} or fewer, or more --threads",
             )
         if self.find_max_rate and self.min_queries is not None:
             needed = queries_for_early_stopping(
@@ -139,6 +189,83 @@ class ScenarioRequest:
                 )
 
 
+@dataclass(frozen=True)
+class ScenarioResult:
+    """The records of every cell in every scenario, in the order in which they were measured.
+
+    They also lie in ``folder``. ``interrupted`` commands have those that were finished.
+    """
+
+    folder: Path
+    records: tuple[ScenarioRecord, ...]
+    interrupted: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether any test broke, was wrong, or did not satisfy LoadGen."""
+        bad = (Verdict.FAILED, Verdict.INVALID)
+        return any(record.judgement.verdict in bad for record in self.records)
+
+
+def run_scenarios(
+    request: ScenarioRequest, on_event: Callable[[ScenarioEvent], None] | None = None
+) -> ScenarioResult:
+    """Measure artifacts under MLPerf's load scenarios with MLPerf's own LoadGen.
+
+    ``on_event`` is told of the progress. An interrupt (KeyboardInterrupt) while tests run ends the
+    command: its result says so and holds what was finished.
+
+    Raises DeployBenchError where LoadGen is not installed, for a value that no scenario can use,
+    and where there is nothing to run. A test that fails raises nothing: its record says why.
+    """
+    tell = on_event or _ignore
+    request.settings()
+    check_loadgen()
+    entries = select_runners(request.runners)
+    workspace = open_workspace(request.workspace)
+    workspace.prepare()
+    artifacts = select_artifacts(
+        workspace,
+        expand_groups(request.models),
+        request.artifacts,
+        Sizes(tuple(request.image_sizes), tuple(request.patch_sizes)),
+        explained=False,
+    )
+    cells = plan_scenarios(artifacts, entries, request.precisions, request)
+    if not cells:
+        asked = Selection(entries, [1], request.precisions, request.thread_budget)
+        raise nothing_to_run(artifacts, asked)
+    context = ScenarioContext(new_run_name(), workspace, describe_host())
+    tell(ScenariosPlanned(len(cells)))
+    records: list[ScenarioRecord] = []
+    interrupted = False
+    try:
+        for planned, settings in cells:
+            records.append(_measure(planned, settings, context, tell))
+            tell(ScenarioFinished(records[-1]))
+    except KeyboardInterrupt:
+        stop_children()
+        interrupted = True
+    folder = scenarios_folder(workspace) / context.run
+    return ScenarioResult(folder, tuple(records), interrupted)
+
+
+def _measure(
+    planned: Planned,
+    settings: ScenarioSettings,
+    context: ScenarioContext,
+    tell: Callable[[ScenarioEvent], None],
+) -> ScenarioRecord:
+    def start(what: str) -> None:
+        tell(TestStarted(settings.scenario, planned.cell, what))
+
+    return run_scenario(planned, settings, context, start=start)
+
+
+def _ignore(event: ScenarioEvent) -> None:
+    return
+
+
 def scenarios_named(names: Sequence[str]) -> list[Scenario]:
     """The scenarios of those names; single-stream without any. Refuses an unknown one."""
     known = {scenario.value: scenario for scenario in Scenario}
@@ -159,7 +286,7 @@ def plan_scenarios(
         (planned, settings)
         for settings in request.settings()
         for planned in plan_cells(
-            artifacts, Selection(entries, [settings.batch], precisions, request.threads), None
+            artifacts, Selection(entries, [settings.batch], precisions, request.thread_budget), None
         )
     ]
     groups = list(dict.fromkeys(planned.cell.group for planned, _ in cells))

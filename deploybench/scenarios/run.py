@@ -112,9 +112,7 @@ def _find_highest_rate(
     fastest_ms = min(alone.loadgen.latencies_ns) / 1e6
     if fastest_ms > settings.latency_bound_ms:
         judgement = judge_too_slow_alone(_bound(settings), alone.loadgen.query_count, fastest_ms)
-        return _keep(
-            planned, settings, alone.model_copy(update={"loadgen": None}), (), judgement, context
-        )
+        return _keep(planned, settings, alone.replaced(loadgen=None), (), judgement, context)
     alone_ms = alone.percentile_ms(0.5)
     assert alone_ms is not None
     search = RateSearch(FIRST_UTILISATION * settings.instances * 1e3 / alone_ms)
@@ -133,7 +131,7 @@ def _search(
     while (rate := search.next_rate()) is not None:
         start(f"{rate:g}/s")
         seed = settings.schedule_seed + search.trials
-        tried = settings.model_copy(update={"target_qps": rate, "schedule_seed": seed})
+        tried = settings.replaced(target_qps=rate, schedule_seed=seed)
         trial = _try(planned, tried)
         if trial.loadgen is None:
             return _keep(
@@ -219,14 +217,12 @@ def _alone(settings: ScenarioSettings) -> ScenarioSettings:
     """One instance with one query at a time: how fast the answer can be."""
     scenario = Scenario.SINGLE_STREAM
     queries = default_min_queries(scenario, scenario.default_percentile)
-    return settings.model_copy(
-        update={
-            "scenario": scenario,
-            "percentile": scenario.default_percentile,
-            "min_duration_s": ALONE_DURATION_S,
-            "min_queries": queries,
-            "target_qps": None,
-        }
+    return settings.replaced(
+        scenario=scenario,
+        percentile=scenario.default_percentile,
+        min_duration_s=ALONE_DURATION_S,
+        min_queries=queries,
+        target_qps=None,
     )
 
 

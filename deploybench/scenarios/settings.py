@@ -24,6 +24,8 @@ from deploybench.documents import Document
 
 EARLY_STOPPING_CONFIDENCE = 0.99
 """LoadGen's (``results.cc``, PerformanceSummary::EarlyStopping)."""
+SCHEDULE_SEED = 16159082839903944936
+"""Of the arrival times; that of MLPerf Inference v6.0."""
 LONGEST_TEST_S = 600.0
 LONGEST_FACTOR = 4
 """A test is given ten minutes, or four times what it asks for where that is more."""
@@ -78,7 +80,7 @@ class ScenarioSettings(Document):
     )
     qsl_seed: int = 2085463073848966840
     sample_index_seed: int = 2747215439041700203
-    schedule_seed: int = 16159082839903944936
+    schedule_seed: int = SCHEDULE_SEED
 
     @property
     def searches(self) -> bool:

@@ -65,5 +65,5 @@ def test_profile_of_a_gpu_is_refused_with_what_was_found_and_expected(
 def test_cuda_graphs_are_refused_where_no_runner_launches_them(cli: Cli, tmp_path: Path) -> None:
     done = cli("run", "-r", "onnxruntime", "--cuda-graph", cwd=tmp_path)
     assert done.returncode == 2
-    assert "none of onnxruntime launches CUDA graphs" in done.stderr
+    assert "none of onnxruntime obeys --cuda-graph (CUDA graph)" in done.stderr
     assert "leave out --cuda-graph" in done.stderr

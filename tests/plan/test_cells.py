@@ -16,6 +16,7 @@ from deploybench.errors import DeployBenchError
 from deploybench.hardware.profile import load_profile
 from deploybench.plan.cells import Planned, Selection, Sizes, newest_of_each, plan_cells
 from deploybench.plan.selection import select_runners
+from deploybench.results.cell import CellOptions
 from deploybench.runs.missing import missing_exports
 
 Artifacts = Callable[[str], Artifact]
@@ -288,7 +289,7 @@ class Accelerator(Runner):
 
     name: ClassVar[str] = "accelerator"
     formats: ClassVar[frozenset[str]] = frozenset({"onnx"})
-    cuda_graphs: ClassVar[bool] = True
+    cell_options: ClassVar[frozenset[str]] = frozenset({"cuda_graph"})
 
     def misfit(self, artifact: Artifact, device: str, batch: int) -> DeployBenchError | None:
         return (
@@ -319,7 +320,8 @@ def test_cuda_graph_is_asked_of_the_runners_that_launch_them_and_of_no_other(
 ) -> None:
     entries = [runners()["onnxruntime"], ACCELERATOR]
     for asked in (False, True):
+        options = CellOptions(cuda_graph=asked)
         cells = plan_cells(
-            [tiny_artifact("onnx")], Selection(entries, [1], [], threads=2, cuda_graph=asked), None
+            [tiny_artifact("onnx")], Selection(entries, [1], [], threads=2, options=options), None
         )
         assert [cell.cell.cuda_graph for cell in cells] == [False, asked]

@@ -1,0 +1,126 @@
+"""The progress of exports, runs and scenarios on standard error: one reader of their events."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from deploybench.export.order import ExportFinished, ExportsPlanned, ExportStarted
+from deploybench.report.console import progress_bar, remark_console
+from deploybench.runs.events import (
+    LaunchStarted,
+    PeaksMeasured,
+    RecordUpdated,
+    RunPlanned,
+    SweepStarted,
+)
+from deploybench.scenarios.events import ScenarioFinished, ScenariosPlanned, TestStarted
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from deploybench.hardware.roof import MeasuredPeaks
+    from deploybench.report.step_log import StepLines
+    from deploybench.results.record import Record
+    from deploybench.runs.events import RunEvent
+    from deploybench.scenarios.events import ScenarioEvent
+
+
+class Progress:
+    """A bar that is told of every event; a context manager, which takes the bar away at the end.
+
+    A bar is there between the plan of some work and the next remark, so that the two never write
+    over each other. ``missing_first`` says that exports are what a run lacked.
+    """
+
+    def __init__(self, *, missing_first: bool = False) -> None:
+        self._missing_first = missing_first
+        self._stack = ExitStack()
+        self._bar: Bar | StepLines | None = None
+        self._task: TaskID | None = None
+        self._done: set[tuple[str | int | None, ...]] = set()
+        self._sweeping = False
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def tell(self, event: RunEvent | ScenarioEvent) -> None:
+        """Show one event; those of exports are among a run's."""
+        if isinstance(event, ExportsPlanned):
+            count = len(event.requests)
+            if self._missing_first:
+                self._remark(f"exporting {count} missing artifacts first")
+            self._open_bar("exporting", count)
+        elif isinstance(event, ExportStarted):
+            request = event.request
+            self._say(f"exporting {request.model.name} to {request.backend}")
+        elif isinstance(event, ExportFinished):
+            self._advance()
+        elif isinstance(event, PeaksMeasured):
+            self._remark_on(event.peaks)
+        elif isinstance(event, SweepStarted):
+            if not self._sweeping:
+                self._remark("looking how far each batch sweep goes: one short launch a size")
+            self._sweeping = True
+        elif isinstance(event, RunPlanned):
+            to_launch = [cell for cell in event.cells if cell.skip is None]
+            self._open_bar("measuring", len(to_launch))
+        elif isinstance(event, LaunchStarted):
+            self._say(f"round {event.round + 1}: {event.planned.cell.title()}")
+        elif isinstance(event, RecordUpdated):
+            self._note(event.record)
+        elif isinstance(event, ScenariosPlanned):
+            self._open_bar("measuring", event.count)
+        elif isinstance(event, TestStarted):
+            title = f"{event.scenario.value}: {event.cell.title()}"
+            self._say(f"{title} {event.what}".rstrip())
+        elif isinstance(event, ScenarioFinished):
+            self._advance()
+
+    def _note(self, record: Record) -> None:
+        """A cell is done when it needs no more launches; a skipped one was never to be done."""
+        if record.complete and record.launches:
+            self._done.add(record.cell.key)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=len(self._done))
+
+    def _remark_on(self, peaks: MeasuredPeaks | None) -> None:
+        if peaks is None:
+            self._remark("the peaks of this host could not be measured: no % of peak", "yellow")
+        elif peaks.disturbed:
+            words = f"the peaks of this host are too low: {peaks.disturbed} meanwhile"
+            self._remark(words, "yellow")
+
+    def _open_bar(self, words: str, total: int) -> None:
+        """Begin some work of so many steps, in place of what was shown before."""
+        self._stack.close()
+        bar = progress_bar()
+        self._stack.enter_context(bar)
+        self._bar = bar
+        self._task = bar.add_task(words, total=total)
+
+    def _say(self, words: str) -> None:
+        """Say what is being done now."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=words)
+
+    def _advance(self) -> None:
+        """One step is done."""
+        if self._bar is not None and self._task is not None:
+            self._bar.advance(self._task)
+
+    def _remark(self, words: str, style: str | None = None) -> None:
+        """A line that stays."""
+        self._stack.close()
+        self._bar = self._task = None
+        remark_console().print(words, style=style)

@@ -1,0 +1,245 @@
+"""A whole order of exports by one call: which single exports it makes, and doing them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+
+from deploybench.artifacts.workspace import Workspace, open_workspace
+from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.export.pipeline import (
+    DEFAULT_TIME_LIMIT_S,
+    ExportOptions,
+    check_requests,
+    default_jobs,
+    export_all,
+    takes_target,
+    usable_backends,
+)
+from deploybench.export.request import ExportRequest, ExportResult, ModelRequest
+from deploybench.hardware.gpus import sm_of, target_of
+from deploybench.hardware.host import usable_cores
+from deploybench.hardware.precisions import PRECISIONS
+from deploybench.hardware.profile import HOST, Profile, load_profile
+from deploybench.models.source import expand_groups
+
+EXPORTER_OPTIONS = ("opset", "ir_version")
+"""What ``ExportOrder.options`` may hold; both are ONNX's."""
+
+
+@dataclass(frozen=True)
+class ExportsPlanned:
+    """These exports come next."""
+
+    requests: tuple[ExportRequest, ...]
+
+
+@dataclass(frozen=True)
+class ExportStarted:
+    """An export begins; several run side by side."""
+
+    request: ExportRequest
+
+
+@dataclass(frozen=True)
+class ExportFinished:
+    """An export ended, well or not."""
+
+    result: ExportResult
+
+
+ExportEvent = ExportsPlanned | ExportStarted | ExportFinished
+
+
+@dataclass(frozen=True)
+class ExportOrder:
+    """What is to be exported; every model in every size by every backend in every precision.
+
+    Only ``models`` has to be said. Paths may be relative to the current folder.
+    """
+
+    models: Sequence[str]
+    """Names as ``deploybench models`` lists them, ``timm:NAME`` or ``package.module:factory``; a
+    group such as ``fair`` stands for its members."""
+    backends: Sequence[str] = ()
+    """Exporters by name; empty: all that work here and write that precision."""
+    precisions: Sequence[str] = ("fp32",)
+    """Of the artifacts: fp32, tf32, bf16, fp16, int8."""
+    batch: int | None = None
+    """A fixed batch size in images; None leaves the batch dimension free."""
+    image_sizes: Sequence[tuple[int, int]] = ()
+    """(height, width) in pixels; empty: the model's own."""
+    patch_sizes: Sequence[int] = ()
+    """Of transformers, in pixels; empty: the model's own."""
+    checkpoint: Path | None = None
+    """A file with a state dict (.safetensors, .pt, .pth), for one model; None: random weights."""
+    allow_partial: bool = False
+    """Load the keys of the checkpoint that fit, and ignore the others."""
+    pretrained: bool = False
+    """timm's pretrained weights, over the network, instead of a checkpoint."""
+    num_classes: int | None = None
+    """Outputs of the classifier; None: the model's own."""
+    in_channels: int | None = None
+    """Channels of the input; None: the model's own."""
+    labels: Path | None = None
+    """A text file of class names, one line a class."""
+    profile: str = HOST
+    """The hardware to write for, by name or TOML file: what it can read decides options and
+    target."""
+    target: str | None = None
+    """The GPU to build plans for (``sm86``); None: the profile's, or this host's."""
+    options: Mapping[str, int] = field(default_factory=dict)
+    """Options of exporters' own, by name: ``{"opset": 17}``. Each goes to the exporters that take
+    it."""
+    force: bool = False
+    """Export again although the artifact is there."""
+    jobs: int | None = None
+    """Exports side by side; None: the usable cores, at most four."""
+    time_limit_s: float = DEFAULT_TIME_LIMIT_S
+    """Of each export, in seconds."""
+    workspace: Path | None = None
+    """The folder of artifacts; None: $DEPLOYBENCH_WORKSPACE, else ./deploybench-workspace."""
+
+
+def export_models(
+    order: ExportOrder, on_event: Callable[[ExportEvent], None] | None = None
+) -> list[ExportResult]:
+    """Export, verify every artifact against fp32 eager, and publish it in the workspace.
+
+    The results are in the order of :func:`requests_of`; an export that failed is a result with its
+    error. ``on_event`` is told of the progress, one event at a time, from whatever thread.
+
+    Raises DeployBenchError for what cannot work, before anything starts.
+    """
+    requests = requests_of(order)
+    check_requests(requests)
+    workspace = open_workspace(order.workspace)
+    workspace.prepare()
+    options = ExportOptions(
+        force=order.force, time_limit_s=order.time_limit_s, jobs=order.jobs or default_jobs()
+    )
+    return export_requests(requests, workspace, options, on_event)
+
+
+def export_requests(
+    requests: Sequence[ExportRequest],
+    workspace: Workspace,
+    options: ExportOptions,
+    on_event: Callable[[ExportEvent], None] | None = None,
+) -> list[ExportResult]:
+    """Do these exports; the results are in the order of the requests."""
+    one_at_a_time = threading.Lock()
+
+    def tell(event: ExportEvent) -> None:
+        if on_event is not None:
+            with one_at_a_time:
+                on_event(event)
+
+    tell(ExportsPlanned(tuple(requests)))
+    results = {}
+    for result in export_all(
+        requests, workspace, options, start=lambda request: tell(ExportStarted(request))
+    ):
+        results[requests.index(result.request)] = result
+        tell(ExportFinished(result))
+    return [results[index] for index in sorted(results)]
+
+
+def requests_of(order: ExportOrder) -> list[ExportRequest]:
+    """The single exports of an order, model by model.
+
+    Raises DeployBenchError for orders that contradict themselves. Whether the models and files are
+    there is not looked at: :func:`~deploybench.export.pipeline.check_requests` does that.
+    """
+    models = expand_groups(order.models)
+    _check(order, models)
+    profile = None if order.profile == HOST else load_profile(order.profile)
+    target = _target(order, profile)
+    jobs = order.jobs or default_jobs()
+    requests = []
+    sizes = product(order.image_sizes or (None,), order.patch_sizes or (None,))
+    for name, (image_size, patch_size) in product(models, sizes):
+        model = ModelRequest(
+            name=name,
+            checkpoint=str(order.checkpoint.absolute()) if order.checkpoint else None,
+            allow_partial=order.allow_partial,
+            pretrained=order.pretrained,
+            num_classes=order.num_classes,
+            in_channels=order.in_channels,
+            image_size=image_size,
+            patch_size=patch_size,
+            labels=str(order.labels.absolute()) if order.labels else None,
+        )
+        for precision in order.precisions:
+            for backend in order.backends or usable_backends(precision, target):
+                options = _options(backend, order, profile)
+                # A target that was typed reaches the exporters that were named, so that one that
+                # takes none refuses it; a profile's only reaches those that can use it.
+                insisted = order.target is not None and bool(order.backends)
+                requests.append(
+                    ExportRequest(
+                        model=model,
+                        backend=backend,
+                        precision=precision,
+                        batch=order.batch,
+                        opset=options.get("opset"),
+                        ir_version=options.get("ir_version"),
+                        threads=max(usable_cores() // jobs, 1),
+                        target=target if takes_target(backend) or insisted else None,
+                    )
+                )
+    if order.target is not None and not any(request.target for request in requests):
+        raise DeployBenchError(
+            f"--target {order.target}, and no backend that this host writes by default is for one "
+            "GPU",
+            action="name one: --backend tensorrt-rtx",
+        )
+    return requests
+
+
+def _check(order: ExportOrder, models: Sequence[str]) -> None:
+    if not models:
+        raise DeployBenchError(
+            "no model to export", expected="one name at least", action="deploybench models"
+        )
+    if order.checkpoint is not None and len(models) != 1:
+        raise DeployBenchError(
+            f"--checkpoint with {len(models)} models", expected="one model a checkpoint"
+        )
+    if order.checkpoint is not None and order.pretrained:
+        raise DeployBenchError(
+            "--checkpoint and --pretrained together", expected="one source of weights"
+        )
+    for precision in order.precisions:
+        if precision not in PRECISIONS:
+            raise unknown_name("precision", precision, PRECISIONS)
+    for option in order.options:
+        if option not in EXPORTER_OPTIONS:
+            raise unknown_name("option of an exporter", option, EXPORTER_OPTIONS)
+    if order.batch is not None and order.batch < 1:
+        raise DeployBenchError(
+            f"a batch of {order.batch} images", expected="1 or more, or None for a free one"
+        )
+
+
+def _target(order: ExportOrder, profile: Profile | None) -> str | None:
+    """The GPU that plans are built for; None is the one at hand."""
+    if order.target is not None:
+        sm_of(order.target)
+        return order.target
+    capability = profile.match.compute_capability if profile else None
+    return target_of(capability) if capability else None
+
+
+def _options(backend: str, order: ExportOrder, profile: Profile | None) -> dict[str, int]:
+    """The options that an exporter is given: those asked for, else what the profile can read."""
+    if backend != "onnx":
+        return {}
+    readable = profile.onnx if profile else None
+    options = {}
+    if readable is not None:
+        options = {"opset": readable.opset, "ir_version": readable.ir_version}
+    return {**options, **order.options}

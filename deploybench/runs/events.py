@@ -1,0 +1,64 @@
+"""What a run tells its caller while it works: a small closed set of facts, nothing of their looks.
+
+In this order: the exports that are missing (if any), the peaks of the CPU (if cells run on it), the
+search for the batch sizes (if asked for), the plan, and then launches and records in turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploybench.export.order import ExportFinished, ExportsPlanned, ExportStarted
+from deploybench.hardware.roof import MeasuredPeaks
+from deploybench.plan.cells import Planned
+from deploybench.results.record import Record
+
+
+@dataclass(frozen=True)
+class PeaksMeasured:
+    """What the CPU of this host can do at most; None where it could not be measured."""
+
+    peaks: MeasuredPeaks | None
+
+
+@dataclass(frozen=True)
+class SweepStarted:
+    """One short launch a batch size tells how far the sweep of this cell goes."""
+
+    planned: Planned
+
+
+@dataclass(frozen=True)
+class RunPlanned:
+    """These cells will be launched or are skipped; their records go into ``folder``."""
+
+    cells: tuple[Planned, ...]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class LaunchStarted:
+    """A cell is launched in the round of that number, the first of which is 0."""
+
+    planned: Planned
+    round: int
+
+
+@dataclass(frozen=True)
+class RecordUpdated:
+    """The record of a cell after a launch, as it now lies on disk."""
+
+    record: Record
+
+
+RunEvent = (
+    ExportsPlanned
+    | ExportStarted
+    | ExportFinished
+    | PeaksMeasured
+    | SweepStarted
+    | RunPlanned
+    | LaunchStarted
+    | RecordUpdated
+)

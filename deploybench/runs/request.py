@@ -1,0 +1,363 @@
+"""A whole run by one call: what is asked for, and carrying it out. Needs no command line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from deploybench.artifacts.artifact import sha256_of_file
+from deploybench.artifacts.pack import read_pack
+from deploybench.artifacts.workspace import Workspace, open_workspace
+from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.export.order import export_requests
+from deploybench.export.pipeline import ExportOptions, check_model_names, default_jobs
+from deploybench.export.request import ExportResult
+from deploybench.hardware.devices import CPU, read_device
+from deploybench.hardware.host import Host, describe_host, usable_cores
+from deploybench.hardware.precisions import PRECISIONS
+from deploybench.hardware.profile import HOST, Profile, check_match, load_profile
+from deploybench.hardware.roof import MeasuredPeaks
+from deploybench.measure.stopping import ExperimentRule
+from deploybench.models.source import expand_groups
+from deploybench.plan.cells import NO_OPTIONS, Planned, Selection, Sizes, plan_cells
+from deploybench.plan.selection import (
+    check_baseline,
+    check_options,
+    nothing_to_run,
+    select_artifacts,
+    select_devices,
+    select_runners,
+)
+from deploybench.processes import stop_children
+from deploybench.results.cell import (
+    DEFAULT_BASELINE,
+    END_TO_END,
+    HOST_TO_HOST,
+    TIMINGS,
+    CellOptions,
+)
+from deploybench.results.record import Record
+from deploybench.results.store import new_run_name
+from deploybench.results.verdict import Verdict
+from deploybench.runs.events import (
+    LaunchStarted,
+    PeaksMeasured,
+    RecordUpdated,
+    RunEvent,
+    RunPlanned,
+    SweepStarted,
+)
+from deploybench.runs.missing import missing_exports
+from deploybench.runs.records import failed_export_record, unreadable_record
+from deploybench.runs.run import end_to_end_image, run_cells
+from deploybench.runs.settings import RunContext, RunSettings
+from deploybench.runs.sweep import doublings, with_auto_batches
+from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
+from deploybench.telemetry.peaks import measured_peaks
+
+AUTO: Literal["auto"] = "auto"
+FINEST_PRECISION = 1e-4
+"""A target below a hundredth of a percent is finer than any clock here resolves."""
+
+Tell = Callable[[RunEvent], None]
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What is to be measured, and how long to look. The defaults are those of ``deploybench run``.
+
+    Raises DeployBenchError for a value that no run can use.
+    """
+
+    models: Sequence[str] = ()
+    """Names of models or of groups; what is missing of them is exported first. Empty: all that are
+    in the workspace."""
+    artifacts: Sequence[Path] = ()
+    """Artifact folders, instead of models."""
+    packs: Sequence[Path] = ()
+    """Files of ``deploybench pack``, instead of models or artifacts: unpacked and measured."""
+    image_sizes: Sequence[tuple[int, int]] = ()
+    """(height, width) in pixels; empty: any in the workspace, else the model's own."""
+    patch_sizes: Sequence[int] = ()
+    """Of transformers, in pixels; empty: any."""
+    runners: Sequence[str] = ()
+    """By name; empty: all that work on the devices of this host."""
+    profile: str = HOST
+    """The hardware that this host has to be, by name or TOML file; ``host`` is whatever it is."""
+    devices: Sequence[str] = ()
+    """``cpu``, ``cuda``, ``cuda:1``; empty: the profile's, else the CPU."""
+    precisions: Sequence[str] = ()
+    """To compute in; empty: each artifact's own."""
+    batches: Sequence[int] | Literal["auto"] = (1,)
+    """Images a call; ``auto`` doubles until it stops to pay."""
+    threads: int | None = None
+    """The CPU threads that every cell may use; None: the usable cores."""
+    streams: Sequence[int] | Literal["auto"] = (1,)
+    """Sessions that run at the same time and share the threads; ``auto``: 1, 2, 4, … threads."""
+    timings: Sequence[str] = (HOST_TO_HOST,)
+    """What a sample times: ``host-to-host``, ``engine-only``, ``end-to-end``."""
+    image: Path | None = None
+    """The file for end-to-end; None: a 640 x 480 JPEG of ours."""
+    options: CellOptions = NO_OPTIONS
+    """Each is asked of the runners that obey it: ``CellOptions(cuda_graph=True)``."""
+    skip: Sequence[str] = ()
+    """Cells to leave out, as MODEL/RUNNER patterns: ``*/inductor``, ``fair/openvino``."""
+    precision_target: float = 0.01
+    """Launch until every interval is this narrow: its half-width as a share of the median."""
+    budget_s: float = 60.0
+    """Seconds for the launches of one cell at most."""
+    rounds: int | None = None
+    """Exactly so many launches of every cell, instead of a target and a budget."""
+    duration_s: float = 1.0
+    """Seconds that one launch samples."""
+    min_samples: int = 20
+    """Samples of one launch at least."""
+    baseline: str | None = None
+    """The runner to compare with; launches then go on until the speed-ups are precise, too. None:
+    speed-ups are over PyTorch, as precise as the cells happen to be."""
+    seed: int = 0
+    """Of the random order within a round."""
+    workspace: Path | None = None
+    """The folder of artifacts and records; None: $DEPLOYBENCH_WORKSPACE, else
+    ./deploybench-workspace."""
+
+    def __post_init__(self) -> None:
+        for precision in self.precisions:
+            if precision not in PRECISIONS:
+                raise unknown_name("precision", precision, PRECISIONS)
+        for timing in self.timings:
+            if timing not in TIMINGS:
+                raise unknown_name("timing", timing, TIMINGS)
+        _check_counts("batch sizes", () if self.batches == AUTO else self.batches)
+        _check_counts("streams", () if self.streams == AUTO else self.streams)
+        _check_counts("threads", () if self.threads is None else (self.threads,))
+        _check_counts("rounds", () if self.rounds is None else (self.rounds,))
+        _check_counts("samples of a launch", (self.min_samples,))
+        if not FINEST_PRECISION <= self.precision_target < math.inf:
+            raise DeployBenchError(
+                f"a precision target of {self.precision_target:g}",
+                expected=f"a share of the median, at least {FINEST_PRECISION:g}: 0.01 for 1%",
+            )
+        for words, seconds in (("budget", self.budget_s), ("duration", self.duration_s)):
+            if not 0 < seconds < math.inf:
+                raise DeployBenchError(f"a {words} of {seconds:g} s", expected="more than 0 s")
+
+    @property
+    def sizes(self) -> Sizes:
+        """The image and patch sizes together."""
+        return Sizes(tuple(self.image_sizes), tuple(self.patch_sizes))
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run found: one record a cell, in the order of the plan, the failures to export first.
+
+    The records also lie in ``folder``. ``interrupted`` runs have the records of what was finished.
+    """
+
+    run: str
+    folder: Path
+    records: tuple[Record, ...]
+    interrupted: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether any cell broke or computed something wrong."""
+        bad = (Verdict.FAILED, Verdict.INVALID)
+        return any(record.judgement.verdict in bad for record in self.records)
+
+
+def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None = None) -> RunResult:
+    """Export what is missing, measure every cell in rounds of fresh processes, and keep a record of
+    each.
+
+    ``on_event`` is told of the progress, one event at a time. An interrupt (KeyboardInterrupt)
+    while cells are measured ends the run: its result says so and holds what was finished.
+
+    Raises DeployBenchError for what cannot be measured here, before anything is measured. A cell
+    that fails raises nothing: its record says why.
+    """
+    tell = on_event or _ignore
+    profile = None if request.profile == HOST else load_profile(request.profile)
+    host = describe_host()
+    if profile is not None:
+        check_match(profile, host)
+    devices = select_devices([read_device(name) for name in request.devices], profile, host)
+    workspace = open_workspace(request.workspace)
+    workspace.prepare()
+    image = end_to_end_image(request.image, workspace) if END_TO_END in request.timings else None
+    settings = _settings(request, image)
+    selection = _selection(request, devices, image)
+    check_options(selection)
+    if request.baseline is not None:
+        check_baseline(request.baseline, selection)
+
+    paths = _paths(request, workspace)
+    models = expand_groups(request.models)
+    missing = []
+    if not paths:
+        missing = _export_missing(models, request, workspace, selection, profile, tell)
+    unreadable = [] if paths else workspace.unreadable()
+    explained = bool(missing or unreadable)
+    artifacts = select_artifacts(workspace, models, paths, request.sizes, explained=explained)
+
+    peaks = _peaks(host, selection, tell)
+    context = _context(request, profile, workspace, host, peaks, selection)
+    records = [failed_export_record(result, context, artifacts) for result in missing]
+    records += [unreadable_record(folder, error, context) for folder, error in unreadable]
+    planned = plan_cells(artifacts, selection, profile)
+    if not planned and not records:
+        raise nothing_to_run(artifacts, selection)
+    if request.batches == AUTO:
+        planned = with_auto_batches(
+            planned, settings, start=lambda planned: tell(SweepStarted(planned))
+        )
+    folder = workspace.records_folder / context.run
+    tell(RunPlanned(tuple(planned), folder))
+    measured, interrupted = _measure(planned, settings, context, tell)
+    return RunResult(context.run, folder, (*records, *measured), interrupted)
+
+
+def _ignore(event: RunEvent) -> None:
+    return
+
+
+def _check_counts(words: str, numbers: Sequence[int]) -> None:
+    for number in numbers:
+        if number < 1:
+            raise DeployBenchError(f"{words}: {number}", expected="whole numbers from 1 on")
+
+
+def _settings(request: RunRequest, image: Path | None) -> RunSettings:
+    """How long to look. A number of rounds stands for both the target and the budget."""
+    by_rounds = request.rounds is not None
+    rule = ExperimentRule(
+        half_width=None if by_rounds else request.precision_target,
+        budget_s=math.inf if by_rounds else request.budget_s,
+        min_rounds=FEWEST_FOR_INTERVAL,
+        max_rounds=request.rounds,
+    )
+    return RunSettings(
+        rule=rule,
+        duration_s=request.duration_s,
+        min_samples=request.min_samples,
+        seed=request.seed,
+        baseline=request.baseline or DEFAULT_BASELINE,
+        compare=request.baseline is not None,
+        image=str(image) if image else None,
+    )
+
+
+def _selection(request: RunRequest, devices: Sequence[str], image: Path | None) -> Selection:
+    """Names become runners, and ``auto`` becomes what it starts from."""
+    threads = request.threads or usable_cores()
+    batches = [1] if request.batches == AUTO else request.batches
+    streams = doublings(threads) if request.streams == AUTO else request.streams
+    return Selection(
+        runners=select_runners(request.runners, devices),
+        batches=batches,
+        precisions=request.precisions,
+        threads=threads,
+        streams=streams,
+        timings=request.timings,
+        image=sha256_of_file(image)[:12] if image else None,
+        options=request.options,
+        skip=_skip_patterns(request.skip),
+        devices=devices,
+    )
+
+
+def _skip_patterns(patterns: Sequence[str]) -> list[str]:
+    """MODEL/RUNNER patterns; a group of models stands for its members: ``fair/inductor``."""
+    expanded = []
+    for pattern in patterns:
+        model, slash, rest = pattern.partition("/")
+        expanded += [f"{member}{slash}{rest}" for member in expand_groups([model])]
+    return expanded
+
+
+def _paths(request: RunRequest, workspace: Workspace) -> list[Path]:
+    """The artifact folders that were named, or that lie in the packs."""
+    if not request.packs:
+        return list(request.artifacts)
+    if request.models or request.artifacts or request.sizes != Sizes():
+        raise DeployBenchError(
+            "a pack beside --model, --artifact or a size",
+            expected="one way to say what to measure",
+        )
+    found = [artifact.path for pack in request.packs for artifact in read_pack(pack, workspace)]
+    return list(dict.fromkeys(found))
+
+
+def _export_missing(
+    models: Sequence[str],
+    request: RunRequest,
+    workspace: Workspace,
+    selection: Selection,
+    profile: Profile | None,
+    tell: Tell,
+) -> list[ExportResult]:
+    """Export what the named models lack; the results that have no artifact."""
+    requests = missing_exports(models, workspace, selection, request.sizes, profile)
+    if not requests:
+        return []
+    check_model_names(models)
+    results = export_requests(requests, workspace, ExportOptions(jobs=default_jobs()), tell)
+    return [result for result in results if result.artifact is None]
+
+
+def _peaks(host: Host, selection: Selection, tell: Tell) -> MeasuredPeaks | None:
+    """What this CPU can do at most, where any cell runs on it."""
+    if CPU not in selection.devices:
+        return None
+    peaks = measured_peaks(host, selection.threads)
+    tell(PeaksMeasured(peaks))
+    return peaks
+
+
+def _context(
+    request: RunRequest,
+    profile: Profile | None,
+    workspace: Workspace,
+    host: Host,
+    peaks: MeasuredPeaks | None,
+    selection: Selection,
+) -> RunContext:
+    built_in = profile is None or request.profile == profile.name
+    return RunContext(
+        run=new_run_name(),
+        profile=profile.name if profile else HOST,
+        workspace=workspace,
+        host=host,
+        peaks=peaks,
+        threads=selection.threads,
+        devices=tuple(selection.devices),
+        hardware=profile,
+        profile_file=None if built_in else str(Path(request.profile).resolve()),
+    )
+
+
+def _measure(
+    planned: Sequence[Planned], settings: RunSettings, context: RunContext, tell: Tell
+) -> tuple[list[Record], bool]:
+    """The latest record of every cell in the order of the plan, and whether an interrupt cut them
+    short."""
+    latest: dict[tuple[str | int | None, ...], Record] = {}
+    interrupted = False
+    try:
+        for record in run_cells(
+            planned,
+            settings,
+            context,
+            start=lambda planned, number: tell(LaunchStarted(planned, number)),
+        ):
+            latest[record.cell.key] = record
+            tell(RecordUpdated(record))
+    except KeyboardInterrupt:
+        stop_children()
+        interrupted = True
+    keys = [cell.cell.key for cell in planned]
+    return [latest[key] for key in keys if key in latest], interrupted

@@ -1,0 +1,78 @@
+"""The options of a cell are declared once; everything else follows from the declaration."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Annotated
+
+from deploybench.contracts import RunOptions
+from deploybench.measure.job import Job
+from deploybench.results.cell import Cell, CellOption, CellOptions
+from deploybench.rows.row import field_names, to_json
+from deploybench.rows.rows import rows_of
+from tests.records import cell, launch, record
+
+
+class WiderCell(Cell):
+    """A cell with two options more, which have values."""
+
+    allocator: Annotated[str, CellOption("--allocator", "allocator", "allocator")] = "system"
+    spinning: Annotated[int, CellOption("--spin", "spin", "spinning for ms", same_means=True)] = 0
+
+
+def wider(**changes: object) -> WiderCell:
+    return WiderCell.model_validate({**dict(cell()), **changes})
+
+
+def test_every_option_reaches_the_runner_and_every_field_of_a_runner_s_options_is_asked() -> None:
+    seen_by_runners = {field.name for field in fields(RunOptions)}
+    assert set(CellOptions.declared()) <= seen_by_runners
+    assert seen_by_runners <= set(Job.model_fields)
+    asked = Job(
+        artifact="/a",
+        runner="tensorrt",
+        device="cuda",
+        precision="fp16",
+        batch=4,
+        threads=6,
+        streams=2,
+        cuda_graph=True,
+    )
+    assert asked.run_options == RunOptions("cuda", 6, "fp16", 4, 2, cuda_graph=True)
+
+
+def test_option_of_a_cell_is_a_field_of_its_json_and_of_its_row() -> None:
+    assert json.loads(cell(cuda_graph=True).model_dump_json())["cuda_graph"] is True
+    (row,) = json.loads(to_json(rows_of([record([launch([1.0] * 8)], cuda_graph=True)])))
+    assert row["cuda_graph"] is True
+    assert list(row) == field_names()
+
+
+def test_option_at_its_default_is_shown_nowhere() -> None:
+    plain = wider()
+    assert plain.chosen_options == {}
+    assert plain.option_marks == plain.option_titles == plain.option_arguments == []
+    assert plain.title() == cell().title()
+
+
+def test_option_with_a_value_is_typed_and_shown_with_it() -> None:
+    chosen = wider(allocator="jemalloc", cuda_graph=True)
+    assert chosen.option_arguments == ["--cuda-graph", "--allocator", "jemalloc"]
+    assert chosen.option_marks == ["graph", "allocator jemalloc"]
+    assert chosen.title().endswith("CUDA graph allocator jemalloc")
+
+
+def test_cells_with_different_options_are_different_cells() -> None:
+    assert wider(allocator="jemalloc").identity != wider().identity
+    assert wider(allocator="jemalloc").same_job(wider())
+
+
+def test_cells_are_no_comparison_where_an_option_belongs_to_the_means() -> None:
+    assert not wider(spinning=5).same_job(wider())
+
+
+def test_only_what_a_runner_obeys_is_asked_of_it() -> None:
+    asked = CellOptions(cuda_graph=True)
+    assert asked.obeyed({"cuda_graph"}) == asked
+    assert asked.obeyed(frozenset()) == CellOptions()
