@@ -54,6 +54,15 @@ def test_wheel_maps_the_top_level_folders_below_the_package(wheel: Path) -> None
     assert tops == {"deploybench", next(top for top in tops if top.endswith(".dist-info"))}
 
 
+def test_wheel_carries_the_licence_and_names_it(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
+        licence = next(name for name in names if name.endswith(".dist-info/licenses/LICENSE"))
+        assert "License-Expression: Apache-2.0" in archive.read(metadata).decode()
+        assert archive.read(licence) == (ROOT / "LICENSE").read_bytes()
+
+
 def test_installed_wheel_works_without_any_runtime(wheel: Path, tmp_path: Path) -> None:
     target, blocked = tmp_path / "site", tmp_path / "blocked"
     zipfile.ZipFile(wheel).extractall(target)
