@@ -27,10 +27,11 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let child processes keep compiled modules, in a folder of the tests' own if not beside them.
-
-    Hundreds of children import torch, which takes three times as long when it is compiled again.
-    """
+    """What child processes find in their environment, whoever starts the tests and how."""
+    # pytest-xdist tells its workers a terminal's width; without one a command prints 112 columns.
+    os.environ.pop("COLUMNS", None)
+    # Hundreds of children import torch, which takes three times as long when it is compiled again:
+    # where no compiled modules may lie beside the sources, they are kept in a folder of the tests.
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", None) and config.cache is not None:
         os.environ["PYTHONPYCACHEPREFIX"] = str(config.cache.mkdir("bytecode"))
 

@@ -16,6 +16,7 @@ import pytest
 
 from deploybench.artifacts.workspace import Workspace
 from deploybench.scenarios.settings import queries_for_early_stopping
+from tests.cli.processes import command_of
 from tests.conftest import TINY, Cli
 
 QUICK = ("--duration", "50ms", "--threads", "2")
@@ -141,9 +142,7 @@ def test_interrupt_keeps_what_is_finished_and_leaves_no_process(
     while time.monotonic() < deadline and not workers:
         time.sleep(0.1)
         family = psutil.Process(child.pid).children(recursive=True)
-        workers = [
-            process for process in family if "scenarios.worker" in " ".join(process.cmdline())
-        ]
+        workers = [process for process in family if "scenarios.worker" in command_of(process)]
     time.sleep(2)
     child.send_signal(signal.SIGINT)
     output, _ = child.communicate(timeout=60)
