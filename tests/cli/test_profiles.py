@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from deploybench.artifacts.workspace import Workspace
 from deploybench.hardware.profile import load_profile
 from tests.conftest import Cli
 
 
+@pytest.mark.measures
 def test_new_profile_is_written_shown_and_measured_under_its_name(
     cli: Cli, tiny_workspace: Workspace, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from tests.conftest import TINY, Cli
 QUICK = ("--duration", "50ms", "--threads", "2")
 
 
+@pytest.mark.measures
 def test_scenarios_of_two_runners_are_rows_of_one_table(
     tiny_workspace: Workspace, cli: Cli
 ) -> None:

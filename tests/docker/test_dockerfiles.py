@@ -24,9 +24,7 @@ def hadolint() -> str:
     """The linter's program: beside this interpreter, where pip puts it, or on PATH."""
     beside = Path(sys.executable).with_name("hadolint")
     found = str(beside) if beside.is_file() else shutil.which("hadolint")
-    assert found is not None, (
-        f"no hadolint beside {sys.executable} nor on PATH: pip install '.[dev]'"
-    )
+    assert found is not None, f"no hadolint beside {sys.executable}: pip install '.[dev]'"
     return found
 
 
