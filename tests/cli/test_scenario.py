@@ -93,9 +93,9 @@ def test_invalid_row_has_loadgen_s_reason_and_exit_1(tiny_workspace: Workspace, 
     ],
 )
 def test_bad_input_is_refused_in_three_lines(
-    arguments: tuple[str, ...], words: list[str], cli: Cli, tmp_path: Path
+    arguments: tuple[str, ...], words: list[str], cli_here: Cli, tmp_path: Path
 ) -> None:
-    done = cli("scenario", "-w", tmp_path, *arguments)
+    done = cli_here("scenario", "-w", tmp_path, *arguments)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) <= 4
