@@ -8,6 +8,7 @@ READY := $(VENV)/.ready
 
 DEMO ?= demo-workspace
 OLD_STACK ?= build/old-stack
+TEST_WORKERS ?= 2
 COMPILED := $(if $(shell command -v g++ clang++ 2>/dev/null),aotinductor)
 COMPILING := $(if $(COMPILED),inductor)
 empty :=
@@ -56,8 +57,11 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# All that does not measure side by side, each file on one worker; then what measures, with nothing beside it.
+# Each session ends with its own summary and its slowest twenty.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --durations 20 -m 'not measures'
+	$(BIN)/python -m pytest --durations 20 -m 'measures'
 
 # A program, not pytest's own summary: it refuses where there is no GPU, and lists what was skipped and why.
 gpu-check: $(READY)

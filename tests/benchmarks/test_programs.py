@@ -27,6 +27,7 @@ from tests.records import cell, launch, surroundings
 RULE = ExperimentRule(half_width=0.01, budget_s=60.0, min_rounds=FEWEST_FOR_INTERVAL)
 
 
+@pytest.mark.measures
 def test_overhead_program_times_the_null_runner_and_a_bare_pair() -> None:
     bare, ours, turn = overhead_ns(calls=500)
     assert bare > 0
@@ -52,6 +53,7 @@ def test_loop_keeps_its_own_readings_out_of_the_sample(monkeypatch: pytest.Monke
     assert window.wall_ns() == 5 * 100 + 4 * (7000 + 50)
 
 
+@pytest.mark.measures
 def test_samples_agree_with_a_clock_inside_the_call_to_one_percent() -> None:
     inside = []
 

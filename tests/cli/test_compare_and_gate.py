@@ -15,13 +15,19 @@ from deploybench.results.record import Record
 from deploybench.results.store import write_record
 from deploybench.statistics.ratios import DEFAULT_MARGIN
 from tests.comparisons import FAR_NS, launch, launches, record
-from tests.conftest import Cli
+from tests.conftest import Cli, run_here
 
 STEADY = [10.0, 10.1, 9.9, 10.05, 9.95, 10.02]
 LONG = {
     "model": "timm:vit_small_patch16_224|odd",
     "weights": "checkpoint vit_small_patch16_224.safetensors",
 }
+
+
+@pytest.fixture
+def cli() -> Cli:
+    """What is printed is looked at, not the process."""
+    return run_here
 
 
 @pytest.fixture

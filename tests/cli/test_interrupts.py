@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,21 +12,10 @@ import psutil
 
 from deploybench.artifacts.workspace import Workspace
 from deploybench.results.store import read_records
+from tests.cli.processes import command_of, start_cli
 from tests.conftest import TINY
 
 QUICK = ("--duration", "50ms", "--min-samples", "8")
-
-
-def start_cli(arguments: list[str]) -> subprocess.Popen[str]:
-    """The command line as a terminal starts it: a shell's background job would have SIGINT
-    ignored."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "deploybench", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
 
 
 def test_interrupt_keeps_what_is_finished_and_leaves_no_process(
@@ -100,9 +87,9 @@ def test_killed_parent_leaves_no_worker_behind(tiny_workspace: Workspace, tmp_pa
     while time.monotonic() < deadline and not workers:
         time.sleep(0.2)
         workers = [
-            p
-            for p in psutil.Process(child.pid).children()
-            if "measure.worker" in " ".join(p.cmdline())
+            process
+            for process in psutil.Process(child.pid).children()
+            if "measure.worker" in command_of(process)
         ]
     time.sleep(1)
     child.kill()

@@ -11,20 +11,20 @@ import pytest
 from tests.conftest import TINY, Cli
 
 
-def test_models_lists_short_names_with_their_size_and_timm_s(cli: Cli) -> None:
-    text = cli("models").stdout
+def test_models_lists_short_names_with_their_size_and_timm_s(cli_here: Cli) -> None:
+    text = cli_here("models").stdout
     assert re.search(
         r"^linformer +fair ViT +224! +25\.57 +5\.21 +5\.21 +yes *$", text, re.MULTILINE
     )
     assert re.search(r"^resnet50 .* no *$", text, re.MULTILINE)
     assert "fair: vit, linformer, performer, fastformer, xca" in text
-    listed = json.loads(cli("models", "--json").stdout)
+    listed = json.loads(cli_here("models", "--json").stdout)
     assert {row["model"] for row in listed["models"]} >= {"efficientnet-b7", "aa-wrn-28-10"}
-    assert "timm:test_vit" in cli("models", "--timm", "test_v*").stdout
+    assert "timm:test_vit" in cli_here("models", "--timm", "test_v*").stdout
 
 
-def test_models_show_splits_the_macs_by_kind_at_each_size(cli: Cli) -> None:
-    done = cli(
+def test_models_show_splits_the_macs_by_kind_at_each_size(cli_here: Cli) -> None:
+    done = cli_here(
         "models",
         "show",
         "xca",
@@ -41,7 +41,7 @@ def test_models_show_splits_the_macs_by_kind_at_each_size(cli: Cli) -> None:
     assert small["parameters"] == 25_218_526
     kinds = [value for key, value in small.items() if key.startswith("macs_")]
     assert sum(kinds) == small["macs"] == small["flops"] // 2
-    text = cli("models", "show", "aa-densenet-1x1").stdout
+    text = cli_here("models", "show", "aa-densenet-1x1").stdout
     assert "its weights belong to one image size" in text
     assert re.search(r"attention mixing +[\d,]+ +\d+%", text)
 
@@ -58,9 +58,9 @@ def test_models_show_splits_the_macs_by_kind_at_each_size(cli: Cli) -> None:
     ],
 )
 def test_models_show_refuses_what_it_cannot_build(
-    cli: Cli, arguments: tuple[str, ...], words: str
+    cli_here: Cli, arguments: tuple[str, ...], words: str
 ) -> None:
-    done = cli("models", "show", *arguments)
+    done = cli_here("models", "show", *arguments)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr

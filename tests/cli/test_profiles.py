@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from deploybench.artifacts.workspace import Workspace
 from deploybench.hardware.profile import load_profile
 from tests.conftest import Cli
 
 
+@pytest.mark.measures
 def test_new_profile_is_written_shown_and_measured_under_its_name(
     cli: Cli, tiny_workspace: Workspace, tmp_path: Path
 ) -> None:
@@ -42,7 +45,7 @@ def test_new_profile_is_written_shown_and_measured_under_its_name(
 
 
 def test_new_profile_overwrites_nothing_and_takes_no_built_in_name(
-    cli: Cli, tmp_path: Path
+    cli_here: Cli, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.toml").write_text("kept")
     for arguments, words in (
@@ -51,7 +54,7 @@ def test_new_profile_overwrites_nothing_and_takes_no_built_in_name(
         (("rtx3090",), "there is a profile rtx3090 already"),
         (("mine2", "-o", "mine2.txt"), "a file name that ends in .toml"),
     ):
-        done = cli("profiles", "new", *arguments, cwd=tmp_path)
+        done = cli_here("profiles", "new", *arguments, cwd=tmp_path)
         assert (done.returncode, words in done.stderr, "Traceback" in done.stderr) == (
             2,
             True,
@@ -61,8 +64,8 @@ def test_new_profile_overwrites_nothing_and_takes_no_built_in_name(
     assert (tmp_path / "mine.toml").read_text() == "kept"
 
 
-def test_old_card_is_explained_to_a_person(cli: Cli) -> None:
-    text = " ".join(cli("profiles", "show", "k80").stdout.split())
+def test_old_card_is_explained_to_a_person(cli_here: Cli) -> None:
+    text = " ".join(cli_here("profiles", "show", "k80").stdout.split())
     for words in (
         "A K80 board is two GPUs",
         "4.37 TFLOP/s 2496 cores x 2 FLOP x 0.875 GHz boost",

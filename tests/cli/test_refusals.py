@@ -86,9 +86,9 @@ def test_manifest_that_was_changed_is_an_invalid_row(
     ],
 )
 def test_bad_input_is_refused_in_three_lines_with_exit_code_2(
-    arguments: tuple[str, ...], words: list[str], cli: Cli, tmp_path: Path
+    arguments: tuple[str, ...], words: list[str], cli_here: Cli, tmp_path: Path
 ) -> None:
-    done = cli(*arguments, cwd=tmp_path)
+    done = cli_here(*arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) <= 4

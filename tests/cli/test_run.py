@@ -177,6 +177,7 @@ def test_command_of_a_record_measures_the_same_cell_again(
     assert (old.batch, old.streams, old.timing) == (2, 2, "engine-only")
 
 
+@pytest.mark.measures
 def test_batch_auto_doubles_until_it_stops_to_pay_and_marks_where(
     tiny_workspace: Workspace, cli: Cli
 ) -> None:
@@ -205,6 +206,7 @@ def test_batch_auto_doubles_until_it_stops_to_pay_and_marks_where(
         assert {row["memory_per_image_mib"] for row in measured} != {""}
 
 
+@pytest.mark.measures
 def test_three_timings_in_one_run_show_what_the_copies_and_the_image_cost(
     tiny_workspace: Workspace, cli: Cli
 ) -> None:
@@ -224,6 +226,7 @@ def test_three_timings_in_one_run_show_what_the_copies_and_the_image_cost(
     assert Path(tiny_workspace.root / "sample.jpg").is_file()
 
 
+@pytest.mark.measures
 def test_precision_that_cannot_be_reached_ends_with_the_budget_and_says_how_many_rounds_are_missing(
     tiny_workspace: Workspace, cli: Cli
 ) -> None:
@@ -236,6 +239,7 @@ def test_precision_that_cannot_be_reached_ends_with_the_budget_and_says_how_many
     assert record.more_rounds is None or record.more_rounds > 0
 
 
+@pytest.mark.measures
 def test_precision_that_any_launch_has_ends_after_six_rounds(
     tiny_workspace: Workspace, cli: Cli
 ) -> None:

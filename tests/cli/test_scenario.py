@@ -16,11 +16,13 @@ import pytest
 
 from deploybench.artifacts.workspace import Workspace
 from deploybench.scenarios.settings import queries_for_early_stopping
+from tests.cli.processes import command_of
 from tests.conftest import TINY, Cli
 
 QUICK = ("--duration", "50ms", "--threads", "2")
 
 
+@pytest.mark.measures
 def test_scenarios_of_two_runners_are_rows_of_one_table(
     tiny_workspace: Workspace, cli: Cli
 ) -> None:
@@ -91,9 +93,9 @@ def test_invalid_row_has_loadgen_s_reason_and_exit_1(tiny_workspace: Workspace, 
     ],
 )
 def test_bad_input_is_refused_in_three_lines(
-    arguments: tuple[str, ...], words: list[str], cli: Cli, tmp_path: Path
+    arguments: tuple[str, ...], words: list[str], cli_here: Cli, tmp_path: Path
 ) -> None:
-    done = cli("scenario", "-w", tmp_path, *arguments)
+    done = cli_here("scenario", "-w", tmp_path, *arguments)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) <= 4
@@ -141,9 +143,7 @@ def test_interrupt_keeps_what_is_finished_and_leaves_no_process(
     while time.monotonic() < deadline and not workers:
         time.sleep(0.1)
         family = psutil.Process(child.pid).children(recursive=True)
-        workers = [
-            process for process in family if "scenarios.worker" in " ".join(process.cmdline())
-        ]
+        workers = [process for process in family if "scenarios.worker" in command_of(process)]
     time.sleep(2)
     child.send_signal(signal.SIGINT)
     output, _ = child.communicate(timeout=60)

@@ -20,9 +20,17 @@ DOCKERFILES = sorted(DOCKER.glob("*/Dockerfile"))
 COMPOSE = DOCKER / "compose.yaml"
 
 
+def hadolint() -> str:
+    """The linter's program: beside this interpreter, where pip puts it, or on PATH."""
+    beside = Path(sys.executable).with_name("hadolint")
+    found = str(beside) if beside.is_file() else shutil.which("hadolint")
+    assert found is not None, f"no hadolint beside {sys.executable}: pip install '.[dev]'"
+    return found
+
+
 def lint(path: Path) -> list[dict[str, object]]:
     command = [
-        str(Path(sys.executable).with_name("hadolint")),
+        hadolint(),
         "--format",
         "json",
         "--no-color",

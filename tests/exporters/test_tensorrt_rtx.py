@@ -23,7 +23,7 @@ from deploybench.exporters import onnx_quantised
 from deploybench.exporters.onnx_agreement import agreement
 from deploybench.exporters.tensorrt_build import BatchSizes, build
 from deploybench.exporters.tensorrt_plan import rtx_plan_version
-from tests.conftest import TINY, run_cli
+from tests.conftest import TINY, run_cli, run_here
 
 trt = pytest.importorskip("tensorrt_rtx")
 pytestmark = pytest.mark.skipif(
@@ -279,7 +279,7 @@ def test_quantised_graph_is_symmetric_by_channel_and_leaves_biases_in_float(tmp_
 def test_target_that_cannot_work_is_refused_before_anything_starts(
     arguments: list[str], words: list[str], tmp_path: Path
 ) -> None:
-    done = run_cli("export", "-w", tmp_path / "w", "-m", "vit", *arguments)
+    done = run_here("export", "-w", tmp_path / "w", "-m", "vit", *arguments)
     assert done.returncode == 2, done.stdout + done.stderr
     for expected in words:
         assert expected in " ".join(done.stderr.split())

@@ -166,6 +166,7 @@ def test_another_process_and_what_slows_the_gpu_are_seen(
     assert found["throttle_reasons"] == ["software power cap", "hardware thermal slowdown"]
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize(
     ("card", "source", "watts"),
     [

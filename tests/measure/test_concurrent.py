@@ -15,6 +15,8 @@ from deploybench.measure.stopping import WindowRule
 MS = 1_000_000
 Call = Callable[[], object]
 
+pytestmark = pytest.mark.measures
+
 
 def nothing() -> None:
     return

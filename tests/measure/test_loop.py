@@ -33,6 +33,7 @@ def test_window_holds_one_sample_a_call_and_no_call_is_lost() -> None:
     assert counts == {len(calls)} == {25}
 
 
+@pytest.mark.measures
 def test_samples_are_no_shorter_than_the_call_and_the_window_no_shorter_than_its_samples() -> None:
     window = run_window(lambda: time.sleep(0.002), WindowRule(5, 0, 10**9))
     assert min(window.samples_ns) >= 2_000_000
@@ -40,6 +41,7 @@ def test_samples_are_no_shorter_than_the_call_and_the_window_no_shorter_than_its
     assert list(window.ends_ns) == sorted(window.ends_ns)
 
 
+@pytest.mark.measures
 def test_window_ends_when_its_time_is_over() -> None:
     window = run_window(lambda: time.sleep(0.001), WindowRule(1, 20 * MS, 10**9))
     assert window.ends_ns[-2] < 20 * MS <= window.ends_ns[-1]
@@ -58,6 +60,7 @@ def test_collector_is_off_inside_the_window_and_back_afterwards_even_when_the_ca
     assert gc.isenabled()
 
 
+@pytest.mark.measures
 def test_cpu_time_of_a_sample_is_its_own_when_one_call_works_and_another_sleeps() -> None:
     turns = iter([True, False, True, False])
 

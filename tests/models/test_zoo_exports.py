@@ -14,10 +14,10 @@ from torch import nn
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts.registry import runners_of_format
-from deploybench.export.pipeline import ExportOptions, export_all
+from deploybench.export.pipeline import PRELOAD, ExportOptions, export_all
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.measure.job import Job
-from deploybench.measure.scheduler import run_job
+from deploybench.measure.scheduler import verify
 from deploybench.models.attention_maps import read_attention
 from tests.models import tiny_zoo
 
@@ -92,7 +92,7 @@ def test_free_batch_runs_at_a_size_that_it_was_not_exported_with(
         threads=1,
         measure=False,
     )
-    launch = run_job(job)
+    launch = verify(job, preload=PRELOAD)
     assert launch.parity is not None, launch.error or launch.refused
     assert launch.parity.passed, launch.parity.reason
 

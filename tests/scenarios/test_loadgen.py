@@ -105,6 +105,7 @@ def test_loadgen_asks_for_as_many_queries_as_we_give_it(percentile: float) -> No
     )
 
 
+@pytest.mark.measures
 def test_single_stream_is_valid_from_the_number_that_early_stopping_needs() -> None:
     needed = queries_for_early_stopping(90)
     assert (needed, queries_for_early_stopping(99)) == (64, 662)
@@ -116,6 +117,7 @@ def test_single_stream_is_valid_from_the_number_that_early_stopping_needs() -> N
     assert found.rate_per_s is not None
 
 
+@pytest.mark.measures
 def test_server_is_invalid_where_the_bound_is_missed() -> None:
     held = measured(Scenario.SERVER, 662)
     missed = measured(Scenario.SERVER, 662, latency_bound_ms=0.001)

@@ -53,6 +53,7 @@ def run(
     return run_scenario(*cell_of(artifact, runner_name, scenario, **options), context)
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize(
     ("name", "scenario", "options"),
     [
@@ -101,6 +102,7 @@ def test_too_few_queries_are_invalid_with_loadgen_s_reason(
     assert "662 queries" in record.judgement.advice
 
 
+@pytest.mark.measures
 def test_highest_rate_holds_the_bound_and_is_between_what_passed_and_failed(
     tiny_artifact: Artifacts, context: ScenarioContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

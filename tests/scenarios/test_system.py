@@ -79,6 +79,7 @@ def test_offline_batches_are_shared_among_the_instances() -> None:
     assert sessions[0].threads.isdisjoint(sessions[1].threads)
 
 
+@pytest.mark.measures
 def test_server_waiting_time_is_part_of_the_latency() -> None:
     asked = settings(Scenario.SERVER, min_queries=20, target_qps=2000.0, latency_bound_ms=1000.0)
     images = Images("input", PIXELS, 1)
@@ -87,6 +88,7 @@ def test_server_waiting_time_is_part_of_the_latency() -> None:
     assert max(found.latencies_ns) > 10 * 5e6  # twenty queries arrive within 10 ms, each takes 5
 
 
+@pytest.mark.measures
 def test_server_test_ends_when_the_queue_can_only_grow() -> None:
     asked = settings(Scenario.SERVER, min_queries=2000, target_qps=10_000.0, latency_bound_ms=1.0)
     images = Images("input", PIXELS, 1)

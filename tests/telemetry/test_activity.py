@@ -178,6 +178,7 @@ def burn(cpu: int, seconds: float) -> None:
         pass
 
 
+@pytest.mark.measures
 @linux
 def test_foreign_share_rises_when_a_neighbour_is_busy_on_the_same_cpu() -> None:
     cpu = min(usable_cpus())
@@ -194,6 +195,7 @@ def test_foreign_share_rises_when_a_neighbour_is_busy_on_the_same_cpu() -> None:
     assert 0.6 <= found.foreign_cpu_share <= 1 + TOLERANCE
 
 
+@pytest.mark.measures
 @linux
 @pytest.mark.parametrize("in_child", [False, True], ids=["itself", "an_ended_child"])
 def test_own_work_is_not_foreign_when_done_by(in_child: bool) -> None:

@@ -174,6 +174,7 @@ def test_gpu_energy_is_the_cards_own_counter_in_joules_when_it_has_one(
     nvml.nvmlShutdown.assert_called_once_with()
 
 
+@pytest.mark.measures
 def test_gpu_energy_is_integrated_power_when_the_card_has_no_counter() -> None:
     nvml = nvml_double(
         nvmlDeviceGetTotalEnergyConsumption=not_supported(), nvmlDeviceGetPowerUsage=150_000

@@ -19,6 +19,7 @@ CORES = len(CPUS)
 two_cores = pytest.mark.skipif(CORES < 2, reason="the hop is between two cores")
 
 
+@pytest.mark.measures
 @two_cores
 def test_probes_of_this_machine_are_positive_and_plausible() -> None:
     found = Probes.model_validate(probe_machine(2, CPUS))
@@ -30,6 +31,7 @@ def test_probes_of_this_machine_are_positive_and_plausible() -> None:
     assert 10 < found.hop_ns < 100_000
 
 
+@pytest.mark.measures
 def test_budget_of_one_thread_has_no_hop_but_the_other_readings() -> None:
     assert probes._budget(1, {0, 1}) == []
     found = probe_machine(1, CPUS)
