@@ -21,10 +21,13 @@ from deploybench.cli import (
     pack,
     predict,
     profiles,
+    prune,
+    rm,
     run,
     scenario,
     show,
 )
+from deploybench.cli import list as listing
 from deploybench.hardware.devices import BUS_ORDER
 
 app = typer.Typer(
@@ -45,6 +48,9 @@ app.command("gate")(gate.gate)
 app.command("pack")(pack.pack)
 app.command("bound")(bound.bound)
 app.command("predict")(predict.predict)
+app.command("list")(listing.list_workspace)
+app.command("rm")(rm.rm)
+app.command("prune")(prune.prune)
 app.add_typer(models.app, name="models")
 app.add_typer(profiles.app, name="profiles")
 app.command("backends")(backends.backends)

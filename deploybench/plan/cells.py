@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from itertools import product
 
 from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.naming import newest_of_each as newest_of_each
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry, unfit_for
 from deploybench.hardware.devices import CPU, kind_of
@@ -121,22 +122,6 @@ def plan_cells(
 def _work_of(cell: Cell) -> Cell:
     """The cell without the artifact that does the work."""
     return cell.model_copy(update={"artifact": None, "artifact_key": None, "form": ""})
-
-
-def newest_of_each(artifacts: Sequence[Artifact]) -> list[Artifact]:
-    """Of artifacts that answer the same request (older versions of a library, say), the newest
-    only."""
-    newest: dict[tuple[tuple[str, str], ...], Artifact] = {}
-    for artifact in artifacts:
-        asked = artifact.manifest.request.items()
-        slot = tuple(
-            sorted(
-                (key, str(value)) for key, value in asked if key != "threads" and value is not None
-            )
-        )
-        if slot not in newest or newest[slot].manifest.created < artifact.manifest.created:
-            newest[slot] = artifact
-    return list(newest.values())
 
 
 def _cell(
