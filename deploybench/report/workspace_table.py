@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deploybench.errors import DeployBenchError
 
 MIB = 1 << 20
-ARTIFACT_COLUMNS = ("artifact", "prec", "form", "MB", "age", "state")
+ARTIFACT_COLUMNS = ("artifact", "form", "MB", "age", "state")
 RUN_COLUMNS = ("run", "kind", "date (UTC)", "cells", "MB", "verdicts")
 
 
@@ -66,6 +66,10 @@ def print_workspace(
         print_table(ARTIFACT_COLUMNS, [_artifact_cells(one) for one in artifacts], console)
     else:
         console.print("no artifacts")
+    for stored in artifacts:
+        if stored.damage is not None:
+            line = f"damaged: {stored.name}: {stored.damage}"
+            console.print(Text(line, style="red"), soft_wrap=True)
     for path, error in unreadable:
         console.print(Text(f"unreadable: {path}: {error.found}", style="red"), soft_wrap=True)
     console.print()
@@ -133,11 +137,12 @@ def _artifact_row(stored: StoredArtifact) -> dict[str, object]:
 def _artifact_cells(stored: StoredArtifact) -> tuple[Cellular, ...]:
     manifest = stored.artifact.manifest
     shape = manifest.preprocessing
-    batch = "dynamic" if manifest.batch is None else f"b{manifest.batch}"
+    form = [manifest.precision, f"{shape.height}x{shape.width}"]
+    if manifest.batch is not None:
+        form.append(f"b{manifest.batch}")
     return (
         stored.name,
-        manifest.precision,
-        f"{shape.height}x{shape.width} {batch}",
+        " ".join(form),
         f"{stored.size_bytes / MIB:.1f}",
         age_text(manifest.created),
         _state(stored),
@@ -145,18 +150,17 @@ def _artifact_cells(stored: StoredArtifact) -> tuple[Cellular, ...]:
 
 
 def _state(stored: StoredArtifact) -> Text:
+    """What matters most of it in one word, so that no table cuts it."""
     manifest = stored.artifact.manifest
     if stored.damage is not None:
-        return Text(f"damaged: {stored.damage}", style="bold red")
-    if manifest.parity is None:
-        state, style = "not verified", "yellow"
-    elif manifest.verified:
-        state, style = "verified", "green"
-    else:
-        state, style = "failed parity", "bold red"
+        return Text("damaged", style="bold red")
     if stored.superseded:
-        return Text(f"{state}, superseded", style="dim")
-    return Text(state, style=style)
+        return Text("superseded", style="dim")
+    if manifest.parity is None:
+        return Text("unverified", style="yellow")
+    if not manifest.verified:
+        return Text("INVALID", style="bold red")
+    return Text("verified", style="green")
 
 
 def _run_cells(run: StoredRun) -> tuple[Cellular, ...]:

@@ -49,7 +49,7 @@ def test_list_shows_names_sizes_states_and_verdicts_at_80_columns(
     assert max(len(line) for line in lines) <= 80
     [superseded] = [line for line in lines if f"{MODEL}/onnx-6575a36b" in line]
     assert "superseded" in superseded
-    assert "damaged: labels.json is missing" in " ".join(shown.stdout.split())
+    assert f"damaged: {MODEL}/pytorch: labels.json is missing" in shown.stdout
     [run] = [line for line in lines if "20260101-000000-aaaa" in line]
     assert "4 UNSTABLE" in run
     assert "3 artifacts, 1 runs" in shown.stdout
