@@ -4,6 +4,9 @@ whole or not at all."""
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
+import fcntl
 import os
 import shutil
 import tempfile
@@ -18,6 +21,10 @@ from deploybench.files import STAGING_PREFIX, slug
 DEFAULT_ROOT = "deploybench-workspace"
 ROOT_VARIABLE = "DEPLOYBENCH_WORKSPACE"
 SMALLEST_FREE_BYTES = 64 << 20
+AT_FDCWD = -100
+"""Of Linux: paths are relative to the current folder."""
+RENAME_EXCHANGE = 2
+"""Of Linux, renameat2(2): both names exist, and each is given what the other had."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +111,14 @@ class Workspace:
     def staging(self) -> Iterator[Path]:
         """A folder to work in, on the same disk; it is gone afterwards unless it was published."""
         folder = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=self.artifacts_folder))
+        # Held as long as this process works in it: what nobody holds, a dead process left behind.
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
+            with contextlib.suppress(OSError):  # a disk without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield folder
         finally:
+            os.close(descriptor)
             shutil.rmtree(folder, ignore_errors=True)
 
     def _artifact_paths(self) -> list[Path]:
@@ -133,13 +145,41 @@ def open_workspace(root: Path | None) -> Workspace:
 
 
 def publish(staging: Path, destination: Path) -> None:
-    """Move a finished folder into place, replacing what is there: one rename, or two where
-    something was."""
+    """Move a finished folder into place in one step; where a folder was, that one is gone.
+
+    Several processes may publish the same artifact at once: one of them is last, none fails, and
+    who looks meanwhile always finds a whole artifact. (On a file system that cannot exchange two
+    names, who looks may find none for an instant.)
+    """
     destination.parent.mkdir(parents=True, exist_ok=True)
-    if destination.exists():
-        replaced = staging.with_name(staging.name + "-replaced")
-        destination.rename(replaced)
-        staging.rename(destination)
-        shutil.rmtree(replaced, ignore_errors=True)
-    else:
-        staging.rename(destination)
+    while True:
+        try:
+            staging.rename(destination)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        # Another process may take the old folder away between the two steps: then once more.
+        with contextlib.suppress(FileNotFoundError):
+            if _exchange(staging, destination):
+                shutil.rmtree(staging, ignore_errors=True)
+                return
+            replaced = staging.with_name(staging.name + "-replaced")
+            destination.rename(replaced)
+            shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders in one step; False where the system or the disk cannot.
+
+    Raises FileNotFoundError when one of them is not there.
+    """
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    if renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0:
+        return True
+    if ctypes.get_errno() == errno.ENOENT:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(other))
+    return False

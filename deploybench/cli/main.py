@@ -21,10 +21,13 @@ from deploybench.cli import (
     pack,
     predict,
     profiles,
+    prune,
+    rm,
     run,
     scenario,
     show,
 )
+from deploybench.cli import list as listing
 from deploybench.cli.crash import TRACEBACK_VARIABLE
 from deploybench.cli.guard import heed_termination, run_to_the_end
 from deploybench.cli.streams import prepare_streams
@@ -48,6 +51,9 @@ app.command("gate")(gate.gate)
 app.command("pack")(pack.pack)
 app.command("bound")(bound.bound)
 app.command("predict")(predict.predict)
+app.command("list")(listing.list_workspace)
+app.command("rm")(rm.rm)
+app.command("prune")(prune.prune)
 app.add_typer(models.app, name="models")
 app.add_typer(profiles.app, name="profiles")
 app.command("backends")(backends.backends)

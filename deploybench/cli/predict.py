@@ -3,34 +3,60 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deploybench.evaluate.predict import Prediction
+
+COLUMNS = ("image", "rank", "probability", "index", "class")
+
 
 @guarded
 def predict(
-    artifact: Annotated[Path, typer.Argument(help="An artifact folder.")],
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    artifact: Annotated[
+        str, typer.Argument(help="An artifact: its short name (resnet18/onnx) or its folder.")
+    ],
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     runner: Annotated[
         str | None, typer.Option("--runner", "-r", help="[default: the format's own]")
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")] = 5,
     threads: parse.ThreadsOption = None,
+    workspace: parse.WorkspaceOption = None,
     json: parse.JsonOption = False,
 ) -> None:
     """Preprocess images as the manifest says, run the artifact, print the most probable classes."""
-    from deploybench.evaluate.predict import predict_images
+    from deploybench.artifacts.naming import only_artifact_named
+    from deploybench.artifacts.workspace import open_workspace
+    from deploybench.errors import EXIT_SOME_FAILED
+    from deploybench.evaluate.predict import images_in, predict_images
     from deploybench.report.console import output_console
     from deploybench.report.tables import print_json, print_table
 
-    predictions = predict_images(artifact, images, runner=runner, top=top, threads=threads)
+    chosen = only_artifact_named(artifact, open_workspace(workspace))
+    predictions = predict_images(
+        chosen.path, images_in(images), runner=runner, top=top, threads=threads
+    )
+    unreadable = [prediction for prediction in predictions if "error" in prediction]
     if json:
         print_json(predictions)
-        return
+    else:
+        print_table(COLUMNS, _rows(predictions), output_console())
+    for prediction in unreadable:
+        typer.echo(f"left out: {prediction['error']}", err=True)
+    if unreadable:
+        typer.echo(f"{len(unreadable)} of {len(predictions)} images could not be read", err=True)
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _rows(predictions: Sequence[Prediction]) -> list[list[str]]:
     rows = []
     for prediction in predictions:
         for rank, guess in enumerate(prediction["classes"], 1):
@@ -44,4 +70,4 @@ def predict(
                     guess["name"],
                 ]
             )
-    print_table(["image", "rank", "probability", "index", "class"], rows, output_console())
+    return rows

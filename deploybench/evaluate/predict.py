@@ -20,6 +20,8 @@ from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import usable_cores
 from deploybench.processes import QUIET_RUNTIMES
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+
 
 class Guess(TypedDict):
     index: int
@@ -27,9 +29,40 @@ class Guess(TypedDict):
     probability: float
 
 
-class Prediction(TypedDict):
+class _Seen(TypedDict):
     image: str
     classes: list[Guess]
+
+
+class Prediction(_Seen, total=False):
+    """What was seen in an image; ``error`` says why nothing was, where it could not be read."""
+
+    error: str
+
+
+def images_in(paths: Sequence[Path]) -> list[Path]:
+    """The files themselves, and of a folder the images in it by their suffix, sorted by name.
+
+    Raises DeployBenchError for a folder without any.
+    """
+    images = []
+    for path in paths:
+        if not path.is_dir():
+            images.append(path)
+            continue
+        inside = [
+            file
+            for file in sorted(path.iterdir())
+            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+        ]
+        if not inside:
+            raise DeployBenchError(
+                f"the folder {path} holds no image",
+                expected=f"files that end in {', '.join(IMAGE_SUFFIXES)}",
+                action="name the images themselves",
+            )
+        images += inside
+    return images
 
 
 def predict_images(
@@ -42,9 +75,9 @@ def predict_images(
 ) -> list[Prediction]:
     """The ``top`` most probable classes of each image (softmax over the logits), on the CPU.
 
-    ``runner`` None is the format's own, ``threads`` None the usable cores. Raises DeployBenchError
-    for an artifact that failed parity, an image that does not read, and whatever the runtime
-    raises.
+    ``runner`` None is the format's own, ``threads`` None the usable cores. An image that does not
+    read has an ``error`` instead, and the others go on. Raises DeployBenchError when none reads,
+    for an artifact that failed parity, and when the artifact cannot be run.
     """
     artifact = open_artifact(path)
     artifact.check_files()
@@ -63,12 +96,18 @@ def predict_images(
         precision=plugin.default_precision(manifest.precision),
         batch=batch,
     )
-    predictions = []
-    inputs = [load_image(image, manifest.preprocessing) for image in images]
+    predictions: list[Prediction] = []
+    first_problem: DeployBenchError | None = None
     os.environ.update(QUIET_RUNTIMES)
     try:
         with plugin.load(artifact, options) as session:
-            for image, pixels in zip(images, inputs, strict=True):
+            for image in images:
+                try:
+                    pixels = load_image(image, manifest.preprocessing)
+                except DeployBenchError as error:
+                    first_problem = first_problem or error
+                    predictions.append(Prediction(image=str(image), classes=[], error=error.found))
+                    continue
                 outputs = session.infer({manifest.inputs[0].name: np.stack([pixels] * batch)})
                 logits = next(iter(outputs.values()))[0]
                 predictions.append(Prediction(image=str(image), classes=_top(logits, labels, top)))
@@ -80,6 +119,8 @@ def predict_images(
             action="deploybench backends lists the versions here; the manifest has those of the "
             "export",
         ) from error
+    if first_problem is not None and all("error" in prediction for prediction in predictions):
+        raise first_problem
     return predictions
 
 

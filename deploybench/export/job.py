@@ -31,6 +31,7 @@ from deploybench.contracts import INPUT_NAME, OUTPUT_NAME
 from deploybench.contracts.registry import exporter
 from deploybench.documents import Document, now
 from deploybench.errors import DeployBenchError
+from deploybench.export.labels import read_labels
 from deploybench.export.request import ExportRequest
 from deploybench.models.source import BuiltModel
 from deploybench.processes import die_with_parent, finish
@@ -184,16 +185,7 @@ def _write_labels(
     """The user's class names, else the architecture's own when the weights are trained."""
     labels = built.labels if weights.kind != "random" else None
     if request.model.labels:
-        labels = tuple(
-            line.strip()
-            for line in Path(request.model.labels).read_text().splitlines()
-            if line.strip()
-        )
-        if len(labels) != classes:
-            raise DeployBenchError(
-                f"{request.model.labels} has {len(labels)} names",
-                expected=f"{classes}, one line a class",
-            )
+        labels = read_labels(Path(request.model.labels), classes)
     if labels and len(labels) == classes:
         (staging / LABELS).write_text(json.dumps(labels))
 

@@ -15,14 +15,15 @@ from deploybench.artifacts.artifact import (
     Artifact,
     Manifest,
     open_artifact,
-    sha256_of_file,
     whole_artifact,
 )
 from deploybench.artifacts.workspace import Workspace, publish
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import exporter, exporters, runners_of_format
 from deploybench.errors import DeployBenchError
+from deploybench.export.identity import PRELOAD, contents_of
 from deploybench.export.job import ExportJob, ExportReply
+from deploybench.export.labels import with_labels_of
 from deploybench.export.names import NameCheck
 from deploybench.export.request import ExportRequest, ExportResult
 from deploybench.hardware.gpus import targets_here
@@ -39,7 +40,6 @@ NAME_CHILD = "deploybench.export.names"
 NAME_LIMIT_S = 120.0
 MOST_DEFAULT_JOBS = 4
 """An export of a large model takes several GB."""
-PRELOAD = ("torch", "timm")
 DEFAULT_TIME_LIMIT_S = 900.0
 
 
@@ -86,7 +86,7 @@ def export_one(
     """One export, verified. Problems are in the result."""
     began = perf_counter()
     try:
-        artifact, reused = _export(request, workspace, options)
+        artifact, reused, remark = _export(request, workspace, options)
     except DeployBenchError as error:
         return ExportResult(request, None, False, perf_counter() - began, error)
     except OSError as error:
@@ -95,7 +95,7 @@ def export_one(
             action="check the permissions and the free space",
         )
         return ExportResult(request, None, False, perf_counter() - began, problem)
-    return ExportResult(request, artifact, reused, perf_counter() - began)
+    return ExportResult(request, artifact, reused, perf_counter() - began, remark=remark)
 
 
 def default_jobs() -> int:
@@ -172,25 +172,25 @@ def _check_request(request: ExportRequest) -> None:
 
 def _export(
     request: ExportRequest, workspace: Workspace, options: ExportOptions
-) -> tuple[Artifact, bool]:
+) -> tuple[Artifact, bool, str | None]:
+    """The artifact, whether it was there already, and the remark of an :class:`ExportResult`."""
     plugin = exporter(request.backend).require()
     source, name = find_source(request.model.name)
     versions = {
         "deploybench": __version__,
         **installed_versions(("torch", "timm", *plugin.distributions)),
     }
-    files = {"checkpoint": request.model.checkpoint, "labels": request.model.labels}
-    hashes = {
-        option: sha256_of_file(Path(path)) for option, path in files.items() if path is not None
-    }
-    key = request.key(hashes, {**source.identity(name), **plugin.identity()}, versions)
-    destination = workspace.artifact_folder(
-        request.model.name, request.backend, request.precision, request.batch, key
-    )
-    if destination.exists() and not options.force:
-        present = _reusable(destination, request)
-        if present is not None:
-            return present, True
+    identity = {**source.identity(name), **plugin.identity()}
+    contents, *earlier_contents = contents_of(request.model)
+    key = request.key(contents, identity, versions)
+    destination = _folder(workspace, request, key)
+    if not options.force:
+        earlier = [request.key(earlier, identity, versions) for earlier in earlier_contents]
+        for folder in (destination, *(_folder(workspace, request, old) for old in earlier)):
+            present = _reusable(folder, request) if folder.exists() else None
+            if present is not None:
+                present, remark = with_labels_of(request.model, present, workspace)
+                return present, True, remark or _other_source(request, present)
     with workspace.staging() as staging:
         job = ExportJob(request=request, staging=str(staging), key=key, versions=versions)
         outcome = run_forked(
@@ -205,7 +205,21 @@ def _export(
         )
         _verify(staging, request)
         publish(staging, destination)
-    return open_artifact(destination), False
+    return open_artifact(destination), False, None
+
+
+def _folder(workspace: Workspace, request: ExportRequest, key: str) -> Path:
+    return workspace.artifact_folder(
+        request.model.name, request.backend, request.precision, request.batch, key
+    )
+
+
+def _other_source(request: ExportRequest, artifact: Artifact) -> str | None:
+    """That the weights asked for are there under the name of another checkpoint."""
+    asked, first = request.model.checkpoint, artifact.manifest.weights.source
+    if asked is None or asked == first:
+        return None
+    return f"{asked} holds the weights that were exported from {first}: it is the same artifact"
 
 
 def _reusable(folder: Path, request: ExportRequest) -> Artifact | None:

@@ -18,13 +18,18 @@ from deploybench.models.source import BuildOptions
 
 @dataclass(frozen=True)
 class ExportResult:
-    """One row: the artifact, or why there is none. ``reused`` says that it was there already."""
+    """One row: the artifact, or why there is none.
+
+    ``reused`` says that it was there already; ``remark`` what of the request is then not as it was
+    asked for, or was changed in the artifact.
+    """
 
     request: ExportRequest
     artifact: Artifact | None
     reused: bool
     seconds: float
     error: DeployBenchError | None = None
+    remark: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -75,18 +80,18 @@ class ExportRequest(Document):
         )
 
     def key(
-        self, file_hashes: Mapping[str, str], identity: dict[str, str], versions: dict[str, str]
+        self, contents: Mapping[str, str], identity: dict[str, str], versions: dict[str, str]
     ) -> str:
         """The content key: equal requests on equal inputs and versions have equal keys.
 
-        The checkpoint and the labels count by their content (``file_hashes``, by option), not by
-        their path; ``identity`` is the model source's and the exporter's, ``versions`` those of
-        everything that takes part.
+        The checkpoint counts by its content (``contents``, hashes by option; see
+        ``deploybench.export.identity``), not by its path; ``identity`` is the model source's and
+        the exporter's, ``versions`` those of everything that takes part.
         """
         asked = self.model_dump(
             mode="json", exclude={"threads": True, "model": {"checkpoint": True, "labels": True}}
         )
-        content = {"asked": asked, "files": file_hashes, "identity": identity, "versions": versions}
+        content = {"asked": asked, "files": contents, "identity": identity, "versions": versions}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def command(self) -> str:

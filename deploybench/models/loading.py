@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,8 +126,13 @@ def count_parameters(module: nn.Module) -> int:
 def weights_hash(module: nn.Module) -> str:
     """sha256 over the name, dtype, shape and bytes of every parameter and buffer, in the order of
     names."""
+    return tensors_hash(module.state_dict())
+
+
+def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
+    """sha256 over the name, dtype, shape and bytes of every tensor, in the order of names."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         digest.update(
             tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from itertools import product
 
 from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.naming import newest_of_each as newest_of_each
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry, unfit_for
 from deploybench.hardware.devices import CPU, kind_of
@@ -118,22 +119,6 @@ def plan_cells(
                     planned.append(_plan_cell(artifact, entry, cell, selection, profile))
     running = {plan.cell.work for plan in planned if plan.skip is None}
     return [plan for plan in planned if plan.skip is None or plan.cell.work not in running]
-
-
-def newest_of_each(artifacts: Sequence[Artifact]) -> list[Artifact]:
-    """Of artifacts that answer the same request (older versions of a library, say), the newest
-    only."""
-    newest: dict[tuple[tuple[str, str], ...], Artifact] = {}
-    for artifact in artifacts:
-        asked = artifact.manifest.request.items()
-        slot = tuple(
-            sorted(
-                (key, str(value)) for key, value in asked if key != "threads" and value is not None
-            )
-        )
-        if slot not in newest or newest[slot].manifest.created < artifact.manifest.created:
-            newest[slot] = artifact
-    return list(newest.values())
 
 
 def _cell(

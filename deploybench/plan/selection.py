@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploybench.artifacts.artifact import Artifact, open_artifact
+from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.naming import artifacts_named, newest_of_each
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry, runner, runners
@@ -13,7 +14,7 @@ from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.hardware.devices import CPU, kind_of, numbered
 from deploybench.hardware.host import Host, check_present
 from deploybench.hardware.profile import HOST, Profile, gpu_fits
-from deploybench.plan.cells import Selection, Sizes, newest_of_each
+from deploybench.plan.cells import Selection, Sizes
 
 
 def select_runners(names: Sequence[str], devices: Sequence[str] = (CPU,)) -> list[Entry[Runner]]:
@@ -80,6 +81,8 @@ def select_artifacts(
     """The named artifacts, or the newest of each kind in the workspace, of the named models and
     sizes if any.
 
+    ``paths`` are folders of artifacts, or short names and patterns of the workspace's artifacts.
+
     Raises DeployBenchError when there is nothing to run, unless other rows have ``explained`` that.
     """
     if paths:
@@ -88,7 +91,7 @@ def select_artifacts(
                 "--image-size and --patch-size beside --artifact",
                 expected="sizes choose among the artifacts of a model",
             )
-        return [open_artifact(path) for path in paths]
+        return _named(workspace, paths)
     found = [
         artifact for artifact in newest_of_each(workspace.artifacts()) if sizes.include(artifact)
     ]
@@ -134,6 +137,15 @@ def check_baseline(name: str, selection: Selection) -> None:
 
 def _obeys(entry: Entry[Runner], field: str) -> bool:
     return entry.plugin is not None and field in entry.plugin.cell_options
+
+
+def _named(workspace: Workspace, names: Sequence[Path]) -> list[Artifact]:
+    """The artifacts that the names mean, each once."""
+    by_path: dict[Path, Artifact] = {}
+    for name in names:
+        for artifact in artifacts_named(name, workspace):
+            by_path.setdefault(artifact.path.resolve(), artifact)
+    return list(by_path.values())
 
 
 def nothing_to_run(artifacts: Sequence[Artifact], selection: Selection) -> DeployBenchError:

@@ -39,6 +39,8 @@ def print_export_table(results: Sequence[ExportResult], console: Console) -> Non
             console.print(Text(str(result.artifact.path), style="dim"), soft_wrap=True)
     for number, note in enumerate(notes, 1):
         console.print(Text(f"[{number}] {note}"))
+    for remark in dict.fromkeys(result.remark for result in shown if result.remark):
+        console.print(Text(remark))
 
 
 def _row(result: ExportResult) -> dict[str, object]:
@@ -58,6 +60,7 @@ def _row(result: ExportResult) -> dict[str, object]:
         "parity_budget": parity.budget_error if parity else None,
         "parity_note": manifest.parity_note if manifest else None,
         "reused": result.reused,
+        "remark": result.remark,
         "seconds": round(result.seconds, 1),
         "error": str(result.error) if result.error else None,
     }

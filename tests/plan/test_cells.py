@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
-from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact, Weights
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.contracts.registry import Entry, runners
@@ -210,9 +210,12 @@ def test_newest_artifact_of_a_kind_wins_and_other_weights_are_another_kind(
     artifact = tiny_artifact("onnx")
     older = changed(artifact, created="2000-01-01T00:00:00")
     request = artifact.manifest.request
+    weights = Weights(kind="checkpoint", source="/c.pt", sha256="c")
     trained = changed(
-        artifact, request={**request, "model": {**request["model"], "checkpoint": "/c.pt"}}
-    )  # type: ignore[dict-item]
+        artifact,
+        weights=weights,
+        request={**request, "model": {**request["model"], "checkpoint": "/c.pt"}},  # type: ignore[dict-item]
+    )
     assert newest_of_each([artifact, older, trained]) == [artifact, trained]
 
 

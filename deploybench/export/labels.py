@@ -1,0 +1,81 @@
+"""Class names of an artifact: read from the user's file, and replaced where only they differ.
+
+Labels are no part of an artifact's identity: the graph and the weights are the same under any
+names. Asking for the same export with other labels changes ``labels.json`` and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from deploybench.artifacts.artifact import (
+    LABELS,
+    MANIFEST,
+    Artifact,
+    Manifest,
+    file_entry,
+    open_artifact,
+)
+from deploybench.artifacts.workspace import Workspace, publish
+from deploybench.errors import DeployBenchError
+from deploybench.export.request import ExportRequest, ModelRequest
+
+
+def read_labels(path: Path, classes: int) -> tuple[str, ...]:
+    """The class names in a file, one a line. Raises DeployBenchError unless there are ``classes``
+    of them."""
+    lines = (line.strip() for line in path.read_text().splitlines())
+    labels = tuple(line for line in lines if line)
+    if len(labels) != classes:
+        raise DeployBenchError(
+            f"{path} has {len(labels)} names", expected=f"{classes}, one line a class"
+        )
+    return labels
+
+
+def with_labels_of(
+    model: ModelRequest, artifact: Artifact, workspace: Workspace
+) -> tuple[Artifact, str | None]:
+    """The artifact with the labels that are asked for, and a remark where they were others before.
+
+    Without labels in the request the artifact keeps what it has.
+    """
+    if model.labels is None:
+        return artifact, None
+    labels = read_labels(Path(model.labels), artifact.manifest.model.num_classes)
+    before = artifact.labels()
+    if before is not None and tuple(before) == labels:
+        return artifact, None
+    relabelled = _relabelled(artifact, labels, model.labels, workspace)
+    had = "had no labels" if before is None else "had other labels"
+    return relabelled, (
+        f"{artifact.path.name} {had}: they are now those of {model.labels}; "
+        f"graph and weights are unchanged"
+    )
+
+
+def _relabelled(
+    artifact: Artifact, labels: tuple[str, ...], source: str, workspace: Workspace
+) -> Artifact:
+    """Put a copy with other labels in the artifact's place, in one step."""
+    manifest = artifact.manifest
+    with workspace.staging() as staging:
+        # Only what the manifest lists, and no link: the files are the copy's own.
+        for file in manifest.files:
+            target = staging / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(artifact.path / file.path, target)
+        (staging / LABELS).write_text(json.dumps(labels))
+        others = [file for file in manifest.files if file.path != LABELS]
+        files = [*others, file_entry(staging / LABELS, staging)]
+        files.sort(key=lambda file: file.path)
+        content = manifest.model_dump(mode="json")
+        content["files"] = [file.model_dump(mode="json") for file in files]
+        content["request"]["model"]["labels"] = source
+        content["command"] = ExportRequest.model_validate(content["request"]).command()
+        changed = Manifest.model_validate_json(json.dumps(content))
+        (staging / MANIFEST).write_text(changed.sealed().model_dump_json(indent=1))
+        publish(staging, artifact.path)
+    return open_artifact(artifact.path)
