@@ -252,9 +252,7 @@ def _verify(staging: Path, request: ExportRequest) -> None:
     if interrupted():
         raise DeployBenchError("interrupted before it was verified")
     parity = launch.parity if launch else None
-    verified = manifest.model_copy(
-        update={"parity": parity, "parity_note": note, "parity_runner": runner_name}
-    )
+    verified = manifest.replaced(parity=parity, parity_note=note, parity_runner=runner_name)
     path.write_text(verified.sealed().model_dump_json(indent=1))
 
 

@@ -20,7 +20,7 @@ def write_record(record: Record, folder: Path) -> Path:
     key = (cell.artifact_key or "none")[:8]
     size = f"b{cell.batch}-t{cell.threads}-s{cell.streams}"
     runner = cell.runner if cell.device == CPU else f"{cell.runner}-{cell.device}"
-    options = "".join(f"-{mark}" for mark in cell.option_marks)
+    options = "".join(f"-{mark.replace(' ', '-')}" for mark in cell.option_marks)
     name = f"{cell.model}-{runner}-{cell.precision}-{size}-{cell.timing}{options}-{key}"
     path = folder / f"{name.replace(':', '-').replace('/', '-')}.json"
     write_whole(path, record.model_dump_json(indent=1))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from pathlib import Path
 from typing import Annotated
 
 from deploybench.contracts import RunOptions
 from deploybench.measure.job import Job
 from deploybench.results.cell import Cell, CellOption, CellOptions
+from deploybench.results.store import write_record
 from deploybench.rows.row import field_names, to_json
 from deploybench.rows.rows import rows_of
 from tests.records import cell, launch, record
@@ -17,8 +19,8 @@ from tests.records import cell, launch, record
 class WiderCell(Cell):
     """A cell with two options more, which have values."""
 
-    allocator: Annotated[str, CellOption("--allocator", "allocator", "allocator")] = "system"
-    spinning: Annotated[int, CellOption("--spin", "spin", "spinning for ms", same_means=True)] = 0
+    heap: Annotated[str, CellOption("--heap", "heap", "heap")] = "system"
+    pause: Annotated[int, CellOption("--pause", "pause", "pause in ms", same_means=True)] = 0
 
 
 def wider(**changes: object) -> WiderCell:
@@ -57,19 +59,24 @@ def test_option_at_its_default_is_shown_nowhere() -> None:
 
 
 def test_option_with_a_value_is_typed_and_shown_with_it() -> None:
-    chosen = wider(allocator="jemalloc", cuda_graph=True)
-    assert chosen.option_arguments == ["--cuda-graph", "--allocator", "jemalloc"]
-    assert chosen.option_marks == ["graph", "allocator jemalloc"]
-    assert chosen.title().endswith("CUDA graph allocator jemalloc")
+    chosen = wider(heap="jemalloc", cuda_graph=True)
+    assert chosen.option_arguments == ["--cuda-graph", "--heap", "jemalloc"]
+    assert chosen.option_marks == ["graph", "heap jemalloc"]
+    assert chosen.title().endswith("CUDA graph heap jemalloc")
+
+
+def test_record_of_a_cell_is_named_after_its_options(tmp_path: Path) -> None:
+    made = record([launch([1.0] * 8)]).model_copy(update={"cell": wider(heap="jemalloc")})
+    assert "-heap-jemalloc-" in write_record(made, tmp_path).name
 
 
 def test_cells_with_different_options_are_different_cells() -> None:
-    assert wider(allocator="jemalloc").identity != wider().identity
-    assert wider(allocator="jemalloc").same_job(wider())
+    assert wider(heap="jemalloc").identity != wider().identity
+    assert wider(heap="jemalloc").same_job(wider())
 
 
 def test_cells_are_no_comparison_where_an_option_belongs_to_the_means() -> None:
-    assert not wider(spinning=5).same_job(wider())
+    assert not wider(pause=5).same_job(wider())
 
 
 def test_only_what_a_runner_obeys_is_asked_of_it() -> None:

@@ -1,0 +1,97 @@
+"""The progress bar reads events: what it counts and says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from deploybench.artifacts.artifact import Artifact
+from deploybench.cli import progress as module
+from deploybench.cli.progress import Progress
+from deploybench.export.order import ExportsPlanned, ExportStarted
+from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.plan.cells import Planned
+from deploybench.runs.events import (
+    LaunchStarted,
+    PeaksMeasured,
+    RecordUpdated,
+    RunPlanned,
+    SweepStarted,
+)
+from tests.records import cell, launch, record
+
+PLANNED = Planned(cell(), cast(Artifact, SimpleNamespace(path=Path("/a"))), None)
+REQUEST = ExportRequest(model=ModelRequest(name="vit"), backend="onnx")
+
+
+class Bar:
+    """Takes down what it is told."""
+
+    def __init__(self, said: list[str]) -> None:
+        self._said = said
+
+    def add_task(self, words: str, *, total: int) -> int:
+        self._said.append(f"{words} of {total}")
+        return 0
+
+    def update(self, task: int, *, description: str = "", completed: int = -1) -> None:
+        self._said.append(description or f"{completed} done")
+
+    def print(self, words: str, *, style: str | None = None) -> None:
+        self._said.append(f"remark: {words}")
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    said: list[str] = []
+
+    @contextmanager
+    def bar() -> Iterator[Bar]:
+        yield Bar(said)
+        said.append("gone")
+
+    monkeypatch.setattr(module, "progress_bar", bar)
+    monkeypatch.setattr(module, "remark_console", lambda: Bar(said))
+    return said
+
+
+def test_cell_counts_once_when_it_needs_no_more_launches(said: list[str]) -> None:
+    skipped = Planned(cell(runner="openvino"), PLANNED.artifact, "left out")
+    with Progress() as progress:
+        progress.tell(RunPlanned((PLANNED, skipped), Path("/records")))
+        progress.tell(RecordUpdated(record([], runner="openvino")))
+        progress.tell(LaunchStarted(PLANNED, 1))
+        progress.tell(RecordUpdated(record([launch([1.0] * 8)], complete=False)))
+        progress.tell(RecordUpdated(record([launch([1.0] * 8)])))
+        progress.tell(RecordUpdated(record([launch([1.0] * 8)])))
+    assert said == [
+        "measuring of 1",
+        "0 done",
+        "round 2: net pytorch fp32 batch 1",
+        "0 done",
+        "1 done",
+        "1 done",
+        "gone",
+    ]
+
+
+def test_run_says_that_it_exports_first_and_what_it_could_not_measure(said: list[str]) -> None:
+    with Progress(missing_first=True) as progress:
+        progress.tell(ExportsPlanned((REQUEST,)))
+        progress.tell(ExportStarted(REQUEST))
+        progress.tell(PeaksMeasured(None))
+        progress.tell(SweepStarted(PLANNED))
+        progress.tell(SweepStarted(PLANNED))
+    assert said == [
+        "remark: exporting 1 missing artifacts first",
+        "exporting of 1",
+        "exporting vit to onnx",
+        "gone",
+        "remark: the peaks of this host could not be measured: no % of peak",
+        "remark: looking how far each batch sweep goes: one short launch a size",
+    ]
