@@ -1,9 +1,8 @@
-"""Does an ONNX file compute what fp32 eager computed? Answered on ONNX Runtime's CPU, before an
-engine is built of it.
+"""Does an ONNX file compute what fp32 eager computed? Answered on ONNX Runtime's CPU.
 
-For engines that cannot run where they are built: their own arithmetic stays unproven, the graph and
-its weights do not. ONNX Runtime's CPU has no bf16, so a bf16 graph runs in fp32, with its weights
-rounded to bf16.
+It is asked before an engine is built of the file. For engines that cannot run where they are built:
+their own arithmetic stays unproven, the graph and its weights do not. ONNX Runtime's CPU has no
+bf16, so a bf16 graph runs in fp32, with its weights rounded to bf16.
 """
 
 from __future__ import annotations
@@ -22,11 +21,10 @@ from .onnx_bf16 import widen
 
 
 def agreement(path: Path, spec: ExportSpec, folder: Path) -> str:
-    """In words, how the ONNX file at ``path`` agrees with the reference of the artifact in
-    ``folder``.
+    """In words, how the ONNX file at ``path`` agrees with the reference in ``folder``.
 
-    Raises DeployBenchError when it is outside the parity budget of the precision that its graph is
-    written in.
+    ``folder`` is that of the artifact. Raises DeployBenchError when the file is outside the
+    parity budget of the precision that its graph is written in.
     """
     import onnx
     import onnxruntime
@@ -35,23 +33,31 @@ def agreement(path: Path, spec: ExportSpec, folder: Path) -> str:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = spec.threads
     settings.log_severity_level = 3
-    settings.add_session_config_entry(
-        "session.disable_quant_qdq", "1"
-    )  # as written, without this CPU's int8 kernels
-    widened = spec.precision == "bf16"
+    # as the file is written, without this CPU's int8 kernels
+    settings.add_session_config_entry("session.disable_quant_qdq", "1")
+
     graph: str | bytes = str(path)
-    if widened:
+    manner = ""
+    if spec.precision == "bf16":
         model = onnx.load(path)
         widen(model)
         graph = model.SerializeToString()
+        manner = "in fp32, which has no bf16 kernels, "
     session = onnxruntime.InferenceSession(graph, settings, providers=["CPUExecutionProvider"])
     with np.load(folder / REFERENCE, allow_pickle=False) as archive:
-        images, expected = archive["inputs"], archive["outputs"]
+        images = archive["inputs"]
+        expected = archive["outputs"]
+
+    # The reference images come again where they do not fill the last batch; so do their outputs.
     batches = whole_batches(images, spec.batch or 1)
-    found = np.concatenate([session.run(None, {INPUT_NAME: batch})[0] for batch in batches])
-    precision = "fp32" if spec.precision == "tf32" else spec.precision
-    report = compare_outputs(expected[np.arange(len(found)) % len(expected)], found, precision)
-    manner = "in fp32, which has no bf16 kernels, " if widened else ""
+    outputs = np.concatenate([session.run(None, {INPUT_NAME: batch})[0] for batch in batches])
+    image_of_output = np.arange(len(outputs)) % len(expected)
+
+    # tf32 is a way to compute, on a GPU; the graph is written in fp32.
+    written_in = spec.precision
+    if written_in == "tf32":
+        written_in = "fp32"
+    report = compare_outputs(expected[image_of_output], outputs, written_in)
     if not report.passed:
         raise DeployBenchError(
             f"the {spec.precision} ONNX to build from fails parity on ONNX Runtime's CPU: "

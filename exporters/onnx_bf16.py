@@ -1,5 +1,7 @@
-"""bf16 in ONNX graphs: repairs what the exporter widens, and widens a graph for runtimes that have
-no bf16."""
+"""bf16 in ONNX graphs.
+
+Repairs what the exporter widens, and widens a graph for runtimes that have no bf16.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +13,18 @@ WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm"})
 
 
 def narrow_weights(model: Any) -> None:
-    """Make the weights of convolutions and products bf16 again, where folding a batch norm left
-    float32.
+    """Make the weights of convolutions and products bf16 again.
 
-    For an ``onnx.ModelProto`` of a module that was cast to bf16: its parameters, so all such
-    weights, were bf16.
+    Where the exporter folds a batch norm into one, it leaves the product in float32. For an
+    ``onnx.ModelProto`` of a module that was cast to bf16: its parameters, so all such weights, were
+    bf16.
     """
     from onnx import TensorProto
 
-    names = {
-        name for node in model.graph.node if node.op_type in WEIGHTED for name in node.input[1:]
-    }
+    names: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type in WEIGHTED:
+            names.update(node.input[1:])  # the first is what flows, then weight and bias
     for tensor in model.graph.initializer:
         if tensor.name in names and tensor.data_type == TensorProto.FLOAT:
             _replace(tensor, TensorProto.BFLOAT16)
@@ -29,8 +32,10 @@ def narrow_weights(model: Any) -> None:
 
 
 def widen(model: Any) -> None:
-    """Make an ``onnx.ModelProto`` compute in float32; the values of its constants stay what they
-    are."""
+    """Make an ``onnx.ModelProto`` compute in float32.
+
+    The values of its constants stay what they are.
+    """
     from onnx import AttributeProto, TensorProto
 
     for tensor in model.graph.initializer:
@@ -38,16 +43,11 @@ def widen(model: Any) -> None:
             _replace(tensor, TensorProto.FLOAT)
     for node in model.graph.node:
         for attribute in node.attribute:
-            if (
-                attribute.type == AttributeProto.TENSOR
-                and attribute.t.data_type == TensorProto.BFLOAT16
-            ):
+            is_tensor = attribute.type == AttributeProto.TENSOR
+            is_cast = node.op_type == "Cast" and attribute.name == "to"
+            if is_tensor and attribute.t.data_type == TensorProto.BFLOAT16:
                 _replace(attribute.t, TensorProto.FLOAT)
-            elif (
-                node.op_type == "Cast"
-                and attribute.name == "to"
-                and attribute.i == TensorProto.BFLOAT16
-            ):
+            elif is_cast and attribute.i == TensorProto.BFLOAT16:
                 attribute.i = TensorProto.FLOAT
     del model.graph.value_info[:]
 

@@ -29,12 +29,11 @@ def lower_to_opset17(model: Any) -> Any:
     """
     import onnx
 
+    # A constant is an initialiser or the output of a node; axes may be either.
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    constants |= {
-        node.output[0]: node.attribute[0].t
-        for node in model.graph.node
-        if node.op_type == "Constant" and node.attribute[0].name == "value"
-    }
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            constants[node.output[0]] = node.attribute[0].t
     if model.functions:
         raise DeployBenchError(
             "the graph holds local functions", expected="standard operators only at opset 17"
@@ -56,11 +55,7 @@ def _lower_node(node: Any, constants: dict[str, Any], onnx: Any) -> None:
         return
     elif node.op_type == "Split":
         _drop_attributes(node, frozenset({"num_outputs"}))
-    elif node.op_type == "Resize" and not any(
-        attribute.name in NEW_RESIZE_ATTRIBUTES
-        and (attribute.i or attribute.ints or attribute.s not in (b"", b"stretch"))
-        for attribute in node.attribute
-    ):
+    elif node.op_type == "Resize" and not _uses_new_resize(node):
         _drop_attributes(node, NEW_RESIZE_ATTRIBUTES)
     else:
         raise DeployBenchError(
@@ -68,6 +63,16 @@ def _lower_node(node: Any, constants: dict[str, Any], onnx: Any) -> None:
             expected=f"operators that opset {OPSET} has",
             action=f"export with --opset {SOURCE_OPSET} or later for runtimes that read it",
         )
+
+
+def _uses_new_resize(node: Any) -> bool:
+    """Whether a Resize has one of opset 18's attributes at another value than its default."""
+    for attribute in node.attribute:
+        if attribute.name not in NEW_RESIZE_ATTRIBUTES:
+            continue
+        if attribute.i or attribute.ints or attribute.s not in (b"", b"stretch"):
+            return True
+    return False
 
 
 def _changed(operator: str, onnx: Any) -> bool:
@@ -80,6 +85,7 @@ def _changed(operator: str, onnx: Any) -> bool:
 
 
 def _axes_to_attribute(node: Any, constants: dict[str, Any], onnx: Any) -> None:
+    """Axes of a reduction that are an input, which must be constant, become an attribute."""
     noop = any(
         attribute.name == "noop_with_empty_axes" and attribute.i for attribute in node.attribute
     )

@@ -1,12 +1,12 @@
-"""int8 as part of an ONNX graph: QuantizeLinear and DequantizeLinear around what is computed in 8
-bits.
+"""int8 as part of an ONNX graph.
 
-The form that TensorRT wants: symmetric (zero points of 0) for weights and activations, weights by
-output channel, on the inputs of convolutions and of products with constant weights. Sums,
-normalisations, softmax and products of two activations (in attention) stay in float, and so do
-biases. The weights stay float32 in front of their pair, so that every parser since TensorRT 8 reads
-the graph; the builder folds them to 8 bits. The ranges of the activations are the extremes that
-they took on the calibration images.
+QuantizeLinear and DequantizeLinear stand around what is computed in 8 bits. The form that TensorRT
+wants: symmetric (zero points of 0) for weights and activations, weights by output channel, on the
+inputs of convolutions and of products with constant weights. Sums, normalisations, softmax and
+products of two activations (in attention) stay in float, and so do biases. The weights stay float32
+in front of their pair, so that every parser since TensorRT 8 reads the graph; the builder folds
+them to 8 bits. The ranges of the activations are the extremes that they took on the calibration
+images.
 """
 
 from __future__ import annotations
@@ -40,8 +40,10 @@ OPTIONS = {
 def quantise(
     source: Path, destination: Path, preprocessing: Preprocessing, batch: int | None
 ) -> None:
-    """Write the float32 ONNX file ``source`` with quantisation into ``destination``; ``batch`` is
-    its fixed batch."""
+    """Write the float32 ONNX file ``source`` with quantisation into ``destination``.
+
+    ``batch`` is its fixed batch, where it has one.
+    """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -71,4 +73,6 @@ class _Images:
 
     def get_next(self) -> Mapping[str, npt.NDArray[np.float32]] | None:
         batch = next(self._batches, None)
-        return None if batch is None else {INPUT_NAME: batch}
+        if batch is None:
+            return None
+        return {INPUT_NAME: batch}

@@ -1,14 +1,13 @@
-"""The least time that a model can take on a piece of hardware: the roofline (Williams, Waterman &
-Patterson 2009).
+"""The least time that a model can take on a piece of hardware: the roofline.
 
-Arithmetic takes 2 x MACs / peak of that precision; memory takes the bytes that have to move /
-bandwidth. The bound is the larger of the two. What has to move is counted so that the bound holds
-for every implementation: the weights, the input and the output once a call, less what the caches
-may keep from one call to the next. Activations between layers need not move, because a fused
-implementation keeps them on the chip. Where they do move is the second figure, the *unfused* time:
-the same with what every product and convolution reads and writes (``layer_values``) in memory, and
-nothing kept. It is no bound: a runtime below it has fused or cached something, one above it has
-room for that.
+Williams, Waterman & Patterson 2009. Arithmetic takes 2 x MACs / peak of that precision; memory
+takes the bytes that have to move / bandwidth. The bound is the larger of the two. What has to move
+is counted so that the bound holds for every implementation: the weights, the input and the output
+once a call, less what the caches may keep from one call to the next. Activations between layers
+need not move, because a fused implementation keeps them on the chip. Where they do move is the
+second figure, the *unfused* time: the same with what every product and convolution reads and writes
+(``layer_values``) in memory, and nothing kept. It is no bound: a runtime below it has fused or
+cached something, one above it has room for that.
 
 A bound is computed, never measured, and holds as far as its assumptions: the clock that the peaks
 are stated for (boost for the GPUs, base for the Xeon) and every multiply-add done (Winograd's
@@ -24,6 +23,8 @@ from deploybench.hardware.precisions import BYTES
 from deploybench.hardware.roof import Roof
 from deploybench.results.record import Bound
 
+BYTES_PER_GB = 1e9
+
 
 def bound_of(work: Work, roof: Roof, *, precision: str, batch: int) -> Bound:
     """The bound for ``batch`` images.
@@ -36,29 +37,41 @@ def bound_of(work: Work, roof: Roof, *, precision: str, batch: int) -> Bound:
             f"{roof.name} has no peak of {precision} arithmetic",
             expected=f"one of {', '.join(roof.tflops)}",
         )
-    size = BYTES[precision]
-    weights = work.parameters * size
-    if weights > roof.memory_bytes:
+    value_bytes = BYTES[precision]
+    weight_bytes = work.parameters * value_bytes
+    if weight_bytes > roof.memory_bytes:
         raise DeployBenchError(
-            f"the weights take {weights / 1e9:.1f} GB in {precision}",
-            expected=f"{roof.memory_bytes / 1e9:g} GB at most",
+            f"the weights take {weight_bytes / BYTES_PER_GB:.1f} GB in {precision}",
+            expected=f"{roof.memory_bytes / BYTES_PER_GB:g} GB at most",
         )
-    moved = max(weights + batch * work.values_per_image * size - int(roof.cache_bytes), 0)
-    unfused = None if work.layer_values is None else weights + batch * work.layer_values * size
+
+    # A MAC is two FLOPs. TFLOP/s are 1e12 a second, ms are 1e-3 s.
     flops = 2 * work.macs * batch
     compute_ms = flops / (roof.tflops[precision] * 1e12) * 1e3
 
-    def memory_ms(moved_bytes: int) -> float:
-        return moved_bytes / (roof.memory_gb_per_s * 1e9) * 1e3
+    # What has to move in every implementation: the weights, inputs and outputs, less the caches.
+    needed_bytes = weight_bytes + batch * work.values_per_image * value_bytes
+    moved_bytes = max(needed_bytes - int(roof.cache_bytes), 0)
+
+    # What moves where every layer reads and writes memory, where that was counted.
+    unfused_bytes = None
+    unfused_ms = None
+    if work.layer_values is not None:
+        unfused_bytes = weight_bytes + batch * work.layer_values * value_bytes
+        unfused_ms = max(compute_ms, _memory_ms(unfused_bytes, roof))
 
     return Bound(
         roof=roof.name,
         precision=precision,
         batch=batch,
         flops=flops,
-        moved_bytes=moved,
+        moved_bytes=moved_bytes,
         compute_ms=compute_ms,
-        memory_ms=memory_ms(moved),
-        unfused_bytes=unfused,
-        unfused_ms=None if unfused is None else max(compute_ms, memory_ms(unfused)),
+        memory_ms=_memory_ms(moved_bytes, roof),
+        unfused_bytes=unfused_bytes,
+        unfused_ms=unfused_ms,
     )
+
+
+def _memory_ms(moved_bytes: int, roof: Roof) -> float:
+    return moved_bytes / (roof.memory_gb_per_s * BYTES_PER_GB) * 1e3

@@ -1,5 +1,4 @@
-"""Two sets of records joined by cell: how many times faster the candidate is, in each state of the
-machine.
+"""Two sets of records joined by cell: how many times faster the candidate is.
 
 A row is one cell in one state. Its ratio is paired by round when both records come from one run;
 between runs it is the rank-sum one of the launches that count. The rank-sum interval knows how
@@ -7,7 +6,7 @@ launches of one run differ, not how the machine changed between the runs: where 
 (compute, memory) moved beyond chance, the interval is widened by as much on both sides.
 
 What is unlike is refused, not compared: another batch, precision, number of threads, host or
-version of this harness makes another measurement, unless the user says that it is what he wants to
+version of this harness makes another measurement, unless the user says that this is what to
 compare.
 """
 
@@ -18,6 +17,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from deploybench.analysis.common_states import (
+    StatesByLevel,
+    machine_shift,
+    names_of,
+    state_at,
+    states_by_level,
+)
 from deploybench.analysis.matching import (
     AXES,
     Axis,
@@ -32,15 +38,11 @@ from deploybench.analysis.matching import (
 from deploybench.analysis.speedups import paired_speedups
 from deploybench.analysis.states import (
     State,
-    hops_of,
+    all_hops,
     levels_of,
-    nearest,
-    probe_readings,
-    states_of,
 )
 from deploybench.analysis.verdicts import judge_state
 from deploybench.results.cell import Cell
-from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
 from deploybench.statistics.ratios import (
@@ -53,7 +55,7 @@ from deploybench.statistics.ratios import (
     more_rounds,
     unpaired_ratio,
 )
-from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL, median
+from deploybench.statistics.samples import FEWEST_FOR_INTERVAL, median
 
 
 class Status(str, Enum):
@@ -123,35 +125,49 @@ def compare_records(
     else:
         baseline = having(baseline, across.field, across.baseline)
         candidate = having(candidate, across.field, across.candidate)
-    free = AXES[across.field] if across else ()
+    free: Collection[str] = ()
+    if across is not None:
+        free = AXES[across.field]
     rows: list[Comparison] = []
     for old, new in match(latest(baseline), latest(candidate), free):
-        if old is None or new is None:
-            status = Status.ONLY_CANDIDATE if old is None else Status.ONLY_BASELINE
-            rows.append(Comparison(_side(old), _side(new), status, status.value))
-        else:
+        if old is not None and new is not None:
             rows += _compare(old, new, allowed, free)
+        elif old is not None:
+            rows.append(_one_sided(_side(old), None, Status.ONLY_BASELINE))
+        elif new is not None:
+            rows.append(_one_sided(None, _side(new), Status.ONLY_CANDIDATE))
     return rows
 
 
+def _one_sided(baseline: Side | None, candidate: Side | None, status: Status) -> Comparison:
+    return Comparison(baseline, candidate, status, reason=status.value)
+
+
 def answer_of(row: Comparison, margin: float = DEFAULT_MARGIN) -> Answer | None:
-    """The four-way answer; None for a row without a ratio. Between runs only VALID sides give one:
-    there the pairing does not take away what disturbed one of them."""
+    """The four-way answer; None for a row without a ratio.
+
+    Between runs only VALID sides give one: there the pairing does not take away what disturbed one
+    of them.
+    """
     if row.ratio is None:
         return None
-    return answer(row.ratio, margin) if _can_answer(row) else Answer.AMBIGUOUS
+    if not _can_answer(row):
+        return Answer.AMBIGUOUS
+    return answer(row.ratio, margin)
 
 
 def _can_answer(row: Comparison) -> bool:
-    paired = row.ratio is not None and row.ratio.paired
-    return paired or all(
-        side is not None and side.verdict is Verdict.VALID for side in (row.baseline, row.candidate)
-    )
+    if row.ratio is not None and row.ratio.paired:
+        return True
+    sides = (row.baseline, row.candidate)
+    return all(side is not None and side.verdict is Verdict.VALID for side in sides)
 
 
 def width_that_answers(row: Comparison, margin: float = DEFAULT_MARGIN) -> float | None:
-    """How narrow the interval of an AMBIGUOUS row must become; None for others, and where width is
-    not the matter."""
+    """How narrow the interval of an AMBIGUOUS row must become.
+
+    None for rows that are not, and where width is not the matter.
+    """
     if row.ratio is None or not _can_answer(row) or answer_of(row, margin) is not Answer.AMBIGUOUS:
         return None
     return half_width_that_settles(row.ratio, margin)
@@ -170,18 +186,25 @@ def rounds_to_settle(row: Comparison, wanted: float | None) -> int | None:
         return FEWEST_FOR_INTERVAL - ratio.count
     if wanted <= row.machine_shift:
         return None
-    more = more_rounds(
-        ratio.count, ratio.half_width - row.machine_shift, wanted - row.machine_shift
-    )
-    return max(more, 1) if more <= MOST_ROUNDS else None
+    # Only what the launches themselves scatter goes down with more rounds: the shift of the machine
+    # is a fixed part of both widths.
+    scatter = ratio.half_width - row.machine_shift
+    more = more_rounds(ratio.count, scatter, wanted - row.machine_shift)
+    if more > MOST_ROUNDS:
+        return None
+    return max(more, 1)
 
 
 def what_settles(row: Comparison, wanted: float) -> str:
     """The same in words."""
     more = rounds_to_settle(row, wanted)
     if more is not None:
-        each = " of each run" if row.ratio is not None and not row.ratio.paired else ""
-        return f"about {more} more round{'s' if more > 1 else ''}{each} would settle it"
+        rounds = f"{more} more round"
+        if more > 1:
+            rounds += "s"
+        if row.ratio is not None and not row.ratio.paired:
+            rounds += " of each run"
+        return f"about {rounds} would settle it"
     if row.machine_shift:
         return "measure both again, close in time: rounds do not take away that the machine moved"
     return "too close for any number of rounds"
@@ -190,93 +213,73 @@ def what_settles(row: Comparison, wanted: float) -> str:
 def _compare(
     old: Record, new: Record, allowed: Collection[str], free: Collection[str]
 ) -> list[Comparison]:
-    differing = {name: words for name, words in unlike(old, new).items() if name not in free}
+    # What differs, in words, by the name under which it may be allowed.
+    differing = {name: text for name, text in unlike(old, new).items() if name not in free}
     row = Comparison(
-        _side(old), _side(new), Status.UNLIKE, notes=(*differing.values(), *changes(old, new))
+        baseline=_side(old),
+        candidate=_side(new),
+        status=Status.UNLIKE,
+        notes=(*differing.values(), *changes(old, new)),
     )
     refused = [name for name in differing if name not in allowed]
     if refused:
-        words = ", ".join(differing[name] for name in refused)
-        return [
-            replace(
-                row, reason=f"unlike: {words}; --allow {','.join(refused)} compares them", notes=()
-            )
-        ]
-    without = [
-        (name, side)
-        for name, side in (("baseline", old), ("candidate", new))
-        if side.summary is None
-    ]
-    if without:
-        words = "; ".join(
-            f"{name} {side.judgement.verdict.value}: {side.judgement.reason}"
-            for name, side in without
-        )
-        return [replace(row, status=Status.NO_NUMBER, reason=words)]
+        differences = ", ".join(differing[name] for name in refused)
+        reason = f"unlike: {differences}; --allow {','.join(refused)} compares them"
+        return [replace(row, reason=reason, notes=())]
+
+    reasons = []
+    for name, record in (("baseline", old), ("candidate", new)):
+        if record.summary is None:
+            judgement = record.judgement
+            reasons.append(f"{name} {judgement.verdict.value}: {judgement.reason}")
+    if reasons:
+        return [replace(row, status=Status.NO_NUMBER, reason="; ".join(reasons))]
     return _compare_states(row, old, new)
 
 
 def _compare_states(row: Comparison, old: Record, new: Record) -> list[Comparison]:
-    launches = [launch for record in (old, new) for launch in record.launches if launch.measured]
-    levels = levels_of([hop for launch in launches for hop in hops_of(launch)])
+    # One set of levels for both records, so that a state has one name on both sides.
+    measured = [launch for launch in (*old.launches, *new.launches) if launch.measured]
+    levels = levels_of(all_hops(measured))
     alike = hardware(old) == hardware(new)
-    before, after = _states(old, levels, alike), _states(new, levels, alike)
+    before = states_by_level(old, levels, alike)
+    after = states_by_level(new, levels, alike)
     if old.run == new.run and old.host.hostname == new.host.hostname:
         rows = _paired(row, old, new, before, after)
     else:
         rows = _unpaired(row, old, new, before, after)
-    seen = f"baseline {_names(before)}, candidate {_names(after)}"
+    if rows:
+        return rows
+    seen = f"baseline {names_of(before)}, candidate {names_of(after)}"
     reason = f"the two were never in one state of the machine together: {seen}"
-    return rows or [replace(row, status=Status.NO_COMMON_STATE, reason=reason)]
-
-
-def _states(record: Record, levels: Sequence[float], alike: bool) -> dict[float | None, State]:
-    """The record's states by the level of both records together.
-
-    The hops of unlike hardware do not compare: there the state that was seen most stands for the
-    machine.
-    """
-    found: dict[float | None, State] = {}
-    for state in states_of(record.launches):
-        if not alike:
-            return {None: state}
-        level = None if state.hop_ns is None else nearest(levels, state.hop_ns)
-        known = found.get(level, State(level, (), ()))
-        found[level] = State(level, known.launches + state.launches, known.counted + state.counted)
-    return found
+    return [replace(row, status=Status.NO_COMMON_STATE, reason=reason)]
 
 
 def _paired(
     row: Comparison,
     old: Record,
     new: Record,
-    before: dict[float | None, State],
-    after: dict[float | None, State],
+    before: StatesByLevel,
+    after: StatesByLevel,
 ) -> list[Comparison]:
+    """A row for each state, both sides from one run: the ratio is paired by round."""
     rows = []
     for speedup in paired_speedups(old.launches, new.launches):
-        hop, ratio = speedup.hop_ns, speedup.ratio
-        changed = (
-            (f"{speedup.changed} rounds set aside: the machine changed state",)
-            if speedup.changed
-            else ()
+        notes = list(row.notes)
+        if speedup.changed:
+            notes.append(f"{speedup.changed} rounds set aside: the machine changed state")
+        if speedup.disturbed:
+            notes.append(f"{speedup.disturbed} of {speedup.ratio.count} rounds were disturbed")
+        compared = replace(
+            row,
+            status=Status.COMPARED,
+            hop_ns=speedup.hop_ns,
+            ratio=speedup.ratio,
+            notes=tuple(notes),
+            baseline=_side(old, state_at(before, speedup.hop_ns)),
+            candidate=_side(new, state_at(after, speedup.hop_ns)),
         )
-        disturbed = (
-            (f"{speedup.disturbed} of {ratio.count} rounds were disturbed",)
-            if speedup.disturbed
-            else ()
-        )
-        rows.append(
-            replace(
-                row,
-                status=Status.COMPARED,
-                hop_ns=hop,
-                ratio=ratio,
-                notes=(*row.notes, *changed, *disturbed),
-                baseline=_side(old, _nearest_state(before, hop)),
-                candidate=_side(new, _nearest_state(after, hop)),
-            )
-        )
+        rows.append(compared)
     return rows
 
 
@@ -284,40 +287,42 @@ def _unpaired(
     row: Comparison,
     old: Record,
     new: Record,
-    before: dict[float | None, State],
-    after: dict[float | None, State],
+    before: StatesByLevel,
+    after: StatesByLevel,
 ) -> list[Comparison]:
+    """A row for each state that both runs were in, the one with most launches first."""
     rows = []
-    alone = (f"states on one side only: baseline {_names(before)}, candidate {_names(after)}",)
-    for level in sorted(
-        before.keys() & after.keys(), key=lambda level: -_fewest(before[level], after[level])
-    ):
+    common = before.keys() & after.keys()
+    for level in sorted(common, key=lambda level: -_fewest(before[level], after[level])):
         first, second = before[level].counted, after[level].counted
         ratio = unpaired_ratio(
             [launch.median_ms for launch in first], [launch.median_ms for launch in second]
         )
         if ratio is None:
             continue
-        probe, shift = (
-            _machine_shift(first, second) if hardware(old) == hardware(new) else ("", 0.0)
+        notes = list(row.notes)
+
+        # The probes of unlike hardware differ because the hardware does.
+        shift = 0.0
+        if hardware(old) == hardware(new):
+            probe, shift = machine_shift(first, second)
+            if shift:
+                moved = f"{math.expm1(shift):.1%}"
+                notes.append(f"the machine's {probe} probe moved {moved} between the runs")
+        if before.keys() != after.keys():
+            sides = f"baseline {names_of(before)}, candidate {names_of(after)}"
+            notes.append(f"states on one side only: {sides}")
+        compared = replace(
+            row,
+            status=Status.COMPARED,
+            hop_ns=level,
+            machine_shift=shift,
+            ratio=_widened(ratio, shift),
+            baseline=_side(old, before[level]),
+            candidate=_side(new, after[level]),
+            notes=tuple(notes),
         )
-        moved = (
-            (f"the machine's {probe} probe moved {math.expm1(shift):.1%} between the runs",)
-            if shift
-            else ()
-        )
-        rows.append(
-            replace(
-                row,
-                status=Status.COMPARED,
-                hop_ns=level,
-                machine_shift=shift,
-                ratio=_widened(ratio, shift),
-                baseline=_side(old, before[level]),
-                candidate=_side(new, after[level]),
-                notes=(*row.notes, *moved, *(alone if before.keys() != after.keys() else ())),
-            )
-        )
+        rows.append(compared)
     return rows
 
 
@@ -325,41 +330,29 @@ def _fewest(first: State, second: State) -> int:
     return min(len(first.counted), len(second.counted))
 
 
-def _nearest_state(states: dict[float | None, State], hop: float | None) -> State | None:
-    """The state of a level; a cell of one thread has no hop probe, and one state."""
-    levels = [level for level in states if level is not None]
-    return states.get(nearest(levels, hop) if levels and hop is not None else None)
-
-
-def _machine_shift(first: Sequence[Launch], second: Sequence[Launch]) -> tuple[str, float]:
-    """The probe that moved most between two runs in one state, and by how much (log); ("", 0)
-    within chance."""
-    moved = [("", 0.0)]
-    for name, field in (("compute", "compute_us"), ("memory", "memory_ms")):
-        ratio = unpaired_ratio(probe_readings(first, field), probe_readings(second, field))
-        if ratio is not None and ratio.coverage >= CONFIDENCE and not ratio.low <= 1 <= ratio.high:
-            moved.append((name, abs(math.log(ratio.value))))
-    return max(moved, key=lambda item: item[1])
-
-
 def _widened(ratio: Ratio, shift: float) -> Ratio:
-    return replace(ratio, low=ratio.low / math.exp(shift), high=ratio.high * math.exp(shift))
+    """Both ends moved out by ``shift``, which is a log: there it would be added."""
+    factor = math.exp(shift)
+    return replace(ratio, low=ratio.low / factor, high=ratio.high * factor)
 
 
-def _names(states: dict[float | None, State]) -> str:
-    names = ["without a hop probe" if level is None else f"{level:.0f} ns" for level in states]
-    return " and ".join(names) or "changed state during every launch"
-
-
-def _side(record: Record | None, state: State | None = None) -> Side | None:
-    if record is None:
-        return None
-    judgement = judge_state(state) if state else record.judgement
+def _side(record: Record, state: State | None = None) -> Side:
+    """One side of a row: of the state where there is one, else of the whole record."""
+    if state is None:
+        return Side(
+            run=record.run,
+            cell=record.cell,
+            verdict=record.judgement.verdict,
+            reason=record.judgement.reason,
+            p50_ms=None,
+            launches=len(record.launches),
+        )
+    judgement = judge_state(state)
     return Side(
         run=record.run,
         cell=record.cell,
         verdict=judgement.verdict,
         reason=judgement.reason,
-        p50_ms=median([launch.median_ms for launch in state.counted]) if state else None,
-        launches=len(state.counted) if state else len(record.launches),
+        p50_ms=median([launch.median_ms for launch in state.counted]),
+        launches=len(state.counted),
     )

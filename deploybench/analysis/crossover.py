@@ -10,7 +10,7 @@ batch, threads and form of artifact.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -20,11 +20,13 @@ from deploybench.results.cell import HOST_TO_HOST, Cell
 from deploybench.results.record import Record
 from deploybench.statistics.ratios import DEFAULT_MARGIN, Answer, Ratio, answer
 
+RecordsByJob = dict[tuple[object, ...], dict[str, dict["Shape", Record]]]
+"""What a job and another differ in, model, shape."""
+
 
 @dataclass(frozen=True)
 class AttentionFamily:
-    """Models by name that differ in their attention alone; one of them is the ``softmax``
-    member."""
+    """Models, by name, that differ in their attention alone; one is the ``softmax`` member."""
 
     softmax: str
     members: tuple[str, ...]
@@ -75,9 +77,9 @@ class Crossover:
 
     @property
     def beats_from(self) -> int | None:
-        """The fewest tokens from which on it was FASTER wherever it was measured; None when
-        never."""
+        """The fewest tokens from which on it was FASTER wherever it was measured; None if never."""
         faster_from = None
+        # from the most tokens down, as far as every point of a number of tokens is FASTER
         for tokens, points in groupby(reversed(self.points), key=lambda point: point.shape.tokens):
             if any(point.answer is not Answer.FASTER for point in points):
                 break
@@ -88,44 +90,56 @@ class Crossover:
 def crossovers(
     records: Sequence[Record], family: AttentionFamily, margin: float = DEFAULT_MARGIN
 ) -> list[Crossover]:
-    """The crossover of each attention that was measured beside softmax at two shapes or more,
-    runner by runner."""
-    jobs: dict[tuple[object, ...], dict[str, dict[Shape, Record]]] = defaultdict(
-        lambda: defaultdict(dict)
-    )
+    """The crossovers, runner by runner.
+
+    There is one for each attention that was measured beside softmax at two shapes or more.
+    """
+    crossings = []
+    for by_model in _records_by_job(records, family).values():
+        softmax = by_model.get(family.softmax, {})
+        for attention in family.others:
+            points = _points(softmax, by_model.get(attention, {}), margin)
+            if len(points) > 1:
+                run = by_model[attention][points[0].shape].run
+                crossings.append(Crossover(run, points))
+    return crossings
+
+
+def _records_by_job(records: Sequence[Record], family: AttentionFamily) -> RecordsByJob:
+    """The records of the family that compare, by what they have in common, model and shape."""
+    jobs: RecordsByJob = defaultdict(lambda: defaultdict(dict))
     for record in records:
         cell = record.cell
-        plain = cell.streams == 1 and cell.timing == HOST_TO_HOST
-        if (
-            plain
-            and cell.model in family.members
-            and record.tokens is not None
-            and record.summary is not None
-        ):
-            job = (
-                record.run,
-                cell.runner,
-                cell.device,
-                cell.precision,
-                cell.batch,
-                cell.threads,
-                cell.form,
-            )
-            jobs[job][cell.model][Shape(record.tokens, cell.image_size, cell.patch_size)] = record
-    found = []
-    for by_model in jobs.values():
-        softmax = by_model.get(family.softmax, {})
-        for attention in (name for name in family.others if name in by_model):
-            measured = sorted(by_model[attention].items())
-            points = [
-                _point(shape, softmax[shape], record, margin)
-                for shape, record in measured
-                if shape in softmax
-            ]
-            known = tuple(point for point in points if point is not None)
-            if len(known) > 1:
-                found.append(Crossover(measured[0][1].run, known))
-    return found
+        if cell.model not in family.members:
+            continue
+        if cell.streams != 1 or cell.timing != HOST_TO_HOST:
+            continue
+        if record.tokens is None or record.summary is None:
+            continue
+        job = (
+            record.run,
+            cell.runner,
+            cell.device,
+            cell.precision,
+            cell.batch,
+            cell.threads,
+            cell.form,
+        )
+        shape = Shape(record.tokens, cell.image_size, cell.patch_size)
+        jobs[job][cell.model][shape] = record
+    return jobs
+
+
+def _points(
+    softmax: Mapping[Shape, Record], attention: Mapping[Shape, Record], margin: float
+) -> tuple[Point, ...]:
+    """The points at the shapes that both were measured at, fewest tokens first."""
+    points = []
+    for shape in sorted(softmax.keys() & attention.keys()):
+        point = _point(shape, softmax[shape], attention[shape], margin)
+        if point is not None:
+            points.append(point)
+    return tuple(points)
 
 
 def _point(shape: Shape, softmax: Record, record: Record, margin: float) -> Point | None:
@@ -133,30 +147,33 @@ def _point(shape: Shape, softmax: Record, record: Record, margin: float) -> Poin
     speedups = paired_speedups(softmax.launches, record.launches)
     if not speedups or softmax.summary is None or not softmax.summary.states:
         return None
-    usual = softmax.summary.states[
-        0
-    ].hop_ns  # the same for every attention beside it, as far as they met that state
-    chosen = next(
-        (speedup for speedup in speedups if same_state(speedup.hop_ns, usual)), speedups[0]
-    )
-    hop_ns, ratio = chosen.hop_ns, chosen.ratio
-    own, other = _p50(record, hop_ns), _p50(softmax, hop_ns)
-    if own is None or other is None:
+    # Softmax's most frequent state, where the two met in it: then all attentions beside it are
+    # compared in one state. Else the one that they met in most.
+    usual_hop_ns = softmax.summary.states[0].hop_ns
+    in_usual_state = [item for item in speedups if same_state(item.hop_ns, usual_hop_ns)]
+    speedup = (in_usual_state or speedups)[0]
+    p50_ms = _p50_ms(record, speedup.hop_ns)
+    softmax_ms = _p50_ms(softmax, speedup.hop_ns)
+    if p50_ms is None or softmax_ms is None:
         return None
     return Point(
-        record.cell,
-        shape,
-        hop_ns,
-        own,
-        other,
-        record.macs,
-        softmax.macs,
-        ratio,
-        answer(ratio, margin),
+        cell=record.cell,
+        shape=shape,
+        hop_ns=speedup.hop_ns,
+        p50_ms=p50_ms,
+        softmax_ms=softmax_ms,
+        macs=record.macs,
+        softmax_macs=softmax.macs,
+        ratio=speedup.ratio,
+        answer=answer(speedup.ratio, margin),
     )
 
 
-def _p50(record: Record, hop_ns: float | None) -> float | None:
+def _p50_ms(record: Record, hop_ns: float | None) -> float | None:
     """The estimate in that state of the machine."""
-    states = record.summary.states if record.summary else ()
-    return next((state.p50_ms for state in states if same_state(state.hop_ns, hop_ns)), None)
+    if record.summary is None:
+        return None
+    for state in record.summary.states:
+        if same_state(state.hop_ns, hop_ns):
+            return state.p50_ms
+    return None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deploybench.hardware.foreign_work import allowed_foreign_share
-from deploybench.results.launch import GpuReading, Launch
+from deploybench.results.launch import GpuReading, Launch, Surroundings
 
+BYTES_PER_GIB = 2**30
 LARGEST_STEAL_SHARE = 0.03
 HARMLESS_THROTTLING = frozenset({"idle", "application clocks", "software power cap"})
 """NVML's words for a clock that nobody asks more of, that the owner set, or that is a card's usual
@@ -23,45 +24,49 @@ class Disturbance:
 
 def disturbances(launch: Launch) -> list[Disturbance]:
     """What disturbed the launch; empty when nothing did."""
-    found = (
-        [Disturbance(launch.unsettled, "measure longer: --duration")] if launch.unsettled else []
-    )
-    around = launch.surroundings
-    if around is None:
-        return found
-    allowed = allowed_foreign_share(around.cpus, around.share_resolution)
-    if around.foreign_cpu_share is not None and around.foreign_cpu_share > allowed:
-        words = f"other processes took {around.foreign_cpu_share:.0%} of the CPUs"
-        found.append(Disturbance(words, "stop the other work on the machine"))
-    if (around.steal_share or 0) > LARGEST_STEAL_SHARE:
-        words = f"the hypervisor took {around.steal_share:.0%} of the CPUs"
-        found.append(Disturbance(words, "ask for dedicated cores, or measure at another time"))
+    disturbing = []
+    if launch.unsettled:
+        disturbing.append(Disturbance(launch.unsettled, "measure longer: --duration"))
+    if launch.surroundings is not None:
+        disturbing += _cpu_disturbances(launch.surroundings)
+        if launch.surroundings.gpu is not None:
+            disturbing += _gpu_disturbances(launch.surroundings.gpu)
+    return disturbing
+
+
+def _cpu_disturbances(around: Surroundings) -> list[Disturbance]:
+    disturbing = []
+    foreign = around.foreign_cpu_share or 0.0
+    if foreign > allowed_foreign_share(around.cpus, around.share_resolution):
+        what = f"other processes took {foreign:.0%} of the CPUs"
+        disturbing.append(Disturbance(what, "stop the other work on the machine"))
+    stolen = around.steal_share or 0.0
+    if stolen > LARGEST_STEAL_SHARE:
+        what = f"the hypervisor took {stolen:.0%} of the CPUs"
+        advice = "ask for dedicated cores, or measure at another time"
+        disturbing.append(Disturbance(what, advice))
     if around.throttle_events:
-        found.append(
-            Disturbance(
-                "the CPU was throttled because of heat",
-                "cool the machine, or wait between launches",
-            )
-        )
-    return found + (_gpu_disturbances(around.gpu) if around.gpu else [])
+        what = "the CPU was throttled because of heat"
+        disturbing.append(Disturbance(what, "cool the machine, or wait between launches"))
+    return disturbing
 
 
 def _gpu_disturbances(gpu: GpuReading) -> list[Disturbance]:
-    slowed = sorted(set(gpu.throttle_reasons or ()) - HARMLESS_THROTTLING)
-    found = []
+    disturbing = []
     if gpu.other_processes:
-        others = (
-            "another process"
-            if gpu.other_processes == 1
-            else f"{gpu.other_processes} other processes"
-        )
-        holding = f" and held {gpu.other_bytes / 2**30:.1f} GiB of it" if gpu.other_bytes else ""
-        words = f"{others} computed on the GPU{holding}"
-        found.append(Disturbance(words, "stop the other work on the GPU: nvidia-smi lists it"))
-    if slowed:
-        found.append(
-            Disturbance(
-                f"the GPU was slowed down: {', '.join(slowed)}", "look at its cooling and power"
-            )
-        )
-    return found
+        what = f"{_processes(gpu.other_processes)} computed on the GPU"
+        if gpu.other_bytes:
+            what += f" and held {gpu.other_bytes / BYTES_PER_GIB:.1f} GiB of it"
+        advice = "stop the other work on the GPU: nvidia-smi lists it"
+        disturbing.append(Disturbance(what, advice))
+    slowed_by = set(gpu.throttle_reasons or ()) - HARMLESS_THROTTLING
+    if slowed_by:
+        what = f"the GPU was slowed down: {', '.join(sorted(slowed_by))}"
+        disturbing.append(Disturbance(what, "look at its cooling and power"))
+    return disturbing
+
+
+def _processes(count: int) -> str:
+    if count == 1:
+        return "another process"
+    return f"{count} other processes"

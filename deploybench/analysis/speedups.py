@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deploybench.analysis.disturbances import disturbances
-from deploybench.analysis.states import flipped, hops_of, levels_of, nearest
+from deploybench.analysis.states import all_hops, flipped, levels_of, nearest
 from deploybench.results.launch import Launch
 from deploybench.statistics.ratios import Ratio, paired_ratio
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
+
+Pair = tuple[Launch, Launch]
+"""The baseline's launch and the candidate's in one round."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +36,52 @@ def paired_speedups(baseline: Sequence[Launch], candidate: Sequence[Launch]) -> 
     are left out as long as six calm ones remain: other work slows two runtimes by different
     amounts.
     """
-    first = {launch.round: launch for launch in baseline if launch.measured}
-    second = {launch.round: launch for launch in candidate if launch.measured}
-    rounds = sorted(first.keys() & second.keys())
-    levels = levels_of(
-        [hop for number in rounds for side in (first, second) for hop in hops_of(side[number])]
-    )
-    pairs: dict[float | None, list[tuple[Launch, Launch]]] = {}
-    for number in rounds:
-        pair = (first[number], second[number])
-        seen = {nearest(levels, hop) for launch in pair for hop in hops_of(launch)}
-        if len(seen) <= 1 and not any(flipped(launch, levels) for launch in pair):
-            pairs.setdefault(next(iter(seen), None), []).append(pair)
-    changed = len(rounds) - sum(map(len, pairs.values()))
-    found = [_speedup(level, group, changed) for level, group in pairs.items()]
-    return sorted(found, key=lambda speedup: -speedup.ratio.count)
+    pairs = _pairs(baseline, candidate)
+    levels = levels_of(all_hops([launch for pair in pairs for launch in pair]))
+
+    # The pairs of each state; those that met a change of state are in none.
+    by_level: dict[float | None, list[Pair]] = {}
+    changed = 0
+    for pair in pairs:
+        if _changed_state(pair, levels):
+            changed += 1
+        else:
+            by_level.setdefault(_level_of(pair, levels), []).append(pair)
+
+    speedups = [_speedup(level, group, changed) for level, group in by_level.items()]
+    return sorted(speedups, key=lambda speedup: -speedup.ratio.count)
 
 
-def _speedup(level: float | None, pairs: Sequence[tuple[Launch, Launch]], changed: int) -> Speedup:
-    calm = [pair for pair in pairs if not any(disturbances(launch) for launch in pair)]
-    counted = calm if len(calm) >= FEWEST_FOR_INTERVAL else pairs
+def _pairs(baseline: Sequence[Launch], candidate: Sequence[Launch]) -> list[Pair]:
+    """Both launches of every round that has both, in the order of the rounds."""
+    baseline_by_round = {launch.round: launch for launch in baseline if launch.measured}
+    candidate_by_round = {launch.round: launch for launch in candidate if launch.measured}
+    rounds = sorted(baseline_by_round.keys() & candidate_by_round.keys())
+    return [(baseline_by_round[number], candidate_by_round[number]) for number in rounds]
+
+
+def _changed_state(pair: Pair, levels: Sequence[float]) -> bool:
+    """Whether the machine changed state within a launch of the pair or between its launches."""
+    if any(flipped(launch, levels) for launch in pair):
+        return True
+    return len({nearest(levels, hop) for hop in all_hops(pair)}) > 1
+
+
+def _level_of(pair: Pair, levels: Sequence[float]) -> float | None:
+    """The level of a pair that lies in one state; None where no hop probe ran."""
+    hops = all_hops(pair)
+    if not hops:
+        return None
+    return nearest(levels, hops[0])
+
+
+def _speedup(level: float | None, pairs: Sequence[Pair], changed: int) -> Speedup:
+    counted = [pair for pair in pairs if not any(disturbances(launch) for launch in pair)]
+    disturbed = 0
+    if len(counted) < FEWEST_FOR_INTERVAL:
+        # too few calm pairs for an interval: all count, and the disturbed ones are told
+        disturbed = len(pairs) - len(counted)
+        counted = list(pairs)
     ratio = paired_ratio([slow.median_ms / fast.median_ms for slow, fast in counted])
     assert ratio is not None  # there is a group only where there is a pair
-    return Speedup(level, ratio, changed, 0 if counted is calm else len(pairs) - len(calm))
+    return Speedup(level, ratio, changed, disturbed)

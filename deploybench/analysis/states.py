@@ -51,52 +51,75 @@ class State:
 def levels_of(hops: Sequence[float]) -> list[float]:
     """The level (median) of each state among the readings, shortest hop first."""
     ordered = sorted(hops)
-    edges = np.cumsum([0, *_sizes_of_levels(np.log(np.asarray(ordered, dtype=np.float64)))])
+    logs = np.log(np.asarray(ordered, dtype=np.float64))
+    edges = np.cumsum([0, *_sizes_of_levels(logs)])
     return [median(ordered[start:end]) for start, end in itertools.pairwise(edges)]
 
 
 def states_of(launches: Sequence[Launch]) -> list[State]:
-    """The states that the measured launches were in, the one with most launches first; flipped
-    launches are in none."""
+    """The states that the measured launches were in, the one with most launches first.
+
+    Flipped launches are in none.
+    """
     measured = [launch for launch in launches if launch.measured]
-    levels = levels_of([hop for launch in measured for hop in hops_of(launch)])
-    members: dict[float | None, list[Launch]] = {}
+    levels = levels_of(all_hops(measured))
+    by_level: dict[float | None, list[Launch]] = {}
     for launch in measured:
         hops = hops_of(launch)
-        unknown = bool(levels) and not hops  # its probes failed, others' did not
-        if not unknown and not flipped(launch, levels):
-            members.setdefault(nearest(levels, hops[0]) if hops else None, []).append(launch)
-    states = []
-    for level, group in members.items():
-        calm = tuple(launch for launch in group if not disturbances(launch))
-        states.append(
-            State(level, tuple(group), calm if len(calm) >= FEWEST_LAUNCHES else tuple(group))
-        )
+        probes_failed = bool(levels) and not hops  # of this launch: those of others did not
+        if probes_failed or flipped(launch, levels):
+            continue
+        level = None
+        if hops:
+            level = nearest(levels, hops[0])
+        by_level.setdefault(level, []).append(launch)
+    states = [_state(level, group) for level, group in by_level.items()]
     return sorted(states, key=lambda state: -len(state.launches))
 
 
+def _state(level: float | None, launches: Sequence[Launch]) -> State:
+    """The calm launches count where there are enough of them, else all do."""
+    counted = tuple(launch for launch in launches if not disturbances(launch))
+    if len(counted) < FEWEST_LAUNCHES:
+        counted = tuple(launches)
+    return State(level, tuple(launches), counted)
+
+
 def flipped(launch: Launch, levels: Sequence[float]) -> bool:
-    """Whether the machine was not seen in one state before and after the launch: it changed, or one
-    probe failed."""
+    """Whether the machine was not seen in one state before and after the launch.
+
+    Either it changed, or one of the two probes failed.
+    """
     hops = hops_of(launch)
     return len(hops) == 1 or len({nearest(levels, hop) for hop in hops}) > 1
 
 
 def hops_of(launch: Launch) -> list[float]:
-    return launch.surroundings.hops if launch.surroundings else []
+    """The launch's readings of the hop probe, before and after; as many as there are."""
+    if launch.surroundings is None:
+        return []
+    return launch.surroundings.hops
+
+
+def all_hops(launches: Sequence[Launch]) -> list[float]:
+    """The readings of the hop probe of all launches."""
+    return [hop for launch in launches for hop in hops_of(launch)]
 
 
 def probe_readings(launches: Sequence[Launch], name: str) -> list[float]:
-    """The mean of before and after of the probe ``name`` (a field of ``Probes``), for each launch
-    that has both."""
-    pairs = [
-        (getattr(launch.surroundings.before, name), getattr(launch.surroundings.after, name))
-        for launch in launches
-        if launch.surroundings
-    ]
-    return [
-        (before + after) / 2 for before, after in pairs if before is not None and after is not None
-    ]
+    """The mean of before and after of a probe, for each launch that has both.
+
+    ``name`` is a field of ``Probes``.
+    """
+    means = []
+    for launch in launches:
+        if launch.surroundings is None:
+            continue
+        before = getattr(launch.surroundings.before, name)
+        after = getattr(launch.surroundings.after, name)
+        if before is not None and after is not None:
+            means.append((before + after) / 2)
+    return means
 
 
 def same_state(first: float | None, second: float | None) -> bool:
@@ -112,18 +135,33 @@ def nearest(levels: Sequence[float], hop: float) -> float:
 
 
 def _sizes_of_levels(ordered: Floats) -> list[int]:
-    """How many of the sorted logarithms belong to each level, the lowest first."""
+    """How many of the sorted logarithms belong to each level, the lowest first.
+
+    Split in two where that leaves the least variance, then each side again (binary segmentation;
+    in one dimension a split into two groups is a cut of the sorted values, Fisher 1958).
+    """
     count = len(ordered)
-    if count < 2:
-        return [count] if count else []
-    sums, squares = np.cumsum(ordered), np.cumsum(ordered**2)
+    if count == 0:
+        return []
+    if count == 1:
+        return [1]
+
+    # For every cut, the squared deviations of each side from its own mean: sum(x^2) - sum(x)^2 / n,
+    # from running sums. The entry at 0 is of the cut after the first value.
+    sums = np.cumsum(ordered)
+    squares = np.cumsum(ordered**2)
     sizes = np.arange(1, count)
-    left = squares[:-1] - sums[:-1] ** 2 / sizes
-    right = squares[-1] - squares[:-1] - (sums[-1] - sums[:-1]) ** 2 / (count - sizes)
-    best = int(np.argmin(left + right)) + 1
-    low, high = ordered[:best], ordered[best:]
+    below = squares[:-1] - sums[:-1] ** 2 / sizes
+    above = squares[-1] - squares[:-1] - (sums[-1] - sums[:-1]) ** 2 / (count - sizes)
+    deviations = below + above
+    cut = int(np.argmin(deviations)) + 1
+    low, high = ordered[:cut], ordered[cut:]
+
+    # The split holds when the two levels lie far apart, as such and beside what is left of scatter:
+    # the pooled standard deviation of both sides, which takes a mean from each.
     apart = float(np.median(high) - np.median(low))
-    scatter = math.sqrt(max(float((left + right)[best - 1]), 0.0) / max(count - 2, 1))
+    left_over = max(float(deviations[cut - 1]), 0.0)  # rounding can make it negative
+    scatter = math.sqrt(left_over / max(count - 2, 1))
     if apart < math.log(SAME_STATE) or apart < CLEAR_OF_SCATTER * scatter:
         return [count]
     return [*_sizes_of_levels(low), *_sizes_of_levels(high)]

@@ -1,5 +1,6 @@
-"""From the launches of a cell to its summary: an estimate for each state of the machine, never one
-over all.
+"""From the launches of a cell to its summary.
+
+There is an estimate for each state of the machine, never one over all.
 
 The estimate is the median of the launches' medians, with an interval from the launches: samples
 inside one launch are not independent of each other. Percentiles are over all steady samples of the
@@ -8,12 +9,11 @@ launches that count.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
 
 from deploybench.analysis.states import State, states_of
 from deploybench.analysis.verdicts import judge_estimate
-from deploybench.results.launch import Launch
+from deploybench.results.launch import Launch, MemoryPhases
 from deploybench.results.record import Percentile, StateSummary, Summary
 from deploybench.statistics.samples import median, median_interval, quantile
 
@@ -28,76 +28,112 @@ def summarise(launches: Sequence[Launch], batch: int) -> Summary | None:
     if not measured:
         return None
     states = states_of(measured)
+    in_a_state = sum(len(state.launches) for state in states)
     memories = [launch.memory for launch in measured if launch.memory is not None]
-    colds = [launch.cold_start_s for launch in measured if launch.cold_start_s is not None]
-    gpus = [
-        launch.surroundings.gpu
-        for launch in measured
-        if launch.surroundings and launch.surroundings.gpu
-    ]
-    devices = [gpu.own_bytes for gpu in gpus if gpu.own_bytes is not None]
-    peaks = [
-        max(memory.setup_peak_bytes, memory.peak_bytes) - memory.baseline_bytes
-        for memory in memories
-    ]
-    energy = next((launch.energy for launch in measured if launch.energy is not None), None)
     return Summary(
         states=tuple(_summarise_state(state, batch) for state in states),
         launches=len(measured),
-        flipped=len(measured) - sum(len(state.launches) for state in states),
+        flipped=len(measured) - in_a_state,
         load_s=median([launch.load_s or 0.0 for launch in measured]),
         compile_s=median([launch.compile_s or 0.0 for launch in measured]),
         first_inference_ms=median([launch.first_inference_ms or 0.0 for launch in measured]),
-        cold_start_s=median(colds) if colds else None,
-        peak_bytes=int(median(peaks)),
+        cold_start_s=_median_of_known(launch.cold_start_s for launch in measured),
+        peak_bytes=int(median([_peak_bytes(memory) for memory in memories])),
         baseline_bytes=int(median([memory.baseline_bytes for memory in memories])),
-        device_bytes=int(median(devices)) if devices else None,
-        energy_source=energy.source if energy else "not read",
+        device_bytes=_device_bytes(measured),
+        energy_source=_energy_source(measured),
     )
 
 
 def _summarise_state(state: State, batch: int) -> StateSummary:
     counted = state.counted
     medians_ms = [launch.median_ms for launch in counted]
+    low_ms, high_ms, coverage = None, None, None
     interval = median_interval(medians_ms)
-    joules = [
-        launch.energy.joules / (len(launch.samples_ns) * batch)
-        for launch in counted
-        if launch.energy is not None and launch.energy.joules is not None
-    ]
-    device_ns = [
-        median(launch.device_ns[launch.warm_up :]) for launch in counted if launch.device_ns
-    ]
+    if interval is not None:
+        low_ms, high_ms, coverage = interval.low, interval.high, interval.coverage
     return StateSummary(
         hop_ns=state.hop_ns,
         launches=len(state.launches),
         left_out=len(state.launches) - len(counted),
         p50_ms=median(medians_ms),
-        p50_low_ms=interval.low if interval else None,
-        p50_high_ms=interval.high if interval else None,
-        p50_coverage=interval.coverage if interval else None,
+        p50_low_ms=low_ms,
+        p50_high_ms=high_ms,
+        p50_coverage=coverage,
         percentiles=tuple(_percentile(counted, fraction) for fraction in FRACTIONS),
         samples=sum(len(launch.steady_ns) for launch in counted),
-        throughput_per_s=median(
-            [len(item.steady_ns) * batch * NS_PER_S / item.window_ns for item in counted]
-        ),
-        cores_used=median([item.window_cpu_ns / item.window_ns for item in counted]),
-        energy_j=median(joules) if joules else None,
-        device_p50_ms=median(device_ns) / NS_PER_MS if device_ns else None,
+        throughput_per_s=median([_throughput_per_s(launch, batch) for launch in counted]),
+        cores_used=median([launch.window_cpu_ns / launch.window_ns for launch in counted]),
+        energy_j=_median_of_known(_joules_per_image(launch, batch) for launch in counted),
+        device_p50_ms=_ms(_median_of_known(_device_median_ns(launch) for launch in counted)),
         judgement=judge_estimate(state),
     )
 
 
 def _percentile(launches: Sequence[Launch], fraction: float) -> Percentile:
-    found = asdict(quantile([launch.steady_ns for launch in launches], fraction))
-    milliseconds = {
-        name: None if value is None else value / NS_PER_MS
-        for name, value in (
-            ("ms", found["value"]),
-            ("low_ms", found["low"]),
-            ("high_ms", found["high"]),
-        )
-    }
+    """The percentile of the steady samples of these launches, in the record's unit."""
+    quantile_ns = quantile([launch.steady_ns for launch in launches], fraction)
     return Percentile(
-        fraction=fraction, samples=found["samples"], needed=found["needed"], **milliseconds
+        fraction=fraction,
+        ms=_ms(quantile_ns.value),
+        low_ms=_ms(quantile_ns.low),
+        high_ms=_ms(quantile_ns.high),
+        samples=quantile_ns.samples,
+        needed=quantile_ns.needed,
     )
+
+
+def _ms(nanoseconds: float | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / NS_PER_MS
+
+
+def _median_of_known(values: Iterable[float | None]) -> float | None:
+    """The median of the values that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return median(known)
+
+
+def _throughput_per_s(launch: Launch, batch: int) -> float:
+    """Images a second of wall time, over the steady part of the window."""
+    return len(launch.steady_ns) * batch * NS_PER_S / launch.window_ns
+
+
+def _joules_per_image(launch: Launch, batch: int) -> float | None:
+    """Over all samples, the warm-up's too: the meter ran while they were taken."""
+    if launch.energy is None or launch.energy.joules is None:
+        return None
+    return launch.energy.joules / (len(launch.samples_ns) * batch)
+
+
+def _device_median_ns(launch: Launch) -> float | None:
+    """The steady calls' median by the device's own clock; None where the runner does not tell."""
+    if not launch.device_ns:
+        return None
+    return median(launch.device_ns[launch.warm_up :])
+
+
+def _peak_bytes(memory: MemoryPhases) -> int:
+    """The largest resident size of the launch, above what the worker took before the runtime."""
+    return max(memory.setup_peak_bytes, memory.peak_bytes) - memory.baseline_bytes
+
+
+def _device_bytes(launches: Sequence[Launch]) -> int | None:
+    """What the process held on the GPU, median of the launches that were told it."""
+    held = _median_of_known(_own_gpu_bytes(launch) for launch in launches)
+    return None if held is None else int(held)
+
+
+def _own_gpu_bytes(launch: Launch) -> int | None:
+    if launch.surroundings is None or launch.surroundings.gpu is None:
+        return None
+    return launch.surroundings.gpu.own_bytes
+
+
+def _energy_source(launches: Sequence[Launch]) -> str:
+    """What told the energy, or why nothing did, in words: every launch of a cell has the same."""
+    for launch in launches:
+        if launch.energy is not None:
+            return launch.energy.source
+    return "not read"

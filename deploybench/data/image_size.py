@@ -11,7 +11,13 @@ def size_text(size: Sequence[object]) -> str:
 
 
 def short_text(size: Sequence[object], patch: int | None = None) -> str:
-    """``224`` for a square, ``96x160`` for others; ``224/16`` with the length of a transformer's
-    patches."""
-    pixels = str(size[0]) if size[0] == size[-1] else size_text(size)
-    return f"{pixels}/{patch}" if patch else pixels
+    """``224`` for a square, ``96x160`` for others.
+
+    ``224/16`` with ``patch``, the length of a transformer's patches.
+    """
+    pixels = size_text(size)
+    if size[0] == size[-1]:
+        pixels = str(size[0])
+    if patch:
+        return f"{pixels}/{patch}"
+    return pixels

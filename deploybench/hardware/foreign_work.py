@@ -1,5 +1,4 @@
-"""How much other processes may take of the CPUs before what is measured beside them is
-disturbed."""
+"""How much of the CPUs others may take before what is measured beside them is disturbed."""
 
 from __future__ import annotations
 
@@ -13,4 +12,5 @@ def allowed_foreign_share(cpus: int, resolution: float | None) -> float:
 
     The clock of ``/proc/stat`` tells nothing below ``resolution``.
     """
-    return (FOREIGN_CORES + FOREIGN_CORES_EACH * cpus + (resolution or 0.0)) / cpus
+    allowed_cores = FOREIGN_CORES + FOREIGN_CORES_EACH * cpus
+    return (allowed_cores + (resolution or 0.0)) / cpus

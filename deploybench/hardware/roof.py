@@ -12,8 +12,10 @@ from deploybench.hardware.profile import HOST, Profile, profile_of
 
 
 class MeasuredPeaks(Document):
-    """GFLOP/s by precision (2 FLOP a multiply-add), GB/s of copying (read + write) and of reading,
-    with the method."""
+    """What a CPU reached, with the method.
+
+    GFLOP/s by precision (2 FLOP a multiply-add), GB/s of copying (read + write) and of reading.
+    """
 
     threads: int
     gflops: dict[str, float]
@@ -24,15 +26,19 @@ class MeasuredPeaks(Document):
 
     @property
     def memory_gb_per_s(self) -> float:
-        """The faster of the two: a copy reads its target's lines, too, so that reading alone may
-        move more."""
+        """The faster of the two.
+
+        A copy reads its target's lines, too, so that reading alone may move more.
+        """
         return max(self.copy_gb_per_s, self.read_gb_per_s or 0.0)
 
 
 @dataclass(frozen=True)
 class Roof:
-    """What hardware can do at most: FLOP/s by precision (1e12), bytes/s of memory (1e9), bytes of
-    memory and caches."""
+    """What hardware can do at most.
+
+    FLOP/s by precision (1e12), bytes/s of memory (1e9), bytes of memory and caches.
+    """
 
     name: str
     tflops: Mapping[str, float]
@@ -45,34 +51,40 @@ def profile_roof(profile: Profile) -> Roof:
     """The roof that a profile states."""
     peaks = profile.peaks
     return Roof(
-        profile.name,
-        peaks.tflops,
-        peaks.memory_gb_per_s,
-        peaks.memory_gb * 1e9,
-        peaks.cache_mb * 1e6,
+        name=profile.name,
+        tflops=peaks.tflops,
+        memory_gb_per_s=peaks.memory_gb_per_s,
+        memory_bytes=peaks.memory_gb * 1e9,
+        cache_bytes=peaks.cache_mb * 1e6,
     )
 
 
 def host_roof(host: Host, peaks: MeasuredPeaks) -> Roof:
     """The roof of this host's CPU as measured on a thread budget."""
-    tflops = {name: value / 1e3 for name, value in peaks.gflops.items()}
-    return Roof(HOST, tflops, peaks.memory_gb_per_s, host.memory_bytes, host.cache_bytes or 0)
+    return Roof(
+        name=HOST,
+        tflops={precision: gflops / 1e3 for precision, gflops in peaks.gflops.items()},
+        memory_gb_per_s=peaks.memory_gb_per_s,
+        memory_bytes=host.memory_bytes,
+        cache_bytes=host.cache_bytes or 0,
+    )
 
 
 def roof_of_device(
     device: str, profile: Profile | None, host: Host, peaks: MeasuredPeaks | None
 ) -> Roof | None:
-    """The roof of a cell on ``device`` (``cpu``, ``cuda``, ``cuda:N``), or None where none is
-    known.
+    """The roof of a cell on ``device`` (``cpu``, ``cuda``, ``cuda:N``); None where none is known.
 
     A CPU's is what was measured on it, whatever the profile states of its reference part; a GPU's
     is that of the profile, or of the built-in one that fits the GPU.
     """
     if kind_of(device) == CPU:
-        return host_roof(host, peaks) if peaks else None
+        if peaks is None:
+            return None
+        return host_roof(host, peaks)
     gpu = gpu_of(device, host)
     if profile is None and gpu is not None:
         profile = profile_of(gpu)
-    return (
-        profile_roof(profile) if profile is not None and profile.device == kind_of(device) else None
-    )
+    if profile is None or profile.device != kind_of(device):
+        return None
+    return profile_roof(profile)

@@ -10,6 +10,7 @@ thread.
 from __future__ import annotations
 
 import json
+import math
 import re
 import tempfile
 from collections.abc import Callable, Sequence
@@ -44,6 +45,11 @@ RATES = {
     Scenario.SINGLE_STREAM: "result_qps_with_loadgen_overhead",
     Scenario.SERVER: "result_completed_samples_per_sec",
     Scenario.OFFLINE: "result_samples_per_second",
+}
+
+EARLY_STOPPING_LATENCIES = {
+    Scenario.SINGLE_STREAM: "early_stopping_latency_ss",
+    Scenario.MULTI_STREAM: "early_stopping_latency_ms",
 }
 
 Issue = Callable[[Sequence[Any]], None]
@@ -100,9 +106,8 @@ def run_test(
         library = mlperf_loadgen.ConstructQSL(
             images, images, lambda indices: None, lambda indices: None
         )
-        no_audit = str(
-            Path(folder) / "audit.config"
-        )  # one in the working directory would change the test
+        # a file of that name in the working directory would change the test
+        no_audit = str(Path(folder) / "audit.config")
         test = _test_settings(settings, expected_call_ns)
         try:
             mlperf_loadgen.StartTestWithLogSettings(system, library, test, log, no_audit)
@@ -140,7 +145,7 @@ def _test_settings(settings: ScenarioSettings, expected_call_ns: float) -> Any:
         test.single_stream_expected_latency_ns = max(1, round(expected_call_ns))
         test.single_stream_target_latency_percentile = settings.fraction
     elif settings.scenario is Scenario.MULTI_STREAM:
-        calls = -(-settings.samples_per_query // settings.batch)
+        calls = math.ceil(settings.samples_per_query / settings.batch)
         test.scenario = mlperf_loadgen.TestScenario.MultiStream
         test.multi_stream_expected_latency_ns = max(1, round(calls * expected_call_ns))
         test.multi_stream_target_latency_percentile = settings.fraction
@@ -148,66 +153,76 @@ def _test_settings(settings: ScenarioSettings, expected_call_ns: float) -> Any:
     elif settings.scenario is Scenario.SERVER:
         assert settings.target_qps is not None
         assert settings.latency_bound_ms is not None
-        arrivals = settings.target_qps * settings.latency_bound_ms / 1e3
+        arrivals = settings.target_qps * settings.latency_bound_ms / 1e3  # within one bound
         test.scenario = mlperf_loadgen.TestScenario.Server
         test.server_target_qps = settings.target_qps
         test.server_target_latency_ns = round(settings.latency_bound_ms * 1e6)
         test.server_target_latency_percentile = settings.fraction
         test.server_max_async_queries = max(SMALLEST_QUEUE, round(QUEUE_BOUNDS * arrivals))
     else:
-        per_s = settings.instances * settings.batch * NS_PER_S / expected_call_ns
+        images_per_s = settings.instances * settings.batch * NS_PER_S / expected_call_ns
         test.scenario = mlperf_loadgen.TestScenario.Offline
-        test.offline_expected_qps = OFFLINE_MARGIN * per_s
+        test.offline_expected_qps = OFFLINE_MARGIN * images_per_s
     return test
 
 
 def _read(folder: Path, scenario: Scenario) -> LoadGenResult:
-    found, errors = _read_detail(folder / "mlperf_log_detail.txt")
-    kind = "per_query_latency" if scenario is Scenario.MULTI_STREAM else "latency"
-    sentences = str(found.get("early_stopping_result", "")).split(" * ")
-    advice = [*errors, str(found.get("result_invalid_reason", "")), *sentences]
+    """What the logs of one test say. They hold JSON values: the document checks their types."""
+    log, errors = _read_detail(folder / "mlperf_log_detail.txt")
+
+    # The multi-stream test calls the latency of a query by another name.
+    latency = "latency"
+    if scenario is Scenario.MULTI_STREAM:
+        latency = "per_query_latency"
+    percentiles = {name: log[f"result_{name}_percentile_{latency}_ns"] for name in PERCENTILES}
+
     return LoadGenResult.model_validate(
         {
-            "version": str(found["loadgen_version"]).split(" ")[0],
-            "valid": found["result_validity"] == "VALID",
-            "unmet": tuple(words for key, words in CHECKS.items() if found.get(key) is False),
-            "advice": tuple(" ".join(text.split()) for text in advice if text.strip()),
-            "query_count": found["result_query_count"],
-            "rate_per_s": found.get(RATES.get(scenario, "")),
-            "scheduled_per_s": found.get("result_scheduled_samples_per_sec"),
-            "early_stopping_latency_ns": _early_stopping_latency(found, scenario),
-            "percentiles_ns": {
-                name: found[f"result_{name}_percentile_{kind}_ns"] for name in PERCENTILES
-            },
+            "version": str(log["loadgen_version"]).split(" ")[0],
+            "valid": log["result_validity"] == "VALID",
+            "unmet": tuple(check for key, check in CHECKS.items() if log.get(key) is False),
+            "advice": _advice(log, errors),
+            "query_count": log["result_query_count"],
+            "rate_per_s": log.get(RATES.get(scenario, "")),
+            "scheduled_per_s": log.get("result_scheduled_samples_per_sec"),
+            "early_stopping_latency_ns": _early_stopping_latency(log, scenario),
+            "percentiles_ns": percentiles,
             "latencies_ns": _read_trace(folder / "mlperf_log_trace.json", scenario),
         }
     )
 
 
-def _early_stopping_latency(found: dict[str, JsonValue], scenario: Scenario) -> JsonValue:
-    key = {
-        Scenario.SINGLE_STREAM: "early_stopping_latency_ss",
-        Scenario.MULTI_STREAM: "early_stopping_latency_ms",
-    }
-    return found.get(key.get(scenario, "")) or None  # LoadGen writes 0 where it has too few queries
+def _advice(log: dict[str, JsonValue], errors: Sequence[str]) -> tuple[str, ...]:
+    """LoadGen's sentences, each on one line: errors, why a result is invalid, early stopping."""
+    early_stopping = str(log.get("early_stopping_result", "")).split(" * ")
+    sentences = [*errors, str(log.get("result_invalid_reason", "")), *early_stopping]
+    return tuple(" ".join(sentence.split()) for sentence in sentences if sentence.strip())
+
+
+def _early_stopping_latency(log: dict[str, JsonValue], scenario: Scenario) -> JsonValue:
+    key = EARLY_STOPPING_LATENCIES.get(scenario, "")
+    return log.get(key) or None  # LoadGen writes 0 where it has too few queries
 
 
 def _read_detail(path: Path) -> tuple[dict[str, JsonValue], list[str]]:
     """LoadGen's detail log: the value of every key, and what it logged as an error."""
-    found: dict[str, JsonValue] = {}
+    log: dict[str, JsonValue] = {}
     errors = []
     for line in path.read_text(errors="replace").splitlines():
-        if line.startswith(LOG_PREFIX):
-            entry = json.loads(NO_NUMBER.sub('"value": null', line[len(LOG_PREFIX) :]))
-            found[entry["key"]] = entry["value"]
-            if entry["metadata"]["is_error"]:
-                errors.append(str(entry["value"]))
-    return found, errors
+        if not line.startswith(LOG_PREFIX):
+            continue
+        entry = json.loads(NO_NUMBER.sub('"value": null', line[len(LOG_PREFIX) :]))
+        log[entry["key"]] = entry["value"]
+        if entry["metadata"]["is_error"]:
+            errors.append(str(entry["value"]))
+    return log, errors
 
 
 def _read_trace(path: Path, scenario: Scenario) -> tuple[int, ...]:
-    """The latencies in the trace, ns: of every image offline, else of every query, whose slowest
-    image counts."""
+    """The latencies in the trace, in ns: of every image offline, else of every query.
+
+    A query is answered when its slowest image is.
+    """
     samples: list[tuple[int, int]] = []
     with path.open() as lines:
         for line in lines:

@@ -28,7 +28,8 @@ class RateSearch:
     def __init__(self, start_per_s: float, resolution: float = RESOLUTION) -> None:
         self._resolution = resolution
         self._start = _four_digits(start_per_s)
-        self._smallest, self._largest = start_per_s / FACTOR**WIDEST, start_per_s * FACTOR**WIDEST
+        self._smallest = start_per_s / FACTOR**WIDEST
+        self._largest = start_per_s * FACTOR**WIDEST
         self._passed: list[float] = []
         self._failed: float | None = None
         self._confirmed = False
@@ -38,35 +39,57 @@ class RateSearch:
         """The rate to try next, per second; None when the search is over."""
         if self._confirmed or self.trials == MOST_TRIALS:
             return None
-        low, high = self._low, self._failed
-        if low is None:
-            rate = self._start if high is None else _four_digits(high / FACTOR)
-            return rate if rate >= self._smallest / self._resolution else None
-        if high is None:
-            rate = _four_digits(low * FACTOR)
-            return rate if rate <= self._largest * self._resolution else low
-        return low if high / low <= self._resolution else _four_digits(math.sqrt(low * high))
+        passed = self._highest_passed
+        failed = self._failed
+        if passed is None:
+            if failed is None:
+                return self._start
+            return self._below(failed)
+        if failed is None:
+            return self._above(passed)
+        # Both ends of the bracket are known: its middle by ratio, until they lie close together.
+        if failed / passed <= self._resolution:
+            return passed
+        return _four_digits(math.sqrt(passed * failed))
+
+    def _below(self, failed: float) -> float | None:
+        """The bracket grows downwards; None where it is as wide as it may be."""
+        rate = _four_digits(failed / FACTOR)
+        if rate < self._smallest / self._resolution:
+            return None
+        return rate
+
+    def _above(self, passed: float) -> float:
+        """The bracket grows upwards; where it is as wide as it may be the rate is confirmed."""
+        rate = _four_digits(passed * FACTOR)
+        if rate > self._largest * self._resolution:
+            return passed
+        return rate
 
     def tell(self, rate: float, *, passed: bool) -> None:
         """How the rate that :meth:`next_rate` gave came out."""
         self.trials += 1
-        if passed and rate == self._low:
+        if passed and rate == self._highest_passed:
             self._confirmed = True
         elif passed:
             self._passed.append(rate)
         else:
+            # What passed at this rate or above it, before it failed, was luck.
             self._failed = rate
             self._passed = [lower for lower in self._passed if lower < rate]
 
     @property
     def found_per_s(self) -> float | None:
-        """The highest rate that passed twice; None while there is none, and when there is none at
-        all."""
-        return self._low if self._confirmed else None
+        """The highest rate that passed twice; None until there is one, or where there is none."""
+        if not self._confirmed:
+            return None
+        return self._highest_passed
 
     @property
-    def _low(self) -> float | None:
-        return self._passed[-1] if self._passed else None
+    def _highest_passed(self) -> float | None:
+        if not self._passed:
+            return None
+        return self._passed[-1]
 
 
 def _four_digits(rate: float) -> float:

@@ -41,15 +41,15 @@ class Images:
     def inputs(self, indices: Sequence[int]) -> Arrays:
         """The images as one batch; one that is not full is padded with its last image."""
         if self._batch == 1:
-            return self._single[indices[0]]
-        padded = [*indices, *[indices[-1]] * (self._batch - len(indices))]
+            return self._single[indices[0]]  # ready: nothing is copied
+        missing = self._batch - len(indices)
+        padded = [*indices, *[indices[-1]] * missing]
         return {self._name: self._pixels[padded]}
 
     def batches(self, samples: Sequence[T]) -> Iterable[Sequence[T]]:
         """Samples or indices in groups of at most the batch size."""
-        return (
-            samples[first : first + self._batch] for first in range(0, len(samples), self._batch)
-        )
+        for first in range(0, len(samples), self._batch):
+            yield samples[first : first + self._batch]
 
 
 class System:
@@ -63,9 +63,11 @@ class System:
         self._images = images
         self._sessions = sessions
         self._queue: SimpleQueue[Samples | None] = SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._work, args=(session,)) for session in sessions if queued
-        ]
+        self._threads: list[threading.Thread] = []
+        if queued:
+            self._threads = [
+                threading.Thread(target=self._work, args=(session,)) for session in sessions
+            ]
         self.error: Exception | None = None
 
     def __enter__(self) -> System:
@@ -75,7 +77,7 @@ class System:
 
     def __exit__(self, *_: object) -> None:
         for _thread in self._threads:
-            self._queue.put(None)
+            self._queue.put(None)  # each takes one, after what waits before it, and ends
         for thread in self._threads:
             thread.join()
 
@@ -91,7 +93,10 @@ class System:
 
     def _work(self, session: Session) -> None:
         session.prepare_thread()
-        while (batch := self._queue.get()) is not None:
+        while True:
+            batch = self._queue.get()
+            if batch is None:
+                return
             self._infer(session, batch)
             answer([sample.id for sample in batch])
 

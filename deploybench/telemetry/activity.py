@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -28,8 +28,10 @@ THROTTLE_COUNTERS = ("core_throttle_count", "package_throttle_count")
 KHZ_PER_MHZ = 1e3
 NS_PER_S = 1e9
 MOST_MISSING = 0.1
-"""Cores that we used and /proc/stat does not show: more means that it is not this machine's (some
-sandboxes)."""
+"""Cores that we used and /proc/stat does not show.
+
+More means that the file is not this machine's, as in some sandboxes.
+"""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,10 @@ class CpuTimes:
 
 @dataclass(frozen=True)
 class OwnUsage:
-    """What this process has used since it began: CPU seconds (ended children too), its own
-    involuntary switches."""
+    """What this process has used since it began.
+
+    CPU seconds with those of its ended children, and its own involuntary switches.
+    """
 
     cpu_s: float
     involuntary_switches: int
@@ -104,7 +108,8 @@ def read_activity(
     Some runtimes pin the thread that loads them to one CPU and their own threads to others: ask
     :func:`usable_cpus` before such a runtime loads, and pass the answer to both snapshots.
     """
-    cpus = usable_cpus() if cpus is None else cpus
+    if cpus is None:
+        cpus = usable_cpus()
     frequency = _frequency_mhz(cpus, proc, cpu_folder)
     throttle_count = _throttle_count(cpus, cpu_folder)
     load = psutil.getloadavg()[0]
@@ -121,36 +126,62 @@ def read_activity(
 
 
 def between(before: Snapshot, after: Snapshot) -> Activity:
-    """What happened from ``before`` to ``after``; what depends on the CPUs is None when theirs
-    differ."""
+    """What happened from ``before`` to ``after``.
+
+    What depends on the CPUs is None when the two are of different ones.
+    """
     wall_s = (after.clock_ns - before.clock_ns) / NS_PER_S
-    cpu_s = wall_s * len(before.cpus)
+    cpu_s = wall_s * len(before.cpus)  # what these CPUs had to give
     same_cpus = before.cpus == after.cpus
-    foreign = steal = resolution = None
+
+    foreign_share = None
+    steal_share = None
+    resolution = None
     if before.times and after.times and same_cpus and cpu_s > 0:
         resolution = tick_s() / wall_s
-        steal = (after.times.steal_s - before.times.steal_s) / cpu_s
-        if before.own and after.own:
-            busy_s = after.times.busy_s - before.times.busy_s
-            foreign_s = busy_s - (after.own.cpu_s - before.own.cpu_s)
-            plausible = foreign_s > -MOST_MISSING * wall_s - 2 * tick_s() * len(before.cpus)
-            foreign = max(foreign_s, 0.0) / cpu_s if plausible else None
-    involuntary = throttle_events = None
+        steal_share = (after.times.steal_s - before.times.steal_s) / cpu_s
+        foreign_s = _foreign_s(before, after)
+        # Ours are part of what /proc/stat calls busy. Less than that by more than its ticks can
+        # explain (one at either end on each CPU), and its figures are no account of ours.
+        slack_s = MOST_MISSING * wall_s + 2 * tick_s() * len(before.cpus)
+        if foreign_s is not None and foreign_s > -slack_s:
+            foreign_share = max(foreign_s, 0.0) / cpu_s
+
+    involuntary_switches = None
     if before.own and after.own:
-        involuntary = after.own.involuntary_switches - before.own.involuntary_switches
+        involuntary_switches = after.own.involuntary_switches - before.own.involuntary_switches
+
+    throttle_events = None
     if before.throttle_count is not None and after.throttle_count is not None and same_cpus:
         throttle_events = after.throttle_count - before.throttle_count
-    frequencies = [one.frequency_mhz for one in (before, after) if one.frequency_mhz is not None]
+
     return Activity(
         wall_s=wall_s,
-        foreign_cpu_share=foreign,
-        steal_share=steal,
+        foreign_cpu_share=foreign_share,
+        steal_share=steal_share,
         share_resolution=resolution,
-        involuntary_switches=involuntary,
+        involuntary_switches=involuntary_switches,
         load_1m=after.load_1m,
-        frequency_mhz=fmean(frequencies) if frequencies else None,
+        frequency_mhz=_mean_of_known([before.frequency_mhz, after.frequency_mhz]),
         throttle_events=throttle_events,
     )
+
+
+def _foreign_s(before: Snapshot, after: Snapshot) -> float | None:
+    """Busy CPU seconds that were not ours; below 0 where the two accounts disagree."""
+    if not (before.times and after.times and before.own and after.own):
+        return None
+    busy_s = after.times.busy_s - before.times.busy_s
+    own_s = after.own.cpu_s - before.own.cpu_s
+    return busy_s - own_s
+
+
+def _mean_of_known(values: Iterable[float | None]) -> float | None:
+    """The mean of the values that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return fmean(known)
 
 
 def tick_s() -> float:
@@ -159,20 +190,27 @@ def tick_s() -> float:
 
 
 def _cpu_times(cpus: frozenset[int], proc: Path) -> CpuTimes | None:
-    """The sum over the ``cpuN`` lines of ``cpus``; None where one of them is not there (offline, or
-    no Linux)."""
-    wanted = {f"cpu{cpu}" for cpu in cpus}
-    lines = [line.split() for line in _read(proc / "stat").splitlines()]
-    found = [
-        [int(field) for field in fields[1:9]] for fields in lines if fields and fields[0] in wanted
-    ]
-    if len(found) != len(wanted):
+    """The sum over the ``cpuN`` lines of ``cpus``.
+
+    None where one of them is not there: the CPU is offline, or this is no Linux.
+    """
+    names = {f"cpu{cpu}" for cpu in cpus}
+    rows = []
+    for line in _read(proc / "stat").splitlines():
+        fields = line.split()
+        if fields and fields[0] in names:
+            # user, nice, system, idle, iowait, irq, softirq, steal; guest times follow, which are
+            # part of user and nice
+            rows.append([int(field) for field in fields[1:9]])
+    if len(rows) != len(names):
         return None
     user, nice, system, idle, iowait, irq, softirq, steal = (
-        sum(column) * tick_s() for column in zip(*found, strict=True)
+        sum(column) * tick_s() for column in zip(*rows, strict=True)
     )
     return CpuTimes(
-        busy_s=user + nice + system + irq + softirq, idle_s=idle + iowait, steal_s=steal
+        busy_s=user + nice + system + irq + softirq,
+        idle_s=idle + iowait,
+        steal_s=steal,
     )
 
 
@@ -193,37 +231,50 @@ def _frequency_mhz(cpus: frozenset[int], proc: Path, cpu_folder: Path) -> float 
     In a virtual machine ``/proc/cpuinfo`` repeats the nominal clock whatever the real one is, so
     there it is not used.
     """
-    scaling = [_number(cpu_folder / f"cpu{cpu}" / "cpufreq" / "scaling_cur_freq") for cpu in cpus]
-    found = [khz / KHZ_PER_MHZ for khz in scaling if khz is not None] or list(
-        _cpuinfo_mhz(cpus, proc)
-    )
-    return fmean(found) if found else None
+    frequencies_mhz = []
+    for cpu in cpus:
+        khz = _number(cpu_folder / f"cpu{cpu}" / "cpufreq" / "scaling_cur_freq")
+        if khz is not None:
+            frequencies_mhz.append(khz / KHZ_PER_MHZ)
+    if not frequencies_mhz:
+        frequencies_mhz = list(_cpuinfo_mhz(cpus, proc))
+    return _mean_of_known(frequencies_mhz)
 
 
 def _cpuinfo_mhz(cpus: frozenset[int], proc: Path) -> Iterator[float]:
+    """The ``cpu MHz`` of each of ``cpus``; none in a virtual machine."""
     for block in _read(proc / "cpuinfo").split("\n\n"):
-        fields = {
-            key.strip(): value.strip()
-            for key, _, value in (line.partition(":") for line in block.splitlines())
-        }
-        wanted = (
-            int(fields.get("processor", -1)) in cpus
-            and "hypervisor" not in fields.get("flags", "").split()
-        )
-        if wanted and "cpu MHz" in fields:
+        fields = {}
+        for line in block.splitlines():
+            key, _, value = line.partition(":")
+            fields[key.strip()] = value.strip()
+        if int(fields.get("processor", -1)) not in cpus:
+            continue
+        if "hypervisor" in fields.get("flags", "").split():
+            continue
+        if "cpu MHz" in fields:
             yield float(fields["cpu MHz"])
 
 
 def _throttle_count(cpus: frozenset[int], cpu_folder: Path) -> int | None:
-    folders = [cpu_folder / f"cpu{cpu}" / "thermal_throttle" for cpu in cpus]
-    found = [_number(folder / counter) for folder in folders for counter in THROTTLE_COUNTERS]
-    counts = [count for count in found if count is not None]
-    return sum(counts) if counts else None
+    """The sum of the counters of ``cpus``; None where none of them reads."""
+    counts = []
+    for cpu in cpus:
+        for counter in THROTTLE_COUNTERS:
+            count = _number(cpu_folder / f"cpu{cpu}" / "thermal_throttle" / counter)
+            if count is not None:
+                counts.append(count)
+    if not counts:
+        return None
+    return sum(counts)
 
 
 def _number(path: Path) -> int | None:
+    """The number that a file holds; None where there is no such file, or no number in it."""
     text = _read(path).strip()
-    return int(text) if text.isdigit() else None
+    if not text.isdigit():
+        return None
+    return int(text)
 
 
 def _read(path: Path) -> str:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -34,7 +34,7 @@ from deploybench.provenance import Provenance
 from deploybench.telemetry.gpu import MILLIWATTS_PER_W, power_mw
 
 POWERCAP = Path("/sys/class/powercap")
-RAPL_KINDS = ("intel-rapl", "intel-rapl-mmio")  # AMD's counters appear as intel-rapl, too
+RAPL_INTERFACES = ("intel-rapl", "intel-rapl-mmio")  # AMD's counters appear as intel-rapl, too
 POWER_SAMPLES_PER_S = 20
 RAPL_RESOLUTION_S = 1e-3
 NVML_RESOLUTION_S = 0.1  # the slowest sensors among the cards of Yang et al.
@@ -44,8 +44,10 @@ MILLIJOULES_PER_J = 1e3
 
 @dataclass(frozen=True)
 class Energy:
-    """Joules that ``scope`` used, as told by ``source``; simulated where a double stands in for the
-    counter."""
+    """Joules that ``scope`` used, as told by ``source``.
+
+    ``provenance`` is simulated where a double stands in for the counter.
+    """
 
     joules: float
     source: str
@@ -119,33 +121,40 @@ def open_meter(device: str, *, powercap: Path = POWERCAP) -> EnergyMeter | Unava
 
 def rapl_meter(powercap: Path = POWERCAP) -> EnergyMeter | Unavailable:
     """The meter of all packages of this machine and of their memory where that is counted."""
-    for kind in RAPL_KINDS:
-        names = {path: _domain_name(path) for path in sorted(powercap.glob(f"{kind}:*"))}
-        packages = [path for path, name in names.items() if name.startswith("package")]
-        if packages:
-            break
-    else:
-        return Unavailable(
-            f"{powercap} has no RAPL package: virtual machines, containers and other CPUs have none"
-        )
-    memories = [path for path, name in names.items() if name == "dram"]
+    for interface in RAPL_INTERFACES:
+        domains = _domains(powercap, interface)
+        if any(name.startswith("package") for name in domains.values()):
+            return _rapl_meter_of(powercap, interface, domains)
+    return Unavailable(
+        f"{powercap} has no RAPL package: virtual machines, containers and other CPUs have none"
+    )
+
+
+def _rapl_meter_of(
+    powercap: Path, interface: str, domains: Mapping[Path, str]
+) -> EnergyMeter | Unavailable:
+    """The meter of the packages and memories among ``domains``, paths and their names."""
+    packages = [path for path, name in domains.items() if name.startswith("package")]
+    memories = [path for path, name in domains.items() if name == "dram"]
     try:
         counter = RaplCounter([*packages, *memories])
     except PermissionError as error:
         return Unavailable(
             f"{error.filename} is readable by root only (so in Linux since 2020, CVE-2020-8694); "
-            f"do: sudo chmod a+r {powercap}/{kind}:*/energy_uj (until the next boot), or run as "
-            f"root with sudo"
+            f"do: sudo chmod a+r {powercap}/{interface}:*/energy_uj (until the next boot), or run "
+            f"as root with sudo"
         )
     except OSError as error:
         return Unavailable(f"{error.filename} does not read: {error.strerror}")
-    memory = "with its DRAM" if memories else "without DRAM, which has no counter here"
-    scope = (
-        f"the whole of {', '.join(names[path] for path in packages)} {memory}, other processes "
-        f"included"
-    )
+    memory = "without DRAM, which has no counter here"
+    if memories:
+        memory = "with its DRAM"
+    package_names = ", ".join(domains[path] for path in packages)
     return EnergyMeter(
-        counter.read_j, source=f"RAPL ({kind})", scope=scope, resolution_s=RAPL_RESOLUTION_S
+        counter.read_j,
+        source=f"RAPL ({interface})",
+        scope=f"the whole of {package_names} {memory}, other processes included",
+        resolution_s=RAPL_RESOLUTION_S,
     )
 
 
@@ -160,16 +169,22 @@ class RaplCounter:
         self._total_uj = 0
 
     def read_j(self) -> float:
-        for domain, last in self._last_uj.items():
-            now = _microjoules(domain / "energy_uj")
-            self._total_uj += now - last if now >= last else now - last + self._ranges_uj[domain]
-            self._last_uj[domain] = now
+        """Joules since the counter was made."""
+        for domain, last_uj in self._last_uj.items():
+            present_uj = _microjoules(domain / "energy_uj")
+            used_uj = present_uj - last_uj
+            if used_uj < 0:  # it wrapped since, once: it begins again at 0 after its range
+                used_uj += self._ranges_uj[domain]
+            self._total_uj += used_uj
+            self._last_uj[domain] = present_uj
         return self._total_uj / MICROJOULES_PER_J
 
 
 def nvml_meter(nvml: Any, index: int) -> EnergyMeter | Unavailable:
-    """The meter of the GPU that this process knows as ``cuda:index``, with ``nvml``, an initialised
-    ``pynvml``."""
+    """The meter of the GPU that this process knows as ``cuda:index``.
+
+    ``nvml`` is an initialised ``pynvml``.
+    """
     try:
         handle = device_handle(nvml, index)
     except DeployBenchError as error:
@@ -182,6 +197,7 @@ def nvml_meter(nvml: Any, index: int) -> EnergyMeter | Unavailable:
     def power_w() -> float:
         return power_mw(nvml, handle) / MILLIWATTS_PER_W
 
+    # A card before Volta refuses the counter: then its power is integrated, if it tells that.
     try:
         counted_j()
     except nvml.NVMLError:
@@ -225,6 +241,7 @@ class PowerIntegral:
     def add(self, at_s: float, power_w: float) -> None:
         """Add a sample that is not older than the last."""
         if self._last is not None:
+            # between two samples the power is taken to run in a straight line
             last_s, last_w = self._last
             self.joules += (at_s - last_s) * (power_w + last_w) / 2
         self._last = (at_s, power_w)
@@ -262,6 +279,11 @@ class PowerSampler:
         while not self._stopped.wait(1 / POWER_SAMPLES_PER_S):
             with contextlib.suppress(self._ignored):
                 self.read_j()
+
+
+def _domains(powercap: Path, interface: str) -> dict[Path, str]:
+    """The domains of one way to the counters, with their names."""
+    return {path: _domain_name(path) for path in sorted(powercap.glob(f"{interface}:*"))}
 
 
 def _domain_name(domain: Path) -> str:

@@ -88,9 +88,8 @@ class GpuSample:
     missing: Mapping[str, str] = field(default_factory=dict)
 
 
-FIGURES = tuple(
-    item.name for item in fields(GpuSample) if item.name not in ("missing", "provenance")
-)
+NO_FIGURES = ("missing", "provenance")
+FIGURES = tuple(item.name for item in fields(GpuSample) if item.name not in NO_FIGURES)
 MEMORY_FIGURES = ("own_bytes", "other_processes", "other_bytes")
 
 
@@ -101,9 +100,8 @@ def read_gpu(index: int) -> GpuSample:
     except DeployBenchError as error:
         return GpuSample(missing=dict.fromkeys(FIGURES, str(error)))
     try:
-        return sample_gpu(
-            nvml, device_handle(nvml, index), os.getpid(), contained=in_pid_namespace()
-        )
+        handle = device_handle(nvml, index)
+        return sample_gpu(nvml, handle, os.getpid(), contained=in_pid_namespace())
     except DeployBenchError as error:
         return GpuSample(missing=dict.fromkeys(FIGURES, str(error)))
     finally:
@@ -126,42 +124,60 @@ def sample_gpu(nvml: Any, handle: Any, pid: int, *, contained: bool) -> GpuSampl
             missing[figure] = f"not told by this GPU or driver: {error}"
             return None
 
-    milliwatts = ask("power_w", lambda: power_mw(nvml, handle))
-    drawing = ask("graphics_processes", lambda: _newest(nvml, GRAPHICS_PROCESSES, handle))
-    memory = ask("used_bytes", lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
-    ecc = ask("ecc", lambda: nvml.nvmlDeviceGetEccMode(handle))
-    reasons = ask("throttle_reasons", lambda: _newest(nvml, CLOCK_REASONS, handle))
+    def power_w() -> float:
+        return power_mw(nvml, handle) / MILLIWATTS_PER_W
+
+    def throttle_reasons() -> tuple[str, ...]:
+        return throttle_words(_newest(nvml, CLOCK_REASONS, handle))
+
+    def graphics_processes() -> int:
+        return len(_newest(nvml, GRAPHICS_PROCESSES, handle))
+
+    def used_bytes() -> int:
+        return int(nvml.nvmlDeviceGetMemoryInfo(handle).used)
+
+    def clock_mhz(domain: int) -> int:
+        return int(nvml.nvmlDeviceGetClockInfo(handle, domain))
+
+    def temperature_c() -> int:
+        return int(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
+
+    def ecc() -> bool:
+        present_and_pending = nvml.nvmlDeviceGetEccMode(handle)
+        return bool(present_and_pending[0])
+
+    # What falls as soon as the work ends is asked first.
+    power = ask("power_w", power_w)
+    sm_clock_mhz = ask("sm_clock_mhz", lambda: clock_mhz(nvml.NVML_CLOCK_SM))
+    memory_clock_mhz = ask("memory_clock_mhz", lambda: clock_mhz(nvml.NVML_CLOCK_MEM))
+    reasons = ask("throttle_reasons", throttle_reasons)
+    processes = _processes(nvml, handle, pid, contained, missing)
     return GpuSample(
-        **_memory(nvml, handle, pid, contained, missing),
-        sm_clock_mhz=ask(
-            "sm_clock_mhz", lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)
-        ),
-        memory_clock_mhz=ask(
-            "memory_clock_mhz", lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)
-        ),
-        temperature_c=ask(
-            "temperature_c",
-            lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
-        ),
-        power_w=None if milliwatts is None else milliwatts / MILLIWATTS_PER_W,
-        throttle_reasons=None if reasons is None else throttle_words(reasons),
-        graphics_processes=None if drawing is None else len(drawing),
-        used_bytes=None if memory is None else memory.used,
+        own_bytes=processes.own_bytes,
+        other_processes=processes.others,
+        other_bytes=processes.other_bytes,
+        sm_clock_mhz=sm_clock_mhz,
+        memory_clock_mhz=memory_clock_mhz,
+        temperature_c=ask("temperature_c", temperature_c),
+        power_w=power,
+        throttle_reasons=reasons,
+        graphics_processes=ask("graphics_processes", graphics_processes),
+        used_bytes=ask("used_bytes", used_bytes),
         pcie_generation=ask(
             "pcie_generation", lambda: nvml.nvmlDeviceGetCurrPcieLinkGeneration(handle)
         ),
         pcie_width=ask("pcie_width", lambda: nvml.nvmlDeviceGetCurrPcieLinkWidth(handle)),
-        ecc=None if ecc is None else bool(ecc[0]),
+        ecc=ask("ecc", ecc),
         provenance=nvml_provenance(),
         missing=missing,
     )
 
 
 def power_mw(nvml: Any, handle: Any) -> int:
-    """The power draw in milliwatts: of this moment where the driver has that field, else by the
-    plain query.
+    """The power draw in milliwatts.
 
-    Raises NVMLError where the card tells neither.
+    Of this moment where the driver has that field, else by the plain query. Raises NVMLError where
+    the card tells neither.
     """
     with contextlib.suppress(nvml.NVMLError):
         (field_value,) = nvml.nvmlDeviceGetFieldValues(handle, [POWER_INSTANT])
@@ -172,14 +188,15 @@ def power_mw(nvml: Any, handle: Any) -> int:
 
 def throttle_words(reasons: int) -> tuple[str, ...]:
     """The reasons in NVML's bit mask, in words; none when the clock is as high as it may be."""
-    known = tuple(word for bit, word in THROTTLE_REASONS.items() if reasons & bit)
-    unknown = reasons & ~sum(THROTTLE_REASONS)
-    return (*known, f"unknown reason {unknown:#x}") if unknown else known
+    words = [word for bit, word in THROTTLE_REASONS.items() if reasons & bit]
+    unnamed = reasons & ~sum(THROTTLE_REASONS)  # the bits that the table has no word for
+    if unnamed:
+        words.append(f"unknown reason {unnamed:#x}")
+    return tuple(words)
 
 
 def in_pid_namespace(namespace: Path = PID_NAMESPACE) -> bool:
-    """Whether this process sees other process ids than the machine's kernel does, as in a
-    container."""
+    """Whether this process sees other process ids than the machine's kernel, as in a container."""
     try:
         return str(namespace.readlink()) != INITIAL_PID_NAMESPACE
     except OSError:
@@ -187,44 +204,59 @@ def in_pid_namespace(namespace: Path = PID_NAMESPACE) -> bool:
 
 
 def _newest(nvml: Any, names: Sequence[str], handle: Any) -> Any:
-    """Ask by the first of ``names``, the newest first, that both the library and the driver
-    have."""
-    *newer, oldest = [name for name in names if hasattr(nvml, name)]
-    for name in newer:
-        with contextlib.suppress(
-            nvml.NVMLError_FunctionNotFound
-        ):  # the driver is older than the library
+    """Ask by the newest of ``names`` that both the library and the driver have.
+
+    The newest comes first. Raises NVMLError where the card does not answer.
+    """
+    in_library = [name for name in names if hasattr(nvml, name)]
+    for name in in_library[:-1]:
+        try:
             return getattr(nvml, name)(handle)
-    return getattr(nvml, oldest)(handle)
+        except nvml.NVMLError_FunctionNotFound:
+            continue  # the driver is older than the library
+    return getattr(nvml, in_library[-1])(handle)
 
 
-def _memory(
+@dataclass(frozen=True)
+class _Processes:
+    """Who computes on the GPU, this process and others, and what their memory there is."""
+
+    own_bytes: int | None = None
+    others: int | None = None
+    other_bytes: int | None = None
+
+
+def _processes(
     nvml: Any, handle: Any, pid: int, contained: bool, missing: dict[str, str]
-) -> dict[str, int | None]:
-    """The figures of the processes on the GPU; the reasons for those that are not known go to
-    ``missing``."""
+) -> _Processes:
+    """The figures of the processes on the GPU; the reasons for unknown ones go to ``missing``."""
     try:
         processes = _newest(nvml, COMPUTE_PROCESSES, handle)
     except nvml.NVMLError as error:
         missing.update(dict.fromkeys(MEMORY_FIGURES, f"not told by this GPU or driver: {error}"))
-        return {}
-    if all(process.pid != pid for process in processes):
-        hint = (
-            ": in a container it may list the host's ids (docker: --pid=host)" if contained else ""
-        )
-        reason = f"the driver lists no process {pid}{hint}"
-        missing.update(dict.fromkeys(MEMORY_FIGURES, reason))
-        return {}
+        return _Processes()
+    own = [process for process in processes if process.pid == pid]
     others = [process for process in processes if process.pid != pid]
-    found: dict[str, int | None] = {"other_processes": len(others)}
-    for figure, group in (
-        ("own_bytes", [one for one in processes if one.pid == pid]),
-        ("other_bytes", others),
-    ):
-        # Whoever is listed holds a context, so 0 is as unknown as None; containers and Windows give
-        # either.
-        if all(process.usedGpuMemory for process in group):
-            found[figure] = sum(process.usedGpuMemory for process in group)
-        else:
+    if not own:
+        reason = f"the driver lists no process {pid}"
+        if contained:
+            reason += ": in a container it may list the host's ids (docker: --pid=host)"
+        missing.update(dict.fromkeys(MEMORY_FIGURES, reason))
+        return _Processes()
+    own_bytes = _used_bytes(own)
+    other_bytes = _used_bytes(others)
+    for figure, used_bytes in (("own_bytes", own_bytes), ("other_bytes", other_bytes)):
+        if used_bytes is None:
             missing[figure] = "the driver lists the process without its memory"
-    return found
+    return _Processes(own_bytes, len(others), other_bytes)
+
+
+def _used_bytes(processes: Sequence[Any]) -> int | None:
+    """The GPU memory of these processes; None where that of one is not told.
+
+    Whoever is listed holds a context, so 0 is as unknown as None; containers and Windows give
+    either.
+    """
+    if not all(process.usedGpuMemory for process in processes):
+        return None
+    return sum(int(process.usedGpuMemory) for process in processes)

@@ -26,10 +26,14 @@ def resident_bytes() -> int:
 
 
 def peak_resident_bytes(status: Path = STATUS) -> int:
-    """The largest resident set size since the process began, or since :func:`reset_peak` worked
-    (VmHWM); the present one where that is unknown."""
+    """The largest resident set size since the process began, or since :func:`reset_peak` worked.
+
+    VmHWM in /proc; the present size where that is unknown.
+    """
     peak = _kib_field(status, "VmHWM:")
-    return resident_bytes() if peak is None else peak
+    if peak is None:
+        return resident_bytes()
+    return peak
 
 
 def proportional_bytes(smaps_rollup: Path = SMAPS_ROLLUP) -> int | None:
@@ -50,12 +54,16 @@ def reset_peak(clear_refs: Path = CLEAR_REFS) -> bool:
 
 
 def _kib_field(path: Path, name: str) -> int | None:
-    """A field of a /proc file that is given in KiB, in bytes; None where there is no such file,
-    field or permission."""
+    """A field of a /proc file that is given in KiB, in bytes.
+
+    None where there is no such file, field or permission.
+    """
     try:
         lines = path.read_text().splitlines()
     except OSError:
         return None
-    return next(
-        (int(line.split()[1]) * BYTES_PER_KIB for line in lines if line.startswith(name)), None
-    )
+    for line in lines:
+        if line.startswith(name):
+            kib = line.split()[1]  # "VmHWM:     1234 kB"
+            return int(kib) * BYTES_PER_KIB
+    return None

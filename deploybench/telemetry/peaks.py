@@ -1,5 +1,6 @@
-"""The measured peaks of this host: square matrix products, a large copy and a large sum, on a
-thread budget.
+"""The measured peaks of this host, on a thread budget.
+
+Square matrix products give its arithmetic, a large copy and a large sum its memory.
 
 These are the roofs that "% of peak" refers to: what this machine reached, not what a data sheet
 says. Measured once per CPU model, thread budget and library versions in a process of its own, and
@@ -18,7 +19,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -35,6 +35,9 @@ from deploybench.telemetry.activity import Activity, between, read_activity, usa
 
 MATRIX_SIZE = 2048
 COPY_BYTES = 256 << 20
+BYTES_PER_DOUBLE = 8
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""What numpy's and torch's libraries read their number of threads from, when they load."""
 SECONDS_EACH = 1.0
 TIME_LIMIT_S = 120.0
 METHOD = 3
@@ -55,22 +58,22 @@ def measured_peaks(host: Host, threads: int) -> MeasuredPeaks | None:
         return MeasuredPeaks.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         pass
-    environment = {
-        name: str(threads)
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    }
-    precisions = ["fp32", *(["bf16"] if BF16_FLAGS & set(host.isa) else [])]
-    request = PeakRequest(threads=threads, precisions=tuple(precisions)).model_dump_json()
+    precisions: tuple[str, ...] = ("fp32",)
+    if BF16_FLAGS & set(host.isa):  # without them bf16 is emulated: no peak of this host
+        precisions = ("fp32", "bf16")
+    request = PeakRequest(threads=threads, precisions=precisions).model_dump_json()
     outcome = run_child(
-        "deploybench.telemetry.peaks", request, time_limit_s=TIME_LIMIT_S, environment=environment
+        "deploybench.telemetry.peaks",
+        request,
+        time_limit_s=TIME_LIMIT_S,
+        environment=dict.fromkeys(THREAD_VARIABLES, str(threads)),
     )
     if outcome.reply is None:
         return None
     peaks = MeasuredPeaks.model_validate_json(outcome.reply)
     if peaks.disturbed is None:
-        with contextlib.suppress(
-            DeployBenchError
-        ):  # without a cache they are measured again next time
+        # without a cache they are measured again the next time
+        with contextlib.suppress(DeployBenchError):
             write_whole(path, peaks.model_dump_json(indent=1))
     return peaks
 
@@ -79,34 +82,40 @@ def main() -> None:
     """Read a request from standard input, write the peaks to the path in the first argument."""
     die_with_parent()
     request = PeakRequest.model_validate_json(sys.stdin.read())
-    threads, cpus = request.threads, usable_cpus()
+    threads = request.threads
+    cpus = usable_cpus()
     before = read_activity(cpus)
+
     gflops = {"fp32": _best_gflops(_numpy_product())}
-    method = "numpy"
+    libraries = "numpy"
     if importlib.util.find_spec("torch") is not None:
         for precision in request.precisions:
-            gflops[precision] = max(
-                gflops.get(precision, 0.0), _best_gflops(_torch_product(precision, threads))
-            )
-        method = "the better of numpy and torch"
+            by_torch = _best_gflops(_torch_product(precision, threads))
+            gflops[precision] = max(gflops.get(precision, 0.0), by_torch)
+        libraries = "the better of numpy and torch"
+    copy_gb_per_s = _copy_gb_per_s(threads)
+    read_gb_per_s = _read_gb_per_s(threads)
+    activity = between(before, read_activity(cpus))
+
+    products = f"{MATRIX_SIZE} x {MATRIX_SIZE} products by {libraries}"
     memory = f"copy and sum of {COPY_BYTES >> 20} MiB by {threads} threads"
-    method = f"{MATRIX_SIZE} x {MATRIX_SIZE} products by {method}; {memory}"
     peaks = MeasuredPeaks(
         threads=threads,
         gflops={name: round(value, 1) for name, value in gflops.items()},
-        copy_gb_per_s=round(_copy_gb_per_s(threads), 1),
-        read_gb_per_s=round(_read_gb_per_s(threads), 1),
-        method=method,
+        copy_gb_per_s=round(copy_gb_per_s, 1),
+        read_gb_per_s=round(read_gb_per_s, 1),
+        method=f"{products}; {memory}",
+        disturbed=_disturbed(activity, len(cpus)),
     )
-    seen = between(before, read_activity(cpus))
-    finish(peaks.model_copy(update={"disturbed": _disturbed(seen, len(cpus))}).model_dump_json())
+    finish(peaks.model_dump_json())
 
 
-def _disturbed(seen: Activity, cpus: int) -> str | None:
+def _disturbed(activity: Activity, cpus: int) -> str | None:
     """What others took meanwhile, in words, when it is more than an idle system's own work."""
-    foreign = seen.foreign_cpu_share or 0.0
-    too_much = foreign > allowed_foreign_share(cpus, seen.share_resolution)
-    return f"other processes took {foreign:.0%} of the CPUs" if too_much else None
+    foreign = activity.foreign_cpu_share or 0.0
+    if foreign <= allowed_foreign_share(cpus, activity.share_resolution):
+        return None
+    return f"other processes took {foreign:.0%} of the CPUs"
 
 
 def _cache_path(host: Host, threads: int) -> Path:
@@ -139,32 +148,38 @@ def _torch_product(precision: str, threads: int) -> Callable[[], object]:
 
 
 def _best_gflops(product: Callable[[], object]) -> float:
+    """A product of two n x n matrices is n^3 multiply-adds, which are two FLOPs each."""
     return 2 * MATRIX_SIZE**3 / _best_seconds(product) / 1e9
 
 
 def _copy_gb_per_s(threads: int) -> float:
     """Bytes read plus bytes written a second, every thread copying its own part."""
-    source = np.ones(COPY_BYTES // 8)
+    source = np.ones(COPY_BYTES // BYTES_PER_DOUBLE)
     target = np.empty_like(source)
-    parts = list(zip(np.array_split(target, threads), np.array_split(source, threads), strict=True))
+    sources = np.array_split(source, threads)
+    targets = np.array_split(target, threads)
     with ThreadPoolExecutor(threads) as pool:
 
-        def copy() -> Any:
-            return list(pool.map(lambda part: np.copyto(*part), parts))
+        def copy() -> object:
+            return list(pool.map(np.copyto, targets, sources))  # the list waits for all of them
 
         return 2 * COPY_BYTES / _best_seconds(copy) / 1e9
 
 
 def _read_gb_per_s(threads: int) -> float:
     """Bytes read a second, every thread adding up its own part."""
-    parts = np.array_split(np.ones(COPY_BYTES // 8), threads)
+    parts = np.array_split(np.ones(COPY_BYTES // BYTES_PER_DOUBLE), threads)
     with ThreadPoolExecutor(threads) as pool:
-        return COPY_BYTES / _best_seconds(lambda: list(pool.map(np.sum, parts))) / 1e9
+
+        def add_up() -> object:
+            return list(pool.map(np.sum, parts))
+
+        return COPY_BYTES / _best_seconds(add_up) / 1e9
 
 
 def _best_seconds(work: Callable[[], object]) -> float:
     """The fastest of the repetitions within the time: a peak is what the machine can do."""
-    work()
+    work()  # the first touches memory and starts the threads
     best = float("inf")
     end = perf_counter() + SECONDS_EACH
     while perf_counter() < end:

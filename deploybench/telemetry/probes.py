@@ -35,14 +35,14 @@ SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 
 
 def probe_machine(threads: int, cpus: Collection[int]) -> dict[str, object]:
-    """The readings of all probes: ``compute_us``, ``memory_ms`` and ``hop_ns``, the longest way
-    found.
+    """The readings of all probes: ``compute_us``, ``memory_ms`` and ``hop_ns``, the longest way.
 
     The hop is between the first ``threads`` of ``cpus``, one a physical core; it is None for a
     budget of one core and where processes cannot be pinned. Everything is None when the probe
     itself fails: a measurement without its probes is still one.
     """
-    command = [sys.executable, "-I", "-S", __file__, ",".join(map(str, _budget(threads, cpus)))]
+    cores = ",".join(str(cpu) for cpu in _budget(threads, cpus))
+    command = [sys.executable, "-I", "-S", __file__, cores]
     try:
         done = subprocess.run(command, capture_output=True, timeout=TIME_LIMIT_S, check=True)
         return dict(json.loads(done.stdout))
@@ -53,28 +53,38 @@ def probe_machine(threads: int, cpus: Collection[int]) -> dict[str, object]:
 def main() -> None:
     """Run all probes between the cores of the first argument."""
     cpus = [int(cpu) for cpu in sys.argv[1].split(",") if cpu]
-    pairs = [(cpus[0], other) for other in cpus[1 : MOST_PAIRS + 1]]
+    compute_ns = _compute_ns()
+    memory_ns = _memory_ns()
+    # From the first core to each of the others; the slowest way is what a barrier waits for.
+    hops_ns = [_hop_ns(cpus[0], other) for other in cpus[1 : MOST_PAIRS + 1]]
     readings = {
-        "compute_us": _compute_ns() / 1e3,
-        "memory_ms": _memory_ns() / 1e6,
-        "hop_ns": max((_hop_ns(*pair) for pair in pairs), default=None),
+        "compute_us": compute_ns / 1e3,
+        "memory_ms": memory_ns / 1e6,
+        "hop_ns": max(hops_ns, default=None),
     }
     print(json.dumps(readings))
 
 
 def _budget(threads: int, cpus: Collection[int]) -> list[int]:
-    """As many of the cores as the budget has threads; none where there is no way between cores or
-    no pinning."""
+    """As many of the cores as the budget has threads.
+
+    None where there is no way between cores, or no pinning.
+    """
     if threads < 2 or not hasattr(os, "sched_setaffinity"):
         return []
-    cores = {_siblings(cpu): cpu for cpu in sorted(cpus, reverse=True)}
-    budget = sorted(cores.values())[:threads]
-    return budget if len(budget) > 1 else []
+    # One CPU of each physical core, the lowest: it comes last and replaces its siblings.
+    cpu_of_core = {_siblings(cpu): cpu for cpu in sorted(cpus, reverse=True)}
+    budget = sorted(cpu_of_core.values())[:threads]
+    if len(budget) < 2:
+        return []
+    return budget
 
 
 def _siblings(cpu: int) -> str:
-    """What the hardware threads of one physical core have in common; the CPU itself where that is
-    unknown."""
+    """What the hardware threads of one physical core have in common.
+
+    The CPU itself where that is unknown.
+    """
     try:
         with open(SIBLINGS.format(cpu)) as file:  # noqa: PTH123 - this file runs without site-packages, and quickly
             return file.read().strip()
@@ -103,6 +113,8 @@ def _hop_ns(here: int, there: int) -> float:
     parent = os.getpid()
     child = os.fork()
     if child == 0:
+        # The other process sets the byte back whenever it sees it set. It looks whether its parent
+        # still lives once in many turns: a system call takes as long as some hops.
         with contextlib.suppress(BaseException):
             os.sched_setaffinity(0, {there})
             while os.getppid() == parent:
@@ -120,6 +132,7 @@ def _hop_ns(here: int, there: int) -> float:
 
 
 def _exchange(byte: mmap.mmap) -> None:
+    """Set the byte and wait until it is 0 again: two hops, there and back, in each turn."""
     for _ in range(HOPS // 2):
         byte[0] = 1
         while byte[0]:
