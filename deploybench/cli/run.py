@@ -45,7 +45,7 @@ def run(
     runner: parse.RunnerOption = None,
     batch: Annotated[
         str,
-        typer.Option("--batch", help="Batch sizes: 1,8,32; auto doubles until it stops to pay."),
+        typer.Option("--batch", help="Batch sizes: 1,8,32; auto doubles until it stops paying."),
     ] = "1",
     streams: Annotated[
         str,
@@ -249,28 +249,29 @@ def run(
     if batch == AUTO:
         remarks.print("looking how far each batch sweep goes: one short launch a size")
         planned = with_auto_batches(planned, settings)
-    interrupted = _measure(planned, settings, context, records)
+    cut_short = _measure(planned, settings, context, records)
     print_records(records, baseline=None, margin=share, details=details, as_json=json, as_csv=csv)
     remarks.print(
         f"records: {place.records_folder / context.run}", style="dim", soft_wrap=True, markup=False
     )
-    if interrupted:
-        raise KeyboardInterrupt
+    if cut_short is not None:
+        raise cut_short
     if any(record.judgement.verdict in (Verdict.FAILED, Verdict.INVALID) for record in records):
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
 def _measure(
     planned: Sequence[Planned], settings: RunSettings, context: RunContext, records: list[Record]
-) -> bool:
-    """Fill ``records`` with the latest record of every cell, in the order of the plan; True when
-    interrupted."""
+) -> BaseException | None:
+    """Fill ``records`` with the latest record of every cell, in the order of the plan; the
+    interrupt, the full disk or the like that ended the run early, if one did."""
+    from deploybench.errors import DeployBenchError
     from deploybench.processes import stop_children
     from deploybench.report.console import progress_bar
     from deploybench.runs.run import run_cells
 
     latest: dict[tuple[str | int | None, ...], Record] = {}
-    interrupted = False
+    cut_short: BaseException | None = None
     with progress_bar() as bar:
         task = bar.add_task("measuring", total=len([cell for cell in planned if cell.skip is None]))
 
@@ -282,11 +283,11 @@ def _measure(
                 latest[record.cell.key] = record
                 finished = sum(found.complete and bool(found.launches) for found in latest.values())
                 bar.update(task, completed=finished)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, DeployBenchError) as error:
             stop_children()
-            interrupted = True
+            cut_short = error
     records += [latest[cell.cell.key] for cell in planned if cell.cell.key in latest]
-    return interrupted
+    return cut_short
 
 
 def print_records(

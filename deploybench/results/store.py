@@ -3,6 +3,9 @@ folder."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from deploybench.documents import read_document
@@ -10,12 +13,17 @@ from deploybench.errors import DeployBenchError
 from deploybench.files import write_whole
 from deploybench.hardware.devices import CPU
 from deploybench.results.record import Record
+from deploybench.results.verdict import Verdict
 
 
 def write_record(record: Record, folder: Path) -> Path:
-    """Write the record whole into ``folder``, named after its cell."""
+    """Write the record whole into ``folder``, named after its cell.
+
+    A record of an export that failed has no artifact whose key would tell it from another of the
+    same model: there the whole cell and the command that repeats it do.
+    """
     cell = record.cell
-    key = (cell.artifact_key or "none")[:8]
+    key = cell.artifact_key[:8] if cell.artifact_key else f"none-{_digest(record)}"
     size = f"b{cell.batch}-t{cell.threads}-s{cell.streams}"
     runner = cell.runner if cell.device == CPU else f"{cell.runner}-{cell.device}"
     launched = "-graph" if cell.cuda_graph else ""
@@ -36,12 +44,8 @@ def read_records(path: Path) -> list[Record]:
             expected="a record, or a folder of records",
             action="deploybench run",
         )
-    paths = (
-        sorted(item for item in path.rglob("*.json") if not item.name.startswith("."))
-        if path.is_dir()
-        else [path]
-    )
-    records = [_read(item) for item in paths if "artifacts" not in item.relative_to(path).parts]
+    paths = _paths_below(path) if path.is_dir() else [path]
+    records = [_read(item) for item in paths]
     if not records:
         raise DeployBenchError(f"{path} holds no records", action="deploybench run writes some")
     return records
@@ -50,6 +54,42 @@ def read_records(path: Path) -> list[Record]:
 def runs_in(folder: Path) -> list[Path]:
     """The runs of a workspace, oldest first: one folder each, named by time."""
     return sorted(item for item in folder.glob("*") if item.is_dir() and any(item.glob("*.json")))
+
+
+def latest_run(folder: Path) -> Path | None:
+    """The newest run of a workspace in which something was measured or tried; None where there is
+    none.
+
+    A run whose every cell was skipped found nothing, and takes no run's place.
+    """
+    for run in reversed(runs_in(folder)):
+        if any(record.judgement.verdict is not Verdict.SKIPPED for record in read_records(run)):
+            return run
+    return None
+
+
+def _digest(record: Record) -> str:
+    """Eight characters that differ between two records of different cells or commands."""
+    identity = record.cell.model_dump_json() + record.command
+    return hashlib.sha256(identity.encode()).hexdigest()[:8]
+
+
+def _paths_below(folder: Path) -> Iterator[Path]:
+    """Every JSON file below a folder that is not hidden, links to folders followed.
+
+    A folder that is reached twice (a link to a folder above it) is read once.
+    """
+    visited: set[Path] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = Path(parent).resolve()
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if name != "artifacts")
+        for name in sorted(names):
+            if name.endswith(".json") and not name.startswith("."):
+                yield Path(parent) / name
 
 
 def _read(path: Path) -> Record:

@@ -7,6 +7,7 @@ import pytest
 from deploybench.analysis.lost_launches import lost_launches
 from deploybench.results.launch import Launch
 from deploybench.results.verdict import Verdict
+from deploybench.rows.rows import rows_of
 from tests.records import launch, record
 
 GOOD, KILLED = "good", "killed"
@@ -50,6 +51,9 @@ def test_lost_launch_is_a_note_in_the_reason_and_the_cell_keeps_its_number() -> 
     assert "1 launch was lost: killed by SIGKILL" in made.judgement.reason
     assert made.summary is not None
     assert made.summary.launches == 8
+    (row,) = rows_of([made])
+    assert (row.verdict, row.p50_ms) == ("VALID", 10.0)
+    assert "1 launch was lost" in row.reason
 
 
 def test_cell_that_was_killed_twice_running_has_failed() -> None:
