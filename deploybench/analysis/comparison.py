@@ -7,8 +7,8 @@ launches of one run differ, not how the machine changed between the runs: where 
 (compute, memory) moved beyond chance, the interval is widened by as much on both sides.
 
 What is unlike is refused, not compared: another batch, precision, number of threads, host or
-version of this harness makes another measurement, unless the user says that it is what he wants to
-compare.
+version of this harness makes another measurement, unless the user says that this is the very
+question.
 """
 
 from __future__ import annotations
@@ -197,11 +197,10 @@ def _compare(
     refused = [name for name in differing if name not in allowed]
     if refused:
         words = ", ".join(differing[name] for name in refused)
-        return [
-            replace(
-                row, reason=f"unlike: {words}; --allow {','.join(refused)} compares them", notes=()
-            )
-        ]
+        reason = f"unlike: {words}; --allow {','.join(refused)} compares them"
+        if "host" in refused and hardware(old) == hardware(new):
+            reason += "; the hardware is alike: a container keeps its name with --hostname NAME"
+        return [replace(row, reason=reason, notes=())]
     without = [
         (name, side)
         for name, side in (("baseline", old), ("candidate", new))

@@ -16,6 +16,10 @@ from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
 
 
+class NoRecordsError(DeployBenchError):
+    """There is nothing to read: the first run of a pipeline has no baseline, say."""
+
+
 def write_record(record: Record, folder: Path) -> Path:
     """Write the record whole into ``folder``, named after its cell.
 
@@ -36,18 +40,21 @@ def write_record(record: Record, folder: Path) -> Path:
 def read_records(path: Path) -> list[Record]:
     """The records below a folder, or the one in a file.
 
-    Raises DeployBenchError for a file that does not read.
+    Raises DeployBenchError for a file that does not read, and NoRecordsError where there is none.
     """
     if not path.exists():
-        raise DeployBenchError(
-            f"there are no records at {path}",
+        found = f"there are no records at {path}"
+        if path.is_symlink():
+            found += f": it is a link to {path.readlink()}, which is not there"
+        raise NoRecordsError(
+            found,
             expected="a record, or a folder of records",
             action="deploybench run",
         )
     paths = _paths_below(path) if path.is_dir() else [path]
     records = [_read(item) for item in paths]
     if not records:
-        raise DeployBenchError(f"{path} holds no records", action="deploybench run writes some")
+        raise NoRecordsError(f"{path} holds no records", action="deploybench run writes some")
     return records
 
 
