@@ -119,7 +119,7 @@ def run(
 ) -> None:
     """Measure artifacts on this machine: rounds of fresh processes, interleaved, parity before
     time."""
-    from deploybench.artifacts.artifact import sha256_of_file
+    from deploybench.artifacts.artifact import open_artifact, sha256_of_file
     from deploybench.artifacts.pack import read_pack
     from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError, unknown_name
@@ -129,6 +129,7 @@ def run(
     from deploybench.hardware.profile import HOST, check_match, load_profile
     from deploybench.measure.stopping import ExperimentRule
     from deploybench.plan.cells import Selection, plan_cells
+    from deploybench.plan.reachable import check_precisions
     from deploybench.plan.selection import (
         nothing_to_run,
         select_artifacts,
@@ -209,6 +210,7 @@ def run(
                 expected="one way to say what to measure",
             )
         artifact = list(dict.fromkeys(one.path for pack in packs for one in read_pack(pack, place)))
+    check_precisions(selection, [*place.artifacts(), *map(open_artifact, artifact or [])], chosen)
     failed = []
     if models and not artifact:
         requests = missing_exports(models, place, selection, sizes, chosen)

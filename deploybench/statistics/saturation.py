@@ -1,4 +1,4 @@
-"""Where more work at once stops to pay: the saturation point of a sweep over batch sizes or
+"""Where more work at once stops paying: the saturation point of a sweep over batch sizes or
 streams."""
 
 from __future__ import annotations
