@@ -225,6 +225,8 @@ def _compare(
     if refused:
         differences = ", ".join(differing[name] for name in refused)
         reason = f"unlike: {differences}; --allow {','.join(refused)} compares them"
+        if "host" in refused and hardware(old) == hardware(new):
+            reason += "; the hardware is alike: a container keeps its name with --hostname NAME"
         return [replace(row, reason=reason, notes=())]
 
     reasons = []

@@ -5,7 +5,7 @@ The slowdown is candidate time / baseline time, with its 95 % interval. PASS whe
 is at or below 1 + the limit, REGRESSION when the whole interval is above, INCONCLUSIVE otherwise.
 Between runs a number is judged only where the launches of both sides were VALID: the interval
 between runs assumes that launches differ by chance alone, which is not so while the machine drifts
-or other work disturbs it. Paired by round it need not be.
+or other work disturbs it. Paired by round it need not be. Without a baseline the gate cannot tell.
 """
 
 from __future__ import annotations
@@ -110,6 +110,17 @@ def summary_line(checks: Sequence[Check], largest: float) -> str:
         f"{counts[Outcome.SKIPPED]} passed over" if counts[Outcome.SKIPPED] else "",
     ]
     return f"{outcome_of(checks).value}: {', '.join(part for part in parts if part)}"
+
+
+def line_without_baseline(found: str) -> str:
+    """The only line where there is no baseline; ``found`` says what there is instead.
+
+    A first run and a mistyped path look alike, so this is no pass.
+    """
+    return (
+        f"{Outcome.INCONCLUSIVE.value}: no baseline: {found}; after a first run keep its records "
+        f"as the baseline, else check the path"
+    )
 
 
 def percent(share: float) -> str:

@@ -2,7 +2,8 @@
 
 INVALID   what ran is not what was asked, or it computes something else, or a double stood in for
           the device: no speed is shown.
-FAILED    nothing ran to its end: a crash, a time limit, an export that did not work.
+FAILED    nothing ran to its end: a crash, a time limit, an export that did not work. A single lost
+          launch among good ones is none: see ``lost_launches.py``.
 SKIPPED   this host, artifact or profile cannot run the cell; nothing was tried.
 NOISY     other work disturbed the launches, or their samples scatter widely.
 UNSTABLE  launches never settled, or too few count in this state of the machine for an interval
@@ -21,6 +22,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from deploybench.analysis.disturbances import disturbances
+from deploybench.analysis.lost_launches import noting_losses, without_lost
 from deploybench.analysis.speedups import Speedup
 from deploybench.analysis.states import FEWEST_LAUNCHES, State, probe_readings
 from deploybench.artifacts.parity import ParityReport
@@ -99,7 +101,7 @@ def judge_attempts(attempts: Sequence[Attempt], command: str) -> Judgement | Non
 
 def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> Judgement:
     """The judgement of a cell; ``command`` measures the cell again."""
-    without_number = judge_attempts(launches, command)
+    without_number = judge_attempts(without_lost(launches), command)
     if without_number is not None:
         return without_number
     if summary is None:
@@ -112,7 +114,7 @@ def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> 
             reason=f"the machine changed state during all {summary.flipped} launches",
             advice="shorter launches meet one state more often: --duration",
         )
-    return summary.states[0].judgement
+    return noting_losses(summary.states[0].judgement, launches)
 
 
 def judge_estimate(state: State) -> Judgement:

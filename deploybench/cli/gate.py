@@ -1,5 +1,5 @@
-"""``deploybench gate``: an exit code for a pipeline. 0 pass, 1 regression, 3 inconclusive, 2
-refused."""
+"""``deploybench gate``: an exit code for a pipeline. 0 pass, 1 regression, 3 inconclusive (also
+without a baseline), 2 refused."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded
 from deploybench.cli.sources import records_of
+from deploybench.errors import EXIT_INCONCLUSIVE, DeployBenchError
 
 
 @guarded
@@ -39,12 +40,17 @@ def gate(
     from deploybench.report.markdown import escape, sheet_markdown
     from deploybench.report.sheet import print_sheet
     from deploybench.report.tables import print_json
+    from deploybench.results.store import NoRecordsError
 
     largest = parse.percent(max_regression, "--max-regression")
     allowed = read_allowed(parse.split_names(allow))
-    rows = compare_records(
-        records_of(baseline, workspace), records_of(candidate, workspace), allowed=allowed
-    )
+    new = records_of(candidate, workspace)
+    try:
+        old = records_of(baseline, workspace)
+    except NoRecordsError as error:
+        _say_without_baseline(error, as_json=json, markdown=markdown)
+        raise typer.Exit(EXIT_INCONCLUSIVE) from None
+    rows = compare_records(old, new, allowed=allowed)
     checks = check_rows(rows, largest)
     line = summary_line(checks, largest)
     if json:
@@ -56,3 +62,18 @@ def gate(
         print_sheet(gate_sheet(checks, largest), output_console())
         typer.echo(line)
     raise typer.Exit(EXIT_CODES[outcome_of(checks)])
+
+
+def _say_without_baseline(error: DeployBenchError, *, as_json: bool, markdown: bool) -> None:
+    """No rows in the form that was asked for, and why."""
+    from deploybench.analysis.gate import line_without_baseline
+    from deploybench.report.markdown import escape
+
+    line = line_without_baseline(error.found)
+    if as_json:
+        typer.echo("[]")
+        typer.echo(line, err=True)
+    elif markdown:
+        typer.echo(f"**{escape(line)}**")
+    else:
+        typer.echo(line)

@@ -39,7 +39,7 @@ def run(
     runner: parse.RunnerOption = None,
     batch: Annotated[
         str,
-        typer.Option("--batch", help="Batch sizes: 1,8,32; auto doubles until it stops to pay."),
+        typer.Option("--batch", help="Batch sizes: 1,8,32; auto doubles until it stops paying."),
     ] = "1",
     streams: Annotated[
         str,
@@ -162,8 +162,8 @@ def run(
         result.records, baseline=None, margin=share, details=details, as_json=json, as_csv=csv
     )
     remark_console().print(f"records: {result.folder}", style="dim", soft_wrap=True, markup=False)
-    if result.interrupted:
-        raise KeyboardInterrupt
+    if result.cut_short is not None:
+        raise result.cut_short
     if result.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
 

@@ -14,12 +14,14 @@ def records_of(name: str | None, workspace: Path | None) -> list[Record]:
     None."""
     from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import DeployBenchError
-    from deploybench.results.store import read_records, runs_in
+    from deploybench.results.store import latest_run, read_records
 
     folder = open_workspace(workspace).records_folder
     if name is not None:
         return read_records(folder / name if (folder / name).exists() else Path(name))
-    runs = runs_in(folder)
-    if not runs:
-        raise DeployBenchError(f"{folder} holds no run", action="deploybench run")
-    return read_records(runs[-1])
+    run = latest_run(folder)
+    if run is None:
+        raise DeployBenchError(
+            f"{folder} holds no run in which anything was measured", action="deploybench run"
+        )
+    return read_records(run)

@@ -50,6 +50,19 @@ class _Pipe(io.FileIO):
             return memoryview(content).nbytes
 
 
+class _Text(io.TextIOWrapper):
+    """Text on a :class:`_Pipe`.
+
+    Typer takes a stream that calls itself ASCII for a mistake and writes UTF-8 to it. This one
+    calls itself Latin-1, and still writes ASCII.
+    """
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        own = str(super().encoding)
+        return "latin-1" if codecs.lookup(own).name == "ascii" else own
+
+
 def _forgiving(stream: TextIO | None) -> TextIO:
     """The same stream, with replaced characters and without broken pipes.
 
@@ -60,7 +73,7 @@ def _forgiving(stream: TextIO | None) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.flush()
-    return io.TextIOWrapper(
+    return _Text(
         io.BufferedWriter(_Pipe(stream.fileno(), "wb", closefd=False)),
         encoding=stream.encoding,
         errors=REPLACEMENT,

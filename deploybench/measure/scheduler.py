@@ -1,7 +1,7 @@
 """Rounds of launches: every cell once a round, in random order, each in a fresh process.
 
 Interleaving spreads a change of the machine over all cells instead of giving it to one; a speed-up
-is then paired by round. A cell whose launch fails or is invalid is not launched again.
+is then paired by round. Whoever is asked whether a cell wants more decides what a failure means.
 """
 
 from __future__ import annotations
@@ -51,8 +51,6 @@ def run_rounds(
         for position, index in enumerate(generator.sample(alive, len(alive))):
             start(index, number)
             done = (launch or run_job)(jobs[index]).replaced(round=number, order=position)
-            if not done.measured:
-                alive.remove(index)
             yield Finished(index, done)
         number += 1
 

@@ -91,7 +91,7 @@ def select_artifacts(
                 "--image-size and --patch-size beside --artifact",
                 expected="sizes choose among the artifacts of a model",
             )
-        return _named(workspace, paths)
+        return named_artifacts(workspace, paths)
     found = [
         artifact for artifact in newest_of_each(workspace.artifacts()) if sizes.include(artifact)
     ]
@@ -139,7 +139,7 @@ def _obeys(entry: Entry[Runner], field: str) -> bool:
     return entry.plugin is not None and field in entry.plugin.cell_options
 
 
-def _named(workspace: Workspace, names: Sequence[Path]) -> list[Artifact]:
+def named_artifacts(workspace: Workspace, names: Sequence[Path]) -> list[Artifact]:
     """The artifacts that the names mean, each once."""
     by_path: dict[Path, Artifact] = {}
     for name in names:

@@ -3,7 +3,10 @@ folder."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import secrets
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -12,12 +15,21 @@ from deploybench.errors import DeployBenchError
 from deploybench.files import write_whole
 from deploybench.hardware.devices import CPU
 from deploybench.results.record import Record
+from deploybench.results.verdict import Verdict
+
+
+class NoRecordsError(DeployBenchError):
+    """There is nothing to read: the first run of a pipeline has no baseline, say."""
 
 
 def write_record(record: Record, folder: Path) -> Path:
-    """Write the record whole into ``folder``, named after its cell."""
+    """Write the record whole into ``folder``, named after its cell.
+
+    A record of an export that failed has no artifact whose key would tell it from another of the
+    same model: there the whole cell and the command that repeats it do.
+    """
     cell = record.cell
-    key = (cell.artifact_key or "none")[:8]
+    key = cell.artifact_key[:8] if cell.artifact_key else f"none-{_digest(record)}"
     size = f"b{cell.batch}-t{cell.threads}-s{cell.streams}"
     runner = cell.runner if cell.device == CPU else f"{cell.runner}-{cell.device}"
     options = "".join(f"-{mark.replace(' ', '-')}" for mark in cell.option_marks)
@@ -30,22 +42,21 @@ def write_record(record: Record, folder: Path) -> Path:
 def read_records(path: Path) -> list[Record]:
     """The records below a folder, or the one in a file.
 
-    Raises DeployBenchError for a file that does not read.
+    Raises DeployBenchError for a file that does not read, and NoRecordsError where there is none.
     """
     if not path.exists():
-        raise DeployBenchError(
-            f"there are no records at {path}",
+        found = f"there are no records at {path}"
+        if path.is_symlink():
+            found += f": it is a link to {path.readlink()}, which is not there"
+        raise NoRecordsError(
+            found,
             expected="a record, or a folder of records",
             action="deploybench run",
         )
-    paths = (
-        sorted(item for item in path.rglob("*.json") if not item.name.startswith("."))
-        if path.is_dir()
-        else [path]
-    )
-    records = [_read(item) for item in paths if "artifacts" not in item.relative_to(path).parts]
+    paths = _paths_below(path) if path.is_dir() else [path]
+    records = [_read(item) for item in paths]
     if not records:
-        raise DeployBenchError(f"{path} holds no records", action="deploybench run writes some")
+        raise NoRecordsError(f"{path} holds no records", action="deploybench run writes some")
     return records
 
 
@@ -58,6 +69,42 @@ def new_run_name() -> str:
     """A name that sorts by time and does not collide between hosts."""
     now = datetime.now(timezone.utc)
     return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def latest_run(folder: Path) -> Path | None:
+    """The newest run of a workspace in which something was measured or tried; None where there is
+    none.
+
+    A run whose every cell was skipped found nothing, and takes no run's place.
+    """
+    for run in reversed(runs_in(folder)):
+        if any(record.judgement.verdict is not Verdict.SKIPPED for record in read_records(run)):
+            return run
+    return None
+
+
+def _digest(record: Record) -> str:
+    """Eight characters that differ between two records of different cells or commands."""
+    identity = record.cell.model_dump_json() + record.command
+    return hashlib.sha256(identity.encode()).hexdigest()[:8]
+
+
+def _paths_below(folder: Path) -> Iterator[Path]:
+    """Every JSON file below a folder that is not hidden, links to folders followed.
+
+    A folder that is reached twice (a link to a folder above it) is read once.
+    """
+    visited: set[Path] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = Path(parent).resolve()
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if name != "artifacts")
+        for name in sorted(names):
+            if name.endswith(".json") and not name.startswith("."):
+                yield Path(parent) / name
 
 
 def _read(path: Path) -> Record:

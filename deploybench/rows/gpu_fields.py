@@ -49,7 +49,7 @@ def _median(readings: Sequence[GpuReading], name: str) -> float | None:
 
 
 def _most(readings: Sequence[GpuReading], name: str) -> int | None:
-    """The largest: one launch with somebody else on the GPU is worth to be seen."""
+    """The largest: one launch with somebody else on the GPU is worth seeing."""
     return max((int(value) for value in _values(readings, name)), default=None)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from deploybench.analysis.crossover import AttentionFamily, Crossover, Point, crossovers
+from deploybench.analysis.lost_launches import noting_losses
 from deploybench.analysis.speedups import Speedup, paired_speedups
 from deploybench.analysis.states import same_state
 from deploybench.analysis.verdicts import judge_speedup
@@ -161,7 +162,7 @@ def _in_state(row: Row, record: Record, state: StateSummary) -> Row:
         launches_left_out=state.left_out,
         samples=state.samples,
         verdict=state.judgement.verdict.value,
-        reason=state.judgement.reason,
+        reason=noting_losses(state.judgement, record.launches).reason,
         advice=state.judgement.advice,
         **percentiles,
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from deploybench.analysis.lost_launches import lost_launches, without_lost
 from deploybench.analysis.speedups import paired_speedups
 from deploybench.analysis.states import FEWEST_LAUNCHES, states_of
 from deploybench.measure.stopping import Ending, ExperimentRule, Progress
@@ -39,19 +40,29 @@ class Experiment:
         self._partners = [_partners(index, cells, baseline) for index in range(len(cells))]
 
     def add(self, index: int, launch: Launch) -> None:
-        """Note one launch of a cell; the cell may have ended with it."""
-        self.launches[index].append(launch)
-        if not launch.measured:
+        """Note one launch of a cell; the cell may have ended with it.
+
+        A lost launch is tried again in the next round, and counts to no number of rounds.
+        """
+        launches = self.launches[index]
+        launches.append(launch)
+        lost = lost_launches(launches)
+        if not launch.measured and launch not in lost:
             self._endings[index] = Ending.FAILED
-        elif self._rule.max_rounds == len(self.launches[index]):
+        elif launch.measured and self._rule.max_rounds == len(launches) - len(lost):
             self._endings[index] = Ending.ROUNDS
 
     def wants_more(self, index: int) -> bool:
         """Whether the cell is launched in the round that begins now."""
-        if self._endings[index] is None:
+        if self._endings[index] is None and not self._owes_a_retry(index):
             alive = [partner for partner in self._partners[index] if self._endings[partner] is None]
             self._endings[index] = self._rule.ending(self._progress(index, alive))
         return self._endings[index] is None
+
+    def _owes_a_retry(self, index: int) -> bool:
+        """Whether the latest launch was lost: a time budget does not save it the retry."""
+        launches = self.launches[index]
+        return bool(launches) and not launches[-1].measured
 
     def stopped(self, index: int) -> Stopped | None:
         """How the cell ended, or None while it may be launched again."""
@@ -66,7 +77,7 @@ class Experiment:
         return Stopped(ending, _more_rounds(self._progress(index, partners), self._rule.half_width))
 
     def _progress(self, index: int, partners: Sequence[int]) -> Progress:
-        launches = self.launches[index]
+        launches = without_lost(self.launches[index])
         seconds = [launch.seconds for launch in launches]
         widths = state_widths(launches)
         for partner in partners:

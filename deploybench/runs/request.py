@@ -23,9 +23,11 @@ from deploybench.hardware.roof import MeasuredPeaks
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.models.source import expand_groups
 from deploybench.plan.cells import NO_OPTIONS, Planned, Selection, Sizes, plan_cells
+from deploybench.plan.reachable import check_precisions
 from deploybench.plan.selection import (
     check_baseline,
     check_options,
+    named_artifacts,
     nothing_to_run,
     select_artifacts,
     select_devices,
@@ -155,13 +157,19 @@ class RunRequest:
 class RunResult:
     """What a run found: one record a cell, in the order of the plan, the failures to export first.
 
-    The records also lie in ``folder``. ``interrupted`` runs have the records of what was finished.
+    The records also lie in ``folder``. ``cut_short`` is what ended the run early (an interrupt, a
+    full disk); it then has the records of what was finished.
     """
 
     run: str
     folder: Path
     records: tuple[Record, ...]
-    interrupted: bool = False
+    cut_short: KeyboardInterrupt | DeployBenchError | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user ended the run."""
+        return isinstance(self.cut_short, KeyboardInterrupt)
 
     @property
     def failed(self) -> bool:
@@ -174,8 +182,8 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     """Export what is missing, measure every cell in rounds of fresh processes, and keep a record of
     each.
 
-    ``on_event`` is told of the progress, one event at a time. An interrupt (KeyboardInterrupt)
-    while cells are measured ends the run: its result says so and holds what was finished.
+    ``on_event`` is told of the progress, one event at a time. What ends the run while cells are
+    measured (KeyboardInterrupt, a disk that is full) is in the result, with what was finished.
 
     Raises DeployBenchError for what cannot be measured here, before anything is measured. A cell
     that fails raises nothing: its record says why.
@@ -197,6 +205,8 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
 
     paths = _paths(request, workspace)
     models = expand_groups(request.models)
+    present = [*workspace.artifacts(), *named_artifacts(workspace, paths)]
+    check_precisions(selection, present, profile)
     missing = []
     if not paths:
         missing = _export_missing(models, request, workspace, selection, profile, tell)
@@ -217,8 +227,8 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
         )
     folder = workspace.records_folder / context.run
     tell(RunPlanned(tuple(planned), folder))
-    measured, interrupted = _measure(planned, settings, context, tell)
-    return RunResult(context.run, folder, (*records, *measured), interrupted)
+    measured, cut_short = _measure(planned, settings, context, tell)
+    return RunResult(context.run, folder, (*records, *measured), cut_short)
 
 
 def _ignore(event: RunEvent) -> None:
@@ -342,11 +352,10 @@ def _context(
 
 def _measure(
     planned: Sequence[Planned], settings: RunSettings, context: RunContext, tell: Tell
-) -> tuple[list[Record], bool]:
-    """The latest record of every cell in the order of the plan, and whether an interrupt cut them
-    short."""
+) -> tuple[list[Record], KeyboardInterrupt | DeployBenchError | None]:
+    """The latest record of every cell in the order of the plan, and what cut the run short."""
     latest: dict[tuple[str | int | None, ...], Record] = {}
-    interrupted = False
+    cut_short: KeyboardInterrupt | DeployBenchError | None = None
     try:
         for record in run_cells(
             planned,
@@ -356,8 +365,8 @@ def _measure(
         ):
             latest[record.cell.key] = record
             tell(RecordUpdated(record))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, DeployBenchError) as error:
         stop_children()
-        interrupted = True
+        cut_short = error
     keys = [cell.cell.key for cell in planned]
-    return [latest[key] for key in keys if key in latest], interrupted
+    return [latest[key] for key in keys if key in latest], cut_short

@@ -37,12 +37,14 @@ def run_cells(
     then yielded again.
 
     Closing the iterator early, or an interrupt, leaves the records of what was finished on disk.
+    Raises DeployBenchError when a record cannot be kept (a full disk) or no child can be started;
+    the record is yielded first, so what was measured is not lost to the caller.
     """
     active = [cell for cell in planned if cell.skip is None]
     for cell in planned:
         if cell.skip is not None:
             judgement = Judgement(verdict=Verdict.SKIPPED, reason=cell.skip, advice=cell.remedy)
-            yield keep(record_of(cell, (), judgement, context, settings), context)
+            yield from _kept(record_of(cell, (), judgement, context, settings), context)
     experiment = Experiment(
         [cell.cell for cell in active],
         settings.rule,
@@ -58,15 +60,13 @@ def run_cells(
             unfinished.discard(index)
         else:
             unfinished.add(index)
-        return keep(record, context)
+        return record
 
-    def concluded() -> list[Record]:
+    def concluded() -> Iterator[Record]:
         """The cells whose latest launch turned out to be their last when the next round began."""
-        return [
-            record_now(index)
-            for index in sorted(unfinished)
-            if experiment.stopped(index) is not None
-        ]
+        for index in sorted(unfinished):
+            if experiment.stopped(index) is not None:
+                yield from _kept(record_now(index), context)
 
     for finished in run_rounds(
         jobs,
@@ -75,9 +75,19 @@ def run_cells(
         start=lambda index, number: start(active[index], number),
     ):
         experiment.add(finished.index, finished.launch)
-        yield record_now(finished.index)
+        yield from _kept(record_now(finished.index), context)
         yield from concluded()
     yield from concluded()
+
+
+def _kept(record: Record, context: RunContext) -> Iterator[Record]:
+    """Write the record and hand it on; where it cannot be written, hand it on before saying so."""
+    try:
+        keep(record, context)
+    except DeployBenchError:
+        yield record
+        raise
+    yield record
 
 
 def end_to_end_image(image: Path | None, workspace: Workspace) -> Path:

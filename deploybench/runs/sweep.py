@@ -1,4 +1,4 @@
-"""How far a sweep over batch sizes goes: 1, 2, 4, … until it stops to pay or memory runs short.
+"""How far a sweep over batch sizes goes: 1, 2, 4, … until it stops paying or memory runs short.
 
 This looks ahead with one short launch a size; what it finds is then measured like every other cell,
 in rounds.

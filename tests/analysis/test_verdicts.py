@@ -77,7 +77,7 @@ BUSY = launch(STEADY, surroundings=surroundings(foreign_cpu_share=0.3))
         ),
         ([launch([8.0, 12.0] * 8)] * 6, Verdict.NOISY, "scatter over 40%"),
         ([Launch(error="killed by SIGKILL")], Verdict.FAILED, "SIGKILL"),
-        ([launch(STEADY), Launch(error="killed by SIGSEGV")], Verdict.FAILED, "SIGSEGV"),
+        ([launch(STEADY), *[Launch(error="killed by SIGSEGV")] * 2], Verdict.FAILED, "SIGSEGV"),
         ([Launch(refused="asked for precision fp32, CPU runs bf16")], Verdict.INVALID, "runs bf16"),
         (
             [Launch(parity=parity(passed=False, reason="cosine 0.2"))],

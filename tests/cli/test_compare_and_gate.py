@@ -153,7 +153,7 @@ def test_compare_of_unlike_rows_only_exits_2_until_they_are_allowed(root: Path, 
             ("gate", "--baseline", "before", "--max-regression", "-5%"),
             ["--max-regression -5%", "5%"],
         ),
-        (("gate", "--baseline", "nowhere"), ["no records at nowhere"]),
+        (("gate", "--baseline", "before", "nowhere"), ["no records at nowhere"]),
     ],
 )
 def test_bad_arguments_are_refused_with_exit_code_2(

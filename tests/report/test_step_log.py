@@ -19,14 +19,9 @@ class Terminal(StringIO):
         return True
 
 
-@pytest.fixture
-def stream(monkeypatch: pytest.MonkeyPatch) -> StringIO:
-    stream = StringIO()
-    monkeypatch.setattr(sys, "stderr", stream)
-    return stream
-
-
-def test_each_step_is_one_line_with_the_time_and_what_is_done(stream: StringIO) -> None:
+def test_each_step_is_one_line_with_the_time_and_what_is_done(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     times = iter([0.0, 0.0, 0.0, 61.0, 61.0, 3700.0, 3700.0])
     with StepLines(StepLog(clock=lambda: next(times))) as lines:
         task = lines.add_task("measuring", total=2)
@@ -35,35 +30,34 @@ def test_each_step_is_one_line_with_the_time_and_what_is_done(stream: StringIO) 
         lines.update(task, completed=1)
         lines.update(task, description="round 2: vit")
         lines.update(task, completed=2)
-    assert stream.getvalue().splitlines() == [
+    assert capsys.readouterr().err.splitlines() == [
         "   0:00  round 1: vit (0 of 2 done)",
         "   1:01  round 2: vit (1 of 2 done)",
         "1:01:40  2 of 2 done",
     ]
 
 
-def test_silence_is_broken_with_what_is_under_way(stream: StringIO) -> None:
+def test_silence_is_broken_with_what_is_under_way(capsys: pytest.CaptureFixture[str]) -> None:
     log = StepLog(longest_silence_s=0.05)
     with log.under_way("deploybench run"):
         time.sleep(0.2)
         log.step("round 1: vit")
         time.sleep(0.2)
-    lines = stream.getvalue().splitlines()
+    lines = capsys.readouterr().err.splitlines()
     steps = lines.index("   0:00  round 1: vit")
     assert any(re.search("still at it after .*: deploybench run$", line) for line in lines[:steps])
     assert any(re.search("still at it after .*: round 1: vit$", line) for line in lines[steps:])
-    said = stream.getvalue()
     time.sleep(0.15)
-    assert stream.getvalue() == said, "nothing is said once it is over"
+    assert capsys.readouterr().err == "", "nothing is said once it is over"
 
 
-def test_step_that_is_told_in_time_is_no_silence(stream: StringIO) -> None:
+def test_step_that_is_told_in_time_is_no_silence(capsys: pytest.CaptureFixture[str]) -> None:
     log = StepLog(longest_silence_s=0.5)
     with log.under_way("deploybench run"):
         for _ in range(8):
             time.sleep(0.1)
             log.step("next")
-    assert "still" not in stream.getvalue()
+    assert "still" not in capsys.readouterr().err
 
 
 def test_nothing_is_said_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,15 +68,15 @@ def test_nothing_is_said_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert terminal.getvalue() == ""
 
 
-def test_log_that_cannot_be_written_stops_nothing(stream: StringIO) -> None:
-    stream.close()
+def test_log_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
     StepLog().step("round 1")
 
 
 @pytest.mark.parametrize("name", ["FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE"])
-def test_forced_colours_animate_no_log(
-    name: str, stream: StringIO, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_forced_colours_animate_no_log(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "1")
     monkeypatch.setenv("TTY_INTERACTIVE", "1")
     assert isinstance(progress_bar(), StepLines)

@@ -154,11 +154,36 @@ def test_stopping_does_not_depend_on_which_side_is_faster() -> None:
     assert rounds(1.0) == rounds(5.0) == rounds(0.2)
 
 
-def test_cell_that_fails_is_not_launched_again_and_the_others_go_on() -> None:
-    machine = Machine(pytorch=normal(0.001), openvino=iter([10.0, None, 10.0]))
+def test_cell_that_fails_at_once_is_not_launched_again_and_the_others_go_on() -> None:
+    machine = Machine(pytorch=normal(0.001), openvino=iter([None, 10.0]))
     experiment = measure(machine, [cell(), cell(runner="openvino")])
-    assert Counter(machine.asked) == {"pytorch": 6, "openvino": 2}
+    assert Counter(machine.asked) == {"pytorch": 6, "openvino": 1}
     assert experiment.launches[1][-1].error == "killed"
+
+
+def test_cell_that_is_killed_twice_running_is_not_launched_again() -> None:
+    machine = Machine(openvino=iter([10.0, None, None, 10.0]))
+    experiment = measure(machine, [cell(runner="openvino")])
+    assert len(machine.asked) == 3
+    stopped = experiment.stopped(0)
+    assert stopped is not None
+    assert stopped.ending is Ending.FAILED
+
+
+def test_cell_that_is_killed_once_is_tried_again_and_has_its_rounds() -> None:
+    rule = ExperimentRule(precision=None, budget_s=math.inf, min_rounds=6, max_rounds=8)
+    times = iter([10.0] * 7 + [None] + [10.0] * 5)
+    experiment = measure(Machine(openvino=times), [cell(runner="openvino")], rule)
+    launches = experiment.launches[0]
+    assert [launch.measured for launch in launches] == [True] * 7 + [False, True]
+    assert experiment.stopped(0) == Stopped(Ending.ROUNDS, None)
+
+
+def test_lost_launch_is_tried_again_although_the_budget_is_spent() -> None:
+    rule = ExperimentRule(precision=0.01, budget_s=2 * SECONDS, min_rounds=6)
+    machine = Machine(openvino=iter([10.0, None, 10.0, 10.0, 10.0]))
+    experiment = measure(machine, [cell(runner="openvino")], rule)
+    assert experiment.launches[0][-1].measured
 
 
 def test_every_cell_has_exactly_the_rounds_that_were_asked_for() -> None:

@@ -16,6 +16,8 @@ import pytest
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
+from deploybench.errors import DeployBenchError
+from deploybench.files import write_whole
 from deploybench.hardware.profile import load_profile
 from deploybench.hardware.roof import MeasuredPeaks
 from deploybench.measure.job import Job
@@ -208,8 +210,31 @@ def test_cell_that_fails_and_one_that_is_skipped_are_complete(
     ] == [
         ("SKIPPED", True, None),
         ("UNSTABLE", False, None),
+        ("UNSTABLE", False, None),
         ("FAILED", True, "failed"),
     ]
+
+
+def test_record_that_the_disk_does_not_hold_is_handed_on_before_the_run_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(path: Path, content: str) -> None:
+        if '"round":1' in content.replace(" ", ""):
+            raise DeployBenchError(f"{path} could not be written: No space left on device")
+        write_whole(path, content)
+
+    monkeypatch.setattr("deploybench.results.store.write_whole", full)
+    seen: list[Record] = []
+    run = measured(
+        monkeypatch, tmp_path, THREE_ROUNDS, Planned(cell(), ARTIFACT, None), pytorch=rising()
+    )
+    with pytest.raises(DeployBenchError, match="No space left"):
+        seen.extend(run)
+    for _ in run:
+        raise AssertionError("nothing is launched after that")
+    assert [len(record.launches) for record in seen] == [1, 2]
+    (kept,) = read_records(tmp_path / "records" / "run")
+    assert len(kept.launches) == 1
 
 
 def test_number_of_rounds_is_over_with_the_last_launch(

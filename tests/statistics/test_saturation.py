@@ -1,4 +1,4 @@
-"""Where a sweep stops to pay."""
+"""Where a sweep stops paying."""
 
 from __future__ import annotations
 
