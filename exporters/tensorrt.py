@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -35,6 +34,7 @@ class TensorRtExporter(Exporter):
     takes_target: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = (*REQUIRES, "tensorrt")
     install: ClassVar[str] = "tensorrt"
+    preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
     distributions: ClassVar[tuple[str, ...]] = (
         *DISTRIBUTIONS,
         "tensorrt",
@@ -65,7 +65,7 @@ class TensorRtExporter(Exporter):
         import tensorrt as trt
 
         if int(trt.__version__.partition(".")[0]) < FIRST_PAST_OPSET_17:
-            spec = replace(spec, opset=OLD_OPSET, ir_version=OLD_IR_VERSION)
+            spec = spec.with_options(opset=OLD_OPSET, ir_version=OLD_IR_VERSION)
         timings = TimingCache(trt, gpu)
         device = Device(sm_of(target_of(gpu.compute_capability)), gpu.name)
         with timings.alone():

@@ -11,7 +11,7 @@ in TensorRT-RTX, networks are always strongly typed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -230,8 +230,8 @@ def _typed_onnx(
     """The ONNX file that says the precision by itself, and what there is to know of it."""
     import onnx
 
-    opset = spec.opset or (BF16_OPSET if spec.precision == "bf16" else PORTABLE_OPSET)
-    exported = OnnxExporter().export(model, example, replace(spec, opset=opset), folder)
+    opset = spec.number("opset") or (BF16_OPSET if spec.precision == "bf16" else PORTABLE_OPSET)
+    exported = OnnxExporter().export(model, example, spec.with_options(opset=opset), folder)
     source = folder / exported.entry
     facts: dict[str, str | int] = {"opset": opset}
     if spec.precision == "int8":

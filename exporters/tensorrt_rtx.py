@@ -40,6 +40,7 @@ class TensorRtRtxExporter(Exporter):
     takes_target: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = (*REQUIRES, "tensorrt_rtx")
     install: ClassVar[str] = "deploybench[torch,onnx,tensorrt]"
+    preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
     distributions: ClassVar[tuple[str, ...]] = (*DISTRIBUTIONS, "tensorrt-rtx")
 
     def identity(self) -> Mapping[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,7 @@ from deploybench.cli.guard import guarded
 
 if TYPE_CHECKING:
     from deploybench.artifacts.workspace import Workspace
+    from deploybench.contracts import OptionValue
     from deploybench.export.pipeline import ExportOptions
     from deploybench.export.request import ExportRequest, ExportResult
 
@@ -72,6 +73,10 @@ def export(
     ir_version: Annotated[
         int | None, typer.Option("--ir-version", min=1, help="ONNX IR version.")
     ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", help="An option of an exporter's own: opset=17; repeatable."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Export again although the artifact is there.")
     ] = False,
@@ -88,6 +93,7 @@ def export(
     """Export models, verify every artifact against fp32 eager, and write them into the
     workspace."""
     from deploybench.artifacts.workspace import open_workspace
+    from deploybench.contracts.registry import options_by_backend
     from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError
     from deploybench.export.pipeline import (
         DEFAULT_TIME_LIMIT_S,
@@ -113,13 +119,18 @@ def export(
             "--checkpoint and --pretrained together", expected="one source of weights"
         )
     hardware = load_profile(profile) if profile and profile != HOST else None
-    readable = hardware.onnx if hardware else None
+    readable = hardware.export_options() if hardware else {}
     capability = hardware.match.compute_capability if hardware else None
     aim = target or (target_of(capability) if capability else None)
     if target is not None:
         sm_of(target)
     named = parse.split_names(backend)
     jobs = jobs or default_jobs()
+    kinds = parse.precisions(precision) or ["fp32"]
+    backends_of = {kind: named or usable_backends(kind, aim) for kind in kinds}
+    asked = _asked_options(option, {"opset": opset, "ir_version": ir_version})
+    backends = list(dict.fromkeys(name for names in backends_of.values() for name in names))
+    options_of = options_by_backend(backends, asked, readable)
     requests = [
         ExportRequest(
             model=ModelRequest(
@@ -136,16 +147,13 @@ def export(
             backend=chosen,
             precision=kind,
             batch=parse.batch_size(batch),
-            opset=(opset or (readable.opset if readable else None)) if chosen == "onnx" else None,
-            ir_version=(ir_version or (readable.ir_version if readable else None))
-            if chosen == "onnx"
-            else None,
+            options=options_of[chosen],
             threads=max(usable_cores() // jobs, 1),
             target=aim if takes_target(chosen) or (target and named) else None,
         )
         for name, (image, patch) in product(names, sizes.combinations())
-        for kind in parse.precisions(precision) or ["fp32"]
-        for chosen in named or usable_backends(kind, aim)
+        for kind in kinds
+        for chosen in backends_of[kind]
     ]
     if target is not None and not any(request.target for request in requests):
         raise DeployBenchError(
@@ -166,6 +174,23 @@ def export(
     _print(results, as_json=json)
     if not all(result.ok for result in results):
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _asked_options(
+    texts: Sequence[str] | None, flags: Mapping[str, int | None]
+) -> dict[str, OptionValue]:
+    """The exporters' options that were asked for, by name: as NAME=VALUE, or by their own flags."""
+    from deploybench.errors import DeployBenchError
+
+    asked: dict[str, OptionValue] = {
+        name: value for name, value in flags.items() if value is not None
+    }
+    for text in texts or ():
+        name, sign, value = text.partition("=")
+        if not name or not sign:
+            raise DeployBenchError(f"--option {text}", expected="NAME=VALUE, as opset=17")
+        asked[name] = value
+    return asked
 
 
 def export_with_progress(

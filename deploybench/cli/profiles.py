@@ -97,10 +97,11 @@ def show(
         else:
             print_profile(profile, output_console())
         return
+    from deploybench.contracts.registry import recorded_distributions
     from deploybench.hardware.host import describe_host
     from deploybench.telemetry.peaks import measured_peaks
 
-    host = describe_host()
+    host = describe_host(recorded_distributions())
     peaks = measured_peaks(host, host.usable_cores)
     if json:
         print_json(
@@ -132,11 +133,10 @@ def new(
 ) -> None:
     """Write a profile of this machine, filled in: how to recognise it, its peaks, what runs on
     it."""
-    from deploybench.contracts.registry import runners_on
+    from deploybench.contracts.registry import recorded_distributions
     from deploybench.documents import now
     from deploybench.errors import DeployBenchError
     from deploybench.files import writing_whole
-    from deploybench.hardware.devices import kind_of
     from deploybench.hardware.host import describe_host
     from deploybench.hardware.profile_of_host import check_name, new_profile
     from deploybench.hardware.profile_toml import profile_toml
@@ -157,12 +157,10 @@ def new(
     path = output or (Path(f"{name}.toml") if name else None)
     if path is not None:
         free(path)
-    host = describe_host()
+    host = describe_host(recorded_distributions())
     if device is None:
         device = "cuda" if host.gpus else "cpu"
-    profile = new_profile(
-        name, device, host, measure=measured_peaks, runners=runners_on(kind_of(device))
-    )
+    profile = new_profile(name, device, host, measure=measured_peaks)
     path = path or free(Path(f"{profile.name}.toml"))
     text = profile_toml(profile, (f"{profile.title}, as found on {host.hostname}, {now()}.",))
     with writing_whole(path, "--output") as partial:

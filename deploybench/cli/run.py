@@ -122,6 +122,7 @@ def run(
     from deploybench.artifacts.artifact import sha256_of_file
     from deploybench.artifacts.pack import read_pack
     from deploybench.artifacts.workspace import open_workspace
+    from deploybench.contracts.registry import recorded_distributions, reference_runner
     from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError, unknown_name
     from deploybench.export.pipeline import ExportOptions, check_model_names, default_jobs
     from deploybench.hardware.devices import CPU
@@ -147,7 +148,7 @@ def run(
     from deploybench.telemetry.peaks import measured_peaks
 
     chosen = None if profile == HOST else load_profile(profile)
-    host = describe_host()
+    host = describe_host(recorded_distributions())
     if chosen is not None:
         check_match(chosen, host)
     devices = select_devices(parse.devices(device), chosen, host)
@@ -168,7 +169,7 @@ def run(
         duration_s=parse.seconds(duration, "--duration"),
         min_samples=min_samples,
         seed=seed,
-        baseline=baseline or DEFAULT_BASELINE,
+        baseline=baseline or reference_runner() or DEFAULT_BASELINE,
         compare=baseline is not None,
         image=str(file) if file else None,
     )

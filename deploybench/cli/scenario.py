@@ -100,6 +100,7 @@ def scenario(
 ) -> None:
     """Measure under MLPerf's load scenarios with MLPerf's own LoadGen. Not an MLPerf submission."""
     from deploybench.artifacts.workspace import open_workspace
+    from deploybench.contracts.registry import recorded_distributions
     from deploybench.errors import EXIT_SOME_FAILED
     from deploybench.hardware.host import describe_host, usable_cores
     from deploybench.plan.cells import Selection
@@ -138,7 +139,7 @@ def scenario(
     cells = plan_scenarios(artifacts, entries, precisions, request)
     if not cells:
         raise nothing_to_run(artifacts, Selection(entries, [1], precisions, request.threads))
-    context = ScenarioContext(new_run_name(), place, describe_host())
+    context = ScenarioContext(new_run_name(), place, describe_host(recorded_distributions()))
     records, interrupted = _measure(cells, context)
     _print(records, as_json=json)
     folder = scenarios_folder(place) / context.run

@@ -63,6 +63,12 @@ class Runner(Plugin):
 
     A capture that fails is an error, never a plain launch.
     """
+    reference: ClassVar[bool] = False
+    """Whether it runs the model as its author wrote it: it comes first in a run, and the others are
+    compared with it unless the user names another."""
+    preload: ClassVar[tuple[str, ...]] = ()
+    """Modules to import once for all launches that are not timed; empty: a process of its own for
+    each."""
 
     def check_device(self, device: str) -> str | None:
         """Why this runner cannot use ``device`` (``cpu``, ``cuda``, ``cuda:N``), were it there;

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
-from deploybench.hardware.devices import CPU, CUDA, index_of, kind_of
+from deploybench.hardware.devices import CPU, Device, kind_of
 from deploybench.measure.calls import Call
 from deploybench.measure.concurrent import run_streams
 from deploybench.measure.job import Job
@@ -105,8 +105,8 @@ def _probe(job: Job, cpus: frozenset[int]) -> Probes:
 
 def _gpu(device: str) -> GpuReading | None:
     return (
-        GpuReading.model_validate(asdict(read_gpu(index_of(device))))
-        if kind_of(device) == CUDA
+        GpuReading.model_validate(asdict(read_gpu(Device.parse(device).index)))
+        if Device.parse(device).is_gpu
         else None
     )
 
