@@ -19,7 +19,7 @@ from .tensorrt_build import (
     ENTRY,
     PRECISIONS,
     REQUIRES,
-    Device,
+    BuildTarget,
     first_gpu,
     write_engine,
 )
@@ -72,7 +72,7 @@ class TensorRtRtxExporter(Exporter):
         )
 
 
-def _device(target: str | None) -> Device:
+def _device(target: str | None) -> BuildTarget:
     """What to build for: the target, else the GPU at hand.
 
     Raises DeployBenchError unless it builds for that.
@@ -90,4 +90,4 @@ def _device(target: str | None) -> Device:
         raise DeployBenchError(
             f"TensorRT-RTX builds no plans for {wanted}", expected=f"one of {names}"
         )
-    return Device(sm_of(wanted), gpu.name if gpu else "")
+    return BuildTarget(sm_of(wanted), gpu.name if gpu else "")

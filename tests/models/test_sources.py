@@ -10,6 +10,7 @@ import torch
 from deploybench.errors import DeployBenchError
 from deploybench.models.counting import count_model
 from deploybench.models.loading import SingleOutput, load_model
+from deploybench.models.python_source import load_factory, torchvision_preprocessing
 from deploybench.models.source import BuildOptions, find_source
 from deploybench.models.zoo import ZOO
 
@@ -164,3 +165,18 @@ def test_pretrained_without_a_network_says_so_and_what_to_do(
         load_model("timm:test_vit", BuildOptions(pretrained=True), None, allow_partial=False)
     assert "network" in str(refusal.value.expected)
     assert "--checkpoint" in str(refusal.value.action)
+
+
+def test_torchvision_model_has_the_size_and_the_transform_of_its_own_weights() -> None:
+    source, name = find_source("torchvision.models:inception_v3")
+    native = source.build(name, BuildOptions()).preprocessing
+    assert (native.height, native.width) == (299, 299)
+    assert (native.crop_fraction, native.interpolation) == (299 / 342, "bilinear")
+    asked = torchvision_preprocessing(load_factory(name), (128, 96))
+    assert asked is not None
+    assert (asked.height, asked.width) == (128, 96)
+
+
+def test_factory_of_nobody_elses_has_no_transform_of_torchvisions() -> None:
+    assert torchvision_preprocessing(load_factory("mynets:make"), None) is None
+    assert torchvision_preprocessing(load_factory("torchvision.models:ResNet"), None) is None
