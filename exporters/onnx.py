@@ -15,6 +15,7 @@ from deploybench.contracts import (
     OUTPUT_NAME,
     ExportedFiles,
     Exporter,
+    ExportOption,
     ExportSpec,
 )
 from deploybench.errors import DeployBenchError
@@ -37,6 +38,11 @@ class OnnxExporter(Exporter):
     install: ClassVar[str] = "deploybench[torch,onnx]"
     distributions: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript")
     oldest: ClassVar[Mapping[str, str]] = {"torch": "2.6"}
+    preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
+    options: ClassVar[tuple[ExportOption, ...]] = (
+        ExportOption("opset", int, "the operators' version", least=OLDEST_OPSET),
+        ExportOption("ir_version", int, "the version of the file's own format", least=1),
+    )
 
     def export(
         self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
@@ -44,15 +50,16 @@ class OnnxExporter(Exporter):
         import onnx
         import torch
 
-        if spec.opset is not None and spec.opset < OLDEST_OPSET:
+        asked, ir_version = spec.number("opset"), spec.number("ir_version")
+        if asked is not None and asked < OLDEST_OPSET:
             raise DeployBenchError(
-                f"opset {spec.opset} cannot be written", expected=f"opset {OLDEST_OPSET} or later"
+                f"opset {asked} cannot be written", expected=f"opset {OLDEST_OPSET} or later"
             )
         program = torch.onnx.export(
             model,
             (example,),
             dynamo=True,
-            opset_version=None if spec.opset is None else max(spec.opset, OLDEST_NATIVE_OPSET),
+            opset_version=None if asked is None else max(asked, OLDEST_NATIVE_OPSET),
             dynamic_shapes=None if spec.batch else ({0: torch.export.Dim("batch")},),
             input_names=[INPUT_NAME],
             output_names=[OUTPUT_NAME],
@@ -61,12 +68,12 @@ class OnnxExporter(Exporter):
         if program is None:
             raise DeployBenchError("torch.onnx.export returned nothing", expected="an ONNXProgram")
         document = program.model_proto
-        if spec.opset == OLDEST_OPSET:
+        if asked == OLDEST_OPSET:
             document = lower_to_opset17(document)
         if spec.precision == "bf16":
             narrow_weights(document)
-        if spec.ir_version is not None:
-            document.ir_version = spec.ir_version
+        if ir_version is not None:
+            document.ir_version = ir_version
         path = out / "model.onnx"
         onnx.save_model(
             document,
@@ -78,10 +85,8 @@ class OnnxExporter(Exporter):
         opset = next(
             item.version for item in document.opset_import if item.domain in ("", "ai.onnx")
         )
-        if spec.opset is not None and opset != spec.opset:
-            raise DeployBenchError(
-                f"the exporter wrote opset {opset}", expected=f"opset {spec.opset}"
-            )
+        if asked is not None and opset != asked:
+            raise DeployBenchError(f"the exporter wrote opset {opset}", expected=f"opset {asked}")
         facts = {
             "opset": opset,
             "ir_version": document.ir_version,

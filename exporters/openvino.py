@@ -26,6 +26,7 @@ class OpenVinoExporter(Exporter):
     precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "fp16"})
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "openvino")
     install: ClassVar[str] = "deploybench[torch,openvino]"
+    preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
     distributions: ClassVar[tuple[str, ...]] = ("torch", "openvino")
 
     def export(

@@ -20,6 +20,7 @@ class PyTorchExporter(Exporter):
     precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "bf16", "fp16"})
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "safetensors")
     install: ClassVar[str] = "deploybench[torch]"
+    preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
     distributions: ClassVar[tuple[str, ...]] = ("torch", "timm", "safetensors")
 
     def export(

@@ -7,19 +7,26 @@ The timings are kept between builds, so that the same layers get the same kernel
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from filelock import FileLock
 
 from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
 from deploybench.errors import DeployBenchError
 from deploybench.files import cache_folder, slug, write_whole
 from deploybench.hardware.gpus import Gpu, find_gpus, sm_of, target_of
 
-from .tensorrt_build import DISTRIBUTIONS, PRECISIONS, REQUIRES, Device, first_gpu, write_engine
+from .tensorrt_build import (
+    DISTRIBUTIONS,
+    PRECISIONS,
+    REQUIRES,
+    BuildTarget,
+    first_gpu,
+    write_engine,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +42,7 @@ class TensorRtExporter(Exporter):
     takes_target: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = (*REQUIRES, "tensorrt")
     install: ClassVar[str] = "tensorrt"
+    preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
     distributions: ClassVar[tuple[str, ...]] = (
         *DISTRIBUTIONS,
         "tensorrt",
@@ -65,9 +73,9 @@ class TensorRtExporter(Exporter):
         import tensorrt as trt
 
         if int(trt.__version__.partition(".")[0]) < FIRST_PAST_OPSET_17:
-            spec = replace(spec, opset=OLD_OPSET, ir_version=OLD_IR_VERSION)
+            spec = spec.with_options(opset=OLD_OPSET, ir_version=OLD_IR_VERSION)
         timings = TimingCache(trt, gpu)
-        device = Device(sm_of(target_of(gpu.compute_capability)), gpu.name)
+        device = BuildTarget(sm_of(target_of(gpu.compute_capability)), gpu.name)
         with timings.alone():
             files = write_engine(trt, model, example, spec, out, device, timings.lend)
             timings.keep()
@@ -88,8 +96,7 @@ class TimingCache:
         """No other build of ours meanwhile: kernels are chosen by their times, which two builds on
         one GPU disturb."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(self.path.with_suffix(".lock")):
             yield
 
     def lend(self, config: Any) -> None:

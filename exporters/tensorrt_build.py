@@ -11,7 +11,7 @@ in TensorRT-RTX, networks are always strongly typed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from deploybench.contracts import INPUT_NAME, ExportedFiles, ExportSpec
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.gpus import Gpu, find_gpus
+from deploybench.hardware.precisions import FIRST_CAPABILITIES
 
 from .onnx import OnnxExporter
 from .onnx_agreement import agreement
@@ -36,8 +37,8 @@ PRECISIONS = frozenset({"fp32", "tf32", "bf16", "fp16", "int8"})
 PORTABLE_OPSET = 18
 BF16_OPSET = 22
 """The first whose convolutions and poolings take bf16 (ONNX operator changelog)."""
-OLDEST_WITH_TF32 = 80
-"""Ampere; the flag is ignored before it (CUDA programming guide, compute capabilities)."""
+OLDEST_WITH_TF32 = 10 * FIRST_CAPABILITIES["tf32"][0] + FIRST_CAPABILITIES["tf32"][1]
+"""The flag is ignored before it."""
 PRECISION_FLAGS = {"fp16": "FP16", "bf16": "BF16", "int8": "INT8"}
 MOST_ERRORS = 8
 
@@ -58,7 +59,7 @@ DYNAMIC = BatchSizes(1, 8, 32)
 
 
 @dataclass(frozen=True)
-class Device:
+class BuildTarget:
     """What an engine is for: the compute capability (86 is 8.6), and the GPU's name where it is
     built on one."""
 
@@ -78,7 +79,7 @@ def write_engine(
     example: torch.Tensor,
     spec: ExportSpec,
     out: Path,
-    device: Device,
+    device: BuildTarget,
     configure: Configure,
 ) -> ExportedFiles:
     """Write ``model`` as an engine for ``device`` into ``out``; ``configure`` completes the
@@ -230,8 +231,8 @@ def _typed_onnx(
     """The ONNX file that says the precision by itself, and what there is to know of it."""
     import onnx
 
-    opset = spec.opset or (BF16_OPSET if spec.precision == "bf16" else PORTABLE_OPSET)
-    exported = OnnxExporter().export(model, example, replace(spec, opset=opset), folder)
+    opset = spec.number("opset") or (BF16_OPSET if spec.precision == "bf16" else PORTABLE_OPSET)
+    exported = OnnxExporter().export(model, example, spec.with_options(opset=opset), folder)
     source = folder / exported.entry
     facts: dict[str, str | int] = {"opset": opset}
     if spec.precision == "int8":

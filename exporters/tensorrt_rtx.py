@@ -19,7 +19,7 @@ from .tensorrt_build import (
     ENTRY,
     PRECISIONS,
     REQUIRES,
-    Device,
+    BuildTarget,
     first_gpu,
     write_engine,
 )
@@ -40,6 +40,7 @@ class TensorRtRtxExporter(Exporter):
     takes_target: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = (*REQUIRES, "tensorrt_rtx")
     install: ClassVar[str] = "deploybench[torch,onnx,tensorrt]"
+    preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
     distributions: ClassVar[tuple[str, ...]] = (*DISTRIBUTIONS, "tensorrt-rtx")
 
     def identity(self) -> Mapping[str, str]:
@@ -71,7 +72,7 @@ class TensorRtRtxExporter(Exporter):
         )
 
 
-def _device(target: str | None) -> Device:
+def _device(target: str | None) -> BuildTarget:
     """What to build for: the target, else the GPU at hand.
 
     Raises DeployBenchError unless it builds for that.
@@ -89,4 +90,4 @@ def _device(target: str | None) -> Device:
         raise DeployBenchError(
             f"TensorRT-RTX builds no plans for {wanted}", expected=f"one of {names}"
         )
-    return Device(sm_of(wanted), gpu.name if gpu else "")
+    return BuildTarget(sm_of(wanted), gpu.name if gpu else "")

@@ -17,6 +17,7 @@ class TorchExportExporter(Exporter):
     precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "bf16", "fp16"})
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm")
     install: ClassVar[str] = "deploybench[torch]"
+    preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
     oldest: ClassVar[Mapping[str, str]] = {"torch": "2.2"}
 

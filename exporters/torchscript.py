@@ -16,6 +16,7 @@ class TorchScriptExporter(Exporter):
     precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "bf16", "fp16"})
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm")
     install: ClassVar[str] = "deploybench[torch]"
+    preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
 
     def export(

@@ -33,7 +33,7 @@ R = TypeVar("R", bound="Resource")
 
 
 @dataclass(frozen=True)
-class Device:
+class CudaDevice:
     """A CUDA device; ``sm`` is its compute capability without the point: 86 for 8.6."""
 
     index: int
@@ -44,7 +44,7 @@ class Device:
 class Cuda(cudart.Library):
     """One loaded libcudart, and what it makes."""
 
-    def device(self, index: int) -> Device:
+    def device(self, index: int) -> CudaDevice:
         """The device ``cuda:index``; looking at it takes none of its memory."""
         major, minor = (
             self.answer("cudaDeviceGetAttribute", c_int, part, index)
@@ -52,7 +52,7 @@ class Cuda(cudart.Library):
         )
         properties = ctypes.create_string_buffer(PROPERTIES_BYTES)
         self.call("cudaGetDeviceProperties", properties, index)
-        return Device(
+        return CudaDevice(
             index, properties.raw[:NAME_BYTES].split(b"\0")[0].decode(), 10 * major + minor
         )
 
@@ -73,7 +73,7 @@ class Cuda(cudart.Library):
         return free.value, total.value
 
     def allocate(self, size_bytes: int) -> Resource:
-        """Device memory."""
+        """CudaDevice memory."""
         try:
             address = self.answer("cudaMalloc", c_void_p, size_bytes)
         except DeviceError as error:
@@ -234,11 +234,3 @@ def open_cuda() -> Cuda:
         f"CUDA's runtime library is missing: no {' or '.join(cudart.SONAMES)}",
         action=cudart.RUNTIME_WHEELS,
     )
-
-
-def device_index(device: str) -> int:
-    """The index in ``cuda`` or ``cuda:1``. DeployBenchError for another device."""
-    kind, _, index = device.partition(":")
-    if kind != "cuda" or not (index or "0").isdigit():
-        raise DeployBenchError(f"the device '{device}'", expected="cuda, or cuda:0, cuda:1, …")
-    return int(index or 0)

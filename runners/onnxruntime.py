@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Arrays, Bound, Runner, RunOptions, Session, SessionFacts
 from deploybench.errors import DeployBenchError
-from deploybench.hardware.devices import CPU, CUDA, TF32_VARIABLE, index_of, kind_of
+from deploybench.hardware.devices import CPU, CUDA, TF32_VARIABLE, Device, gpu_index, kind_of
 from deploybench.hardware.host import describe_host
 from deploybench.hardware.precisions import gpu_precisions
 from deploybench.versions import comparable
@@ -114,14 +114,14 @@ class OnnxRuntimeSession(Session):
         """The first run allocates the outputs, of whatever shape; every later one writes there
         again."""
         session, binding = self._session, self._session.io_binding()
-        kind, index = kind_of(self._device), index_of(self._device)
+        device = Device.parse(self._device)
         for name, array in inputs.items():
-            if kind == CPU:
-                binding.bind_cpu_input(name, array)
+            if device.is_gpu:
+                binding.bind_ortvalue_input(name, _on_gpu(array, device.index))
             else:
-                binding.bind_ortvalue_input(name, _on_gpu(array, index))
+                binding.bind_cpu_input(name, array)
         for name in self._outputs:
-            binding.bind_output(name, kind, index)
+            binding.bind_output(name, device.kind, device.index)
 
         def run() -> None:
             session.run_with_iobinding(binding)
@@ -130,7 +130,9 @@ class OnnxRuntimeSession(Session):
         def outputs() -> Arrays:
             return dict(zip(self._outputs, binding.copy_outputs_to_cpu(), strict=True))
 
-        return Bound((lambda: session.run_with_iobinding(binding)) if kind == CPU else run, outputs)
+        if device.is_gpu:
+            return Bound(run, outputs)
+        return Bound(lambda: session.run_with_iobinding(binding), outputs)
 
     def facts(self) -> SessionFacts:
         return SessionFacts(
@@ -218,7 +220,7 @@ def cuda_options(options: RunOptions) -> dict[str, str]:
     """The CUDA provider's options: which GPU, and whether fp32 may be computed as tf32."""
     import onnxruntime
 
-    chosen = {"device_id": str(index_of(options.device))}
+    chosen = {"device_id": str(gpu_index(options.device))}
     tf32 = options.precision == "tf32"
     if comparable(onnxruntime.__version__) >= comparable(FIRST_WITH_TF32_OPTION):
         return {**chosen, "use_tf32": str(int(tf32))}

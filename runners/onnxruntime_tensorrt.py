@@ -18,7 +18,7 @@ from typing import ClassVar
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import RunOptions
 from deploybench.files import cache_folder, slug
-from deploybench.hardware.devices import CUDA, index_of
+from deploybench.hardware.devices import CUDA, gpu_index
 from deploybench.hardware.host import describe_host, gpu_of
 from deploybench.versions import installed_versions
 
@@ -54,7 +54,7 @@ class OnnxRuntimeTensorrtRunner(OnnxRuntimeRunner):
         folder = engine_folder(artifact, options)
         folder.mkdir(parents=True, exist_ok=True)
         tensorrt = {
-            "device_id": str(index_of(options.device)),
+            "device_id": str(gpu_index(options.device)),
             "trt_fp16_enable": str(
                 options.precision == "fp16"
             ),  # TensorRT refuses fp16 tensors without it

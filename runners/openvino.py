@@ -45,11 +45,11 @@ class OpenVinoRunner(Runner):
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": options.streams,
         }
-        engine = Engine(core, model, settings)
+        engine = OpenVinoEngine(core, model, settings)
         return [OpenVinoSession(artifact, engine, options) for _ in range(options.streams)]
 
 
-class Engine:
+class OpenVinoEngine:
     """A model that is compiled once, for as many streams as ``settings`` say."""
 
     def __init__(self, core: Any, model: Any, settings: Mapping[str, object]) -> None:
@@ -71,7 +71,7 @@ class OpenVinoSession(Session):
     Inputs are read in place and outputs are views into the request's memory.
     """
 
-    def __init__(self, artifact: Artifact, engine: Engine, options: RunOptions) -> None:
+    def __init__(self, artifact: Artifact, engine: OpenVinoEngine, options: RunOptions) -> None:
         super().__init__(artifact.batch_shape(options.batch))
         self._engine = engine
         self._output = artifact.manifest.outputs[0].name

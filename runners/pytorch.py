@@ -21,6 +21,7 @@ class PyTorchRunner(TorchRunner):
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "safetensors")
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch", "timm")
+    reference: ClassVar[bool] = True
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         return eager_precisions(artifact_precision)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from deploybench.artifacts.artifact import Manifest
 
-from .cuda_runtime import Device
+from .cuda_runtime import CudaDevice
 from .tensorrt_engine import EngineRunner
 
 
@@ -18,5 +18,5 @@ class TensorRTRunner(EngineRunner):
     distributions: ClassVar[tuple[str, ...]] = ("tensorrt",)
     title: ClassVar[str] = "TensorRT"
 
-    def rebuild(self, manifest: Manifest, device: Device) -> str:
+    def rebuild(self, manifest: Manifest, device: CudaDevice) -> str:
         return manifest.command

@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 from deploybench.artifacts.artifact import Artifact, Manifest
 from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.errors import DeployBenchError, DeviceError
+from deploybench.hardware.devices import gpu_index
 
-from .cuda_runtime import Device, device_index, open_cuda
+from .cuda_runtime import CudaDevice, open_cuda
 from .tensorrt_session import Engine, EngineSession
 
 
@@ -37,7 +38,7 @@ class EngineRunner(Runner):
 
     def misfit(self, artifact: Artifact, device: str, batch: int) -> DeployBenchError | None:
         try:
-            found = open_cuda().device(device_index(device))
+            found = open_cuda().device(gpu_index(device))
         except DeployBenchError as error:
             return error
         return engine_misfit(
@@ -45,11 +46,11 @@ class EngineRunner(Runner):
         )
 
     @abstractmethod
-    def rebuild(self, manifest: Manifest, device: Device) -> str:
+    def rebuild(self, manifest: Manifest, device: CudaDevice) -> str:
         """The command that builds the engine for ``device``."""
 
     def load(self, artifact: Artifact, options: RunOptions) -> Session:
-        cuda, index = open_cuda(), device_index(options.device)
+        cuda, index = open_cuda(), gpu_index(options.device)
         cuda.use(index)
         misfit = self.misfit(artifact, options.device, options.batch)
         if misfit is not None:
@@ -86,7 +87,7 @@ class EngineRunner(Runner):
         """An execution context, or None when there is no memory for its activations."""
         return engine.create_execution_context()
 
-    def _check_version(self, manifest: Manifest, here: str, device: Device) -> None:
+    def _check_version(self, manifest: Manifest, here: str, device: CudaDevice) -> None:
         built = manifest.facts.get("tensorrt", "of an unknown version")
         if built != here:
             raise DeployBenchError(
@@ -97,7 +98,7 @@ class EngineRunner(Runner):
 
 
 def engine_misfit(
-    manifest: Manifest, device: Device, batch: int, rebuild: str
+    manifest: Manifest, device: CudaDevice, batch: int, rebuild: str
 ) -> DeployBenchError | None:
     """Why an engine cannot run on ``device`` in that batch, by what its exporter wrote down, or
     None."""

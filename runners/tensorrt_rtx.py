@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from deploybench.artifacts.artifact import Artifact, Manifest
 from deploybench.errors import DeployBenchError
 
-from .cuda_runtime import Device
+from .cuda_runtime import CudaDevice
 from .tensorrt_engine import EngineRunner
 
 
@@ -22,7 +22,7 @@ class TensorRTRtxRunner(EngineRunner):
     title: ClassVar[str] = "TensorRT-RTX"
     compiles_on_first_run: ClassVar[bool] = True
 
-    def rebuild(self, manifest: Manifest, device: Device) -> str:
+    def rebuild(self, manifest: Manifest, device: CudaDevice) -> str:
         return f"{manifest.command} --target sm{device.sm}"
 
     def check_plan(self, trt: ModuleType, runtime: Any, plan: bytes, artifact: Artifact) -> None:

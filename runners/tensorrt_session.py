@@ -21,8 +21,9 @@ import numpy as np
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Arrays, Bound, RunOptions, Session, SessionFacts
 from deploybench.errors import DeployBenchError, DeviceError
+from deploybench.hardware.devices import gpu_index
 
-from .cuda_runtime import Cuda, Graph, HostArray, Resource, device_index
+from .cuda_runtime import Cuda, Graph, HostArray, Resource
 
 Shapes = Mapping[str, tuple[int, ...]]
 MIB = 1 << 20
@@ -91,7 +92,7 @@ class EngineSession(Session):
 
     def prepare_thread(self) -> None:
         """A thread begins on the first device."""
-        self._cuda.use(device_index(self._options.device))
+        self._cuda.use(gpu_index(self._options.device))
 
     def close(self) -> None:
         """Graphs and buffers first, then the context with its engine, the stream last."""
@@ -147,7 +148,7 @@ class EngineSession(Session):
             precision=self._precision,
             threads=self._options.threads,
             provider=engine.provider,
-            device=asked if device_index(asked) == current else f"cuda:{current}",
+            device=asked if gpu_index(asked) == current else f"cuda:{current}",
             notes=(
                 f"{device.name} (sm{device.sm}); one CPU thread enqueues, and spins while it waits",
                 f"inputs and outputs {own:.1f} MiB, activations {activations:.1f} MiB on the GPU",
@@ -226,7 +227,7 @@ def io_names(trt: ModuleType, engine: Any) -> tuple[list[str], list[str]]:
 
 
 def activation_bytes(engine: Any) -> int:
-    """Device memory for the activations of one context: by TensorRT 10's name, or by 8's."""
+    """CudaDevice memory for the activations of one context: by TensorRT 10's name, or by 8's."""
     size = (
         engine.device_memory_size_v2
         if hasattr(engine, "device_memory_size_v2")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ import numpy.typing as npt
 
 from deploybench.contracts import RunOptions
 from deploybench.errors import DeployBenchError
-from deploybench.hardware.devices import CUDA, TF32_VARIABLE, index_of, kind_of
+from deploybench.hardware.devices import CPU, CUDA, TF32_VARIABLE, Device, gpu_index
 from deploybench.hardware.precisions import FIRST_CAPABILITIES
 
 if TYPE_CHECKING:
@@ -39,60 +40,93 @@ ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([a-z]?)")
 CUDNN_9 = 90000
 
 
-class Cpu:
-    """The CPU: tensors and arrays share their memory."""
+class Place(ABC):
+    """Where PyTorch computes; ``notes`` are what a row says about it."""
 
-    name = "cpu"
+    name: str
     notes: tuple[str, ...] = ()
 
+    @abstractmethod
     def move(self, module: torch.nn.Module) -> torch.nn.Module:
-        """The module, where it is."""
+        """The module, there."""
+
+    @abstractmethod
+    def put(self, array: Array) -> torch.Tensor:
+        """The array as a tensor that calls on bound inputs may keep."""
+
+    @abstractmethod
+    def send(self, array: Array) -> torch.Tensor:
+        """The array as a tensor for one call."""
+
+    @abstractmethod
+    def fetch(self, output: torch.Tensor) -> Array:
+        """The output on the host, whole: good until the next call."""
+
+    @abstractmethod
+    def timed(self, call: Callable[[], object]) -> Timed:
+        """``call`` so that it returns when its output exists, and the GPU time of its last run, if
+        there is one."""
+
+    @abstractmethod
+    def prepare_thread(self) -> None:
+        """Make this device the calling thread's own."""
+
+    @abstractmethod
+    def arithmetic(self, precision: str) -> str:
+        """What tensors of that precision are computed in."""
+
+    @abstractmethod
+    def described(self, provider: str) -> str:
+        """The provider with the hardware and libraries below it."""
+
+    @abstractmethod
+    def peak_bytes(self) -> int | None:
+        """The most that the allocator has held on the device; None where it has none of its own."""
+
+
+class Cpu(Place):
+    """The CPU: tensors and arrays share their memory."""
+
+    name = CPU
+
+    def move(self, module: torch.nn.Module) -> torch.nn.Module:
         return module
 
     def put(self, array: Array) -> torch.Tensor:
-        """The array as a tensor that calls on bound inputs may keep."""
         import torch
 
         return torch.from_numpy(array)
 
     def send(self, array: Array) -> torch.Tensor:
-        """The array as a tensor for one call."""
         return self.put(array)
 
     def fetch(self, output: torch.Tensor) -> Array:
-        """The output on the host, whole: good until the next call."""
         array: Array = output.numpy()
         return array
 
     def timed(self, call: Callable[[], object]) -> Timed:
-        """``call`` so that it returns when its output exists, and the GPU time of its last run, if
-        there is one."""
         return call, None
 
     def prepare_thread(self) -> None:
-        """Make this device the calling thread's own."""
+        return
 
     def arithmetic(self, precision: str) -> str:
-        """What tensors of that precision are computed in."""
         return precision
 
     def described(self, provider: str) -> str:
-        """The provider with the hardware and libraries below it."""
         return provider
 
     def peak_bytes(self) -> int | None:
-        """The most that the allocator has held on the device; None for the CPU, which has no
-        allocator of its own."""
         return None
 
 
-class Cuda(Cpu):
+class Cuda(Place):
     """One GPU, made this thread's own. Raises DeployBenchError where PyTorch cannot use it."""
 
     def __init__(self, options: RunOptions, torch: Any) -> None:
         check_cuda(torch, options.device)
         self._torch = torch
-        self._index = index_of(options.device)
+        self._index = gpu_index(options.device)
         self.name = f"{CUDA}:{self._index}"
         self.notes = (
             (f"{options.precision} weights, no autocast",)
@@ -169,9 +203,9 @@ class Cuda(Cpu):
         return pinned
 
 
-def open_device(options: RunOptions) -> Cpu:
+def open_device(options: RunOptions) -> Place:
     """The device of the options."""
-    if kind_of(options.device) != CUDA:
+    if not Device.parse(options.device).is_gpu:
         return Cpu()
     import torch
 
@@ -183,7 +217,7 @@ def check_cuda(torch: Any, device: str) -> None:
     build = f"PyTorch {torch.__version__}"
     try:
         torch.cuda.init()
-        capability = torch.cuda.get_device_capability(index_of(device))
+        capability = torch.cuda.get_device_capability(gpu_index(device))
     except (AssertionError, RuntimeError) as error:  # a build without CUDA asserts
         words = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DeployBenchError(

@@ -15,7 +15,7 @@ from deploybench.hardware.devices import CPU, CUDA, kind_of
 from deploybench.hardware.host import describe_host
 from deploybench.hardware.precisions import gpu_precisions
 
-from .torch_device import Cpu
+from .torch_device import Place
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +26,7 @@ class TorchRunner(Runner):
 
     devices: ClassVar[frozenset[str]] = frozenset({CPU, CUDA})
     engine_only: ClassVar[bool] = True
+    preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
 
     def check_device(self, device: str) -> str | None:
         unfit = super().check_device(device)
@@ -58,7 +59,7 @@ class TorchSession(Session):
         self,
         artifact: Artifact,
         module: Any,
-        place: Cpu,
+        place: Place,
         options: RunOptions,
         provider: str,
         precision: str,

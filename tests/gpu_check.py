@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from deploybench.contracts.registry import recorded_distributions
 from deploybench.errors import EXIT_REFUSED, EXIT_SOME_FAILED
 from deploybench.hardware.gpus import Gpu, find_gpus
 from deploybench.hardware.host import describe_host
@@ -70,7 +71,7 @@ def main() -> None:
 
 def machine_lines(gpus: tuple[Gpu, ...]) -> list[str]:
     """Which devices, driver, system and libraries."""
-    host = describe_host()
+    host = describe_host(recorded_distributions())
     versions = ", ".join(f"{name} {version}" for name, version in host.versions.items())
     cards = [
         f"GPU {index}: {gpu.name}, compute capability {gpu.compute_capability}, "

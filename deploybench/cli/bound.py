@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded
+
+if TYPE_CHECKING:
+    from deploybench.artifacts.artifact import Artifact, Manifest
+    from deploybench.plan.cells import Sizes
 
 
 @guarded
@@ -27,13 +32,16 @@ def bound(
     image_size: parse.ImageSizeOption = None,
     patch_size: parse.PatchSizeOption = None,
     num_classes: Annotated[int | None, typer.Option("--num-classes", min=1)] = None,
+    workspace: parse.WorkspaceOption = None,
     json: parse.JsonOption = False,
 ) -> None:
     """Compute a lower bound on the latency from MACs, bytes and a profile's peaks.
 
-    Nothing is measured.
+    Nothing is measured. The image size is that of the model's artifacts in the workspace, where it
+    holds some and no size is asked for; else the model's own.
     """
     from deploybench.analysis.bounds import bound_of
+    from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import DeployBenchError
     from deploybench.export.pipeline import check_model_names
     from deploybench.hardware.profile import HOST, load_profile
@@ -62,7 +70,10 @@ def bound(
     models = parse.model_names(model)
     check_model_names(models)
     rows = []
-    for name, (image, patch) in product(models, parse.sizes(image_size, patch_size).combinations()):
+    held = open_workspace(workspace).artifacts()
+    asked = parse.sizes(image_size, patch_size)
+    sized = [(name, size) for name in models for size in asked_or_held(asked, name, held)]
+    for name, (image, patch) in sized:
         count = count_model(
             name, BuildOptions(num_classes=num_classes, image_size=image, patch_size=patch)
         )
@@ -77,3 +88,24 @@ def bound(
         print_json(rows)
     else:
         print_bounds(rows, output_console())
+
+
+def asked_or_held(
+    asked: Sizes, model: str, artifacts: Sequence[Artifact]
+) -> list[tuple[tuple[int, int] | None, int | None]]:
+    """The image and patch sizes to look at: those asked for, else those of the model's
+    ``artifacts``, else its own (None)."""
+    if asked.images or asked.patches:
+        return list(asked.combinations())
+    shapes = [artifact.manifest for artifact in artifacts if artifact.manifest.model.name == model]
+    held = {
+        ((shape.preprocessing.height, shape.preprocessing.width), _patch_asked_for(shape))
+        for shape in shapes
+    }
+    return sorted(held, key=str) or [(None, None)]
+
+
+def _patch_asked_for(manifest: Manifest) -> int | None:
+    """The patch size that an artifact was asked to have; None where it is the model's own."""
+    patch = manifest.model.arguments.get("patch_size")
+    return None if patch is None else int(patch)

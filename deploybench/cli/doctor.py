@@ -12,6 +12,7 @@ def doctor(workspace: parse.WorkspaceOption = None, json: parse.JsonOption = Fal
     """Describe the host, the plug-ins and the workspace; say what is missing and how to install
     it."""
     from deploybench.artifacts.workspace import open_workspace
+    from deploybench.contracts.registry import recorded_distributions
     from deploybench.errors import DeployBenchError
     from deploybench.hardware.host import describe_host
     from deploybench.report.console import output_console
@@ -20,7 +21,7 @@ def doctor(workspace: parse.WorkspaceOption = None, json: parse.JsonOption = Fal
     from deploybench.report.profile_text import host_lines
     from deploybench.report.tables import print_json
 
-    host = describe_host()
+    host = describe_host(recorded_distributions())
     rows = plugin_rows()
     on_gpu = gpu_rows(host)
     place = open_workspace(workspace)

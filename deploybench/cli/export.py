@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,7 @@ from deploybench.cli import parse
 from deploybench.cli.guard import guarded
 
 if TYPE_CHECKING:
+    from deploybench.contracts import OptionValue
     from deploybench.export.request import ExportResult
 
 
@@ -69,6 +70,10 @@ def export(
     ir_version: Annotated[
         int | None, typer.Option("--ir-version", min=1, help="ONNX IR version.")
     ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", help="An option of an exporter's own: opset=17; repeatable."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Export again although the artifact is there.")
     ] = False,
@@ -91,7 +96,6 @@ def export(
     from deploybench.hardware.profile import HOST
 
     sizes = parse.sizes(image_size, patch_size)
-    options = {"opset": opset, "ir_version": ir_version}
     order = ExportOrder(
         models=parse.model_names(model),
         backends=parse.split_names(backend),
@@ -107,7 +111,7 @@ def export(
         labels=labels,
         profile=profile or HOST,
         target=target,
-        options={name: value for name, value in options.items() if value is not None},
+        options=_asked_options(option, {"opset": opset, "ir_version": ir_version}),
         force=force,
         jobs=jobs,
         time_limit_s=parse.seconds(time_limit, "--time-limit")
@@ -120,6 +124,23 @@ def export(
     _print(results, as_json=json)
     if not all(result.ok for result in results):
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _asked_options(
+    texts: Sequence[str] | None, flags: Mapping[str, int | None]
+) -> dict[str, OptionValue]:
+    """The exporters' options that were asked for, by name: as NAME=VALUE, or by their own flags."""
+    from deploybench.errors import DeployBenchError
+
+    asked: dict[str, OptionValue] = {
+        name: value for name, value in flags.items() if value is not None
+    }
+    for text in texts or ():
+        name, sign, value = text.partition("=")
+        if not name or not sign:
+            raise DeployBenchError(f"--option {text}", expected="NAME=VALUE, as opset=17")
+        asked[name] = value
+    return asked
 
 
 def _print(results: Sequence[ExportResult], *, as_json: bool) -> None:

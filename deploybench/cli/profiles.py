@@ -22,6 +22,7 @@ def profiles(context: typer.Context, json: parse.JsonOption = False) -> None:
     """List the profiles and whether this host is one of them."""
     if context.invoked_subcommand is not None:
         return
+    from deploybench.contracts.registry import recorded_distributions
     from deploybench.hardware.host import describe_host
     from deploybench.hardware.profile import (
         HOST,
@@ -33,7 +34,7 @@ def profiles(context: typer.Context, json: parse.JsonOption = False) -> None:
     from deploybench.report.console import output_console
     from deploybench.report.tables import Cellular, print_json, print_table, state
 
-    host = describe_host()
+    host = describe_host(recorded_distributions())
     rows = []
     for name in profile_names():
         profile = load_profile(name)
@@ -97,10 +98,11 @@ def show(
         else:
             print_profile(profile, output_console())
         return
+    from deploybench.contracts.registry import recorded_distributions
     from deploybench.hardware.host import describe_host
     from deploybench.telemetry.peaks import measured_peaks
 
-    host = describe_host()
+    host = describe_host(recorded_distributions())
     peaks = measured_peaks(host, host.usable_cores)
     if json:
         print_json(
@@ -132,11 +134,10 @@ def new(
 ) -> None:
     """Write a profile of this machine, filled in: how to recognise it, its peaks, what runs on
     it."""
-    from deploybench.contracts.registry import runners_on
+    from deploybench.contracts.registry import recorded_distributions
     from deploybench.documents import now
     from deploybench.errors import DeployBenchError
     from deploybench.files import writing_whole
-    from deploybench.hardware.devices import kind_of
     from deploybench.hardware.host import describe_host
     from deploybench.hardware.profile_of_host import check_name, new_profile
     from deploybench.hardware.profile_toml import profile_toml
@@ -157,12 +158,10 @@ def new(
     path = output or (Path(f"{name}.toml") if name else None)
     if path is not None:
         free(path)
-    host = describe_host()
+    host = describe_host(recorded_distributions())
     if device is None:
         device = "cuda" if host.gpus else "cpu"
-    profile = new_profile(
-        name, device, host, measure=measured_peaks, runners=runners_on(kind_of(device))
-    )
+    profile = new_profile(name, device, host, measure=measured_peaks)
     path = path or free(Path(f"{profile.name}.toml"))
     text = profile_toml(profile, (f"{profile.title}, as found on {host.hostname}, {now()}.",))
     with writing_whole(path, "--output") as partial:

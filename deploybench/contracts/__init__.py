@@ -14,7 +14,9 @@ from deploybench.contracts.exporter import (
     OUTPUT_NAME,
     ExportedFiles,
     Exporter,
+    ExportOption,
     ExportSpec,
+    OptionValue,
 )
 from deploybench.contracts.plugin import Plugin
 from deploybench.contracts.runner import Runner, RunOptions
@@ -27,9 +29,11 @@ __all__ = [
     "PRECISIONS",
     "Arrays",
     "Bound",
+    "ExportOption",
     "ExportSpec",
     "ExportedFiles",
     "Exporter",
+    "OptionValue",
     "Plugin",
     "RunOptions",
     "Runner",

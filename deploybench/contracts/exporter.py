@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,14 +20,72 @@ INPUT_NAME = "input"
 OUTPUT_NAME = "logits"
 
 
+OptionValue = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class ExportOption:
+    """An option that an exporter takes beside those of every export: ONNX's opset, say.
+
+    On the command line it is ``--option NAME=VALUE``, in :attr:`ExportSpec.options` it stands by
+    its ``name``. ``kind`` is ``int``, ``float``, ``str`` or ``bool``. ``allowed`` are the only
+    values (empty: any of the kind), ``least`` is the smallest number. ``default`` is what the
+    exporter is given when nobody says; None leaves it to the exporter, and is part of no key.
+    """
+
+    name: str
+    kind: type[OptionValue]
+    help: str
+    allowed: Collection[OptionValue] = ()
+    least: float | None = None
+    default: OptionValue | None = None
+
+    def read(self, value: OptionValue) -> OptionValue:
+        """The value, from text where it came from a command line.
+
+        Raises DeployBenchError for one that is not allowed.
+        """
+        read = self._of_text(value) if isinstance(value, str) else value
+        fits = type(read) is self.kind
+        if fits and self.least is not None:
+            fits = isinstance(read, (int, float)) and read >= self.least
+        if not fits or read is None or (self.allowed and read not in self.allowed):
+            raise DeployBenchError(f"{self.name} {value}", expected=self.described())
+        return read
+
+    def described(self) -> str:
+        """What it takes, in words."""
+        if self.allowed:
+            return f"{self.name}: {self.help}; one of {', '.join(map(str, self.allowed))}"
+        lower = "" if self.least is None else f" from {self.least:g}"
+        return f"{self.name}: {self.help}; {WORDS_OF_KINDS[self.kind]}{lower}"
+
+    def _of_text(self, text: str) -> OptionValue | None:
+        """The value that a text stands for; None where it stands for none of the kind."""
+        if self.kind is bool:
+            return {"true": True, "false": False}.get(text.lower())
+        try:
+            return self.kind(text)
+        except ValueError:
+            return None
+
+
+WORDS_OF_KINDS: Mapping[type[OptionValue], str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+}
+
+
 @dataclass(frozen=True)
 class ExportSpec:
     """How an artifact is to be written. ``batch`` None means a dynamic batch dimension.
 
-    ``opset`` and ``ir_version`` concern ONNX; None leaves the exporter's default. ``threads`` is
-    the CPU budget that the export process may use. ``target`` is the GPU to write for (``sm86``),
-    None the one at hand. ``preprocessing`` says what the model's images are, for an exporter that
-    calibrates on some.
+    ``threads`` is the CPU budget that the export process may use. ``target`` is the GPU to write
+    for (``sm86``), None the one at hand. ``preprocessing`` says what the model's images are, for an
+    exporter that calibrates on some. ``options`` are those that the exporter declares, by name;
+    :meth:`option` reads one. ``opset`` and ``ir_version`` are deprecated words for two of them.
     """
 
     precision: str = "fp32"
@@ -37,6 +95,21 @@ class ExportSpec:
     threads: int = 1
     target: str | None = None
     preprocessing: Preprocessing | None = None
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+    def option(self, name: str) -> OptionValue | None:
+        """The value of an option; None where nobody gave one and it has no default."""
+        older = {"opset": self.opset, "ir_version": self.ir_version}.get(name)
+        return self.options.get(name) if older is None else older
+
+    def number(self, name: str) -> int | None:
+        """The value of an option that is a whole number."""
+        value = self.option(name)
+        return None if value is None else int(value)
+
+    def with_options(self, **options: OptionValue) -> ExportSpec:
+        """The same with other values for some options."""
+        return replace(self, options={**self.options, **options}, opset=None, ir_version=None)
 
 
 @dataclass(frozen=True)
@@ -60,6 +133,31 @@ class Exporter(Plugin):
     """False: it writes only what ``--backend`` names."""
     takes_target: ClassVar[bool] = False
     """Whether what it writes is for one kind of GPU, which ``--target`` names."""
+    options: ClassVar[tuple[ExportOption, ...]] = ()
+    """What it takes beside the options of every export."""
+    preload: ClassVar[tuple[str, ...]] = ("torch",)
+    """Modules that the process from which its exports are forked imports once for all of them."""
+
+    def read_options(self, given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+        """The options with the values that they stand for; texts are read.
+
+        Raises DeployBenchError for one that it does not take, or for a value that is not allowed.
+        """
+        declared = {option.name: option for option in self.options}
+        for name in given:
+            if name not in declared:
+                takes = "; ".join(option.described() for option in self.options)
+                raise DeployBenchError(
+                    f"the {self.name} exporter takes no option {name}",
+                    expected=takes or "none: it has no options",
+                )
+        return {name: declared[name].read(value) for name, value in given.items()}
+
+    def default_options(self) -> dict[str, OptionValue]:
+        """What is given to :meth:`export` where nobody says."""
+        return {
+            option.name: option.default for option in self.options if option.default is not None
+        }
 
     def check_target(self, target: str | None) -> None:
         """Raise DeployBenchError unless it can write here for that GPU (``sm86``); None is the one

@@ -6,12 +6,13 @@ A broken or unusable plug-in is a listed, explained entry, never a crash.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
-from deploybench.contracts.exporter import Exporter
+from deploybench.contracts.exporter import Exporter, OptionValue
 from deploybench.contracts.plugin import Plugin
 from deploybench.contracts.runner import Runner
 from deploybench.errors import DeployBenchError, unknown_name
@@ -96,12 +97,50 @@ def runners_of_format(name: str) -> list[Entry[Runner]]:
     return sorted(fitting, key=lambda entry: (entry.name != name, entry.name))
 
 
-def runners_on(kind: str) -> tuple[str, ...]:
-    """The names of the runners that can use a kind of device (``cpu``, ``cuda``), installed or
-    not."""
-    return tuple(
-        name for name, entry in runners().items() if entry.plugin and kind in entry.plugin.devices
-    )
+def reference_runner() -> str | None:
+    """The name of the runner that the others are compared with, unless the user names another."""
+    names = (name for name, entry in runners().items() if entry.plugin and entry.plugin.reference)
+    return next(names, None)
+
+
+def recorded_distributions() -> tuple[str, ...]:
+    """The distributions of all plug-ins, whose versions belong to the description of a host."""
+    entries: list[Entry[Exporter] | Entry[Runner]] = [*exporters().values(), *runners().values()]
+    named = (entry.plugin.distributions for entry in entries if entry.plugin is not None)
+    return tuple(dict.fromkeys(name for names in named for name in names))
+
+
+def options_by_backend(
+    backends: Sequence[str],
+    asked: Mapping[str, OptionValue],
+    suggested: Mapping[str, OptionValue] | None = None,
+) -> dict[str, dict[str, OptionValue]]:
+    """Which options each of the exporters is given: of those that somebody ``asked`` for, and of
+    those that a profile ``suggested``, the ones that it takes.
+
+    Raises DeployBenchError for an option that was asked for and that none of them takes, or for a
+    value that is not allowed.
+    """
+    given: dict[str, dict[str, OptionValue]] = {}
+    for backend in backends:
+        plugin = exporter(backend).plugin
+        taken = {option.name for option in plugin.options} if plugin else set()
+        wanted = {**(suggested or {}), **asked}
+        fitting = {name: value for name, value in wanted.items() if name in taken}
+        given[backend] = plugin.read_options(fitting) if plugin else {}
+    for name in asked:
+        if any(name in options for options in given.values()):
+            continue
+        known = [
+            f"{entry.name} takes {option.described()}"
+            for entry in exporters().values()
+            for option in (entry.plugin.options if entry.plugin else ())
+        ]
+        raise DeployBenchError(
+            f"the option {name}, and {' and '.join(given) or 'no exporter'} takes no such option",
+            expected="; ".join(known),
+        )
+    return given
 
 
 def _too_old(plugin: Plugin) -> str | None:

@@ -65,6 +65,12 @@ class Runner(Plugin):
     What it cannot do after all is an error, never done silently in another way: a capture of a
     graph that fails is no plain launch.
     """
+    reference: ClassVar[bool] = False
+    """Whether it runs the model as its author wrote it: it comes first in a run, and the others are
+    compared with it unless the user names another."""
+    preload: ClassVar[tuple[str, ...]] = ()
+    """Modules to import once for all launches that are not timed; empty: a process of its own for
+    each."""
 
     def check_device(self, device: str) -> str | None:
         """Why this runner cannot use ``device`` (``cpu``, ``cuda``, ``cuda:N``), were it there;

@@ -17,6 +17,7 @@ from deploybench.contracts.registry import runners_of_format
 from deploybench.data.postprocess import softmax
 from deploybench.data.preprocess import load_image
 from deploybench.errors import DeployBenchError
+from deploybench.hardware.devices import CPU
 from deploybench.hardware.host import usable_cores
 from deploybench.processes import QUIET_RUNTIMES
 
@@ -91,7 +92,7 @@ def predict_images(
     labels = artifact.labels()
     batch = manifest.batch or 1
     options = RunOptions(
-        device="cpu",
+        device=CPU,
         threads=threads or usable_cores(),
         precision=plugin.default_precision(manifest.precision),
         batch=batch,

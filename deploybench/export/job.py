@@ -132,7 +132,7 @@ def run(job: ExportJob) -> None:
 
     example = images[:1].expand(request.batch or DYNAMIC_EXAMPLE_BATCH, -1, -1, -1).contiguous()
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(request.precision, torch.float32)
-    spec = replace(request.spec(), preprocessing=built.preprocessing)
+    spec = replace(request.spec(plugin.default_options()), preprocessing=built.preprocessing)
     torch.set_num_threads(request.threads)
     with torch.no_grad():
         exported = plugin.export(SingleOutput(built.module, dtype).eval(), example, spec, staging)

@@ -9,6 +9,8 @@ from itertools import product
 from pathlib import Path
 
 from deploybench.artifacts.workspace import Workspace, open_workspace
+from deploybench.contracts import OptionValue
+from deploybench.contracts.registry import options_by_backend
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.export.pipeline import (
     DEFAULT_TIME_LIMIT_S,
@@ -25,9 +27,6 @@ from deploybench.hardware.host import usable_cores
 from deploybench.hardware.precisions import PRECISIONS
 from deploybench.hardware.profile import HOST, Profile, load_profile
 from deploybench.models.source import expand_groups
-
-EXPORTER_OPTIONS = ("opset", "ir_version")
-"""What ``ExportOrder.options`` may hold; both are ONNX's."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class ExportOrder:
     target."""
     target: str | None = None
     """The GPU to build plans for (``sm86``); None: the profile's, or this host's."""
-    options: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
     """Options of exporters' own, by name: ``{"opset": 17}``. Each goes to the exporters that take
     it."""
     force: bool = False
@@ -159,6 +158,13 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
     profile = None if order.profile == HOST else load_profile(order.profile)
     target = _target(order, profile)
     jobs = order.jobs or default_jobs()
+    backends_of = {
+        precision: order.backends or usable_backends(precision, target)
+        for precision in order.precisions
+    }
+    backends = list(dict.fromkeys(name for names in backends_of.values() for name in names))
+    suggested = profile.export_options() if profile else {}
+    options_of = options_by_backend(backends, order.options, suggested)
     requests = []
     sizes = product(order.image_sizes or (None,), order.patch_sizes or (None,))
     for name, (image_size, patch_size) in product(models, sizes):
@@ -174,8 +180,7 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
             labels=str(order.labels.absolute()) if order.labels else None,
         )
         for precision in order.precisions:
-            for backend in order.backends or usable_backends(precision, target):
-                options = _options(backend, order, profile)
+            for backend in backends_of[precision]:
                 # A target that was typed reaches the exporters that were named, so that one that
                 # takes none refuses it; a profile's only reaches those that can use it.
                 insisted = order.target is not None and bool(order.backends)
@@ -185,8 +190,7 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
                         backend=backend,
                         precision=precision,
                         batch=order.batch,
-                        opset=options.get("opset"),
-                        ir_version=options.get("ir_version"),
+                        options=options_of[backend],
                         threads=max(usable_cores() // jobs, 1),
                         target=target if takes_target(backend) or insisted else None,
                     )
@@ -216,9 +220,6 @@ def _check(order: ExportOrder, models: Sequence[str]) -> None:
     for precision in order.precisions:
         if precision not in PRECISIONS:
             raise unknown_name("precision", precision, PRECISIONS)
-    for option in order.options:
-        if option not in EXPORTER_OPTIONS:
-            raise unknown_name("option of an exporter", option, EXPORTER_OPTIONS)
     if order.batch is not None and order.batch < 1:
         raise DeployBenchError(
             f"a batch of {order.batch} images", expected="1 or more, or None for a free one"
@@ -232,14 +233,3 @@ def _target(order: ExportOrder, profile: Profile | None) -> str | None:
         return order.target
     capability = profile.match.compute_capability if profile else None
     return target_of(capability) if capability else None
-
-
-def _options(backend: str, order: ExportOrder, profile: Profile | None) -> dict[str, int]:
-    """The options that an exporter is given: those asked for, else what the profile can read."""
-    if backend != "onnx":
-        return {}
-    readable = profile.onnx if profile else None
-    options = {}
-    if readable is not None:
-        options = {"opset": readable.opset, "ir_version": readable.ir_version}
-    return {**options, **order.options}

@@ -26,6 +26,7 @@ from deploybench.export.job import ExportJob, ExportReply
 from deploybench.export.labels import with_labels_of
 from deploybench.export.names import NameCheck
 from deploybench.export.request import ExportRequest, ExportResult
+from deploybench.hardware.devices import CPU, CUDA
 from deploybench.hardware.gpus import targets_here
 from deploybench.hardware.host import usable_cores
 from deploybench.measure.job import Job
@@ -61,7 +62,7 @@ def export_all(
 ) -> Iterator[ExportResult]:
     """Do every export and yield each result as it ends; a failure is a result, the others go on."""
 
-    start_fork_server(PRELOAD)
+    start_fork_server(_preload(requests))
 
     def work(request: ExportRequest) -> ExportResult:
         start(request)
@@ -96,6 +97,13 @@ def export_one(
         )
         return ExportResult(request, None, False, perf_counter() - began, problem)
     return ExportResult(request, artifact, reused, perf_counter() - began, remark=remark)
+
+
+def _preload(requests: Sequence[ExportRequest]) -> tuple[str, ...]:
+    """What the exporters of the requests want to have imported once for all."""
+    plugins = (exporter(request.backend).plugin for request in requests)
+    wanted = (plugin.preload for plugin in plugins if plugin is not None)
+    return tuple(dict.fromkeys(module for modules in wanted for module in modules))
 
 
 def default_jobs() -> int:
@@ -163,6 +171,8 @@ def _check_request(request: ExportRequest) -> None:
             f"the {request.backend} exporter does not write {request.precision}",
             expected=f"one of {', '.join(sorted(plugin.precisions))}",
         )
+    if plugin is not None:
+        plugin.read_options(request.options)
     if entry.usable:
         entry.require().check_target(request.target)
     for path in (request.model.checkpoint, request.model.labels):
@@ -194,7 +204,7 @@ def _export(
     with workspace.staging() as staging:
         job = ExportJob(request=request, staging=str(staging), key=key, versions=versions)
         outcome = run_forked(
-            CHILD, job.model_dump_json(), preload=PRELOAD, time_limit_s=options.time_limit_s
+            CHILD, job.model_dump_json(), preload=plugin.preload, time_limit_s=options.time_limit_s
         )
         if outcome.reply is None:
             raise DeployBenchError(
@@ -270,7 +280,9 @@ def _parity_launch(staging: Path, request: ExportRequest) -> tuple[str | None, L
         threads=request.threads,
         measure=False,
     )
-    return name, verify(job, preload=PRELOAD) if "torch" in plugin.requires else run_job(job)
+    if plugin.preload:
+        return name, verify(job, preload=plugin.preload)
+    return name, run_job(job)
 
 
 def _runner_here(request: ExportRequest) -> tuple[str, Runner, str] | None:
@@ -279,11 +291,11 @@ def _runner_here(request: ExportRequest) -> tuple[str, Runner, str] | None:
     for entry in runners_of_format(request.backend):
         if entry.plugin is None:
             continue
-        if "cpu" in entry.plugin.devices:
-            return entry.name, entry.plugin, "cpu"
-        first, *_ = (*targets_here(), None)
-        if "cuda" in entry.plugin.devices and first is not None and request.target in (None, first):
-            return entry.name, entry.plugin, "cuda"
+        if CPU in entry.plugin.devices:
+            return entry.name, entry.plugin, CPU
+        here = targets_here()
+        if CUDA in entry.plugin.devices and here and request.target in (None, here[0]):
+            return entry.name, entry.plugin, CUDA
     return None
 
 

@@ -8,12 +8,23 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
 from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import ExportSpec
+from deploybench.contracts import ExportSpec, OptionValue
 from deploybench.data.image_size import size_text
 from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
 from deploybench.models.source import BuildOptions
+
+ALWAYS_STORED = ("opset", "ir_version")
+"""Options that stood in every request before exporters declared theirs. They are part of the key of
+every artifact, so they stay there, empty."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +80,42 @@ class ExportRequest(Document):
     backend: str
     precision: str = "fp32"
     batch: int | None = None
-    opset: int | None = None
-    ir_version: int | None = None
+    options: dict[str, OptionValue] = Field(default_factory=dict)
     threads: int = 1
     target: str | None = None
 
-    def spec(self) -> ExportSpec:
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_options(cls, content: object) -> object:
+        """Options are stored flat, beside the fields: what is no field is an option."""
+        if not isinstance(content, Mapping):
+            return content
+        own = {name: value for name, value in content.items() if name in cls.model_fields}
+        flat = {name: value for name, value in content.items() if name not in own}
+        given = {name: value for name, value in flat.items() if value is not None}
+        if given:
+            own["options"] = {**own.get("options", {}), **given}
+        return own
+
+    @model_serializer(mode="wrap")
+    def _store_flat(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """The options beside the fields; some stand there even when nobody gave them."""
+        stored: dict[str, object] = {}
+        for name, value in serialise(self).items():
+            if name == "options":
+                stored |= {**dict.fromkeys(ALWAYS_STORED), **self.options}
+            else:
+                stored[name] = value
+        return stored
+
+    def spec(self, defaults: Mapping[str, OptionValue] | None = None) -> ExportSpec:
+        """What the exporter is told; ``defaults`` are its own for the options that nobody gave."""
         return ExportSpec(
-            self.precision, self.batch, self.opset, self.ir_version, self.threads, self.target
+            precision=self.precision,
+            batch=self.batch,
+            threads=self.threads,
+            target=self.target,
+            options={**(defaults or {}), **self.options},
         )
 
     def key(
@@ -110,13 +149,13 @@ class ExportRequest(Document):
             "--image-size": size_text(self.model.image_size) if self.model.image_size else None,
             "--patch-size": self.model.patch_size,
             "--labels": self.model.labels,
-            "--opset": self.opset,
-            "--ir-version": self.ir_version,
             "--target": self.target,
         }
         for option, value in options.items():
             if value is not None:
                 words += [option, str(value)]
+        for name, given in self.options.items():
+            words += ["--option", f"{name}={given}"]
         words += ["--pretrained"] if self.model.pretrained else []
         words += ["--allow-partial"] if self.model.allow_partial else []
         return shlex.join(words)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from deploybench.errors import DeployBenchError
 
-CPU, CUDA = "cpu", "cuda"
+CPU: Final = "cpu"
+CUDA: Final = "cuda"
 BUS_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 """The environment in which CUDA numbers the GPUs as NVML does, by which the host is described and
 watched."""
@@ -16,30 +19,60 @@ TF32_VARIABLE = "NVIDIA_TF32_OVERRIDE"
 load."""
 
 
-def kind_of(device: str) -> str:
-    """``cpu`` or ``cuda``."""
-    return device.partition(":")[0]
+@dataclass(frozen=True)
+class Device:
+    """The CPU, or the GPU that this process knows by ``index``."""
+
+    kind: Literal["cpu", "cuda"]
+    index: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Device:
+        """The device of that name. Raises DeployBenchError for a text that names none."""
+        if text == CPU:
+            return cls(CPU)
+        if TEXT.fullmatch(text) is None:
+            raise DeployBenchError(f"the device '{text}'", expected=f"{CPU}, {CUDA} or {CUDA}:N")
+        return cls(CUDA, int(text.partition(":")[2] or 0))
+
+    @property
+    def is_gpu(self) -> bool:
+        return self.kind == CUDA
+
+    def __str__(self) -> str:
+        """The shortest name."""
+        return f"{self.kind}:{self.index}" if self.index else self.kind
 
 
-def index_of(device: str) -> int:
-    """The number of the GPU: 0 for ``cuda``."""
-    return int(device.partition(":")[2] or 0)
+def gpu_index(text: str) -> int:
+    """The number of the GPU of that name: 0 for ``cuda``. Raises DeployBenchError for no GPU."""
+    device = Device.parse(text)
+    if not device.is_gpu:
+        raise DeployBenchError(f"the device '{text}'", expected=f"{CUDA}, or {CUDA}:0, {CUDA}:1, …")
+    return device.index
 
 
-def numbered(index: int) -> str:
-    """The shortest name of the GPU with that number."""
-    return f"{CUDA}:{index}" if index else CUDA
+def kind_of(text: str) -> str:
+    """``cpu`` or ``cuda``, of a name that was read before; what a record names otherwise stays."""
+    return text.partition(":")[0]
 
 
 def same_device(first: str, second: str) -> bool:
-    """Whether two names mean one device: ``cuda`` is ``cuda:0``."""
-    return (kind_of(first), index_of(first)) == (kind_of(second), index_of(second))
+    """Whether two names mean one device: ``cuda`` is ``cuda:0``. A name of none means none."""
+    try:
+        return Device.parse(first) == Device.parse(second)
+    except DeployBenchError:
+        return False
 
 
 def read_device(text: str) -> str:
-    """The shortest name of the device. Raises DeployBenchError for a text that names none."""
-    if TEXT.fullmatch(text) is None:
+    """The shortest name of the device that ``--device`` names.
+
+    Raises DeployBenchError for a text that names none.
+    """
+    try:
+        return str(Device.parse(text))
+    except DeployBenchError:
         raise DeployBenchError(
             f"--device {text}", expected="cpu, cuda or cuda:N; several with commas: cpu,cuda"
-        )
-    return numbered(index_of(text)) if kind_of(text) == CUDA else text
+        ) from None

@@ -15,7 +15,7 @@ import psutil
 
 from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
-from deploybench.hardware.devices import CUDA, index_of, kind_of, numbered
+from deploybench.hardware.devices import CUDA, Device
 from deploybench.hardware.gpus import Gpu, find_gpus
 from deploybench.versions import installed_versions
 
@@ -40,21 +40,8 @@ ISA_FLAGS = (
     "bf16",
     "i8mm",
 )
-RECORDED_DISTRIBUTIONS = (
-    "deploybench",
-    "numpy",
-    "torch",
-    "torchvision",
-    "timm",
-    "onnx",
-    "onnxscript",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "openvino",
-    "tensorrt",
-    "tensorrt-rtx",
-    "mlcommons-loadgen",
-)
+CORE_DISTRIBUTIONS = ("deploybench", "numpy", "torch", "torchvision", "timm", "mlcommons-loadgen")
+"""What the program itself computes with: the harness, models and scenarios."""
 CXX_COMPILERS = ("g++", "clang++")
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 CPU_FOLDER = Path("/sys/devices/system/cpu")
@@ -91,8 +78,12 @@ class Host(Document):
 
 
 @cache
-def describe_host() -> Host:
-    """Read this machine once. Slow parts (CPU flags) are read by py-cpuinfo."""
+def describe_host(distributions: tuple[str, ...] = ()) -> Host:
+    """Read this machine once. Slow parts (CPU flags) are read by py-cpuinfo.
+
+    ``distributions`` are those whose versions are recorded beside the program's own: the plug-ins'
+    (:func:`deploybench.contracts.registry.recorded_distributions`).
+    """
     cpu = _cpu_info()
     flags = set(cpu.get("flags", []))
     gpus, gpu_note = find_gpus()
@@ -112,7 +103,7 @@ def describe_host() -> Host:
         python=platform.python_version(),
         gpus=gpus,
         gpu_note=gpu_note,
-        versions=installed_versions(RECORDED_DISTRIBUTIONS),
+        versions=installed_versions((*CORE_DISTRIBUTIONS, *distributions)),
         load_1m=load_1m(),
         cache_bytes=cache_bytes(),
     )
@@ -162,14 +153,16 @@ def cache_bytes(folder: Path = CPU_FOLDER) -> int | None:
 
 def gpu_of(device: str, host: Host) -> Gpu | None:
     """The GPU behind the name, or None."""
-    index = index_of(device)
-    return host.gpus[index] if kind_of(device) == CUDA and index < len(host.gpus) else None
+    named = Device.parse(device)
+    if not named.is_gpu or named.index >= len(host.gpus):
+        return None
+    return host.gpus[named.index]
 
 
 def check_present(devices: Sequence[str], host: Host) -> None:
     """Raise DeployBenchError for the first GPU among ``devices`` that the host does not have."""
     for device in devices:
-        if kind_of(device) != CUDA or gpu_of(device, host) is not None:
+        if not Device.parse(device).is_gpu or gpu_of(device, host) is not None:
             continue
         if not host.gpus:
             raise DeployBenchError(
@@ -177,12 +170,15 @@ def check_present(devices: Sequence[str], host: Host) -> None:
                 expected="an NVIDIA GPU, its driver, and nvidia-ml-py to ask it",
                 action="deploybench doctor says what is missing; --device cpu measures the CPU",
             )
-        found = ", ".join(f"{numbered(index)} ({gpu.name})" for index, gpu in enumerate(host.gpus))
+        found = ", ".join(
+            f"{Device(CUDA, index)} ({gpu.name})" for index, gpu in enumerate(host.gpus)
+        )
         raise DeployBenchError(
             f"--device {device}, and this host has {found}", expected="one of these"
         )
 
 
+@cache
 def _cpu_info() -> dict[str, Any]:
     from cpuinfo import get_cpu_info
 

@@ -80,6 +80,8 @@ class Profile(Document):
     """A named piece of hardware.
 
     ``precisions`` are what runs on it; ``lacking`` says of the others why they do not.
+    ``lacking_runners`` says of runners why they do not run on it, as far as that is not told by the
+    device. ``runners`` is the older form: all of the built-in ones that run on it.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -89,7 +91,8 @@ class Profile(Document):
     peaks: Peaks
     precisions: tuple[str, ...]
     lacking: dict[str, str] = Field(default_factory=dict)
-    runners: tuple[str, ...]
+    lacking_runners: dict[str, str] = Field(default_factory=dict)
+    runners: tuple[str, ...] | None = None
     driver: Driver | None = None
     onnx: OnnxTarget | None = None
     stack: dict[str, str] = Field(default_factory=dict)
@@ -97,10 +100,27 @@ class Profile(Document):
     unconfirmed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def export_options(self) -> dict[str, int]:
+        """The options of exporters, by name, with which they write what this hardware's runtimes
+        read."""
+        return self.onnx.model_dump() if self.onnx else {}
+
     def why_no(self, precision: str) -> str:
         """Why the hardware does not run that precision."""
         reason = self.lacking.get(precision)
         return f"{self.name} has no {precision} arithmetic{f': {reason}' if reason else ''}"
+
+    def why_no_runner(self, name: str, *, built_in: bool) -> str | None:
+        """Why the runner of that name does not run on the hardware, or None.
+
+        A list of ``runners`` speaks of the ``built_in`` ones only.
+        """
+        reason = self.lacking_runners.get(name)
+        if reason is not None:
+            return f"{name} does not run on {self.name}: {reason}"
+        if self.runners is not None and built_in and name not in self.runners:
+            return f"{name} is not among the runners of {self.name}: {', '.join(self.runners)}"
+        return None
 
 
 class MismatchError(DeployBenchError):

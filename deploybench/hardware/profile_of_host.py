@@ -9,28 +9,21 @@ and the command that prints bounds says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from deploybench.errors import DeployBenchError
 from deploybench.files import slug
+from deploybench.hardware.devices import Device, read_device
 from deploybench.hardware.gpus import Gpu
-from deploybench.hardware.host import Host
+from deploybench.hardware.host import Host, gpu_of
 from deploybench.hardware.nvml import named_handle, open_nvml
 from deploybench.hardware.precisions import PRECISIONS, cpu_lacking, gpu_lacking
 from deploybench.hardware.profile import HOST, Match, Peaks, Profile, profile_names, profile_of
 from deploybench.hardware.roof import MeasuredPeaks
 
-STACK = (
-    "torch",
-    "torchvision",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "openvino",
-    "tensorrt",
-    "tensorrt-rtx",
-    "onnx",
-)
+OF_ANY_HOST = frozenset({"deploybench", "numpy", "mlcommons-loadgen"})
+"""Distributions of the harness itself: they are no part of what hardware needs."""
 SPECIAL = re.compile(r"([.^$*+?{}\[\]\\|()])")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PeakMeasurement = Callable[[Host, int], MeasuredPeaks | None]
@@ -52,35 +45,29 @@ def check_name(name: str) -> str:
     return name
 
 
-def new_profile(
-    name: str | None, device: str, host: Host, *, measure: PeakMeasurement, runners: Sequence[str]
-) -> Profile:
+def new_profile(name: str | None, device: str, host: Host, *, measure: PeakMeasurement) -> Profile:
     """A profile of the ``device`` (``cpu``, ``cuda``, ``cuda:N``) of this host; by default it is
     named after it.
 
-    ``measure`` finds the peaks of a CPU, and ``runners`` are the names of those that can use the
-    device: this module knows neither how to measure nor which plug-ins there are. Raises
+    ``measure`` finds the peaks of a CPU: this module does not know how to measure. Raises
     DeployBenchError where there is no such device, or where nothing tells its peaks.
     """
     if name is not None:
         check_name(name)
-    kind, _, index = device.partition(":")
-    if kind == "cpu" and not index:
-        return _of_cpu(name, host, measure(host, host.usable_cores), runners)
-    if kind != "cuda" or not (index or "0").isdigit():
-        raise DeployBenchError(f"--device {device}", expected="cpu, cuda or cuda:N")
-    if int(index or 0) >= len(host.gpus):
+    named = Device.parse(read_device(device))
+    if not named.is_gpu:
+        return _of_cpu(name, host, measure(host, host.usable_cores))
+    gpu = gpu_of(device, host)
+    if gpu is None:
         raise DeployBenchError(
             f"there is no {device} on this host: "
             f"{host.gpu_note or f'it has {len(host.gpus)} GPUs'}",
             action="deploybench doctor says more; --device cpu describes the CPU",
         )
-    return _of_gpu(name, host.gpus[int(index or 0)], host, runners)
+    return _of_gpu(name, gpu, host)
 
 
-def _of_cpu(
-    name: str | None, host: Host, measured: MeasuredPeaks | None, runners: Sequence[str]
-) -> Profile:
+def _of_cpu(name: str | None, host: Host, measured: MeasuredPeaks | None) -> Profile:
     if measured is None:
         raise DeployBenchError(
             "the peaks of this CPU could not be measured", action="try again on a quiet machine"
@@ -108,7 +95,6 @@ def _of_cpu(
         peaks=_cpu_peaks(host, measured),
         precisions=tuple(kind for kind in PRECISIONS if kind not in lacking),
         lacking=lacking,
-        runners=tuple(runners),
         stack=_stack(host),
         sources=sources | _stack_sources(host),
         notes=(
@@ -127,7 +113,7 @@ def _cpu_peaks(host: Host, measured: MeasuredPeaks) -> Peaks:
     )
 
 
-def _of_gpu(name: str | None, gpu: Gpu, host: Host, runners: Sequence[str]) -> Profile:
+def _of_gpu(name: str | None, gpu: Gpu, host: Host) -> Profile:
     known = profile_of(gpu)
     lacking = gpu_lacking(gpu)
     if known is not None:
@@ -136,7 +122,8 @@ def _of_gpu(name: str | None, gpu: Gpu, host: Host, runners: Sequence[str]) -> P
         sources = {key: f"profile {known.name}: {text}" for key, text in kept.items()}
         unconfirmed, lacking = tuple(key for key in known.unconfirmed if key in kept), known.lacking
     else:
-        peaks, sources, unconfirmed = *_told_by_driver(gpu, host), ()
+        peaks, sources = _told_by_driver(gpu, host)
+        unconfirmed = ()
     return Profile(
         name=name or _name_after(gpu.name),
         title=gpu.name,
@@ -147,7 +134,7 @@ def _of_gpu(name: str | None, gpu: Gpu, host: Host, runners: Sequence[str]) -> P
         if known
         else tuple(kind for kind in PRECISIONS if kind not in lacking),
         lacking=lacking,
-        runners=known.runners if known else tuple(runners),
+        lacking_runners=known.lacking_runners if known else {},
         driver=known.driver if known else None,
         onnx=known.onnx if known else None,
         stack=_stack(host) | {"driver": gpu.driver},
@@ -200,7 +187,7 @@ def _told_by_driver(gpu: Gpu, host: Host) -> tuple[Peaks, dict[str, str]]:
 
 def _stack(host: Host) -> dict[str, str]:
     return {"python": host.python} | {
-        name: host.versions[name] for name in STACK if name in host.versions
+        name: version for name, version in host.versions.items() if name not in OF_ANY_HOST
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from deploybench.hardware.devices import CPU, CUDA, index_of, kind_of
+from deploybench.hardware.devices import CPU, Device, kind_of
 from deploybench.measure.calls import Call
 from deploybench.measure.concurrent import run_streams
 from deploybench.measure.job import Job
@@ -123,9 +123,10 @@ def _probe(job: Job, cpus: frozenset[int]) -> Probes:
 
 
 def _gpu(device: str) -> GpuReading | None:
-    if kind_of(device) != CUDA:
+    chosen = Device.parse(device)
+    if not chosen.is_gpu:
         return None
-    return gpu_reading(read_gpu(index_of(device)))
+    return gpu_reading(read_gpu(chosen.index))
 
 
 def gpu_reading(sample: GpuSample) -> GpuReading:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import pickle
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def load_state(
 ) -> None:
     """Load ``state`` into ``module``; refuse with the differing keys unless ``allow_partial``."""
     own = module.state_dict()
-    fitted = _at_own_size(module, fit_prefixes(state, set(own)))
+    fitted = _at_own_size(module, _as_timm_reads_it(module, fit_prefixes(state, set(own))))
     missing = [key for key in own if key not in fitted]
     unexpected = [key for key in fitted if key not in own]
     misshaped = [key for key in fitted if key in own and fitted[key].shape != own[key].shape]
@@ -119,9 +120,44 @@ def load_state(
     module.load_state_dict(usable, strict=False)
 
 
+def _as_timm_reads_it(module: torch.nn.Module, state: StateDict) -> StateDict:
+    """The state after timm's own filter for this kind of module, where more of it fits then.
+
+    The filter resizes what depends on the image size (Swin's and BEiT's tables of relative
+    positions) and leaves out buffers that the module computes. A checkpoint of another patch size
+    stays as it is: resampled, its patches would be another model's.
+    """
+    own = module.state_dict()
+    if _fitting(own, state) == len(own) or _of_other_patches(own, state):
+        return state
+    written_in = sys.modules.get(type(module).__module__)
+    read = getattr(written_in, "checkpoint_filter_fn", None)
+    if read is None:
+        return state
+    try:
+        filtered = _tensors(read(dict(state), module))
+    except Exception:  # it is written for checkpoints of this kind of module, and may meet others
+        return state
+    return filtered if _fitting(own, filtered) > _fitting(own, state) else state
+
+
+def _fitting(own: StateDict, state: StateDict) -> int:
+    """How many of the module's tensors the state has in their shape."""
+    return sum(key in state and state[key].shape == tensor.shape for key, tensor in own.items())
+
+
+def _of_other_patches(own: StateDict, state: StateDict) -> bool:
+    """Whether the state embeds patches of another shape than the module."""
+    return any(
+        key in state and state[key].shape != tensor.shape
+        for key, tensor in own.items()
+        if "patch_embed" in key
+    )
+
+
 def _at_own_size(module: torch.nn.Module, state: StateDict) -> StateDict:
     """The position embeddings of a Vision Transformer trained at another image size, resampled to
-    the module's own.
+    the module's own, where timm has no filter that does so (CaiT).
 
     Bicubic, as timm does it and as Dosovitskiy et al. 2021 (section 3.2) fine-tuned at higher
     resolution.

@@ -4,8 +4,10 @@ The factory is called and has to return an ``nn.Module``.
 
 Keyword arguments ``num_classes``, ``in_channels`` and ``patch_size`` are passed when they are asked
 for and the factory takes them. The input is described by the module's ``pretrained_cfg`` (timm's
-keys) where it has one, else it has the channels of the first convolution, 224 x 224 pixels (or
-``--image-size``), and ImageNet's mean and standard deviation.
+keys) where it has one; a factory of torchvision's has the size and the normalisation of
+torchvision's own weights (inception_v3: 299 x 299). Any other has the channels of the first
+convolution, 224 x 224 pixels, and ImageNet's mean and standard deviation. ``--image-size`` changes
+the size.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from deploybench.artifacts.artifact import Preprocessing
 from deploybench.errors import DeployBenchError
 from deploybench.models.source import BuildOptions, BuiltModel, ModelSource
 from deploybench.models.timm_source import head_of, preprocessing_of
@@ -76,7 +79,9 @@ class PythonSource(ModelSource):
                 f"the factory '{name}' returned a {type(module).__name__}",
                 expected="a torch.nn.Module",
             )
-        preprocessing = preprocessing_of(module, options.image_size)
+        preprocessing = torchvision_preprocessing(factory, options.image_size)
+        if preprocessing is None:
+            preprocessing = preprocessing_of(module, options.image_size)
         fill = options.in_channels or _first_channels(module) or preprocessing.channels
         if preprocessing.channels != fill:
             preprocessing = preprocessing.model_copy(
@@ -95,6 +100,34 @@ class PythonSource(ModelSource):
             arguments=given,
             own_weights=True,
         )
+
+
+def torchvision_preprocessing(
+    factory: Any, image_size: tuple[int, int] | None
+) -> Preprocessing | None:
+    """What torchvision's own transform does for the default weights of a classifier of its, at
+    ``image_size`` if that is given; None for any other factory."""
+    if not str(getattr(factory, "__module__", "")).startswith("torchvision.models."):
+        return None
+    from torchvision.models import get_model_weights
+
+    try:
+        transform = get_model_weights(factory).DEFAULT.transforms()
+    except ValueError:  # a class or a helper of torchvision's, which is no registered model
+        return None
+    if not hasattr(transform, "crop_size"):  # a detector's or a segmenter's
+        return None
+    cropped, resized = transform.crop_size[0], transform.resize_size[0]
+    height, width = image_size or (cropped, cropped)
+    return Preprocessing(
+        channels=len(transform.mean),
+        height=height,
+        width=width,
+        crop_fraction=min(cropped / resized, 1.0),
+        interpolation=transform.interpolation.value,
+        mean=tuple(transform.mean),
+        std=tuple(transform.std),
+    )
 
 
 def add_current_folder() -> None:

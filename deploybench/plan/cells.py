@@ -18,7 +18,7 @@ from deploybench.results.cell import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, Cell
 
 NO_OPTIONS = CellOptions()
 OWN_DISTRIBUTION = "deploybench"
-"""A profile knows the built-in runners; whether someone else's runs on it, only they know."""
+"""Whose runners an older profile's list speaks of."""
 
 
 @dataclass(frozen=True)
@@ -203,15 +203,11 @@ def _why_not(
     unfit = unfit_for(runner, cell.device)
     if unfit is not None:
         return unfit, ""
-    if (
-        profile is not None
-        and entry.distribution == OWN_DISTRIBUTION
-        and entry.name not in profile.runners
-    ):
-        return (
-            f"nothing that runs on {profile.name} has {entry.name}",
-            f"runners: {', '.join(profile.runners)}",
-        )
+    if profile is not None:
+        built_in = entry.distribution == OWN_DISTRIBUTION
+        lacking = profile.why_no_runner(entry.name, built_in=built_in)
+        if lacking is not None:
+            return lacking, "leave out that --runner"
     if profile is not None and cell.precision not in profile.precisions:
         return profile.why_no(cell.precision), f"precisions: {', '.join(profile.precisions)}"
     offered = runner.precisions_on(cell.device, manifest.precision)

@@ -11,7 +11,7 @@ from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry, runner, runners
 from deploybench.errors import DeployBenchError, unknown_name
-from deploybench.hardware.devices import CPU, kind_of, numbered
+from deploybench.hardware.devices import CPU, CUDA, Device, kind_of
 from deploybench.hardware.host import Host, check_present
 from deploybench.hardware.profile import HOST, Profile, gpu_fits
 from deploybench.plan.cells import Selection, Sizes
@@ -20,7 +20,7 @@ from deploybench.plan.cells import Selection, Sizes
 def select_runners(names: Sequence[str], devices: Sequence[str] = (CPU,)) -> list[Entry[Runner]]:
     """The named runners, usable or not; without names every usable one that has one of ``devices``.
 
-    PyTorch eager comes first. Raises DeployBenchError where there is none, or none of the named
+    The reference comes first. Raises DeployBenchError where there is none, or none of the named
     ones is usable: with the cause and the remedy of the first.
     """
     if names:
@@ -39,7 +39,7 @@ def select_runners(names: Sequence[str], devices: Sequence[str] = (CPU,)) -> lis
             f"no runner works on {' or '.join(devices)} of this host",
             action='pip install "deploybench[cpu]"; deploybench doctor says more',
         )
-    return sorted(usable, key=lambda entry: entry.name != "pytorch")
+    return sorted(usable, key=lambda entry: not (entry.plugin and entry.plugin.reference))
 
 
 def select_devices(asked: Sequence[str], profile: Profile | None, host: Host) -> list[str]:
@@ -59,7 +59,9 @@ def select_devices(asked: Sequence[str], profile: Profile | None, host: Host) ->
                 f"{others[0]}",
             )
         return list(asked) or [CPU]
-    fitting = [numbered(index) for index, gpu in enumerate(host.gpus) if gpu_fits(profile, gpu)]
+    fitting = [
+        str(Device(CUDA, index)) for index, gpu in enumerate(host.gpus) if gpu_fits(profile, gpu)
+    ]
     for device in asked:
         if device not in fitting:
             raise DeployBenchError(

@@ -29,11 +29,13 @@ COLUMNS = [
     "memory",
     "unfused",
 ]
+SMALLEST_IN_MS = 0.1
 REMARK = (
     "Bounds, not measurements: every multiply-add at the profile's peak and clock; weights, input "
     "and output moved "
-    "once a call, less what fits into the caches (MB). compute, memory: ms of either alone. "
-    "unfused: ms with what "
+    "once a call, less what fits into the caches (MB). Launch overhead is not in it: a GPU takes "
+    "microseconds for each kernel, so that a small model at batch 1 is far above its bound. "
+    "compute, memory: the time of either alone. unfused: with what "
     "every layer reads and writes moved as well; no bound. What it takes in truth, deploybench run "
     "measures on that "
     "hardware."
@@ -62,6 +64,15 @@ def bound_row(model: str, count: ModelCount, bound: Bound) -> dict[str, Any]:
     }
 
 
+def time_text(milliseconds: float | None) -> str:
+    """Three digits that count, in ms or, below a tenth of one, in µs."""
+    if milliseconds is None:
+        return "n/a"
+    if milliseconds >= SMALLEST_IN_MS:
+        return f"{milliseconds:.3f} ms"
+    return f"{milliseconds * 1e3:.3g} µs"
+
+
 def print_bounds(rows: Sequence[dict[str, Any]], console: Console) -> None:
     texts = [
         [
@@ -72,11 +83,11 @@ def print_bounds(rows: Sequence[dict[str, Any]], console: Console) -> None:
             str(row["batch"]),
             f"{row['flops_per_image'] / 2e9:.2f}",
             f"{row['moved_bytes'] / 1e6:.1f}",
-            f"{row['bound_ms']:.3f} ms",
+            time_text(row["bound_ms"]),
             row["limited_by"],
-            f"{row['compute_ms']:.3f}",
-            f"{row['memory_ms']:.3f}",
-            f"{row['unfused_ms']:.3f}",
+            time_text(row["compute_ms"]),
+            time_text(row["memory_ms"]),
+            time_text(row["unfused_ms"]),
         ]
         for row in rows
     ]

@@ -49,7 +49,17 @@ def print_profile(profile: Profile, console: Console) -> None:
         if name.startswith(("stack.", "onnx."))
     ]
     _print_section("What to install for it", stack, console, ("what", "version", "why this one"))
-    _print_section("Runners", [[", ".join(profile.runners)]], console)
+    _print_section("Runners", _runners(profile), console)
+
+
+def _runners(profile: Profile) -> list[list[str]]:
+    """Those that do not run on it, with the reasons; or the older form's list."""
+    lacking = [
+        [name, f"does not run: {reason}"] for name, reason in profile.lacking_runners.items()
+    ]
+    if profile.runners is not None:
+        return [[", ".join(profile.runners), ""], *lacking]
+    return [*lacking, ["all others" if lacking else "all", f"that run on {profile.device}"]]
 
 
 def _recognition(profile: Profile) -> list[list[str]]:

@@ -11,6 +11,7 @@ from typing import Literal
 from deploybench.artifacts.artifact import sha256_of_file
 from deploybench.artifacts.pack import read_pack
 from deploybench.artifacts.workspace import Workspace, open_workspace
+from deploybench.contracts.registry import recorded_distributions, reference_runner
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.export.order import export_requests
 from deploybench.export.pipeline import ExportOptions, check_model_names, default_jobs
@@ -190,7 +191,7 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     """
     tell = on_event or _ignore
     profile = None if request.profile == HOST else load_profile(request.profile)
-    host = describe_host()
+    host = describe_host(recorded_distributions())
     if profile is not None:
         check_match(profile, host)
     devices = select_devices([read_device(name) for name in request.devices], profile, host)
@@ -255,7 +256,7 @@ def _settings(request: RunRequest, image: Path | None) -> RunSettings:
         duration_s=request.duration_s,
         min_samples=request.min_samples,
         seed=request.seed,
-        baseline=request.baseline or DEFAULT_BASELINE,
+        baseline=request.baseline or reference_runner() or DEFAULT_BASELINE,
         compare=request.baseline is not None,
         image=str(image) if image else None,
     )

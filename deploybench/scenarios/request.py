@@ -12,7 +12,7 @@ from pathlib import Path
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import open_workspace
 from deploybench.contracts import Runner
-from deploybench.contracts.registry import Entry
+from deploybench.contracts.registry import Entry, recorded_distributions
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.hardware.host import describe_host, usable_cores
 from deploybench.models.source import expand_groups
@@ -235,7 +235,7 @@ def run_scenarios(
     if not cells:
         asked = Selection(entries, [1], request.precisions, request.thread_budget)
         raise nothing_to_run(artifacts, asked)
-    context = ScenarioContext(new_run_name(), workspace, describe_host())
+    context = ScenarioContext(new_run_name(), workspace, describe_host(recorded_distributions()))
     tell(ScenariosPlanned(len(cells)))
     records: list[ScenarioRecord] = []
     interrupted = False

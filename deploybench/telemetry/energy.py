@@ -29,6 +29,7 @@ from types import TracebackType
 from typing import Any
 
 from deploybench.errors import DeployBenchError
+from deploybench.hardware.devices import Device
 from deploybench.hardware.nvml import device_handle, nvml_provenance, open_nvml
 from deploybench.provenance import Provenance
 from deploybench.telemetry.gpu import MILLIWATTS_PER_W, power_mw
@@ -104,16 +105,17 @@ class EnergyMeter:
 
 def open_meter(device: str, *, powercap: Path = POWERCAP) -> EnergyMeter | Unavailable:
     """The meter of ``cpu``, ``cuda`` or ``cuda:N``, or why there is none."""
-    kind, _, index = device.partition(":")
-    if kind == "cpu":
-        return rapl_meter(powercap)
-    if kind != "cuda" or not (index or "0").isdigit():
+    try:
+        named = Device.parse(device)
+    except DeployBenchError:
         return Unavailable(f"no energy counter is known for device '{device}'")
+    if not named.is_gpu:
+        return rapl_meter(powercap)
     try:
         nvml = open_nvml()
     except DeployBenchError as error:
         return Unavailable(str(error))
-    meter = nvml_meter(nvml, int(index or 0))
+    meter = nvml_meter(nvml, named.index)
     if isinstance(meter, Unavailable):
         nvml.nvmlShutdown()
     return meter

@@ -11,9 +11,12 @@ import pytest
 from deploybench.analysis.bounds import bound_of
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.work import Work, work_of
+from deploybench.cli.bound import asked_or_held
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.profile import load_profile
 from deploybench.hardware.roof import MeasuredPeaks, Roof, host_roof, profile_roof, roof_of_device
+from deploybench.plan.cells import Sizes
+from deploybench.report.bound_table import time_text
 from tests.conftest import Cli
 from tests.records import gpu, host
 
@@ -165,6 +168,25 @@ def test_command_prints_bounds_for_hardware_that_is_not_here_and_says_that_they_
     assert {row["kind"] for row in rows} == {"bound"}
     assert rows[0]["bound_ms"] == pytest.approx(0.2297, rel=1e-3)
     assert "Bounds, not measurements" in cli(*asked).stdout
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [(12.3456, "12.346 ms"), (0.1, "0.100 ms"), (0.0123, "12.3 µs"), (4.2e-5, "0.042 µs")],
+)
+def test_time_of_a_small_model_keeps_digits(milliseconds: float, text: str) -> None:
+    assert time_text(milliseconds) == text
+
+
+def test_bound_is_of_the_size_that_the_workspace_holds_unless_one_is_asked_for(
+    tiny_artifact: Callable[[str], Artifact],
+) -> None:
+    artifact = tiny_artifact("onnx")
+    shape = artifact.manifest.preprocessing
+    name = artifact.manifest.model.name
+    assert asked_or_held(Sizes(), name, [artifact]) == [((shape.height, shape.width), None)]
+    assert asked_or_held(Sizes(images=((64, 64),)), name, [artifact]) == [((64, 64), None)]
+    assert asked_or_held(Sizes(), "another", [artifact]) == [(None, None)]
 
 
 @pytest.mark.parametrize(

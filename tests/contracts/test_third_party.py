@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deploybench.artifacts.workspace import Workspace
 from tests.conftest import TINY, run_cli
 
 PROJECT = """
@@ -30,17 +31,20 @@ py-modules = ["toybackend", "toybackend_broken"]
 PLUGIN = '''
 """Answers every image by its nearest reference image."""
 import numpy as np
-from deploybench.contracts import ExportedFiles, Exporter, Runner, Session, SessionFacts
+from deploybench.contracts import ExportedFiles, Exporter, ExportOption, Runner, Session
+from deploybench.contracts import SessionFacts
 
 
 class ToyExporter(Exporter):
     name = "toy"
     requires = ("torch",)
+    options = (ExportOption("rounded", int, "to how many decimals", least=0),)
 
     def export(self, model, example, spec, out):
         reference = np.load(out / "reference.npz")
-        np.savez(out / "table.npz", inputs=reference["inputs"], outputs=reference["outputs"])
-        return ExportedFiles("table.npz", {"rows": len(reference["inputs"])})
+        outputs = reference["outputs"].round(spec.option("rounded") or 6)
+        np.savez(out / "table.npz", inputs=reference["inputs"], outputs=outputs)
+        return ExportedFiles("table.npz", {"rounded": spec.option("rounded")})
 
 
 class ToySession(Session):
@@ -91,9 +95,15 @@ def test_third_party_backend_exports_runs_and_has_its_row(
     toy: dict[str, str], tmp_path: Path
 ) -> None:
     assert len(PLUGIN.strip().splitlines()) <= 60
-    exported = run_cli("export", "-w", tmp_path, "-m", TINY, "-b", "toy", "--json", environment=toy)
+    ask = ("export", "-w", tmp_path, "-m", TINY, "-b", "toy", "--json", "--option")
+    refused = run_cli(*ask, "rounded=yes", environment=toy)
+    assert refused.returncode == 2
+    assert "rounded: to how many decimals; a whole number from 0" in refused.stderr
+    exported = run_cli(*ask, "rounded=7", environment=toy)
     assert exported.returncode == 0, exported.stderr
     assert json.loads(exported.stdout)[0]["verified"]
+    (artifact,) = Workspace(tmp_path).artifacts()
+    assert artifact.manifest.request["rounded"] == artifact.manifest.facts["rounded"] == 7
     done = run_cli(
         "run",
         "-w",

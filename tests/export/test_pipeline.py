@@ -68,7 +68,7 @@ def test_damaged_artifact_is_exported_again(
     [
         {"precision": "bf16"},
         {"batch": 1},
-        {"opset": 17},
+        {"options": {"opset": 17}},
         {"model": ModelRequest(name=TINY, num_classes=3)},
     ],
 )
@@ -92,7 +92,9 @@ def test_key_depends_on_versions_code_and_checkpoint_content_but_not_on_path_or_
 
 def test_portable_onnx_has_opset_17_and_ir_8_and_passes_parity(workspace: Workspace) -> None:
     result = export_one(
-        request_of("onnx", "timm:test_resnet", opset=17, ir_version=8), workspace, ExportOptions()
+        request_of("onnx", "timm:test_resnet", options={"opset": 17, "ir_version": 8}),
+        workspace,
+        ExportOptions(),
     )
     assert result.ok, result.error
     assert result.artifact is not None

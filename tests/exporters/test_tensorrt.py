@@ -9,6 +9,8 @@ of TensorRT-RTX has the cache.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +27,11 @@ PASCAL = Gpu(
     memory_bytes=11 << 30,
     driver="535.1",
 )
+
+
+def test_module_imports_where_the_system_has_no_fcntl() -> None:
+    code = "import sys; sys.modules['fcntl'] = None; import deploybench.exporters.tensorrt"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def gpu_at_hand(patch: pytest.MonkeyPatch, *gpus: Gpu) -> None:

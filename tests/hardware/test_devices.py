@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploybench.errors import DeployBenchError
-from deploybench.hardware.devices import read_device, same_device
+from deploybench.hardware.devices import Device, gpu_index, read_device, same_device
 from deploybench.hardware.host import Host
 from deploybench.hardware.precisions import gpu_precisions
 from deploybench.hardware.profile import load_profile
@@ -102,3 +102,33 @@ def test_gpu_computes_in_the_formats_that_its_compute_capability_has(
 
 def test_gpu_that_nothing_is_known_of_is_not_refused_any_format() -> None:
     assert gpu_precisions("cuda", host()) == {"fp32", "fp16", "bf16", "tf32", "int8"}
+
+
+@pytest.mark.parametrize(
+    ("text", "device"),
+    [
+        ("cpu", Device("cpu")),
+        ("cuda", Device("cuda", 0)),
+        ("cuda:0", Device("cuda", 0)),
+        ("cuda:2", Device("cuda", 2)),
+    ],
+)
+def test_name_of_a_device_is_read_and_written_the_same(text: str, device: Device) -> None:
+    assert Device.parse(text) == device
+    assert Device.parse(str(device)) == device
+
+
+@pytest.mark.parametrize("text", ["cpu:0", "cuda:x", "gpu", "cuda:-1", "", "cuda:1:2"])
+def test_text_that_names_no_device_is_refused(text: str) -> None:
+    with pytest.raises(DeployBenchError, match="expected: cpu, cuda or cuda:N"):
+        Device.parse(text)
+
+
+def test_number_of_a_gpu_is_asked_of_gpus_only() -> None:
+    assert (gpu_index("cuda"), gpu_index("cuda:1")) == (0, 1)
+    with pytest.raises(DeployBenchError, match="'cpu'; expected: cuda, or cuda:0"):
+        gpu_index("cpu")
+
+
+def test_device_that_nobody_knows_is_not_the_one_that_was_asked_for() -> None:
+    assert not same_device("gpu", "cuda")

@@ -40,6 +40,14 @@ def test_host_record_of_this_machine_is_whole() -> None:
     assert found.gpus or found.gpu_note
 
 
+def test_host_has_the_versions_of_what_it_is_handed_beside_the_programs_own() -> None:
+    assert {"deploybench", "numpy"} <= set(describe_host().versions)
+    assert "pydantic" not in describe_host().versions
+    assert describe_host(
+        ("pydantic", "not-installed")
+    ).versions.keys() - describe_host().versions.keys() == {"pydantic"}
+
+
 @pytest.mark.parametrize(
     ("visible", "seen"),
     [

@@ -288,10 +288,10 @@ def test_new_profile_of_a_known_gpu_has_the_figures_of_the_built_in_one(
     done = run_cli("profiles", "new", environment=variables, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     made, known = load_profile(str(tmp_path / f"{name}.toml")), load_profile(card)
-    assert (made.peaks, made.precisions, made.runners) == (
+    assert (made.peaks, made.precisions, made.lacking_runners) == (
         known.peaks,
         known.precisions,
-        known.runners,
+        known.lacking_runners,
     )
     code = "from deploybench.hardware.profile import check_match, load_profile\n"
     code += "from deploybench.hardware.host import describe_host\n"
@@ -308,9 +308,7 @@ def test_new_profile_of_an_unknown_gpu_has_what_its_driver_tells(
 import deploybench.hardware.profile_of_host as made
 from deploybench.hardware.host import describe_host
 made.profile_of = lambda gpu: None
-profile = made.new_profile(
-    "mine", "cuda", describe_host(), measure=lambda host, threads: None, runners=()
-)
+profile = made.new_profile("mine", "cuda", describe_host(), measure=lambda host, threads: None)
 answer = profile.model_dump(mode="json")
 """
     found = ask(code, environment(doubles, "rtx3090"))

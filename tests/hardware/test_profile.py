@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deploybench.contracts.registry import exporters, runners
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.precisions import PRECISIONS
 from deploybench.hardware.profile import (
@@ -21,6 +22,20 @@ from deploybench.hardware.profile import (
 )
 from tests.records import gpu, host
 
+OLDER = """
+name = "mine"
+title = "A machine"
+device = "cpu"
+precisions = ["fp32"]
+runners = ["pytorch"]
+[match]
+cpu_model = "A"
+[peaks]
+tflops = {fp32 = 1.0}
+memory_gb_per_s = 1.0
+memory_gb = 1.0
+"""
+"""As ``deploybench profiles new`` wrote them before profiles said what they lack."""
 BUILT_IN = Path(str(files("deploybench.profiles")))
 GPU_HOSTS = {
     "k80": gpu("Tesla K80", "3.7", driver="470.256.02"),
@@ -38,10 +53,50 @@ def test_built_in_profile_is_complete(name: str) -> None:
         "every precision that is missing has a reason"
     )
     assert profile.sources.keys() == figures(profile).keys(), "every figure has a source"
-    assert profile.runners
+    assert profile.runners is None, "a built-in profile says what it lacks"
     assert profile.peaks.tdp_w
     assert profile.notes
     assert profile.device == "cpu" or profile.driver is not None
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_precision_that_no_exporter_writes_for_the_device_is_said_to_be_so(name: str) -> None:
+    """A profile names what hardware computes in; what cannot be measured there has a note."""
+    profile = load_profile(name)
+    reached = {
+        precision
+        for runner in (entry.plugin for entry in runners().values())
+        if runner is not None and profile.device in runner.devices
+        for form in runner.formats
+        for written in _written(form)
+        for precision in runner.precisions_on(profile.device, written)
+    }
+    unwritten = set(profile.precisions) - reached
+    assert all(
+        any(f"no exporter of this program writes {precision}" in note for note in profile.notes)
+        for precision in unwritten
+    )
+    assert unwritten == ({"int8"} if profile.device == "cpu" else set())
+
+
+def _written(form: str) -> frozenset[str]:
+    """The precisions in which an exporter writes that format."""
+    plugin = exporters()[form].plugin
+    return plugin.precisions if plugin is not None else frozenset()
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_runner_that_a_profile_lacks_is_one_of_the_built_in_ones(name: str) -> None:
+    assert load_profile(name).lacking_runners.keys() <= runners().keys()
+
+
+def test_list_of_runners_of_an_older_profile_reads_and_means_what_it_meant() -> None:
+    profile = parse_profile(OLDER, "mine.toml")
+    assert profile.runners == ("pytorch",)
+    assert profile.why_no_runner("pytorch", built_in=True) is None
+    assert profile.why_no_runner("toy", built_in=False) is None
+    refusal = profile.why_no_runner("onnxruntime", built_in=True)
+    assert refusal == "onnxruntime is not among the runners of mine: pytorch"
 
 
 def test_the_four_profiles_are_there() -> None:

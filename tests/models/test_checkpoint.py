@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,47 @@ def test_position_embeddings_that_are_no_square_of_patches_are_refused(
     state = {**small_vit(64).state_dict(), "pos_embed": torch.zeros(shape)}
     with pytest.raises(DeployBenchError, match="mis-shaped"):
         load_state(small_vit(96), state, Path("c.pt"), allow_partial=False)
+
+
+def small_swin(size: int) -> nn.Module:
+    torch.manual_seed(size)
+    shape = {"embed_dim": 12, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 1, 1), "num_classes": 2}
+    return timm.create_model("swin_tiny_patch4_window7_224", img_size=size, **shape)
+
+
+def small_beit(size: int) -> nn.Module:
+    torch.manual_seed(size)
+    shape = {"embed_dim": 24, "num_heads": 3, "depth": 1, "num_classes": 2}
+    return timm.create_model("beit_base_patch16_224", img_size=size, **shape)
+
+
+@pytest.mark.parametrize("build", [small_swin, small_beit])
+def test_tables_of_relative_positions_of_another_image_size_are_resampled(
+    build: Callable[[int], nn.Module],
+) -> None:
+    trained, smaller = build(224), build(96)
+    for name, parameter in trained.named_parameters():
+        if name.endswith("relative_position_bias_table"):
+            nn.init.normal_(parameter)  # BEiT begins with zeros
+    load_state(smaller, trained.state_dict(), Path("c.pt"), allow_partial=False)
+    before, after, untrained = (net.state_dict() for net in (trained, smaller, build(96)))
+    tables = [key for key in after if key.endswith("relative_position_bias_table")]
+    resized = [key for key in tables if before[key].shape != after[key].shape]
+    assert resized
+    assert not any(torch.equal(after[key], untrained[key]) for key in resized)
+    same = [key for key in after if before[key].shape == after[key].shape]
+    assert all(torch.equal(after[key], before[key]) for key in same)
+
+
+def test_checkpoint_of_another_patch_size_is_refused_and_not_resampled() -> None:
+    other = timm.create_model(
+        "vit_tiny_patch16_224",
+        img_size=64,
+        patch_size=32,
+        embed_dim=24,
+        num_heads=3,
+        depth=1,
+        num_classes=2,
+    )
+    with pytest.raises(DeployBenchError, match="mis-shaped"):
+        load_state(small_vit(64), other.state_dict(), Path("c.pt"), allow_partial=False)

@@ -11,7 +11,11 @@ import torch
 from deploybench.errors import DeployBenchError
 from deploybench.models.counting import count_model
 from deploybench.models.loading import SingleOutput, load_model
-from deploybench.models.python_source import add_current_folder, load_factory
+from deploybench.models.python_source import (
+    add_current_folder,
+    load_factory,
+    torchvision_preprocessing,
+)
 from deploybench.models.source import BuildOptions, find_source
 from deploybench.models.zoo import ZOO
 
@@ -189,3 +193,18 @@ def test_own_module_with_the_name_of_an_installed_one_is_refused_with_both_paths
         load_factory("statistics:make")
     assert str(tmp_path / "statistics.py") in caught.value.found
     assert "rename" in str(caught.value.action)
+
+
+def test_torchvision_model_has_the_size_and_the_transform_of_its_own_weights() -> None:
+    source, name = find_source("torchvision.models:inception_v3")
+    native = source.build(name, BuildOptions()).preprocessing
+    assert (native.height, native.width) == (299, 299)
+    assert (native.crop_fraction, native.interpolation) == (299 / 342, "bilinear")
+    asked = torchvision_preprocessing(load_factory(name), (128, 96))
+    assert asked is not None
+    assert (asked.height, asked.width) == (128, 96)
+
+
+def test_factory_of_nobody_elses_has_no_transform_of_torchvisions() -> None:
+    assert torchvision_preprocessing(lambda: None, None) is None
+    assert torchvision_preprocessing(load_factory("torchvision.models:ResNet"), None) is None

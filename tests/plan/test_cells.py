@@ -193,6 +193,35 @@ def test_profile_without_the_precision_skips_it(tiny_artifact: Artifacts) -> Non
     assert cell.skip.startswith("xeon has no fp16 arithmetic: it begins with Sapphire Rapids")
 
 
+def test_runner_that_a_profile_lacks_is_skipped_with_the_reason(tiny_artifact: Artifacts) -> None:
+    (cell,) = plan_cells(
+        [tiny_artifact("torch-export")], selection("torch-export"), load_profile("gtx1080ti")
+    )
+    assert cell.skip is not None
+    assert cell.skip.startswith("torch-export does not run on gtx1080ti: it needs torch 2.2")
+
+
+def test_runner_that_no_profile_knows_is_planned_under_a_built_in_one(
+    tiny_artifact: Artifacts,
+) -> None:
+    xeon = load_profile("xeon")
+    for distribution in ("deploybench", "someone-elses"):
+        entry = Entry[Runner]("two", distribution, TwoDevices())
+        (cell,) = plan_cells([tiny_artifact("onnx")], Selection([entry], [1], [], 2), xeon)
+        assert cell.skip is None
+
+
+def test_list_of_runners_in_an_older_profile_speaks_of_the_built_in_ones_only(
+    tiny_artifact: Artifacts,
+) -> None:
+    older = load_profile("xeon").model_copy(update={"runners": ("pytorch", "openvino")})
+    foreign = Entry[Runner]("two", "someone-elses", TwoDevices())
+    chosen = [runners()["onnxruntime"], foreign]
+    refused, planned = plan_cells([tiny_artifact("onnx")], Selection(chosen, [1], [], 2), older)
+    assert refused.skip == "onnxruntime is not among the runners of xeon: pytorch, openvino"
+    assert planned.skip is None
+
+
 def test_unusable_runner_is_skipped_with_its_cause(tiny_artifact: Artifacts) -> None:
     entry = runners()["onnxruntime"]
     broken = Entry(

@@ -12,7 +12,7 @@ import pytest
 
 from deploybench.errors import DeployBenchError, DeviceError
 from deploybench.runners import cudart
-from deploybench.runners.cuda_runtime import Cuda, device_index, open_cuda
+from deploybench.runners.cuda_runtime import Cuda, open_cuda
 from tests.runners.cudart_double import Double, build_double
 
 MS = 1_000_000
@@ -236,14 +236,3 @@ def test_function_that_an_old_library_lacks_is_named() -> None:
 
     with pytest.raises(DeviceError, match=r"CUDA 11\.0 has no cudaGraphLaunch; do: update CUDA"):
         Cuda(Old()).call("cudaGraphLaunch", 1, 2)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(("text", "index"), [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2)])
-def test_device_text_has_an_index(text: str, index: int) -> None:
-    assert device_index(text) == index
-
-
-@pytest.mark.parametrize("text", ["cpu", "cuda:x", "gpu", "cuda:-1"])
-def test_text_of_no_cuda_device_is_refused(text: str) -> None:
-    with pytest.raises(DeployBenchError, match="expected: cuda, or cuda:0"):
-        device_index(text)

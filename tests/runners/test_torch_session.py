@@ -13,7 +13,7 @@ import pytest
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import RunOptions, Session
-from deploybench.runners.torch_device import Cpu
+from deploybench.runners.torch_device import Cpu, Place
 from deploybench.runners.torch_session import TorchRunner, TorchSession, torch_cuda_version
 from tests.runners.artifacts import unwritten
 from tests.runners.torch_cuda_double import CudaOnTheCpu
@@ -65,7 +65,7 @@ def first_row_sums(tensor: Any) -> Any:
 def test_session_computes_the_same_from_host_to_host_and_bound_on_every_device(
     kind: str, precision: str
 ) -> None:
-    place: Cpu = Cpu() if kind == "cpu" else CudaOnTheCpu(RunOptions(kind, 1, precision, 1))
+    place: Place = Cpu() if kind == "cpu" else CudaOnTheCpu(RunOptions(kind, 1, precision, 1))
     session = TorchSession(unwritten(), first_row_sums, place, OPTIONS, "sums", "fp32")
     first, second = images(1), images(2)
     bound = session.bind(first)

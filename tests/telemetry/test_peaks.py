@@ -49,7 +49,7 @@ def test_peaks_that_others_disturbed_are_measured_again(replies: list[MeasuredPe
 def test_no_profile_is_made_of_peaks_that_others_disturbed(replies: list[MeasuredPeaks]) -> None:
     replies.append(BUSY)
     with pytest.raises(peaks.DeployBenchError, match="too low: other processes took 60%"):
-        new_profile("mine", "cpu", host(), measure=measured_peaks, runners=())
+        new_profile("mine", "cpu", host(), measure=measured_peaks)
 
 
 def activity(foreign: float | None) -> Activity:
