@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -209,11 +210,41 @@ def test_every_python_example_parses_and_imports_what_we_have(page: Path) -> Non
     for code in codes_of(page):
         if code.language != "python":
             continue
-        for node in ast.walk(ast.parse(code.text, code.where)):
+        tree = parsed(code.text)
+        if tree is None:
+            wrong.append(f"{code.where}: does not parse")
+            continue
+        for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("deploybench"):
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
                 wrong += [f"{code.where}: {name}" for name in names if not resolves(name)]
     assert wrong == []
+
+
+def parsed(text: str) -> ast.AST | None:
+    """The tree of an example: whole statements, or a part to paste into a body, after an ``if``,
+    into a dictionary or into a call. None where it is none of these."""
+    body = textwrap.dedent(text).strip()
+    for frame in ("{}", "if a:\n    pass\n{}", "a = {{{}}}", "a({})"):
+        try:
+            return ast.parse(frame.format(body))
+        except SyntaxError:
+            continue
+    return None
+
+
+@pytest.mark.parametrize(
+    ("text", "parses"),
+    [
+        ("    def f() -> int:\n        return 1\n", True),
+        ("    elif found:\n        ...\n", True),
+        ('    "name": Entry(1),\n', True),
+        ("    field=finding.field,\n", True),
+        ("    def f(:\n", False),
+    ],
+)
+def test_example_may_be_a_part_to_paste_but_has_to_parse(text: str, parses: bool) -> None:
+    assert (parsed(text) is not None) is parses
 
 
 def shell(text: str, language: str = "") -> Code:
