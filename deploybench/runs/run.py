@@ -100,7 +100,7 @@ def end_to_end_image(image: Path | None, workspace: Workspace) -> Path:
     path = workspace.root / "sample.jpg"
     if not path.is_file():
         write_sample_image(path)
-    return path
+    return path.resolve()
 
 
 def job_of(planned: Planned, settings: RunSettings) -> Job:

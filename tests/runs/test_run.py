@@ -29,7 +29,7 @@ from deploybench.results.record import Record
 from deploybench.results.store import read_records, write_record
 from deploybench.runs import run as benchmark
 from deploybench.runs.records import command_of
-from deploybench.runs.run import job_of, run_cells
+from deploybench.runs.run import end_to_end_image, job_of, run_cells
 from deploybench.runs.settings import RunContext, RunSettings
 from tests.records import cell, host, launch
 from tests.records import record as made_record
@@ -112,6 +112,14 @@ def test_launch_is_asked_for_a_cuda_graph_where_the_cell_is() -> None:
     for asked in (False, True):
         job = job_of(Planned(cell(cuda_graph=asked), ARTIFACT, None), RunSettings(THREE_ROUNDS))
         assert job.cuda_graph is asked
+
+
+def test_command_finds_our_image_from_any_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    image = end_to_end_image(None, Workspace(Path()))
+    assert image == tmp_path / "sample.jpg"
 
 
 def test_command_names_the_profile_because_it_decides_the_device() -> None:
