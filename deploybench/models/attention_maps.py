@@ -1,5 +1,4 @@
-"""Reads what a model attends to, for any model of the zoo, without changing the model or its
-exported graph.
+"""Reads what a model attends to, without changing the model or its exported graph.
 
 The forward pass is the model's own; hooks see the input of each attention layer and compute its
 weights from the layer's own parameters. What is comparable across mechanisms and what is not, each
@@ -23,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -68,11 +67,11 @@ class Readable(Protocol):
 
 
 def read_attention(model: nn.Module, images: torch.Tensor) -> list[AttentionMap]:
-    """The attention of every layer that has one, in the order of execution; a CNN's class
-    activation otherwise.
+    """The attention of every layer that has one, in the order of execution.
 
-    ``images`` are normalised, images x channels x height x width. Raises DeployBenchError for a
-    model in which nothing can be read, and for one in training mode, whose norms would change.
+    Of a model that has none, a CNN, the class activation. ``images`` are normalised, images x
+    channels x height x width. Raises DeployBenchError for a model in which nothing can be read, and
+    for one in training mode, whose norms would change.
     """
     if model.training:
         raise DeployBenchError("the model is in training mode", action="call model.eval() first")
@@ -96,12 +95,16 @@ def read_attention(model: nn.Module, images: torch.Tensor) -> list[AttentionMap]
 
 
 def reader_of(layer: nn.Module) -> Callable[..., list[Reading]] | None:
-    """How the attention of ``layer`` is read: called with the layer's own arguments; None when it
-    has none."""
+    """How the attention of ``layer`` is read; None when it has none.
+
+    The reader is called with the layer's own arguments.
+    """
     if isinstance(layer, Readable):
         return layer.read
-    found = _timm_readers().get(type(layer))
-    return None if found is None else lambda *inputs, **named: found(layer, *inputs, **named)
+    read = _timm_readers().get(type(layer))
+    if read is None:
+        return None
+    return partial(read, layer)
 
 
 def class_activation(model: nn.Module, images: torch.Tensor) -> AttentionMap:
@@ -110,7 +113,8 @@ def class_activation(model: nn.Module, images: torch.Tensor) -> AttentionMap:
     Exact for a network that averages its last map and ends in one linear layer: the mean over the
     positions plus the bias is the logit. Raises DeployBenchError for others.
     """
-    pool, classifier = getattr(model, "global_pool", None), _classifier(model)
+    pool = getattr(model, "global_pool", None)
+    classifier = _classifier(model)
     if not isinstance(pool, nn.Module) or not isinstance(classifier, nn.Linear):
         raise DeployBenchError(
             f"nothing that can be read as attention was found in {type(model).__name__}",
@@ -121,38 +125,47 @@ def class_activation(model: nn.Module, images: torch.Tensor) -> AttentionMap:
         raise DeployBenchError(
             f"{type(model).__name__} pools by '{pool.pool_type}'", expected="an average"
         )
-    seen: list[torch.Tensor] = []
-    hook = pool.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    pooled: list[torch.Tensor] = []
+    hook = pool.register_forward_pre_hook(lambda _, inputs: pooled.append(inputs[0]))
     try:
-        answers = model(images).argmax(dim=1)
+        answers = model(images).argmax(dim=1)  # images: the class that each is given
     finally:
         hook.remove()
-    if seen[0].dim() != 4 or seen[0].shape[1] != classifier.in_features:
+    feature_map = pooled[0]  # images x channels x height x width
+    if feature_map.dim() != 4 or feature_map.shape[1] != classifier.in_features:
         raise DeployBenchError(
             f"{type(model).__name__} has layers between its last map and its classifier",
             expected="an average pool right before the linear classifier",
         )
-    values = torch.einsum("bchw,bc->bhw", seen[0], classifier.weight[answers])
-    return AttentionMap(
-        "global_pool", Reading("class activation", values, ("image", "y", "x"), False)
-    )
+    # The logit is the mean over the positions of the product with the answer's weights.
+    weights = classifier.weight[answers]  # images x channels
+    values = torch.einsum("bchw,bc->bhw", feature_map, weights)
+    reading = Reading("class activation", values, ("image", "y", "x"), sums_to_one=False)
+    return AttentionMap("global_pool", reading)
 
 
 def _collect(
     maps: list[AttentionMap], path: str, reader: Callable[..., list[Reading]]
 ) -> Callable[..., None]:
     def hook(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        x, *others = inputs
-        mask = others[0] if others else named.get("mask")
-        found = reader(x) if mask is None else reader(x, mask)
-        maps.extend(AttentionMap(path, reading) for reading in found)
+        # timm hands a window's mask on by position or by name
+        mask = named.get("mask")
+        if len(inputs) > 1:
+            mask = inputs[1]
+        arguments = [inputs[0]]
+        if mask is not None:
+            arguments.append(mask)
+        maps.extend(AttentionMap(path, reading) for reading in reader(*arguments))
 
     return hook
 
 
 def _classifier(model: nn.Module) -> object:
-    get = getattr(model, "get_classifier", None)
-    return get() if callable(get) else None
+    """The model's last layer, where it names it as timm's models do."""
+    get_classifier = getattr(model, "get_classifier", None)
+    if not callable(get_classifier):
+        return None
+    return get_classifier()
 
 
 @cache
@@ -173,43 +186,54 @@ def _timm_readers() -> dict[type[nn.Module], Callable[..., list[Reading]]]:
 def _heads(layer: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """q and k of timm's joint projection: images x heads x tokens x head width."""
     images, tokens, _ = x.shape
-    q, k, _ = (
-        layer.qkv(x)
-        .reshape(images, tokens, 3, layer.num_heads, -1)
-        .permute(2, 0, 3, 1, 4)
-        .unbind(0)
-    )
+    joint = layer.qkv(x)  # images x tokens x (q, k, v by head)
+    split = joint.reshape(images, tokens, 3, layer.num_heads, -1)
+    q, k, _ = split.permute(2, 0, 3, 1, 4)  # (q, k, v) x images x heads x tokens x head width
     return q, k
 
 
 def _softmax_attention(layer: Any, x: torch.Tensor) -> list[Reading]:
     q, k = _heads(layer, x)
-    weights = (layer.q_norm(q) @ layer.k_norm(k).transpose(-2, -1) * layer.scale).softmax(dim=-1)
+    logits = layer.q_norm(q) @ layer.k_norm(k).transpose(-2, -1) * layer.scale
+    weights = logits.softmax(dim=-1)  # images x heads x queries x keys
     return [Reading.of_tokens("weights", weights, sums_to_one=True)]
 
 
 def _window_attention(
     layer: Any, x: torch.Tensor, mask: torch.Tensor | None = None
 ) -> list[Reading]:
+    # x: (images x windows) x positions of a window x width, the windows of an image together
     q, k = _heads(layer, x)
     logits = q @ k.transpose(-2, -1) * layer.scale + layer._get_rel_pos_bias()
     if mask is not None:
+        # A shifted window holds parts of the map that are no neighbours; the mask, windows x
+        # positions x positions, is the same for every image and head.
         windows, area = mask.shape[0], mask.shape[-1]
         by_image = logits.view(-1, windows, layer.num_heads, area, area) + mask.unsqueeze(1)
         logits = by_image.view(-1, layer.num_heads, area, area)
+    weights = logits.softmax(dim=-1)  # (images x windows) x heads x positions x positions
     axes = ("window", "head", "query", "key")
-    return [Reading("window weights", logits.softmax(dim=-1), axes, True)]
+    return [Reading("window weights", weights, axes, sums_to_one=True)]
 
 
 def _class_attention(layer: Any, x: torch.Tensor) -> list[Reading]:
     images, tokens, width = x.shape
+    head_width = width // layer.num_heads
+    # the class token, the first, is the one query: images x heads x 1 x head width
     q = layer.q(x[:, :1]).reshape(images, 1, layer.num_heads, -1).transpose(1, 2)
+    # images x heads x tokens x head width
     k = layer.k(x).reshape(images, tokens, layer.num_heads, -1).transpose(1, 2)
-    weights = (q @ k.transpose(-2, -1) / math.sqrt(width // layer.num_heads)).softmax(dim=-1)
+    logits = q @ k.transpose(-2, -1) / math.sqrt(head_width)
+    weights = logits.softmax(dim=-1)  # images x heads x 1 x tokens
     return [Reading.of_tokens("class attention", weights, sums_to_one=True)]
 
 
 def _cross_covariance(layer: Any, x: torch.Tensor) -> list[Reading]:
-    q, k = (nn.functional.normalize(part, dim=-2).transpose(-2, -1) for part in _heads(layer, x))
-    weights = (q @ k.transpose(-2, -1) * layer.temperature).softmax(dim=-1)
-    return [Reading("channel weights", weights, ("image", "head", "channel", "channel"), True)]
+    q, k = _heads(layer, x)
+    # of unit length over the tokens, and turned: images x heads x channels x tokens
+    q = nn.functional.normalize(q, dim=-2).transpose(-2, -1)
+    k = nn.functional.normalize(k, dim=-2).transpose(-2, -1)
+    logits = q @ k.transpose(-2, -1) * layer.temperature
+    weights = logits.softmax(dim=-1)  # images x heads x channels x channels
+    axes = ("image", "head", "channel", "channel")
+    return [Reading("channel weights", weights, axes, sums_to_one=True)]

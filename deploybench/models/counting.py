@@ -75,12 +75,16 @@ def count_model(name: str, options: BuildOptions | None = None) -> ModelCount:
 
 
 def listed_counts(name: str) -> dict[str, int]:
-    """What ``deploybench models`` lists of a zoo model, counted: see
-    :func:`deploybench.models.zoo.zoo_counts`."""
-    native = count_model(name, BuildOptions(num_classes=BAND_CLASSES))
-    compared = count_model(
-        name, BuildOptions(num_classes=BAND_CLASSES, image_size=(COMPARED_SIZE, COMPARED_SIZE))
+    """What ``deploybench models`` lists of a zoo model, counted.
+
+    See :func:`deploybench.models.zoo.zoo_counts`.
+    """
+    native_size = BuildOptions(num_classes=BAND_CLASSES)
+    compared_size = BuildOptions(
+        num_classes=BAND_CLASSES, image_size=(COMPARED_SIZE, COMPARED_SIZE)
     )
+    native = count_model(name, native_size)
+    compared = count_model(name, compared_size)
     return {
         "parameters": native.parameters,
         "macs": native.macs.total,

@@ -17,19 +17,22 @@ stands in its place); the same goes for MLPs; of the rest, convolutions are told
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import torch
 from torch import nn
+from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 ATTENTION = re.compile("Attention|Attn|XCA")
 MLP = re.compile("Mlp|MLP|FeedForward")
 """What the classes of attention layers and MLPs are called in timm, torch and here."""
+PROJECTIONS = (nn.Linear, nn.Conv2d)
 Formulas = Mapping[Any, Callable[..., int]]
+_ATEN = torch.ops.aten
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,10 @@ def count_macs(module: nn.Module, example: torch.Tensor) -> int:
 
 
 def count_layer_values(module: nn.Module, example: torch.Tensor) -> int:
-    """Numbers that the products and convolutions of one call read and write, each layer apart,
-    without the weights.
+    """Numbers that the products and convolutions of one call read and write, weights apart.
 
-    A product's right factor counts as weights where it has no batch (a linear layer). Attention
-    counts as its two products with the matrix between them, fused or not.
+    Each layer counts by itself. A product's right factor counts as weights where it has no batch (a
+    linear layer). Attention counts as its two products with the matrix between them, fused or not.
     """
     counts = _counted(module, example, LAYER_VALUES).get_flop_counts()["Global"]
     return sum(values for op, values in counts.items() if op in LAYER_VALUES)
@@ -73,55 +75,64 @@ def count_layer_values(module: nn.Module, example: torch.Tensor) -> int:
 
 def count_macs_by_kind(module: nn.Module, example: torch.Tensor) -> MacsByKind:
     """The same, by kind."""
-    counts = _counted(module, example).get_flop_counts()
+    # FLOPs by operator, by path: those of a module are those of all that lies inside it.
+    flops_by_path = _counted(module, example).get_flop_counts()
     root = type(module).__name__
 
-    def macs_of(path: str, *, convolutions: bool = False) -> int:
-        found = counts.get(f"{root}.{path}" if path else "Global", {})
-        return _macs(
-            {
-                op: flops
-                for op, flops in found.items()
-                if op is torch.ops.aten.convolution or not convolutions
-            }
-        )
+    def flops_of(path: str) -> dict[Any, int]:
+        return flops_by_path.get(f"{root}.{path}", {})
 
-    attentions = list(_outermost(module, ATTENTION))
-    mlps = [
-        path
-        for path in _outermost(module, MLP)
-        if not any(path.startswith(f"{other}.") for other in attentions)
-    ]
-    projections = sum(
-        macs_of(f"{path}.{inner}")
+    attentions = _attentions(module)
+    mlps = [path for path in _outermost(module, MLP) if not _inside(path, attentions)]
+    projections = [
+        f"{path}.{inner}"
         for path in attentions
         for inner, layer in module.get_submodule(path).named_modules()
-        if isinstance(layer, (nn.Linear, nn.Conv2d))
+        if isinstance(layer, PROJECTIONS)
+    ]
+    attention_macs = sum(_macs(flops_of(path)) for path in attentions)
+    projection_macs = sum(_macs(flops_of(path)) for path in projections)
+    mlp_macs = sum(_macs(flops_of(path)) for path in mlps)
+
+    # Convolutions by what is left of all of them when those inside attentions and MLPs are gone.
+    whole = flops_by_path.get("Global", {})
+    inside = sum(_convolution_macs(flops_of(path)) for path in (*attentions, *mlps))
+    convolution_macs = _convolution_macs(whole) - inside
+    return MacsByKind(
+        attention_mixing=attention_macs - projection_macs,
+        attention_projections=projection_macs,
+        mlp=mlp_macs,
+        convolution=convolution_macs,
+        other=_macs(whole) - attention_macs - mlp_macs - convolution_macs,
     )
-    attention, mlp = sum(map(macs_of, attentions)), sum(map(macs_of, mlps))
-    inside = sum(macs_of(path, convolutions=True) for path in (*attentions, *mlps))
-    convolution = macs_of("", convolutions=True) - inside
-    other = macs_of("") - attention - mlp - convolution
-    return MacsByKind(attention - projections, projections, mlp, convolution, other)
 
 
-def _outermost(module: nn.Module, named: re.Pattern[str]) -> Iterator[str]:
-    """The paths of the submodules whose class is called like that and that are in no other such.
+def _attentions(module: nn.Module) -> list[str]:
+    """The paths of the attention layers.
 
-    A block that is called after its attention and has an MLP as well (XCiT's, MaxViT's) is not
-    meant.
+    A block that is called after its attention and has an MLP as well (XCiT's, MaxViT's) is none.
     """
-    found: list[str] = []
+    return _outermost(module, ATTENTION, lambda layer: not _has_mlp(layer))
+
+
+def _outermost(
+    module: nn.Module,
+    class_name: re.Pattern[str],
+    accepted: Callable[[nn.Module], bool] = lambda layer: True,
+) -> list[str]:
+    """The paths of the submodules whose class is called like that and that are in no other such."""
+    paths: list[str] = []
     for path, layer in module.named_modules():
-        inside = any(path.startswith(f"{other}.") for other in found)
-        if (
-            path
-            and not inside
-            and named.search(type(layer).__name__)
-            and (named is MLP or not _has_mlp(layer))
-        ):
-            found.append(path)
-            yield path
+        if not path or _inside(path, paths):  # the model itself has an empty path
+            continue
+        if class_name.search(type(layer).__name__) and accepted(layer):
+            paths.append(path)
+    return paths
+
+
+def _inside(path: str, others: Iterable[str]) -> bool:
+    """Whether ``path`` is that of a submodule of one of ``others``."""
+    return any(path.startswith(f"{other}.") for other in others)
 
 
 def _has_mlp(layer: nn.Module) -> bool:
@@ -131,22 +142,22 @@ def _has_mlp(layer: nn.Module) -> bool:
 def _counted(
     module: nn.Module, example: torch.Tensor, formulas: Formulas | None = None
 ) -> FlopCounterMode:
-    """The counter after one call of the module; ``formulas`` by operator count something else than
-    FLOPs."""
-    formulas = formulas or {
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention_flops
-    }
+    """The counter after one call of the module.
+
+    ``formulas`` by operator count something else than FLOPs.
+    """
+    if formulas is None:
+        formulas = {_ATEN._scaled_dot_product_flash_attention_for_cpu: _cpu_attention_flops}
+    # The fused encoder is one operator, which the counter has no formula for.
     fused_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         try:
-            state = {
-                name: tensor.to("meta")
-                for name, tensor in (*module.named_parameters(), *module.named_buffers())
-            }
-            return _count(
-                lambda: torch.func.functional_call(module, state, (example.to("meta"),)), formulas
-            )
+            # Weights and input as shapes without data, made before the counter looks on.
+            tensors = (*module.named_parameters(), *module.named_buffers())
+            shapes = {name: tensor.to("meta") for name, tensor in tensors}
+            inputs = (example.to("meta"),)
+            return _count(lambda: functional_call(module, shapes, inputs), formulas)
         except Exception:  # not every model runs without data
             return _count(lambda: module(example), formulas)
     finally:
@@ -160,15 +171,23 @@ def _count(call: Callable[[], object], formulas: Formulas) -> FlopCounterMode:
     return counter
 
 
-def _macs(flops: dict[Any, int]) -> int:
+def _macs(flops: Mapping[Any, int]) -> int:
+    """The MACs of FLOPs by operator."""
     return sum(flops.values()) // 2
+
+
+def _convolution_macs(flops: Mapping[Any, int]) -> int:
+    """The MACs of the convolutions among FLOPs by operator."""
+    return flops.get(_ATEN.convolution, 0) // 2
 
 
 def _cpu_attention_flops(
     query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, out_shape: Any = None, **__: Any
 ) -> int:
-    """FLOPs of fused attention from the shapes (batch, heads, tokens, head width), as on other
-    devices."""
+    """FLOPs of fused attention from the shapes (batch, heads, tokens, head width).
+
+    The same as on other devices.
+    """
     return int(sdpa_flop_count(query, key, value))
 
 
@@ -176,7 +195,9 @@ def _values(*positions: int) -> Callable[..., int]:
     """Counts the numbers in the arguments at these positions and in the result."""
 
     def count(*shapes: Any, out_shape: Any = None, **_: Any) -> int:
-        return int(sum(prod(shapes[position]) for position in positions) + prod(out_shape))
+        read = sum(prod(shapes[position]) for position in positions)
+        written = prod(out_shape)
+        return int(read + written)
 
     return count
 
@@ -184,14 +205,16 @@ def _values(*positions: int) -> Callable[..., int]:
 def _attention_values(
     query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any
 ) -> int:
-    """From the shapes (batch, heads, tokens, head width): what two products would read and
-    write."""
-    queries, matrix = prod(query[:-1]), prod(query[:-1]) * key[-2]
-    return int(prod(query) + prod(key) + prod(value) + queries * value[-1] + 2 * matrix)
+    """From the shapes (batch, heads, tokens, head width): what two products read and write."""
+    queries = prod(query[:-1])  # of all heads and images
+    matrix = queries * key[-2]  # one weight for each query and key
+    mixed = queries * value[-1]
+    first_product = prod(query) + prod(key) + matrix
+    second_product = matrix + prod(value) + mixed
+    return int(first_product + second_product)
 
 
-_ATEN = torch.ops.aten
-_ATTENTIONS = (
+_FUSED_ATTENTIONS = (
     "flash_attention",
     "flash_attention_for_cpu",
     "efficient_attention",
@@ -205,6 +228,6 @@ LAYER_VALUES: Formulas = {
     _ATEN.baddbmm: _values(1, 2),
 } | {
     getattr(_ATEN, f"_scaled_dot_product_{name}"): _attention_values
-    for name in _ATTENTIONS
+    for name in _FUSED_ATTENTIONS
     if hasattr(_ATEN, f"_scaled_dot_product_{name}")
 }

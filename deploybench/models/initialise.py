@@ -34,17 +34,23 @@ def spread_random_weights(module: nn.Module, example: torch.Tensor, seed: int) -
     """Rescale ``module`` in place on ``example`` (float32, images x channels x height x width)."""
     generator = torch.Generator().manual_seed(seed)
     _open_closed_scales(module, generator)
-    seen: set[int] = set()
-    hooks = [
-        part.register_forward_hook(lambda layer, _, output: _to_unit_variance(layer, output, seen))
-        for part in module.modules()
-        if isinstance(part, WEIGHTED)
-    ]
-    hooks += [
-        part.register_forward_pre_hook(lambda norm, inputs: _to_batch_statistics(norm, inputs[0]))
-        for part in module.modules()
-        if isinstance(part, BATCH_NORMS)
-    ]
+
+    # Layers are rescaled while one call runs, in hooks: the input of each is then already that
+    # which the rescaled layers before it put out.
+    rescaled: set[int] = set()
+
+    def after_layer(layer: nn.Module, _: object, output: torch.Tensor) -> torch.Tensor:
+        return _to_unit_variance(layer, output, rescaled)
+
+    def before_norm(norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        _to_batch_statistics(norm, inputs[0])
+
+    hooks = []
+    for part in module.modules():
+        if isinstance(part, WEIGHTED):
+            hooks.append(part.register_forward_hook(after_layer))
+        elif isinstance(part, BATCH_NORMS):
+            hooks.append(part.register_forward_pre_hook(before_norm))
     try:
         module(example)
     finally:
@@ -53,13 +59,13 @@ def spread_random_weights(module: nn.Module, example: torch.Tensor, seed: int) -
 
 
 def _open_closed_scales(module: nn.Module, generator: torch.Generator) -> None:
-    """Open zero-initialised norms, layer scales and weights, which would hide the branch behind
-    them."""
+    """Open zero-initialised norms, layer scales and weights, which hide the branch behind them."""
     for part in module.modules():
         for name, parameter in part.named_parameters(recurse=False):
             if parameter.numel() == 0 or parameter.abs().max() >= CLOSED_SCALE:
                 continue
             if name == "weight" and isinstance(part, WEIGHTED):
+                # 1 / sqrt(inputs of one output): outputs as spread as inputs
                 parameter.normal_(std=parameter[0].numel() ** -0.5, generator=generator)
             elif name == "weight" and parameter.dim() == 1:
                 parameter.fill_(OPEN_NORM_SCALE)
@@ -67,36 +73,55 @@ def _open_closed_scales(module: nn.Module, generator: torch.Generator) -> None:
                 parameter.fill_(OPEN_LAYER_SCALE)
 
 
-def _to_unit_variance(layer: nn.Module, output: torch.Tensor, seen: set[int]) -> torch.Tensor:
-    """Scale the layer's weight so that its output without the bias has unit standard deviation."""
+def _to_unit_variance(layer: nn.Module, output: torch.Tensor, rescaled: set[int]) -> torch.Tensor:
+    """Scale the layer's weight so that its output without the bias has unit standard deviation.
+
+    ``rescaled`` holds the identities of the weights that were scaled before: one that several
+    layers share is scaled once.
+    """
     weight = layer.weight
-    if (
-        id(weight) in seen
-        or not isinstance(weight, torch.Tensor)
-        or not isinstance(output, torch.Tensor)
-    ):
+    if not isinstance(weight, torch.Tensor) or not isinstance(output, torch.Tensor):
         return output
-    seen.add(id(weight))
-    shape = [1] * output.dim()
-    shape[-1 if isinstance(layer, nn.Linear) else 1] = -1
-    bias = layer.bias.view(shape) if isinstance(layer.bias, torch.Tensor) else torch.zeros(())
-    linear = output - bias
-    std = linear.std()
+    if id(weight) in rescaled:
+        return output
+    rescaled.add(id(weight))
+    bias = _bias_beside(layer, output)
+    product = output - bias
+    std = product.std()
     if not torch.isfinite(std) or std < SMALLEST_STD:
         return output
     weight.div_(std)
-    return linear / std + bias
+    return product / std + bias  # what the layer puts out with its new weight
+
+
+def _bias_beside(layer: nn.Module, output: torch.Tensor) -> torch.Tensor:
+    """The layer's bias in a shape that goes with its output, or 0 where it has none.
+
+    Channels are the last dimension of a linear layer's output, and dimension 1 of a convolution's.
+    """
+    if not isinstance(layer.bias, torch.Tensor):
+        return torch.zeros(())
+    channels = 1
+    if isinstance(layer, nn.Linear):
+        channels = output.dim() - 1
+    shape = [1] * output.dim()
+    shape[channels] = -1
+    return layer.bias.view(shape)
 
 
 def _to_batch_statistics(norm: nn.Module, input: torch.Tensor) -> None:  # noqa: A002 - torch's own word
-    """Set the running mean and variance (per channel, dimension 1) to those of this input, if it
-    has enough values."""
-    mean, variance = norm.running_mean, norm.running_var
-    if not isinstance(mean, torch.Tensor) or not isinstance(variance, torch.Tensor):
+    """Set the running mean and variance to those of this input, if it has enough values.
+
+    They are per channel, which is dimension 1 of the input.
+    """
+    running_mean = norm.running_mean
+    running_variance = norm.running_var
+    if not isinstance(running_mean, torch.Tensor) or not isinstance(running_variance, torch.Tensor):
+        return  # a norm that keeps no statistics
+    channels = input.shape[1]
+    if input.numel() // channels < FEWEST_VALUES:
         return
-    if input.numel() // input.shape[1] < FEWEST_VALUES:
-        return
-    others = [dimension for dimension in range(input.dim()) if dimension != 1]
-    found_variance, found_mean = torch.var_mean(input, dim=others, correction=0)
-    mean.copy_(found_mean)
-    variance.copy_(found_variance)
+    over = [dimension for dimension in range(input.dim()) if dimension != 1]
+    variance, mean = torch.var_mean(input, dim=over, correction=0)
+    running_mean.copy_(mean)
+    running_variance.copy_(variance)

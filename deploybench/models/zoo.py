@@ -28,12 +28,15 @@ from deploybench.models.timm_source import (
 
 NETS = "deploybench.models.nets"
 COUNTS = Path(__file__).with_name("zoo_counts.json")
-"""Parameters and MACs of every entry, written by ``python -m benchmarks.zoo_counts`` and held by a
-test."""
+"""Parameters and MACs of every entry.
+
+Written by ``python -m benchmarks.zoo_counts``; a test holds them.
+"""
 BAND_PARAMETERS, BAND_WIDTH = 25_000_000, 0.05
 """The size that the seeds compare at, with the 10 classes of their task."""
 BAND_CLASSES = 10
 COMPARED_SIZE = 224
+FAIR_FAMILY = "fair ViT"
 FAIR_PATCH = 16
 
 Argument = int | float | str | bool | tuple[int, ...] | None
@@ -41,11 +44,11 @@ Argument = int | float | str | bool | tuple[int, ...] | None
 
 @dataclass(frozen=True)
 class ZooEntry:
-    """An architecture: timm's, or ``module:function`` of ours; its arguments, and its resolution in
-    pixels.
+    """An architecture, timm's or ``module:function`` of ours, with its arguments and resolution.
 
-    ``attention`` takes the place of a Vision Transformer's own, ``rank`` is that attention's.
-    ``fixed_size``: the weights belong to one image size, and to no other by interpolation.
+    ``image_size`` is the length of a square's side in pixels. ``attention`` takes the place of a
+    Vision Transformer's own, ``rank`` is that attention's. ``fixed_size``: the weights belong to
+    one image size, and to no other by interpolation.
     """
 
     architecture: str
@@ -62,16 +65,27 @@ class ZooEntry:
 
 
 def _fair(attention: str | None = None, rank: int | None = None) -> ZooEntry:
-    family = "fair ViT"
-    fixed = attention == "linformer"
     return ZooEntry(
-        "vit_small_patch16_224", 224, family, {"depth": 14}, attention, rank, fixed_size=fixed
+        architecture="vit_small_patch16_224",
+        image_size=224,
+        family=FAIR_FAMILY,
+        arguments={"depth": 14},
+        attention=attention,
+        rank=rank,
+        fixed_size=attention == "linformer",  # its projections are as long as the tokens
     )
 
 
 def _own(function: str, image_size: int, family: str, **arguments: Argument) -> ZooEntry:
-    fixed = bool(arguments.get("transition") or arguments.get("augmented"))
-    return ZooEntry(f"{NETS}.{function}", image_size, family, arguments, fixed_size=fixed)
+    # Attention augmentation has a table of relative positions, of the size of the feature map.
+    augmented = bool(arguments.get("transition") or arguments.get("augmented"))
+    return ZooEntry(
+        architecture=f"{NETS}.{function}",
+        image_size=image_size,
+        family=family,
+        arguments=arguments,
+        fixed_size=augmented,
+    )
 
 
 ZOO: dict[str, ZooEntry] = {
@@ -105,13 +119,13 @@ ZOO: dict[str, ZooEntry] = {
 
 SOFTMAX = "vit"
 """The member of the fair family that the others are compared with."""
-FAIR = tuple(name for name, entry in ZOO.items() if entry.family == "fair ViT")
+FAIR = tuple(name for name, entry in ZOO.items() if entry.family == FAIR_FAMILY)
+AUGMENTED_FAMILIES = ("DenseNet", "AA DenseNet", "WideResNet", "AA WideResNet")
+"""The augmented networks, and the plain ones that they are compared with."""
 GROUPS: dict[str, tuple[str, ...]] = {
     "fair": tuple(name for name in FAIR if ZOO[name].rank is None),
     "efficientnet": tuple(name for name in ZOO if name.startswith("efficientnet-")),
-    "augmented": tuple(
-        name for name, entry in ZOO.items() if "DenseNet" in entry.family or "Wide" in entry.family
-    ),
+    "augmented": tuple(name for name, entry in ZOO.items() if entry.family in AUGMENTED_FAMILIES),
     "zoo": tuple(ZOO),
 }
 """Names that stand for several models."""
@@ -129,17 +143,17 @@ class ZooSource(ModelSource):
     def identity(self, name: str) -> dict[str, str]:
         self.check(name)
         entry = ZOO[name]
-        code = {"code_sha256": _code_of_nets()} if entry.ours or entry.attention else {}
-        recipe = repr(
-            (
-                entry.architecture,
-                dict(entry.arguments),
-                entry.attention,
-                entry.rank,
-                entry.image_size,
-            )
+        recipe = (
+            entry.architecture,
+            dict(entry.arguments),
+            entry.attention,
+            entry.rank,
+            entry.image_size,
         )
-        return {**timm_identity(), "recipe": recipe, **code}
+        identity = {**timm_identity(), "recipe": repr(recipe)}
+        if entry.ours or entry.attention is not None:
+            identity["code_sha256"] = _code_of_nets()
+        return identity
 
     def check(self, name: str) -> None:
         if name not in ZOO:
@@ -147,9 +161,8 @@ class ZooSource(ModelSource):
 
     def build(self, name: str, options: BuildOptions) -> BuiltModel:
         entry = ZOO[name]
-        sized = replace(
-            options, image_size=options.image_size or (entry.image_size, entry.image_size)
-        )
+        size = options.image_size or (entry.image_size, entry.image_size)
+        sized = replace(options, image_size=size)
         if entry.ours:
             return _build_own(name, entry, sized)
         if entry.attention is None:
@@ -160,8 +173,8 @@ class ZooSource(ModelSource):
 def zoo_counts() -> dict[str, dict[str, int]]:
     """By name: ``parameters`` with 10 classes, ``macs`` at the native size, ``macs_224`` at 224
     pixels."""
-    found: dict[str, dict[str, int]] = json.loads(COUNTS.read_text())
-    return found
+    counts: dict[str, dict[str, int]] = json.loads(COUNTS.read_text())
+    return counts
 
 
 def in_band(parameters: int) -> bool:
@@ -176,12 +189,12 @@ def _build_fair(name: str, entry: ZooEntry, attention: str, options: BuildOption
         raise _no_pretrained(name)
     height, width = options.image_size or (entry.image_size, entry.image_size)
     patch = options.patch_size or FAIR_PATCH
-    layer = attention_layer(
-        attention, tokens=(height // patch) * (width // patch) + 1, rank=entry.rank
-    )
+    patches = (height // patch) * (width // patch)
+    layer = attention_layer(attention, tokens=patches + 1, rank=entry.rank)  # and the class token
     built = build_timm(entry.architecture, options, {**entry.arguments, "attn_layer": layer})
-    named: dict[str, Any] = {**built.arguments, "attn_layer": attention}
-    return replace(built, arguments=named)
+    # the manifest names the attention, not the class that it was built with
+    arguments: dict[str, Any] = {**built.arguments, "attn_layer": attention}
+    return replace(built, arguments=arguments)
 
 
 def _build_own(name: str, entry: ZooEntry, options: BuildOptions) -> BuiltModel:
@@ -190,14 +203,16 @@ def _build_own(name: str, entry: ZooEntry, options: BuildOptions) -> BuiltModel:
     if options.patch_size is not None:
         raise DeployBenchError(f"'{name}' has no patches", action="leave out --patch-size")
     module_name, _, function = entry.architecture.partition(":")
-    asked = {
+    # What the user left open, the function has a default for.
+    options_of_net = {
         "num_classes": options.num_classes,
         "in_chans": options.in_channels,
         "img_size": options.image_size,
     }
-    given = {key: value for key, value in asked.items() if value is not None}
+    given = {key: value for key, value in options_of_net.items() if value is not None}
+    build = getattr(importlib.import_module(module_name), function)
     try:
-        module = getattr(importlib.import_module(module_name), function)(**given, **entry.arguments)
+        module = build(**given, **entry.arguments)
     except (ValueError, RuntimeError) as error:
         raise build_refusal(name, options, given, error) from error
     return BuiltModel(
@@ -205,10 +220,15 @@ def _build_own(name: str, entry: ZooEntry, options: BuildOptions) -> BuiltModel:
         preprocessing=preprocessing_of(module, options.image_size),
         num_classes=module.num_classes,
         head=head_of(module),
-        arguments={
-            key: value if isinstance(value, int) else str(value) for key, value in given.items()
-        },
+        arguments={key: _argument(value) for key, value in given.items()},
     )
+
+
+def _argument(value: int | tuple[int, int]) -> int | str:
+    """An argument as a manifest holds it: a number, or text."""
+    if isinstance(value, int):
+        return value
+    return str(value)
 
 
 def _no_pretrained(name: str) -> DeployBenchError:

@@ -67,8 +67,8 @@ def runs_in(folder: Path) -> list[Path]:
 
 def new_run_name() -> str:
     """A name that sorts by time and does not collide between hosts."""
-    now = datetime.now(timezone.utc)
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    started = datetime.now(timezone.utc)
+    return f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def latest_run(folder: Path) -> Path | None:

@@ -1,5 +1,6 @@
-"""Attention-augmented convolution (Bello et al. 2019, "Attention Augmented Convolutional
-Networks").
+"""Attention-augmented convolution.
+
+Bello et al. 2019, "Attention Augmented Convolutional Networks".
 
 Some output channels come from a convolution, the others from self-attention over the whole feature
 map with relative position logits for height and width. The tables of relative positions fix the
@@ -22,8 +23,10 @@ FEWEST_KEY_CHANNELS = 20
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much of a convolution becomes attention: shares of its output channels for keys and
-    values, and heads."""
+    """How much of a convolution becomes attention.
+
+    Shares of its output channels for keys and values, and the number of heads.
+    """
 
     heads: int = 8
     key_share: float = 0.2
@@ -38,15 +41,17 @@ class Augmentation:
 
         Raises ValueError when there is not one channel a head.
         """
-        found = self._whole(self.value_share, out_channels)
-        if found == 0:
+        channels = self._whole(self.value_share, out_channels)
+        if channels == 0:
             raise ValueError(
                 f"{self.value_share} of {out_channels} channels gives none to each of {self.heads} "
                 f"heads"
             )
-        return found
+        return channels
 
     def _whole(self, share: float, channels: int) -> int:
+        """The share of the channels, cut down to a multiple of the heads."""
+        # the small number takes away what rounding of the share takes from a whole number
         return math.floor(share * channels / self.heads + 1e-9) * self.heads
 
 
@@ -84,9 +89,12 @@ class MapAttention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         q, k, v = self._heads(x)
-        mixed = self._weights(q, k) @ v
+        mixed = self._weights(q, k) @ v  # images x heads x positions x channels of a head
         height, width = self.size
-        return self.proj(mixed.transpose(-2, -1).reshape(-1, self.widths[2], height, width))
+        value_channels = self.widths[2]
+        # back to a map: images x channels of all heads x height x width
+        by_channel = mixed.transpose(-2, -1).reshape(-1, value_channels, height, width)
+        return self.proj(by_channel)
 
     def read(self, x: torch.Tensor) -> list[Reading]:
         q, k, _ = self._heads(x)
@@ -94,29 +102,38 @@ class MapAttention(nn.Module):
 
     def _heads(self, x: torch.Tensor) -> list[torch.Tensor]:
         """q, k and v: images x heads x positions x channels of a head, positions row by row."""
-        parts = self.qkv(x).split(self.widths, dim=1)
-        return [part.unflatten(1, (self.heads, -1)).flatten(3).transpose(-2, -1) for part in parts]
+        heads = []
+        for part in self.qkv(x).split(self.widths, dim=1):  # images x channels x height x width
+            by_head = part.unflatten(
+                1, (self.heads, -1)
+            )  # images x heads x channels x height x width
+            heads.append(by_head.flatten(3).transpose(-2, -1))
+        return heads
 
     def _weights(self, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
         """images x heads x positions x positions, rows sum to one."""
+        # Dimensions by letter: B images, H heads, y and x of the query, Y and X of the key, C the
+        # channels of a head. A position is y and x, flattened.
         height, width = self.size
         q = q * q.shape[-1] ** -0.5
-        rows = q.unflatten(2, (height, width))  # images x heads x y x x x channels
-        by_height = rows @ self.relative_height[self.height_offsets].transpose(
-            1, 2
-        )  # key y for each query position
-        by_width = (
-            rows.transpose(2, 3) @ self.relative_width[self.width_offsets].transpose(1, 2)
-        ).transpose(2, 3)
-        relative = by_height.unsqueeze(-1) + by_width.unsqueeze(
-            -2
-        )  # images x heads x y x x x key y x key x
-        return (q @ k.transpose(-2, -1) + relative.flatten(4).flatten(2, 3)).softmax(dim=-1)
+        rows = q.unflatten(2, (height, width))  # B H y x C
+        height_table = self.relative_height[self.height_offsets].transpose(1, 2)  # y C Y
+        width_table = self.relative_width[self.width_offsets].transpose(1, 2)  # x C X
+
+        # The relative logits of each query to a key's row and to its column; for the latter x
+        # stands where the table has it, before the product and back after it.
+        by_height = rows @ height_table  # B H y x Y
+        by_width = (rows.transpose(2, 3) @ width_table).transpose(2, 3)  # B H y x X
+        relative = by_height.unsqueeze(-1) + by_width.unsqueeze(-2)  # B H y x Y X
+        logits = q @ k.transpose(-2, -1) + relative.flatten(4).flatten(2, 3)  # B H (y x) (Y X)
+        return logits.softmax(dim=-1)
 
 
 def _offsets(length: int) -> torch.Tensor:
-    """Where in a table of relative positions the offset from query (row) to key (column) is: length
-    x length."""
+    """Where in a table of relative positions the offset from query to key is: length x length.
+
+    Queries are its rows, keys its columns.
+    """
     positions = torch.arange(length)
     return positions[None, :] - positions[:, None] + length - 1
 

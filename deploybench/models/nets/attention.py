@@ -1,5 +1,6 @@
-"""Linear-cost attention layers that take the place of timm's ``Attention``: same arguments, same
-shapes.
+"""Linear-cost attention layers that take the place of timm's ``Attention``.
+
+Same arguments, same shapes.
 
 Every layer maps tokens (images x tokens x width) to the same shape, splits the width over its
 heads, and ends in the same output projection as softmax attention. Below, q, k, v are those of one
@@ -30,8 +31,7 @@ SMALLEST_NORM = 1e-6
 
 
 class EfficientAttention(nn.Module, ABC):
-    """What the layers share: the heads, the output projection, and the arguments that timm's
-    ``Block`` passes.
+    """What the layers share: heads, output projection, the arguments that timm's ``Block`` passes.
 
     Raises ValueError for what these mechanisms do not have: masks, normalised q and k, dropout of
     weights, gates.
@@ -71,12 +71,14 @@ class EfficientAttention(nn.Module, ABC):
     ) -> torch.Tensor:
         if attn_mask is not None or is_causal:
             raise ValueError(f"{type(self).__name__} takes no mask")
-        return self.proj_drop(self.proj(self.mix(x).flatten(2)))
+        mixed = self.mix(x).flatten(2)  # images x tokens x width: the heads side by side
+        return self.proj_drop(self.proj(mixed))
 
     def heads(self, x: torch.Tensor) -> list[torch.Tensor]:
         """q, k and v, each images x heads x tokens x head width."""
         images, tokens, _ = x.shape
         split = self.qkv(x).reshape(images, tokens, 3, self.num_heads, self.head_dim)
+        # (q, k, v) x images x heads x tokens x head width
         return list(split.permute(2, 0, 3, 1, 4).unbind(0))
 
     @abstractmethod
@@ -107,31 +109,30 @@ class LinformerAttention(EfficientAttention):
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
         q, k, v = self.heads(x)
-        return F.scaled_dot_product_attention(
-            q, self.key_projection @ k, self.value_projection @ v
-        ).transpose(1, 2)
+        # images x heads x rank x head width: ``rank`` mixtures of the tokens stand for all
+        keys = self.key_projection @ k
+        values = self.value_projection @ v
+        return F.scaled_dot_product_attention(q, keys, values).transpose(1, 2)
 
     def read(self, x: torch.Tensor) -> list[Reading]:
         q, k, _ = self.heads(x)
-        weights = (
-            q @ (self.key_projection @ k).transpose(-2, -1) / math.sqrt(self.head_dim)
-        ).softmax(dim=-1)
-        return [
-            Reading.of_tokens(
-                "effective weights", weights @ self.value_projection, sums_to_one=False
-            )
-        ]
+        keys = self.key_projection @ k
+        logits = q @ keys.transpose(-2, -1) / math.sqrt(self.head_dim)
+        weights = logits.softmax(dim=-1)  # images x heads x tokens x rank
+        # What each mixture is made of gives the weight of each token.
+        effective = weights @ self.value_projection  # images x heads x tokens x tokens
+        return [Reading.of_tokens("effective weights", effective, sums_to_one=False)]
 
 
 class PerformerAttention(EfficientAttention):
-    """FAVOR+: phi(q) (phi(k)^T v) / (phi(q) sum phi(k)), the softmax kernel by positive orthogonal
-    random features.
+    """FAVOR+: the softmax kernel by positive orthogonal random features.
 
-    phi(x) = m^-1/2 (exp(W x d^-1/4 - |x|^2 / (2 sqrt d) - max) + 1e-4) with the rows of W
-    (``features`` x d) orthogonal in blocks of d and as long as gaussian vectors; the maximum is
-    over a row for q and over all tokens for k, where it cancels. Choromanski et al. 2021,
-    "Rethinking Attention with Performers", section 2.4. W is a buffer that checkpoints hold; it is
-    not drawn anew. phi is computed in fp32: in fp16 one layer was 6 % off.
+    phi(q) (phi(k)^T v) / (phi(q) sum phi(k)), where phi(x) = m^-1/2 (exp(W x d^-1/4 - |x|^2 / (2
+    sqrt d) - max) + 1e-4) with the rows of W (``features`` x d) orthogonal in blocks of d and as
+    long as gaussian vectors; the maximum is over a row for q and over all tokens for k, where it
+    cancels. Choromanski et al. 2021, "Rethinking Attention with Performers", section 2.4. W is a
+    buffer that checkpoints hold; it is not drawn anew. phi is computed in fp32: in fp16 one layer
+    was 6 % off.
     """
 
     epsilon: ClassVar[float] = 1e-4
@@ -150,35 +151,36 @@ class PerformerAttention(EfficientAttention):
 
         ``over``: the dimensions of the maximum.
         """
-        x = x.float() * self.head_dim**-0.25
+        x = x.float() * self.head_dim**-0.25  # half of 1 / sqrt(d): q and k have a part each
         projected = x @ self.directions.float().transpose(0, 1)
-        shifted = (
-            projected
-            - x.square().sum(dim=-1, keepdim=True) / 2
-            - projected.amax(dim=over, keepdim=True)
-        )
-        return (shifted.exp() + self.epsilon) * self.directions.shape[0] ** -0.5
+        half_square = x.square().sum(dim=-1, keepdim=True) / 2
+        largest = projected.amax(dim=over, keepdim=True)  # less it, no exponent overflows
+        exponents = projected - half_square - largest
+        return (exponents.exp() + self.epsilon) * self.directions.shape[0] ** -0.5
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
         q, k, v = self.heads(x)
-        queries, keys = self.features(q, (-1,)), self.features(k, (-2, -1))
+        queries = self.features(q, (-1,))
+        keys = self.features(k, (-2, -1))
+        # From the right, so that no matrix of tokens x tokens is made: features x head width first.
         mixed = queries @ (keys.transpose(-2, -1) @ v.float())
-        total = queries @ keys.sum(dim=-2).unsqueeze(-1)
+        total = queries @ keys.sum(dim=-2).unsqueeze(-1)  # what each row's weights add up to
         return (mixed / total).to(v.dtype).transpose(1, 2)
 
     def read(self, x: torch.Tensor) -> list[Reading]:
         q, k, _ = self.heads(x)
-        weights = self.features(q, (-1,)) @ self.features(k, (-2, -1)).transpose(-2, -1)
-        return [
-            Reading.of_tokens(
-                "implicit weights", weights / weights.sum(dim=-1, keepdim=True), sums_to_one=True
-            )
-        ]
+        queries = self.features(q, (-1,))
+        keys = self.features(k, (-2, -1))
+        kernel = queries @ keys.transpose(-2, -1)  # images x heads x tokens x tokens
+        weights = kernel / kernel.sum(dim=-1, keepdim=True)
+        return [Reading.of_tokens("implicit weights", weights, sums_to_one=True)]
 
 
 def orthogonal_features(count: int, width: int) -> torch.Tensor:
-    """``count`` random directions (count x width): orthogonal in blocks of ``width``, with the
-    lengths of gaussians."""
+    """``count`` random directions (count x width).
+
+    They are orthogonal in blocks of ``width``, with the lengths of gaussians.
+    """
     blocks = [_random_rotation(width) for _ in range(math.ceil(count / width))]
     lengths = torch.randn(count, width).norm(dim=1, keepdim=True)
     return torch.cat(blocks)[:count] * lengths
@@ -191,13 +193,14 @@ def _random_rotation(width: int) -> torch.Tensor:
     biased however many there are.
     """
     q, r = torch.linalg.qr(torch.randn(width, width))
-    return q * r.diagonal().sign()
+    return q * r.diagonal().sign()  # of the many QR decompositions that with a positive diagonal
 
 
 class FastformerAttention(EfficientAttention):
-    """Additive attention: a = softmax_N(w_q q / sqrt d), Q = sum a q; p = Q k; b = softmax_N(w_k p
-    / sqrt d), K = sum b p; u = K q; output W_t u + q. Products of vectors are by element; w_q and
-    w_k see all heads.
+    """Additive attention: one global query and one global key stand for all tokens.
+
+    a = softmax_N(w_q q / sqrt d), Q = sum a q; p = Q k; b = softmax_N(w_k p / sqrt d), K = sum b p;
+    u = K q; output W_t u + q. Products of vectors are by element; w_q and w_k see all heads.
 
     Wu et al. 2021, "Fastformer: Additive Attention Can Be All You Need", section 3.1; the value is
     the query.
@@ -215,8 +218,9 @@ class FastformerAttention(EfficientAttention):
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
         q, p, _ = self._global_query(x)
-        global_key = self._pool(self._global_weights(self.key_weights, p), p)
-        mixed = self.transform(global_key * q) + q
+        beta = self._global_weights(self.key_weights, p)
+        global_key = self._pool(beta, p)  # images x 1 x width
+        mixed = self.transform(global_key * q) + q  # images x tokens x width
         return mixed.unflatten(-1, (self.num_heads, self.head_dim))
 
     def read(self, x: torch.Tensor) -> list[Reading]:
@@ -232,21 +236,26 @@ class FastformerAttention(EfficientAttention):
         """q and p (images x tokens x width), and the weights of the global query."""
         q, k = self.qkv(x).chunk(2, dim=-1)
         alpha = self._global_weights(self.query_weights, q)
-        return q, self._pool(alpha, q) * k, alpha
+        global_query = self._pool(alpha, q)  # images x 1 x width
+        return q, global_query * k, alpha
 
     def _global_weights(self, layer: nn.Linear, tokens: torch.Tensor) -> torch.Tensor:
         """One weight a token and head: images x heads x tokens, sums of one."""
-        return (layer(tokens).transpose(1, 2) / math.sqrt(self.head_dim)).softmax(dim=-1)
+        logits = layer(tokens).transpose(1, 2) / math.sqrt(self.head_dim)
+        return logits.softmax(dim=-1)
 
     def _pool(self, weights: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """The weighted sum of the tokens, head by head: images x 1 x width."""
+        # images x heads x tokens x head width
         by_head = tokens.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
-        return (weights.unsqueeze(2) @ by_head).transpose(1, 2).flatten(2)
+        pooled = weights.unsqueeze(2) @ by_head  # images x heads x 1 x head width
+        return pooled.transpose(1, 2).flatten(2)
 
 
 class CrossCovarianceAttention(EfficientAttention):
-    """XCA: v A^T with A = softmax(q^T k * tau), d x d, q and k of unit length over the tokens; tau
-    learned by head.
+    """XCA: attention between channels, v A^T with A = softmax(q^T k * tau), d x d.
+
+    q and k are of unit length over the tokens, tau is learned by head.
 
     El-Nouby et al. 2021, "XCiT: Cross-Covariance Image Transformers", section 3.2. It mixes
     channels, not tokens.
@@ -258,13 +267,13 @@ class CrossCovarianceAttention(EfficientAttention):
 
     def channel_weights(self, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
         """A: images x heads x d x d, rows sum to one."""
-        return (unit_length(q).transpose(-2, -1) @ unit_length(k) * self.temperature).softmax(
-            dim=-1
-        )
+        logits = unit_length(q).transpose(-2, -1) @ unit_length(k) * self.temperature
+        return logits.softmax(dim=-1)
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
         q, k, v = self.heads(x)
-        return (self.channel_weights(q, k) @ v.transpose(-2, -1)).permute(0, 3, 1, 2)
+        mixed = self.channel_weights(q, k) @ v.transpose(-2, -1)  # images x heads x d x tokens
+        return mixed.permute(0, 3, 1, 2)
 
     def read(self, x: torch.Tensor) -> list[Reading]:
         q, k, _ = self.heads(x)
@@ -273,8 +282,10 @@ class CrossCovarianceAttention(EfficientAttention):
 
 
 def unit_length(x: torch.Tensor) -> torch.Tensor:
-    """``x`` (images x heads x tokens x channels) scaled to length 1 over the tokens; the norm is
-    taken in fp32."""
+    """``x`` (images x heads x tokens x channels) scaled to length 1 over the tokens.
+
+    The norm is taken in fp32.
+    """
     return F.normalize(x.float(), dim=-2, eps=SMALLEST_NORM).to(x.dtype)
 
 
@@ -295,9 +306,13 @@ def attention_layer(name: str, tokens: int, rank: int | None = None) -> type[Eff
     layer = LAYERS[name]
     if rank is not None and layer not in (LinformerAttention, PerformerAttention):
         raise ValueError(f"{name} has no rank")
-    settings: dict[str, int] = {"tokens": tokens} if layer is LinformerAttention else {}
-    if rank is not None:
-        settings["rank" if layer is LinformerAttention else "features"] = rank
+    settings: dict[str, int] = {}
+    if layer is LinformerAttention:
+        settings["tokens"] = tokens
+        if rank is not None:
+            settings["rank"] = rank
+    elif rank is not None:
+        settings["features"] = rank
 
     class Configured(layer):  # type: ignore[valid-type, misc]
         def __init__(self, *args: Any, **given: Any) -> None:

@@ -39,9 +39,11 @@ def densenet_bc_cifar(
     net = DenseNet(
         growth_rate=12, block_config=(16, 16, 16), num_classes=num_classes, in_chans=in_chans
     )
+    # timm's stem is ImageNet's: 7 x 7 with stride 2 and a pool, too coarse for 32 pixels.
     kernel = int(stem[0])
     net.features.conv0 = nn.Conv2d(in_chans, 24, kernel, padding=kernel // 2, bias=False)
-    net.features.norm0 = net.features.norm0 if stem == "5x5" else nn.Identity()
+    if stem == "3x3":
+        net.features.norm0 = nn.Identity()
     net.features.pool0 = nn.Identity()
     if transition is not None:
         _augment(net, transition, Augmentation(value_share=value_share), img_size)
@@ -56,14 +58,17 @@ def densenet121(
     transition: Transition | None = None,
     value_share: float = 0.1,
 ) -> nn.Module:
-    """DenseNet-121, as the seeds trained it on CheXpert: five findings, 320 pixels, the
-    radiographs' normalisation."""
+    """DenseNet-121, as the seeds trained it on CheXpert.
+
+    Five findings, 320 pixels, the radiographs' normalisation.
+    """
     net = DenseNet(
         growth_rate=32, block_config=(6, 12, 24, 16), num_classes=num_classes, in_chans=in_chans
     )
     if transition is not None:
-        stem = (_halved(_halved(img_size[0])), _halved(_halved(img_size[1])))
-        _augment(net, transition, Augmentation(value_share=value_share), stem)
+        # the stem halves the map twice: by its convolution and by its pool
+        first_map = _halved_map(_halved_map(img_size))
+        _augment(net, transition, Augmentation(value_share=value_share), first_map)
     return _described(net, in_chans, img_size, CHEXPERT_NORMALISATION)
 
 
@@ -72,18 +77,18 @@ def _augment(
 ) -> None:
     """Replace the transitions; ``size`` is the map's height and width in the first dense block."""
     for name, plain in list(net.features.named_children()):
-        if name.startswith("transition"):
-            after = (
-                (_halved(size[0]), _halved(size[1]))
-                if transition == "3x3"
-                else (size[0] // 2, size[1] // 2)
-            )
-            before_pool = after if transition == "3x3" else size
-            assert isinstance(plain.conv, nn.Conv2d)
-            setattr(
-                net.features, name, _transition(plain.conv, transition, augmentation, before_pool)
-            )
-            size = after
+        if not name.startswith("transition"):
+            continue
+        if transition == "3x3":
+            after = _halved_map(size)  # by the convolution's own stride
+            map_of_conv = after
+        else:
+            after = (size[0] // 2, size[1] // 2)  # by the pool, which drops an odd row
+            map_of_conv = size
+        assert isinstance(plain.conv, nn.Conv2d)
+        augmented = _transition(plain.conv, transition, augmentation, map_of_conv)
+        setattr(net.features, name, augmented)
+        size = after
 
 
 def _transition(
@@ -102,9 +107,10 @@ def _transition(
     return nn.Sequential(layers)
 
 
-def _halved(length: int) -> int:
-    """The length after a convolution or pool with stride 2 and "same" padding."""
-    return (length + 1) // 2
+def _halved_map(size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width after a convolution or pool with stride 2 and "same" padding."""
+    height, width = size
+    return (height + 1) // 2, (width + 1) // 2
 
 
 def _described(
