@@ -27,6 +27,7 @@ def bound(
     image_size: parse.ImageSizeOption = None,
     patch_size: parse.PatchSizeOption = None,
     num_classes: Annotated[int | None, typer.Option("--num-classes", min=1)] = None,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
 ) -> None:
     """Compute a lower bound on the latency from MACs, bytes and a profile's peaks.
@@ -40,10 +41,11 @@ def bound(
     from deploybench.hardware.roof import profile_roof
     from deploybench.models.counting import count_model
     from deploybench.models.source import BuildOptions
-    from deploybench.report.bound_table import bound_row, print_bounds
-    from deploybench.report.console import output_console
-    from deploybench.report.tables import print_json
+    from deploybench.report.bound_table import BoundRow, bound_table
+    from deploybench.report.printing import print_report
+    from deploybench.report.table import Report
 
+    asked = parse.output_format(table_format, json=json)
     names = parse.split_names(profile)
     if HOST in names:
         raise DeployBenchError(
@@ -72,8 +74,5 @@ def bound(
             ]
             for kind, size in product(kinds, batches):
                 found = bound_of(count.work, profile_roof(target), precision=kind, batch=size)
-                rows.append(bound_row(name, count, found))
-    if json:
-        print_json(rows)
-    else:
-        print_bounds(rows, output_console())
+                rows.append(BoundRow(name, count, found))
+    print_report(Report((bound_table(rows),)), asked)

@@ -83,6 +83,7 @@ def export(
         str | None, typer.Option("--time-limit", help="For each export. [default: 900s]")
     ] = None,
     workspace: parse.WorkspaceOption = None,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
 ) -> None:
     """Export models, verify every artifact against fp32 eager, and write them into the
@@ -101,7 +102,10 @@ def export(
     from deploybench.hardware.gpus import sm_of, target_of
     from deploybench.hardware.host import usable_cores
     from deploybench.hardware.profile import HOST, load_profile
+    from deploybench.report.export_table import export_report
+    from deploybench.report.printing import print_report
 
+    asked = parse.output_format(table_format, json=json)
     names = parse.model_names(model)
     sizes = parse.sizes(image_size, patch_size)
     if checkpoint is not None and len(names) != 1:
@@ -163,7 +167,7 @@ def export(
         jobs=jobs,
     )
     results = export_with_progress(requests, place, options)
-    _print(results, as_json=json)
+    print_report(export_report(results), asked)
     if not all(result.ok for result in results):
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -186,14 +190,3 @@ def export_with_progress(
             results[requests.index(result.request)] = result
             bar.advance(task)
     return [results[index] for index in sorted(results)]
-
-
-def _print(results: Sequence[ExportResult], *, as_json: bool) -> None:
-    from deploybench.report.console import output_console
-    from deploybench.report.export_table import export_rows, print_export_table
-    from deploybench.report.tables import print_json
-
-    if as_json:
-        print_json(export_rows(results))
-    else:
-        print_export_table(results, output_console())

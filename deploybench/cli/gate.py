@@ -26,6 +26,7 @@ def gate(
     ] = "5%",
     allow: parse.AllowOption = None,
     workspace: parse.WorkspaceOption = None,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
     markdown: parse.MarkdownOption = False,
 ) -> None:
@@ -34,12 +35,11 @@ def gate(
     from deploybench.analysis.comparison import compare_records
     from deploybench.analysis.gate import EXIT_CODES, check_rows, outcome_of, summary_line
     from deploybench.analysis.matching import read_allowed
-    from deploybench.report.comparison_table import check_data, gate_sheet
-    from deploybench.report.console import output_console
-    from deploybench.report.markdown import escape, sheet_markdown
-    from deploybench.report.sheet import print_sheet
-    from deploybench.report.tables import print_json
+    from deploybench.report.comparison_table import gate_table
+    from deploybench.report.printing import print_report
+    from deploybench.report.table import Format, Prose, Report, Style
 
+    asked = parse.output_format(table_format, json=json, markdown=markdown)
     largest = parse.percent(max_regression, "--max-regression")
     allowed = read_allowed(parse.split_names(allow))
     rows = compare_records(
@@ -47,12 +47,13 @@ def gate(
     )
     checks = check_rows(rows, largest)
     line = summary_line(checks, largest)
-    if json:
-        print_json([check_data(check) for check in checks])
-        typer.echo(line, err=True)
-    elif markdown:
-        typer.echo(f"**{escape(line)}**\n\n{sheet_markdown(gate_sheet(checks, largest))}")
+    table = gate_table(checks, largest)
+    if asked is Format.MARKDOWN:
+        # The outcome first: a job's summary is read from its top, a log from its end.
+        print_report(Report((Prose((line,), Style.STRONG), table)), asked)
+    elif asked is Format.TABLE:
+        print_report(Report((table, Prose((line,)))), asked)
     else:
-        print_sheet(gate_sheet(checks, largest), output_console())
-        typer.echo(line)
+        print_report(Report((table,)), asked)
+        typer.echo(line, err=True)
     raise typer.Exit(EXIT_CODES[outcome_of(checks)])

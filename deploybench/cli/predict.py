@@ -20,31 +20,17 @@ def predict(
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")] = 5,
     threads: parse.ThreadsOption = None,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
 ) -> None:
     """Preprocess images as the manifest says, run the artifact, print the most probable classes."""
     from deploybench.evaluate.predict import predict_images
     from deploybench.hardware.host import usable_cores
-    from deploybench.report.console import output_console
-    from deploybench.report.tables import print_json, print_table
+    from deploybench.report.prediction_table import prediction_report
+    from deploybench.report.printing import print_report
 
+    asked = parse.output_format(table_format, json=json)
     predictions = predict_images(
         artifact, images, runner=runner, top=top, threads=threads or usable_cores()
     )
-    if json:
-        print_json(predictions)
-        return
-    rows = []
-    for prediction in predictions:
-        for rank, guess in enumerate(prediction["classes"], 1):
-            name = Path(prediction["image"]).name if rank == 1 else ""
-            rows.append(
-                [
-                    name,
-                    str(rank),
-                    f"{100 * guess['probability']:.1f}%",
-                    f"{guess['index']}",
-                    guess["name"],
-                ]
-            )
-    print_table(["image", "rank", "probability", "index", "class"], rows, output_console())
+    print_report(prediction_report(predictions), asked)

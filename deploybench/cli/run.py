@@ -114,8 +114,9 @@ def run(
     seed: Annotated[int, typer.Option("--seed", help="Of the random order within a round.")] = 0,
     workspace: parse.WorkspaceOption = None,
     details: parse.DetailsOption = False,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+    csv: parse.CsvOption = False,
 ) -> None:
     """Measure artifacts on this machine: rounds of fresh processes, interleaved, parity before
     time."""
@@ -136,6 +137,8 @@ def run(
         select_runners,
     )
     from deploybench.report.console import remark_console
+    from deploybench.report.printing import print_report
+    from deploybench.report.run_report import run_report
     from deploybench.results.cell import DEFAULT_BASELINE, END_TO_END, ENGINE_ONLY, HOST_TO_HOST
     from deploybench.results.verdict import Verdict
     from deploybench.runs.missing import missing_exports
@@ -146,13 +149,14 @@ def run(
     from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
     from deploybench.telemetry.peaks import measured_peaks
 
+    asked = parse.output_format(table_format, json=json, csv=csv)
     chosen = None if profile == HOST else load_profile(profile)
     host = describe_host()
     if chosen is not None:
         check_match(chosen, host)
     devices = select_devices(parse.devices(device), chosen, host)
     pairs = (HOST_TO_HOST, host_to_host), (ENGINE_ONLY, engine_only), (END_TO_END, end_to_end)
-    timings = [timing for timing, asked in pairs if asked] or [HOST_TO_HOST]
+    timings = [timing for timing, wanted in pairs if wanted] or [HOST_TO_HOST]
     place = open_workspace(workspace)
     place.prepare()
     file = end_to_end_image(image, place) if end_to_end else None
@@ -250,7 +254,7 @@ def run(
         remarks.print("looking how far each batch sweep goes: one short launch a size")
         planned = with_auto_batches(planned, settings)
     interrupted = _measure(planned, settings, context, records)
-    print_records(records, baseline=None, margin=share, details=details, as_json=json, as_csv=csv)
+    print_report(run_report(records, margin=share, details=details), asked)
     remarks.print(
         f"records: {place.records_folder / context.run}", style="dim", soft_wrap=True, markup=False
     )
@@ -287,33 +291,3 @@ def _measure(
             interrupted = True
     records += [latest[cell.cell.key] for cell in planned if cell.cell.key in latest]
     return interrupted
-
-
-def print_records(
-    records: Sequence[Record],
-    *,
-    baseline: str | None,
-    margin: float,
-    details: bool,
-    as_json: bool,
-    as_csv: bool,
-) -> None:
-    from deploybench.analysis.crossover import crossovers
-    from deploybench.report.console import output_console
-    from deploybench.report.crossover_table import print_crossovers
-    from deploybench.report.detail_tables import print_details
-    from deploybench.report.run_table import print_run_table
-    from deploybench.rows.row import to_csv, to_json
-    from deploybench.rows.rows import FAIR_FAMILY, rows_of
-
-    crossed = crossovers(records, FAIR_FAMILY, margin)
-    rows = rows_of(records, baseline, margin, crossed)
-    if as_json:
-        typer.echo(to_json(rows))
-    elif as_csv:
-        typer.echo(to_csv(rows), nl=False)
-    elif rows:
-        print_run_table(rows, output_console())
-        print_crossovers(crossed, output_console())
-        if details:
-            print_details(rows, output_console())

@@ -96,6 +96,7 @@ def scenario(
         ),
     ] = None,
     workspace: parse.WorkspaceOption = None,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
 ) -> None:
     """Measure under MLPerf's load scenarios with MLPerf's own LoadGen. Not an MLPerf submission."""
@@ -105,12 +106,16 @@ def scenario(
     from deploybench.plan.cells import Selection
     from deploybench.plan.selection import nothing_to_run, select_artifacts, select_runners
     from deploybench.report.console import remark_console
+    from deploybench.report.printing import print_report
+    from deploybench.report.scenario_table import scenario_report
+    from deploybench.report.table import Format
     from deploybench.results.verdict import Verdict
     from deploybench.runs.settings import new_run_name
     from deploybench.scenarios.record import scenarios_folder
     from deploybench.scenarios.request import ScenarioRequest, plan_scenarios, scenarios_named
     from deploybench.scenarios.run import ScenarioContext, check_loadgen
 
+    asked = parse.output_format(table_format, json=json)
     request = ScenarioRequest(
         scenarios=scenarios_named(parse.split_names(scenario)),
         threads=threads or usable_cores(),
@@ -140,7 +145,8 @@ def scenario(
         raise nothing_to_run(artifacts, Selection(entries, [1], precisions, request.threads))
     context = ScenarioContext(new_run_name(), place, describe_host())
     records, interrupted = _measure(cells, context)
-    _print(records, as_json=json)
+    if records or asked is not Format.TABLE:
+        print_report(scenario_report(records), asked)
     folder = scenarios_folder(place) / context.run
     remark_console().print(f"records: {folder}", style="dim", soft_wrap=True, markup=False)
     if interrupted:
@@ -173,14 +179,3 @@ def _measure(
             stop_children()
             return records, True
     return records, False
-
-
-def _print(records: Sequence[ScenarioRecord], *, as_json: bool) -> None:
-    from deploybench.report.console import output_console
-    from deploybench.report.scenario_table import print_scenario_table, scenario_data
-    from deploybench.report.tables import print_json
-
-    if as_json:
-        print_json([scenario_data(record) for record in records])
-    elif records:
-        print_scenario_table(records, output_console())

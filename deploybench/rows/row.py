@@ -12,6 +12,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
+from deploybench.results.verdict import Verdict
+from deploybench.statistics.ratios import Answer
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -28,8 +31,9 @@ class Row:
     ``softmax_speedup`` is a fair ViT's over its softmax member on the same runner at the same
     sizes, where the run has both at two sizes or more. ``device_p50_ms`` is what an engine-only
     call takes by the device's own clock, ``cuda_graph`` whether each call is one launch of a
-    captured graph; ``provenance`` is ``simulated`` where a double stood in for the device's
-    library.
+    captured graph; ``mixed_states_ms`` is the median over launches that all met a change of the
+    machine's state, so that no state has an estimate; ``provenance`` is ``simulated`` where a
+    double stood in for the device's library.
     """
 
     model: str
@@ -56,6 +60,7 @@ class Row:
     state_share: float | None = None
     states_seen: int
     main_state: bool = True
+    mixed_states_ms: float | None = None
     p50_ms: float | None = None
     p50_low_ms: float | None = None
     p50_high_ms: float | None = None
@@ -114,14 +119,14 @@ class Row:
     speedup_low: float | None = None
     speedup_high: float | None = None
     speedup_coverage: float | None = None
-    speedup_answer: str | None = None
-    speedup_verdict: str | None = None
+    speedup_answer: Answer | None = None
+    speedup_verdict: Verdict | None = None
     speedup_reason: str = ""
     tokens: int | None = None
     softmax_speedup: float | None = None
     softmax_speedup_low: float | None = None
     softmax_speedup_high: float | None = None
-    softmax_answer: str | None = None
+    softmax_answer: Answer | None = None
     cores_used: float | None = None
     foreign_cpu_share: float | None
     steal_share: float | None
@@ -144,7 +149,7 @@ class Row:
     launches_left_out: int = 0
     launches_flipped: int
     samples: int = 0
-    verdict: str
+    verdict: Verdict
     reason: str
     advice: str
     complete: bool
@@ -152,6 +157,8 @@ class Row:
     more_rounds: int | None
     profile: str
     run: str
+    host: str = ""
+    artifact_key: str | None = None
     command: str
 
     @property
