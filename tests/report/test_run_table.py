@@ -305,3 +305,68 @@ def test_figures_of_a_double_are_not_shown() -> None:
     text = printed([simulated])
     assert "2.12" not in text
     assert "simulated: a double stood in for the device's library" in " ".join(text.split())
+
+
+def cells_of(records: list[Record], key: str) -> list[str]:
+    """What the table of the records says in one column; nothing where it has none."""
+    table = run_report(records).tables[0]
+    places = [index for index, column in enumerate(table.columns) if column.key == key]
+    return [line.cells[index].text for line in table.lines for index in places]
+
+
+def test_share_of_a_peak_that_was_exceeded_is_shown_nowhere_and_the_legend_says_why() -> None:
+    within, above = record(launches(40.0)), record(launches(10.0), runner="onnxruntime")
+    assert cells_of([within], "share_of_peak") == ["50%"]
+    assert cells_of([within, above], "share_of_peak") == ["n/a", "n/a"]
+    assert "so the peak cannot be trusted" in one_line(printed([within, above]))
+
+
+def test_share_of_the_peak_of_a_time_that_is_not_valid_is_not_shown() -> None:
+    few = record(launches(40.0, count=3))
+    assert cells_of([few], "share_of_peak") == ["n/a"]
+    assert "n/a where the time is not VALID" in one_line(printed([few]))
+
+
+def test_interval_beyond_a_hundred_percent_is_a_word() -> None:
+    wild = [launch([20.0 * 4 ** (number % 3)] * 20, number=number) for number in range(6)]
+    assert cells_of([record(wild)], "half_width") == ["wide"]
+    assert "wide: wider than ±100%" in one_line(printed([record(wild)]))
+
+
+def test_cell_whose_launches_all_met_a_change_of_state_shows_its_number_marked() -> None:
+    flip = launch([10.0] * 20, surroundings=surroundings(NEAR, FAR))
+    made = record([flip] * 3)
+    assert rows_of([made])[0].p50_ms is None
+    assert cells_of([made], "p50_ms") == ["~10.0"]
+    assert "of no one state" in one_line(printed([made]))
+
+
+def test_rate_that_contradicts_the_median_of_an_unsteady_cell_is_not_shown() -> None:
+    uneven = [launch([100.0] * 20, number=number, window_ns=10**9) for number in range(3)]
+    assert cells_of([record(uneven)], "images_per_s") == ["n/a"]
+    assert "too uneven for one rate" in one_line(printed([record(uneven)]))
+
+
+def test_rows_of_two_artifacts_runs_or_hosts_differ_in_what_is_shown() -> None:
+    first = record(launches(10.0))
+    twin = record(launches(10.0), artifact="/b", artifact_key="b" * 64)
+    assert cells_of([first, twin], "artifact_key") == ["kkkkkkkk", "bbbbbbbb"]
+    other_run = first.model_copy(update={"run": "20260102-000000-bbbb"})
+    assert cells_of([first, other_run], "run") == [first.run, other_run.run]
+    other_host = first.model_copy(update={"host": first.host.model_copy(update={"hostname": "b"})})
+    assert cells_of([first, other_host], "host") == ["here", "b"]
+    assert cells_of([first], "run") == cells_of([first], "host") == []
+
+
+def test_causes_that_rows_share_are_one_note_each_and_the_details_are_told_apart() -> None:
+    factors = (1.0, 1.1, 1.2, 1.3, 1.2, 1.1)
+    drifting = [
+        record(
+            [launch([ms * factor**power] * 20, number=n) for n, factor in enumerate(factors)],
+            runner=f"runner-{ms}",
+        )
+        for ms, power in ((10, 1), (11, 2), (12, 3), (13, 4))
+    ]
+    assert "[1] 4 rows: the machine changed speed while they ran" in printed(drifting)
+    full = one_line(text_of(run_report(drifting, details=True), width=400))
+    assert full.count("launches spread") == 4
