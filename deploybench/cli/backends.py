@@ -8,14 +8,11 @@ from deploybench.cli.guard import guarded
 
 
 @guarded
-def backends(json: parse.JsonOption = False) -> None:
+def backends(table_format: parse.FormatOption = None, json: parse.JsonOption = False) -> None:
     """List exporters and runners; a broken one is a row with its cause."""
-    from deploybench.report.console import output_console
-    from deploybench.report.plugin_table import plugin_rows, print_plugin_table
-    from deploybench.report.tables import print_json
+    from deploybench.report.plugin_table import plugin_rows, plugin_table
+    from deploybench.report.printing import print_report
+    from deploybench.report.table import Report
 
-    rows = plugin_rows()
-    if json:
-        print_json(rows)
-    else:
-        print_plugin_table(rows, output_console())
+    asked = parse.output_format(table_format, json=json)
+    print_report(Report((plugin_table(plugin_rows()),)), asked)

@@ -33,6 +33,7 @@ def bound(
     patch_size: parse.PatchSizeOption = None,
     num_classes: Annotated[int | None, typer.Option("--num-classes", min=1)] = None,
     workspace: parse.WorkspaceOption = None,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
 ) -> None:
     """Compute a lower bound on the latency from MACs, bytes and a profile's peaks.
@@ -48,10 +49,11 @@ def bound(
     from deploybench.hardware.roof import profile_roof
     from deploybench.models.counting import count_model
     from deploybench.models.source import BuildOptions
-    from deploybench.report.bound_table import bound_row, print_bounds
-    from deploybench.report.console import output_console
-    from deploybench.report.tables import print_json
+    from deploybench.report.bound_table import BoundRow, bound_table
+    from deploybench.report.printing import print_report
+    from deploybench.report.table import Report
 
+    asked = parse.output_format(table_format, json=json)
     names = parse.split_names(profile)
     if HOST in names:
         raise DeployBenchError(
@@ -71,8 +73,8 @@ def bound(
     check_model_names(models)
     rows = []
     held = open_workspace(workspace).artifacts()
-    asked = parse.sizes(image_size, patch_size)
-    sized = [(name, size) for name in models for size in asked_or_held(asked, name, held)]
+    sizes = parse.sizes(image_size, patch_size)
+    sized = [(name, size) for name in models for size in asked_or_held(sizes, name, held)]
     for name, (image, patch) in sized:
         count = count_model(
             name, BuildOptions(num_classes=num_classes, image_size=image, patch_size=patch)
@@ -83,11 +85,8 @@ def bound(
             ]
             for kind, size in product(kinds, batches):
                 found = bound_of(count.work, profile_roof(target), precision=kind, batch=size)
-                rows.append(bound_row(name, count, found))
-    if json:
-        print_json(rows)
-    else:
-        print_bounds(rows, output_console())
+                rows.append(BoundRow(name, count, found))
+    print_report(Report((bound_table(rows),)), asked)
 
 
 def asked_or_held(

@@ -31,6 +31,7 @@ def compare(
         str, typer.Option("--margin", help="Cells within this of each other are the SAME.")
     ] = "2%",
     workspace: parse.WorkspaceOption = None,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
     markdown: parse.MarkdownOption = False,
 ) -> None:
@@ -39,12 +40,10 @@ def compare(
     from deploybench.analysis.comparison import compare_records
     from deploybench.analysis.matching import read_allowed, read_axis
     from deploybench.errors import DeployBenchError
-    from deploybench.report.comparison_table import comparison_data, comparison_sheet
-    from deploybench.report.console import output_console
-    from deploybench.report.markdown import sheet_markdown
-    from deploybench.report.sheet import print_sheet
-    from deploybench.report.tables import print_json
+    from deploybench.report.comparison_table import comparison_report
+    from deploybench.report.printing import print_report
 
+    asked = parse.output_format(table_format, json=json, markdown=markdown)
     axis = read_axis(across) if across else None
     limit = parse.percent(margin, "--margin")
     allowed = read_allowed(parse.split_names(allow))
@@ -57,12 +56,7 @@ def compare(
     first = records_of(baseline, workspace)
     second = first if candidate is None else records_of(candidate, workspace)
     rows = compare_records(first, second, allowed=allowed, across=axis)
-    if json:
-        print_json([comparison_data(row, limit) for row in rows])
-    elif markdown:
-        typer.echo(sheet_markdown(comparison_sheet(rows, limit)))
-    else:
-        print_sheet(comparison_sheet(rows, limit), output_console())
+    print_report(comparison_report(rows, limit), asked)
     if all(row.ratio is None for row in rows):
         raise DeployBenchError(
             f"none of {len(rows)} cells could be compared",

@@ -13,7 +13,6 @@ from deploybench.cli.guard import guarded
 
 if TYPE_CHECKING:
     from deploybench.contracts import OptionValue
-    from deploybench.export.request import ExportResult
 
 
 @guarded
@@ -85,6 +84,7 @@ def export(
         str | None, typer.Option("--time-limit", help="For each export. [default: 900s]")
     ] = None,
     workspace: parse.WorkspaceOption = None,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
 ) -> None:
     """Export models, verify every artifact against fp32 eager, and write them into the
@@ -94,7 +94,10 @@ def export(
     from deploybench.export.order import ExportOrder, export_models
     from deploybench.export.pipeline import DEFAULT_TIME_LIMIT_S
     from deploybench.hardware.profile import HOST
+    from deploybench.report.export_table import export_report
+    from deploybench.report.printing import print_report
 
+    asked = parse.output_format(table_format, json=json)
     sizes = parse.sizes(image_size, patch_size)
     order = ExportOrder(
         models=parse.model_names(model),
@@ -121,7 +124,7 @@ def export(
     )
     with Progress() as progress:
         results = export_models(order, progress.tell)
-    _print(results, as_json=json)
+    print_report(export_report(results), asked)
     if not all(result.ok for result in results):
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -141,14 +144,3 @@ def _asked_options(
             raise DeployBenchError(f"--option {text}", expected="NAME=VALUE, as opset=17")
         asked[name] = value
     return asked
-
-
-def _print(results: Sequence[ExportResult], *, as_json: bool) -> None:
-    from deploybench.report.console import output_console
-    from deploybench.report.export_table import export_rows, print_export_table
-    from deploybench.report.tables import print_json
-
-    if as_json:
-        print_json(export_rows(results))
-    else:
-        print_export_table(results, output_console())

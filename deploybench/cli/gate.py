@@ -3,7 +3,7 @@ without a baseline), 2 refused."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from deploybench.cli import parse
 from deploybench.cli.guard import guarded
 from deploybench.cli.sources import records_of
 from deploybench.errors import EXIT_INCONCLUSIVE, DeployBenchError
+
+if TYPE_CHECKING:
+    from deploybench.report.table import Format
 
 
 @guarded
@@ -27,6 +30,7 @@ def gate(
     ] = "5%",
     allow: parse.AllowOption = None,
     workspace: parse.WorkspaceOption = None,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
     markdown: parse.MarkdownOption = False,
 ) -> None:
@@ -35,45 +39,45 @@ def gate(
     from deploybench.analysis.comparison import compare_records
     from deploybench.analysis.gate import EXIT_CODES, check_rows, outcome_of, summary_line
     from deploybench.analysis.matching import read_allowed
-    from deploybench.report.comparison_table import check_data, gate_sheet
-    from deploybench.report.console import output_console
-    from deploybench.report.markdown import escape, sheet_markdown
-    from deploybench.report.sheet import print_sheet
-    from deploybench.report.tables import print_json
+    from deploybench.report.comparison_table import gate_table
+    from deploybench.report.printing import print_report
+    from deploybench.report.table import Format, Prose, Report, Style
     from deploybench.results.store import NoRecordsError
 
+    asked = parse.output_format(table_format, json=json, markdown=markdown)
     largest = parse.percent(max_regression, "--max-regression")
     allowed = read_allowed(parse.split_names(allow))
     new = records_of(candidate, workspace)
     try:
         old = records_of(baseline, workspace)
     except NoRecordsError as error:
-        _say_without_baseline(error, as_json=json, markdown=markdown)
+        _say_without_baseline(error, asked)
         raise typer.Exit(EXIT_INCONCLUSIVE) from None
     rows = compare_records(old, new, allowed=allowed)
     checks = check_rows(rows, largest)
     line = summary_line(checks, largest)
-    if json:
-        print_json([check_data(check) for check in checks])
-        typer.echo(line, err=True)
-    elif markdown:
-        typer.echo(f"**{escape(line)}**\n\n{sheet_markdown(gate_sheet(checks, largest))}")
+    table = gate_table(checks, largest)
+    if asked is Format.MARKDOWN:
+        # The outcome first: a job's summary is read from its top, a log from its end.
+        print_report(Report((Prose((line,), Style.STRONG), table)), asked)
+    elif asked is Format.TABLE:
+        print_report(Report((table, Prose((line,)))), asked)
     else:
-        print_sheet(gate_sheet(checks, largest), output_console())
-        typer.echo(line)
+        print_report(Report((table,)), asked)
+        typer.echo(line, err=True)
     raise typer.Exit(EXIT_CODES[outcome_of(checks)])
 
 
-def _say_without_baseline(error: DeployBenchError, *, as_json: bool, markdown: bool) -> None:
+def _say_without_baseline(error: DeployBenchError, asked: Format) -> None:
     """No rows in the form that was asked for, and why."""
     from deploybench.analysis.gate import line_without_baseline
-    from deploybench.report.markdown import escape
+    from deploybench.report.comparison_table import gate_table
+    from deploybench.report.printing import print_report
+    from deploybench.report.table import Format, Prose, Report, Style
 
     line = line_without_baseline(error.found)
-    if as_json:
-        typer.echo("[]")
+    if asked in (Format.JSON, Format.CSV):
+        print_report(Report((gate_table([], 0.0),)), asked)
         typer.echo(line, err=True)
-    elif markdown:
-        typer.echo(f"**{escape(line)}**")
     else:
-        typer.echo(line)
+        print_report(Report((Prose((line,), Style.STRONG),)), asked)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,7 +12,6 @@ from deploybench.cli.guard import guarded
 app = typer.Typer(
     help="List the models, or show one: deploybench models show vit.", rich_markup_mode=None
 )
-GIGA = 1e9
 
 
 @app.callback(invoke_without_command=True)
@@ -22,64 +21,22 @@ def models(
     timm: Annotated[
         str | None, typer.Option("--timm", help="List timm's names that match a pattern: 'vit_*'.")
     ] = None,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
 ) -> None:
     """List the models: short names with their size, or timm's names."""
-    from deploybench.models.zoo import BAND_CLASSES, COMPARED_SIZE, GROUPS, ZOO, in_band, zoo_counts
-    from deploybench.report.console import output_console
-    from deploybench.report.tables import print_json, print_table
+    from deploybench.report.model_table import model_rows, models_report, timm_report
+    from deploybench.report.printing import print_report
 
     if context.invoked_subcommand is not None:
         return
-    if timm is not None:
-        from deploybench.models.timm_source import list_timm
+    asked = parse.output_format(table_format, json=json)
+    if timm is None:
+        print_report(models_report(model_rows()), asked)
+        return
+    from deploybench.models.timm_source import list_timm
 
-        names = [f"timm:{name}" for name in list_timm(timm)]
-        print_json({"models": names}) if json else typer.echo("\n".join(names))
-        return
-    counts = zoo_counts()
-    rows: list[dict[str, Any]] = [
-        {
-            "model": name,
-            "family": entry.family,
-            "image_size": entry.image_size,
-            "parameters": counts[name]["parameters"],
-            "macs": counts[name]["macs"],
-            f"macs_{COMPARED_SIZE}": counts[name][f"macs_{COMPARED_SIZE}"],
-            "in_band": in_band(counts[name]["parameters"]),
-            "fixed_size": entry.fixed_size,
-        }
-        for name, entry in ZOO.items()
-    ]
-    if json:
-        print_json(
-            {"models": rows, "groups": {name: list(members) for name, members in GROUPS.items()}}
-        )
-        return
-    titles = ["model", "family", "px", "M params", "GMAC", f"GMAC@{COMPARED_SIZE}", "25 M ± 5 %"]
-    texts = [
-        [
-            str(row["model"]),
-            str(row["family"]),
-            f"{row['image_size']}{'!' if row['fixed_size'] else ''}",
-            f"{row['parameters'] / 1e6:.2f}",
-            f"{row['macs'] / GIGA:.2f}",
-            f"{row[f'macs_{COMPARED_SIZE}'] / GIGA:.2f}",
-            "yes" if row["in_band"] else "no",
-        ]
-        for row in rows
-    ]
-    console = output_console()
-    print_table(titles, texts, console)
-    console.print(
-        f"parameters with {BAND_CLASSES} classes; !: the weights belong to one image size\n"
-        + "\n".join(
-            f"{name}: {', '.join(members)}" for name, members in GROUPS.items() if name != "zoo"
-        )
-        + "\nzoo: all of them; also: timm:NAME (deploybench models --timm 'vit_*'), "
-        "package.module:factory",
-        style="dim",
-    )
+    print_report(timm_report([f"timm:{name}" for name in list_timm(timm)]), asked)
 
 
 @app.command("show")
@@ -89,6 +46,7 @@ def show(
     image_size: parse.ImageSizeOption = None,
     patch_size: parse.PatchSizeOption = None,
     num_classes: Annotated[int | None, typer.Option("--num-classes", min=1)] = None,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
 ) -> None:
     """Build one model and show its parameters and MACs by kind, at each size asked for."""
@@ -96,10 +54,10 @@ def show(
     from deploybench.export.pipeline import check_model_names
     from deploybench.models.counting import count_model
     from deploybench.models.source import BuildOptions, expand_groups
-    from deploybench.report.console import output_console
-    from deploybench.report.model_table import count_row, print_model
-    from deploybench.report.tables import print_json
+    from deploybench.report.model_table import model_report
+    from deploybench.report.printing import print_report
 
+    asked = parse.output_format(table_format, json=json)
     names = expand_groups([name])
     if names != [name]:
         raise DeployBenchError(
@@ -111,7 +69,4 @@ def show(
         count_model(name, BuildOptions(num_classes=num_classes, image_size=image, patch_size=patch))
         for image, patch in sizes.combinations()
     ]
-    if json:
-        print_json({"model": name, "counts": [count_row(count) for count in counts]})
-    else:
-        print_model(name, counts, output_console())
+    print_report(model_report(name, counts), asked)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.report.table import Format
 
 if TYPE_CHECKING:
     from deploybench.plan.cells import Sizes
@@ -24,6 +25,13 @@ WorkspaceOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 MarkdownOption = Annotated[
     bool, typer.Option("--markdown", help="Print GitHub-flavoured Markdown.")
+]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")]
+FormatOption = Annotated[
+    Format | None,
+    typer.Option(
+        "--format", help="How the table is printed. [default: table]", case_sensitive=False
+    ),
 ]
 AllowOption = Annotated[
     list[str] | None,
@@ -70,6 +78,23 @@ DetailsOption = Annotated[
     ),
 ]
 MarginOption = Annotated[str, typer.Option("--margin", help="Speeds within this are the SAME.")]
+
+
+def output_format(
+    asked: Format | None, *, json: bool = False, markdown: bool = False, csv: bool = False
+) -> Format:
+    """The format that ``--format`` or one of the short flags asks for; two that differ are
+    refused."""
+    flags = {Format.JSON: json, Format.MARKDOWN: markdown, Format.CSV: csv}
+    chosen = [form for form, given in flags.items() if given]
+    if asked is not None and asked not in chosen:
+        chosen.append(asked)
+    if len(chosen) > 1:
+        raise DeployBenchError(
+            f"the table as {' and as '.join(form.value for form in chosen)}",
+            expected="one format: --format table, markdown, csv or json",
+        )
+    return chosen[0] if chosen else Format.TABLE
 
 
 def split_names(values: Sequence[str] | None) -> list[str]:

@@ -11,9 +11,7 @@ from deploybench.cli import parse
 from deploybench.cli.guard import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from deploybench.evaluate.predict import Prediction
+    pass
 
 COLUMNS = ("image", "rank", "probability", "index", "class")
 
@@ -30,6 +28,7 @@ def predict(
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")] = 5,
     threads: parse.ThreadsOption = None,
     workspace: parse.WorkspaceOption = None,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
 ) -> None:
     """Preprocess images as the manifest says, run the artifact, print the most probable classes."""
@@ -37,37 +36,18 @@ def predict(
     from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import EXIT_SOME_FAILED
     from deploybench.evaluate.predict import images_in, predict_images
-    from deploybench.report.console import output_console
-    from deploybench.report.tables import print_json, print_table
+    from deploybench.report.prediction_table import prediction_report
+    from deploybench.report.printing import print_report
 
+    asked = parse.output_format(table_format, json=json)
     chosen = only_artifact_named(artifact, open_workspace(workspace))
     predictions = predict_images(
         chosen.path, images_in(images), runner=runner, top=top, threads=threads
     )
+    print_report(prediction_report(predictions), asked)
     unreadable = [prediction for prediction in predictions if "error" in prediction]
-    if json:
-        print_json(predictions)
-    else:
-        print_table(COLUMNS, _rows(predictions), output_console())
     for prediction in unreadable:
         typer.echo(f"left out: {prediction['error']}", err=True)
     if unreadable:
         typer.echo(f"{len(unreadable)} of {len(predictions)} images could not be read", err=True)
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _rows(predictions: Sequence[Prediction]) -> list[list[str]]:
-    rows = []
-    for prediction in predictions:
-        for rank, guess in enumerate(prediction["classes"], 1):
-            name = Path(prediction["image"]).name if rank == 1 else ""
-            rows.append(
-                [
-                    name,
-                    str(rank),
-                    f"{100 * guess['probability']:.1f}%",
-                    f"{guess['index']}",
-                    guess["name"],
-                ]
-            )
-    return rows

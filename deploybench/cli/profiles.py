@@ -18,103 +18,45 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 @guarded
-def profiles(context: typer.Context, json: parse.JsonOption = False) -> None:
+def profiles(
+    context: typer.Context, table_format: parse.FormatOption = None, json: parse.JsonOption = False
+) -> None:
     """List the profiles and whether this host is one of them."""
     if context.invoked_subcommand is not None:
         return
     from deploybench.contracts.registry import recorded_distributions
     from deploybench.hardware.host import describe_host
-    from deploybench.hardware.profile import (
-        HOST,
-        MismatchError,
-        check_match,
-        load_profile,
-        profile_names,
-    )
-    from deploybench.report.console import output_console
-    from deploybench.report.tables import Cellular, print_json, print_table, state
+    from deploybench.hardware.profile import load_profile, profile_names
+    from deploybench.report.printing import print_report
+    from deploybench.report.profile_table import profiles_report
 
-    host = describe_host(recorded_distributions())
-    rows = []
-    for name in profile_names():
-        profile = load_profile(name)
-        try:
-            check_match(profile, host)
-            matches = True
-        except MismatchError:
-            matches = False
-        rows.append((profile, matches))
-    if json:
-        print_json(
-            [
-                {**profile.model_dump(mode="json"), "matches_host": matches}
-                for profile, matches in rows
-            ]
-        )
-        return
-    texts: list[list[Cellular]] = [
-        [
-            profile.name,
-            profile.device,
-            f"{profile.peaks.tflops.get('fp32', 0):g}",
-            f"{profile.peaks.memory_gb_per_s:g}",
-            f"{profile.peaks.memory_gb:g}",
-            state(matches),
-            profile.title,
-        ]
-        for profile, matches in rows
-    ]
-    texts.append(
-        [
-            HOST,
-            "cpu, cuda" if host.gpus else "cpu",
-            "measured",
-            "measured",
-            f"{host.memory_bytes / 1e9:.0f}",
-            state(True),
-            host.cpu_model,
-        ]
-    )
-    columns = ["name", "device", "TFLOP/s", "GB/s", "GB", "here", "hardware"]
-    print_table(columns, texts, output_console())
+    asked = parse.output_format(table_format, json=json)
+    known = [load_profile(name) for name in profile_names()]
+    print_report(profiles_report(known, describe_host(recorded_distributions())), asked)
 
 
 @app.command("show")
 @guarded
 def show(
     name: Annotated[str, typer.Argument(help="A profile's name, a TOML file, or host.")],
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
 ) -> None:
     """Everything that a profile says; for host, what this machine measures."""
     from deploybench.hardware.profile import HOST, load_profile
-    from deploybench.report.console import output_console
-    from deploybench.report.profile_text import host_lines, print_profile
-    from deploybench.report.tables import print_json
+    from deploybench.report.printing import print_report
+    from deploybench.report.profile_table import host_report, profile_report
 
+    asked = parse.output_format(table_format, json=json)
     if name != HOST:
-        profile = load_profile(name)
-        if json:
-            print_json(profile.model_dump(mode="json"))
-        else:
-            print_profile(profile, output_console())
+        print_report(profile_report(load_profile(name)), asked)
         return
     from deploybench.contracts.registry import recorded_distributions
     from deploybench.hardware.host import describe_host
     from deploybench.telemetry.peaks import measured_peaks
 
     host = describe_host(recorded_distributions())
-    peaks = measured_peaks(host, host.usable_cores)
-    if json:
-        print_json(
-            {
-                "host": host.model_dump(mode="json"),
-                "peaks": peaks.model_dump(mode="json") if peaks else None,
-            }
-        )
-        return
-    console = output_console()
-    for line in host_lines(host, peaks):
-        console.print(line, markup=False)
+    print_report(host_report(host, measured_peaks(host, host.usable_cores)), asked)
 
 
 @app.command("new")
@@ -141,7 +83,6 @@ def new(
     from deploybench.hardware.host import describe_host
     from deploybench.hardware.profile_of_host import check_name, new_profile
     from deploybench.hardware.profile_toml import profile_toml
-    from deploybench.report.console import output_console
     from deploybench.telemetry.peaks import measured_peaks
 
     def free(path: Path) -> Path:
@@ -166,7 +107,6 @@ def new(
     text = profile_toml(profile, (f"{profile.title}, as found on {host.hostname}, {now()}.",))
     with writing_whole(path, "--output") as partial:
         partial.write_text(text, "utf-8")
-    console = output_console()
-    console.print(f"{path}: {profile.title}", markup=False, soft_wrap=True)
-    console.print(f"  deploybench profiles show {path}", markup=False, soft_wrap=True)
-    console.print(f"  deploybench run --profile {path}", markup=False, soft_wrap=True)
+    typer.echo(f"{path}: {profile.title}")
+    typer.echo(f"  deploybench profiles show {path}")
+    typer.echo(f"  deploybench run --profile {path}")

@@ -28,6 +28,7 @@ def prune(
     ] = None,
     yes: YesOption = False,
     workspace: parse.WorkspaceOption = None,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
 ) -> None:
     """Remove unreadable and superseded artifacts, what dead processes left, and empty runs; runs
@@ -35,22 +36,27 @@ def prune(
     from deploybench.artifacts.tidy import prunable
     from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import DeployBenchError
-    from deploybench.report.console import output_console
-    from deploybench.report.tables import print_json
-    from deploybench.report.workspace_table import print_removals, removal_rows, size_text
+    from deploybench.report.printing import print_report
+    from deploybench.report.table import Format
+    from deploybench.report.workspace_table import removals_report, size_text
 
-    if json and not dry_run:
-        raise DeployBenchError("--json without --dry-run", expected="--json shows, nothing else")
-    place = open_workspace(workspace)
+    asked = parse.output_format(table_format, json=json)
+    if asked is not Format.TABLE and not dry_run:
+        raise DeployBenchError(
+            f"--format {asked.value} without --dry-run",
+            expected="data for a program is shown without removing anything",
+            action="add --dry-run",
+        )
+    opened = open_workspace(workspace)
     older_than_s = None if older_than is None else older_than * DAY_S
-    removals = prunable(place, keep_last=keep_last, older_than_s=older_than_s)
-    if json:
-        print_json(removal_rows(removals))
+    removals = prunable(opened, keep_last=keep_last, older_than_s=older_than_s)
+    if asked is not Format.TABLE:
+        print_report(removals_report(removals), asked)
     elif not removals:
-        typer.echo(f"nothing to remove from {place.root}")
+        typer.echo(f"nothing to remove from {opened.root}")
     elif dry_run:
-        print_removals(removals, output_console())
+        print_report(removals_report(removals))
         total = sum(removal.size_bytes for removal in removals)
-        typer.echo(f"would remove {len(removals)} from {place.root}, {size_text(total)}")
+        typer.echo(f"would remove {len(removals)} from {opened.root}, {size_text(total)}")
     else:
-        remove_with_consent(place, removals, yes=yes)
+        remove_with_consent(opened, removals, yes=yes)

@@ -46,10 +46,10 @@ def remove_with_consent(workspace: Workspace, removals: Sequence[Removal], *, ye
     """
     from deploybench.artifacts.tidy import remove
     from deploybench.errors import DeployBenchError
-    from deploybench.report.console import output_console
-    from deploybench.report.workspace_table import print_removals, size_text
+    from deploybench.report.printing import print_report
+    from deploybench.report.workspace_table import removals_report, size_text
 
-    print_removals(removals, output_console())
+    print_report(removals_report(removals))
     if not yes:
         if not sys.stdin.isatty():
             raise DeployBenchError(

@@ -11,9 +11,7 @@ from deploybench.cli import parse
 from deploybench.cli.guard import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from deploybench.results.record import Record
+    pass
 
 
 @guarded
@@ -108,17 +106,21 @@ def run(
     seed: Annotated[int, typer.Option("--seed", help="Of the random order within a round.")] = 0,
     workspace: parse.WorkspaceOption = None,
     details: parse.DetailsOption = False,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+    csv: parse.CsvOption = False,
 ) -> None:
     """Measure artifacts on this machine: rounds of fresh processes, interleaved, parity before
     time."""
     from deploybench.cli.progress import Progress
     from deploybench.errors import EXIT_SOME_FAILED
     from deploybench.report.console import remark_console
+    from deploybench.report.printing import print_report
+    from deploybench.report.run_report import run_report
     from deploybench.results.cell import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, CellOptions
     from deploybench.runs.request import AUTO, FINEST_PRECISION, RunRequest, carry_out
 
+    asked = parse.output_format(table_format, json=json, csv=csv)
     timings = []
     if host_to_host or not (engine_only or end_to_end):
         timings.append(HOST_TO_HOST)
@@ -158,41 +160,9 @@ def run(
     share = parse.percent(margin, "--margin")
     with Progress(missing_first=True) as progress:
         result = carry_out(request, progress.tell)
-    print_records(
-        result.records, baseline=None, margin=share, details=details, as_json=json, as_csv=csv
-    )
+    print_report(run_report(result.records, margin=share, details=details), asked)
     remark_console().print(f"records: {result.folder}", style="dim", soft_wrap=True, markup=False)
     if result.cut_short is not None:
         raise result.cut_short
     if result.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def print_records(
-    records: Sequence[Record],
-    *,
-    baseline: str | None,
-    margin: float,
-    details: bool,
-    as_json: bool,
-    as_csv: bool,
-) -> None:
-    from deploybench.analysis.crossover import crossovers
-    from deploybench.report.console import output_console
-    from deploybench.report.crossover_table import print_crossovers
-    from deploybench.report.detail_tables import print_details
-    from deploybench.report.run_table import print_run_table
-    from deploybench.rows.row import to_csv, to_json
-    from deploybench.rows.rows import FAIR_FAMILY, rows_of
-
-    crossed = crossovers(records, FAIR_FAMILY, margin)
-    rows = rows_of(records, baseline, margin, crossed)
-    if as_json:
-        typer.echo(to_json(rows))
-    elif as_csv:
-        typer.echo(to_csv(rows), nl=False)
-    elif rows:
-        print_run_table(rows, output_console())
-        print_crossovers(crossed, output_console())
-        if details:
-            print_details(rows, output_console())

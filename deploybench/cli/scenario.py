@@ -10,9 +10,7 @@ from deploybench.cli import parse
 from deploybench.cli.guard import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from deploybench.scenarios.record import ScenarioRecord
+    pass
 
 
 @guarded
@@ -93,14 +91,19 @@ def scenario(
         ),
     ] = None,
     workspace: parse.WorkspaceOption = None,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
 ) -> None:
     """Measure under MLPerf's load scenarios with MLPerf's own LoadGen. Not an MLPerf submission."""
     from deploybench.cli.progress import Progress
     from deploybench.errors import EXIT_SOME_FAILED
     from deploybench.report.console import remark_console
+    from deploybench.report.printing import print_report
+    from deploybench.report.scenario_table import scenario_report
+    from deploybench.report.table import Format
     from deploybench.scenarios.request import ScenarioRequest, run_scenarios, scenarios_named
 
+    asked = parse.output_format(table_format, json=json)
     sizes = parse.sizes(image_size, patch_size)
     request = ScenarioRequest(
         scenarios=scenarios_named(parse.split_names(scenario)),
@@ -127,20 +130,10 @@ def scenario(
     )
     with Progress() as progress:
         result = run_scenarios(request, progress.tell)
-    _print(result.records, as_json=json)
+    if result.records or asked is not Format.TABLE:
+        print_report(scenario_report(result.records), asked)
     remark_console().print(f"records: {result.folder}", style="dim", soft_wrap=True, markup=False)
     if result.interrupted:
         raise KeyboardInterrupt
     if result.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _print(records: Sequence[ScenarioRecord], *, as_json: bool) -> None:
-    from deploybench.report.console import output_console
-    from deploybench.report.scenario_table import print_scenario_table, scenario_data
-    from deploybench.report.tables import print_json
-
-    if as_json:
-        print_json([scenario_data(record) for record in records])
-    elif records:
-        print_scenario_table(records, output_console())

@@ -23,19 +23,16 @@ def show(
     margin: parse.MarginOption = "2%",
     workspace: parse.WorkspaceOption = None,
     details: parse.DetailsOption = False,
+    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+    csv: parse.CsvOption = False,
 ) -> None:
-    """Print the table of an earlier run from its records."""
-    from deploybench.cli.run import print_records
+    """Print the answer and the table of an earlier run from its records."""
     from deploybench.cli.sources import records_of
+    from deploybench.report.printing import print_report
+    from deploybench.report.run_report import run_report
 
+    asked = parse.output_format(table_format, json=json, csv=csv)
     share = parse.percent(margin, "--margin")
-    print_records(
-        records_of(run, workspace),
-        baseline=baseline,
-        margin=share,
-        details=details,
-        as_json=json,
-        as_csv=csv,
-    )
+    records = records_of(run, workspace)
+    print_report(run_report(records, baseline=baseline, margin=share, details=details), asked)

@@ -6,53 +6,103 @@ It shares nothing with measured rows: a bound is not a time that anybody saw.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-from rich.console import Console
+from dataclasses import dataclass
 
 from deploybench.data.image_size import short_text
 from deploybench.models.counting import ModelCount
-from deploybench.report.tables import print_table
+from deploybench.report.table import Column, Table, table_of
 from deploybench.results.record import Bound
 
-COLUMNS = [
-    "model",
-    "px",
-    "profile",
-    "prec",
-    "b",
-    "GMAC",
-    "MB",
-    "at least",
-    "limit",
-    "compute",
-    "memory",
-    "unfused",
-]
 SMALLEST_IN_MS = 0.1
 REMARK = (
     "Bounds, not measurements: every multiply-add at the profile's peak and clock; weights, input "
-    "and output moved "
-    "once a call, less what fits into the caches (MB). Launch overhead is not in it: a GPU takes "
-    "microseconds for each kernel, so that a small model at batch 1 is far above its bound. "
-    "compute, memory: the time of either alone. unfused: with what "
-    "every layer reads and writes moved as well; no bound. What it takes in truth, deploybench run "
-    "measures on that "
+    "and output moved once a call, less what fits into the caches (MB). Launch overhead is not in "
+    "it: a GPU takes microseconds for each kernel, so that a small model at batch 1 is far above "
+    "its bound. compute, memory: the time of either alone. unfused: with what every layer reads "
+    "and writes moved as well; no bound. What it takes in truth, deploybench run measures on that "
     "hardware."
 )
 
 
-def bound_row(model: str, count: ModelCount, bound: Bound) -> dict[str, Any]:
+@dataclass(frozen=True)
+class BoundRow:
+    """The bound of one model of one size on one profile."""
+
+    model: str
+    count: ModelCount
+    bound: Bound
+
+    @property
+    def flops_per_image(self) -> int:
+        return self.bound.flops // self.bound.batch
+
+
+COLUMNS = (
+    Column[BoundRow]("model", "model", lambda row: row.model),
+    Column[BoundRow](
+        "image_size", "px", lambda row: short_text(row.count.image_size, row.count.patch_size)
+    ),
+    Column[BoundRow]("profile", "profile", lambda row: row.bound.roof),
+    Column[BoundRow]("precision", "prec", lambda row: row.bound.precision),
+    Column[BoundRow]("batch", "b", lambda row: str(row.bound.batch), number=True),
+    Column[BoundRow](
+        "gmacs_per_image",
+        "GMAC",
+        lambda row: _some_digits(row.flops_per_image / 2e9),
+        number=True,
+        priority=2,
+    ),
+    Column[BoundRow](
+        "moved_mb",
+        "MB",
+        lambda row: f"{row.bound.moved_bytes / 1e6:.1f}",
+        number=True,
+        priority=2,
+    ),
+    Column[BoundRow](
+        "bound_ms", "at least", lambda row: time_text(row.bound.latency_ms), number=True
+    ),
+    Column[BoundRow]("limited_by", "limit", lambda row: row.bound.limited_by),
+    Column[BoundRow](
+        "compute_ms",
+        "compute",
+        lambda row: time_text(row.bound.compute_ms),
+        number=True,
+        priority=3,
+    ),
+    Column[BoundRow](
+        "memory_ms",
+        "memory",
+        lambda row: time_text(row.bound.memory_ms),
+        number=True,
+        priority=3,
+    ),
+    Column[BoundRow](
+        "unfused_ms",
+        "unfused",
+        lambda row: time_text(row.bound.unfused_ms),
+        number=True,
+        priority=3,
+    ),
+)
+
+
+def bound_table(rows: Sequence[BoundRow]) -> Table:
+    return table_of(COLUMNS, rows, legend=REMARK, data=bound_data)
+
+
+def bound_data(row: BoundRow) -> dict[str, object]:
     """One bound, flat; ``kind`` says that it is one."""
+    bound = row.bound
     return {
         "kind": "bound",
-        "model": model,
-        "image_size": list(count.image_size),
-        "patch_size": count.patch_size,
+        "model": row.model,
+        "image_size": list(row.count.image_size),
+        "patch_size": row.count.patch_size,
         "profile": bound.roof,
         "precision": bound.precision,
         "batch": bound.batch,
-        "flops_per_image": bound.flops // bound.batch,
+        "flops_per_image": row.flops_per_image,
         "moved_bytes": bound.moved_bytes,
         "compute_ms": bound.compute_ms,
         "memory_ms": bound.memory_ms,
@@ -73,23 +123,8 @@ def time_text(milliseconds: float | None) -> str:
     return f"{milliseconds * 1e3:.3g} µs"
 
 
-def print_bounds(rows: Sequence[dict[str, Any]], console: Console) -> None:
-    texts = [
-        [
-            row["model"],
-            short_text(row["image_size"], row["patch_size"]),
-            row["profile"],
-            row["precision"],
-            str(row["batch"]),
-            f"{row['flops_per_image'] / 2e9:.2f}",
-            f"{row['moved_bytes'] / 1e6:.1f}",
-            time_text(row["bound_ms"]),
-            row["limited_by"],
-            time_text(row["compute_ms"]),
-            time_text(row["memory_ms"]),
-            time_text(row["unfused_ms"]),
-        ]
-        for row in rows
-    ]
-    print_table(COLUMNS, texts, console)
-    console.print(REMARK, style="dim")
+def _some_digits(value: float) -> str:
+    """Three decimals; more where those would all be zeros."""
+    if 0 < value < 0.0005:
+        return f"{value:.1e}"
+    return f"{value:.3f}" if value < 10 else f"{value:.2f}"

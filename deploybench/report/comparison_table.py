@@ -3,8 +3,8 @@ the outcome."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from deploybench.analysis.comparison import (
     Comparison,
@@ -18,40 +18,67 @@ from deploybench.analysis.comparison import (
 from deploybench.analysis.gate import Check, Outcome, percent
 from deploybench.analysis.matching import FIELDS
 from deploybench.data.image_size import size_text
-from deploybench.report.sheet import Line, Sheet
+from deploybench.report.figures import ANSWER_STYLES, form, four_digits
+from deploybench.report.table import NOTHING, Column, Note, Report, Style, Table, table_of
 from deploybench.results.cell import Cell
 from deploybench.results.verdict import Verdict
-from deploybench.statistics.ratios import Answer
 
-NOTHING = "–"
-WORDS = ("runner", "prec", "answer", "gate")
-COLUMNS = ("runner", "prec", "b", "thr", "hop ns", "baseline ms", "candidate ms")
-ANSWER_STYLES = {
-    Answer.FASTER: "green",
-    Answer.SLOWER: "red",
-    Answer.SAME: "",
-    Answer.AMBIGUOUS: "yellow",
-}
+R = TypeVar("R")
+
 OUTCOME_STYLES = {
-    Outcome.PASS: "green",
-    Outcome.REGRESSION: "bold red",
-    Outcome.INCONCLUSIVE: "yellow",
-    Outcome.SKIPPED: "dim",
+    Outcome.PASS: Style.GOOD,
+    Outcome.REGRESSION: Style.BAD,
+    Outcome.INCONCLUSIVE: Style.DOUBTFUL,
+    Outcome.SKIPPED: Style.FAINT,
 }
 
 
-def comparison_sheet(rows: Sequence[Comparison], margin: float) -> Sheet:
+def comparison_report(rows: Sequence[Comparison], margin: float) -> Report:
     """The rows with the speed-up and the answer to: is the candidate faster?"""
-    lines = tuple(_comparison_line(row, margin) for row in rows)
     legend = (
         f"speed-up: baseline time / candidate time of launch medians, above 1 the candidate is "
         f"faster; "
         f"{_interval(rows)} SAME: the whole interval is within {percent(margin)} of 1. {_hop(rows)}"
     )
-    return Sheet((*COLUMNS, "speed-up", "95 % interval", "answer"), WORDS, lines, legend.strip())
+
+    def answer_text(row: Comparison) -> str:
+        answer = answer_of(row, margin)
+        return answer.value if answer else NOTHING
+
+    def answer_style(row: Comparison) -> Style:
+        answer = answer_of(row, margin)
+        return ANSWER_STYLES[answer] if answer else Style.FAINT
+
+    columns = (
+        *_shown(_comparison_columns(lambda row: row), rows),
+        Column[Comparison](
+            "speedup",
+            "speed-up",
+            lambda row: f"{row.ratio.value:.3f}" if row.ratio else NOTHING,
+            number=True,
+        ),
+        Column[Comparison](
+            "interval",
+            "95 % interval",
+            lambda row: _ends(row.ratio.low, row.ratio.high) if row.ratio else NOTHING,
+            number=True,
+            priority=2,
+        ),
+        Column[Comparison]("answer", "answer", answer_text, style=answer_style),
+    )
+    table = table_of(
+        columns,
+        rows,
+        group=_title,
+        name=_name,
+        notes=lambda row: _comparison_notes(row, margin),
+        legend=legend.strip(),
+        data=lambda row: comparison_data(row, margin),
+    )
+    return Report((table,))
 
 
-def gate_sheet(checks: Sequence[Check], largest: float) -> Sheet:
+def gate_table(checks: Sequence[Check], largest: float) -> Table:
     """The rows with the slowdown and what the gate says of them."""
     rows = [check.row for check in checks]
     legend = (
@@ -59,8 +86,39 @@ def gate_sheet(checks: Sequence[Check], largest: float) -> Sheet:
         f"PASS: the whole interval is at or below {1 + largest:.4g}; REGRESSION: all of it is "
         f"above. {_hop(rows)}"
     )
-    columns = (*COLUMNS, "slowdown", "95 % interval", "gate")
-    return Sheet(columns, WORDS, tuple(map(_gate_line, checks)), legend.strip())
+    columns = (
+        *_shown(_comparison_columns(lambda check: check.row), checks),
+        Column[Check](
+            "slowdown",
+            "slowdown",
+            lambda check: f"{check.slowdown.value:.3f}" if check.slowdown else NOTHING,
+            number=True,
+        ),
+        Column[Check](
+            "interval",
+            "95 % interval",
+            lambda check: (
+                _ends(check.slowdown.low, check.slowdown.high) if check.slowdown else NOTHING
+            ),
+            number=True,
+            priority=2,
+        ),
+        Column[Check](
+            "gate",
+            "gate",
+            lambda check: check.outcome.value,
+            style=lambda check: OUTCOME_STYLES[check.outcome],
+        ),
+    )
+    return table_of(
+        columns,
+        checks,
+        group=lambda check: _title(check.row),
+        name=lambda check: _name(check.row),
+        notes=_gate_notes,
+        legend=legend.strip(),
+        data=check_data,
+    )
 
 
 def comparison_data(row: Comparison, margin: float) -> dict[str, object]:
@@ -82,39 +140,73 @@ def check_data(check: Check) -> dict[str, object]:
     }
 
 
-def _comparison_line(row: Comparison, margin: float) -> Line:
-    found, ratio = answer_of(row, margin), row.ratio
-    notes = [row.reason] if row.reason else []
+def _comparison_columns(row_of: Callable[[R], Comparison]) -> tuple[Column[R], ...]:
+    """What ``compare`` and ``gate`` have in common; their rows hold a comparison each."""
+
+    def both(attribute: str) -> Callable[[R], str]:
+        return lambda row: _both(row_of(row), attribute)
+
+    return (
+        Column("runner", "runner", both("runner")),
+        Column("precision", "prec", both("precision")),
+        Column("batch", "b", both("batch"), number=True),
+        Column("threads", "thr", both("threads"), number=True, priority=3),
+        Column("device", "device", both("device"), priority=2),
+        Column("form", "form", both("form"), priority=2),
+        Column("streams", "streams", both("streams"), number=True, priority=2),
+        Column("timing", "times", both("timing"), priority=2),
+        Column(
+            "state_hop_ns",
+            "hop",
+            lambda row: form(row_of(row).hop_ns, "{:.0f}"),
+            unit="ns",
+            number=True,
+            priority=3,
+        ),
+        Column(
+            "baseline_p50_ms",
+            "baseline",
+            lambda row: _milliseconds(row_of(row).baseline),
+            unit="ms",
+            number=True,
+            priority=2,
+        ),
+        Column(
+            "candidate_p50_ms",
+            "candidate",
+            lambda row: _milliseconds(row_of(row).candidate),
+            unit="ms",
+            number=True,
+            priority=2,
+        ),
+    )
+
+
+def _shown(columns: Sequence[Column[R]], rows: Sequence[R]) -> list[Column[R]]:
+    """Without the columns that are only there to tell rows apart, where they are all alike."""
+    telling_apart = ("device", "form", "streams", "timing")
+    return [
+        column
+        for column in columns
+        if column.key not in telling_apart or len({column.show(row) for row in rows}) > 1
+    ]
+
+
+def _comparison_notes(row: Comparison, margin: float) -> list[Note]:
+    parts = [row.reason] if row.reason else []
     wanted = width_that_answers(row, margin)
     if wanted is not None:
-        notes.append(what_settles(row, wanted))
+        parts.append(what_settles(row, wanted))
     if row.status is Status.COMPARED:
-        notes += _doubts(row)
-    numbers = (
-        (f"{ratio.value:.3f}", f"{ratio.low:.3f}–{ratio.high:.3f}") if ratio else (NOTHING, NOTHING)
-    )
-    return Line(
-        group=_title(row),
-        name=f"{_both(row, 'model')} {_both(row, 'runner')}",
-        cells=(*_cells(row), *numbers, found.value if found else NOTHING),
-        style=ANSWER_STYLES[found] if found else "dim",
-        note="; ".join([*notes, *row.notes]),
-    )
+        parts += _doubts(row)
+    text = "; ".join([*parts, *row.notes])
+    return [Note(text)] if text else []
 
 
-def _gate_line(check: Check) -> Line:
-    found = check.slowdown
-    numbers = (
-        (f"{found.value:.3f}", f"{found.low:.3f}–{found.high:.3f}") if found else (NOTHING, NOTHING)
-    )
+def _gate_notes(check: Check) -> list[Note]:
     why = [] if check.outcome is Outcome.PASS else [check.reason]
-    return Line(
-        group=_title(check.row),
-        name=f"{_both(check.row, 'model')} {_both(check.row, 'runner')}",
-        cells=(*_cells(check.row), *numbers, check.outcome.value),
-        style=OUTCOME_STYLES[check.outcome],
-        note="; ".join([*why, *check.row.notes]),
-    )
+    text = "; ".join([*why, *check.row.notes])
+    return [Note(text)] if text else []
 
 
 def _doubts(row: Comparison) -> list[str]:
@@ -127,16 +219,12 @@ def _doubts(row: Comparison) -> list[str]:
     ]
 
 
-def _cells(row: Comparison) -> tuple[str, ...]:
-    return (
-        _both(row, "runner"),
-        _both(row, "precision"),
-        _both(row, "batch"),
-        _both(row, "threads"),
-        NOTHING if row.hop_ns is None else f"{row.hop_ns:.0f}",
-        _milliseconds(row.baseline),
-        _milliseconds(row.candidate),
-    )
+def _name(row: Comparison) -> str:
+    return f"{_both(row, 'model')} {_both(row, 'runner')}"
+
+
+def _ends(low: float, high: float) -> str:
+    return f"{low:.3f}–{high:.3f}"
 
 
 def _title(row: Comparison) -> str:
@@ -157,10 +245,7 @@ def _both(row: Comparison, name: str) -> str:
 
 
 def _milliseconds(side: Side | None) -> str:
-    """Four digits, as far as there are that many before the point."""
-    if side is None or side.p50_ms is None:
-        return NOTHING
-    return f"{side.p50_ms:.{max(3 - math.floor(math.log10(side.p50_ms)), 0)}f}"
+    return NOTHING if side is None else four_digits(side.p50_ms)
 
 
 def _interval(rows: Sequence[Comparison]) -> str:

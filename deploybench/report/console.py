@@ -19,6 +19,8 @@ from rich.progress import (
 from deploybench.report.step_log import StepLines
 
 PIPE_WIDTH = 112
+LEAST_WIDTH = 20
+"""Narrower pages hold no word of ours."""
 
 
 def output_console() -> Console:
@@ -54,6 +56,9 @@ def progress_bar() -> Progress | StepLines:
 
 
 def _width() -> int:
-    if os.environ.get("COLUMNS", "").isdigit():
-        return int(os.environ["COLUMNS"])
-    return max(shutil.get_terminal_size((PIPE_WIDTH, 24)).columns, 80)
+    """COLUMNS, else the terminal's width, else 112; a width of 0 is none at all."""
+    asked = os.environ.get("COLUMNS", "")
+    columns = int(asked) if asked.isdigit() else 0
+    if columns == 0:
+        columns = shutil.get_terminal_size((PIPE_WIDTH, 24)).columns or PIPE_WIDTH
+    return max(columns, LEAST_WIDTH)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from deploybench.analysis.crossover import Crossover, Point, Shape
 from deploybench.data.image_size import short_text
+from deploybench.report.figures import ANSWER_STYLES
+from deploybench.report.table import NOTHING, Column, Style, Table, table_of
 from deploybench.statistics.ratios import Answer
 
-STYLES = {Answer.FASTER: "green", Answer.SLOWER: "red", Answer.SAME: "", Answer.AMBIGUOUS: "dim"}
 MARKS = {Answer.AMBIGUOUS: " ?", Answer.SAME: " =", Answer.FASTER: "", Answer.SLOWER: ""}
 LEGEND = (
     "p50 ms, times faster than softmax (paired by round; ?: AMBIGUOUS, =: SAME), MACs against "
@@ -21,60 +19,84 @@ LEGEND = (
 )
 
 
-def print_crossovers(found: Sequence[Crossover], console: Console) -> None:
+@dataclass(frozen=True)
+class AttentionRow:
+    """One attention at every shape that it was measured at.
+
+    ``softmax_ms`` are the baseline's times; the row of softmax itself has no ``points``.
+    """
+
+    attention: str
+    points: Mapping[Shape, Point]
+    softmax_ms: Mapping[Shape, float]
+    verdict: str
+
+
+def crossover_tables(crossovers: Sequence[Crossover]) -> list[Table]:
     """A table a runner, precision and batch: a row an attention, a column a shape."""
-    for (_, title), group in groupby(found, key=lambda one: (one.run, _title(one))):
+    tables = []
+    for (_, title), group in groupby(crossovers, key=lambda found: (found.run, _title(found))):
         members = list(group)
-        shapes = sorted({point.shape for one in members for point in one.points})
-        console.print(Text(f"\n{title}: attention against softmax", style="bold"))
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column("attention")
-        for shape in shapes:
-            table.add_column(_shape(shape), justify="right", no_wrap=True)
-        table.add_column("beats softmax", no_wrap=True)
-        softmax = {point.shape: point.softmax_ms for one in members for point in one.points}
-        table.add_row("softmax", *(f"{softmax[shape]:.1f}" for shape in shapes), "")
-        for one in members:
-            by_shape = {point.shape: point for point in one.points}
-            table.add_row(
-                one.cell.model, *(_point(by_shape.get(shape)) for shape in shapes), _verdict(one)
-            )
-        console.print(table)
-    if found:
-        console.print(Text(LEGEND, style="dim"))
+        shapes = sorted({point.shape for member in members for point in member.points})
+        softmax = {point.shape: point.softmax_ms for member in members for point in member.points}
+        rows = [AttentionRow("softmax", {}, softmax, "")]
+        for member in members:
+            by_shape = {point.shape: point for point in member.points}
+            rows.append(AttentionRow(member.cell.model, by_shape, softmax, _verdict(member)))
+        columns = [
+            Column[AttentionRow]("attention", "attention", lambda row: row.attention),
+            *(_shape_column(shape) for shape in shapes),
+            Column[AttentionRow]("beats_softmax", "beats softmax", lambda row: row.verdict),
+        ]
+        table = table_of(columns, rows, title=f"{title}: attention against softmax", legend=LEGEND)
+        tables.append(Table(table.columns, table.groups, table.title, table.legend))
+    return tables
 
 
-def _title(one: Crossover) -> str:
-    cell = one.cell
+def _shape_column(shape: Shape) -> Column[AttentionRow]:
+    return Column(
+        key=f"tokens_{shape.tokens}",
+        title=f"{shape.tokens} tokens ({short_text(shape.image, shape.patch)})",
+        show=_text_at(shape),
+        number=True,
+        style=lambda row: _style(row.points.get(shape)),
+    )
+
+
+def _text_at(shape: Shape) -> Callable[[AttentionRow], str]:
+    def write(row: AttentionRow) -> str:
+        if not row.points:
+            return f"{row.softmax_ms[shape]:.1f}"
+        point = row.points.get(shape)
+        if point is None:
+            return NOTHING
+        text = f"{point.p50_ms:.1f}  ×{point.ratio.value:.2f}{MARKS[point.answer]}"
+        if point.macs and point.softmax_macs:
+            text += f"  {point.macs / point.softmax_macs - 1:+.0%}"
+        return text
+
+    return write
+
+
+def _style(point: Point | None) -> Style:
+    return Style.PLAIN if point is None else ANSWER_STYLES[point.answer]
+
+
+def _title(crossover: Crossover) -> str:
+    cell = crossover.cell
     return (
         f"{cell.runner} · {cell.form} · run as {cell.precision} · batch {cell.batch} · "
         f"{cell.threads} threads"
     )
 
 
-def _shape(shape: Shape) -> str:
-    return f"{shape.tokens} tokens ({short_text(shape.image, shape.patch)})"
-
-
-def _point(point: Point | None) -> Text:
-    if point is None:
-        return Text("–")
-    text = Text(f"{point.p50_ms:.1f}  ")
-    text.append(f"×{point.ratio.value:.2f}{MARKS[point.answer]}", style=STYLES[point.answer])
-    if point.macs and point.softmax_macs:
-        text.append(f"  {point.macs / point.softmax_macs - 1:+.0%}", style="dim")
-    return text
-
-
-def _verdict(one: Crossover) -> str:
-    fewest, last = one.points[0].shape.tokens, one.points[-1]
-    start = one.beats_from
+def _verdict(crossover: Crossover) -> str:
+    fewest, last = crossover.points[0].shape.tokens, crossover.points[-1]
+    start = crossover.beats_from
+    if start is not None and start > fewest:
+        return f"from {start} tokens"
     if start is not None:
-        return (
-            f"from {start} tokens"
-            if start > fewest
-            else f"from {start} tokens, the fewest measured"
-        )
+        return f"from {start} tokens, the fewest measured"
     if last.answer is Answer.AMBIGUOUS:
         return f"not settled at {last.shape.tokens} tokens: more rounds"
     return f"not up to {last.shape.tokens} tokens"

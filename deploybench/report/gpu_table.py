@@ -3,36 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from rich.console import Console
+from dataclasses import asdict, dataclass
 
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry, runners, unfit_for
 from deploybench.hardware.devices import CUDA
 from deploybench.hardware.host import Host
-from deploybench.report.tables import Cellular, print_table, state
+from deploybench.report.figures import good_or_bad, yes_or_no
+from deploybench.report.table import Column, Table, table_of
 
 NOTHING_ELSE_MISSING = "this host has no CUDA device; nothing else is missing"
 
 
-def gpu_rows(host: Host) -> list[dict[str, object]]:
-    """A row a runner: whether it can use the first GPU of this host, and why not: its own cause
-    before the host's."""
+@dataclass(frozen=True)
+class GpuRow:
+    """Whether a runner can use the first GPU of this host, and why not."""
+
+    name: str
+    usable: bool
+    problem: str | None
+
+
+COLUMNS = (
+    Column[GpuRow]("name", "runner", lambda row: row.name),
+    Column[GpuRow](
+        "usable",
+        "on cuda",
+        lambda row: yes_or_no(row.usable),
+        style=lambda row: good_or_bad(row.usable),
+    ),
+    Column[GpuRow]("problem", "why not", lambda row: row.problem or "", folds=True),
+)
+
+
+def gpu_rows(host: Host) -> list[GpuRow]:
+    """A row a runner; its own cause stands before the host's."""
     return [_row(entry, host) for entry in runners().values()]
 
 
-def print_gpu_table(rows: Sequence[dict[str, object]], host: Host, console: Console) -> None:
+def gpu_table(rows: Sequence[GpuRow], host: Host) -> Table:
     gpus = ", ".join(
         f"{gpu.name} (compute capability {gpu.compute_capability})" for gpu in host.gpus
     )
-    console.print(f"\nCUDA devices: {gpus or f'none: {host.gpu_note}'}", markup=False)
-    texts: list[list[Cellular]] = [
-        [str(row["name"]), state(bool(row["usable"])), str(row["problem"] or "")] for row in rows
-    ]
-    print_table(["runner", "on cuda", "why not"], texts, console)
+    title = f"CUDA devices: {gpus or f'none: {host.gpu_note}'}"
+    return table_of(COLUMNS, rows, title=title, data=asdict)
 
 
-def _row(entry: Entry[Runner], host: Host) -> dict[str, object]:
-    own = entry.problem or (unfit_for(entry.plugin, CUDA) if entry.plugin else None)
-    problem = own or (None if host.gpus else NOTHING_ELSE_MISSING)
-    return {"name": entry.name, "usable": problem is None, "problem": problem}
+def _row(entry: Entry[Runner], host: Host) -> GpuRow:
+    problem = entry.problem
+    if problem is None and entry.plugin is not None:
+        problem = unfit_for(entry.plugin, CUDA)
+    if problem is None and not host.gpus:
+        problem = NOTHING_ELSE_MISSING
+    return GpuRow(name=entry.name, usable=problem is None, problem=problem)

@@ -1,18 +1,60 @@
-"""The table of plug-ins."""
+"""The table of plug-ins: which exporters and runners there are, and whether they work here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from rich.console import Console
+from dataclasses import asdict, dataclass
 
 from deploybench.contracts import Exporter, Runner
 from deploybench.contracts.registry import Entry, exporters, runners
-from deploybench.report.tables import Cellular, print_table, state
+from deploybench.report.figures import good_or_bad, yes_or_no
+from deploybench.report.table import Column, Table, table_of
 from deploybench.versions import installed_versions
 
 
-def plugin_rows() -> list[dict[str, object]]:
+@dataclass(frozen=True)
+class PluginRow:
+    """One registered exporter or runner; ``handles`` are precisions of the one, formats of the
+    other."""
+
+    kind: str
+    name: str
+    handles: list[str]
+    package: str
+    usable: bool
+    versions: str
+    problem: str | None
+    remedy: str | None
+
+    @property
+    def remark(self) -> str:
+        """The versions, or what is missing and how to install it."""
+        text = self.problem or self.versions
+        return f"{text} → {self.remedy}" if self.remedy else text
+
+
+COLUMNS = (
+    Column[PluginRow]("name", "name", lambda row: row.name),
+    Column[PluginRow]("kind", "kind", lambda row: row.kind),
+    Column[PluginRow](
+        "usable",
+        "usable",
+        lambda row: yes_or_no(row.usable),
+        style=lambda row: good_or_bad(row.usable),
+    ),
+    Column[PluginRow](
+        "handles",
+        "precisions / formats",
+        lambda row: ", ".join(row.handles),
+        folds=True,
+        priority=2,
+    ),
+    Column[PluginRow]("package", "package", lambda row: row.package, priority=3),
+    Column[PluginRow]("remark", "versions, or what is missing", lambda row: row.remark, folds=True),
+)
+
+
+def plugin_rows() -> list[PluginRow]:
     """One row a registered exporter or runner."""
     rows = [_row("exporter", entry, sorted(_precisions(entry))) for entry in exporters().values()]
     for entry in runners().values():
@@ -21,45 +63,26 @@ def plugin_rows() -> list[dict[str, object]]:
     return rows
 
 
-def print_plugin_table(rows: Sequence[dict[str, object]], console: Console) -> None:
-    texts: list[list[Cellular]] = []
-    for row in rows:
-        handles = row["handles"]
-        listed = ", ".join(handles) if isinstance(handles, list) else ""
-        remark = str(row["problem"]) if row["problem"] else str(row["versions"])
-        if row["remedy"]:
-            remark += f" → {row['remedy']}"
-        name, kind, from_package = str(row["name"]), str(row["kind"]), str(row["package"])
-        texts.append([kind, name, listed, from_package, state(bool(row["usable"])), remark])
-    print_table(
-        [
-            "kind",
-            "name",
-            "precisions / formats",
-            "package",
-            "usable",
-            "versions, or what is missing",
-        ],
-        texts,
-        console,
-    )
+def plugin_table(rows: Sequence[PluginRow], title: str = "") -> Table:
+    """The package is shown where there are plug-ins of several."""
+    several = len({row.package for row in rows}) > 1
+    shown = [column for column in COLUMNS if several or column.key != "package"]
+    return table_of(shown, rows, title=title, data=asdict)
 
 
 def _precisions(entry: Entry[Exporter]) -> frozenset[str]:
     return entry.plugin.precisions if entry.plugin else frozenset()
 
 
-def _row(
-    kind: str, entry: Entry[Exporter] | Entry[Runner], handles: list[str]
-) -> dict[str, object]:
+def _row(kind: str, entry: Entry[Exporter] | Entry[Runner], handles: list[str]) -> PluginRow:
     versions = installed_versions(entry.plugin.distributions) if entry.plugin else {}
-    return {
-        "kind": kind,
-        "name": entry.name,
-        "handles": handles,
-        "package": entry.distribution,
-        "usable": entry.usable,
-        "versions": ", ".join(f"{name} {value}" for name, value in versions.items()),
-        "problem": entry.problem,
-        "remedy": entry.remedy,
-    }
+    return PluginRow(
+        kind=kind,
+        name=entry.name,
+        handles=handles,
+        package=entry.distribution,
+        usable=entry.usable,
+        versions=", ".join(f"{name} {value}" for name, value in versions.items()),
+        problem=entry.problem,
+        remedy=entry.remedy,
+    )

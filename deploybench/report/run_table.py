@@ -1,192 +1,142 @@
-"""The comparison table: a row a cell, grouped by model, with notes on every row that is not plainly
-valid."""
+"""The comparison table: a row a cell and state of the machine, grouped by model, with notes on
+every row that is not plainly valid."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from typing import Literal
-
-from rich.console import Console
-from rich.markup import escape
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Callable, Collection, Sequence
 
 from deploybench.hardware.devices import CPU, CUDA, kind_of
+from deploybench.report.figures import (
+    AMBIGUOUS_MARK,
+    VERDICT_STYLES,
+    WIDE,
+    answer_mark,
+    form,
+    short_width,
+    three_digits,
+)
+from deploybench.report.run_notes import notes_of
+from deploybench.report.table import NOT_KNOWN, NOTHING, Column, Style, Table, table_of
 from deploybench.results.cell import HOST_TO_HOST
-from deploybench.rows.ranking import ranking_lines
+from deploybench.results.verdict import Verdict
 from deploybench.rows.row import Row
-from deploybench.statistics.ratios import Answer
-from deploybench.statistics.samples import CONFIDENCE, half_width, samples_needed
+from deploybench.statistics.samples import CONFIDENCE, samples_needed
 
-VERDICT_STYLES = {
-    "VALID": "green",
-    "NOISY": "yellow",
-    "UNSTABLE": "yellow",
-    "DRIFTING": "yellow",
-    "SKIPPED": "dim",
-    "INVALID": "bold red",
-    "FAILED": "bold red",
-}
-NOTHING = "–"
 SATURATED = " ◂"
 SIMULATED = "simulated"
-WIDEST = 1000
+MIXED = "~"
+UNEVEN = 1.5
+"""A rate that differs from what the median call makes by more than this factor describes other
+calls."""
 PEAKS = {CPU: "this host's measured matmul peak", CUDA: "the peak that the GPU's profile states"}
+KEY_LETTERS = 8
+
+Roofs = Collection[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the table.
-
-    One that is not ``always`` shown is there ``when`` it says, or when a row has text.
-    """
-
-    title: str
-    text: Callable[[Row], str]
-    justify: Literal["left", "right"] = "right"
-    always: bool = True
-    when: Callable[[Sequence[Row]], bool] | None = None
-
-    def shown(self, rows: Sequence[Row]) -> bool:
-        if self.when is not None:
-            return self.when(rows)
-        return self.always or any(self.text(row) for row in rows)
-
-
-def _several_forms(rows: Sequence[Row]) -> bool:
-    """Whether one runner has artifacts in several forms: of another batch, precision or opset."""
-    return len({(row.runner, row.form) for row in rows}) > len({row.runner for row in rows})
-
-
-def _several_devices(rows: Sequence[Row]) -> bool:
-    return len({row.device for row in rows}) > 1
-
-
-COLUMNS = (
-    Column("runner", lambda row: row.runner, "left"),
-    Column("device", lambda row: row.device, "left", when=_several_devices),
-    Column("form", lambda row: row.form, "left", when=_several_forms),
-    Column("prec", lambda row: row.precision, "left"),
-    Column("b", lambda row: str(row.batch)),
-    Column("streams", lambda row: str(row.streams) if row.streams > 1 else "", always=False),
-    Column(
-        "times", lambda row: "" if row.timing == HOST_TO_HOST else row.timing, "left", always=False
-    ),
-    Column("options", lambda row: ", ".join(row.options.option_marks), "left", always=False),
-    Column("hop", lambda row: _state(row), always=False),
-    Column("p50 ms", lambda row: _number(row.p50_ms)),
-    Column("±", lambda row: _half_width(row)),
-    Column("p99", lambda row: _p99(row)),
-    Column("img/s", lambda row: _rate(row)),
-    Column("peak MB", lambda row: _number(row.peak_memory_mib, "{:.0f}")),
-    Column(
-        "J/img",
-        lambda row: _number(row.energy_j_per_image) if row.energy_j_per_image else "",
-        always=False,
-    ),
-    Column("GF/s", lambda row: _number(row.achieved_gflops, "{:.0f}")),
-    Column("%peak", lambda row: _number(row.share_of_peak and 100 * row.share_of_peak, "{:.0f}%")),
-    Column(
-        "×bound",
-        lambda row: _number(row.times_bound),
-        when=lambda rows: any(row.bound_ms for row in rows),
-    ),
-    Column("×baseline", lambda row: _speedup(row)),
-)
-
-
-def print_run_table(rows: Sequence[Row], console: Console) -> None:
-    """Print the tables of all models, then the notes, the legend and the rank correlation."""
-    notes: list[Row] = []
-    for _, group in groupby(rows, key=lambda row: row.job):
-        members = list(group)
-        console.print(Text(_title(members[0]), style="bold"))
-        _print_whole(_model_table(members, notes), console)
-    _print_notes(notes, console)
-    console.print(Text(_legend(rows), style="dim"))
-    for line in ranking_lines(rows):
-        console.print(Text(line))
-
-
-def _print_whole(table: Table, console: Console) -> None:
-    """Where the columns need more room than there is, the lines are longer than it: no figure is
-    ever cut off."""
-    table.width = max(
-        Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum, 1
+def run_table(rows: Sequence[Row], doubted_roofs: Roofs = ()) -> Table:
+    """The rows of all models. ``doubted_roofs`` are the runs and devices whose peaks are lower than
+    what was measured (:func:`deploybench.analysis.findings.contradicted_roofs`)."""
+    return table_of(
+        [column for column in _columns(doubted_roofs) if _shown(column, rows)],
+        rows,
+        group=_title,
+        name=lambda row: f"{row.model} {row.runner}",
+        notes=notes_of,
+        legend=_legend(rows, doubted_roofs),
     )
-    console.print(table, crop=False)
 
 
-def _print_notes(notes: Sequence[Row], console: Console) -> None:
-    """The reason of each row that is not plainly valid, below its verdict; what rows share is said
-    once."""
-    numbered = list(enumerate(notes, 1))
-    for advice in dict.fromkeys(row.advice for row in notes):
-        alike: dict[str, list[str]] = defaultdict(list)
-        for number, row in numbered:
-            if row.advice == advice:
-                alike[_note(row)].append(f"[{number}] {row.model} {row.runner}")
-        for note, titles in alike.items():
-            console.print(Text(f"{', '.join(titles)}: {note}"))
-        if advice:
-            console.print(Text(f"    → {advice}", style="dim"))
+def _columns(doubted: Roofs) -> tuple[Column[Row], ...]:
+    return (
+        Column("runner", "runner", lambda row: row.runner),
+        Column("device", "device", lambda row: row.device),
+        Column("form", "form", lambda row: row.form, priority=2),
+        Column("artifact_key", "artifact", lambda row: (row.artifact_key or "")[:KEY_LETTERS]),
+        Column("host", "host", lambda row: row.host),
+        Column("run", "run", lambda row: row.run),
+        Column("precision", "prec", lambda row: row.precision),
+        Column("batch", "b", lambda row: str(row.batch), number=True),
+        Column("asked_threads", "thr", lambda row: str(row.asked_threads), number=True),
+        Column("streams", "streams", _streams, number=True),
+        Column("timing", "times", _timing),
+        Column("options", "options", lambda row: ", ".join(row.options.option_marks)),
+        Column("state", "hop", _state, number=True, priority=2),
+        Column("p50_ms", "p50", _p50, unit="ms", number=True),
+        Column("half_width", "±", _half_width, number=True),
+        Column("p99_ms", "p99", _p99, number=True, priority=4),
+        Column("images_per_s", "img/s", _rate, number=True, priority=2),
+        Column("peak_mib", "peak MB", _peak_memory, number=True, priority=2),
+        Column("energy", "J/img", _energy, number=True, priority=3),
+        Column("gflops", "GF/s", _gflops, number=True, priority=5),
+        Column("share_of_peak", "%peak", _share_of_peak(doubted), number=True, priority=5),
+        Column("times_bound", "×bound", _times_bound(doubted), number=True, priority=5),
+        Column("speedup", "×baseline", _speedup, number=True),
+        Column("verdict", "verdict", _verdict, style=_verdict_style),
+    )
 
 
-def _note(row: Row) -> str:
-    """Why the time, the speed-up or the precision of a row is not what was hoped for."""
-    parts = [row.reason]
-    if not row.complete:
-        parts.append(f"interrupted after {row.launches} launches")
-    if row.more_rounds:
-        parts.append(
-            f"{row.stopped}: about {row.more_rounds} more rounds for the precision asked for"
-        )
-    if row.verdict != "VALID" and row.speedup_verdict == "VALID":
-        parts.append("the speed-up, paired by round, is VALID")
-    if row.speedup_answer == Answer.AMBIGUOUS.value:
-        parts.append(f"speed-up: {row.speedup_reason}")
-    if row.launches_flipped:
-        launches = "1 launch" if row.launches_flipped == 1 else f"{row.launches_flipped} launches"
-        parts.append(f"{launches} met a change of state and count nowhere")
-    return "; ".join(parts)
+def _shown(column: Column[Row], rows: Sequence[Row]) -> bool:
+    """Whether the column says anything of these rows: what tells rows apart is shown where they
+    differ in it, what few cells have where one has it."""
+    if column.key in ("device", "asked_threads", "host", "run"):
+        return len({column.show(row) for row in rows}) > 1
+    if column.key == "form":
+        # One runner has artifacts of another batch, precision or opset.
+        return len({(row.runner, row.form) for row in rows}) > len({row.runner for row in rows})
+    if column.key == "artifact_key":
+        return _twins(rows)
+    if column.key == "times_bound":
+        return any(row.bound_ms for row in rows)
+    if column.key in ("streams", "timing", "options", "state", "energy"):
+        return any(column.show(row) for row in rows)
+    return True
 
 
-def _model_table(rows: Sequence[Row], notes: list[Row]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    columns = [column for column in COLUMNS if column.shown(rows)]
-    for column in columns:
-        table.add_column(column.title, justify=column.justify, no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+def _twins(rows: Sequence[Row]) -> bool:
+    """Whether rows of two artifacts differ in nothing else."""
+    artifacts: dict[tuple[object, ...], set[str | None]] = defaultdict(set)
     for row in rows:
-        table.add_row(*(escape(column.text(row)) for column in columns), _verdict(row, notes))
-    return table
+        told_apart = (
+            row.job,
+            row.runner,
+            row.device,
+            row.form,
+            row.precision,
+            row.batch,
+            row.asked_threads,
+            row.streams,
+            row.timing,
+            row.options,
+            row.host,
+            row.run,
+        )
+        artifacts[told_apart].add(row.artifact_key)
+    return any(len(keys) > 1 for keys in artifacts.values())
 
 
 def _title(row: Row) -> str:
-    parameters = f" · {row.parameters / 1e6:.2f} M parameters" if row.parameters else ""
-    macs = f" · {row.macs_per_image / 1e9:.2f} GMAC" if row.macs_per_image else ""
-    weights = f" · {row.weights}" if row.weights else ""
-    patches = f" · patches of {row.patch_size}" if row.patch_size else ""
-    return f"\n{row.model}{weights} · {row.image_size}{patches}{parameters}{macs}"
+    parts = [row.model]
+    if row.weights:
+        parts.append(row.weights)
+    parts.append(row.image_size)
+    if row.patch_size:
+        parts.append(f"patches of {row.patch_size}")
+    if row.parameters:
+        parts.append(f"{three_digits(row.parameters / 1e6)} M parameters")
+    if row.macs_per_image:
+        gigas = row.macs_per_image / 1e9
+        parts.append(f"{gigas:.2f} GMAC" if gigas >= 0.1 else f"{1e3 * gigas:.3g} MMAC")
+    return " · ".join(parts)
 
 
-def _verdict(row: Row, notes: list[Row]) -> Text:
-    text = Text(row.verdict, style=VERDICT_STYLES.get(row.verdict, ""))
-    if row.provenance == SIMULATED:
-        text.append(f" {SIMULATED}", style="bold magenta")
-    if (
-        row.verdict != "VALID"
-        or not row.complete
-        or row.speedup_answer == Answer.AMBIGUOUS.value
-        or row.more_rounds
-    ):
-        notes.append(row)
-        text.append(f" [{len(notes)}]")
-    return text
+def _streams(row: Row) -> str:
+    return str(row.streams) if row.streams > 1 else ""
+
+
+def _timing(row: Row) -> str:
+    return "" if row.timing == HOST_TO_HOST else row.timing
 
 
 def _state(row: Row) -> str:
@@ -196,19 +146,69 @@ def _state(row: Row) -> str:
     return f"{row.state_hop_ns:.0f} ns {row.state_share:.0%}"
 
 
+def _p50(row: Row) -> str:
+    if row.p50_ms is None and row.mixed_states_ms is not None:
+        return f"{MIXED}{three_digits(row.mixed_states_ms)}"
+    return three_digits(row.p50_ms)
+
+
 def _half_width(row: Row) -> str:
     """The farther end of the interval from the median, in percent."""
     if row.p50_ms is None or row.p50_low_ms is None or row.p50_high_ms is None:
         return NOTHING
-    return f"{100 * half_width(row.p50_ms, row.p50_low_ms, row.p50_high_ms):.1f}%"
+    return short_width(row.p50_ms, row.p50_low_ms, row.p50_high_ms)
 
 
 def _p99(row: Row) -> str:
-    return "n/a" if row.p99_ms is None and row.p50_ms is not None else _number(row.p99_ms)
+    if row.p99_ms is None and row.p50_ms is not None:
+        return NOT_KNOWN
+    return three_digits(row.p99_ms)
 
 
 def _rate(row: Row) -> str:
-    return _number(row.throughput_images_per_s) + (SATURATED if row.saturates else "")
+    rate = row.throughput_images_per_s
+    if rate is None or row.p50_ms is None:
+        return NOTHING
+    of_the_median = row.streams * row.batch * 1e3 / row.p50_ms
+    apart = max(rate / of_the_median, of_the_median / rate)
+    if row.verdict is not Verdict.VALID and row.streams == 1 and apart > UNEVEN:
+        return NOT_KNOWN
+    return three_digits(rate) + (SATURATED if row.saturates else "")
+
+
+def _peak_memory(row: Row) -> str:
+    return form(row.peak_memory_mib, "{:.0f}")
+
+
+def _energy(row: Row) -> str:
+    return three_digits(row.energy_j_per_image) if row.energy_j_per_image else ""
+
+
+def _gflops(row: Row) -> str:
+    return form(row.achieved_gflops, "{:.0f}")
+
+
+def _trusted(row: Row, doubted: Roofs) -> bool:
+    """Whether both the time and the peak that it is held against can be trusted."""
+    return row.verdict is Verdict.VALID and (row.run, row.device) not in doubted
+
+
+def _share_of_peak(doubted: Roofs) -> Callable[[Row], str]:
+    def write(row: Row) -> str:
+        if row.share_of_peak is None:
+            return NOTHING
+        return f"{100 * row.share_of_peak:.0f}%" if _trusted(row, doubted) else NOT_KNOWN
+
+    return write
+
+
+def _times_bound(doubted: Roofs) -> Callable[[Row], str]:
+    def write(row: Row) -> str:
+        if row.times_bound is None:
+            return NOTHING
+        return three_digits(row.times_bound) if _trusted(row, doubted) else NOT_KNOWN
+
+    return write
 
 
 def _speedup(row: Row) -> str:
@@ -217,57 +217,75 @@ def _speedup(row: Row) -> str:
     if row.speedup is None or row.speedup_low is None or row.speedup_high is None:
         return NOTHING
     if (row.speedup_coverage or 0) < CONFIDENCE:
-        return f"{row.speedup:.2f} ?"
-    width = half_width(row.speedup, row.speedup_low, row.speedup_high)
-    found = "?" if row.speedup_answer == Answer.AMBIGUOUS.value else row.speedup_answer
-    return f"{row.speedup:.2f} ±{100 * width:.1f}% {found}"
+        return f"{row.speedup:.2f} {AMBIGUOUS_MARK}"
+    width = short_width(row.speedup, row.speedup_low, row.speedup_high)
+    mark = answer_mark(row.speedup_answer)
+    return f"{row.speedup:.2f} {width if width == WIDE else f'±{width}'} {mark}"
 
 
-def _number(value: float | None, form: str = "") -> str:
-    """Three significant digits unless a form is given."""
-    if value is None:
-        return NOTHING
-    if form:
-        return form.format(value)
-    if value >= 99.95:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
+def _verdict(row: Row) -> str:
+    simulated = f" {SIMULATED}" if row.provenance == SIMULATED else ""
+    return row.verdict.value + simulated
 
 
-def _legend(rows: Sequence[Row]) -> str:
+def _verdict_style(row: Row) -> Style:
+    return Style.MARKED if row.provenance == SIMULATED else VERDICT_STYLES[row.verdict]
+
+
+def _legend(rows: Sequence[Row], doubted: Roofs) -> str:
     measured = [row for row in rows if row.p50_ms is not None]
     coverage = min((row.p50_coverage or 0 for row in measured), default=0)
     baseline = next((row.baseline for row in rows if row.baseline), None)
     threads = ", ".join(str(count) for count in sorted({row.asked_threads for row in rows}))
     parts = [
-        "p50: median of launch medians, ±: its interval over launches" + _coverage_words(coverage)
+        f"p50: median of launch medians, ±: its interval over launches{_coverage_text(coverage)}"
     ]
+    if any(_half_width(row) == WIDE or WIDE in _speedup(row) for row in rows):
+        parts.append(f"{WIDE}: wider than ±100%")
+    if any(row.p50_ms is None and row.mixed_states_ms is not None for row in rows):
+        parts.append(f"{MIXED}: the machine changed speed during every launch: of no one state")
     if any(row.states_seen > 1 for row in rows):
         parts.append(
             "hop: the machine's state (time of a cache line from core to core) and the share of "
             "launches in it"
         )
-    parts.append(f"p99: nearest rank, n/a under {samples_needed(0.99)} independent samples")
-    parts.append(
-        "img/s: wall time"
-        + (f",{SATURATED} saturates" if any(row.saturates for row in rows) else "")
-    )
+    parts.append(f"p99: nearest rank, {NOT_KNOWN} under {samples_needed(0.99)} independent samples")
+    saturating = f",{SATURATED} saturates" if any(row.saturates for row in rows) else ""
+    parts.append(f"img/s: wall time{saturating}")
+    if any(_rate(row) == NOT_KNOWN for row in rows):
+        parts.append(f"img/s {NOT_KNOWN}: the calls are too uneven for one rate")
     parts.append("peak MB: above the interpreter, MiB")
-    kinds = {kind_of(row.device) for row in rows}
-    parts.append("%peak: of " + " or ".join(PEAKS[kind] for kind in sorted(kinds)))
-    if any(row.times_bound for row in rows):
-        parts.append("×bound: p50 over the least time that MACs, bytes and peaks allow")
+    parts += _legend_of_peaks(rows, doubted)
     if any(row.provenance == SIMULATED for row in rows):
         parts.append("simulated: a double stood in for the driver, nothing of it is a GPU's")
     if baseline:
-        where = " on the same device" if _several_devices(rows) else ""
+        several = len({row.device for row in rows}) > 1
+        where = " on the same device" if several else ""
         parts.append(
-            f"×baseline: times faster than {baseline} fp32{where}, paired by round, ?: AMBIGUOUS"
+            f"×baseline: times faster than {baseline} fp32{where}, paired by round, "
+            f"{AMBIGUOUS_MARK}: AMBIGUOUS"
         )
     return ". ".join(parts) + f". Threads: {threads}."
 
 
-def _coverage_words(coverage: float) -> str:
+def _legend_of_peaks(rows: Sequence[Row], doubted: Roofs) -> list[str]:
+    """What the peaks are, and why some shares of them are not shown."""
+    kinds = sorted({kind_of(row.device) for row in rows})
+    parts = [f"%peak: of {' or '.join(PEAKS[kind] for kind in kinds)}"]
+    if any(row.times_bound for row in rows):
+        parts.append("×bound: p50 over the least time that MACs, bytes and peaks allow")
+    known = [row for row in rows if row.share_of_peak is not None or row.times_bound is not None]
+    if any((row.run, row.device) in doubted for row in known):
+        parts.append(
+            f"%peak and ×bound {NOT_KNOWN}: calls were faster than the peak allows, so the peak "
+            "cannot be trusted"
+        )
+    if any(row.verdict is not Verdict.VALID for row in known):
+        parts.append(f"%peak and ×bound {NOT_KNOWN} where the time is not VALID")
+    return parts
+
+
+def _coverage_text(coverage: float) -> str:
     if coverage >= CONFIDENCE:
         return " (95%)"
     return f" (covers {coverage:.0%}; 6 rounds: 97%)" if coverage > 0 else ""

@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
 from deploybench.data.image_size import size_text
-from deploybench.report.run_table import NOTHING, VERDICT_STYLES
+from deploybench.report.figures import VERDICT_STYLES
+from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, table_of
 from deploybench.scenarios.record import ScenarioRecord
 from deploybench.scenarios.settings import Scenario
-from deploybench.statistics.samples import nearest_rank
 
 MLPERF_MIN_DURATION_S = 600
-NAMES, FIGURES = (
-    ("scenario", "runner", "prec"),
-    ("thr", "b", "queries", "p50 ms", "p99 ms", "result"),
-)
-SHOWN_FRACTIONS = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99, "p99_9_ms": 0.999}
 
 
-def print_scenario_table(records: Sequence[ScenarioRecord], console: Console) -> None:
-    """Print the rows, the reason and LoadGen's advice of each that is not VALID, and what this is
+def scenario_report(records: Sequence[ScenarioRecord]) -> Report:
+    """The rows, the reason and LoadGen's advice of each that is not VALID, and what this is
     not."""
-    noted = [record for record in records if record.judgement.reason]
-    for _, group in groupby(records, key=lambda record: record.cell.group):
-        members = list(group)
-        cell = members[0].cell
-        patches = f", patches of {cell.patch_size}" if cell.patch_size else ""
-        size = size_text(cell.image_size)
-        console.print(f"{cell.model}, {cell.weights}, {size}{patches}", style="bold", markup=False)
-        console.print(_table(members, noted))
-    for number, record in enumerate(noted, 1):
-        title = f"{record.cell.model} {record.cell.runner} {record.settings.scenario.value}"
-        console.print(f"[{number}] {title}: {record.judgement.reason}", markup=False)
-        if record.judgement.advice:
-            console.print(f"    [dim]→ {escape(record.judgement.advice)}[/dim]")
-    for line in _remarks(records):
-        console.print(line, style="dim", markup=False)
+    table = table_of(COLUMNS, records, group=_title, name=_name, notes=_notes, data=scenario_data)
+    remarks = _remarks(records)
+    sections = (table, Prose(tuple(remarks), Style.FAINT)) if remarks else (table,)
+    return Report(sections)
 
 
 def scenario_data(record: ScenarioRecord) -> dict[str, object]:
@@ -67,7 +45,10 @@ def scenario_data(record: ScenarioRecord) -> dict[str, object]:
         "reason": record.judgement.reason,
         "advice": record.judgement.advice,
         "query_count": loadgen.query_count if loadgen else None,
-        **{name: trial.percentile_ms(fraction) for name, fraction in SHOWN_FRACTIONS.items()},
+        "p50_ms": trial.percentile_ms(0.5),
+        "p90_ms": trial.percentile_ms(0.9),
+        "p99_ms": trial.percentile_ms(0.99),
+        "p99_9_ms": trial.percentile_ms(0.999),
         "latency_at_percentile_ms": trial.percentile_ms(settings.fraction),
         "rate_per_s": loadgen.rate_per_s if loadgen else None,
         "scheduled_per_s": loadgen.scheduled_per_s if loadgen else None,
@@ -80,56 +61,47 @@ def scenario_data(record: ScenarioRecord) -> dict[str, object]:
     }
 
 
-def _table(records: Sequence[ScenarioRecord], noted: Sequence[ScenarioRecord]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in NAMES:
-        table.add_column(name, no_wrap=True)
-    for name in FIGURES:
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for record in records:
-        table.add_row(*_cells(record), _verdict(record, noted))
-    return table
+def _title(record: ScenarioRecord) -> str:
+    cell = record.cell
+    patches = f", patches of {cell.patch_size}" if cell.patch_size else ""
+    return f"{cell.model}, {cell.weights}, {size_text(cell.image_size)}{patches}"
 
 
-def _cells(record: ScenarioRecord) -> list[str]:
-    cell, settings, loadgen = record.cell, record.settings, record.trial.loadgen
-    threads = str(cell.threads)
-    if settings.instances > 1:
-        threads = f"{settings.instances}x{cell.threads // settings.instances}"
-    figures = [NOTHING] * 4
-    if loadgen is not None:
-        percentiles = [
-            _ms(nearest_rank(loadgen.latencies_ns, fraction) / 1e6) for fraction in (0.5, 0.99)
-        ]
-        figures = [str(loadgen.query_count), *percentiles, _result(record)]
-    return [
-        settings.scenario.value,
-        cell.runner,
-        cell.precision,
-        threads,
-        str(cell.batch),
-        *figures,
-    ]
+def _name(record: ScenarioRecord) -> str:
+    return f"{record.cell.model} {record.cell.runner} {record.settings.scenario.value}"
+
+
+def _notes(record: ScenarioRecord) -> list[Note]:
+    judgement = record.judgement
+    return [Note(judgement.reason, advice=judgement.advice)] if judgement.reason else []
+
+
+def _threads(record: ScenarioRecord) -> str:
+    """The budget; shared among several instances it is instances x threads of each."""
+    threads, instances = record.cell.threads, record.settings.instances
+    return f"{instances}x{threads // instances}" if instances > 1 else str(threads)
+
+
+def _queries(record: ScenarioRecord) -> str:
+    loadgen = record.trial.loadgen
+    return str(loadgen.query_count) if loadgen else NOTHING
+
+
+def _percentile(record: ScenarioRecord, fraction: float) -> str:
+    value = record.trial.percentile_ms(fraction)
+    return NOTHING if value is None else _ms(value)
 
 
 def _result(record: ScenarioRecord) -> str:
     """What the scenario is for: a latency at the percentile, or a rate."""
     settings, loadgen = record.settings, record.trial.loadgen
-    assert loadgen is not None
+    if loadgen is None:
+        return NOTHING
     if settings.scenario is Scenario.SERVER:
         return f"{settings.target_qps:g}/s in {settings.latency_bound_ms:g} ms"
     if settings.scenario is Scenario.OFFLINE:
         return f"{loadgen.rate_per_s:.1f} img/s"
-    latency_ms = record.trial.percentile_ms(settings.fraction)
-    assert latency_ms is not None
-    return f"p{settings.percentile:g} {_ms(latency_ms)} ms"
-
-
-def _verdict(record: ScenarioRecord, noted: Sequence[ScenarioRecord]) -> Text:
-    verdict = record.judgement.verdict.value
-    number = f" [{noted.index(record) + 1}]" if record in noted else ""
-    return Text(verdict + number, style=VERDICT_STYLES[verdict])
+    return f"p{settings.percentile:g} {_percentile(record, settings.fraction)} ms"
 
 
 def _remarks(records: Sequence[ScenarioRecord]) -> list[str]:
@@ -175,3 +147,26 @@ def _padded(record: ScenarioRecord) -> int:
 
 def _ms(milliseconds: float) -> str:
     return f"{milliseconds:.3g}" if milliseconds < 100 else f"{milliseconds:.0f}"
+
+
+COLUMNS = (
+    Column[ScenarioRecord]("scenario", "scenario", lambda record: record.settings.scenario.value),
+    Column[ScenarioRecord]("runner", "runner", lambda record: record.cell.runner),
+    Column[ScenarioRecord]("precision", "prec", lambda record: record.cell.precision),
+    Column[ScenarioRecord]("threads", "thr", _threads, number=True, priority=3),
+    Column[ScenarioRecord]("batch", "b", lambda record: str(record.cell.batch), number=True),
+    Column[ScenarioRecord]("queries", "queries", _queries, number=True, priority=3),
+    Column[ScenarioRecord](
+        "p50", "p50", lambda record: _percentile(record, 0.5), unit="ms", number=True, priority=2
+    ),
+    Column[ScenarioRecord](
+        "p99", "p99", lambda record: _percentile(record, 0.99), unit="ms", number=True, priority=2
+    ),
+    Column[ScenarioRecord]("result", "result", lambda record: _result(record), number=True),
+    Column[ScenarioRecord](
+        "verdict",
+        "verdict",
+        lambda record: record.judgement.verdict.value,
+        style=lambda record: VERDICT_STYLES[record.judgement.verdict],
+    ),
+)

@@ -7,86 +7,57 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.text import Text
-
-from deploybench.report.tables import Cellular, print_table
+from deploybench.report.figures import MIB
+from deploybench.report.table import NOTHING, Column, Prose, Report, Style, Table, table_of
 
 if TYPE_CHECKING:
     from deploybench.artifacts.tidy import Removal, StoredArtifact, StoredRun
     from deploybench.errors import DeployBenchError
 
-MIB = 1 << 20
-ARTIFACT_COLUMNS = ("artifact", "form", "MB", "age", "state")
-RUN_COLUMNS = ("run", "kind", "date (UTC)", "cells", "MB", "verdicts")
 
-
-def artifact_rows(stored: Sequence[StoredArtifact]) -> list[dict[str, object]]:
-    """The artifacts as data."""
-    return [_artifact_row(one) for one in stored]
-
-
-def run_rows(stored: Sequence[StoredRun]) -> list[dict[str, object]]:
-    """The runs as data; ``verdicts`` counts the cells by verdict."""
-    return [
-        {
-            "name": run.name,
-            "kind": run.kind,
-            "created": run.created,
-            "cells": run.cells,
-            "verdicts": run.verdicts,
-            "size_bytes": run.size_bytes,
-            "path": str(run.path),
-        }
-        for run in stored
-    ]
-
-
-def removal_rows(removals: Sequence[Removal]) -> list[dict[str, object]]:
-    """What would be removed, as data."""
-    return [
-        {
-            "name": removal.name,
-            "path": str(removal.path),
-            "reason": removal.reason,
-            "size_bytes": removal.size_bytes,
-        }
-        for removal in removals
-    ]
-
-
-def print_workspace(
+def workspace_report(
     artifacts: Sequence[StoredArtifact],
     runs: Sequence[StoredRun],
     unreadable: Sequence[tuple[Path, DeployBenchError]],
-    console: Console,
-) -> None:
+) -> Report:
     """A table of the artifacts, one of the runs, and what does not read."""
-    if artifacts:
-        print_table(ARTIFACT_COLUMNS, [_artifact_cells(one) for one in artifacts], console)
-    else:
-        console.print("no artifacts")
+    broken = [f"unreadable: {path}: {error.found}" for path, error in unreadable]
     for stored in artifacts:
         if stored.damage is not None:
-            line = f"damaged: {stored.name}: {stored.damage}"
-            console.print(Text(line, style="red"), soft_wrap=True)
-    for path, error in unreadable:
-        console.print(Text(f"unreadable: {path}: {error.found}", style="red"), soft_wrap=True)
-    console.print()
-    if runs:
-        print_table(RUN_COLUMNS, [_run_cells(run) for run in runs], console)
+            broken.append(f"damaged: {stored.name}: {stored.damage}")
+    sections: list[Table | Prose] = []
+    if artifacts:
+        sections.append(_artifact_table(artifacts))
     else:
-        console.print("no runs")
-    total = sum(one.size_bytes for one in artifacts) + sum(run.size_bytes for run in runs)
-    console.print(f"\n{len(artifacts)} artifacts, {len(runs)} runs, {size_text(total)}")
+        sections.append(Prose(("no artifacts",)))
+    if broken:
+        sections.append(Prose(tuple(broken), Style.BAD))
+    if runs:
+        sections.append(_run_table(runs))
+    else:
+        sections.append(Prose(("no runs",)))
+    total = sum(stored.size_bytes for stored in artifacts) + sum(run.size_bytes for run in runs)
+    summary = f"{len(artifacts)} artifacts, {len(runs)} runs, {size_text(total)}"
+    sections.append(Prose((summary,)))
+    data = {
+        "artifacts": [_artifact_data(stored) for stored in artifacts],
+        "runs": [_run_data(run) for run in runs],
+        "unreadable": [{"path": str(path), "reason": error.found} for path, error in unreadable],
+    }
+    return Report(tuple(sections), data)
 
 
-def print_removals(removals: Sequence[Removal], console: Console) -> None:
+def removals_report(removals: Sequence[Removal]) -> Report:
     """What would be removed, and why."""
-    rows = [
-        (removal.name, f"{removal.size_bytes / MIB:.1f}", removal.reason) for removal in removals
-    ]
-    print_table(("name", "MB", "why"), rows, console)
+    columns = (
+        Column["Removal"]("name", "name", lambda removal: removal.name),
+        Column["Removal"](
+            "size", "MB", lambda removal: f"{removal.size_bytes / MIB:.1f}", number=True
+        ),
+        Column["Removal"]("reason", "why", lambda removal: removal.reason, folds=True),
+    )
+    table = table_of(columns, removals, data=_removal_data)
+    return Report((table,), [_removal_data(removal) for removal in removals])
 
 
 def size_text(size_bytes: int) -> str:
@@ -103,16 +74,54 @@ def age_text(created: str, now: datetime | None = None) -> str:
     try:
         seconds = (now - datetime.fromisoformat(created)).total_seconds()
     except (ValueError, TypeError):
-        return "–"
+        return NOTHING
     if seconds < 0:
-        return "–"
+        return NOTHING
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds // length:.0f} {unit}"
     return f"{seconds:.0f} s"
 
 
-def _artifact_row(stored: StoredArtifact) -> dict[str, object]:
+def _artifact_table(artifacts: Sequence[StoredArtifact]) -> Table:
+    columns = (
+        Column["StoredArtifact"]("name", "artifact", lambda stored: stored.name),
+        Column["StoredArtifact"]("form", "form", _form),
+        Column["StoredArtifact"](
+            "size", "MB", lambda stored: f"{stored.size_bytes / MIB:.1f}", number=True
+        ),
+        Column["StoredArtifact"](
+            "age", "age", lambda stored: age_text(stored.artifact.manifest.created), priority=2
+        ),
+        Column["StoredArtifact"](
+            "state",
+            "state",
+            lambda stored: _state(stored)[0],
+            style=lambda stored: _state(stored)[1],
+        ),
+    )
+    return table_of(columns, artifacts, data=_artifact_data)
+
+
+def _run_table(runs: Sequence[StoredRun]) -> Table:
+    columns = (
+        Column["StoredRun"]("name", "run", lambda run: run.name),
+        Column["StoredRun"]("kind", "kind", lambda run: run.kind),
+        Column["StoredRun"](
+            "created",
+            "date (UTC)",
+            lambda run: run.created[:16].replace("T", " "),
+            priority=2,
+        ),
+        Column["StoredRun"]("cells", "cells", lambda run: str(run.cells), number=True),
+        Column["StoredRun"]("size", "MB", lambda run: f"{run.size_bytes / MIB:.1f}", number=True),
+        Column["StoredRun"]("verdicts", "verdicts", _verdicts, folds=True),
+    )
+    return table_of(columns, runs, data=_run_data)
+
+
+def _artifact_data(stored: StoredArtifact) -> dict[str, object]:
+    """The artifact, as ``--json`` prints it."""
     manifest = stored.artifact.manifest
     shape = manifest.preprocessing
     return {
@@ -134,42 +143,51 @@ def _artifact_row(stored: StoredArtifact) -> dict[str, object]:
     }
 
 
-def _artifact_cells(stored: StoredArtifact) -> tuple[Cellular, ...]:
+def _run_data(run: StoredRun) -> dict[str, object]:
+    """The run, as ``--json`` prints it; ``verdicts`` counts the cells by verdict."""
+    return {
+        "name": run.name,
+        "kind": run.kind,
+        "created": run.created,
+        "cells": run.cells,
+        "verdicts": run.verdicts,
+        "size_bytes": run.size_bytes,
+        "path": str(run.path),
+    }
+
+
+def _removal_data(removal: Removal) -> dict[str, object]:
+    return {
+        "name": removal.name,
+        "path": str(removal.path),
+        "reason": removal.reason,
+        "size_bytes": removal.size_bytes,
+    }
+
+
+def _form(stored: StoredArtifact) -> str:
+    """The precision, the image size, and the batch size where it is fixed."""
     manifest = stored.artifact.manifest
     shape = manifest.preprocessing
-    form = [manifest.precision, f"{shape.height}x{shape.width}"]
+    parts = [manifest.precision, f"{shape.height}x{shape.width}"]
     if manifest.batch is not None:
-        form.append(f"b{manifest.batch}")
-    return (
-        stored.name,
-        " ".join(form),
-        f"{stored.size_bytes / MIB:.1f}",
-        age_text(manifest.created),
-        _state(stored),
-    )
+        parts.append(f"b{manifest.batch}")
+    return " ".join(parts)
 
 
-def _state(stored: StoredArtifact) -> Text:
+def _state(stored: StoredArtifact) -> tuple[str, Style]:
     """What matters most of it in one word, so that no table cuts it."""
     manifest = stored.artifact.manifest
     if stored.damage is not None:
-        return Text("damaged", style="bold red")
+        return "damaged", Style.BAD
     if stored.superseded:
-        return Text("superseded", style="dim")
+        return "superseded", Style.FAINT
     if manifest.parity is None:
-        return Text("unverified", style="yellow")
+        return "unverified", Style.DOUBTFUL
     if not manifest.verified:
-        return Text("INVALID", style="bold red")
-    return Text("verified", style="green")
+        return "INVALID", Style.BAD
+    return "verified", Style.GOOD
 
 
-def _run_cells(run: StoredRun) -> tuple[Cellular, ...]:
-    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in run.verdicts.items())
-    return (
-        run.name,
-        run.kind,
-        run.created[:16].replace("T", " "),
-        str(run.cells),
-        f"{run.size_bytes / MIB:.1f}",
-        verdicts,
-    )
+def _verdicts(run: StoredRun) -> str:
+    return ", ".join(f"{count} {verdict}" for verdict, count in run.verdicts.items())

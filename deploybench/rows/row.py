@@ -14,6 +14,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from deploybench.results.cell import CellOptions
+from deploybench.results.verdict import Verdict
+from deploybench.statistics.ratios import Answer
 
 NO_OPTIONS = CellOptions()
 
@@ -33,8 +35,9 @@ class Row:
     ``softmax_speedup`` is a fair ViT's over its softmax member on the same runner at the same
     sizes, where the run has both at two sizes or more. ``device_p50_ms`` is what an engine-only
     call takes by the device's own clock, ``options`` are those of the cell, each in a field of its
-    own where rows are written as data; ``provenance`` is ``simulated`` where a double stood in for
-    the device's library.
+    own where rows are written as data; ``mixed_states_ms`` is the median over launches that all met
+    a change of the machine's state, so that no state has an estimate; ``provenance`` is
+    ``simulated`` where a double stood in for the device's library.
     """
 
     model: str
@@ -61,6 +64,7 @@ class Row:
     state_share: float | None = None
     states_seen: int
     main_state: bool = True
+    mixed_states_ms: float | None = None
     p50_ms: float | None = None
     p50_low_ms: float | None = None
     p50_high_ms: float | None = None
@@ -119,14 +123,14 @@ class Row:
     speedup_low: float | None = None
     speedup_high: float | None = None
     speedup_coverage: float | None = None
-    speedup_answer: str | None = None
-    speedup_verdict: str | None = None
+    speedup_answer: Answer | None = None
+    speedup_verdict: Verdict | None = None
     speedup_reason: str = ""
     tokens: int | None = None
     softmax_speedup: float | None = None
     softmax_speedup_low: float | None = None
     softmax_speedup_high: float | None = None
-    softmax_answer: str | None = None
+    softmax_answer: Answer | None = None
     cores_used: float | None = None
     foreign_cpu_share: float | None
     steal_share: float | None
@@ -149,7 +153,7 @@ class Row:
     launches_left_out: int = 0
     launches_flipped: int
     samples: int = 0
-    verdict: str
+    verdict: Verdict
     reason: str
     advice: str
     complete: bool
@@ -157,6 +161,8 @@ class Row:
     more_rounds: int | None
     profile: str
     run: str
+    host: str = ""
+    artifact_key: str | None = None
     command: str
 
     @property

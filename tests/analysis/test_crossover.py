@@ -10,7 +10,8 @@ from rich.console import Console
 
 from deploybench.analysis import crossover
 from deploybench.analysis.crossover import Crossover
-from deploybench.report.crossover_table import print_crossovers
+from deploybench.report.crossover_table import crossover_tables
+from deploybench.report.terminal import print_table
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.rows.rows import FAIR_FAMILY, rows_of
@@ -117,7 +118,8 @@ def test_too_few_rounds_are_ambiguous_and_beat_nothing() -> None:
     assert {point.answer for point in found.points} == {Answer.AMBIGUOUS}
     assert found.beats_from is None
     stream = io.StringIO()
-    print_crossovers([found], Console(file=stream, width=160))
+    (table,) = crossover_tables([found])
+    print_table(table, Console(file=stream, width=160))
     assert "not settled at 577 tokens: more rounds" in stream.getvalue()
 
 
@@ -158,9 +160,8 @@ def test_one_size_another_run_or_no_softmax_gives_no_crossover() -> None:
 
 def test_table_has_a_column_a_size_and_says_where_softmax_is_beaten() -> None:
     stream = io.StringIO()
-    print_crossovers(
-        crossovers(family({197: 12.0, 577: 39.0, 1025: 60.0})), Console(file=stream, width=160)
-    )
+    (table,) = crossover_tables(crossovers(family({197: 12.0, 577: 39.0, 1025: 60.0})))
+    print_table(table, Console(file=stream, width=160))
     text = stream.getvalue()
     assert "onnxruntime · fp32-dynamic · run as fp32 · batch 1 · 2 threads" in text
     assert all(f"{tokens} tokens" in text for tokens in SIZES)
@@ -168,7 +169,8 @@ def test_table_has_a_column_a_size_and_says_where_softmax_is_beaten() -> None:
     assert "×0.83" in text
     assert "-10%" in text
     stream.truncate(0)
-    print_crossovers(crossovers(family({197: 12.0, 577: 50.0})), Console(file=stream, width=160))
+    (table,) = crossover_tables(crossovers(family({197: 12.0, 577: 50.0})))
+    print_table(table, Console(file=stream, width=160))
     assert "not up to 577 tokens" in stream.getvalue()
 
 
@@ -181,6 +183,4 @@ def test_rows_carry_the_speedup_over_softmax() -> None:
 
 
 def test_nothing_is_printed_for_a_run_about_something_else() -> None:
-    stream = io.StringIO()
-    print_crossovers(crossovers([record([launch([1.0] * 9)])]), Console(file=stream))
-    assert stream.getvalue() == ""
+    assert crossover_tables(crossovers([record([launch([1.0] * 9)])])) == []

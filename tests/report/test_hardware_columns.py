@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console
 
-from deploybench.report.detail_tables import print_details
-from deploybench.report.run_table import print_run_table
+from deploybench.report.detail_tables import detail_sections
+from deploybench.report.run_table import run_table
+from deploybench.report.table import Report
+from deploybench.report.terminal import print_sections, print_table
 from deploybench.results.launch import EnergyReading, Facts, GpuReading, Launch
 from deploybench.results.record import Bound, Record
 from deploybench.rows.row import Row, to_csv
@@ -60,13 +62,14 @@ def on_gpu(*readings: GpuReading) -> Record:
 
 def table(rows: Sequence[Row]) -> str:
     stream = io.StringIO()
-    print_run_table(rows, Console(file=stream, width=112, highlight=False))
+    print_table(run_table(rows), Console(file=stream, width=112, highlight=False))
     return stream.getvalue()
 
 
 def details(rows: Sequence[Row]) -> str:
     stream = io.StringIO()
-    print_details(rows, Console(file=stream, width=140, highlight=False))
+    report = Report(tuple(detail_sections(rows)))
+    print_sections(report, Console(file=stream, width=140, highlight=False))
     return stream.getvalue()
 
 

@@ -9,8 +9,10 @@ import pytest
 from rich.console import Console
 
 from deploybench.report.console import PIPE_WIDTH
-from deploybench.report.detail_tables import print_details
-from deploybench.report.run_table import print_run_table
+from deploybench.report.run_notes import notes_of
+from deploybench.report.run_report import run_report
+from deploybench.report.table import Report, Table
+from deploybench.report.terminal import print_sections
 from deploybench.results.launch import EnergyReading, Facts, Launch
 from deploybench.results.record import Record
 from deploybench.rows.rows import rows_of
@@ -19,11 +21,25 @@ from tests.rows.test_rows import FAR, NEAR, launches, two_states
 
 
 def printed(records: list[Record], **changes: object) -> str:
-    stream = io.StringIO()
-    print_run_table(
-        rows_of(records, **changes), Console(file=stream, width=PIPE_WIDTH, highlight=False)
+    """The report without its answer: the table, the notes, the legend and what follows."""
+    return text_of(without_answer(run_report(records, **changes)))
+
+
+def without_answer(report: Report) -> Report:
+    first = next(
+        index for index, section in enumerate(report.sections) if isinstance(section, Table)
     )
+    return Report(report.sections[first:])
+
+
+def text_of(report: Report, width: int = PIPE_WIDTH) -> str:
+    stream = io.StringIO()
+    print_sections(report, Console(file=stream, width=width, highlight=False))
     return stream.getvalue()
+
+
+def header_of(text: str) -> list[str]:
+    return next(line for line in text.splitlines() if line.startswith("runner")).split()
 
 
 def line_of(text: str, *words: str) -> str:
@@ -50,8 +66,7 @@ def test_hop_has_no_column_when_all_cells_met_one_state() -> None:
 
 def test_columns_of_streams_times_and_energy_are_there_only_with_something_in_them() -> None:
     plain = printed([record(launches(8.0))])
-    header = plain.splitlines()[2]
-    assert not {"streams", "times", "J/img"} & set(header.split())
+    assert not {"streams", "times", "J/img"} & set(header_of(plain))
     energy = EnergyReading(joules=2.0, source="RAPL")
     full = printed(
         [
@@ -59,7 +74,7 @@ def test_columns_of_streams_times_and_energy_are_there_only_with_something_in_th
             record(launches(4.0, energy=energy), streams=2, timing="engine-only"),
         ]
     )
-    assert {"streams", "times", "J/img"} <= set(full.splitlines()[2].split())
+    assert {"streams", "times", "J/img"} <= set(header_of(full))
     assert "engine-only" in full
     assert "0.10" in full
 
@@ -82,12 +97,12 @@ def test_speedup_is_printed_with_its_interval_and_its_answer(
 ) -> None:
     text = printed([record(launches(20.0)), record(candidate, runner="onnxruntime")])
     assert words in line_of(text, "onnxruntime")
-    assert "times faster than pytorch fp32, paired by round" in text
+    assert "times faster than pytorch fp32, paired by round" in one_line(text)
 
 
 def test_ambiguous_speedup_has_a_note_that_says_how_many_rounds_would_settle_it() -> None:
     text = printed([record(launches(20.0)), record(launches(10.0, count=4), runner="onnxruntime")])
-    assert "[1]" in line_of(text, "onnxruntime")
+    assert "[1, 2]" in line_of(text, "onnxruntime")
     assert (
         "speed-up: 4 pairs of launches, an interval needs 6; about 2 more rounds would settle it"
         in one_line(text)
@@ -102,10 +117,11 @@ def test_drifting_cell_with_a_valid_speedup_says_so() -> None:
     factors = (1.0, 1.1, 1.2, 1.3, 1.2, 1.1)
     eager = [launch([20 * factor] * 20, number=number) for number, factor in enumerate(factors)]
     other = [launch([10 * factor] * 20, number=number) for number, factor in enumerate(factors)]
-    text = one_line(printed([record(eager), record(other, runner="onnxruntime")]))
-    assert "DRIFTING" in text
-    assert "the speed-up, paired by round, is VALID" in text
-    assert "2.00 ±0.0% FASTER" in text
+    records = [record(eager), record(other, runner="onnxruntime")]
+    details = [note.full for note in notes_of(rows_of(records)[1])]
+    assert "the speed-up, paired by round, is VALID" in details[0]
+    assert "2.00 ±0.0% FASTER" in printed(records)
+    assert "DRIFTING" in printed(records)
 
 
 def test_saturation_is_marked_and_the_mark_explained() -> None:
@@ -119,9 +135,11 @@ def test_saturation_is_marked_and_the_mark_explained() -> None:
 def test_flipped_launches_interruption_and_missing_rounds_are_noted() -> None:
     flip = launch([10.0] * 20, surroundings=surroundings(NEAR, FAR))
     far = launches(13.0, count=3, hop_ns=FAR)
-    text = one_line(printed([record([*launches(8.0, hop_ns=NEAR), *far, flip], complete=False)]))
-    assert "interrupted after 6 launches" in text
-    assert "1 launch met a change of state and count nowhere" in text
+    mixed = record([*launches(8.0, hop_ns=NEAR), *far, flip], complete=False)
+    details = [note.full for row in rows_of([mixed]) for note in notes_of(row)]
+    assert "interrupted after 6 launches" in details
+    assert any("1 launch met a change of state and counts nowhere" in text for text in details)
+    assert "net pytorch: interrupted" in printed([mixed])
     spent = record(launches(8.0)).model_copy(update={"stopped": "budget spent", "more_rounds": 40})
     assert "budget spent: about 40 more rounds for the precision asked for" in one_line(
         printed([spent])
@@ -135,12 +153,12 @@ def test_advice_that_rows_share_is_said_once() -> None:
     ]
     text = one_line(printed(few))
     assert text.count("measure more rounds: a larger --rounds or --budget") == 1
-    assert all(f"[{number}] net" in text for number in (1, 2, 3))
+    assert "[1] net pytorch, net onnxruntime, net openvino: 2 launches count" in text
 
 
 def test_p99_is_not_available_rather_than_a_maximum() -> None:
-    assert "n/a" in line_of(printed([record(launches(10.0))]), "pytorch")
-    many = [launch([10.0] * 100, number=number) for number in range(6)]
+    assert "n/a" in line_of(printed([record(launches(20.0))]), "pytorch")
+    many = [launch([20.0] * 100, number=number) for number in range(6)]
     assert "n/a" not in line_of(printed([record(many)]), "pytorch")
 
 
@@ -184,30 +202,29 @@ def test_table_of_two_states_with_energy_fits_into_112_columns(model: str) -> No
     assert max(map(len, text.splitlines())) <= PIPE_WIDTH
 
 
-def test_no_figure_is_cut_off_when_the_columns_need_more_room_than_there_is() -> None:
-    text = printed(everywhere(streams=2, batch=1024, timing="engine-only"))
+@pytest.mark.parametrize("width", [20, 40, 80, 100, 112])
+def test_no_figure_and_no_column_is_lost_when_there_is_less_room_than_they_need(width: int) -> None:
+    records = everywhere(streams=2, batch=1024, timing="engine-only")
+    report = without_answer(run_report(records))
+    text = text_of(report, width)
     assert "…" not in text
-    header = next(line for line in text.splitlines() if line.startswith("runner"))
-    for title in (
-        "prec",
-        "b",
-        "streams",
-        "times",
-        "hop",
-        "p50",
-        "J/img",
-        "GF/s",
-        "%peak",
-        "×baseline",
-        "verdict",
-    ):
-        assert title in header.split()
-    line = next(line for line in text.splitlines() if line.startswith("aotinductor"))
-    shown = " ".join(line.split())
-    assert shown.startswith(
-        "aotinductor fp32 1024 2 engine-only 105 ns 67% 9000 0.0% n/a 114 100 0.10 228 228%"
+    table = report.tables[0]
+    for column in table.columns:
+        assert column.heading in one_line(text)
+    words = text.split()
+    for cell in (cell for line in table.lines for cell in line.cells):
+        assert set(cell.text.split()) <= set(words)
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_line_that_is_long_enough_holds_every_figure_of_a_cell() -> None:
+    report = without_answer(run_report(everywhere(streams=2, batch=1024, timing="engine-only")))
+    lines = text_of(report, 200).splitlines()
+    shown = " ".join(next(line for line in lines if line.startswith("aotinductor")).split())
+    assert shown == (
+        "aotinductor fp32 1024 2 engine-only 105 ns 67% 9000 0.0% n/a 114 100 0.10 228 n/a "
+        "1.37 ±0.0% FASTER VALID"
     )
-    assert shown.endswith("1.37 ±0.0% FASTER VALID")
 
 
 def test_nothing_is_cut_when_several_timings_are_in_one_table() -> None:
@@ -229,7 +246,7 @@ def test_form_is_shown_where_one_runner_has_artifacts_in_several() -> None:
         record(launches(9.0), form="fp32-b1", artifact="/b"),
     )
     assert "fp32-b1" in printed([dynamic, fixed])
-    assert "form" not in printed([dynamic]).splitlines()[2]
+    assert "form" not in header_of(printed([dynamic]))
 
 
 def two_devices() -> list[Record]:
@@ -249,12 +266,11 @@ def test_cells_of_two_devices_are_in_one_table_each_against_its_own_baseline() -
     assert "measured matmul peak or the peak that the GPU's profile states" in " ".join(
         text.split()
     )
-    assert [line.split()[1] for line in text.splitlines()[3:7]] == ["cpu", "cpu", "cuda", "cuda"]
+    assert [line.split()[1] for line in text.splitlines()[2:6]] == ["cpu", "cpu", "cuda", "cuda"]
 
 
 def test_device_has_no_column_when_all_cells_ran_on_one() -> None:
-    header = printed(two_devices()[2:]).splitlines()[2]
-    assert "device" not in header.split()
+    assert "device" not in header_of(printed(two_devices()[2:]))
 
 
 def test_launch_by_a_cuda_graph_is_marked_where_there_is_one() -> None:
@@ -268,9 +284,9 @@ def test_launch_by_a_cuda_graph_is_marked_where_there_is_one() -> None:
 
 def test_time_on_the_gpu_is_among_the_details_where_it_is_known() -> None:
     def details(records: list[Record]) -> str:
-        stream = io.StringIO()
-        print_details(rows_of(records), Console(file=stream, width=400, highlight=False))
-        return stream.getvalue()
+        report = run_report(records, details=True)
+        details = [section for section in report.tables if section.title]
+        return text_of(Report(tuple(details)), width=400)
 
     on_gpu = [launch([2.0] * 20, number=number, device_ns=(1_750_000,) * 20) for number in range(6)]
     text = details([record(on_gpu, runner="tensorrt", timing="engine-only"), record(launches(8.0))])
@@ -289,3 +305,68 @@ def test_figures_of_a_double_are_not_shown() -> None:
     text = printed([simulated])
     assert "2.12" not in text
     assert "simulated: a double stood in for the device's library" in " ".join(text.split())
+
+
+def cells_of(records: list[Record], key: str) -> list[str]:
+    """What the table of the records says in one column; nothing where it has none."""
+    table = run_report(records).tables[0]
+    places = [index for index, column in enumerate(table.columns) if column.key == key]
+    return [line.cells[index].text for line in table.lines for index in places]
+
+
+def test_share_of_a_peak_that_was_exceeded_is_shown_nowhere_and_the_legend_says_why() -> None:
+    within, above = record(launches(40.0)), record(launches(10.0), runner="onnxruntime")
+    assert cells_of([within], "share_of_peak") == ["50%"]
+    assert cells_of([within, above], "share_of_peak") == ["n/a", "n/a"]
+    assert "so the peak cannot be trusted" in one_line(printed([within, above]))
+
+
+def test_share_of_the_peak_of_a_time_that_is_not_valid_is_not_shown() -> None:
+    few = record(launches(40.0, count=3))
+    assert cells_of([few], "share_of_peak") == ["n/a"]
+    assert "n/a where the time is not VALID" in one_line(printed([few]))
+
+
+def test_interval_beyond_a_hundred_percent_is_a_word() -> None:
+    wild = [launch([20.0 * 4 ** (number % 3)] * 20, number=number) for number in range(6)]
+    assert cells_of([record(wild)], "half_width") == ["wide"]
+    assert "wide: wider than ±100%" in one_line(printed([record(wild)]))
+
+
+def test_cell_whose_launches_all_met_a_change_of_state_shows_its_number_marked() -> None:
+    flip = launch([10.0] * 20, surroundings=surroundings(NEAR, FAR))
+    made = record([flip] * 3)
+    assert rows_of([made])[0].p50_ms is None
+    assert cells_of([made], "p50_ms") == ["~10.0"]
+    assert "of no one state" in one_line(printed([made]))
+
+
+def test_rate_that_contradicts_the_median_of_an_unsteady_cell_is_not_shown() -> None:
+    uneven = [launch([100.0] * 20, number=number, window_ns=10**9) for number in range(3)]
+    assert cells_of([record(uneven)], "images_per_s") == ["n/a"]
+    assert "too uneven for one rate" in one_line(printed([record(uneven)]))
+
+
+def test_rows_of_two_artifacts_runs_or_hosts_differ_in_what_is_shown() -> None:
+    first = record(launches(10.0))
+    twin = record(launches(10.0), artifact="/b", artifact_key="b" * 64)
+    assert cells_of([first, twin], "artifact_key") == ["kkkkkkkk", "bbbbbbbb"]
+    other_run = first.model_copy(update={"run": "20260102-000000-bbbb"})
+    assert cells_of([first, other_run], "run") == [first.run, other_run.run]
+    other_host = first.model_copy(update={"host": first.host.model_copy(update={"hostname": "b"})})
+    assert cells_of([first, other_host], "host") == ["here", "b"]
+    assert cells_of([first], "run") == cells_of([first], "host") == []
+
+
+def test_causes_that_rows_share_are_one_note_each_and_the_details_are_told_apart() -> None:
+    factors = (1.0, 1.1, 1.2, 1.3, 1.2, 1.1)
+    drifting = [
+        record(
+            [launch([ms * factor**power] * 20, number=n) for n, factor in enumerate(factors)],
+            runner=f"runner-{ms}",
+        )
+        for ms, power in ((10, 1), (11, 2), (12, 3), (13, 4))
+    ]
+    assert "[1] 4 rows: the machine changed speed while they ran" in printed(drifting)
+    full = one_line(text_of(run_report(drifting, details=True), width=400))
+    assert full.count("launches spread") == 4

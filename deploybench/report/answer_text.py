@@ -1,0 +1,267 @@
+"""The answer above the table, in sentences that need no legend."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from deploybench.analysis.answers import (
+    USUAL_ROUNDS,
+    Lead,
+    ModelAnswer,
+    command_for,
+)
+from deploybench.data.image_size import size_text
+from deploybench.hardware.devices import CPU
+from deploybench.report.figures import CAUSES, MIB, TOO_WIDE, WIDEST_SHOWN, three_digits
+from deploybench.report.table import Prose
+from deploybench.results.cell import HOST_TO_HOST, Cell
+from deploybench.results.record import Record
+from deploybench.results.verdict import Verdict
+
+TITLE = "The answer"
+LIKE_AMOUNTS = 1.05
+"""Memory that differs by less than this is the same to whoever has to pay for it."""
+FEW = 4
+"""More names than this are counted instead."""
+
+
+def answer_sections(answers: Sequence[ModelAnswer], records: Sequence[Record]) -> list[Prose]:
+    """The answer for each model; one sentence where nothing is known of any."""
+    contested = [answer for answer in answers if answer.contested]
+    if not contested:
+        return _nothing_to_compare(answers)
+    if all(answer.fastest is None for answer in contested):
+        return _nothing_known(contested, records)
+    sections = [Prose(tuple(_lines(contested)), title=TITLE)]
+    sections += _what_would_settle(contested)
+    return sections
+
+
+def _lines(answers: Sequence[ModelAnswer]) -> list[str]:
+    lines = []
+    remembered: set[object] = set()
+    for answer in answers:
+        name = _name(answer, answers)
+        lines.append(f"{name}: {_fastest(answer)}")
+        model = (answer.records[0].run, answer.cell.group, answer.cell.device)
+        if model not in remembered:
+            # Once a model: memory hardly depends on how the calls are timed.
+            remembered.add(model)
+            lines += [f"  {line}" for line in _memory(answer)]
+        if answer.undecided and answer.fastest is not None:
+            lines.append(f"  Not known: {_undecided(answer)}")
+    return lines
+
+
+def _fastest(answer: ModelAnswer) -> str:
+    """Who is the fastest, by how much, and how sure that is."""
+    if answer.fastest is None:
+        return _not_known(answer)
+    name = _runner(answer.fastest.cell, answer)
+    if answer.undecided:
+        text = f"{name} is faster than"
+        beaten = [lead for lead in answer.leads if lead.cell not in answer.undecided]
+        names = [_runner(lead.cell, answer) for lead in beaten if lead.cell not in answer.as_fast]
+        text = f"{text} {_several(names)}" if names else f"{name} is among the fastest"
+    elif answer.as_fast:
+        others = [_runner(cell, answer) for cell in answer.as_fast]
+        text = f"{_several([name, *others])} are equally fast, and the fastest"
+    else:
+        text = f"{name} is the fastest"
+    parts = []
+    baseline, runner_up = answer.over_baseline, answer.over_next
+    if answer.baseline is not None and answer.baseline.key == answer.fastest.cell.key:
+        text += " (it is the baseline)"
+    elif baseline is not None and baseline.cell not in answer.as_fast:
+        parts.append(_lead(baseline, answer, "the baseline"))
+    if runner_up is not None and (baseline is None or runner_up.cell.key != baseline.cell.key):
+        parts.append(_lead(runner_up, answer, "the next"))
+    if parts:
+        text += f", {', and '.join(parts)}"
+    return f"{text}. {_sureness(answer)}"
+
+
+def _lead(lead: Lead, answer: ModelAnswer, role: str) -> str:
+    ratio = lead.ratio
+    name = f"{role}, {_runner(lead.cell, answer)}"
+    text = f"{ratio.value:.2f} times as fast as {name}"
+    if ratio.half_width > WIDEST_SHOWN:
+        return f"{text} ({TOO_WIDE})"
+    low, high = f"{ratio.low:.2f}", f"{ratio.high:.2f}"
+    return text if low == high else f"{text} ({low} to {high})"
+
+
+def _not_known(answer: ModelAnswer) -> str:
+    """Which one it may be, and what would tell."""
+    perhaps = _runner(answer.records[0].cell, answer)
+    text = f"which runner is the fastest is not known; perhaps {perhaps}"
+    if answer.more_rounds is None:
+        return f"{text}. They are too close, or the machine too restless, for rounds to tell."
+    return f"{text}. About {answer.more_rounds} more rounds would tell."
+
+
+def _sureness(answer: ModelAnswer) -> str:
+    """From how many rounds, and whether anything disturbed them."""
+    rounds = min((lead.ratio.count for lead in answer.leads), default=0)
+    confidence = f"95 % sure, from {rounds} rounds"
+    if all(lead.undisturbed for lead in answer.leads):
+        return f"{confidence[0].upper()}{confidence[1:]}."
+    return f"Likely, not certain: other work disturbed some of the {rounds} rounds."
+
+
+def _memory(answer: ModelAnswer) -> list[str]:
+    least = answer.least_memory
+    if least is None:
+        return []
+    most = max(use.peak_bytes for use in answer.memory)
+    if most <= LIKE_AMOUNTS * least.peak_bytes:
+        return [f"Memory: all take about {least.peak_bytes / MIB:.0f} MB."]
+    reference = next(
+        (
+            use
+            for use in answer.memory
+            if answer.baseline is not None and use.cell.key == answer.baseline.key
+        ),
+        None,
+    )
+    compared = ""
+    if reference is not None and reference.cell.key != least.cell.key:
+        compared = f" ({_runner(reference.cell, answer)}: {reference.peak_bytes / MIB:.0f} MB)"
+    name = _runner(least.cell, answer)
+    return [f"Least memory: {name}, {least.peak_bytes / MIB:.0f} MB{compared}."]
+
+
+def _undecided(answer: ModelAnswer) -> str:
+    names = _several([_runner(cell, answer) for cell in answer.undecided])
+    assert answer.fastest is not None  # asked only where there is one
+    fastest = _runner(answer.fastest.cell, answer)
+    text = f"whether {names} {'is' if len(answer.undecided) == 1 else 'are'} faster than {fastest}"
+    if answer.more_rounds is None:
+        return f"{text}; they are too close, or the machine too restless, for rounds to tell."
+    return f"{text}; about {answer.more_rounds} more rounds would tell."
+
+
+def _what_would_settle(answers: Sequence[ModelAnswer]) -> list[Prose]:
+    """One command for all that is not known and that rounds would tell."""
+    open_questions = [
+        answer for answer in answers if answer.undecided and answer.more_rounds is not None
+    ]
+    if not open_questions:
+        return []
+    if len(open_questions) == 1:
+        command = open_questions[0].command
+    else:
+        members = [record for answer in open_questions for record in _open_records(answer)]
+        rounds = max(_rounds(answer) for answer in open_questions)
+        command = command_for(members, rounds)
+    return [Prose((f"  {command}",), title="This settles what is not known:", verbatim=True)]
+
+
+def _open_records(answer: ModelAnswer) -> list[Record]:
+    return [
+        record
+        for record in answer.records
+        if record is answer.fastest or record.cell in answer.undecided
+    ]
+
+
+def _rounds(answer: ModelAnswer) -> int:
+    seen = max((lead.ratio.count for lead in answer.leads), default=0)
+    return max(seen + (answer.more_rounds or 0), USUAL_ROUNDS)
+
+
+def _nothing_known(answers: Sequence[ModelAnswer], records: Sequence[Record]) -> list[Prose]:
+    """One sentence and one command, instead of a row after the other."""
+    models = dict.fromkeys(answer.cell.model for answer in answers)
+    about = _several(list(models))
+    causes = Counter(
+        CAUSES[record.judgement.verdict] for record in records if record.judgement.verdict in CAUSES
+    )
+    lines = [f"Which runner is the fastest is not known for {about}: {_because(causes, records)}."]
+    members = [record for answer in answers for record in answer.records]
+    rounds = max(_rounds(answer) for answer in answers)
+    restless = any(answer.more_rounds is None for answer in answers)
+    what = "Stop other work on the machine, then measure again:" if restless else "This settles it:"
+    return [
+        Prose(tuple(lines), title=TITLE),
+        Prose((f"  {command_for(members, rounds)}",), title=what, verbatim=True),
+    ]
+
+
+def _because(causes: Counter[str], records: Sequence[Record]) -> str:
+    if not causes:
+        return "the differences are smaller than what the rounds can tell"
+    cause, count = causes.most_common(1)[0]
+    return f"{cause} ({count} of {len(records)} measurements)"
+
+
+def _nothing_to_compare(answers: Sequence[ModelAnswer]) -> list[Prose]:
+    """Models that one runner alone gave a number for."""
+    if not answers:
+        return [Prose(("Nothing was measured: the rows below say why.",), title=TITLE)]
+    lines = []
+    for answer in answers:
+        record = answer.records[0]
+        assert record.summary is not None  # answers are of records with a number
+        milliseconds = three_digits(record.summary.states[0].p50_ms)
+        doubt = ""
+        if record.judgement.verdict is not Verdict.VALID:
+            doubt = f", not to be relied on ({record.judgement.verdict.value})"
+        name = _name(answer, answers)
+        lines.append(f"{name}: {record.cell.runner} takes {milliseconds} ms a call{doubt}.")
+    lines.append("One runner alone: there is nothing to compare it with.")
+    return [Prose(tuple(lines), title=TITLE)]
+
+
+def _name(answer: ModelAnswer, answers: Sequence[ModelAnswer]) -> str:
+    """The model, with whatever else tells it from the other answers."""
+    cell = answer.cell
+    cells = [other.cell for other in answers]
+    parts = []
+    alike = [other for other in cells if other.model == cell.model]
+    if len({other.weights_identity for other in alike}) > 1:
+        parts.append(cell.weights)
+    if len({(other.image_size, other.patch_size) for other in alike}) > 1:
+        patches = f"/{cell.patch_size}" if cell.patch_size else ""
+        parts.append(size_text(cell.image_size) + patches)
+    if len({other.device for other in cells}) > 1 or cell.device != CPU:
+        parts.append(f"on {cell.device}")
+    if len({other.batch for other in cells}) > 1 or cell.batch > 1:
+        parts.append(f"batch {cell.batch}")
+    if len({other.threads for other in cells}) > 1:
+        parts.append(f"{cell.threads} threads")
+    if cell.streams > 1:
+        parts.append(f"{cell.streams} streams")
+    if cell.timing != HOST_TO_HOST:
+        parts.append(cell.timing)
+    if len({other.records[0].run for other in answers}) > 1:
+        parts.append(f"run {answer.records[0].run}")
+    return f"{cell.model} ({', '.join(parts)})" if parts else cell.model
+
+
+def _runner(cell: Cell, answer: ModelAnswer) -> str:
+    """The runner, with its precision, form or launch where it competes with itself."""
+    rivals = [record.cell for record in answer.records]
+    parts = [cell.runner]
+    if len({other.precision for other in rivals}) > 1:
+        parts.append(cell.precision)
+    twins = [
+        other
+        for other in rivals
+        if (other.runner, other.precision) == (cell.runner, cell.precision)
+    ]
+    if len({other.form for other in twins}) > 1:
+        parts.append(cell.form)
+    if len({other.options for other in twins}) > 1:
+        parts.append(f"({', '.join(cell.option_titles) or 'no options'})")
+    return " ".join(parts)
+
+
+def _several(names: Sequence[str]) -> str:
+    """Names in a sentence: a, b and c."""
+    if len(names) > FEW:
+        return f"{', '.join(names[: FEW - 1])} and {len(names) - FEW + 1} more"
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"

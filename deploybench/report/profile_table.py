@@ -1,0 +1,254 @@
+"""The profiles as a table, one of them explained to a person, and this host described."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from deploybench.hardware.gpus import Gpu
+from deploybench.hardware.host import Host
+from deploybench.hardware.precisions import PRECISIONS
+from deploybench.hardware.profile import HOST, MismatchError, Profile, check_match, figures
+from deploybench.report.figures import good_or_bad, yes_or_no
+from deploybench.report.table import Column, Prose, Report, Style, Table, table_of, texts
+
+if TYPE_CHECKING:
+    from deploybench.hardware.roof import MeasuredPeaks
+
+UNITS = {
+    "tflops": ("peak", "TFLOP/s"),
+    "memory_gb_per_s": ("memory bandwidth", "GB/s"),
+    "memory_gb": ("memory", "GB"),
+    "cache_mb": ("on-chip cache", "MB"),
+    "tdp_w": ("thermal design power", "W"),
+}
+"""The words and the unit of each peak."""
+UNCONFIRMED = "unconfirmed: "
+MEASURED = "measured"
+
+
+@dataclass(frozen=True)
+class ProfileRow:
+    """A profile, or the host itself: its peaks as they are written, and whether it is this
+    machine."""
+
+    name: str
+    device: str
+    tflops: str
+    gb_per_s: str
+    memory_gb: str
+    here: bool
+    hardware: str
+
+
+PROFILE_COLUMNS = (
+    Column[ProfileRow]("name", "name", lambda row: row.name),
+    Column[ProfileRow]("device", "device", lambda row: row.device),
+    Column[ProfileRow]("tflops_fp32", "TFLOP/s", lambda row: row.tflops, number=True),
+    Column[ProfileRow]("memory_gb_per_s", "GB/s", lambda row: row.gb_per_s, number=True),
+    Column[ProfileRow]("memory_gb", "GB", lambda row: row.memory_gb, number=True),
+    Column[ProfileRow](
+        "matches_host",
+        "here",
+        lambda row: yes_or_no(row.here),
+        lambda row: row.here,
+        style=lambda row: good_or_bad(row.here),
+    ),
+    Column[ProfileRow]("hardware", "hardware", lambda row: row.hardware, folds=True, priority=2),
+)
+
+
+def profiles_report(profiles: Sequence[Profile], host: Host) -> Report:
+    """Every profile with whether it matches this host, then the host as its own profile."""
+    rows = [_row(profile, _is_here(profile, host)) for profile in profiles]
+    rows.append(_host_row(host))
+    data = [
+        {**profile.model_dump(mode="json"), "matches_host": _is_here(profile, host)}
+        for profile in profiles
+    ]
+    return Report((table_of(PROFILE_COLUMNS, rows),), data)
+
+
+def profile_report(profile: Profile) -> Report:
+    """What it is, how it is recognised, its figures with sources, what runs on it."""
+    known = figures(profile)
+    peaks = [
+        (*_peak(name, value), _source(profile, name))
+        for name, value in known.items()
+        if _base(name) in UNITS
+    ]
+    stack = [
+        (name.removeprefix("stack."), str(value), _source(profile, name))
+        for name, value in known.items()
+        if name.startswith(("stack.", "onnx."))
+    ]
+    title = Prose((f"{profile.name}: {profile.title}",), Style.STRONG)
+    notes = [Prose(tuple(profile.notes))] if profile.notes else []
+    sections = [
+        _lines("Is it this machine?", _recognition(profile), ("by", "as"), headed=False),
+        _lines("Its peaks, one device", peaks, ("figure", "value", "where it is from")),
+        _lines(
+            "Precisions",
+            [_precision(profile, name) for name in PRECISIONS],
+            ("precision", "runs", "why not"),
+            headed=False,
+        ),
+        _lines("What to install for it", stack, ("what", "version", "why this one")),
+    ]
+    runners = _lines("Runners", _runners(profile), ("runner", "why not"), headed=False)
+    shown = [section for section in sections if section.lines]
+    return Report((title, *notes, *shown, runners), profile.model_dump(mode="json"))
+
+
+def host_report(host: Host, peaks: MeasuredPeaks | None) -> Report:
+    """The host as found, with its measured peaks."""
+    return Report(
+        (host_section(host, extra=_peak_lines(peaks)),),
+        {
+            "host": host.model_dump(mode="json"),
+            "peaks": peaks.model_dump(mode="json") if peaks else None,
+        },
+    )
+
+
+def host_section(host: Host, extra: Sequence[tuple[str, str]]) -> Table:
+    """The host as found, a line a fact, ``extra`` ones at the end."""
+    machine = "virtual machine" if host.virtual_machine else "bare metal"
+    cores = (
+        f"{host.usable_cores} usable, {host.physical_cores} physical, {host.logical_cores} logical"
+    )
+    caches = f", caches {host.cache_bytes / 2**20:.1f} MiB" if host.cache_bytes else ""
+    gpus = [_gpu_line(number, gpu) for number, gpu in enumerate(host.gpus)]
+    facts = [
+        ("cores", cores),
+        ("instructions", ", ".join(host.isa)),
+        ("memory", f"{host.memory_bytes / 2**30:.1f} GiB{caches}"),
+        ("system", f"{host.os}, kernel {host.kernel}, Python {host.python}"),
+        ("GPUs", gpus[0] if gpus else host.gpu_note or "none"),
+        *(("", line) for line in gpus[1:]),
+        *extra,
+    ]
+    title = f"host: {host.cpu_model} ({host.cpu_vendor}), {machine}"
+    return _lines(title, facts, ("fact", "value"), headed=False)
+
+
+def _is_here(profile: Profile, host: Host) -> bool:
+    try:
+        check_match(profile, host)
+    except MismatchError:
+        return False
+    return True
+
+
+def _row(profile: Profile, matches: bool) -> ProfileRow:
+    peaks = profile.peaks
+    return ProfileRow(
+        name=profile.name,
+        device=profile.device,
+        tflops=f"{peaks.tflops.get('fp32', 0):g}",
+        gb_per_s=f"{peaks.memory_gb_per_s:g}",
+        memory_gb=f"{peaks.memory_gb:g}",
+        here=matches,
+        hardware=profile.title,
+    )
+
+
+def _host_row(host: Host) -> ProfileRow:
+    return ProfileRow(
+        name=HOST,
+        device="cpu, cuda" if host.gpus else "cpu",
+        tflops=MEASURED,
+        gb_per_s=MEASURED,
+        memory_gb=f"{host.memory_bytes / 1e9:.0f}",
+        here=True,
+        hardware=host.cpu_model,
+    )
+
+
+def _lines(
+    title: str,
+    rows: Sequence[tuple[str, ...]],
+    names: tuple[str, ...],
+    *,
+    headed: bool = True,
+) -> Table:
+    """Aligned texts under a title; the last column is running text."""
+
+    def style(row: Any) -> Style:
+        return Style.DOUBTFUL if row[-1].startswith(UNCONFIRMED) else Style.PLAIN
+
+    columns = texts(*((name, name if headed else "") for name in names))
+    last = columns[-1]
+    running = Column(last.key, last.title, last.show, folds=True, style=style)
+    return table_of((*columns[:-1], running), rows, title=title)
+
+
+def _peak_lines(peaks: MeasuredPeaks | None) -> list[tuple[str, str]]:
+    if peaks is None:
+        return [("peaks", "could not be measured")]
+    gflops = ", ".join(f"{name} {value:g} GFLOP/s" for name, value in peaks.gflops.items())
+    reading = f", read {peaks.read_gb_per_s:g} GB/s" if peaks.read_gb_per_s else ""
+    memory = f"copy {peaks.copy_gb_per_s:g} GB/s{reading} ({peaks.threads} threads)"
+    lines = [("measured peaks", f"{gflops}, {memory}"), ("method", peaks.method)]
+    if peaks.disturbed:
+        lines.append(("disturbed", f"{peaks.disturbed}: the peaks are too low"))
+    return lines
+
+
+def _runners(profile: Profile) -> list[tuple[str, ...]]:
+    """Those that do not run on it, with the reasons; or the older form's list."""
+    lacking = [
+        (name, f"does not run: {reason}") for name, reason in profile.lacking_runners.items()
+    ]
+    if profile.runners is not None:
+        return [(", ".join(profile.runners), ""), *lacking]
+    others = "all others" if lacking else "all"
+    return [*lacking, (others, f"that run on {profile.device}")]
+
+
+def _recognition(profile: Profile) -> list[tuple[str, ...]]:
+    words = {
+        name.replace("_", " "): value
+        for name, value in profile.match.model_dump(exclude_none=True).items()
+    }
+    lines: list[tuple[str, ...]] = [(name, str(value)) for name, value in words.items()]
+    if profile.driver is not None:
+        lines.append(
+            ("driver", f"{profile.driver.least} or newer; {_source(profile, 'driver.least')}")
+        )
+        if profile.driver.last_branch is not None:
+            branch = f"R{profile.driver.last_branch}, newer branches do not have this GPU"
+            source = _source(profile, "driver.last_branch")
+            lines.append(("last driver branch", f"{branch}; {source}"))
+    return lines
+
+
+def _peak(name: str, value: float | str) -> tuple[str, str]:
+    words, unit = UNITS[_base(name)]
+    return (f"{name.partition('.')[2]} {words}".strip(), f"{value:g} {unit}")
+
+
+def _base(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _source(profile: Profile, name: str) -> str:
+    mark = UNCONFIRMED if name in profile.unconfirmed else ""
+    return mark + profile.sources.get(name, "")
+
+
+def _precision(profile: Profile, name: str) -> tuple[str, ...]:
+    runs = name in profile.precisions
+    return (name, yes_or_no(runs), "" if runs else profile.lacking.get(name, ""))
+
+
+def _gpu_line(number: int, gpu: Gpu) -> str:
+    doubled = (
+        " (simulated: a double stands in for the driver)" if gpu.provenance == "simulated" else ""
+    )
+    memory = f"{gpu.memory_bytes / 2**30:.1f} GiB"
+    return (
+        f"cuda:{number} {gpu.name}, {memory}, capability {gpu.compute_capability}, driver "
+        f"{gpu.driver}{doubled}"
+    )
