@@ -56,5 +56,5 @@ class RunContext:
 
 def new_run_name() -> str:
     """A name that sorts by time and does not collide between hosts."""
-    started = datetime.now(timezone.utc)
-    return f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    now = datetime.now(timezone.utc)
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
