@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from deploybench.analysis.answers import ModelAnswer, answers_of
     from deploybench.analysis.comparison import compare_records
     from deploybench.errors import DeployBenchError
     from deploybench.evaluate.predict import predict_images
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
         export_models,
     )
     from deploybench.export.request import ExportResult
+    from deploybench.report.markdown import report_markdown
+    from deploybench.report.run_report import run_report
     from deploybench.results.cell import CellOptions
     from deploybench.results.record import Record
     from deploybench.results.store import read_records
@@ -50,6 +53,7 @@ __all__ = [
     "ExportStarted",
     "ExportsPlanned",
     "LaunchStarted",
+    "ModelAnswer",
     "PeaksMeasured",
     "Record",
     "RecordUpdated",
@@ -64,18 +68,22 @@ __all__ = [
     "ScenariosPlanned",
     "SweepStarted",
     "TestStarted",
+    "answers_of",
     "carry_out",
     "compare_records",
     "export_models",
     "predict_images",
     "read_records",
+    "report_markdown",
     "rows_of",
+    "run_report",
     "run_scenarios",
     "to_csv",
     "to_json",
 ]
 
 _HOMES = {
+    "analysis.answers": ("ModelAnswer", "answers_of"),
     "analysis.comparison": ("compare_records",),
     "errors": ("DeployBenchError",),
     "evaluate.predict": ("predict_images",),
@@ -87,6 +95,8 @@ _HOMES = {
         "export_models",
     ),
     "export.request": ("ExportResult",),
+    "report.markdown": ("report_markdown",),
+    "report.run_report": ("run_report",),
     "results.cell": ("CellOptions",),
     "results.record": ("Record",),
     "results.store": ("read_records",),

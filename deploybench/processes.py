@@ -172,8 +172,14 @@ def interrupted() -> bool:
     return _stopping.is_set()
 
 
+def allow_children() -> None:
+    """Let children start again after :func:`stop_children`: another piece of work begins."""
+    _stopping.clear()
+
+
 def stop_children() -> None:
-    """Kill every process below this one, compilers included, and let none start any more."""
+    """Kill every process below this one, compilers included, and let none start until
+    :func:`allow_children`."""
     _stopping.set()
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):

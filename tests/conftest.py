@@ -67,13 +67,15 @@ def run_here(
 
     For what a command says. Signals, crashes, and what it imports need a process of its own.
     """
-    from deploybench.cli.main import app
+    from deploybench.cli.main import application
 
     asked = [str(argument) for argument in arguments]
     before = Path.cwd()
     os.chdir(cwd or before)
     try:
-        outcome = CliRunner().invoke(app, asked, env=environment, prog_name="deploybench")
+        outcome = CliRunner().invoke(
+            application(asked), asked, env=environment, prog_name="deploybench"
+        )
     finally:
         os.chdir(before)
     if outcome.exception is not None and not isinstance(outcome.exception, SystemExit):

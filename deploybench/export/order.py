@@ -27,6 +27,7 @@ from deploybench.hardware.host import usable_cores
 from deploybench.hardware.precisions import PRECISIONS
 from deploybench.hardware.profile import HOST, Profile, load_profile
 from deploybench.models.source import expand_groups
+from deploybench.processes import allow_children
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def export_models(
 
     Raises DeployBenchError for what cannot work, before anything starts.
     """
+    allow_children()
     requests = requests_of(order)
     check_requests(requests)
     workspace = open_workspace(order.workspace)

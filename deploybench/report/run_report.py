@@ -4,7 +4,7 @@ details."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deploybench.analysis.answers import answers_of
@@ -17,6 +17,7 @@ from deploybench.report.detail_tables import detail_sections
 from deploybench.report.ranking_text import ranking_lines
 from deploybench.report.run_table import run_table
 from deploybench.report.table import Prose, Report, Table
+from deploybench.rows.row import row_data
 from deploybench.rows.rows import FAIR_FAMILY, row_of
 from deploybench.statistics.ratios import DEFAULT_MARGIN
 
@@ -36,7 +37,7 @@ def run_report(
     crossed = crossovers(records, FAIR_FAMILY, margin)
     findings = findings_of(records, baseline, margin, crossed)
     rows = [row_of(finding) for finding in findings]
-    data = tuple(asdict(row) for row in rows)
+    data = tuple(row_data(row) for row in rows)
     if not rows:
         return Report((), [])
     table = replace(run_table(rows, contradicted_roofs(findings)), data=data)

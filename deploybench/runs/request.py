@@ -34,7 +34,7 @@ from deploybench.plan.selection import (
     select_devices,
     select_runners,
 )
-from deploybench.processes import stop_children
+from deploybench.processes import allow_children, stop_children
 from deploybench.results.cell import (
     DEFAULT_BASELINE,
     END_TO_END,
@@ -189,6 +189,7 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     Raises DeployBenchError for what cannot be measured here, before anything is measured. A cell
     that fails raises nothing: its record says why.
     """
+    allow_children()
     tell = on_event or _ignore
     profile = None if request.profile == HOST else load_profile(request.profile)
     host = describe_host(recorded_distributions())

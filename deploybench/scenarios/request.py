@@ -18,7 +18,7 @@ from deploybench.hardware.host import describe_host, usable_cores
 from deploybench.models.source import expand_groups
 from deploybench.plan.cells import Planned, Selection, Sizes, plan_cells
 from deploybench.plan.selection import nothing_to_run, select_artifacts, select_runners
-from deploybench.processes import stop_children
+from deploybench.processes import allow_children, stop_children
 from deploybench.results.store import new_run_name
 from deploybench.results.verdict import Verdict
 from deploybench.scenarios.events import (
@@ -218,6 +218,7 @@ def run_scenarios(
     Raises DeployBenchError where LoadGen is not installed, for a value that no scenario can use,
     and where there is nothing to run. A test that fails raises nothing: its record says why.
     """
+    allow_children()
     tell = on_event or _ignore
     request.settings()
     check_loadgen()

@@ -8,22 +8,35 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import typer
+
+from deploybench.cli.commands import COMMANDS
+from deploybench.cli.main import application
 from tests.conftest import Cli
 
 HEAVY = ("torch", "numpy", "scipy", "pydantic", "onnxruntime", "openvino", "rich.table")
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "loaded_too"),
+    [
+        (["--help"], "deploybench.cli.commands"),
+        (["run", "--help"], "deploybench.cli.run"),
+        (["models", "show", "--help"], "deploybench.cli.models"),
+    ],
+)
+def test_help_imports_nothing_heavy(arguments: list[str], loaded_too: str) -> None:
     code = (
         "import sys, runpy\ntry:\n  runpy.run_module('deploybench', "
         "run_name='__main__')\nexcept SystemExit: pass\n"
     )
     code += "print([name for name in sys.modules])"
     done = subprocess.run(
-        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
     )
     loaded = done.stdout.splitlines()[-1]
-    assert "deploybench.cli.run" in loaded
+    assert loaded_too in loaded
     assert [name for name in HEAVY if f"'{name}'" in loaded] == []
 
 
@@ -63,3 +76,22 @@ def test_doctor_gives_the_pip_line_of_what_is_missing(cli: Cli, tmp_path: Path) 
     done = cli("doctor", "-w", tmp_path, environment={"PYTHONPATH": path})
     assert 'pip install "deploybench[openvino]"' in done.stdout
     assert "needs openvino" in done.stdout
+
+
+def test_help_of_all_commands_says_what_each_commands_own_help_begins_with() -> None:
+    whole = typer.main.get_command(application())
+    assert [command.name for command in COMMANDS] == list(whole.commands)
+    for command in COMMANDS:
+        assert whole.commands[command.name].get_short_help_str(200) == command.summary
+
+
+def test_only_the_command_that_was_typed_is_imported() -> None:
+    program = (
+        "import sys; from deploybench.cli.main import application; application(['show', '--help']);"
+        "print(sorted(name for name in sys.modules if name.startswith('deploybench.cli.')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "deploybench.cli.show" in done.stdout
+    assert "deploybench.cli.run" not in done.stdout

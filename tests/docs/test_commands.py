@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from deploybench.cli.main import app
+from deploybench.cli.main import application
 from tests.docs.pages import (
     BARE_FILE,
     DOTTED_NAME,
@@ -34,7 +34,7 @@ BY_NAME = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 def refusal(arguments: list[str]) -> str | None:
     """Why ``deploybench ARGUMENTS`` cannot be parsed, in words, or None. Parsing runs nothing."""
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(application())
     rest = list(arguments)
     while hasattr(command, "commands"):
         if not rest or rest[0].startswith("-") or PLACEHOLDER.fullmatch(rest[0]):

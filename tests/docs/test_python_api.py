@@ -32,6 +32,8 @@ def test_example_exports_runs_reads_the_answer_and_writes_tables(tmp_path: Path)
         rows = list(csv.DictReader(file))
     assert {row["runner"] for row in rows} == {"pytorch", "onnxruntime"}
     assert len(json.loads((tmp_path / "table.json").read_text())) == len(rows)
+    assert "timm:test_vit fastest: " in done.stdout
+    assert "| onnxruntime |" in (tmp_path / "table.md").read_text()
 
 
 def test_every_public_name_is_on_the_page() -> None:
