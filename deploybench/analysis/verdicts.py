@@ -69,6 +69,14 @@ class Attempt(Protocol):
     def provenance(self) -> Provenance: ...
 
 
+SIMULATED = Judgement(
+    verdict=Verdict.INVALID,
+    reason="simulated: a double stood in for the device's library, as in this program's own tests",
+    advice="take the double out of the library path (LD_LIBRARY_PATH) and measure on the device",
+)
+"""Of a launch, a trial or a whole cell, whatever else it shows."""
+
+
 def judge_attempts(attempts: Sequence[Attempt], command: str) -> Judgement | None:
     """Why there is no number to look at: a double stood in for the device, a process broke, refused
     or computed something else. None where nothing of that happened.
@@ -76,13 +84,7 @@ def judge_attempts(attempts: Sequence[Attempt], command: str) -> Judgement | Non
     ``command`` does the same again.
     """
     if any(attempt.provenance == "simulated" for attempt in attempts):
-        return Judgement(
-            verdict=Verdict.INVALID,
-            reason="simulated: a double stood in for the device's library, as in this program's "
-            "own tests",
-            advice="take the double out of the library path (LD_LIBRARY_PATH) and measure on the "
-            "device",
-        )
+        return SIMULATED
     again = f"reproduce: {command}"
     for attempt in attempts:
         if attempt.error is not None:
@@ -101,6 +103,9 @@ def judge_attempts(attempts: Sequence[Attempt], command: str) -> Judgement | Non
 
 def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> Judgement:
     """The judgement of a cell; ``command`` measures the cell again."""
+    # A double is told by any launch, also by one that was lost and does not count otherwise.
+    if any(launch.provenance == "simulated" for launch in launches):
+        return SIMULATED
     without_number = judge_attempts(without_lost(launches), command)
     if without_number is not None:
         return without_number

@@ -66,10 +66,10 @@ def test_models_show_refuses_what_it_cannot_build(
     assert "Traceback" not in done.stderr
 
 
-def test_sizes_are_exported_once_and_chosen_again(cli: Cli, tmp_path: Path) -> None:
+def test_sizes_are_exported_once_and_chosen_again(cli_here: Cli, tmp_path: Path) -> None:
     sizes = ("--image-size", "96,160", "--patch-size", "16,8")
     quick = ("--runner", "onnxruntime", "--rounds", "1", "--duration", "50ms", "--json")
-    everything = cli("run", "--model", TINY, *sizes, *quick, "-w", tmp_path)
+    everything = cli_here("run", "--model", TINY, *sizes, *quick, "-w", tmp_path)
     rows = json.loads(everything.stdout)
     assert {(row["image_size"], row["patch_size"]) for row in rows} == {
         ("96x96", 16),
@@ -78,12 +78,12 @@ def test_sizes_are_exported_once_and_chosen_again(cli: Cli, tmp_path: Path) -> N
         ("160x160", 8),
     }
     assert len({row["parameters"] for row in rows}) > 1
-    few = cli("run", "--image-size", "96", "--patch-size", "8", *quick, "-w", tmp_path)
+    few = cli_here("run", "--image-size", "96", "--patch-size", "8", *quick, "-w", tmp_path)
     assert [(row["image_size"], row["patch_size"]) for row in json.loads(few.stdout)] == [
         ("96x96", 8)
     ]
-    again = cli("run", "--model", TINY, *sizes, *quick, "-w", tmp_path)
+    again = cli_here("run", "--model", TINY, *sizes, *quick, "-w", tmp_path)
     assert "exporting" not in again.stderr
-    none = cli("run", "--image-size", "64", *quick, "-w", tmp_path)
+    none = cli_here("run", "--image-size", "64", *quick, "-w", tmp_path)
     assert none.returncode == 2
     assert "no artifact in that size" in none.stderr

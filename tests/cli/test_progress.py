@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -35,6 +33,12 @@ class Bar:
     def __init__(self, said: list[str]) -> None:
         self._said = said
 
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._said.append("gone")
+
     def add_task(self, words: str, *, total: int) -> int:
         self._said.append(f"{words} of {total}")
         return 0
@@ -50,12 +54,7 @@ class Bar:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
 
-    @contextmanager
-    def bar() -> Iterator[Bar]:
-        yield Bar(said)
-        said.append("gone")
-
-    monkeypatch.setattr(module, "progress_bar", bar)
+    monkeypatch.setattr(module, "progress_bar", lambda: Bar(said))
     monkeypatch.setattr(module, "remark_console", lambda: Bar(said))
     return said
 

@@ -101,7 +101,7 @@ def test_rounds_stand_for_target_and_budget(asked: Asked, tmp_path: Path) -> Non
     carry_out(request(tmp_path, rounds=4, baseline="onnxruntime"))
     settings = asked["settings"]
     assert isinstance(settings, requests.RunSettings)
-    assert (settings.rule.max_rounds, settings.rule.precision) == (4, None)
+    assert (settings.rule.max_rounds, settings.rule.half_width) == (4, None)
     assert (settings.baseline, settings.compare) == ("onnxruntime", True)
 
 
