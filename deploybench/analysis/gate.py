@@ -1,10 +1,11 @@
 """The gate: has any cell become slower than the user accepts?
 
-Each cell is judged in each state of the machine that it was measured in. The slowdown is candidate time / baseline time, with its 95 % interval. PASS when the whole interval
-is at or below 1 + the limit, REGRESSION when the whole interval is above, INCONCLUSIVE otherwise.
-Between runs a number is judged only where the launches of both sides were VALID: the interval
-between runs assumes that launches differ by chance alone, which is not so while the machine drifts
-or other work disturbs it. Paired by round it need not be. Without a baseline the gate cannot tell.
+Each cell is judged in each state of the machine that it was measured in. The slowdown is candidate
+time / baseline time, with its 95 % interval. PASS when the whole interval is at or below 1 + the
+limit, REGRESSION when the whole interval is above, INCONCLUSIVE otherwise. Between runs a number is
+judged only where the launches of both sides were VALID: the interval between runs assumes that
+launches differ by chance alone, which is not so while the machine drifts or other work disturbs it.
+A ratio that is paired by round need not be. Without a baseline the gate cannot tell.
 """
 
 from __future__ import annotations
