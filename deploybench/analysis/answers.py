@@ -1,5 +1,4 @@
-"""The answer that a comparison is made for: which runner is the fastest, by how much, and how
-sure.
+"""The answer that a comparison is made for: which runner is the fastest, by how much, how sure.
 
 Runners compete within one run on one job: the same model, device, batch, threads, streams and
 timing. The fastest is *known* only where its paired speed-up over every other runner has an answer
@@ -95,12 +94,16 @@ class ModelAnswer:
 
     @property
     def known(self) -> bool:
+        """Whether the fastest is known, and no other runner may be faster."""
         return self.contested and self.fastest is not None and not self.undecided
 
     @property
     def over_baseline(self) -> Lead | None:
+        """The lead over the baseline, where the two were measured beside each other."""
+        if self.baseline is None:
+            return None
         for lead in self.leads:
-            if self.baseline is not None and lead.cell.key == self.baseline.key:
+            if lead.cell.key == self.baseline.key:
                 return lead
         return None
 
@@ -114,14 +117,17 @@ class ModelAnswer:
 
     @property
     def least_memory(self) -> MemoryUse | None:
+        """The cell that takes the least memory."""
         return min(self.memory, key=lambda use: use.peak_bytes, default=None)
 
 
 def answers_of(
     records: Sequence[Record], baseline: str | None = None, margin: float = DEFAULT_MARGIN
 ) -> list[ModelAnswer]:
-    """An answer a job with a number, in the order of the records. ``baseline`` as in
-    :func:`deploybench.analysis.findings.findings_of`."""
+    """An answer a job with a number, in the order of the records.
+
+    ``baseline`` as in :func:`deploybench.analysis.findings.findings_of`.
+    """
     jobs: dict[tuple[object, ...], list[Record]] = defaultdict(list)
     for record in records:
         if record.summary is not None and record.summary.states:
@@ -159,27 +165,39 @@ def command_for(records: Sequence[Record], rounds: int) -> str:
     return shlex.join([*words, "--rounds", str(rounds)])
 
 
+def rounds_in_all(leads: Sequence[Lead], more: int | None) -> int:
+    """How many rounds to measure anew, so that there are ``more`` than ``leads`` are from."""
+    seen = max((lead.ratio.count for lead in leads), default=0)
+    return max(seen + (more or 0), USUAL_ROUNDS)
+
+
 def _answer(records: Sequence[Record], baseline: str | None, margin: float) -> ModelAnswer:
     by_time = sorted(records, key=_p50_ms)
     fastest, leads = _fastest(by_time, margin)
     as_fast = tuple(lead.cell for lead in leads if lead.answer is Answer.SAME)
     beaten = [lead for lead in leads if lead.answer is Answer.FASTER]
     decided = {lead.cell.key for lead in leads if lead.answer is not Answer.AMBIGUOUS}
-    undecided = [
-        record for record in by_time if record is not fastest and record.cell.key not in decided
-    ]
+    undecided = []
+    for record in by_time:
+        if record is not fastest and record.cell.key not in decided:
+            undecided.append(record)
     more = _more_rounds(leads, undecided, margin)
-    seen = max((lead.ratio.count for lead in leads), default=0)
-    rounds = max(seen + (more or 0), USUAL_ROUNDS)
+    rounds = rounds_in_all(leads, more)
+    # Without one runner that it beats or equals, the fastest is a guess.
+    known_fastest = None
+    if beaten or as_fast:
+        known_fastest = fastest
+    baseline_cell = None
     reference = baseline_of(by_time[0], records, baseline)
-    told = bool(beaten or as_fast)
+    if reference is not None:
+        baseline_cell = reference.cell
     return ModelAnswer(
         records=tuple(by_time),
-        fastest=fastest if told else None,
+        fastest=known_fastest,
         as_fast=as_fast,
         undecided=tuple(record.cell for record in undecided),
         leads=tuple(sorted(leads, key=lambda lead: lead.ratio.value)),
-        baseline=reference.cell if reference else None,
+        baseline=baseline_cell,
         memory=_memory(by_time),
         more_rounds=more,
         command=command_for([fastest, *undecided], rounds),
@@ -196,6 +214,7 @@ def _fastest(by_time: Sequence[Record], margin: float) -> tuple[Record, list[Lea
     leads: list[Lead] = []
     for _ in by_time:
         leads = _leads(leader, by_time, margin)
+        # Those that the leader is slower than.
         faster = [lead.cell.key for lead in leads if lead.answer is Answer.SLOWER]
         if not faster:
             break
@@ -227,7 +246,7 @@ def _leads(leader: Record, others: Sequence[Record], margin: float) -> list[Lead
 
 
 def _more_rounds(leads: Sequence[Lead], undecided: Sequence[Record], margin: float) -> int | None:
-    """How many more rounds decide all that is undecided; None where that are none, or too many."""
+    """How many more rounds decide all that is undecided; None where that is none, or too many."""
     if not undecided:
         return None
     by_cell = {lead.cell.key: lead for lead in leads}
@@ -235,12 +254,15 @@ def _more_rounds(leads: Sequence[Lead], undecided: Sequence[Record], margin: flo
     for record in undecided:
         lead = by_cell.get(record.cell.key)
         if lead is None:
+            # They never met in one state of the machine: nothing to reckon with yet.
             needed.append(FEWEST_FOR_INTERVAL)
             continue
         wanted = half_width_that_settles(lead.ratio, margin)
         needed.append(more_rounds(lead.ratio.count, lead.ratio.half_width, wanted))
     most = max(needed)
-    return most if most <= MOST_ROUNDS_ADVISED else None
+    if most > MOST_ROUNDS_ADVISED:
+        return None
+    return most
 
 
 def _memory(records: Sequence[Record]) -> tuple[MemoryUse, ...]:
@@ -268,11 +290,14 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _workspace_of(cell: Cell) -> Path | None:
-    """The workspace that holds the artifact, where it is not the usual one: its artifacts lie in
-    WORKSPACE/artifacts/MODEL/ARTIFACT."""
+    """The workspace that holds the artifact, where it is not the usual one."""
     if cell.artifact is None:
         return None
+    # Artifacts lie in WORKSPACE/artifacts/MODEL/ARTIFACT.
     parents = Path(cell.artifact).parents
     if len(parents) < 3 or parents[1].name != "artifacts":
         return None
-    return None if parents[2].name == DEFAULT_WORKSPACE else parents[2]
+    workspace = parents[2]
+    if workspace.name == DEFAULT_WORKSPACE:
+        return None
+    return workspace

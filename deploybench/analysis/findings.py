@@ -1,5 +1,7 @@
-"""What was found of each cell in each state of the machine: everything that a row shows and that
-is computed from more than its own record."""
+"""What was found of each cell in each state of the machine.
+
+A finding has all that a row shows and that is computed from more than the cell's own record.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from deploybench.analysis.sweeps import SweepFinding, SweptCell, sweep_findings
 from deploybench.analysis.typical import typical_launch
 from deploybench.analysis.verdicts import judge_speedup
 from deploybench.results.cell import BASELINE_PRECISION
+from deploybench.results.launch import Facts
 from deploybench.results.record import Record, StateSummary
 from deploybench.results.verdict import Judgement
 from deploybench.statistics.ratios import (
@@ -25,6 +28,9 @@ from deploybench.statistics.ratios import (
     more_rounds,
 )
 from deploybench.statistics.samples import median
+
+CellOfRun = tuple[str, tuple[str | int | None, ...]]
+"""The name of a run, and the key of a cell in it."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +70,27 @@ class Finding:
     sweep: SweepFinding = field(default_factory=SweepFinding)
 
     @property
+    def facts(self) -> Facts | None:
+        """What the first session that was loaded says of itself."""
+        for launch in self.record.launches:
+            if launch.facts is not None:
+                return launch.facts
+        return None
+
+    @property
+    def precision(self) -> str:
+        """What really ran; where no session was loaded, what was asked."""
+        if self.facts is None:
+            return self.record.cell.precision
+        return self.facts.precision
+
+    @property
     def main_state(self) -> bool:
-        """Whether this is the state that the cell met most; so for a cell without any."""
+        """Whether this is the state that the cell met most; true for a cell without any."""
+        if self.state is None:
+            return True
         summary = self.record.summary
-        return self.state is None or (summary is not None and self.state is summary.states[0])
+        return summary is not None and self.state is summary.states[0]
 
     @property
     def state_share(self) -> float | None:
@@ -78,16 +101,23 @@ class Finding:
 
     @property
     def judgement(self) -> Judgement:
-        return self.record.judgement if self.state is None else self.state.judgement
+        """That of the state; of the whole cell where no state has an estimate."""
+        if self.state is None:
+            return self.record.judgement
+        return self.state.judgement
 
     @property
     def mixed_states_ms(self) -> float | None:
-        """The median of launch medians where every launch met a change of state: a number of no
-        one state, None where a state has an estimate."""
+        """The median of launch medians where every launch met a change of state.
+
+        It is a number of no one state; None where a state has an estimate.
+        """
         if self.state is not None or self.record.summary is None:
             return None
-        medians = [launch.median_ms for launch in self.record.launches if launch.measured]
-        return median(medians) if medians else None
+        medians_ms = [launch.median_ms for launch in self.record.launches if launch.measured]
+        if not medians_ms:
+            return None
+        return median(medians_ms)
 
     @property
     def gflops(self) -> float | None:
@@ -98,6 +128,7 @@ class Finding:
 
     @property
     def share_of_peak(self) -> float | None:
+        """GFLOP/s over the peak of the device at the cell's precision."""
         if self.gflops is None or not self.record.peak_gflops:
             return None
         return self.gflops / self.record.peak_gflops
@@ -126,32 +157,31 @@ def findings_of(
     groups: dict[tuple[object, ...], list[Record]] = defaultdict(list)
     for record in records:
         groups[record.cell.group].append(record)
-    points = {
-        (crossover.run, point.cell.key): point
-        for crossover in crossed
-        for point in crossover.points
-    }
+    points: dict[CellOfRun, Point] = {}
+    for crossover in crossed:
+        for point in crossover.points:
+            points[crossover.run, point.cell.key] = point
     findings: list[Finding] = []
     for group in groups.values():
-        for record in sorted(group, key=lambda item: _order(item, baseline or item.baseline)):
-            against = baseline_of(record, group, baseline)
-            point = points.get((record.run, record.cell.key))
-            findings += _findings(record, against, margin, point)
+        for record in sorted(group, key=lambda record: _order(record, baseline)):
+            reference = baseline_of(record, group, baseline)
+            softmax_point = points.get((record.run, record.cell.key))
+            findings += _findings(record, reference, margin, softmax_point)
     return _with_sweeps(findings)
 
 
 def contradicted_roofs(findings: Sequence[Finding]) -> set[tuple[str, str]]:
     """The runs and devices whose peaks are lower than what was measured there.
 
-    A share of the peak over 1 or a time below the bound says that the peak is wrong (it was
-    measured beside other work, or the clock is above the one that it is stated for); then no other
-    share of it says anything either.
+    A share of the peak over 1 or a time below the bound says that the peak is wrong: it was
+    measured beside other work, or the clock is above the one that it is stated for. Then no other
+    share of that peak says anything either.
     """
     contradicted = set()
     for finding in findings:
-        above = (finding.share_of_peak or 0.0) > 1
-        below = finding.times_bound is not None and finding.times_bound < 1
-        if above or below:
+        above_the_peak = finding.share_of_peak is not None and finding.share_of_peak > 1
+        below_the_bound = finding.times_bound is not None and finding.times_bound < 1
+        if above_the_peak or below_the_bound:
             contradicted.add((finding.record.run, finding.record.cell.device))
     return contradicted
 
@@ -159,39 +189,55 @@ def contradicted_roofs(findings: Sequence[Finding]) -> set[tuple[str, str]]:
 def baseline_of(
     record: Record, candidates: Sequence[Record], baseline: str | None = None
 ) -> Record | None:
-    """The baseline's record of the same run and job; of several (two forms of an artifact) one that
-    was measured."""
+    """The baseline's record of the same run and job.
+
+    Of several (two forms of an artifact) it is one that was measured.
+    """
     runner = baseline or record.baseline
-    named = [
-        other
-        for other in candidates
-        if (other.run, other.cell.runner, other.cell.precision)
-        == (record.run, runner, BASELINE_PRECISION)
-        and other.cell.same_job(record.cell)
-    ]
-    for other in named:
+    baselines = []
+    for other in candidates:
+        in_fp32 = other.cell.precision == BASELINE_PRECISION
+        is_baseline = other.run == record.run and other.cell.runner == runner and in_fp32
+        if is_baseline and other.cell.same_job(record.cell):
+            baselines.append(other)
+    for other in baselines:
         if other.summary is not None:
             return other
-    return named[0] if named else None
+    if baselines:
+        return baselines[0]
+    return None
 
 
-def _order(record: Record, baseline: str) -> tuple[object, ...]:
-    """The order within a model: by device, the baseline (fp32) first, then by runner, and what
-    cells differ in."""
+def _order(record: Record, baseline: str | None) -> tuple[object, ...]:
+    """The order within a model.
+
+    By device, then the baseline's runner first, fp32 before other precisions, and after these
+    whatever else cells differ in.
+    """
     cell = record.cell
-    other = (
-        cell.runner != baseline,
+    # False sorts before True.
+    is_another_runner = cell.runner != (baseline or record.baseline)
+    is_another_precision = cell.precision != BASELINE_PRECISION
+    return (
+        cell.device,
+        is_another_runner,
         cell.runner,
-        cell.precision != BASELINE_PRECISION,
+        is_another_precision,
         cell.precision,
+        cell.timing,
+        cell.threads,
+        cell.streams,
+        cell.batch,
     )
-    return (cell.device, *other, cell.timing, cell.threads, cell.streams, cell.batch)
 
 
 def _findings(
     record: Record, baseline: Record | None, margin: float, point: Point | None
 ) -> list[Finding]:
-    """One finding a state; one without a state when there is none."""
+    """One finding a state; one without a state where the cell has no estimate.
+
+    ``point`` compares the cell with softmax.
+    """
     summary = record.summary
     if summary is None or not summary.states:
         return [Finding(record)]
@@ -200,34 +246,67 @@ def _findings(
         speedups = paired_speedups(baseline.launches, record.launches)
     findings = []
     for state in summary.states:
-        against = None
-        for speedup in speedups:
-            if baseline is not None and same_state(speedup.hop_ns, state.hop_ns):
-                against = _against(baseline, speedup, margin)
-                break
-        softmax = point if point and same_state(point.hop_ns, state.hop_ns) else None
-        findings.append(Finding(record, state, against, softmax))
+        findings.append(
+            Finding(
+                record=record,
+                state=state,
+                against=_against_baseline(baseline, speedups, state, margin),
+                softmax=_in_the_same_state(point, state),
+            )
+        )
     return findings
 
 
-def _against(baseline: Record, speedup: Speedup, margin: float) -> AgainstBaseline:
+def _against_baseline(
+    baseline: Record | None, speedups: Sequence[Speedup], state: StateSummary, margin: float
+) -> AgainstBaseline | None:
+    """None for the baseline itself, and where the two never met in that state of the machine."""
+    if baseline is None:
+        return None
+    for speedup in speedups:
+        if same_state(speedup.hop_ns, state.hop_ns):
+            return _judged(baseline, speedup, margin)
+    return None
+
+
+def _judged(baseline: Record, speedup: Speedup, margin: float) -> AgainstBaseline:
     ratio = speedup.ratio
-    found = answer(ratio, margin)
-    more = None
-    if found is Answer.AMBIGUOUS:
-        more = more_rounds(ratio.count, ratio.half_width, half_width_that_settles(ratio, margin))
-    return AgainstBaseline(baseline.cell.runner, speedup, found, judge_speedup(speedup), more)
+    faster_or_not = answer(ratio, margin)
+    rounds_to_settle = None
+    if faster_or_not is Answer.AMBIGUOUS:
+        wanted = half_width_that_settles(ratio, margin)
+        rounds_to_settle = more_rounds(ratio.count, ratio.half_width, wanted)
+    return AgainstBaseline(
+        runner=baseline.cell.runner,
+        speedup=speedup,
+        answer=faster_or_not,
+        judgement=judge_speedup(speedup),
+        more_rounds=rounds_to_settle,
+    )
+
+
+def _in_the_same_state(point: Point | None, state: StateSummary) -> Point | None:
+    """A comparison with softmax belongs to the state of the machine that it was made in."""
+    if point is None or not same_state(point.hop_ns, state.hop_ns):
+        return None
+    return point
 
 
 def _with_sweeps(findings: Sequence[Finding]) -> list[Finding]:
-    swept = sweep_findings([_swept(finding) for finding in findings])
-    return [replace(finding, sweep=sweep) for finding, sweep in zip(findings, swept, strict=True)]
+    """The same findings, each with what the sweep that it is part of shows at it."""
+    sweeps = sweep_findings([_swept_cell(finding) for finding in findings])
+    with_sweeps = []
+    for finding, sweep in zip(findings, sweeps, strict=True):
+        with_sweeps.append(replace(finding, sweep=sweep))
+    return with_sweeps
 
 
-def _swept(finding: Finding) -> SweptCell:
-    cell, state = finding.record.cell, finding.state
-    ran = next((launch.facts for launch in finding.record.launches if launch.facts), None)
-    precision = ran.precision if ran else cell.precision
+def _swept_cell(finding: Finding) -> SweptCell:
+    cell = finding.record.cell
+    hop_ns, images_per_s = None, None
+    if finding.state is not None:
+        hop_ns = finding.state.hop_ns
+        images_per_s = finding.state.throughput_per_s
     return SweptCell(
         sweep=(
             finding.record.run,
@@ -235,12 +314,12 @@ def _swept(finding: Finding) -> SweptCell:
             cell.form,
             cell.runner,
             cell.device,
-            precision,
+            finding.precision,
             cell.timing,
         ),
         batch=cell.batch,
         streams=cell.streams,
-        hop_ns=state.hop_ns if state else None,
-        images_per_s=state.throughput_per_s if state else None,
+        hop_ns=hop_ns,
+        images_per_s=images_per_s,
         steady_peak_bytes=typical_launch(finding.record.launches).steady_peak_bytes,
     )

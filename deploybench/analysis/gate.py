@@ -1,16 +1,17 @@
-"""The gate: has any cell become slower than the user accepts? Each cell is judged in each state of
-the machine.
+"""The gate: has any cell become slower than the user accepts?
 
-The slowdown is candidate time / baseline time, with its 95 % interval. PASS when the whole interval
-is at or below 1 + the limit, REGRESSION when the whole interval is above, INCONCLUSIVE otherwise.
-Between runs a number is judged only where the launches of both sides were VALID: the interval
-between runs assumes that launches differ by chance alone, which is not so while the machine drifts
-or other work disturbs it. Paired by round it need not be. Without a baseline the gate cannot tell.
+Each cell is judged in each state of the machine that it was measured in. The slowdown is candidate
+time / baseline time, with its 95 % interval. PASS when the whole interval is at or below 1 + the
+limit, REGRESSION when the whole interval is above, INCONCLUSIVE otherwise. Between runs a number is
+judged only where the launches of both sides were VALID: the interval between runs assumes that
+launches differ by chance alone, which is not so while the machine drifts or other work disturbs it.
+A ratio that is paired by round need not be. Without a baseline the gate cannot tell.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -58,7 +59,10 @@ class Check:
 
     @property
     def slowdown(self) -> Slowdown | None:
-        return slowdown_of(self.row.ratio) if self.row.ratio else None
+        """None where there is nothing to compare."""
+        if self.row.ratio is None:
+            return None
+        return slowdown_of(self.row.ratio)
 
 
 def slowdown_of(ratio: Ratio) -> Slowdown:
@@ -72,25 +76,23 @@ def check_rows(rows: Sequence[Comparison], largest: float) -> list[Check]:
     A state of the machine that was seen too rarely for an interval decides nothing when another
     state of the same cell was seen often enough.
     """
-    decided = {
-        row.cells
-        for row in rows
-        if row.ratio is not None and row.ratio.count >= FEWEST_FOR_INTERVAL
-    }
+    decided = {row.cells for row in rows if _has_interval(row)}
     checks = []
     for row in rows:
-        if row.ratio is not None and row.ratio.count < FEWEST_FOR_INTERVAL and row.cells in decided:
-            checks.append(
-                Check(row, Outcome.SKIPPED, f"state seen in {row.ratio.count} launches only")
-            )
+        if row.ratio is not None and not _has_interval(row) and row.cells in decided:
+            reason = f"state seen in {row.ratio.count} launches only"
+            checks.append(Check(row, Outcome.SKIPPED, reason))
         else:
             checks.append(_check(row, largest))
     return checks
 
 
 def outcome_of(checks: Sequence[Check]) -> Outcome:
-    """REGRESSION when any row is one; else INCONCLUSIVE when any row is, or when none passed; else
-    PASS."""
+    """One outcome for all rows.
+
+    REGRESSION when any row is one; else INCONCLUSIVE when any row is, or when none passed; else
+    PASS.
+    """
     outcomes = {check.outcome for check in checks}
     if Outcome.REGRESSION in outcomes:
         return Outcome.REGRESSION
@@ -101,24 +103,27 @@ def outcome_of(checks: Sequence[Check]) -> Outcome:
 
 def summary_line(checks: Sequence[Check], largest: float) -> str:
     """The last line: the outcome and how many rows led to it."""
-    counts = {outcome: sum(check.outcome is outcome for check in checks) for outcome in Outcome}
+    counts = Counter(check.outcome for check in checks)
     judged = len(checks) - counts[Outcome.SKIPPED]
-    parts = [
-        f"{counts[Outcome.REGRESSION]} regressed" if counts[Outcome.REGRESSION] else "",
-        f"{counts[Outcome.INCONCLUSIVE]} inconclusive" if counts[Outcome.INCONCLUSIVE] else "",
-        f"{counts[Outcome.PASS]} of {judged} at most {percent(largest)} slower than the baseline",
-        f"{counts[Outcome.SKIPPED]} passed over" if counts[Outcome.SKIPPED] else "",
-    ]
-    return f"{outcome_of(checks).value}: {', '.join(part for part in parts if part)}"
+    passed = counts[Outcome.PASS]
+    parts = []
+    if counts[Outcome.REGRESSION]:
+        parts.append(f"{counts[Outcome.REGRESSION]} regressed")
+    if counts[Outcome.INCONCLUSIVE]:
+        parts.append(f"{counts[Outcome.INCONCLUSIVE]} inconclusive")
+    parts.append(f"{passed} of {judged} at most {percent(largest)} slower than the baseline")
+    if counts[Outcome.SKIPPED]:
+        parts.append(f"{counts[Outcome.SKIPPED]} passed over")
+    return f"{outcome_of(checks).value}: {', '.join(parts)}"
 
 
-def line_without_baseline(found: str) -> str:
-    """The only line where there is no baseline; ``found`` says what there is instead.
+def line_without_baseline(instead: str) -> str:
+    """The only line where there is no baseline; ``instead`` says what there is.
 
     A first run and a mistyped path look alike, so this is no pass.
     """
     return (
-        f"{Outcome.INCONCLUSIVE.value}: no baseline: {found}; after a first run keep its records "
+        f"{Outcome.INCONCLUSIVE.value}: no baseline: {instead}; after a first run keep its records "
         f"as the baseline, else check the path"
     )
 
@@ -126,6 +131,11 @@ def line_without_baseline(found: str) -> str:
 def percent(share: float) -> str:
     """0.05 as ``5 %``."""
     return f"{100 * share:.3g} %"
+
+
+def _has_interval(row: Comparison) -> bool:
+    """Whether there are launches enough for an interval of the ratio."""
+    return row.ratio is not None and row.ratio.count >= FEWEST_FOR_INTERVAL
 
 
 def _check(row: Comparison, largest: float) -> Check:
@@ -141,8 +151,10 @@ def _check(row: Comparison, largest: float) -> Check:
 
 
 def _check_without_number(row: Comparison) -> Check:
-    """A candidate that no longer works is a regression; one that could not be tried here is not
-    known."""
+    """A candidate that no longer works is a regression.
+
+    Nothing is known of one that could not be tried here.
+    """
     baseline, candidate = row.baseline, row.candidate
     if baseline is None or candidate is None or baseline.verdict in WITHOUT_NUMBER:
         return Check(row, Outcome.SKIPPED, f"the baseline has no number: {row.reason}")
@@ -152,29 +164,38 @@ def _check_without_number(row: Comparison) -> Check:
 
 
 def _check_ratio(row: Comparison, ratio: Ratio, largest: float) -> Check:
-    found = slowdown_of(ratio)
-    words = f"{_signed(found.value)} ({_signed(found.low)} to {_signed(found.high)})"
-    settles = what_settles(row, abs(math.log1p(largest) - math.log(found.value)))
-    if ratio.count < FEWEST_FOR_INTERVAL:
-        return Check(
-            row, Outcome.INCONCLUSIVE, f"{ratio.count} launches give no 95 % interval; {settles}"
-        )
-    if not ratio.paired:
-        for name, side in (("baseline", row.baseline), ("candidate", row.candidate)):
-            if side is not None and side.verdict is not Verdict.VALID:
-                return Check(
-                    row,
-                    Outcome.INCONCLUSIVE,
-                    f"{words}, but the {name} is {side.verdict.value}: {side.reason}",
-                )
-    if found.high <= 1 + largest:
+    slowdown = slowdown_of(ratio)
+    words = f"{_signed(slowdown.value)} ({_signed(slowdown.low)} to {_signed(slowdown.high)})"
+    # An interval decides once it is narrower than the distance of its centre from the limit; both
+    # are ratios, so that distances are differences of logarithms.
+    distance = abs(math.log1p(largest) - math.log(slowdown.value))
+    settles = what_settles(row, distance)
+    if not _has_interval(row):
+        reason = f"{ratio.count} launches give no 95 % interval; {settles}"
+        return Check(row, Outcome.INCONCLUSIVE, reason)
+    doubt = _doubt(row, ratio)
+    if doubt is not None:
+        return Check(row, Outcome.INCONCLUSIVE, f"{words}, but {doubt}")
+    if slowdown.high <= 1 + largest:
         return Check(row, Outcome.PASS, words)
-    if found.low > 1 + largest:
+    if slowdown.low > 1 + largest:
         return Check(row, Outcome.REGRESSION, f"{words}, all of it above {percent(largest)}")
-    return Check(
-        row, Outcome.INCONCLUSIVE, f"{words}, across the limit of {percent(largest)}; {settles}"
-    )
+    reason = f"{words}, across the limit of {percent(largest)}; {settles}"
+    return Check(row, Outcome.INCONCLUSIVE, reason)
+
+
+def _doubt(row: Comparison, ratio: Ratio) -> str | None:
+    """Why the ratio may not be judged: between two runs both sides have to be VALID."""
+    if ratio.paired:
+        return None
+    for name, side in (("baseline", row.baseline), ("candidate", row.candidate)):
+        if side is not None and side.verdict is not Verdict.VALID:
+            return f"the {name} is {side.verdict.value}: {side.reason}"
+    return None
 
 
 def _signed(slowdown: float) -> str:
-    return f"{round(slowdown - 1, 3) + 0.0:+.1%}"
+    """1.05 as ``+5.0%``."""
+    change = round(slowdown - 1, 3)
+    # Adding 0 turns -0.0 into 0.0, which has the sign of a slowdown that is none.
+    return f"{change + 0.0:+.1%}"

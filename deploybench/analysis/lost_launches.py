@@ -26,12 +26,8 @@ def lost_launches(launches: Sequence[Launch]) -> list[Launch]:
     failed = [launch for launch in launches if launch.error is not None]
     if not failed or launches[0].error is not None:
         return []
-    twice_running = any(
-        first.error is not None and second.error is not None
-        for first, second in itertools.pairwise(launches)
-    )
     forgiven = max(1, len(launches) // LAUNCHES_FOR_EACH_LOSS)
-    if twice_running or len(failed) > forgiven:
+    if len(failed) > forgiven or _failed_twice_running(launches):
         return []
     return failed
 
@@ -39,7 +35,9 @@ def lost_launches(launches: Sequence[Launch]) -> list[Launch]:
 def without_lost(launches: Sequence[Launch]) -> list[Launch]:
     """The launches that say something about the cell."""
     lost = lost_launches(launches)
-    return [launch for launch in launches if not any(launch is one for one in lost)]
+    # By identity: two launches may be equal.
+    lost_ids = {id(launch) for launch in lost}
+    return [launch for launch in launches if id(launch) not in lost_ids]
 
 
 def noting_losses(judgement: Judgement, launches: Sequence[Launch]) -> Judgement:
@@ -47,9 +45,19 @@ def noting_losses(judgement: Judgement, launches: Sequence[Launch]) -> Judgement
     lost = lost_launches(launches)
     if not lost:
         return judgement
-    count = "1 launch was" if len(lost) == 1 else f"{len(lost)} launches were"
+    count = f"{len(lost)} launches were"
+    if len(lost) == 1:
+        count = "1 launch was"
     return Judgement(
         verdict=judgement.verdict,
         reason=f"{judgement.reason}; {count} lost: {lost[0].error}",
         advice=judgement.advice,
     )
+
+
+def _failed_twice_running(launches: Sequence[Launch]) -> bool:
+    """Whether a launch failed and its retry, the next one, failed as well."""
+    for launch, retry in itertools.pairwise(launches):
+        if launch.error is not None and retry.error is not None:
+            return True
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -52,8 +53,10 @@ AXES = {
 
 @dataclass(frozen=True)
 class Axis:
-    """A comparison of two values of one field, often within one run: ``runner``, ``onnxruntime``,
-    ``openvino``."""
+    """A comparison of two values of one field, often within one run.
+
+    As ``runner``, ``onnxruntime``, ``openvino``.
+    """
 
     field: str
     baseline: str
@@ -61,12 +64,16 @@ class Axis:
 
 
 def read_allowed(names: Sequence[str]) -> frozenset[str]:
-    """The names of what may differ; ``all`` is each of them. Raises DeployBenchError for an unknown
-    one."""
+    """The names of what may differ; ``all`` is each of them.
+
+    Raises DeployBenchError for an unknown one.
+    """
     for name in names:
         if name not in (*ALLOWABLE, "all"):
             raise unknown_name("kind of difference", name, (*ALLOWABLE, "all"))
-    return frozenset(ALLOWABLE if "all" in names else names)
+    if "all" in names:
+        return frozenset(ALLOWABLE)
+    return frozenset(names)
 
 
 def read_axis(text: str) -> Axis:
@@ -84,19 +91,21 @@ def read_axis(text: str) -> Axis:
 
 def latest(records: Sequence[Record]) -> list[Record]:
     """One record a cell: the one created last."""
-    found = {
-        record.cell.identity: record
-        for record in sorted(records, key=lambda record: record.created)
-    }
-    return list(found.values())
+    by_cell = {}
+    for record in sorted(records, key=lambda record: record.created):
+        by_cell[record.cell.identity] = record
+    return list(by_cell.values())
 
 
 def refuse_the_same_run(baseline: Sequence[Record], candidate: Sequence[Record]) -> None:
     """Raise DeployBenchError when a record is on both sides: it would be compared with itself."""
-    known = {(record.run, record.cell.identity) for record in baseline}
-    shared = [record.run for record in candidate if (record.run, record.cell.identity) in known]
+    cells_of_baseline = {(record.run, record.cell.identity) for record in baseline}
+    shared = []
+    for record in candidate:
+        if (record.run, record.cell.identity) in cells_of_baseline:
+            shared.append(record)
     if shared:
-        run = shared[0]
+        run = shared[0].run
         raise DeployBenchError(
             f"{len(shared)} records of run {run} are on both sides",
             expected="two different runs, or two things within one",
@@ -106,21 +115,21 @@ def refuse_the_same_run(baseline: Sequence[Record], candidate: Sequence[Record])
 
 def having(records: Sequence[Record], field: str, value: str) -> list[Record]:
     """The records whose field has that value. Raises DeployBenchError when none has."""
-    found = [record for record in records if str(getattr(record.cell, FIELDS[field])) == value]
-    if not found:
-        raise unknown_name(
-            field, value, {str(getattr(record.cell, FIELDS[field])) for record in records}
-        )
-    return found
+    by_value: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        by_value[str(_value(record.cell, field))].append(record)
+    if value not in by_value:
+        raise unknown_name(field, value, set(by_value))
+    return by_value[value]
 
 
 def match(
     baseline: Sequence[Record], candidate: Sequence[Record], free: Collection[str]
 ) -> list[tuple[Record | None, Record | None]]:
-    """Each record with its exact partner, else with the one left over that differs in the least,
-    else with None.
+    """Each record with its partner of the other side.
 
-    What is in ``free`` may differ without being a difference.
+    That is the one that differs in nothing, else the one left over that differs in the least, else
+    None. What is in ``free`` may differ without being a difference.
     """
     near: list[tuple[int, int, int, int]] = []
     for i, old in enumerate(baseline):
@@ -128,55 +137,85 @@ def match(
             differing = {name for name in FIELDS if _differs(old.cell, new.cell, name)}
             if differing <= {*ALLOWABLE, *free}:
                 near.append((len(differing.difference(free)), len(differing), i, j))
-    partner: dict[int, int] = {}
+    # Those that differ in the least choose first; of equals those that stand first.
+    partner_of_old: dict[int, int] = {}
+    partner_of_new: dict[int, int] = {}
     for _, _, i, j in sorted(near):
-        if i not in partner and j not in partner.values():
-            partner[i] = j
-    matched = [
-        (old, candidate[partner[i]] if i in partner else None) for i, old in enumerate(baseline)
-    ]
-    return [
-        *matched,
-        *((None, new) for j, new in enumerate(candidate) if j not in partner.values()),
-    ]
+        if i not in partner_of_old and j not in partner_of_new:
+            partner_of_old[i] = j
+            partner_of_new[j] = i
+    matched: list[tuple[Record | None, Record | None]] = []
+    for i, old in enumerate(baseline):
+        if i in partner_of_old:
+            matched.append((old, candidate[partner_of_old[i]]))
+        else:
+            matched.append((old, None))
+    for j, new in enumerate(candidate):
+        if j not in partner_of_new:
+            matched.append((None, new))
+    return matched
+
+
+def _value(cell: Cell, name: str) -> object:
+    """The value of the field that the user calls by that name."""
+    return getattr(cell, FIELDS[name])
 
 
 def _differs(old: Cell, new: Cell, name: str) -> bool:
-    return bool(getattr(old, FIELDS[name]) != getattr(new, FIELDS[name]))
+    return _value(old, name) != _value(new, name)
 
 
 def unlike(old: Record, new: Record) -> dict[str, str]:
     """What makes the two records unlike, by the name that allows it, in words."""
-    found = {
-        name: f"{name} {getattr(old.cell, FIELDS[name])} → {getattr(new.cell, FIELDS[name])}"
-        for name in ALLOWABLE
-        if name in FIELDS and _differs(old.cell, new.cell, name)
-    }
-    ran = [record.launches[0].facts for record in (old, new) if record.summary and record.launches]
-    if len(ran) == 2 and ran[0] and ran[1] and ran[0].precision != ran[1].precision:
-        found.setdefault(
-            "precision", f"effective precision {ran[0].precision} → {ran[1].precision}"
-        )
+    differences = {}
+    for name in ALLOWABLE:
+        if name in FIELDS and _differs(old.cell, new.cell, name):
+            before, after = _value(old.cell, name), _value(new.cell, name)
+            differences[name] = f"{name} {before} → {after}"
+    ran_before, ran_after = _effective_precision(old), _effective_precision(new)
+    both_ran = ran_before is not None and ran_after is not None
+    if both_ran and ran_before != ran_after and "precision" not in differences:
+        differences["precision"] = f"effective precision {ran_before} → {ran_after}"
     if old.host.hostname != new.host.hostname:
-        found["host"] = f"host {old.host.hostname} → {new.host.hostname}"
+        differences["host"] = f"host {old.host.hostname} → {new.host.hostname}"
     elif hardware(old) != hardware(new) and kind_of(old.cell.device) == kind_of(new.cell.device):
-        found["host"] = f"hardware {', '.join(hardware(old))} → {', '.join(hardware(new))}"
-    versions = [record.host.versions.get("deploybench", "unknown") for record in (old, new)]
-    if versions[0] != versions[1]:
-        found["version"] = f"deploybench {versions[0]} → {versions[1]}"
-    return found
+        differences["host"] = f"hardware {', '.join(hardware(old))} → {', '.join(hardware(new))}"
+    old_version, new_version = _own_version(old), _own_version(new)
+    if old_version != new_version:
+        differences["version"] = f"deploybench {old_version} → {new_version}"
+    return differences
+
+
+def _effective_precision(record: Record) -> str | None:
+    """What the first launch ran in; None where it did not come to that."""
+    if record.summary is None or not record.launches:
+        return None
+    facts = record.launches[0].facts
+    if facts is None:
+        return None
+    return facts.precision
+
+
+def _own_version(record: Record) -> str:
+    """The version of deploybench that wrote the record."""
+    return record.host.versions.get("deploybench", "unknown")
 
 
 def hardware(record: Record) -> tuple[str, ...]:
     """What the cell ran on, by make: two hosts may be alike."""
     host = record.host
-    gpus = () if record.cell.device == CPU else tuple(gpu.name for gpu in host.gpus)
-    return (host.cpu_model, f"{host.usable_cores} usable cores", *gpus)
+    parts = [host.cpu_model, f"{host.usable_cores} usable cores"]
+    if record.cell.device != CPU:
+        parts += [gpu.name for gpu in host.gpus]
+    return tuple(parts)
 
 
 def changes(old: Record, new: Record) -> list[str]:
     """What else is not the same: often it is the very question."""
     before = {**old.versions, "kernel": old.host.kernel, "Python": old.host.python}
     after = {**new.versions, "kernel": new.host.kernel, "Python": new.host.python}
-    changed = [name for name in before if name in after and after[name] != before[name]]
-    return [f"{name} {before[name]} → {after[name]}" for name in changed]
+    changed = []
+    for name, version in before.items():
+        if name in after and after[name] != version:
+            changed.append(f"{name} {version} → {after[name]}")
+    return changed

@@ -1,5 +1,7 @@
-"""Do FLOPs predict latency? The order of the models of a run by MACs, against their order by p50
-latency."""
+"""Do FLOPs predict latency?
+
+The order of the models of a run by MACs, against their order by p50 latency.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from deploybench.analysis.findings import Finding
-from deploybench.analysis.states import levels_of, nearest
+from deploybench.analysis.states import level_of, levels_of
 from deploybench.results.cell import HOST_TO_HOST
 from deploybench.results.verdict import Verdict
 from deploybench.statistics.samples import kendall_tau
@@ -17,7 +19,7 @@ from deploybench.statistics.samples import kendall_tau
 
 @dataclass(frozen=True)
 class Ranked:
-    """One model of a ranking: its finding, with what the ranking is about known to be there."""
+    """One model of a ranking: its finding, and the figures that it is ranked by."""
 
     finding: Finding
     macs: int
@@ -30,8 +32,10 @@ class Ranked:
         return self.finding.judgement.verdict is Verdict.VALID
 
     def overlaps(self, other: Ranked) -> bool:
-        """Whether the intervals of both times have a point in common; a time without an interval is
-        a point."""
+        """Whether the intervals of both times have a point in common.
+
+        A time without an interval is a point.
+        """
         return self.low_ms <= other.high_ms and other.low_ms <= self.high_ms
 
 
@@ -65,53 +69,84 @@ def rankings(findings: Sequence[Finding]) -> list[Ranking]:
     of the run, device, threads and state of the machine that most models were measured in: unlike
     cells are never ranked together.
     """
-    ranked = [member for finding in findings if (member := _ranked(finding)) is not None]
-    smallest = min((member.finding.record.cell.batch for member in ranked), default=1)
-    hops = [hop for member in ranked if (hop := _hop(member)) is not None]
-    levels = levels_of(hops)
-    groups: dict[tuple[object, ...], dict[tuple[object, ...], Ranked]] = defaultdict(dict)
-    for member in ranked:
-        record = member.finding.record
-        cell = record.cell
-        if cell.batch != smallest or not _plain(member.finding):
-            continue
-        hop = _hop(member)
-        state = None if hop is None else nearest(levels, hop)
-        key = (cell.runner, record.run, cell.device, cell.threads, state)
-        groups[key][cell.group] = member
     largest: dict[tuple[str, str], Ranking] = {}
-    for members in groups.values():
-        ranking = _ranking(list(members.values()))
+    for models in _alike(_ranked_models(findings)):
+        ranking = _ranking(models)
         if ranking is None:
             continue
-        known = largest.get((ranking.runner, ranking.device))
-        if known is None or len(ranking.by_time) > len(known.by_time):
-            largest[ranking.runner, ranking.device] = ranking
+        runner_on_device = (ranking.runner, ranking.device)
+        so_far = largest.get(runner_on_device)
+        if so_far is None or len(ranking.by_time) > len(so_far.by_time):
+            largest[runner_on_device] = ranking
     return list(largest.values())
 
 
-def _ranked(finding: Finding) -> Ranked | None:
-    """None where the MACs or the time are not known."""
-    state, macs = finding.state, finding.record.macs
-    if state is None or macs is None:
+def _ranked_models(findings: Sequence[Finding]) -> list[Ranked]:
+    """The findings whose MACs and time are known."""
+    ranked = []
+    for finding in findings:
+        state, macs = finding.state, finding.record.macs
+        if state is None or macs is None:
+            continue
+        ranked.append(
+            Ranked(
+                finding=finding,
+                macs=macs,
+                p50_ms=state.p50_ms,
+                low_ms=state.p50_low_ms or state.p50_ms,
+                high_ms=state.p50_high_ms or state.p50_ms,
+            )
+        )
+    return ranked
+
+
+def _alike(ranked: Sequence[Ranked]) -> list[list[Ranked]]:
+    """The models that may be ranked together: a list for each way of measuring them."""
+    batches = [model.finding.record.cell.batch for model in ranked]
+    smallest_batch = min(batches, default=1)
+    levels = levels_of(_hops(ranked))
+    groups: dict[tuple[object, ...], dict[tuple[object, ...], Ranked]] = defaultdict(dict)
+    for model in ranked:
+        record = model.finding.record
+        cell = record.cell
+        if cell.batch != smallest_batch or not _is_plain(model.finding):
+            continue
+        measured_alike = (
+            cell.runner,
+            record.run,
+            cell.device,
+            cell.threads,
+            level_of(levels, _hop_ns(model)),
+        )
+        # A model that was measured twice in the same way takes part once.
+        groups[measured_alike][cell.group] = model
+    return [list(models.values()) for models in groups.values()]
+
+
+def _hops(ranked: Sequence[Ranked]) -> list[float]:
+    """The hop times that tell the states of the machine apart, where they are known."""
+    hops = []
+    for model in ranked:
+        hop_ns = _hop_ns(model)
+        if hop_ns is not None:
+            hops.append(hop_ns)
+    return hops
+
+
+def _hop_ns(model: Ranked) -> float | None:
+    if model.finding.state is None:
         return None
-    low, high = state.p50_low_ms or state.p50_ms, state.p50_high_ms or state.p50_ms
-    return Ranked(finding, macs, state.p50_ms, low, high)
+    return model.finding.state.hop_ns
 
 
-def _plain(finding: Finding) -> bool:
+def _is_plain(finding: Finding) -> bool:
     """One stream, from host to host, really run in fp32."""
     cell = finding.record.cell
-    facts = next((launch.facts for launch in finding.record.launches if launch.facts), None)
-    precision = facts.precision if facts else cell.precision
-    return (cell.streams, precision, cell.timing) == (1, "fp32", HOST_TO_HOST)
-
-
-def _hop(member: Ranked) -> float | None:
-    return member.finding.state.hop_ns if member.finding.state else None
+    return cell.streams == 1 and cell.timing == HOST_TO_HOST and finding.precision == "fp32"
 
 
 def _ranking(members: Sequence[Ranked]) -> Ranking | None:
+    """None where no order is: one model alone, or all of the same MACs."""
     tau = kendall_tau(
         [float(member.macs) for member in members], [member.p50_ms for member in members]
     )
@@ -119,12 +154,14 @@ def _ranking(members: Sequence[Ranked]) -> Ranking | None:
         return None
     by_macs = sorted(members, key=lambda member: member.macs)
     by_time = sorted(members, key=lambda member: member.p50_ms)
-    decided = [
-        (fewer, more)
-        for fewer, more in combinations(by_macs, 2)
-        if fewer.macs != more.macs and not fewer.overlaps(more)
-    ]
-    agreeing = sum(fewer.p50_ms < more.p50_ms for fewer, more in decided)
+    agreeing, pairs = 0, 0
+    for fewer, more in combinations(by_macs, 2):
+        # As many MACs predict nothing, and times whose intervals overlap decide nothing.
+        if fewer.macs == more.macs or fewer.overlaps(more):
+            continue
+        pairs += 1
+        if fewer.p50_ms < more.p50_ms:
+            agreeing += 1
     cell = members[0].finding.record.cell
     return Ranking(
         runner=cell.runner,
@@ -133,5 +170,5 @@ def _ranking(members: Sequence[Ranked]) -> Ranking | None:
         by_macs=tuple(by_macs),
         by_time=tuple(by_time),
         agreeing=agreeing,
-        pairs=len(decided),
+        pairs=pairs,
     )

@@ -56,8 +56,10 @@ def judge_scenario(trial: ScenarioAttempt, command: str) -> Judgement:
 
 
 def judge_too_slow_alone(bound: str, queries: int, fastest_ms: float) -> Judgement:
-    """The judgement of a search that need not begin: no query held ``bound`` (in words) with
-    nothing else to do."""
+    """The judgement of a search that need not begin.
+
+    No query held ``bound`` (in words), although there was nothing else to do.
+    """
     return Judgement(
         verdict=Verdict.INVALID,
         reason=f"no rate holds {bound}: with nothing else to do, the fastest of {queries} queries "
@@ -67,8 +69,10 @@ def judge_too_slow_alone(bound: str, queries: int, fastest_ms: float) -> Judgeme
 
 
 def judge_no_rate_found(bound: str, tried: Sequence[float], advice: str) -> Judgement:
-    """The judgement of a search that ended without a rate (queries a second) that holds ``bound``
-    twice; ``advice`` is that of its last test."""
+    """The judgement of a search that found no rate (queries a second) that holds ``bound`` twice.
+
+    ``advice`` is that of its last test.
+    """
     return Judgement(
         verdict=Verdict.INVALID,
         reason=f"no rate of {len(tried)} tried, down to {min(tried):g}/s, holds {bound} twice",

@@ -134,6 +134,13 @@ def nearest(levels: Sequence[float], hop: float) -> float:
     return min(levels, key=lambda level: abs(math.log(hop / level)))
 
 
+def level_of(levels: Sequence[float], hop_ns: float | None) -> float | None:
+    """As :func:`nearest`; None where the probe did not run."""
+    if hop_ns is None:
+        return None
+    return nearest(levels, hop_ns)
+
+
 def _sizes_of_levels(ordered: Floats) -> list[int]:
     """How many of the sorted logarithms belong to each level, the lowest first.
 

@@ -1,5 +1,7 @@
-"""What a sweep over batch sizes or streams shows: where it saturates, and what memory an added
-image costs."""
+"""What a sweep over batch sizes or streams shows.
+
+That is where the sweep saturates, and what memory an added image costs.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from deploybench.analysis.states import levels_of, nearest
+from deploybench.analysis.states import level_of, levels_of
 from deploybench.statistics.saturation import saturation_point
 
 Swept = Literal["batch", "streams"]
@@ -31,7 +33,7 @@ class SweptCell:
 
 @dataclass(frozen=True)
 class SweepFinding:
-    """Which sweep saturates at this cell, if one does, and the bytes that an image more takes."""
+    """Which sweep saturates at this cell, if one does, and what memory one more image takes."""
 
     saturates: Swept | None = None
     bytes_per_image: float | None = None
@@ -40,12 +42,13 @@ class SweepFinding:
 def sweep_findings(cells: Sequence[SweptCell]) -> list[SweepFinding]:
     """A finding a cell, in their order. A sweep is read within one state of the machine."""
     levels = levels_of([cell.hop_ns for cell in cells if cell.hop_ns is not None])
+    # Each sweep maps the sizes that were tried to the index of the cell that tried them.
     over_batches: dict[Hashable, dict[int, int]] = defaultdict(dict)
     over_streams: dict[Hashable, dict[int, int]] = defaultdict(dict)
     for index, cell in enumerate(cells):
         if cell.images_per_s is None:
             continue
-        state = None if cell.hop_ns is None else nearest(levels, cell.hop_ns)
+        state = level_of(levels, cell.hop_ns)
         over_batches[cell.sweep, cell.streams, state][cell.batch] = index
         over_streams[cell.sweep, cell.batch, state][cell.streams] = index
     saturates: dict[int, Swept] = {}
@@ -54,9 +57,7 @@ def sweep_findings(cells: Sequence[SweptCell]) -> list[SweepFinding]:
         saturated = _saturated(cells, sizes)
         if saturated is not None:
             saturates[saturated] = "batch"
-        slope = _memory_slope(
-            {size: cells[index].steady_peak_bytes for size, index in sizes.items()}
-        )
+        slope = _memory_slope(cells, sizes)
         for index in sizes.values():
             slopes[index] = slope
     for sizes in over_streams.values():
@@ -67,16 +68,22 @@ def sweep_findings(cells: Sequence[SweptCell]) -> list[SweepFinding]:
 
 
 def _saturated(cells: Sequence[SweptCell], sizes: dict[int, int]) -> int | None:
-    """The index of the cell at which doubling stops to gain."""
+    """The index of the cell from which on doubling gains no more."""
     rates = {size: cells[index].images_per_s or 0.0 for size, index in sizes.items()}
     point = saturation_point(rates)
-    return None if point is None else sizes[point]
-
-
-def _memory_slope(peaks: dict[int, float | None]) -> float | None:
-    """Bytes for each image more in the batch, from the smallest batch to the largest."""
-    known = {size: peak for size, peak in peaks.items() if peak is not None}
-    if len(known) < 2:
+    if point is None:
         return None
-    small, large = min(known), max(known)
-    return (known[large] - known[small]) / (large - small)
+    return sizes[point]
+
+
+def _memory_slope(cells: Sequence[SweptCell], sizes: dict[int, int]) -> float | None:
+    """Bytes for each image more in the batch, from the smallest batch to the largest."""
+    peaks: dict[int, float] = {}
+    for size, index in sizes.items():
+        peak_bytes = cells[index].steady_peak_bytes
+        if peak_bytes is not None:
+            peaks[size] = peak_bytes
+    if len(peaks) < 2:
+        return None
+    smallest, largest = min(peaks), max(peaks)
+    return (peaks[largest] - peaks[smallest]) / (largest - smallest)

@@ -6,16 +6,16 @@ what the machine did meanwhile and the GPU's readings do not depend on that stat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from deploybench.results.launch import GpuReading, Launch, MemoryPhases, Surroundings
+from deploybench.results.launch import GpuReading, Launch, MemoryPhases
 from deploybench.statistics.samples import median
 
 
 @dataclass(frozen=True)
 class TypicalLaunch:
-    """Medians over the measured launches; None where no launch told the figure.
+    """Medians over the measured launches; None where no launch has the figure.
 
     ``*_bytes`` are resident bytes above the worker's baseline after each phase;
     ``steady_pss_bytes`` are proportional ones. Shares are of wall time x CPUs.
@@ -62,7 +62,7 @@ def typical_launch(launches: Sequence[Launch]) -> TypicalLaunch:
     """The medians over ``launches``, of which those count that were measured."""
     measured = [launch for launch in launches if launch.measured]
     memories = [launch.memory for launch in measured if launch.memory is not None]
-    around = [launch.surroundings for launch in measured if launch.surroundings is not None]
+    surroundings = [launch.surroundings for launch in measured if launch.surroundings is not None]
     return TypicalLaunch(
         start_s=_median([launch.start_s for launch in measured]),
         import_s=_median([launch.import_s for launch in measured]),
@@ -72,32 +72,28 @@ def typical_launch(launches: Sequence[Launch]) -> TypicalLaunch:
         first_inference_bytes=_grown(memories, lambda memory: memory.first_inference_bytes),
         steady_peak_bytes=_grown(memories, lambda memory: memory.peak_bytes),
         steady_pss_bytes=_median([_steady_pss(memory) for memory in memories]),
-        foreign_cpu_share=_median([item.foreign_cpu_share for item in around]),
-        steal_share=_median([item.steal_share for item in around]),
+        foreign_cpu_share=_median([machine.foreign_cpu_share for machine in surroundings]),
+        steal_share=_median([machine.steal_share for machine in surroundings]),
         switches_per_call=_median([_switches_per_call(launch) for launch in measured]),
-        frequency_mhz=_median([item.frequency_mhz for item in around]),
+        frequency_mhz=_median([machine.frequency_mhz for machine in surroundings]),
         most_warm_up_calls=max((launch.warm_up for launch in measured), default=None),
     )
 
 
 def typical_gpu(launches: Sequence[Launch]) -> TypicalGpu | None:
     """The GPU of the measured launches; None for a cell that ran on none."""
-    readings = [
-        gpu
-        for launch in launches
-        if launch.measured and (gpu := _gpu_of(launch.surroundings)) is not None
-    ]
+    readings = _gpu_readings(launches)
     if not readings:
         return None
-    missing = {figure: why for reading in readings for figure, why in reading.missing.items()}
-    seen = [reason for reading in readings for reason in reading.throttle_reasons or ()]
-    reasons = None if "throttle_reasons" in missing else tuple(dict.fromkeys(seen))
+    missing: dict[str, str] = {}
+    for reading in readings:
+        missing.update(reading.missing)
     return TypicalGpu(
         sm_clock_mhz=_median([reading.sm_clock_mhz for reading in readings]),
         memory_clock_mhz=_median([reading.memory_clock_mhz for reading in readings]),
         temperature_c=_median([reading.temperature_c for reading in readings]),
         power_w=_median([reading.power_w for reading in readings]),
-        throttle_reasons=reasons,
+        throttle_reasons=_throttle_reasons(readings, missing),
         other_processes=_most([reading.other_processes for reading in readings]),
         graphics_processes=_most([reading.graphics_processes for reading in readings]),
         used_bytes=_median([reading.used_bytes for reading in readings]),
@@ -108,13 +104,17 @@ def typical_gpu(launches: Sequence[Launch]) -> TypicalGpu | None:
 
 
 def _median(values: Sequence[float | None]) -> float | None:
+    """The median of the values that are known; None where none is."""
     known = [value for value in values if value is not None]
-    return median(known) if known else None
+    if not known:
+        return None
+    return median(known)
 
 
 def _most(values: Sequence[int | None]) -> int | None:
-    """The largest: one launch with somebody else on the GPU is worth to be seen."""
-    return max((value for value in values if value is not None), default=None)
+    """The largest: one launch with somebody else on the GPU is worth knowing of."""
+    known = [value for value in values if value is not None]
+    return max(known, default=None)
 
 
 def _grown(memories: Sequence[MemoryPhases], phase: Callable[[MemoryPhases], int]) -> float | None:
@@ -136,8 +136,27 @@ def _switches_per_call(launch: Launch) -> float | None:
     return sum(launch.sample_switches) / len(launch.sample_switches)
 
 
-def _gpu_of(around: Surroundings | None) -> GpuReading | None:
-    return around.gpu if around else None
+def _gpu_readings(launches: Sequence[Launch]) -> list[GpuReading]:
+    """What the measured launches read from their GPU; empty for a cell that ran on none."""
+    readings = []
+    for launch in launches:
+        if not launch.measured or launch.surroundings is None:
+            continue
+        if launch.surroundings.gpu is not None:
+            readings.append(launch.surroundings.gpu)
+    return readings
+
+
+def _throttle_reasons(
+    readings: Sequence[GpuReading], missing: Mapping[str, str]
+) -> tuple[str, ...] | None:
+    """Each reason that was seen in any launch, once; None where some launch was not told them."""
+    if "throttle_reasons" in missing:
+        return None
+    seen: list[str] = []
+    for reading in readings:
+        seen += reading.throttle_reasons or ()
+    return tuple(dict.fromkeys(seen))
 
 
 def _link(reading: GpuReading) -> str | None:

@@ -78,9 +78,9 @@ SIMULATED = Judgement(
 
 
 def judge_attempts(attempts: Sequence[Attempt], command: str) -> Judgement | None:
-    """Why there is no number to look at: a double stood in for the device, a process broke, refused
-    or computed something else. None where nothing of that happened.
+    """Why there is no number to look at; None where there is one.
 
+    A double stood in for the device, or a process broke, refused or computed something else.
     ``command`` does the same again.
     """
     if any(attempt.provenance == "simulated" for attempt in attempts):
@@ -123,8 +123,10 @@ def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> 
 
 
 def judge_estimate(state: State) -> Judgement:
-    """The judgement of the estimate in one state of the machine: its launches can be trusted, and
-    it is narrow."""
+    """The judgement of the estimate in one state of the machine.
+
+    It is VALID where its launches can be trusted and its interval is narrow.
+    """
     judgement = judge_state(state)
     width = _half_width(state.counted)
     if judgement.verdict is not Verdict.VALID or width <= WIDEST_INTERVAL:
@@ -138,14 +140,15 @@ def judge_estimate(state: State) -> Judgement:
 
 
 def judge_state(state: State) -> Judgement:
-    """Whether the launches in one state of the machine can be trusted; how well they agree is in
-    their interval."""
+    """Whether the launches in one state of the machine can be trusted.
+
+    How well they agree is in their interval, which :func:`judge_estimate` looks at.
+    """
     if len(state.launches) < FEWEST_LAUNCHES:
         return _too_few(len(state.launches))
     disturbed = [launch for launch in state.launches if disturbances(launch)]
-    if 2 * len(disturbed) > len(state.launches) or any(
-        disturbances(launch) for launch in state.counted
-    ):
+    most_disturbed = 2 * len(disturbed) > len(state.launches)
+    if most_disturbed or any(disturbances(launch) for launch in state.counted):
         return _disturbed(disturbed, len(state.launches))
     launch_spread = spread([launch.median_ms for launch in state.counted])
     if launch_spread > LARGEST_LAUNCH_SPREAD:
@@ -165,29 +168,15 @@ def judge_state(state: State) -> Judgement:
         )
     if len(state.counted) < FEWEST_FOR_INTERVAL:
         return _too_few(len(state.counted))
-    left_out = len(state.launches) - len(state.counted)
-    aside = f"; {left_out} disturbed ones do not count" if left_out else ""
-    if not all(
-        launch.surroundings and launch.surroundings.foreign_cpu_share is not None
-        for launch in state.counted
-    ):
-        aside += "; other work on the machine could not be seen"
-    gpus = [
-        launch.surroundings.gpu
-        for launch in state.counted
-        if launch.surroundings and launch.surroundings.gpu
-    ]
-    if any(gpu.other_processes is None for gpu in gpus):
-        aside += "; other work on the GPU could not be seen"
-    return Judgement(
-        verdict=Verdict.VALID,
-        reason=f"{len(state.counted)} launches agree within {launch_spread:.1%}{aside}",
-    )
+    agreement = f"{len(state.counted)} launches agree within {launch_spread:.1%}"
+    return Judgement(verdict=Verdict.VALID, reason="; ".join([agreement, *_reservations(state)]))
 
 
 def judge_speedup(speedup: Speedup) -> Judgement:
-    """The judgement of a speed-up that is paired by round: it may hold while the absolute times
-    drift."""
+    """The judgement of a speed-up that is paired by round.
+
+    It may hold while the absolute times drift.
+    """
     count = speedup.ratio.count
     if speedup.ratio.coverage < CONFIDENCE:
         return Judgement(
@@ -201,19 +190,51 @@ def judge_speedup(speedup: Speedup) -> Judgement:
             reason=f"{speedup.disturbed} of {count} rounds were disturbed",
             advice="stop the other work: it slows two runtimes by different amounts",
         )
-    changed = f"; in {speedup.changed} more the machine changed state" if speedup.changed else ""
-    return Judgement(verdict=Verdict.VALID, reason=f"{count} rounds{changed}")
+    reason = f"{count} rounds"
+    if speedup.changed:
+        reason += f"; in {speedup.changed} more the machine changed state"
+    return Judgement(verdict=Verdict.VALID, reason=reason)
+
+
+def _reservations(state: State) -> list[str]:
+    """What a reader of a VALID estimate should know all the same."""
+    reservations = []
+    left_out = len(state.launches) - len(state.counted)
+    if left_out:
+        reservations.append(f"{left_out} disturbed ones do not count")
+    if not all(_other_work_is_known(launch) for launch in state.counted):
+        reservations.append("other work on the machine could not be seen")
+    if any(_gpu_hides_other_work(launch) for launch in state.counted):
+        reservations.append("other work on the GPU could not be seen")
+    return reservations
+
+
+def _other_work_is_known(launch: Launch) -> bool:
+    """Whether the system told how much CPU time other processes took meanwhile."""
+    surroundings = launch.surroundings
+    return surroundings is not None and surroundings.foreign_cpu_share is not None
+
+
+def _gpu_hides_other_work(launch: Launch) -> bool:
+    """Whether the launch ran on a GPU whose driver did not tell who else was on it."""
+    if launch.surroundings is None or launch.surroundings.gpu is None:
+        return False
+    return launch.surroundings.gpu.other_processes is None
 
 
 def _half_width(launches: Sequence[Launch]) -> float:
     """Of the interval of the estimate, relative to it; infinite for less than two launches."""
-    medians = [launch.median_ms for launch in launches]
-    interval = median_interval(medians)
-    return interval.half_width(median(medians)) if interval else math.inf
+    medians_ms = [launch.median_ms for launch in launches]
+    interval = median_interval(medians_ms)
+    if interval is None:
+        return math.inf
+    return interval.half_width(median(medians_ms))
 
 
 def _too_few(count: int) -> Judgement:
-    launches = "launch counts" if count == 1 else "launches count"
+    launches = "launches count"
+    if count == 1:
+        launches = "launch counts"
     return Judgement(
         verdict=Verdict.UNSTABLE,
         reason=f"{count} {launches} in this state, an interval of {CONFIDENCE:.0%} needs "
@@ -225,46 +246,60 @@ def _too_few(count: int) -> Judgement:
 def _disturbed(disturbed: Sequence[Launch], count: int) -> Judgement:
     """What most launches suffered from: never settling is UNSTABLE, other work is NOISY."""
     unsettled = [launch for launch in disturbed if launch.unsettled is not None]
-    most = (
-        unsettled
-        if 2 * len(unsettled) > len(disturbed)
-        else [item for item in disturbed if item.unsettled is None]
-    )
-    cause = disturbances((most or disturbed)[0])[0]
+    beside_other_work = [launch for launch in disturbed if launch.unsettled is None]
+    if 2 * len(unsettled) > len(disturbed):
+        verdict, examples = Verdict.UNSTABLE, unsettled
+    else:
+        verdict, examples = Verdict.NOISY, beside_other_work
+    # The words are those of the first launch that suffered from it.
+    cause = disturbances((examples or disturbed)[0])[0]
     return Judgement(
-        verdict=Verdict.UNSTABLE if most is unsettled else Verdict.NOISY,
+        verdict=verdict,
         reason=f"{len(disturbed)} of {count} launches were disturbed: {cause.what}",
         advice=f"{cause.advice}; trust speed-ups (paired by round) before absolute times",
     )
 
 
 def _cause(launches: Sequence[Launch]) -> str:
-    """Which probe of the machine moved with the launches, in words; the cell itself when none
-    did."""
-    medians = [launch.median_ms for launch in launches]
-    moved = []
+    """Which probe of the machine moved with the launches, in words.
+
+    Empty where nothing was probed.
+    """
+    medians_ms = [launch.median_ms for launch in launches]
+    moved: list[tuple[float, str]] = []
     for name, field in (("compute", "compute_us"), ("memory", "memory_ms"), ("hop", "hop_ns")):
-        known = probe_readings(launches, field)
-        if len(known) == len(medians) > FEWEST_LAUNCHES and spread(known) > PROBE_SHIFT:
-            correlation = _rank_correlation(known, medians)
-            if correlation >= STRONG_CORRELATION:
-                moved.append(
-                    (
-                        correlation,
-                        f"; the machine's {name} probe moved with them ({spread(known):.0%})",
-                    )
-                )
+        readings = probe_readings(launches, field)
+        # With few launches, or some without a reading, a correlation says nothing.
+        if len(readings) != len(medians_ms) or len(readings) <= FEWEST_LAUNCHES:
+            continue
+        shift = spread(readings)
+        if shift <= PROBE_SHIFT:
+            continue
+        correlation = _rank_correlation(readings, medians_ms)
+        if correlation >= STRONG_CORRELATION:
+            moved.append(
+                (correlation, f"; the machine's {name} probe moved with them ({shift:.0%})")
+            )
     if moved:
-        return max(moved)[1]
-    return "; no probe of the machine moved with them" if launches[0].surroundings else ""
+        # That of the closest correlation.
+        _, words = max(moved)
+        return words
+    if launches[0].surroundings is None:
+        return ""
+    return "; no probe of the machine moved with them"
 
 
 def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Spearman's; 0 where it is not defined, because all values of one side are the same."""
     from scipy.stats import spearmanr
 
-    found = float(spearmanr(first, second).statistic)
-    return found if found == found else 0.0
+    correlation = float(spearmanr(first, second).statistic)
+    if math.isnan(correlation):
+        return 0.0
+    return correlation
 
 
 def _quartile_spread(samples: Sequence[int]) -> float:
-    return (nearest_rank(samples, 0.75) - nearest_rank(samples, 0.25)) / median(samples)
+    """The middle half of the samples, relative to their median."""
+    lower_quartile, upper_quartile = nearest_rank(samples, 0.25), nearest_rank(samples, 0.75)
+    return (upper_quartile - lower_quartile) / median(samples)

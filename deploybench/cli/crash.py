@@ -18,13 +18,18 @@ FRAMES = 3
 
 
 def report_crash(error: BaseException) -> None:
-    """Print on standard error what was run, with which version, where it broke, and where the whole
-    traceback is."""
+    """Say on standard error what broke.
+
+    What was run, with which version, where it broke, and where the whole traceback is.
+    """
     whole = "".join(traceback.format_exception(error))
     lines = [f"crashed:  {_last_line(error)}", f"ran:      {_command()}", f"version:  {_version()}"]
     frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
-    places = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
-    lines += [f"{'at:' if place is places[0] else '':9} {place}" for place in places]
+    # The heading stands before the first of them.
+    heading = "at:"
+    for frame in frames:
+        lines.append(f"{heading:9} {frame.filename}:{frame.lineno} in {frame.name}")
+        heading = ""
     if os.environ.get(TRACEBACK_VARIABLE):
         lines.append(whole)
     else:

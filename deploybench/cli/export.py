@@ -92,7 +92,6 @@ def export(
     from deploybench.cli.progress import Progress
     from deploybench.errors import EXIT_SOME_FAILED
     from deploybench.export.order import ExportOrder, export_models
-    from deploybench.export.pipeline import DEFAULT_TIME_LIMIT_S
     from deploybench.hardware.profile import HOST
     from deploybench.report.export_table import export_report
     from deploybench.report.printing import print_report
@@ -117,9 +116,7 @@ def export(
         options=_asked_options(option, {"opset": opset, "ir_version": ir_version}),
         force=force,
         jobs=jobs,
-        time_limit_s=parse.seconds(time_limit, "--time-limit")
-        if time_limit
-        else DEFAULT_TIME_LIMIT_S,
+        time_limit_s=_time_limit_s(time_limit),
         workspace=workspace,
     )
     with Progress() as progress:
@@ -127,6 +124,15 @@ def export(
     print_report(export_report(results), asked)
     if not all(result.ok for result in results):
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _time_limit_s(text: str | None) -> float:
+    """The time limit of each export: that asked for, else the usual one."""
+    from deploybench.export.pipeline import DEFAULT_TIME_LIMIT_S
+
+    if not text:
+        return DEFAULT_TIME_LIMIT_S
+    return parse.seconds(text, "--time-limit")
 
 
 def _asked_options(

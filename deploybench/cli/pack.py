@@ -45,21 +45,22 @@ def pack(
     chosen = select_artifacts(
         open_workspace(workspace), models, artifact or [], sizes, explained=False
     )
-    missing = sorted(set(models) - {one.manifest.model.name for one in chosen})
+    missing = sorted(set(models) - {candidate.manifest.model.name for candidate in chosen})
     if missing:
         raise DeployBenchError(
             f"the workspace has no {missing[0]}", action=f"deploybench export --model {missing[0]}"
         )
-    failed = [
-        one for one in chosen if one.manifest.parity is not None and not one.manifest.verified
-    ]
-    for one in failed:
-        typer.echo(f"left out {one.path}: {one.manifest.parity_note}", err=True)
-    chosen = [one for one in chosen if one not in failed]
-    if not chosen:
+    packed = []
+    for candidate in chosen:
+        manifest = candidate.manifest
+        if manifest.parity is not None and not manifest.verified:
+            typer.echo(f"left out {candidate.path}: {manifest.parity_note}", err=True)
+        else:
+            packed.append(candidate)
+    if not packed:
         raise DeployBenchError(
             "no artifact is left", action="export them again: what fails parity gets no speed"
         )
-    write_pack(chosen, out)
-    names = ", ".join(dict.fromkeys(one.manifest.model.name for one in chosen))
-    typer.echo(f"{out}: {len(chosen)} artifacts of {names}, {out.stat().st_size / 2**20:.1f} MiB")
+    write_pack(packed, out)
+    names = ", ".join(dict.fromkeys(part.manifest.model.name for part in packed))
+    typer.echo(f"{out}: {len(packed)} artifacts of {names}, {out.stat().st_size / 2**20:.1f} MiB")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -83,8 +83,10 @@ MarginOption = Annotated[str, typer.Option("--margin", help="Speeds within this 
 def output_format(
     asked: Format | None, *, json: bool = False, markdown: bool = False, csv: bool = False
 ) -> Format:
-    """The format that ``--format`` or one of the short flags asks for; two that differ are
-    refused."""
+    """The format that ``--format`` or one of the short flags asks for.
+
+    Two that differ are refused.
+    """
     flags = {Format.JSON: json, Format.MARKDOWN: markdown, Format.CSV: csv}
     chosen = [form for form, given in flags.items() if given]
     if asked is not None and asked not in chosen:
@@ -94,12 +96,16 @@ def output_format(
             f"the table as {' and as '.join(form.value for form in chosen)}",
             expected="one format: --format table, markdown, csv or json",
         )
-    return chosen[0] if chosen else Format.TABLE
+    if not chosen:
+        return Format.TABLE
+    return chosen[0]
 
 
 def split_names(values: Sequence[str] | None) -> list[str]:
     """Names from repeated options and commas, without repeats."""
-    names = [name.strip() for value in values or () for name in value.split(",")]
+    names = []
+    for value in values or ():
+        names += [name.strip() for name in value.split(",")]
     return list(dict.fromkeys(name for name in names if name))
 
 
@@ -107,11 +113,10 @@ def devices(text: str | None) -> list[str]:
     """``cpu,cuda`` as devices; None is none."""
     from deploybench.hardware.devices import read_device
 
-    return list(
-        dict.fromkeys(
-            read_device(name) for name in split_names([text] if text is not None else None)
-        )
-    )
+    if text is None:
+        return []
+    devices_named = [read_device(name) for name in split_names([text])]
+    return list(dict.fromkeys(devices_named))
 
 
 def positive_numbers(text: str, option: str) -> list[int]:
@@ -125,6 +130,15 @@ def positive_numbers(text: str, option: str) -> list[int]:
             f"{option} {text}", expected="whole numbers from 1 on, with commas: 1,8,32"
         )
     return list(dict.fromkeys(numbers))
+
+
+def numbers_or_auto(text: str, option: str) -> list[int] | Literal["auto"]:
+    """As :func:`positive_numbers`; the word ``auto`` is left as it is."""
+    from deploybench.runs.request import AUTO
+
+    if text == AUTO:
+        return AUTO
+    return positive_numbers(text, option)
 
 
 def batch_size(text: str) -> int | None:
@@ -148,13 +162,13 @@ def sizes(image_size: str | None, patch_size: str | None) -> Sizes:
     """``224,384`` or ``224x320`` (height x width), and ``16,8``; None asks for nothing."""
     from deploybench.plan.cells import Sizes
 
-    images = (
-        dict.fromkeys(_image_size(part) for part in image_size.split(","))
-        if image_size is not None
-        else ()
-    )
-    patches = positive_numbers(patch_size, "--patch-size") if patch_size is not None else ()
-    return Sizes(tuple(images), tuple(patches))
+    images: list[tuple[int, int]] = []
+    if image_size is not None:
+        images = [_image_size(part) for part in image_size.split(",")]
+    patches: list[int] = []
+    if patch_size is not None:
+        patches = positive_numbers(patch_size, "--patch-size")
+    return Sizes(tuple(dict.fromkeys(images)), tuple(patches))
 
 
 def _image_size(text: str) -> tuple[int, int]:
@@ -188,18 +202,28 @@ def seconds(text: str, option: str) -> float:
     return value
 
 
+def optional_seconds(text: str | None, option: str) -> float | None:
+    """As :func:`seconds`; None for an option that was not given."""
+    if text is None:
+        return None
+    return seconds(text, option)
+
+
 def percent(text: str, option: str, *, least: float = 0.0) -> float:
     """``5%`` as 0.05. The sign is asked for: a bare 5 could be 5 % or five times."""
     number = text.strip()
     try:
-        value = float(number.removesuffix("%")) / 100 if number.endswith("%") else -1.0
+        # Without the sign it is refused below, like what is no number at all.
+        value = -1.0
+        if number.endswith("%"):
+            value = float(number.removesuffix("%")) / 100
     except ValueError:
         value = -1.0
     if not least <= value < float("inf"):
-        lower_end = f"; at least {least:.2%}" if least else ""
-        raise DeployBenchError(
-            f"{option} {text}", expected=f"a share in percent, with its sign: 5%{lower_end}"
-        )
+        expected = "a share in percent, with its sign: 5%"
+        if least:
+            expected += f"; at least {least:.2%}"
+        raise DeployBenchError(f"{option} {text}", expected=expected)
     return value
 
 

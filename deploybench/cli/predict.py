@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded
-
-if TYPE_CHECKING:
-    pass
 
 COLUMNS = ("image", "rank", "probability", "index", "class")
 

@@ -35,8 +35,8 @@ def rm(
     from deploybench.artifacts.tidy import named_removals
     from deploybench.artifacts.workspace import open_workspace
 
-    place = open_workspace(workspace)
-    remove_with_consent(place, named_removals(place, names), yes=yes)
+    opened = open_workspace(workspace)
+    remove_with_consent(opened, named_removals(opened, names), yes=yes)
 
 
 def remove_with_consent(workspace: Workspace, removals: Sequence[Removal], *, yes: bool) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded
-
-if TYPE_CHECKING:
-    pass
 
 
 @guarded
@@ -118,7 +115,7 @@ def run(
     from deploybench.report.printing import print_report
     from deploybench.report.run_report import run_report
     from deploybench.results.cell import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, CellOptions
-    from deploybench.runs.request import AUTO, FINEST_PRECISION, RunRequest, carry_out
+    from deploybench.runs.request import FINEST_PRECISION, RunRequest, carry_out
 
     asked = parse.output_format(table_format, json=json, csv=csv)
     timings = []
@@ -139,9 +136,9 @@ def run(
         profile=profile,
         devices=parse.devices(device),
         precisions=parse.precisions(precision),
-        batches=AUTO if batch == AUTO else parse.positive_numbers(batch, "--batch"),
+        batches=parse.numbers_or_auto(batch, "--batch"),
         threads=threads,
-        streams=AUTO if streams == AUTO else parse.positive_numbers(streams, "--streams"),
+        streams=parse.numbers_or_auto(streams, "--streams"),
         timings=timings,
         image=image,
         options=CellOptions(cuda_graph=cuda_graph),

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded
-
-if TYPE_CHECKING:
-    pass
 
 
 @guarded
@@ -113,9 +110,7 @@ def scenario(
         min_queries=min_queries,
         target_qps=target_qps,
         find_max_rate=find_max_rate,
-        latency_bound_s=None
-        if latency_bound is None
-        else parse.seconds(latency_bound, "--latency-bound"),
+        latency_bound_s=parse.optional_seconds(latency_bound, "--latency-bound"),
         seed=seed,
         samples_per_query=samples_per_query,
         instances=instances,

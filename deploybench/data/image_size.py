@@ -10,6 +10,13 @@ def size_text(size: Sequence[object]) -> str:
     return "x".join(map(str, size))
 
 
+def full_text(size: Sequence[object], patch: int | None = None) -> str:
+    """``224x224``; ``224x224/16`` with ``patch``, the length of a transformer's patches."""
+    if patch:
+        return f"{size_text(size)}/{patch}"
+    return size_text(size)
+
+
 def short_text(size: Sequence[object], patch: int | None = None) -> str:
     """``224`` for a square, ``96x160`` for others.
 

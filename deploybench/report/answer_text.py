@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from deploybench.analysis.answers import (
-    USUAL_ROUNDS,
     Lead,
+    MemoryUse,
     ModelAnswer,
     command_for,
+    rounds_in_all,
 )
-from deploybench.data.image_size import size_text
+from deploybench.data.image_size import full_text
 from deploybench.hardware.devices import CPU
 from deploybench.report.figures import CAUSES, MIB, TOO_WIDE, WIDEST_SHOWN, three_digits
 from deploybench.report.table import Prose
@@ -60,10 +61,11 @@ def _fastest(answer: ModelAnswer) -> str:
         return _not_known(answer)
     name = _runner(answer.fastest.cell, answer)
     if answer.undecided:
-        text = f"{name} is faster than"
-        beaten = [lead for lead in answer.leads if lead.cell not in answer.undecided]
-        names = [_runner(lead.cell, answer) for lead in beaten if lead.cell not in answer.as_fast]
-        text = f"{text} {_several(names)}" if names else f"{name} is among the fastest"
+        beaten = _beaten(answer)
+        if beaten:
+            text = f"{name} is faster than {_several(beaten)}"
+        else:
+            text = f"{name} is among the fastest"
     elif answer.as_fast:
         others = [_runner(cell, answer) for cell in answer.as_fast]
         text = f"{_several([name, *others])} are equally fast, and the fastest"
@@ -82,6 +84,15 @@ def _fastest(answer: ModelAnswer) -> str:
     return f"{text}. {_sureness(answer)}"
 
 
+def _beaten(answer: ModelAnswer) -> list[str]:
+    """The runners that the fastest is known to be faster than."""
+    names = []
+    for lead in answer.leads:
+        if lead.cell not in answer.undecided and lead.cell not in answer.as_fast:
+            names.append(_runner(lead.cell, answer))
+    return names
+
+
 def _lead(lead: Lead, answer: ModelAnswer, role: str) -> str:
     ratio = lead.ratio
     name = f"{role}, {_runner(lead.cell, answer)}"
@@ -89,7 +100,9 @@ def _lead(lead: Lead, answer: ModelAnswer, role: str) -> str:
     if ratio.half_width > WIDEST_SHOWN:
         return f"{text} ({TOO_WIDE})"
     low, high = f"{ratio.low:.2f}", f"{ratio.high:.2f}"
-    return text if low == high else f"{text} ({low} to {high})"
+    if low == high:
+        return text
+    return f"{text} ({low} to {high})"
 
 
 def _not_known(answer: ModelAnswer) -> str:
@@ -117,26 +130,30 @@ def _memory(answer: ModelAnswer) -> list[str]:
     most = max(use.peak_bytes for use in answer.memory)
     if most <= LIKE_AMOUNTS * least.peak_bytes:
         return [f"Memory: all take about {least.peak_bytes / MIB:.0f} MB."]
-    reference = next(
-        (
-            use
-            for use in answer.memory
-            if answer.baseline is not None and use.cell.key == answer.baseline.key
-        ),
-        None,
-    )
-    compared = ""
+    text = f"Least memory: {_runner(least.cell, answer)}, {least.peak_bytes / MIB:.0f} MB"
+    reference = _memory_of_baseline(answer)
     if reference is not None and reference.cell.key != least.cell.key:
-        compared = f" ({_runner(reference.cell, answer)}: {reference.peak_bytes / MIB:.0f} MB)"
-    name = _runner(least.cell, answer)
-    return [f"Least memory: {name}, {least.peak_bytes / MIB:.0f} MB{compared}."]
+        text += f" ({_runner(reference.cell, answer)}: {reference.peak_bytes / MIB:.0f} MB)"
+    return [f"{text}."]
+
+
+def _memory_of_baseline(answer: ModelAnswer) -> MemoryUse | None:
+    if answer.baseline is None:
+        return None
+    for use in answer.memory:
+        if use.cell.key == answer.baseline.key:
+            return use
+    return None
 
 
 def _undecided(answer: ModelAnswer) -> str:
     names = _several([_runner(cell, answer) for cell in answer.undecided])
     assert answer.fastest is not None  # asked only where there is one
     fastest = _runner(answer.fastest.cell, answer)
-    text = f"whether {names} {'is' if len(answer.undecided) == 1 else 'are'} faster than {fastest}"
+    verb = "are"
+    if len(answer.undecided) == 1:
+        verb = "is"
+    text = f"whether {names} {verb} faster than {fastest}"
     if answer.more_rounds is None:
         return f"{text}; they are too close, or the machine too restless, for rounds to tell."
     return f"{text}; about {answer.more_rounds} more rounds would tell."
@@ -144,52 +161,56 @@ def _undecided(answer: ModelAnswer) -> str:
 
 def _what_would_settle(answers: Sequence[ModelAnswer]) -> list[Prose]:
     """One command for all that is not known and that rounds would tell."""
-    open_questions = [
-        answer for answer in answers if answer.undecided and answer.more_rounds is not None
-    ]
+    open_questions = []
+    for answer in answers:
+        if answer.undecided and answer.more_rounds is not None:
+            open_questions.append(answer)
     if not open_questions:
         return []
     if len(open_questions) == 1:
         command = open_questions[0].command
     else:
-        members = [record for answer in open_questions for record in _open_records(answer)]
-        rounds = max(_rounds(answer) for answer in open_questions)
+        members: list[Record] = []
+        for answer in open_questions:
+            members += _open_records(answer)
+        rounds = max(rounds_in_all(answer.leads, answer.more_rounds) for answer in open_questions)
         command = command_for(members, rounds)
     return [Prose((f"  {command}",), title="This settles what is not known:", verbatim=True)]
 
 
 def _open_records(answer: ModelAnswer) -> list[Record]:
-    return [
-        record
-        for record in answer.records
-        if record is answer.fastest or record.cell in answer.undecided
-    ]
-
-
-def _rounds(answer: ModelAnswer) -> int:
-    seen = max((lead.ratio.count for lead in answer.leads), default=0)
-    return max(seen + (answer.more_rounds or 0), USUAL_ROUNDS)
+    """The records that have to be measured again: the fastest, and what may be faster."""
+    members = []
+    for record in answer.records:
+        if record is answer.fastest or record.cell in answer.undecided:
+            members.append(record)
+    return members
 
 
 def _nothing_known(answers: Sequence[ModelAnswer], records: Sequence[Record]) -> list[Prose]:
     """One sentence and one command, instead of a row after the other."""
     models = dict.fromkeys(answer.cell.model for answer in answers)
     about = _several(list(models))
-    causes = Counter(
-        CAUSES[record.judgement.verdict] for record in records if record.judgement.verdict in CAUSES
-    )
-    lines = [f"Which runner is the fastest is not known for {about}: {_because(causes, records)}."]
-    members = [record for answer in answers for record in answer.records]
-    rounds = max(_rounds(answer) for answer in answers)
-    restless = any(answer.more_rounds is None for answer in answers)
-    what = "Stop other work on the machine, then measure again:" if restless else "This settles it:"
-    return [
-        Prose(tuple(lines), title=TITLE),
-        Prose((f"  {command_for(members, rounds)}",), title=what, verbatim=True),
-    ]
+    reason = _main_cause(records)
+    line = f"Which runner is the fastest is not known for {about}: {reason}."
+    members: list[Record] = []
+    for answer in answers:
+        members += answer.records
+    rounds = max(rounds_in_all(answer.leads, answer.more_rounds) for answer in answers)
+    advice = "This settles it:"
+    if any(answer.more_rounds is None for answer in answers):
+        # More rounds alone would not: the machine is too restless.
+        advice = "Stop other work on the machine, then measure again:"
+    command = f"  {command_for(members, rounds)}"
+    return [Prose((line,), title=TITLE), Prose((command,), title=advice, verbatim=True)]
 
 
-def _because(causes: Counter[str], records: Sequence[Record]) -> str:
+def _main_cause(records: Sequence[Record]) -> str:
+    """What disturbed most of the measurements."""
+    causes: Counter[str] = Counter()
+    for record in records:
+        if record.judgement.verdict in CAUSES:
+            causes[CAUSES[record.judgement.verdict]] += 1
     if not causes:
         return "the differences are smaller than what the rounds can tell"
     cause, count = causes.most_common(1)[0]
@@ -223,8 +244,7 @@ def _name(answer: ModelAnswer, answers: Sequence[ModelAnswer]) -> str:
     if len({other.weights_identity for other in alike}) > 1:
         parts.append(cell.weights)
     if len({(other.image_size, other.patch_size) for other in alike}) > 1:
-        patches = f"/{cell.patch_size}" if cell.patch_size else ""
-        parts.append(size_text(cell.image_size) + patches)
+        parts.append(full_text(cell.image_size, cell.patch_size))
     if len({other.device for other in cells}) > 1 or cell.device != CPU:
         parts.append(f"on {cell.device}")
     if len({other.batch for other in cells}) > 1 or cell.batch > 1:
@@ -237,7 +257,9 @@ def _name(answer: ModelAnswer, answers: Sequence[ModelAnswer]) -> str:
         parts.append(cell.timing)
     if len({other.records[0].run for other in answers}) > 1:
         parts.append(f"run {answer.records[0].run}")
-    return f"{cell.model} ({', '.join(parts)})" if parts else cell.model
+    if not parts:
+        return cell.model
+    return f"{cell.model} ({', '.join(parts)})"
 
 
 def _runner(cell: Cell, answer: ModelAnswer) -> str:
@@ -246,11 +268,10 @@ def _runner(cell: Cell, answer: ModelAnswer) -> str:
     parts = [cell.runner]
     if len({other.precision for other in rivals}) > 1:
         parts.append(cell.precision)
-    twins = [
-        other
-        for other in rivals
-        if (other.runner, other.precision) == (cell.runner, cell.precision)
-    ]
+    twins = []
+    for other in rivals:
+        if other.runner == cell.runner and other.precision == cell.precision:
+            twins.append(other)
     if len({other.form for other in twins}) > 1:
         parts.append(cell.form)
     if len({other.options for other in twins}) > 1:

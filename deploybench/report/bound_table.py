@@ -5,7 +5,7 @@ It shares nothing with measured rows: a bound is not a time that anybody saw.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from deploybench.data.image_size import short_text
@@ -37,6 +37,13 @@ class BoundRow:
         return self.bound.flops // self.bound.batch
 
 
+def _time_column(
+    key: str, title: str, read: Callable[[BoundRow], float | None], priority: int = 1
+) -> Column[BoundRow]:
+    """A column of times, which ``read`` gives in ms."""
+    return Column(key, title, lambda row: time_text(read(row)), number=True, priority=priority)
+
+
 COLUMNS = (
     Column[BoundRow]("model", "model", lambda row: row.model),
     Column[BoundRow](
@@ -59,31 +66,11 @@ COLUMNS = (
         number=True,
         priority=2,
     ),
-    Column[BoundRow](
-        "bound_ms", "at least", lambda row: time_text(row.bound.latency_ms), number=True
-    ),
+    _time_column("bound_ms", "at least", lambda row: row.bound.latency_ms),
     Column[BoundRow]("limited_by", "limit", lambda row: row.bound.limited_by),
-    Column[BoundRow](
-        "compute_ms",
-        "compute",
-        lambda row: time_text(row.bound.compute_ms),
-        number=True,
-        priority=3,
-    ),
-    Column[BoundRow](
-        "memory_ms",
-        "memory",
-        lambda row: time_text(row.bound.memory_ms),
-        number=True,
-        priority=3,
-    ),
-    Column[BoundRow](
-        "unfused_ms",
-        "unfused",
-        lambda row: time_text(row.bound.unfused_ms),
-        number=True,
-        priority=3,
-    ),
+    _time_column("compute_ms", "compute", lambda row: row.bound.compute_ms, priority=3),
+    _time_column("memory_ms", "memory", lambda row: row.bound.memory_ms, priority=3),
+    _time_column("unfused_ms", "unfused", lambda row: row.bound.unfused_ms, priority=3),
 )
 
 
@@ -127,4 +114,6 @@ def _some_digits(value: float) -> str:
     """Three decimals; more where those would all be zeros."""
     if 0 < value < 0.0005:
         return f"{value:.1e}"
-    return f"{value:.3f}" if value < 10 else f"{value:.2f}"
+    if value < 10:
+        return f"{value:.3f}"
+    return f"{value:.2f}"

@@ -1,5 +1,7 @@
-"""The tables of ``compare`` and ``gate``: the same rows, once with the four-way answer, once with
-the outcome."""
+"""The tables of ``compare`` and ``gate``.
+
+They have the same rows, once with the four-way answer, once with the outcome.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,13 @@ from deploybench.analysis.comparison import (
     what_settles,
     width_that_answers,
 )
-from deploybench.analysis.gate import Check, Outcome, percent
+from deploybench.analysis.gate import Check, Outcome, Slowdown, percent
 from deploybench.analysis.matching import FIELDS
-from deploybench.data.image_size import size_text
+from deploybench.data.image_size import full_text, size_text
 from deploybench.report.figures import ANSWER_STYLES, form, four_digits
 from deploybench.report.table import NOTHING, Column, Note, Report, Style, Table, table_of
-from deploybench.results.cell import Cell
 from deploybench.results.verdict import Verdict
+from deploybench.statistics.ratios import Ratio
 
 R = TypeVar("R")
 
@@ -43,24 +45,28 @@ def comparison_report(rows: Sequence[Comparison], margin: float) -> Report:
 
     def answer_text(row: Comparison) -> str:
         answer = answer_of(row, margin)
-        return answer.value if answer else NOTHING
+        if answer is None:
+            return NOTHING
+        return answer.value
 
     def answer_style(row: Comparison) -> Style:
         answer = answer_of(row, margin)
-        return ANSWER_STYLES[answer] if answer else Style.FAINT
+        if answer is None:
+            return Style.FAINT
+        return ANSWER_STYLES[answer]
 
     columns = (
         *_shown(_comparison_columns(lambda row: row), rows),
         Column[Comparison](
             "speedup",
             "speed-up",
-            lambda row: f"{row.ratio.value:.3f}" if row.ratio else NOTHING,
+            lambda row: _centre(row.ratio),
             number=True,
         ),
         Column[Comparison](
             "interval",
             "95 % interval",
-            lambda row: _ends(row.ratio.low, row.ratio.high) if row.ratio else NOTHING,
+            lambda row: _ends(row.ratio),
             number=True,
             priority=2,
         ),
@@ -91,15 +97,13 @@ def gate_table(checks: Sequence[Check], largest: float) -> Table:
         Column[Check](
             "slowdown",
             "slowdown",
-            lambda check: f"{check.slowdown.value:.3f}" if check.slowdown else NOTHING,
+            lambda check: _centre(check.slowdown),
             number=True,
         ),
         Column[Check](
             "interval",
             "95 % interval",
-            lambda check: (
-                _ends(check.slowdown.low, check.slowdown.high) if check.slowdown else NOTHING
-            ),
+            lambda check: _ends(check.slowdown),
             number=True,
             priority=2,
         ),
@@ -123,21 +127,26 @@ def gate_table(checks: Sequence[Check], largest: float) -> Table:
 
 def comparison_data(row: Comparison, margin: float) -> dict[str, object]:
     """The row of ``compare --json``: flat, every unit in the name."""
-    found, more = answer_of(row, margin), rounds_to_settle(row, width_that_answers(row, margin))
-    return {**_data(row), "answer": found.value if found else None, "more_rounds": more}
+    answer = answer_of(row, margin)
+    data = _data(row)
+    data["answer"] = None
+    if answer is not None:
+        data["answer"] = answer.value
+    data["more_rounds"] = rounds_to_settle(row, width_that_answers(row, margin))
+    return data
 
 
 def check_data(check: Check) -> dict[str, object]:
     """The row of ``gate --json``."""
-    found = check.slowdown
-    return {
-        **_data(check.row),
-        "slowdown": found.value if found else None,
-        "slowdown_low": found.low if found else None,
-        "slowdown_high": found.high if found else None,
-        "outcome": check.outcome.value,
-        "outcome_reason": check.reason,
-    }
+    data = _data(check.row) | dict.fromkeys(("slowdown", "slowdown_low", "slowdown_high"))
+    slowdown = check.slowdown
+    if slowdown is not None:
+        data["slowdown"] = slowdown.value
+        data["slowdown_low"] = slowdown.low
+        data["slowdown_high"] = slowdown.high
+    data["outcome"] = check.outcome.value
+    data["outcome_reason"] = check.reason
+    return data
 
 
 def _comparison_columns(row_of: Callable[[R], Comparison]) -> tuple[Column[R], ...]:
@@ -185,77 +194,95 @@ def _comparison_columns(row_of: Callable[[R], Comparison]) -> tuple[Column[R], .
 def _shown(columns: Sequence[Column[R]], rows: Sequence[R]) -> list[Column[R]]:
     """Without the columns that are only there to tell rows apart, where they are all alike."""
     telling_apart = ("device", "form", "streams", "timing")
-    return [
-        column
-        for column in columns
-        if column.key not in telling_apart or len({column.show(row) for row in rows}) > 1
-    ]
+    shown = []
+    for column in columns:
+        texts = {column.show(row) for row in rows}
+        if column.key not in telling_apart or len(texts) > 1:
+            shown.append(column)
+    return shown
 
 
 def _comparison_notes(row: Comparison, margin: float) -> list[Note]:
-    parts = [row.reason] if row.reason else []
+    parts = []
+    if row.reason:
+        parts.append(row.reason)
     wanted = width_that_answers(row, margin)
     if wanted is not None:
         parts.append(what_settles(row, wanted))
     if row.status is Status.COMPARED:
         parts += _doubts(row)
-    text = "; ".join([*parts, *row.notes])
-    return [Note(text)] if text else []
+    return _note_of([*parts, *row.notes])
 
 
 def _gate_notes(check: Check) -> list[Note]:
-    why = [] if check.outcome is Outcome.PASS else [check.reason]
-    text = "; ".join([*why, *check.row.notes])
-    return [Note(text)] if text else []
+    if check.outcome is Outcome.PASS:
+        return _note_of(check.row.notes)
+    return _note_of([check.reason, *check.row.notes])
+
+
+def _note_of(parts: Sequence[str]) -> list[Note]:
+    """One note of all parts; none where they say nothing."""
+    text = "; ".join(parts)
+    if not text:
+        return []
+    return [Note(text)]
 
 
 def _doubts(row: Comparison) -> list[str]:
     """The verdict of each side that is not VALID."""
-    sides = (("baseline", row.baseline), ("candidate", row.candidate))
-    return [
-        f"{name} {side.verdict.value}: {side.reason}"
-        for name, side in sides
-        if side and side.verdict is not Verdict.VALID
-    ]
+    doubts = []
+    for name, side in (("baseline", row.baseline), ("candidate", row.candidate)):
+        if side is not None and side.verdict is not Verdict.VALID:
+            doubts.append(f"{name} {side.verdict.value}: {side.reason}")
+    return doubts
 
 
 def _name(row: Comparison) -> str:
     return f"{_both(row, 'model')} {_both(row, 'runner')}"
 
 
-def _ends(low: float, high: float) -> str:
-    return f"{low:.3f}–{high:.3f}"
+def _centre(ratio: Ratio | Slowdown | None) -> str:
+    if ratio is None:
+        return NOTHING
+    return f"{ratio.value:.3f}"
+
+
+def _ends(ratio: Ratio | Slowdown | None) -> str:
+    """The two ends of its interval."""
+    if ratio is None:
+        return NOTHING
+    return f"{ratio.low:.3f}–{ratio.high:.3f}"
 
 
 def _title(row: Comparison) -> str:
-    sizes = dict.fromkeys(_size(cell) for cell in row.cells)
-    return " · ".join(
-        part for part in (_both(row, "model"), _both(row, "weights"), " → ".join(sizes)) if part
-    )
-
-
-def _size(cell: Cell) -> str:
-    pixels = size_text(cell.image_size)
-    return f"{pixels}/{cell.patch_size}" if cell.patch_size else pixels
+    sizes = dict.fromkeys(full_text(cell.image_size, cell.patch_size) for cell in row.cells)
+    parts = [_both(row, "model"), _both(row, "weights"), " → ".join(sizes)]
+    return " · ".join(part for part in parts if part)
 
 
 def _both(row: Comparison, name: str) -> str:
     """The field of both cells, once where it is the same."""
-    return " → ".join(dict.fromkeys(str(getattr(cell, name)) for cell in row.cells))
+    values = [str(getattr(cell, name)) for cell in row.cells]
+    return " → ".join(dict.fromkeys(values))
 
 
 def _milliseconds(side: Side | None) -> str:
-    return NOTHING if side is None else four_digits(side.p50_ms)
+    if side is None:
+        return NOTHING
+    return four_digits(side.p50_ms)
 
 
 def _interval(rows: Sequence[Comparison]) -> str:
-    kinds = {row.ratio.paired for row in rows if row.ratio is not None}
-    tests = {True: "paired by round (signed-rank)", False: "unpaired (rank-sum)"}
-    return (
-        f"{' or '.join(tests[kind] for kind in sorted(kinds))}."
-        if kinds
-        else "nothing was compared."
-    )
+    """By which tests the intervals were found."""
+    ratios = [row.ratio for row in rows if row.ratio is not None]
+    tests = []
+    if any(not ratio.paired for ratio in ratios):
+        tests.append("unpaired (rank-sum)")
+    if any(ratio.paired for ratio in ratios):
+        tests.append("paired by round (signed-rank)")
+    if not tests:
+        return "nothing was compared."
+    return f"{' or '.join(tests)}."
 
 
 def _hop(rows: Sequence[Comparison]) -> str:
@@ -265,7 +292,6 @@ def _hop(rows: Sequence[Comparison]) -> str:
 
 
 def _data(row: Comparison) -> dict[str, object]:
-    ratio = row.ratio
     return {
         **_side_data("baseline", row.baseline),
         **_side_data("candidate", row.candidate),
@@ -273,13 +299,22 @@ def _data(row: Comparison) -> dict[str, object]:
         "reason": row.reason,
         "notes": "; ".join(row.notes),
         "state_hop_ns": row.hop_ns,
-        "speedup": ratio.value if ratio else None,
-        "speedup_low": ratio.low if ratio else None,
-        "speedup_high": ratio.high if ratio else None,
-        "speedup_coverage": ratio.coverage if ratio else None,
-        "paired": ratio.paired if ratio else None,
-        "launches_compared": ratio.count if ratio else None,
+        **_ratio_data(row.ratio),
         "machine_shift_log": row.machine_shift,
+    }
+
+
+def _ratio_data(ratio: Ratio | None) -> dict[str, object]:
+    if ratio is None:
+        names = ("speedup", "speedup_low", "speedup_high", "speedup_coverage", "paired")
+        return dict.fromkeys((*names, "launches_compared"))
+    return {
+        "speedup": ratio.value,
+        "speedup_low": ratio.low,
+        "speedup_high": ratio.high,
+        "speedup_coverage": ratio.coverage,
+        "paired": ratio.paired,
+        "launches_compared": ratio.count,
     }
 
 

@@ -35,10 +35,13 @@ class AttentionRow:
 def crossover_tables(crossovers: Sequence[Crossover]) -> list[Table]:
     """A table a runner, precision and batch: a row an attention, a column a shape."""
     tables = []
-    for (_, title), group in groupby(crossovers, key=lambda found: (found.run, _title(found))):
+    for (_, title), group in groupby(crossovers, key=_run_and_title):
         members = list(group)
-        shapes = sorted({point.shape for member in members for point in member.points})
-        softmax = {point.shape: point.softmax_ms for member in members for point in member.points}
+        softmax: dict[Shape, float] = {}
+        for member in members:
+            for point in member.points:
+                softmax[point.shape] = point.softmax_ms
+        shapes = sorted(softmax)
         rows = [AttentionRow("softmax", {}, softmax, "")]
         for member in members:
             by_shape = {point.shape: point for point in member.points}
@@ -79,7 +82,14 @@ def _text_at(shape: Shape) -> Callable[[AttentionRow], str]:
 
 
 def _style(point: Point | None) -> Style:
-    return Style.PLAIN if point is None else ANSWER_STYLES[point.answer]
+    if point is None:
+        return Style.PLAIN
+    return ANSWER_STYLES[point.answer]
+
+
+def _run_and_title(crossover: Crossover) -> tuple[str, str]:
+    """What the crossovers of one table have in common."""
+    return crossover.run, _title(crossover)
 
 
 def _title(crossover: Crossover) -> str:

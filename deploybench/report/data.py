@@ -1,5 +1,7 @@
-"""Reports for programs: JSON and CSV. They hold figures with all their digits, never their
-wording."""
+"""Reports for programs: JSON and CSV.
+
+They hold figures with all their digits, never their wording.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ def report_json(report: Report) -> str:
     """The report's data; that of its only table where it has no other."""
     data = report.data
     if data is None:
-        data = [dict(entry) for table in report.tables for entry in table.data]
+        entries: list[dict[str, object]] = []
+        for table in report.tables:
+            entries += [dict(entry) for entry in table.data]
+        data = entries
     return json.dumps(data, indent=1, default=str)
 
 
@@ -28,11 +33,17 @@ def report_csv(report: Report) -> str:
     tables = [table for table in report.tables if table.data]
     entries: list[Mapping[str, object]] = []
     for table in tables:
-        named = {"table": table.title} if len(tables) > 1 else {}
-        entries += [{**named, **entry} for entry in table.data]
-    names = list(dict.fromkeys(name for entry in entries for name in entry))
+        for entry in table.data:
+            if len(tables) > 1:
+                entries.append({"table": table.title, **entry})
+            else:
+                entries.append(entry)
+    # The names of all entries, in the order in which they first come.
+    names: dict[str, None] = {}
+    for entry in entries:
+        names |= dict.fromkeys(entry)
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, names, lineterminator="\n")
+    writer = csv.DictWriter(stream, list(names), lineterminator="\n")
     if names:
         writer.writeheader()
     for entry in entries:

@@ -1,5 +1,7 @@
-"""What the comparison table has no room for: the tail, start-up and memory by phase, what disturbed
-the launches, and why each row is what it is."""
+"""What the comparison table has no room for.
+
+The tail, start-up and memory by phase, what disturbed the launches, and why each row is what it is.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,9 @@ def detail_sections(rows: Sequence[Row]) -> list[Table | Prose]:
         sections.append(_table("Why, row by row", WHY, noted))
     if not measured:
         return sections
-    on_device = any(row.device_p50_ms is not None for row in measured)
-    percentiles = PERCENTILES if on_device else PERCENTILES[:-1]
+    percentiles: tuple[Column[Row], ...] = PERCENTILES
+    if any(row.device_p50_ms is not None for row in measured):
+        percentiles = (*PERCENTILES, DEVICE_TIME)
     sections += [
         _table("Percentiles, ms, with their 95 % intervals", percentiles, measured),
         _table("Process start to first answer, s", START_UP, cells),
@@ -79,13 +82,10 @@ def _text(title: str, show: Callable[[Row], str]) -> Column[Row]:
 
 
 def _cell(row: Row) -> str:
-    parts = [
-        row.model,
-        row.runner,
-        *([row.device] if row.device != CPU else []),
-        row.precision,
-        f"b{row.batch}",
-    ]
+    parts = [row.model, row.runner]
+    if row.device != CPU:
+        parts.append(row.device)
+    parts += [row.precision, f"b{row.batch}"]
     if row.streams > 1:
         parts.append(f"{row.streams} streams")
     if row.timing != HOST_TO_HOST:
@@ -101,14 +101,18 @@ def _interval(
 ) -> str:
     """The value with its ends, or how many samples it would need."""
     if value is None:
-        return f"needs {needed}" if needed else NOT_KNOWN
+        if needed:
+            return f"needs {needed}"
+        return NOT_KNOWN
     if low is None or high is None:
         return f"{value:.3g}"
     return f"{value:.3g} ({low:.3g}–{high:.3g})"
 
 
 def _moved_mb(row: Row) -> float | None:
-    return None if row.moved_bytes is None else row.moved_bytes / 1e6
+    if row.moved_bytes is None:
+        return None
+    return row.moved_bytes / 1e6
 
 
 def _slowed(row: Row) -> str:
@@ -120,7 +124,9 @@ def _slowed(row: Row) -> str:
 def _ecc(row: Row) -> str:
     if row.gpu_ecc is None:
         return NOTHING
-    return "on" if row.gpu_ecc else "off"
+    if row.gpu_ecc:
+        return "on"
+    return "off"
 
 
 def _why(row: Row) -> str:
@@ -157,8 +163,9 @@ PERCENTILES = (
             row.p999_ms, row.p999_low_ms, row.p999_high_ms, row.p999_samples_needed
         ),
     ),
-    _figure("GPU ms", lambda row: row.device_p50_ms, "{:.3g}"),
 )
+DEVICE_TIME = _figure("GPU ms", lambda row: row.device_p50_ms, "{:.3g}")
+"""What a call takes by the GPU's own clock, where any runner tells it."""
 START_UP = (
     _figure("cold start", lambda row: row.cold_start_s, "{:.2f}"),
     _figure("process", lambda row: row.start_s, "{:.2f}"),

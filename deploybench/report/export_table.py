@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deploybench.report.figures import MIB
-from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, table_of
+from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
 
 if TYPE_CHECKING:
     from deploybench.artifacts.artifact import Manifest
@@ -37,40 +37,73 @@ def export_report(results: Sequence[ExportResult]) -> Report:
         notes=_notes,
         data=export_data,
     )
-    paths = tuple(str(result.artifact.path) for result in shown if result.artifact is not None)
-    folders = [Prose(paths, Style.FAINT, verbatim=True)] if paths else []
-    remarks = tuple(dict.fromkeys(result.remark for result in shown if result.remark))
+    sections: list[Table | Prose] = [table]
+    paths = [str(result.artifact.path) for result in shown if result.artifact is not None]
+    if paths:
+        sections.append(Prose(tuple(paths), Style.FAINT, verbatim=True))
+    # Exports of one model have the same remarks: each is made once.
+    remarks = dict.fromkeys(result.remark for result in shown if result.remark)
     if remarks:
-        folders.append(Prose(remarks))
-    return Report((table, *folders), [export_data(result) for result in results])
+        sections.append(Prose(tuple(remarks)))
+    return Report(tuple(sections), [export_data(result) for result in results])
 
 
 def export_data(result: ExportResult) -> dict[str, object]:
     """One export, as ``--json`` prints it."""
     manifest = _manifest(result)
-    parity = manifest.parity if manifest else None
+    error = None
+    if result.error is not None:
+        error = str(result.error)
     return {
         "model": result.request.model.name,
         "backend": result.request.backend,
         "precision": result.request.precision,
         "batch": _batch(result),
-        "artifact": str(result.artifact.path) if result.artifact else None,
-        "weights": manifest.weights.label if manifest else None,
-        "size_bytes": manifest.size_bytes if manifest else None,
-        "facts": manifest.facts if manifest else None,
-        "verified": manifest.verified if manifest else False,
-        "parity_max_error": parity.max_error if parity else None,
-        "parity_budget": parity.budget_error if parity else None,
-        "parity_note": manifest.parity_note if manifest else None,
+        "artifact": _path(result),
+        **_manifest_data(manifest),
         "reused": result.reused,
         "remark": result.remark,
         "seconds": round(result.seconds, 1),
-        "error": str(result.error) if result.error else None,
+        "error": error,
+    }
+
+
+def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
+    """What the manifest says of the weights, the size and the parity of an artifact."""
+    if manifest is None:
+        return {
+            "weights": None,
+            "size_bytes": None,
+            "facts": None,
+            "verified": False,
+            "parity_max_error": None,
+            "parity_budget": None,
+            "parity_note": None,
+        }
+    max_error, budget = None, None
+    if manifest.parity is not None:
+        max_error, budget = manifest.parity.max_error, manifest.parity.budget_error
+    return {
+        "weights": manifest.weights.label,
+        "size_bytes": manifest.size_bytes,
+        "facts": manifest.facts,
+        "verified": manifest.verified,
+        "parity_max_error": max_error,
+        "parity_budget": budget,
+        "parity_note": manifest.parity_note,
     }
 
 
 def _manifest(result: ExportResult) -> Manifest | None:
-    return result.artifact.manifest if result.artifact else None
+    if result.artifact is None:
+        return None
+    return result.artifact.manifest
+
+
+def _path(result: ExportResult) -> str | None:
+    if result.artifact is None:
+        return None
+    return str(result.artifact.path)
 
 
 def _batch(result: ExportResult) -> int | str:
@@ -84,12 +117,16 @@ def _pixels(result: ExportResult) -> str:
     model = result.request.model
     if model.image_size is not None:
         return short_text(model.image_size, model.patch_size)
-    return f"/{model.patch_size}" if model.patch_size else ""
+    if model.patch_size:
+        return f"/{model.patch_size}"
+    return ""
 
 
 def _size(result: ExportResult) -> str:
     manifest = _manifest(result)
-    return f"{manifest.size_bytes / MIB:.1f}" if manifest else NOTHING
+    if manifest is None:
+        return NOTHING
+    return f"{manifest.size_bytes / MIB:.1f}"
 
 
 def _parity(result: ExportResult) -> str:
@@ -111,20 +148,26 @@ def _state(result: ExportResult) -> str:
         return "INVALID"
     if not result.artifact.manifest.verified:
         return "not run here"
-    return "verified, already there" if result.reused else "verified"
+    if result.reused:
+        return "verified, already there"
+    return "verified"
 
 
 def _state_style(result: ExportResult) -> Style:
     if result.artifact is None or not result.ok:
         return Style.BAD
-    return Style.GOOD if result.artifact.manifest.verified else Style.DOUBTFUL
+    if not result.artifact.manifest.verified:
+        return Style.DOUBTFUL
+    return Style.GOOD
 
 
 def _notes(result: ExportResult) -> list[Note]:
     """Why an artifact is missing, is not used, or was not checked."""
     if result.error is not None:
-        expected = f"; expected: {result.error.expected}" if result.error.expected else ""
-        return [Note(result.error.found + expected, advice=result.error.action or "")]
+        reason = result.error.found
+        if result.error.expected:
+            reason += f"; expected: {result.error.expected}"
+        return [Note(reason, advice=result.error.action or "")]
     manifest = _manifest(result)
     if manifest is None or manifest.verified:
         return []

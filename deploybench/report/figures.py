@@ -42,7 +42,9 @@ CAUSES = {
 
 def form(value: float | None, pattern: str) -> str:
     """The value as ``pattern`` writes it, or a dash."""
-    return NOTHING if value is None else pattern.format(value)
+    if value is None:
+        return NOTHING
+    return pattern.format(value)
 
 
 def three_digits(value: float | None) -> str:
@@ -67,7 +69,9 @@ def four_digits(value: float | None) -> str:
 def short_width(value: float, low: float, high: float) -> str:
     """The farther end of an interval from its centre, in percent; one word beyond ±100 %."""
     width = half_width(value, low, high)
-    return WIDE if width > WIDEST_SHOWN else f"{100 * width:.1f}%"
+    if width > WIDEST_SHOWN:
+        return WIDE
+    return f"{100 * width:.1f}%"
 
 
 def answer_mark(answer: Answer | None) -> str:
@@ -78,8 +82,12 @@ def answer_mark(answer: Answer | None) -> str:
 
 
 def yes_or_no(good: bool) -> str:
-    return "yes" if good else "no"
+    if good:
+        return "yes"
+    return "no"
 
 
 def good_or_bad(good: bool) -> Style:
-    return Style.GOOD if good else Style.BAD
+    if good:
+        return Style.GOOD
+    return Style.BAD

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
-from deploybench.report.table import Line, Prose, Report, Style, Table
+from deploybench.report.table import Column, Line, Prose, Report, Style, Table
 
 
 def report_markdown(report: Report) -> str:
-    parts = [
-        table_markdown(section) if isinstance(section, Table) else prose_markdown(section)
-        for section in report.sections
-    ]
+    parts = []
+    for section in report.sections:
+        if isinstance(section, Table):
+            parts.append(table_markdown(section))
+        else:
+            parts.append(prose_markdown(section))
     return "\n\n".join(part for part in parts if part)
 
 
 def table_markdown(table: Table) -> str:
-    """One table with the groups in its first column and the notes in its last, where there are
-    any, then the legend."""
+    """One table, then its legend.
+
+    Groups stand in the first column and notes in the last one, where there are any.
+    """
     grouped = any(group.title for group in table.groups)
     noted = any(line.notes for line in table.lines)
     heading = [column.heading for column in table.columns]
-    alignments = ["---:" if column.number else "---" for column in table.columns]
+    alignments = [_alignment(column) for column in table.columns]
     if grouped:
         heading = ["", *heading]
         alignments = ["---", *alignments]
@@ -37,35 +42,60 @@ def table_markdown(table: Table) -> str:
             if noted:
                 cells = [*cells, _note(line)]
             rows.append(_row(cells))
-    parts = [f"**{escape(table.title)}**"] if table.title else []
-    parts += ["\n".join(rows)] if table.lines else []
-    parts += [f"<sub>{escape(table.legend)}</sub>"] if table.legend else []
+    parts = []
+    if table.title:
+        parts.append(f"**{escape(table.title)}**")
+    if table.lines:
+        parts.append("\n".join(rows))
+    if table.legend:
+        parts.append(f"<sub>{escape(table.legend)}</sub>")
     return "\n\n".join(parts)
 
 
 def prose_markdown(prose: Prose) -> str:
     lines = [escape(line) for line in prose.lines]
-    if prose.verbatim:
+    if prose.verbatim and prose.lines:
         # As code: nothing in it is Markdown, and it can be copied as it is.
-        lines = ["```", *prose.lines, "```"] if prose.lines else []
+        lines = ["```", *prose.lines, "```"]
+    elif prose.verbatim:
+        lines = []
     elif prose.style is Style.STRONG:
         lines = [f"**{line}**" for line in lines]
     elif prose.style is Style.FAINT:
         lines = [f"<sub>{line}</sub>" for line in lines]
-    title = [f"**{escape(prose.title)}**", ""] if prose.title else []
-    between = "\n" if prose.verbatim else "  \n"
-    return "\n".join(title) + ("\n" if title else "") + between.join(lines)
+    # Two spaces at the end of a line break it there.
+    between = "  \n"
+    if prose.verbatim:
+        between = "\n"
+    body = between.join(lines)
+    if prose.title:
+        return f"**{escape(prose.title)}**\n\n{body}"
+    return body
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is, within a table too: a bar would end the cell, a line break
-    the row."""
+    """Text that Markdown shows as it is.
+
+    Within a table, too: there a bar would end the cell, and a line break the row.
+    """
     return re.sub(r"([\\`*|<>\[\]])", r"\\\1", " ".join(text.split()))
 
 
 def _note(line: Line) -> str:
-    parts = [f"{note.full} → {note.advice}" if note.advice else note.full for note in line.notes]
+    parts = []
+    for note in line.notes:
+        part = note.full
+        if note.advice:
+            part += f" → {note.advice}"
+        parts.append(part)
     return "; ".join(parts)
+
+
+def _alignment(column: Column[Any]) -> str:
+    """Of a column, as the line below the heading tells it: numbers to the right."""
+    if column.number:
+        return "---:"
+    return "---"
 
 
 def _row(cells: list[str]) -> str:

@@ -1,5 +1,7 @@
-"""The models that have a short name, and what one model is made of: its parameters, and its MACs
-by kind at each size."""
+"""The models that have a short name, and what one model is made of.
+
+That is its parameters, and its MACs by kind at each size.
+"""
 
 from __future__ import annotations
 
@@ -46,9 +48,7 @@ class ModelRow:
 MODEL_COLUMNS = (
     Column[ModelRow]("model", "model", lambda row: row.name),
     Column[ModelRow]("family", "family", lambda row: row.family, folds=True, priority=2),
-    Column[ModelRow](
-        "image_size", "px", lambda row: f"{row.image_size}{'!' if row.fixed_size else ''}"
-    ),
+    Column[ModelRow]("image_size", "px", lambda row: _pixels(row)),
     Column[ModelRow](
         "parameters",
         "M params",
@@ -178,9 +178,17 @@ def _count_table(name: str, counts: Sequence[ModelCount]) -> Table:
     )
 
 
+def _pixels(row: ModelRow) -> str:
+    """Marked where the weights belong to that image size alone."""
+    if row.fixed_size:
+        return f"{row.image_size}!"
+    return str(row.image_size)
+
+
 def _size_column(count: ModelCount) -> Column[_Fact]:
-    patches = f", patches of {count.patch_size}" if count.patch_size else ""
-    title = f"{count.image_size[0]} x {count.image_size[1]}{patches}"
+    title = f"{count.image_size[0]} x {count.image_size[1]}"
+    if count.patch_size:
+        title += f", patches of {count.patch_size}"
     return Column(title, title, lambda fact: fact.read(count), number=True)
 
 
@@ -198,5 +206,7 @@ def _title(name: str) -> str:
     entry = ZOO.get(name)
     if entry is None:
         return f"{name} · not in the zoo"
-    fixed = "; its weights belong to one image size" if entry.fixed_size else ""
-    return f"{name} · {entry.family}{fixed}"
+    title = f"{name} · {entry.family}"
+    if entry.fixed_size:
+        title += "; its weights belong to one image size"
+    return title

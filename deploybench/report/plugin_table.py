@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from deploybench.contracts import Exporter, Runner
@@ -14,8 +14,10 @@ from deploybench.versions import installed_versions
 
 @dataclass(frozen=True)
 class PluginRow:
-    """One registered exporter or runner; ``handles`` are precisions of the one, formats of the
-    other."""
+    """One registered exporter or runner.
+
+    ``handles`` are the precisions of an exporter, the formats of a runner.
+    """
 
     kind: str
     name: str
@@ -30,7 +32,9 @@ class PluginRow:
     def remark(self) -> str:
         """The versions, or what is missing and how to install it."""
         text = self.problem or self.versions
-        return f"{text} → {self.remedy}" if self.remedy else text
+        if self.remedy:
+            text += f" → {self.remedy}"
+        return text
 
 
 COLUMNS = (
@@ -56,10 +60,11 @@ COLUMNS = (
 
 def plugin_rows() -> list[PluginRow]:
     """One row a registered exporter or runner."""
-    rows = [_row("exporter", entry, sorted(_precisions(entry))) for entry in exporters().values()]
-    for entry in runners().values():
-        formats = sorted(entry.plugin.formats) if entry.plugin else []
-        rows.append(_row("runner", entry, formats))
+    rows = []
+    for exporter in exporters().values():
+        rows.append(_row("exporter", exporter, _precisions(exporter)))
+    for runner in runners().values():
+        rows.append(_row("runner", runner, _formats(runner)))
     return rows
 
 
@@ -70,12 +75,24 @@ def plugin_table(rows: Sequence[PluginRow], title: str = "") -> Table:
     return table_of(shown, rows, title=title, data=asdict)
 
 
-def _precisions(entry: Entry[Exporter]) -> frozenset[str]:
-    return entry.plugin.precisions if entry.plugin else frozenset()
+def _precisions(entry: Entry[Exporter]) -> list[str]:
+    """Empty where the exporter is broken."""
+    if entry.plugin is None:
+        return []
+    return sorted(entry.plugin.precisions)
+
+
+def _formats(entry: Entry[Runner]) -> list[str]:
+    """Empty where the runner is broken."""
+    if entry.plugin is None:
+        return []
+    return sorted(entry.plugin.formats)
 
 
 def _row(kind: str, entry: Entry[Exporter] | Entry[Runner], handles: list[str]) -> PluginRow:
-    versions = installed_versions(entry.plugin.distributions) if entry.plugin else {}
+    versions: Mapping[str, str] = {}
+    if entry.plugin is not None:
+        versions = installed_versions(entry.plugin.distributions)
     return PluginRow(
         kind=kind,
         name=entry.name,

@@ -63,28 +63,26 @@ def profiles_report(profiles: Sequence[Profile], host: Host) -> Report:
     """Every profile with whether it matches this host, then the host as its own profile."""
     rows = [_row(profile, _is_here(profile, host)) for profile in profiles]
     rows.append(_host_row(host))
-    data = [
-        {**profile.model_dump(mode="json"), "matches_host": _is_here(profile, host)}
-        for profile in profiles
-    ]
+    data = []
+    for profile in profiles:
+        data.append({**profile.model_dump(mode="json"), "matches_host": _is_here(profile, host)})
     return Report((table_of(PROFILE_COLUMNS, rows),), data)
 
 
 def profile_report(profile: Profile) -> Report:
     """What it is, how it is recognised, its figures with sources, what runs on it."""
-    known = figures(profile)
-    peaks = [
-        (*_peak(name, value), _source(profile, name))
-        for name, value in known.items()
-        if _base(name) in UNITS
-    ]
-    stack = [
-        (name.removeprefix("stack."), str(value), _source(profile, name))
-        for name, value in known.items()
-        if name.startswith(("stack.", "onnx."))
-    ]
+    peaks: list[tuple[str, ...]] = []
+    stack: list[tuple[str, ...]] = []
+    for name, value in figures(profile).items():
+        source = _source(profile, name)
+        if _base(name) in UNITS:
+            peaks.append((*_peak(name, value), source))
+        elif name.startswith(("stack.", "onnx.")):
+            stack.append((name.removeprefix("stack."), str(value), source))
     title = Prose((f"{profile.name}: {profile.title}",), Style.STRONG)
-    notes = [Prose(tuple(profile.notes))] if profile.notes else []
+    notes = []
+    if profile.notes:
+        notes.append(Prose(tuple(profile.notes)))
     sections = [
         _lines("Is it this machine?", _recognition(profile), ("by", "as"), headed=False),
         _lines("Its peaks, one device", peaks, ("figure", "value", "where it is from")),
@@ -103,34 +101,45 @@ def profile_report(profile: Profile) -> Report:
 
 def host_report(host: Host, peaks: MeasuredPeaks | None) -> Report:
     """The host as found, with its measured peaks."""
-    return Report(
-        (host_section(host, extra=_peak_lines(peaks)),),
-        {
-            "host": host.model_dump(mode="json"),
-            "peaks": peaks.model_dump(mode="json") if peaks else None,
-        },
-    )
+    data = {"host": host.model_dump(mode="json"), "peaks": None}
+    if peaks is not None:
+        data["peaks"] = peaks.model_dump(mode="json")
+    return Report((host_section(host, extra=_peak_lines(peaks)),), data)
 
 
 def host_section(host: Host, extra: Sequence[tuple[str, str]]) -> Table:
     """The host as found, a line a fact, ``extra`` ones at the end."""
-    machine = "virtual machine" if host.virtual_machine else "bare metal"
+    machine = "bare metal"
+    if host.virtual_machine:
+        machine = "virtual machine"
     cores = (
         f"{host.usable_cores} usable, {host.physical_cores} physical, {host.logical_cores} logical"
     )
-    caches = f", caches {host.cache_bytes / 2**20:.1f} MiB" if host.cache_bytes else ""
-    gpus = [_gpu_line(number, gpu) for number, gpu in enumerate(host.gpus)]
+    memory = f"{host.memory_bytes / 2**30:.1f} GiB"
+    if host.cache_bytes:
+        memory += f", caches {host.cache_bytes / 2**20:.1f} MiB"
     facts = [
         ("cores", cores),
         ("instructions", ", ".join(host.isa)),
-        ("memory", f"{host.memory_bytes / 2**30:.1f} GiB{caches}"),
+        ("memory", memory),
         ("system", f"{host.os}, kernel {host.kernel}, Python {host.python}"),
-        ("GPUs", gpus[0] if gpus else host.gpu_note or "none"),
-        *(("", line) for line in gpus[1:]),
+        *_gpu_facts(host),
         *extra,
     ]
     title = f"host: {host.cpu_model} ({host.cpu_vendor}), {machine}"
     return _lines(title, facts, ("fact", "value"), headed=False)
+
+
+def _gpu_facts(host: Host) -> list[tuple[str, str]]:
+    """A line a GPU, of which the first has the heading; why there is none, where there is none."""
+    if not host.gpus:
+        return [("GPUs", host.gpu_note or "none")]
+    facts = []
+    heading = "GPUs"
+    for number, gpu in enumerate(host.gpus):
+        facts.append((heading, _gpu_line(number, gpu)))
+        heading = ""
+    return facts
 
 
 def _is_here(profile: Profile, host: Host) -> bool:
@@ -155,9 +164,12 @@ def _row(profile: Profile, matches: bool) -> ProfileRow:
 
 
 def _host_row(host: Host) -> ProfileRow:
+    device = "cpu"
+    if host.gpus:
+        device = "cpu, cuda"
     return ProfileRow(
         name=HOST,
-        device="cpu, cuda" if host.gpus else "cpu",
+        device=device,
         tflops=MEASURED,
         gb_per_s=MEASURED,
         memory_gb=f"{host.memory_bytes / 1e9:.0f}",
@@ -176,9 +188,14 @@ def _lines(
     """Aligned texts under a title; the last column is running text."""
 
     def style(row: Any) -> Style:
-        return Style.DOUBTFUL if row[-1].startswith(UNCONFIRMED) else Style.PLAIN
+        if row[-1].startswith(UNCONFIRMED):
+            return Style.DOUBTFUL
+        return Style.PLAIN
 
-    columns = texts(*((name, name if headed else "") for name in names))
+    titles = names
+    if not headed:
+        titles = ("",) * len(names)
+    columns = texts(*zip(names, titles, strict=True))
     last = columns[-1]
     running = Column(last.key, last.title, last.show, folds=True, style=style)
     return table_of((*columns[:-1], running), rows, title=title)
@@ -188,8 +205,10 @@ def _peak_lines(peaks: MeasuredPeaks | None) -> list[tuple[str, str]]:
     if peaks is None:
         return [("peaks", "could not be measured")]
     gflops = ", ".join(f"{name} {value:g} GFLOP/s" for name, value in peaks.gflops.items())
-    reading = f", read {peaks.read_gb_per_s:g} GB/s" if peaks.read_gb_per_s else ""
-    memory = f"copy {peaks.copy_gb_per_s:g} GB/s{reading} ({peaks.threads} threads)"
+    memory = f"copy {peaks.copy_gb_per_s:g} GB/s"
+    if peaks.read_gb_per_s:
+        memory += f", read {peaks.read_gb_per_s:g} GB/s"
+    memory += f" ({peaks.threads} threads)"
     lines = [("measured peaks", f"{gflops}, {memory}"), ("method", peaks.method)]
     if peaks.disturbed:
         lines.append(("disturbed", f"{peaks.disturbed}: the peaks are too low"))
@@ -203,16 +222,17 @@ def _runners(profile: Profile) -> list[tuple[str, ...]]:
     ]
     if profile.runners is not None:
         return [(", ".join(profile.runners), ""), *lacking]
-    others = "all others" if lacking else "all"
+    others = "all"
+    if lacking:
+        others = "all others"
     return [*lacking, (others, f"that run on {profile.device}")]
 
 
 def _recognition(profile: Profile) -> list[tuple[str, ...]]:
-    words = {
-        name.replace("_", " "): value
-        for name, value in profile.match.model_dump(exclude_none=True).items()
-    }
-    lines: list[tuple[str, ...]] = [(name, str(value)) for name, value in words.items()]
+    """By what a machine is told to be this one."""
+    lines: list[tuple[str, ...]] = []
+    for name, value in profile.match.model_dump(exclude_none=True).items():
+        lines.append((name.replace("_", " "), str(value)))
     if profile.driver is not None:
         lines.append(
             ("driver", f"{profile.driver.least} or newer; {_source(profile, 'driver.least')}")
@@ -234,21 +254,25 @@ def _base(name: str) -> str:
 
 
 def _source(profile: Profile, name: str) -> str:
-    mark = UNCONFIRMED if name in profile.unconfirmed else ""
-    return mark + profile.sources.get(name, "")
+    source = profile.sources.get(name, "")
+    if name in profile.unconfirmed:
+        return UNCONFIRMED + source
+    return source
 
 
 def _precision(profile: Profile, name: str) -> tuple[str, ...]:
-    runs = name in profile.precisions
-    return (name, yes_or_no(runs), "" if runs else profile.lacking.get(name, ""))
+    """The name, whether it runs on the hardware, and why not."""
+    if name in profile.precisions:
+        return (name, yes_or_no(True), "")
+    return (name, yes_or_no(False), profile.lacking.get(name, ""))
 
 
 def _gpu_line(number: int, gpu: Gpu) -> str:
-    doubled = (
-        " (simulated: a double stands in for the driver)" if gpu.provenance == "simulated" else ""
-    )
     memory = f"{gpu.memory_bytes / 2**30:.1f} GiB"
-    return (
+    line = (
         f"cuda:{number} {gpu.name}, {memory}, capability {gpu.compute_capability}, driver "
-        f"{gpu.driver}{doubled}"
+        f"{gpu.driver}"
     )
+    if gpu.provenance == "simulated":
+        line += " (simulated: a double stands in for the driver)"
+    return line

@@ -14,8 +14,10 @@ TITLE = "Kendall tau of MACs with p50 latency"
 
 
 def ranking_lines(rankings: Sequence[Ranking]) -> list[str]:
-    """The taus of the rankings that can be trusted in one line, and with three models or more both
-    orders."""
+    """The taus of the rankings that can be trusted, in one line.
+
+    With three models or more there are both orders, too.
+    """
     if not rankings:
         return [f"{TITLE}: n/a (needs two models with different MACs)"]
     trusted = [ranking for ranking in rankings if ranking.trusted]
@@ -24,12 +26,15 @@ def ranking_lines(rankings: Sequence[Ranking]) -> list[str]:
     widest = max(trusted, key=lambda ranking: len(ranking.by_macs))
     count = len(widest.by_macs)
     models = {member.finding.record.cell.model for member in widest.by_macs}
-    sized = "" if len(models) == count else " and sizes"
+    ranked = f"{count} models"
+    if len(models) < count:
+        # Some model is there at several sizes.
+        ranked += " and sizes"
     taus = [f"{_name(ranking)} {ranking.tau:+.2f}" for ranking in trusted]
     doubted = [_name(ranking) for ranking in rankings if not ranking.trusted]
     if doubted:
         taus.append(f"{', '.join(doubted)} n/a (not all times are VALID)")
-    lines = [f"{TITLE} over {count} models{sized}: {', '.join(taus)}"]
+    lines = [f"{TITLE} over {ranked}: {', '.join(taus)}"]
     if count > 2:
         lines.append(f"MACs predict: {' < '.join(_names(widest.by_macs))}")
         lines += [
@@ -51,7 +56,10 @@ def _order(by_time: Sequence[Ranked]) -> str:
     names = _names(by_time)
     text = names[0]
     for (faster, slower), name in zip(pairwise(by_time), names[1:], strict=True):
-        text += f" {'≈' if faster.overlaps(slower) else '<'} {name}"
+        sign = "<"
+        if faster.overlaps(slower):
+            sign = "≈"
+        text += f" {sign} {name}"
     return text
 
 
@@ -59,9 +67,10 @@ def _names(members: Sequence[Ranked]) -> list[str]:
     """The models' names; with the size, as in vit@384/16, where a model is there in several."""
     cells = [member.finding.record.cell for member in members]
     times_seen = Counter(cell.model for cell in cells)
-    return [
-        cell.model
-        if times_seen[cell.model] == 1
-        else f"{cell.model}@{short_text(cell.image_size, cell.patch_size)}"
-        for cell in cells
-    ]
+    names = []
+    for cell in cells:
+        name = cell.model
+        if times_seen[cell.model] > 1:
+            name += f"@{short_text(cell.image_size, cell.patch_size)}"
+        names.append(name)
+    return names

@@ -35,8 +35,8 @@ def _reason(row: Row) -> str:
     if row.speedup_verdict is Verdict.VALID:
         parts.append("the speed-up, paired by round, is VALID")
     if row.launches_flipped and row.p50_ms is not None:
-        count = row.launches_flipped
-        launches = "1 launch" if count == 1 else f"{count} launches"
-        counts = "counts" if count == 1 else "count"
-        parts.append(f"{launches} met a change of state and {counts} nowhere")
+        if row.launches_flipped == 1:
+            parts.append("1 launch met a change of state and counts nowhere")
+        else:
+            parts.append(f"{row.launches_flipped} launches met a change of state and count nowhere")
     return "; ".join(parts)

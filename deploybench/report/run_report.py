@@ -1,5 +1,7 @@
-"""What ``run`` and ``show`` print: the answer, the table, the crossovers and, if asked for, the
-details."""
+"""What ``run`` and ``show`` print.
+
+The answer, the table, the crossovers and, if asked for, the details.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,10 @@ def run_report(
     margin: float = DEFAULT_MARGIN,
     details: bool = False,
 ) -> Report:
-    """The records of one or several runs. ``baseline`` and ``margin`` as in
-    :func:`deploybench.analysis.findings.findings_of`; JSON and CSV hold the rows."""
+    """The records of one or several runs; JSON and CSV hold the rows.
+
+    ``baseline`` and ``margin`` as in :func:`deploybench.analysis.findings.findings_of`.
+    """
     crossed = crossovers(records, FAIR_FAMILY, margin)
     findings = findings_of(records, baseline, margin, crossed)
     rows = [row_of(finding) for finding in findings]

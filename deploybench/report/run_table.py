@@ -1,5 +1,7 @@
-"""The comparison table: a row a cell and state of the machine, grouped by model, with notes on
-every row that is not plainly valid."""
+"""The comparison table: a row a cell and state of the machine, grouped by model.
+
+Every row that is not plainly valid has a note.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,11 @@ Roofs = Collection[tuple[str, str]]
 
 
 def run_table(rows: Sequence[Row], doubted_roofs: Roofs = ()) -> Table:
-    """The rows of all models. ``doubted_roofs`` are the runs and devices whose peaks are lower than
-    what was measured (:func:`deploybench.analysis.findings.contradicted_roofs`)."""
+    """The rows of all models.
+
+    ``doubted_roofs`` are the runs and devices whose peaks are lower than what was measured
+    (:func:`deploybench.analysis.findings.contradicted_roofs`).
+    """
     return table_of(
         [column for column in _columns(doubted_roofs) if _shown(column, rows)],
         rows,
@@ -78,8 +83,10 @@ def _columns(doubted: Roofs) -> tuple[Column[Row], ...]:
 
 
 def _shown(column: Column[Row], rows: Sequence[Row]) -> bool:
-    """Whether the column says anything of these rows: what tells rows apart is shown where they
-    differ in it, what few cells have where one has it."""
+    """Whether the column says anything of these rows.
+
+    What tells rows apart is shown where they differ in it; what few cells have, where one has it.
+    """
     if column.key in ("device", "asked_threads", "host", "run"):
         return len({column.show(row) for row in rows}) > 1
     if column.key == "form":
@@ -127,16 +134,25 @@ def _title(row: Row) -> str:
         parts.append(f"{three_digits(row.parameters / 1e6)} M parameters")
     if row.macs_per_image:
         gigas = row.macs_per_image / 1e9
-        parts.append(f"{gigas:.2f} GMAC" if gigas >= 0.1 else f"{1e3 * gigas:.3g} MMAC")
+        if gigas >= 0.1:
+            parts.append(f"{gigas:.2f} GMAC")
+        else:
+            parts.append(f"{1e3 * gigas:.3g} MMAC")
     return " · ".join(parts)
 
 
 def _streams(row: Row) -> str:
-    return str(row.streams) if row.streams > 1 else ""
+    """Empty for one stream, as usual."""
+    if row.streams == 1:
+        return ""
+    return str(row.streams)
 
 
 def _timing(row: Row) -> str:
-    return "" if row.timing == HOST_TO_HOST else row.timing
+    """Empty for times from host to host, as usual."""
+    if row.timing == HOST_TO_HOST:
+        return ""
+    return row.timing
 
 
 def _state(row: Row) -> str:
@@ -169,11 +185,15 @@ def _rate(row: Row) -> str:
     rate = row.throughput_images_per_s
     if rate is None or row.p50_ms is None:
         return NOTHING
+    # If every call took as long as the median one, the rate would be this.
     of_the_median = row.streams * row.batch * 1e3 / row.p50_ms
     apart = max(rate / of_the_median, of_the_median / rate)
     if row.verdict is not Verdict.VALID and row.streams == 1 and apart > UNEVEN:
         return NOT_KNOWN
-    return three_digits(rate) + (SATURATED if row.saturates else "")
+    text = three_digits(rate)
+    if row.saturates:
+        text += SATURATED
+    return text
 
 
 def _peak_memory(row: Row) -> str:
@@ -181,7 +201,9 @@ def _peak_memory(row: Row) -> str:
 
 
 def _energy(row: Row) -> str:
-    return three_digits(row.energy_j_per_image) if row.energy_j_per_image else ""
+    if not row.energy_j_per_image:
+        return ""
+    return three_digits(row.energy_j_per_image)
 
 
 def _gflops(row: Row) -> str:
@@ -197,7 +219,9 @@ def _share_of_peak(doubted: Roofs) -> Callable[[Row], str]:
     def write(row: Row) -> str:
         if row.share_of_peak is None:
             return NOTHING
-        return f"{100 * row.share_of_peak:.0f}%" if _trusted(row, doubted) else NOT_KNOWN
+        if not _trusted(row, doubted):
+            return NOT_KNOWN
+        return f"{100 * row.share_of_peak:.0f}%"
 
     return write
 
@@ -206,40 +230,43 @@ def _times_bound(doubted: Roofs) -> Callable[[Row], str]:
     def write(row: Row) -> str:
         if row.times_bound is None:
             return NOTHING
-        return three_digits(row.times_bound) if _trusted(row, doubted) else NOT_KNOWN
+        if not _trusted(row, doubted):
+            return NOT_KNOWN
+        return three_digits(row.times_bound)
 
     return write
 
 
 def _speedup(row: Row) -> str:
-    """The speed-up with its interval and the answer; without an interval while it does not cover 95
-    %."""
+    """The speed-up with its interval and the answer.
+
+    There is no interval while it would cover less than 95 %.
+    """
     if row.speedup is None or row.speedup_low is None or row.speedup_high is None:
         return NOTHING
     if (row.speedup_coverage or 0) < CONFIDENCE:
         return f"{row.speedup:.2f} {AMBIGUOUS_MARK}"
     width = short_width(row.speedup, row.speedup_low, row.speedup_high)
-    mark = answer_mark(row.speedup_answer)
-    return f"{row.speedup:.2f} {width if width == WIDE else f'±{width}'} {mark}"
+    if width != WIDE:
+        width = f"±{width}"
+    return f"{row.speedup:.2f} {width} {answer_mark(row.speedup_answer)}"
 
 
 def _verdict(row: Row) -> str:
-    simulated = f" {SIMULATED}" if row.provenance == SIMULATED else ""
-    return row.verdict.value + simulated
+    if row.provenance == SIMULATED:
+        return f"{row.verdict.value} {SIMULATED}"
+    return row.verdict.value
 
 
 def _verdict_style(row: Row) -> Style:
-    return Style.MARKED if row.provenance == SIMULATED else VERDICT_STYLES[row.verdict]
+    if row.provenance == SIMULATED:
+        return Style.MARKED
+    return VERDICT_STYLES[row.verdict]
 
 
 def _legend(rows: Sequence[Row], doubted: Roofs) -> str:
-    measured = [row for row in rows if row.p50_ms is not None]
-    coverage = min((row.p50_coverage or 0 for row in measured), default=0)
-    baseline = next((row.baseline for row in rows if row.baseline), None)
-    threads = ", ".join(str(count) for count in sorted({row.asked_threads for row in rows}))
-    parts = [
-        f"p50: median of launch medians, ±: its interval over launches{_coverage_text(coverage)}"
-    ]
+    """What the headings and marks mean; only of those that are there."""
+    parts = [f"p50: median of launch medians, ±: its interval over launches{_coverage_text(rows)}"]
     if any(_half_width(row) == WIDE or WIDE in _speedup(row) for row in rows):
         parts.append(f"{WIDE}: wider than ±100%")
     if any(row.p50_ms is None and row.mixed_states_ms is not None for row in rows):
@@ -250,22 +277,33 @@ def _legend(rows: Sequence[Row], doubted: Roofs) -> str:
             "launches in it"
         )
     parts.append(f"p99: nearest rank, {NOT_KNOWN} under {samples_needed(0.99)} independent samples")
-    saturating = f",{SATURATED} saturates" if any(row.saturates for row in rows) else ""
-    parts.append(f"img/s: wall time{saturating}")
+    if any(row.saturates for row in rows):
+        parts.append(f"img/s: wall time,{SATURATED} saturates")
+    else:
+        parts.append("img/s: wall time")
     if any(_rate(row) == NOT_KNOWN for row in rows):
         parts.append(f"img/s {NOT_KNOWN}: the calls are too uneven for one rate")
     parts.append("peak MB: above the interpreter, MiB")
     parts += _legend_of_peaks(rows, doubted)
     if any(row.provenance == SIMULATED for row in rows):
         parts.append("simulated: a double stood in for the driver, nothing of it is a GPU's")
-    if baseline:
-        several = len({row.device for row in rows}) > 1
-        where = " on the same device" if several else ""
-        parts.append(
-            f"×baseline: times faster than {baseline} fp32{where}, paired by round, "
-            f"{AMBIGUOUS_MARK}: AMBIGUOUS"
-        )
-    return ". ".join(parts) + f". Threads: {threads}."
+    parts += _legend_of_baseline(rows)
+    threads = sorted({row.asked_threads for row in rows})
+    parts.append(f"Threads: {', '.join(map(str, threads))}.")
+    return ". ".join(parts)
+
+
+def _legend_of_baseline(rows: Sequence[Row]) -> list[str]:
+    """What the speed-ups are over."""
+    baselines = [row.baseline for row in rows if row.baseline]
+    if not baselines:
+        return []
+    reference = f"{baselines[0]} fp32"
+    if len({row.device for row in rows}) > 1:
+        reference += " on the same device"
+    return [
+        f"×baseline: times faster than {reference}, paired by round, {AMBIGUOUS_MARK}: AMBIGUOUS"
+    ]
 
 
 def _legend_of_peaks(rows: Sequence[Row], doubted: Roofs) -> list[str]:
@@ -274,18 +312,23 @@ def _legend_of_peaks(rows: Sequence[Row], doubted: Roofs) -> list[str]:
     parts = [f"%peak: of {' or '.join(PEAKS[kind] for kind in kinds)}"]
     if any(row.times_bound for row in rows):
         parts.append("×bound: p50 over the least time that MACs, bytes and peaks allow")
-    known = [row for row in rows if row.share_of_peak is not None or row.times_bound is not None]
-    if any((row.run, row.device) in doubted for row in known):
+    compared = [row for row in rows if row.share_of_peak is not None or row.times_bound is not None]
+    if any((row.run, row.device) in doubted for row in compared):
         parts.append(
             f"%peak and ×bound {NOT_KNOWN}: calls were faster than the peak allows, so the peak "
             "cannot be trusted"
         )
-    if any(row.verdict is not Verdict.VALID for row in known):
+    if any(row.verdict is not Verdict.VALID for row in compared):
         parts.append(f"%peak and ×bound {NOT_KNOWN} where the time is not VALID")
     return parts
 
 
-def _coverage_text(coverage: float) -> str:
-    if coverage >= CONFIDENCE:
+def _coverage_text(rows: Sequence[Row]) -> str:
+    """What the interval that covers the least covers."""
+    coverages = [row.p50_coverage or 0 for row in rows if row.p50_ms is not None]
+    least = min(coverages, default=0)
+    if least >= CONFIDENCE:
         return " (95%)"
-    return f" (covers {coverage:.0%}; 6 rounds: 97%)" if coverage > 0 else ""
+    if least > 0:
+        return f" (covers {least:.0%}; 6 rounds: 97%)"
+    return ""

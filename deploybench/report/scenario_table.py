@@ -7,25 +7,37 @@ from collections.abc import Sequence
 from deploybench.data.image_size import size_text
 from deploybench.report.figures import VERDICT_STYLES
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, table_of
-from deploybench.scenarios.record import ScenarioRecord
+from deploybench.scenarios.loadgen import LoadGenResult
+from deploybench.scenarios.record import Probe, ScenarioRecord
 from deploybench.scenarios.settings import Scenario
 
 MLPERF_MIN_DURATION_S = 600
+LOADGEN_FIGURES = (
+    "query_count",
+    "rate_per_s",
+    "scheduled_per_s",
+    "early_stopping_latency_ns",
+    "percentiles_ns",
+    "version",
+)
 
 
 def scenario_report(records: Sequence[ScenarioRecord]) -> Report:
-    """The rows, the reason and LoadGen's advice of each that is not VALID, and what this is
-    not."""
+    """The rows, and what this is not.
+
+    Each row that is not VALID has a note with the reason and LoadGen's advice.
+    """
     table = table_of(COLUMNS, records, group=_title, name=_name, notes=_notes, data=scenario_data)
     remarks = _remarks(records)
-    sections = (table, Prose(tuple(remarks), Style.FAINT)) if remarks else (table,)
-    return Report(sections)
+    if not remarks:
+        return Report((table,))
+    return Report((table, Prose(tuple(remarks), Style.FAINT)))
 
 
 def scenario_data(record: ScenarioRecord) -> dict[str, object]:
     """The same as data. The raw latencies are in the record."""
     cell, settings, trial = record.cell, record.settings, record.trial
-    loadgen = trial.loadgen
+    loadgen = _loadgen_data(trial.loadgen)
     return {
         "run": record.run,
         "model": cell.model,
@@ -44,27 +56,43 @@ def scenario_data(record: ScenarioRecord) -> dict[str, object]:
         "verdict": record.judgement.verdict.value,
         "reason": record.judgement.reason,
         "advice": record.judgement.advice,
-        "query_count": loadgen.query_count if loadgen else None,
+        "query_count": loadgen["query_count"],
         "p50_ms": trial.percentile_ms(0.5),
         "p90_ms": trial.percentile_ms(0.9),
         "p99_ms": trial.percentile_ms(0.99),
         "p99_9_ms": trial.percentile_ms(0.999),
         "latency_at_percentile_ms": trial.percentile_ms(settings.fraction),
-        "rate_per_s": loadgen.rate_per_s if loadgen else None,
-        "scheduled_per_s": loadgen.scheduled_per_s if loadgen else None,
-        "early_stopping_latency_ns": loadgen.early_stopping_latency_ns if loadgen else None,
-        "loadgen_percentiles_ns": loadgen.percentiles_ns if loadgen else None,
-        "loadgen_version": loadgen.version if loadgen else None,
+        "rate_per_s": loadgen["rate_per_s"],
+        "scheduled_per_s": loadgen["scheduled_per_s"],
+        "early_stopping_latency_ns": loadgen["early_stopping_latency_ns"],
+        "loadgen_percentiles_ns": loadgen["percentiles_ns"],
+        "loadgen_version": loadgen["version"],
         "probes": [probe.model_dump() for probe in record.probes],
         "mlperf_submission": False,
         "command": record.command,
     }
 
 
+def _loadgen_data(loadgen: LoadGenResult | None) -> dict[str, object]:
+    """What LoadGen measured; None where it came to no test."""
+    if loadgen is None:
+        return dict.fromkeys(LOADGEN_FIGURES)
+    return {
+        "query_count": loadgen.query_count,
+        "rate_per_s": loadgen.rate_per_s,
+        "scheduled_per_s": loadgen.scheduled_per_s,
+        "early_stopping_latency_ns": loadgen.early_stopping_latency_ns,
+        "percentiles_ns": loadgen.percentiles_ns,
+        "version": loadgen.version,
+    }
+
+
 def _title(record: ScenarioRecord) -> str:
     cell = record.cell
-    patches = f", patches of {cell.patch_size}" if cell.patch_size else ""
-    return f"{cell.model}, {cell.weights}, {size_text(cell.image_size)}{patches}"
+    parts = [cell.model, cell.weights, size_text(cell.image_size)]
+    if cell.patch_size:
+        parts.append(f"patches of {cell.patch_size}")
+    return ", ".join(parts)
 
 
 def _name(record: ScenarioRecord) -> str:
@@ -73,23 +101,31 @@ def _name(record: ScenarioRecord) -> str:
 
 def _notes(record: ScenarioRecord) -> list[Note]:
     judgement = record.judgement
-    return [Note(judgement.reason, advice=judgement.advice)] if judgement.reason else []
+    if not judgement.reason:
+        return []
+    return [Note(judgement.reason, advice=judgement.advice)]
 
 
 def _threads(record: ScenarioRecord) -> str:
     """The budget; shared among several instances it is instances x threads of each."""
     threads, instances = record.cell.threads, record.settings.instances
-    return f"{instances}x{threads // instances}" if instances > 1 else str(threads)
+    if instances > 1:
+        return f"{instances}x{threads // instances}"
+    return str(threads)
 
 
 def _queries(record: ScenarioRecord) -> str:
     loadgen = record.trial.loadgen
-    return str(loadgen.query_count) if loadgen else NOTHING
+    if loadgen is None:
+        return NOTHING
+    return str(loadgen.query_count)
 
 
 def _percentile(record: ScenarioRecord, fraction: float) -> str:
     value = record.trial.percentile_ms(fraction)
-    return NOTHING if value is None else _ms(value)
+    if value is None:
+        return NOTHING
+    return _ms(value)
 
 
 def _result(record: ScenarioRecord) -> str:
@@ -108,18 +144,14 @@ def _remarks(records: Sequence[ScenarioRecord]) -> list[str]:
     lines = []
     for record in records:
         if record.probes:
-            tried = ", ".join(
-                f"{probe.target_qps:g} {'held' if probe.passed else 'missed'}"
-                for probe in record.probes
-            )
+            tried = ", ".join(_probe_text(probe) for probe in record.probes)
             lines.append(f"{record.cell.model} {record.cell.runner}: rates tried, per s: {tried}")
     for record in records:
         padded = _padded(record)
         if padded:
             lines.append(
-                f"{record.cell.model} {record.cell.runner} {record.settings.scenario.value}: the "
-                f"last batch of each "
-                f"query is padded by {padded} images, which do not count"
+                f"{_name(record)}: the last batch of each query is padded by {padded} images, "
+                f"which do not count"
             )
     durations = {record.settings.min_duration_s for record in records}
     if durations:
@@ -133,20 +165,30 @@ def _remarks(records: Sequence[ScenarioRecord]) -> list[str]:
     return lines
 
 
+def _probe_text(probe: Probe) -> str:
+    """A rate that was tried, and what came of it."""
+    if probe.passed:
+        return f"{probe.target_qps:g} held"
+    return f"{probe.target_qps:g} missed"
+
+
 def _padded(record: ScenarioRecord) -> int:
+    """How many images fill up the last batch of a query."""
     settings, loadgen = record.settings, record.trial.loadgen
     if loadgen is None:
         return 0
-    images = (
-        len(loadgen.latencies_ns)
-        if settings.scenario is Scenario.OFFLINE
-        else settings.samples_per_query
-    )
+    images = settings.samples_per_query
+    if settings.scenario is Scenario.OFFLINE:
+        # One query holds all images.
+        images = len(loadgen.latencies_ns)
+    # What is missing to the next multiple of the batch.
     return -images % settings.batch
 
 
 def _ms(milliseconds: float) -> str:
-    return f"{milliseconds:.3g}" if milliseconds < 100 else f"{milliseconds:.0f}"
+    if milliseconds < 100:
+        return f"{milliseconds:.3g}"
+    return f"{milliseconds:.0f}"
 
 
 COLUMNS = (

@@ -45,8 +45,10 @@ class StepLog:
 
     @contextlib.contextmanager
     def under_way(self, what: str) -> Iterator[None]:
-        """While this lasts, silence is broken with what is under way. On a terminal nothing is
-        said."""
+        """While this lasts, silence is broken with what is under way.
+
+        On a terminal nothing is said.
+        """
         if _is_terminal():
             yield
             return
@@ -122,8 +124,10 @@ class StepLines:
             if completed is not None:
                 self._completed = completed
             if description is not None:
-                done = f" ({self._completed} of {self._total} done)" if self._total else ""
-                self._log.step(f"{description}{done}")
+                line = description
+                if self._total:
+                    line += f" ({self._completed} of {self._total} done)"
+                self._log.step(line)
 
     def advance(self, task: TaskID, advance: int = 1) -> None:
         """One more step is completed."""
@@ -143,4 +147,6 @@ def _duration(seconds: float) -> str:
     """72 as ``1:12``."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}"

@@ -60,8 +60,10 @@ def print_prose(prose: Prose, console: Console) -> None:
     if prose.title:
         _put(Text(prose.title, style="bold"), console)
     for line in prose.lines:
-        folded = [line] if prose.verbatim else fold(line, console.width)
-        for part in folded:
+        parts = [line]
+        if not prose.verbatim:
+            parts = fold(line, console.width)
+        for part in parts:
             _put(Text(part, style=LOOKS[prose.style]), console)
 
 
@@ -79,21 +81,22 @@ def print_table(table: Table, console: Console) -> None:
     for number, group in enumerate(table.groups):
         if titled and number > 0:
             _put(Text(""), console)
-        for part in fold(group.title, console.width) if group.title else []:
-            _put(Text(part, style="bold"), console)
+        if group.title:
+            _put_folded(group.title, "bold", console)
         _print_heading(table, layout, console, ruled=not titled)
         for _ in group.lines:
             _print_line(table, next(remaining), layout, console)
     if table.notes or table.legend:
         _put(Text(""), console)
     _print_notes(table.notes, console)
-    for part in fold(table.legend, console.width) if table.legend else []:
-        _put(Text(part, style="dim"), console)
+    if table.legend:
+        _put_folded(table.legend, "dim", console)
 
 
 def fold(text: str, width: int, indent: int = 0) -> list[str]:
-    """The text in lines of at most ``width``, folded between words; what follows the first is
-    indented. A leading indentation of the text is kept on all lines.
+    """The text in lines of at most ``width``, folded between words.
+
+    Lines after the first are indented; an indentation of the text itself is kept on all of them.
     """
     margin = text[: len(text) - len(text.lstrip(" "))]
     lines: list[str] = []
@@ -101,13 +104,13 @@ def fold(text: str, width: int, indent: int = 0) -> list[str]:
     for word in text.split(" "):
         if not word and not line:
             continue
-        start = margin + (" " * indent if lines else "")
-        longer = f"{line} {word}" if line else start + word
-        if line and cell_len(longer) > width:
+        if not line:
+            line = margin + word
+        elif cell_len(f"{line} {word}") <= width:
+            line = f"{line} {word}"
+        else:
             lines.append(line)
             line = margin + " " * indent + word
-        else:
-            line = longer
     return [*lines, line]
 
 
@@ -116,6 +119,7 @@ def lay_out(table: Table, rows: Sequence[Sequence[Cell]], width: int) -> Layout:
     in_line = list(range(len(table.columns)))
     below: list[int] = []
     while True:
+        # Closer together first, then folded; only then does a column leave the line.
         for gap, folding in ((GAPS[0], False), (GAPS[1], False), (GAPS[0], True)):
             widths = _widths(table, rows, in_line, width - gap * (len(in_line) - 1), folding)
             if widths is not None:
@@ -139,17 +143,18 @@ def _widths(
         return tuple(widths)
     if not folding:
         return None
-    least = {
-        place: _least_width(table, rows, index)
-        for place, index in enumerate(in_line)
-        if table.columns[index].folds
-    }
+    # The least width of each column of running text, by its position in the line.
+    least: dict[int, int] = {}
+    for position, index in enumerate(in_line):
+        if table.columns[index].folds:
+            least[position] = _least_width(table, rows, index)
     # The widest running text gives way first, so that long texts end up equally wide.
     while excess > 0:
-        yielding = [place for place in least if widths[place] > least[place]]
+        yielding = [position for position in least if widths[position] > least[position]]
         if not yielding:
             return None
-        widths[max(yielding, key=lambda place: widths[place])] -= 1
+        widest = max(yielding, key=lambda position: widths[position])
+        widths[widest] -= 1
         excess -= 1
     return tuple(widths)
 
@@ -161,9 +166,11 @@ def _width_of(table: Table, rows: Sequence[Sequence[Cell]], index: int) -> int:
 
 def _least_width(table: Table, rows: Sequence[Sequence[Cell]], index: int) -> int:
     """The longest word, so that none is cut, and enough for a few words."""
-    words = [word for row in rows for word in row[index].text.split()]
-    words += table.columns[index].heading.split()
-    return max([LEAST_FOLDED, *map(cell_len, words)])
+    words = table.columns[index].heading.split()
+    for row in rows:
+        words += row[index].text.split()
+    longest = max((cell_len(word) for word in words), default=0)
+    return max(LEAST_FOLDED, longest)
 
 
 def _texts(line: Line, numbers: dict[str, int]) -> list[Cell]:
@@ -190,16 +197,24 @@ def _print_heading(table: Table, layout: Layout, console: Console, *, ruled: boo
 def _print_line(table: Table, cells: Sequence[Cell], layout: Layout, console: Console) -> None:
     for text in _folded_line(table, cells, layout):
         _put(text, console)
-    pairs = [
-        f"{table.columns[index].heading} {cells[index].text}".strip()
-        for index in layout.below
-        if cells[index].text
-    ]
-    if all(cells[index].text in ("", NOTHING) for index in layout.below):
-        pairs = []
     indent = min(INDENT, console.width // 8)
-    for part in _flow(pairs, console.width - indent):
+    for part in _flow(_pairs_below(table, cells, layout), console.width - indent):
         _put(Text(" " * indent + part), console)
+
+
+def _pairs_below(table: Table, cells: Sequence[Cell], layout: Layout) -> list[str]:
+    """The heading and the text of each column that left the line; none where all say nothing."""
+    pairs = []
+    says_something = False
+    for index in layout.below:
+        text = cells[index].text
+        if text:
+            pairs.append(f"{table.columns[index].heading} {text}".strip())
+        if text not in ("", NOTHING):
+            says_something = True
+    if not says_something:
+        return []
+    return pairs
 
 
 def _flow(pairs: Sequence[str], width: int) -> list[str]:
@@ -224,14 +239,19 @@ def _folded_line(table: Table, cells: Sequence[Cell], layout: Layout) -> list[Te
     for row in range(height):
         text = Text()
         for index, width, parts in zip(layout.in_line, layout.widths, columns, strict=True):
-            part = parts[row] if row < len(parts) else ""
+            part = ""
+            if row < len(parts):
+                part = parts[row]
             padding = " " * max(width - cell_len(part), 0)
-            number = table.columns[index].number
             if text or index != layout.in_line[0]:
                 text.append(" " * layout.gap)
-            text.append(padding if number else "")
-            text.append(part, style=LOOKS[cells[index].style])
-            text.append("" if number else padding)
+            # Numbers stand to the right of their padding, texts to the left.
+            if table.columns[index].number:
+                text.append(padding)
+                text.append(part, style=LOOKS[cells[index].style])
+            else:
+                text.append(part, style=LOOKS[cells[index].style])
+                text.append(padding)
         text.rstrip()
         lines.append(text)
     return lines
@@ -242,16 +262,27 @@ def _print_notes(notes: Sequence[SharedNote], console: Console) -> None:
     for number, note in enumerate(notes, 1):
         names = list(dict.fromkeys(name for name in note.names if name))
         if len(note.names) > FEW_NAMES or not names:
-            about = f"{len(note.names)} row{'s' if len(note.names) > 1 else ''}"
+            about = "1 row"
+            if len(note.names) > 1:
+                about = f"{len(note.names)} rows"
         else:
             about = ", ".join(names)
         for part in fold(f"[{number}] {about}: {note.text}", console.width, indent=INDENT):
             _put(Text(part), console)
-    for advice in dict.fromkeys(advice for note in notes for advice in note.advices):
-        concerned = [str(number) for number, note in enumerate(notes, 1) if advice in note.advices]
-        text = f"→ [{', '.join(concerned)}] {advice}"
+    # Each advice once, with the numbers of all the notes that give it.
+    concerned: dict[str, list[str]] = {}
+    for number, note in enumerate(notes, 1):
+        for advice in note.advices:
+            concerned.setdefault(advice, []).append(str(number))
+    for advice, numbers in concerned.items():
+        text = f"→ [{', '.join(numbers)}] {advice}"
         for part in fold(text, console.width, indent=2):
             _put(Text(part, style="dim"), console)
+
+
+def _put_folded(text: str, style: str, console: Console) -> None:
+    for part in fold(text, console.width):
+        _put(Text(part, style=style), console)
 
 
 def _put(text: Text, console: Console) -> None:

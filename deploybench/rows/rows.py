@@ -1,9 +1,11 @@
-"""From records to rows: every field is written where it is filled, nothing is computed but
-units."""
+"""From records to rows.
+
+Every field is written where it is filled, and nothing is computed but units.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from deploybench.analysis.crossover import AttentionFamily, Crossover, crossovers
 from deploybench.analysis.findings import Finding, findings_of
@@ -11,13 +13,23 @@ from deploybench.analysis.lost_launches import noting_losses
 from deploybench.analysis.typical import typical_gpu, typical_launch
 from deploybench.data.image_size import size_text
 from deploybench.models.zoo import FAIR, SOFTMAX
-from deploybench.results.record import Percentile, Record
+from deploybench.results.record import Record
+from deploybench.rows.readers import (
+    bound_figures,
+    fact_figures,
+    gpu_figures,
+    mib,
+    percentile_figures,
+    softmax_figures,
+    speedup_figures,
+    state_figures,
+    summary_figures,
+)
 from deploybench.rows.row import Row
 from deploybench.statistics.ratios import DEFAULT_MARGIN
 
 FAIR_FAMILY = AttentionFamily(SOFTMAX, FAIR)
 """The models among which a crossover is looked for."""
-MIB = 1 << 20
 
 
 def rows_of(
@@ -32,26 +44,29 @@ def rows_of(
     and timing are compared with (None: the one that the run named); ``margin`` is what counts as
     the same. ``crossed`` are the crossovers of these records, where the caller has them already.
     """
-    crossed = crossovers(records, FAIR_FAMILY, margin) if crossed is None else crossed
+    if crossed is None:
+        crossed = crossovers(records, FAIR_FAMILY, margin)
     return [row_of(finding) for finding in findings_of(records, baseline, margin, crossed)]
 
 
 def row_of(finding: Finding) -> Row:
     """One finding, flat, in the units that the fields name."""
-    record, state = finding.record, finding.state
-    cell, summary, bound = record.cell, record.summary, record.bound
-    facts = next((launch.facts for launch in record.launches if launch.facts is not None), None)
+    record = finding.record
+    cell = record.cell
     # Without a summary (wrong outputs, a crash) no figure of the launches may be shown.
-    typical = typical_launch(record.launches if summary else ())
-    gpu = typical_gpu(record.launches)
-    percentiles: Mapping[float, Percentile] = (
-        {item.fraction: item for item in state.percentiles} if state else {}
-    )
-    p90, p95 = percentiles.get(0.9), percentiles.get(0.95)
-    p99, p999 = percentiles.get(0.99), percentiles.get(0.999)
-    against = finding.against
-    ratio = against.speedup.ratio if against else None
-    softmax = finding.softmax
+    shown_launches = record.launches if record.summary else ()
+    typical = typical_launch(shown_launches)
+    facts = fact_figures(finding.facts)
+    summary = summary_figures(record.summary)
+    state = state_figures(finding.state)
+    p90 = percentile_figures(finding.state, 0.9)
+    p95 = percentile_figures(finding.state, 0.95)
+    p99 = percentile_figures(finding.state, 0.99)
+    p999 = percentile_figures(finding.state, 0.999)
+    bound = bound_figures(record.bound)
+    speedup = speedup_figures(finding.against)
+    softmax = softmax_figures(finding.softmax)
+    gpu = gpu_figures(typical_gpu(record.launches))
     judgement = finding.judgement
     return Row(
         model=cell.model,
@@ -64,109 +79,109 @@ def row_of(finding: Finding) -> Row:
         runner=cell.runner,
         device=cell.device,
         asked_precision=cell.precision,
-        precision=facts.precision if facts else cell.precision,
+        precision=finding.precision,
         batch=cell.batch,
         streams=cell.streams,
         timing=cell.timing,
         image=cell.image,
         options=cell.options,
         asked_threads=cell.threads,
-        threads=facts.threads if facts else None,
-        provider=facts.provider if facts else None,
+        threads=facts.threads,
+        provider=facts.provider,
         provenance=record.provenance,
-        state_hop_ns=state.hop_ns if state else None,
+        state_hop_ns=state.hop_ns,
         state_share=finding.state_share,
-        states_seen=len(summary.states) if summary else 0,
+        states_seen=summary.states_seen,
         main_state=finding.main_state,
         mixed_states_ms=finding.mixed_states_ms,
-        p50_ms=state.p50_ms if state else None,
-        p50_low_ms=state.p50_low_ms if state else None,
-        p50_high_ms=state.p50_high_ms if state else None,
-        p50_coverage=state.p50_coverage if state else None,
-        p90_ms=p90.ms if p90 else None,
-        p90_low_ms=p90.low_ms if p90 else None,
-        p90_high_ms=p90.high_ms if p90 else None,
-        p90_samples_needed=p90.needed if p90 else None,
-        p95_ms=p95.ms if p95 else None,
-        p95_low_ms=p95.low_ms if p95 else None,
-        p95_high_ms=p95.high_ms if p95 else None,
-        p95_samples_needed=p95.needed if p95 else None,
-        p99_ms=p99.ms if p99 else None,
-        p99_low_ms=p99.low_ms if p99 else None,
-        p99_high_ms=p99.high_ms if p99 else None,
-        p99_samples_needed=p99.needed if p99 else None,
-        p999_ms=p999.ms if p999 else None,
-        p999_low_ms=p999.low_ms if p999 else None,
-        p999_high_ms=p999.high_ms if p999 else None,
-        p999_samples_needed=p999.needed if p999 else None,
-        device_p50_ms=state.device_p50_ms if state else None,
-        throughput_images_per_s=state.throughput_per_s if state else None,
+        p50_ms=state.p50_ms,
+        p50_low_ms=state.p50_low_ms,
+        p50_high_ms=state.p50_high_ms,
+        p50_coverage=state.p50_coverage,
+        p90_ms=p90.ms,
+        p90_low_ms=p90.low_ms,
+        p90_high_ms=p90.high_ms,
+        p90_samples_needed=p90.needed,
+        p95_ms=p95.ms,
+        p95_low_ms=p95.low_ms,
+        p95_high_ms=p95.high_ms,
+        p95_samples_needed=p95.needed,
+        p99_ms=p99.ms,
+        p99_low_ms=p99.low_ms,
+        p99_high_ms=p99.high_ms,
+        p99_samples_needed=p99.needed,
+        p999_ms=p999.ms,
+        p999_low_ms=p999.low_ms,
+        p999_high_ms=p999.high_ms,
+        p999_samples_needed=p999.needed,
+        device_p50_ms=state.device_p50_ms,
+        throughput_images_per_s=state.throughput_per_s,
         saturates=finding.sweep.saturates or "",
         start_s=typical.start_s,
         import_s=typical.import_s,
-        load_s=summary.load_s if summary else None,
-        compile_s=summary.compile_s if summary else None,
-        first_inference_ms=summary.first_inference_ms if summary else None,
-        cold_start_s=summary.cold_start_s if summary else None,
-        imported_memory_mib=_mib(typical.imported_bytes),
-        loaded_memory_mib=_mib(typical.loaded_bytes),
-        compiled_memory_mib=_mib(typical.compiled_bytes),
-        first_inference_memory_mib=_mib(typical.first_inference_bytes),
-        peak_memory_mib=_mib(summary.peak_bytes) if summary else None,
-        steady_peak_memory_mib=_mib(typical.steady_peak_bytes),
-        baseline_memory_mib=_mib(summary.baseline_bytes) if summary else None,
-        steady_pss_mib=_mib(typical.steady_pss_bytes),
-        memory_per_image_mib=_mib(finding.sweep.bytes_per_image),
-        device_memory_mib=_mib(summary.device_bytes) if summary else None,
-        device_allocated_mib=_mib(facts.device_bytes) if facts else None,
-        energy_j_per_image=state.energy_j if state else None,
-        energy_source=summary.energy_source if summary else None,
-        artifact_mib=_mib(record.artifact_bytes),
+        load_s=summary.load_s,
+        compile_s=summary.compile_s,
+        first_inference_ms=summary.first_inference_ms,
+        cold_start_s=summary.cold_start_s,
+        imported_memory_mib=mib(typical.imported_bytes),
+        loaded_memory_mib=mib(typical.loaded_bytes),
+        compiled_memory_mib=mib(typical.compiled_bytes),
+        first_inference_memory_mib=mib(typical.first_inference_bytes),
+        peak_memory_mib=summary.peak_memory_mib,
+        steady_peak_memory_mib=mib(typical.steady_peak_bytes),
+        baseline_memory_mib=summary.baseline_memory_mib,
+        steady_pss_mib=mib(typical.steady_pss_bytes),
+        memory_per_image_mib=mib(finding.sweep.bytes_per_image),
+        device_memory_mib=summary.device_memory_mib,
+        device_allocated_mib=facts.device_allocated_mib,
+        energy_j_per_image=state.energy_j,
+        energy_source=summary.energy_source,
+        artifact_mib=mib(record.artifact_bytes),
         parameters=record.parameters,
         macs_per_image=record.macs,
-        flops_per_image=2 * record.macs if record.macs is not None else None,
+        flops_per_image=_flops(record.macs),
         achieved_gflops=finding.gflops,
         share_of_peak=finding.share_of_peak,
-        bound_ms=bound.latency_ms if bound else None,
-        bound_limited_by=bound.limited_by if bound else None,
+        bound_ms=bound.latency_ms,
+        bound_limited_by=bound.limited_by,
         times_bound=finding.times_bound,
-        unfused_ms=bound.unfused_ms if bound else None,
-        moved_bytes=bound.moved_bytes if bound else None,
-        baseline=against.runner if against else None,
-        speedup=ratio.value if ratio else None,
-        speedup_low=ratio.low if ratio else None,
-        speedup_high=ratio.high if ratio else None,
-        speedup_coverage=ratio.coverage if ratio else None,
-        speedup_answer=against.answer if against else None,
-        speedup_verdict=against.judgement.verdict if against else None,
-        speedup_reason=against.reason if against else "",
+        unfused_ms=bound.unfused_ms,
+        moved_bytes=bound.moved_bytes,
+        baseline=speedup.baseline,
+        speedup=speedup.value,
+        speedup_low=speedup.low,
+        speedup_high=speedup.high,
+        speedup_coverage=speedup.coverage,
+        speedup_answer=speedup.answer,
+        speedup_verdict=speedup.verdict,
+        speedup_reason=speedup.reason,
         tokens=record.tokens,
-        softmax_speedup=softmax.ratio.value if softmax else None,
-        softmax_speedup_low=softmax.ratio.low if softmax else None,
-        softmax_speedup_high=softmax.ratio.high if softmax else None,
-        softmax_answer=softmax.answer if softmax else None,
-        cores_used=state.cores_used if state else None,
+        softmax_speedup=softmax.value,
+        softmax_speedup_low=softmax.low,
+        softmax_speedup_high=softmax.high,
+        softmax_answer=softmax.answer,
+        cores_used=state.cores_used,
         foreign_cpu_share=typical.foreign_cpu_share,
         steal_share=typical.steal_share,
         switches_per_call=typical.switches_per_call,
         frequency_mhz=typical.frequency_mhz,
         warm_up_calls=typical_launch(record.launches).most_warm_up_calls,
-        gpu_sm_clock_mhz=gpu.sm_clock_mhz if gpu else None,
-        gpu_memory_clock_mhz=gpu.memory_clock_mhz if gpu else None,
-        gpu_temperature_c=gpu.temperature_c if gpu else None,
-        gpu_power_w=gpu.power_w if gpu else None,
-        gpu_throttle_reasons=_listed(gpu.throttle_reasons) if gpu else None,
-        gpu_other_processes=gpu.other_processes if gpu else None,
-        gpu_graphics_processes=gpu.graphics_processes if gpu else None,
-        gpu_used_mib=_mib(gpu.used_bytes) if gpu else None,
-        gpu_pcie=gpu.pcie if gpu else None,
-        gpu_ecc=gpu.ecc if gpu else None,
-        gpu_missing=_reasons(gpu.missing) if gpu else "",
-        parity_max_error=record.parity.max_error if record.parity else None,
-        launches=state.launches if state else len(record.launches),
-        launches_left_out=state.left_out if state else 0,
-        launches_flipped=summary.flipped if summary else 0,
-        samples=state.samples if state else 0,
+        gpu_sm_clock_mhz=gpu.sm_clock_mhz,
+        gpu_memory_clock_mhz=gpu.memory_clock_mhz,
+        gpu_temperature_c=gpu.temperature_c,
+        gpu_power_w=gpu.power_w,
+        gpu_throttle_reasons=gpu.throttle_reasons,
+        gpu_other_processes=gpu.other_processes,
+        gpu_graphics_processes=gpu.graphics_processes,
+        gpu_used_mib=gpu.used_mib,
+        gpu_pcie=gpu.pcie,
+        gpu_ecc=gpu.ecc,
+        gpu_missing=gpu.missing,
+        parity_max_error=_largest_error(record),
+        launches=_launches(finding),
+        launches_left_out=state.left_out,
+        launches_flipped=summary.launches_flipped,
+        samples=state.samples,
         verdict=judgement.verdict,
         reason=noting_losses(judgement, record.launches).reason,
         advice=judgement.advice,
@@ -181,13 +196,21 @@ def row_of(finding: Finding) -> Row:
     )
 
 
-def _mib(amount: float | None) -> float | None:
-    return None if amount is None else amount / MIB
+def _flops(macs: int | None) -> int | None:
+    """Two operations a multiply-add."""
+    if macs is None:
+        return None
+    return 2 * macs
 
 
-def _listed(words: Sequence[str] | None) -> str | None:
-    return None if words is None else ", ".join(words)
+def _largest_error(record: Record) -> float | None:
+    if record.parity is None:
+        return None
+    return record.parity.max_error
 
 
-def _reasons(missing: Mapping[str, str]) -> str:
-    return "; ".join(f"{figure}: {why}" for figure, why in missing.items())
+def _launches(finding: Finding) -> int:
+    """Those in the state of the machine; all of them for a cell without an estimate."""
+    if finding.state is None:
+        return len(finding.record.launches)
+    return finding.state.launches

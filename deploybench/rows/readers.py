@@ -1,0 +1,263 @@
+"""What a row shows of each part of a finding: all figures of a part are None where it is missing.
+
+A cell that failed has no summary, a state of the machine without an estimate no percentiles, a cell
+on a CPU no GPU. Each reader here takes such a part or None, and always gives an object to read
+from, so that whoever fills a row need not ask at every field whether the part is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deploybench.analysis.crossover import Point
+from deploybench.analysis.findings import AgainstBaseline
+from deploybench.analysis.typical import TypicalGpu
+from deploybench.results.launch import Facts
+from deploybench.results.record import Bound, Percentile, StateSummary, Summary
+from deploybench.results.verdict import Verdict
+from deploybench.statistics.ratios import Answer
+
+BYTES_PER_MIB = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryFigures:
+    """What does not depend on the state of the machine."""
+
+    states_seen: int = 0
+    launches_flipped: int = 0
+    load_s: float | None = None
+    compile_s: float | None = None
+    first_inference_ms: float | None = None
+    cold_start_s: float | None = None
+    peak_memory_mib: float | None = None
+    baseline_memory_mib: float | None = None
+    device_memory_mib: float | None = None
+    energy_source: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateFigures:
+    """The estimate in one state of the machine."""
+
+    hop_ns: float | None = None
+    p50_ms: float | None = None
+    p50_low_ms: float | None = None
+    p50_high_ms: float | None = None
+    p50_coverage: float | None = None
+    device_p50_ms: float | None = None
+    throughput_per_s: float | None = None
+    cores_used: float | None = None
+    energy_j: float | None = None
+    left_out: int = 0
+    samples: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PercentileFigures:
+    """A percentile with its interval, and how many samples it needs."""
+
+    ms: float | None = None
+    low_ms: float | None = None
+    high_ms: float | None = None
+    needed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactFigures:
+    """What the session said of itself once it was loaded."""
+
+    threads: int | None = None
+    provider: str | None = None
+    device_allocated_mib: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundFigures:
+    """The least time of one call."""
+
+    latency_ms: float | None = None
+    limited_by: str | None = None
+    unfused_ms: float | None = None
+    moved_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedupFigures:
+    """The speed-up over the baseline, and how far it can be trusted."""
+
+    baseline: str | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    coverage: float | None = None
+    answer: Answer | None = None
+    verdict: Verdict | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftmaxFigures:
+    """The speed-up of another attention over softmax."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuFigures:
+    """The GPU right after the calls; texts for what is a list or a mapping in the records."""
+
+    sm_clock_mhz: float | None = None
+    memory_clock_mhz: float | None = None
+    temperature_c: float | None = None
+    power_w: float | None = None
+    throttle_reasons: str | None = None
+    other_processes: int | None = None
+    graphics_processes: int | None = None
+    used_mib: float | None = None
+    pcie: str | None = None
+    ecc: bool | None = None
+    missing: str = ""
+
+
+def mib(amount_bytes: float | None) -> float | None:
+    """Bytes in MiB."""
+    if amount_bytes is None:
+        return None
+    return amount_bytes / BYTES_PER_MIB
+
+
+def summary_figures(summary: Summary | None) -> SummaryFigures:
+    if summary is None:
+        return SummaryFigures()
+    return SummaryFigures(
+        states_seen=len(summary.states),
+        launches_flipped=summary.flipped,
+        load_s=summary.load_s,
+        compile_s=summary.compile_s,
+        first_inference_ms=summary.first_inference_ms,
+        cold_start_s=summary.cold_start_s,
+        peak_memory_mib=mib(summary.peak_bytes),
+        baseline_memory_mib=mib(summary.baseline_bytes),
+        device_memory_mib=mib(summary.device_bytes),
+        energy_source=summary.energy_source,
+    )
+
+
+def state_figures(state: StateSummary | None) -> StateFigures:
+    if state is None:
+        return StateFigures()
+    return StateFigures(
+        hop_ns=state.hop_ns,
+        p50_ms=state.p50_ms,
+        p50_low_ms=state.p50_low_ms,
+        p50_high_ms=state.p50_high_ms,
+        p50_coverage=state.p50_coverage,
+        device_p50_ms=state.device_p50_ms,
+        throughput_per_s=state.throughput_per_s,
+        cores_used=state.cores_used,
+        energy_j=state.energy_j,
+        left_out=state.left_out,
+        samples=state.samples,
+    )
+
+
+def percentile_figures(state: StateSummary | None, fraction: float) -> PercentileFigures:
+    """The percentile of the state's samples at that fraction: 0.99 is p99."""
+    percentile = _percentile(state, fraction)
+    if percentile is None:
+        return PercentileFigures()
+    return PercentileFigures(
+        ms=percentile.ms,
+        low_ms=percentile.low_ms,
+        high_ms=percentile.high_ms,
+        needed=percentile.needed,
+    )
+
+
+def fact_figures(facts: Facts | None) -> FactFigures:
+    if facts is None:
+        return FactFigures()
+    return FactFigures(
+        threads=facts.threads,
+        provider=facts.provider,
+        device_allocated_mib=mib(facts.device_bytes),
+    )
+
+
+def bound_figures(bound: Bound | None) -> BoundFigures:
+    if bound is None:
+        return BoundFigures()
+    return BoundFigures(
+        latency_ms=bound.latency_ms,
+        limited_by=bound.limited_by,
+        unfused_ms=bound.unfused_ms,
+        moved_bytes=bound.moved_bytes,
+    )
+
+
+def speedup_figures(against: AgainstBaseline | None) -> SpeedupFigures:
+    if against is None:
+        return SpeedupFigures()
+    ratio = against.speedup.ratio
+    return SpeedupFigures(
+        baseline=against.runner,
+        value=ratio.value,
+        low=ratio.low,
+        high=ratio.high,
+        coverage=ratio.coverage,
+        answer=against.answer,
+        verdict=against.judgement.verdict,
+        reason=against.reason,
+    )
+
+
+def softmax_figures(point: Point | None) -> SoftmaxFigures:
+    if point is None:
+        return SoftmaxFigures()
+    return SoftmaxFigures(
+        value=point.ratio.value,
+        low=point.ratio.low,
+        high=point.ratio.high,
+        answer=point.answer,
+    )
+
+
+def gpu_figures(gpu: TypicalGpu | None) -> GpuFigures:
+    if gpu is None:
+        return GpuFigures()
+    throttle_reasons = None
+    if gpu.throttle_reasons is not None:
+        throttle_reasons = ", ".join(gpu.throttle_reasons)
+    return GpuFigures(
+        sm_clock_mhz=gpu.sm_clock_mhz,
+        memory_clock_mhz=gpu.memory_clock_mhz,
+        temperature_c=gpu.temperature_c,
+        power_w=gpu.power_w,
+        throttle_reasons=throttle_reasons,
+        other_processes=gpu.other_processes,
+        graphics_processes=gpu.graphics_processes,
+        used_mib=mib(gpu.used_bytes),
+        pcie=gpu.pcie,
+        ecc=gpu.ecc,
+        missing=_in_words(gpu.missing),
+    )
+
+
+def _percentile(state: StateSummary | None, fraction: float) -> Percentile | None:
+    if state is None:
+        return None
+    for percentile in state.percentiles:
+        if percentile.fraction == fraction:
+            return percentile
+    return None
+
+
+def _in_words(missing: Mapping[str, str]) -> str:
+    """Which figure the driver did not tell, and why."""
+    reasons = [f"{figure}: {reason}" for figure, reason in missing.items()]
+    return "; ".join(reasons)
