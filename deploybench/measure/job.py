@@ -36,4 +36,5 @@ class Job(CellOptions):
     @property
     def run_options(self) -> RunOptions:
         """What the runner is asked for: each of its fields is a field of the job."""
-        return RunOptions(**{field.name: getattr(self, field.name) for field in fields(RunOptions)})
+        options = {field.name: getattr(self, field.name) for field in fields(RunOptions)}
+        return RunOptions(**options)

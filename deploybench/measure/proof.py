@@ -55,8 +55,10 @@ class Failure:
 
 
 def reference_batches(artifact: Artifact, batch: int) -> list[Arrays]:
-    """The reference images as inputs of whole batches; images repeat where they do not fill the
-    last one."""
+    """The reference images as inputs of whole batches.
+
+    Images repeat where they do not fill the last one.
+    """
     images, _ = artifact.reference()
     name = artifact.manifest.inputs[0].name
     return [{name: pixels} for pixels in whole_batches(images, batch)]
@@ -65,15 +67,14 @@ def reference_batches(artifact: Artifact, batch: int) -> list[Arrays]:
 def prove(
     session: Session, artifact: Artifact, asked: RunOptions, batches: Sequence[Arrays]
 ) -> Proof:
-    """Run the session on the :func:`reference_batches` and hold it to what was asked and to the
-    reference outputs.
+    """Hold the session to the options asked for, and its outputs to the reference.
 
-    ``asked`` are the options of all streams; the session is one of them, in the thread that will
-    run it.
+    It runs on the :func:`reference_batches`. ``asked`` are the options of all streams; the session
+    is one of them, in the thread that will run it.
     """
     # The outputs come before the facts: some runtimes decide at the first call what they really
-    # use. They are copied, because a session may reuse its buffers.
-    outputs = [np.array(next(iter(session.infer(inputs).values()))) for inputs in batches]
+    # use.
+    outputs = [_first_output(session, inputs) for inputs in batches]
     facts = facts_of(session)
     refused = fallback(asked, facts)
     if refused is not None:
@@ -81,6 +82,13 @@ def prove(
     precision = loosest(artifact.manifest.precision, asked.precision)
     _, expected = artifact.reference()
     return Proof(facts, None, _parity(np.concatenate(outputs), expected, precision))
+
+
+def _first_output(session: Session, inputs: Arrays) -> npt.NDArray[np.float32]:
+    """A copy, because a session may reuse its buffers."""
+    outputs = session.infer(inputs)
+    first = next(iter(outputs.values()))
+    return np.array(first)
 
 
 def fallback(asked: RunOptions, facts: Facts) -> str | None:
@@ -112,30 +120,38 @@ def facts_of(session: Session) -> Facts:
 
 
 def failure_of(error: Exception) -> Failure:
-    """What a worker reports instead of a result: our own refusals as they are, a runtime's words as
-    their cause."""
+    """What a worker reports instead of a result.
+
+    Our own refusals are told as they are; what a runtime raised is told by its type and its first
+    words.
+    """
     if isinstance(error, DeviceError):
         return Failure(error=str(error))
     if isinstance(error, DeployBenchError):
         return Failure(refused=str(error))
     if isinstance(error, MemoryError):
         return Failure(error=OUT_OF_MEMORY)
-    cause = OUT_OF_MEMORY if _is_out_of_memory(error) else type(error).__name__
+    cause = type(error).__name__
+    if _is_out_of_memory(error):
+        cause = OUT_OF_MEMORY
     return Failure(error=f"{cause}: {_first_lines(error)}")
 
 
 def _parity(
     outputs: npt.NDArray[np.float32], expected: npt.NDArray[np.float32], precision: str
 ) -> ParityReport:
-    """Hold the outputs of whole batches to the reference; the images repeat in both in the same
-    order."""
+    """Hold the outputs of whole batches to the reference.
+
+    The images repeat in the outputs where they did not fill a batch, so the reference repeats in
+    the same order.
+    """
     order = np.arange(len(outputs)) % len(expected)
     return compare_outputs(expected[order], outputs, precision)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    words = f"{type(error).__name__} {error}".lower()
-    return any(sign in words for sign in OUT_OF_MEMORY_SIGNS)
+    text = f"{type(error).__name__} {error}".lower()
+    return any(sign in text for sign in OUT_OF_MEMORY_SIGNS)
 
 
 def _first_lines(error: Exception) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from deploybench.documents import now
 from deploybench.hardware.devices import BUS_ORDER
 from deploybench.measure.job import Job
-from deploybench.processes import run_child, run_forked
+from deploybench.processes import ChildOutcome, run_child, run_forked
 from deploybench.results.launch import Launch
 
 WORKER = "deploybench.measure.worker"
@@ -38,48 +38,50 @@ def run_rounds(
     start: Callable[[int, int], None] = lambda index, number: None,
     launch: Callable[[Job], Launch] | None = None,
 ) -> Iterator[Finished]:
-    """Launch, round by round, every job that ``wants_more`` at the round's start; yield each launch
-    as it ends.
+    """Launch, round by round, every job that wants more; yield each launch as it ends.
 
-    ``start`` is told (index, round) before each launch. ``launch`` does one; by default in a fresh
-    process.
+    ``wants_more`` is asked for each job when a round begins. ``start`` is told (index, round)
+    before each launch. ``launch`` does one; by default in a fresh process.
     """
+    if launch is None:
+        launch = run_job
     generator = random.Random(seed)
     alive = list(range(len(jobs)))
     number = 0
     while alive := [index for index in alive if wants_more(index)]:
-        for position, index in enumerate(generator.sample(alive, len(alive))):
+        shuffled = generator.sample(alive, len(alive))
+        for position, index in enumerate(shuffled):
             start(index, number)
-            done = (launch or run_job)(jobs[index]).replaced(round=number, order=position)
-            yield Finished(index, done)
+            launched = launch(jobs[index])
+            yield Finished(index, launched.replaced(round=number, order=position))
         number += 1
 
 
 def verify(job: Job, *, preload: Sequence[str]) -> Launch:
-    """One launch that is not timed, in a process forked from a server that has imported
-    ``preload``."""
+    """One launch that is not timed, in a process forked from a server.
+
+    The server has imported the modules of ``preload``, which saves their import.
+    """
     outcome = run_forked(WORKER, job.model_dump_json(), preload=preload, time_limit_s=SETUP_LIMIT_S)
-    if outcome.reply is None:
-        return Launch(error=outcome.error or "the worker said nothing")
-    return Launch.model_validate_json(outcome.reply)
+    return _launch_of(outcome)
 
 
 def run_job(job: Job) -> Launch:
     """One launch in a fresh process; a crash or a hang is a launch with its cause."""
     started = now()
-    limit = SETUP_LIMIT_S + 2 * job.limit_s
-    environment = {
-        "OMP_NUM_THREADS": str(job.threads),
-        "MKL_NUM_THREADS": str(job.threads),
-        **BUS_ORDER,
-    }
+    # The windows may take up to the job's limit; what surrounds them is allowed as long again.
+    limit_s = SETUP_LIMIT_S + 2 * job.limit_s
+    threads = str(job.threads)
+    environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **BUS_ORDER}
     spawned_ns = time.monotonic_ns()
     request = job.replaced(spawned_ns=spawned_ns).model_dump_json()
-    outcome = run_child(WORKER, request, time_limit_s=limit, environment=environment)
+    outcome = run_child(WORKER, request, time_limit_s=limit_s, environment=environment)
     seconds = (time.monotonic_ns() - spawned_ns) / 1e9
+    return _launch_of(outcome).replaced(started=started, seconds=seconds)
+
+
+def _launch_of(outcome: ChildOutcome) -> Launch:
+    """What the worker replied; a launch with the cause where it could not."""
     if outcome.reply is None:
-        return Launch(
-            started=started, seconds=seconds, error=outcome.error or "the worker said nothing"
-        )
-    launch = Launch.model_validate_json(outcome.reply)
-    return launch.replaced(started=started, seconds=seconds)
+        return Launch(error=outcome.error or "the worker said nothing")
+    return Launch.model_validate_json(outcome.reply)

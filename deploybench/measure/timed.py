@@ -6,7 +6,7 @@ That is: the probes, other work, energy, the GPU.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from deploybench.hardware.devices import CPU, Device, kind_of
 from deploybench.measure.calls import Call
@@ -30,16 +30,30 @@ FEWEST_RESOLUTIONS = 10
 
 Calls = Sequence[Call]
 Preparations = Sequence[Callable[[], object]]
-Timed = tuple[Window, Steady]
+Sampled = tuple[Window, Steady]
 
 
-def time_calls(
-    job: Job, calls: Calls, prepare: Preparations, cpus: frozenset[int]
-) -> dict[str, object]:
-    """Sample ``calls`` (one a stream) until they settle, at most three times as long as asked.
+@dataclass(frozen=True)
+class TimedCalls:
+    """What sampling the calls of one launch showed.
 
-    What was found, by the field of the launch that it belongs into.
+    Each field is documented at the field of :class:`Launch` that bears its name.
     """
+
+    samples_ns: tuple[int, ...]
+    sample_cpu_ns: tuple[int, ...]
+    sample_switches: tuple[int, ...]
+    device_ns: tuple[int, ...]
+    warm_up: int
+    unsettled: str | None
+    window_ns: int
+    window_cpu_ns: int
+    surroundings: Surroundings
+    energy: EnergyReading
+
+
+def time_calls(job: Job, calls: Calls, prepare: Preparations, cpus: frozenset[int]) -> TimedCalls:
+    """Sample ``calls`` (one a stream) until they settle, at most three times as long as asked."""
     rule = WindowRule(
         min_samples=job.min_samples,
         duration_ns=int(job.duration_s * NS_PER_S),
@@ -57,21 +71,24 @@ def time_calls(
     # CPU time is known of the whole window only; the steady part gets its share by wall time.
     window_ns = window.wall_ns(steady.cut)
     window_cpu_ns = round(window.cpu_ns * window_ns / window.wall_ns())
-    return {
-        "samples_ns": window.samples_ns,
-        "sample_cpu_ns": window.sample_cpu_ns,
-        "sample_switches": window.sample_switches,
-        "device_ns": window.device_ns,
-        "warm_up": steady.cut,
-        "unsettled": None if steady.settled else steady.reason,
-        "window_ns": window_ns,
-        "window_cpu_ns": window_cpu_ns,
-        "surroundings": _surroundings(probes_before, probes_after, activity, len(cpus), gpu),
-        "energy": energy,
-    }
+    unsettled = None
+    if not steady.settled:
+        unsettled = steady.reason
+    return TimedCalls(
+        samples_ns=window.samples_ns,
+        sample_cpu_ns=window.sample_cpu_ns,
+        sample_switches=window.sample_switches,
+        device_ns=window.device_ns,
+        warm_up=steady.cut,
+        unsettled=unsettled,
+        window_ns=window_ns,
+        window_cpu_ns=window_cpu_ns,
+        surroundings=_surroundings(probes_before, probes_after, activity, len(cpus), gpu),
+        energy=energy,
+    )
 
 
-def _sample(calls: Calls, prepare: Preparations, rule: WindowRule) -> Timed:
+def _sample(calls: Calls, prepare: Preparations, rule: WindowRule) -> Sampled:
     """One window, and further ones after it while the samples have not settled and time is left."""
     window = _window(calls, prepare, rule)
     steady = find_steady(window.samples_ns)
@@ -90,8 +107,8 @@ def _window(calls: Calls, prepare: Preparations, rule: WindowRule) -> Window:
     return run_streams([call.run for call in calls], prepare, rule)
 
 
-def _with_energy(device: str, work: Callable[[], Timed]) -> tuple[Timed, EnergyReading]:
-    """What ``work`` timed, and the energy that the device used meanwhile."""
+def _with_energy(device: str, work: Callable[[], Sampled]) -> tuple[Sampled, EnergyReading]:
+    """What ``work`` sampled, and the energy that the device used meanwhile."""
     meter = open_meter(device)
     if isinstance(meter, Unavailable):
         return work(), EnergyReading(joules=None, source=meter.reason)
@@ -123,10 +140,10 @@ def _probe(job: Job, cpus: frozenset[int]) -> Probes:
 
 
 def _gpu(device: str) -> GpuReading | None:
-    chosen = Device.parse(device)
-    if not chosen.is_gpu:
+    parsed = Device.parse(device)
+    if not parsed.is_gpu:
         return None
-    return gpu_reading(read_gpu(chosen.index))
+    return gpu_reading(read_gpu(parsed.index))
 
 
 def gpu_reading(sample: GpuSample) -> GpuReading:

@@ -11,6 +11,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic_ns, perf_counter
 
@@ -20,7 +21,7 @@ from deploybench.contracts.registry import runner
 from deploybench.measure.calls import Call, end_to_end, engine_only, host_to_host
 from deploybench.measure.job import Job
 from deploybench.measure.proof import failure_of, prove, reference_batches
-from deploybench.measure.timed import time_calls
+from deploybench.measure.timed import TimedCalls, time_calls
 from deploybench.processes import die_with_parent, finish
 from deploybench.results.cell import END_TO_END, ENGINE_ONLY
 from deploybench.results.launch import Launch, MemoryPhases
@@ -40,7 +41,9 @@ def main() -> None:
     began_ns = monotonic_ns()
     die_with_parent()
     job = Job.model_validate_json(sys.stdin.read())
-    start_s = (began_ns - job.spawned_ns) / NS_PER_S if job.spawned_ns is not None else None
+    start_s = None
+    if job.spawned_ns is not None:
+        start_s = (began_ns - job.spawned_ns) / NS_PER_S
     finish(launch(job, start_s).model_dump_json())
 
 
@@ -48,7 +51,7 @@ def launch(job: Job, start_s: float | None = None) -> Launch:
     """Do the job.
 
     Whatever goes wrong is in the launch: ``refused`` for a wrong artifact or a silent fallback,
-    ``error`` for what the runtime raised. ``start_s`` is what the process took to come here.
+    ``error`` for what the runtime raised. ``start_s`` is what the process took to get here.
     """
     try:
         artifact = open_artifact(Path(job.artifact))
@@ -64,55 +67,95 @@ def _run(job: Job, artifact: Artifact, plugin: Runner, start_s: float | None) ->
     options = job.run_options
     batches = reference_batches(artifact, job.batch)
     gc.collect()
-    memory = {"baseline_bytes": resident_bytes(), "baseline_pss_bytes": proportional_bytes()}
-    seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(name: str) -> Iterator[None]:
-        start = perf_counter()
-        yield
-        seconds[name] = perf_counter() - start
-        memory[f"{name}_bytes"] = resident_bytes()
-
+    baseline_bytes = resident_bytes()
+    baseline_pss_bytes = proportional_bytes()
     with ExitStack() as stack:
-        with phase("imported"):
+        with _phase() as imported:
             for module in plugin.requires:
                 __import__(module)
-        with phase("loaded"):
+        with _phase() as loaded:
             sessions = [
                 stack.enter_context(session) for session in plugin.load_streams(artifact, options)
             ]
-        with phase("compiled"):
+        with _phase() as compiled:
             for session in sessions:
                 session.compile()
         sessions[0].prepare_thread()
-        with phase("first_inference"):
+        with _phase() as first_inference:
             sessions[0].infer(batches[0])
+        # Every stream is proved, in the thread settings that it will be timed with; the first that
+        # does not hold decides.
         for session in sessions:
             session.prepare_thread()
             proof = prove(session, artifact, options, batches)
             if not proof.holds:
                 break
-        timed: dict[str, object] = {}
-        if proof.holds and job.measure:
-            calls = [_call(job, artifact, session, batches[0]) for session in sessions]
-            memory["setup_peak_bytes"] = peak_resident_bytes()
-            reset_peak()
-            timed = time_calls(job, calls, [session.prepare_thread for session in sessions], cpus)
-            timed["memory"] = MemoryPhases(
-                **memory, peak_bytes=peak_resident_bytes(), steady_pss_bytes=proportional_bytes()
-            )
-        return Launch(
+        proved = Launch(
             facts=proof.facts,
             refused=proof.refused,
             parity=proof.parity,
             start_s=start_s,
-            import_s=seconds["imported"],
-            load_s=seconds["loaded"],
-            compile_s=seconds["compiled"],
-            first_inference_ms=seconds["first_inference"] * 1e3,
-            **timed,
+            import_s=imported.seconds,
+            load_s=loaded.seconds,
+            compile_s=compiled.seconds,
+            first_inference_ms=first_inference.seconds * 1e3,
         )
+        if not proof.holds or not job.measure:
+            return proved
+
+        calls = [_call(job, artifact, session, batches[0]) for session in sessions]
+        preparations = [session.prepare_thread for session in sessions]
+        # The peak so far is that of setting up; from here on it is that of the calls.
+        setup_peak_bytes = peak_resident_bytes()
+        reset_peak()
+        timed = time_calls(job, calls, preparations, cpus)
+        memory = MemoryPhases(
+            baseline_bytes=baseline_bytes,
+            baseline_pss_bytes=baseline_pss_bytes,
+            imported_bytes=imported.resident_bytes,
+            loaded_bytes=loaded.resident_bytes,
+            compiled_bytes=compiled.resident_bytes,
+            first_inference_bytes=first_inference.resident_bytes,
+            setup_peak_bytes=setup_peak_bytes,
+            peak_bytes=peak_resident_bytes(),
+            steady_pss_bytes=proportional_bytes(),
+        )
+        return _with_samples(proved, timed, memory)
+
+
+@dataclass
+class _Phase:
+    """One step of setting up: how long it took, and what the process held when it ended."""
+
+    seconds: float = 0.0
+    resident_bytes: int = 0
+
+
+@contextmanager
+def _phase() -> Iterator[_Phase]:
+    """Clock the body of a ``with``; the figures are there once it has ended."""
+    phase = _Phase()
+    start = perf_counter()
+    yield phase
+    phase.seconds = perf_counter() - start
+    phase.resident_bytes = resident_bytes()
+
+
+def _with_samples(launch: Launch, timed: TimedCalls, memory: MemoryPhases) -> Launch:
+    """The launch with what was seen while it was timed."""
+    return launch.replaced(
+        samples_ns=timed.samples_ns,
+        sample_cpu_ns=timed.sample_cpu_ns,
+        sample_switches=timed.sample_switches,
+        device_ns=timed.device_ns,
+        warm_up=timed.warm_up,
+        unsettled=timed.unsettled,
+        window_ns=timed.window_ns,
+        window_cpu_ns=timed.window_cpu_ns,
+        surroundings=timed.surroundings,
+        energy=timed.energy,
+        memory=memory,
+    )
 
 
 def _call(job: Job, artifact: Artifact, session: Session, inputs: Arrays) -> Call:

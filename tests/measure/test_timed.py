@@ -10,7 +10,7 @@ from deploybench.measure import timed
 from deploybench.measure.calls import Call
 from deploybench.measure.job import Job
 from deploybench.measure.loop import Window
-from deploybench.measure.timed import time_calls
+from deploybench.measure.timed import TimedCalls, time_calls
 from deploybench.results.launch import EnergyReading, Surroundings
 from deploybench.telemetry.energy import Unavailable
 from deploybench.telemetry.gpu import GpuSample
@@ -28,7 +28,7 @@ def window(samples_ms: list[int]) -> Window:
 
 def timed_with(
     monkeypatch: pytest.MonkeyPatch, *windows: list[int], **changes: object
-) -> tuple[dict[str, object], int]:
+) -> tuple[TimedCalls, int]:
     """What is found when the windows come one after the other, and how many of them were taken."""
     coming = iter(windows)
     taken = []
@@ -51,8 +51,8 @@ def timed_with(
 def test_launch_that_has_settled_takes_one_window(monkeypatch: pytest.MonkeyPatch) -> None:
     found, windows = timed_with(monkeypatch, STEADY, STEADY)
     assert windows == 1
-    assert (found["warm_up"], found["unsettled"]) == (0, None)
-    assert len(found["samples_ns"]) == 20  # type: ignore[arg-type]
+    assert (found.warm_up, found.unsettled) == (0, None)
+    assert len(found.samples_ns) == 20
 
 
 def test_launch_that_settles_later_is_timed_on_and_keeps_all_its_samples(
@@ -60,8 +60,8 @@ def test_launch_that_settles_later_is_timed_on_and_keeps_all_its_samples(
 ) -> None:
     found, windows = timed_with(monkeypatch, [30] * 6 + [10] * 10, [10] * 16, STEADY)
     assert windows == 2
-    assert (found["warm_up"], found["unsettled"]) == (6, None)
-    assert len(found["samples_ns"]) == len(found["sample_cpu_ns"]) == 32  # type: ignore[arg-type]
+    assert (found.warm_up, found.unsettled) == (6, None)
+    assert len(found.samples_ns) == len(found.sample_cpu_ns) == 32
 
 
 def test_launch_that_never_settles_is_at_most_three_windows_long_and_says_so(
@@ -69,17 +69,17 @@ def test_launch_that_never_settles_is_at_most_three_windows_long_and_says_so(
 ) -> None:
     found, windows = timed_with(monkeypatch, RAMP, RAMP, RAMP, STEADY)
     assert windows == 3
-    assert found["unsettled"]
-    assert len(found["samples_ns"]) == 60  # type: ignore[arg-type]
+    assert found.unsettled
+    assert len(found.samples_ns) == 60
 
 
 def test_window_of_throughput_begins_after_the_warm_up_and_has_its_share_of_the_cpu_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found, _ = timed_with(monkeypatch, [100] * 5 + [10] * 35)
-    assert found["warm_up"] == 5
-    assert found["window_ns"] == 35 * 11 * MS
-    assert found["window_cpu_ns"] == pytest.approx(35 * 11 * MS / 2, rel=1e-6)
+    assert found.warm_up == 5
+    assert found.window_ns == 35 * 11 * MS
+    assert found.window_cpu_ns == pytest.approx(35 * 11 * MS / 2, rel=1e-6)
 
 
 def test_probes_are_read_before_and_after_with_the_budget_of_the_job(
@@ -93,7 +93,7 @@ def test_probes_are_read_before_and_after_with_the_budget_of_the_job(
 
     monkeypatch.setattr(timed, "probe_machine", probe)
     found, _ = timed_with(monkeypatch, STEADY, probes=True)
-    around = found["surroundings"]
+    around = found.surroundings
     assert isinstance(around, Surroundings)
     assert asked == [(2, frozenset({0}))] * 2
     assert around.hops == [100, 200]
@@ -104,7 +104,7 @@ def test_energy_that_no_meter_reads_is_absent_with_its_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found, _ = timed_with(monkeypatch, STEADY)
-    assert found["energy"] == EnergyReading(joules=None, source="no meter in this test")
+    assert found.energy == EnergyReading(joules=None, source="no meter in this test")
 
 
 @pytest.mark.parametrize(("device", "threads"), [("cpu", 2), ("cuda", 1), ("cuda:1", 1)])
@@ -121,7 +121,7 @@ def test_way_between_two_cores_is_probed_for_cells_of_the_cpu_only(
     monkeypatch.setattr(timed, "read_gpu", lambda index: GpuSample(power_w=float(index)))
     found, _ = timed_with(monkeypatch, STEADY, device=device, probes=True)
     assert probed == [threads, threads], "before and after; one core has no way to another"
-    around = found["surroundings"]
+    around = found.surroundings
     assert isinstance(around, Surroundings)
     assert (around.gpu.power_w if around.gpu else None) == {
         "cpu": None,

@@ -49,7 +49,7 @@ def launched(session: Session, call: Any) -> Launch:
     )
     found = time_calls(job, [call], [session.prepare_thread], frozenset({0}))
     launch = Launch.model_validate(
-        {"load_s": 0.1, "compile_s": 0.1, "first_inference_ms": 1.0, **found}
+        {"load_s": 0.1, "compile_s": 0.1, "first_inference_ms": 1.0, **vars(found)}
     )
     memory = {"baseline_bytes": 1, "imported_bytes": 1, "loaded_bytes": 1, "compiled_bytes": 1}
     phases = {**memory, "first_inference_bytes": 1, "setup_peak_bytes": 1, "peak_bytes": 1}
