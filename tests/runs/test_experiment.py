@@ -171,7 +171,7 @@ def test_cell_that_is_killed_twice_running_is_not_launched_again() -> None:
 
 
 def test_cell_that_is_killed_once_is_tried_again_and_has_its_rounds() -> None:
-    rule = ExperimentRule(precision=None, budget_s=math.inf, min_rounds=6, max_rounds=8)
+    rule = ExperimentRule(half_width=None, budget_s=math.inf, min_rounds=6, max_rounds=8)
     times = iter([10.0] * 7 + [None] + [10.0] * 5)
     experiment = measure(Machine(openvino=times), [cell(runner="openvino")], rule)
     launches = experiment.launches[0]
@@ -180,7 +180,7 @@ def test_cell_that_is_killed_once_is_tried_again_and_has_its_rounds() -> None:
 
 
 def test_lost_launch_is_tried_again_although_the_budget_is_spent() -> None:
-    rule = ExperimentRule(precision=0.01, budget_s=2 * SECONDS, min_rounds=6)
+    rule = ExperimentRule(half_width=0.01, budget_s=2 * SECONDS, min_rounds=6)
     machine = Machine(openvino=iter([10.0, None, 10.0, 10.0, 10.0]))
     experiment = measure(machine, [cell(runner="openvino")], rule)
     assert experiment.launches[0][-1].measured
