@@ -13,14 +13,18 @@ D = TypeVar("D", bound="Document")
 
 
 class Document(BaseModel):
-    """Base of everything that is written to disk: unknown fields are refused, values never
-    change."""
+    """Base of everything that is written to disk.
+
+    Unknown fields are refused, values never change.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def replaced(self: D, **changes: object) -> D:
-        """The same document with other values, checked like a new one (``model_copy`` checks
-        nothing)."""
+        """The same document with other values, checked like a new one.
+
+        (``model_copy`` checks nothing.)
+        """
         return type(self).model_validate({**dict(self), **changes})
 
 

@@ -1,5 +1,4 @@
-"""Files written whole or not at all, names that are safe as paths, and the folder of what can be
-made again."""
+"""Files written whole or not at all, names that are safe as paths, and the cache folder."""
 
 from __future__ import annotations
 
@@ -45,7 +44,9 @@ def _home() -> Path | None:
 
 def _user() -> str:
     """What keeps the temporary folders of two users apart; Windows has no number and no need."""
-    return str(os.getuid()) if hasattr(os, "getuid") else "user"
+    if not hasattr(os, "getuid"):
+        return "user"
+    return str(os.getuid())
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -53,18 +54,19 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
     A failure leaves no partial file.
     """
+    if isinstance(content, str):
+        content = content.encode()
     with writing_whole(path) as partial:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        partial.write_bytes(content)
 
 
 @contextlib.contextmanager
 def writing_whole(path: Path, option: str = "--workspace") -> Iterator[Path]:
-    """A temporary name beside ``path`` to write to; what is there at the end is flushed to disk and
-    renamed.
+    """A temporary name beside ``path`` to write to.
 
-    Two writers of one file never share the temporary name: the last one to finish wins, whole.
-    Whatever goes wrong leaves no partial file. An OSError becomes a DeployBenchError that advises
-    another ``option``.
+    What is there at the end is flushed to disk and renamed. Two writers of one file never share the
+    temporary name: the last one to finish wins, whole. Whatever goes wrong leaves no partial file.
+    An OSError becomes a DeployBenchError that advises another ``option``.
     """
     partial = path.with_name(f"{STAGING_PREFIX}{secrets.token_hex(4)}-{path.name}")
     try:

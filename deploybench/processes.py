@@ -298,8 +298,10 @@ def _forked_main(module: str, request: str, reply_path: str, log_path: str) -> N
 
 
 def _die_with_requester() -> None:
-    """Wait for the process that asked for this child (its parent is the fork server) and die with
-    it."""
+    """Wait for the process that asked for this child, and die with it.
+
+    The child's parent is the fork server, so its death tells nothing of the requester's.
+    """
     requester = multiprocessing.parent_process()
     if requester is not None:
         requester.join()
@@ -309,16 +311,22 @@ def _die_with_requester() -> None:
 def _outcome(reply_path: Path, log_path: Path, error: str | None, code: int) -> ChildOutcome:
     """What the child left behind; the cause of its death when it left nothing."""
     log = log_path.read_text("utf-8", errors="replace")[-STDERR_TAIL_CHARS:]
-    reply = reply_path.read_bytes() if error is None and reply_path.exists() else None
+    reply = None
+    if error is None and reply_path.exists():
+        reply = reply_path.read_bytes()
     if error is None and reply is None:
         error = _cause_of_death(code, log)
     return ChildOutcome(reply, error, log)
 
 
 def _cause_of_death(code: int, log: str) -> str:
-    last_line = next((line for line in reversed(log.splitlines()) if line.strip()), "no output")
-    if code < 0:
-        name = signal.Signals(-code).name
-        hint = " (often: out of memory)" if name == "SIGKILL" else ""
-        return f"killed by {name}{hint}; last output: {last_line}"
-    return f"exit code {code}; last output: {last_line}"
+    lines = [line for line in log.splitlines() if line.strip()]
+    last_line = "no output"
+    if lines:
+        last_line = lines[-1]
+    if code >= 0:
+        return f"exit code {code}; last output: {last_line}"
+    cause = signal.Signals(-code).name
+    if cause == "SIGKILL":  # the kernel's own way to free memory
+        cause += " (often: out of memory)"
+    return f"killed by {cause}; last output: {last_line}"

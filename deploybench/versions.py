@@ -31,4 +31,6 @@ def comparable(text: str) -> Version:
         return Version(text)
     except InvalidVersion:
         leading = LEADING_NUMBERS.match(text)
-        return Version(leading.group() if leading else "0")
+        if leading is None:
+            return Version("0")
+        return Version(leading.group())

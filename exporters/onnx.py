@@ -23,6 +23,7 @@ from deploybench.errors import DeployBenchError
 from .onnx_bf16 import narrow_weights
 from .onnx_opset17 import OPSET as OLDEST_OPSET
 from .onnx_opset17 import lower_to_opset17
+from .torch_export import dynamic_shapes
 
 if TYPE_CHECKING:
     import torch
@@ -50,17 +51,22 @@ class OnnxExporter(Exporter):
         import onnx
         import torch
 
-        asked, ir_version = spec.number("opset"), spec.number("ir_version")
-        if asked is not None and asked < OLDEST_OPSET:
-            raise DeployBenchError(
-                f"opset {asked} cannot be written", expected=f"opset {OLDEST_OPSET} or later"
-            )
+        wanted_opset = spec.number("opset")
+        ir_version = spec.number("ir_version")
+        native_opset = None  # PyTorch's own choice
+        if wanted_opset is not None:
+            if wanted_opset < OLDEST_OPSET:
+                raise DeployBenchError(
+                    f"opset {wanted_opset} cannot be written",
+                    expected=f"opset {OLDEST_OPSET} or later",
+                )
+            native_opset = max(wanted_opset, OLDEST_NATIVE_OPSET)
         program = torch.onnx.export(
             model,
             (example,),
             dynamo=True,
-            opset_version=None if asked is None else max(asked, OLDEST_NATIVE_OPSET),
-            dynamic_shapes=None if spec.batch else ({0: torch.export.Dim("batch")},),
+            opset_version=native_opset,
+            dynamic_shapes=dynamic_shapes(spec),
             input_names=[INPUT_NAME],
             output_names=[OUTPUT_NAME],
             verbose=False,
@@ -68,7 +74,7 @@ class OnnxExporter(Exporter):
         if program is None:
             raise DeployBenchError("torch.onnx.export returned nothing", expected="an ONNXProgram")
         document = program.model_proto
-        if asked == OLDEST_OPSET:
+        if wanted_opset == OLDEST_OPSET:
             document = lower_to_opset17(document)
         if spec.precision == "bf16":
             narrow_weights(document)
@@ -83,10 +89,14 @@ class OnnxExporter(Exporter):
         )
         onnx.checker.check_model(path, full_check=True)
         opset = next(
-            item.version for item in document.opset_import if item.domain in ("", "ai.onnx")
+            imported.version
+            for imported in document.opset_import
+            if imported.domain in ("", "ai.onnx")
         )
-        if asked is not None and opset != asked:
-            raise DeployBenchError(f"the exporter wrote opset {opset}", expected=f"opset {asked}")
+        if wanted_opset is not None and opset != wanted_opset:
+            raise DeployBenchError(
+                f"the exporter wrote opset {opset}", expected=f"opset {wanted_opset}"
+            )
         facts = {
             "opset": opset,
             "ir_version": document.ir_version,

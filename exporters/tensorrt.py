@@ -52,16 +52,15 @@ class TensorRtExporter(Exporter):
 
     def check(self) -> str | None:
         gpus, note = find_gpus()
-        return (
-            None
-            if gpus
-            else f"builds on the GPU that an engine is for, and this host has no CUDA device: "
-            f"{note}"
-        )
+        if gpus:
+            return None
+        return f"builds on the GPU that an engine is for, and this host has no CUDA device: {note}"
 
     def identity(self) -> Mapping[str, str]:
         gpu = first_gpu()
-        return {"gpu": f"{gpu.name} {gpu.compute_capability} {gpu.driver}"} if gpu else {}
+        if gpu is None:
+            return {}
+        return {"gpu": f"{gpu.name} {gpu.compute_capability} {gpu.driver}"}
 
     def check_target(self, target: str | None) -> None:
         _gpu_for(target)
@@ -83,8 +82,10 @@ class TensorRtExporter(Exporter):
 
 
 class TimingCache:
-    """How long each kernel took on one kind of GPU with one driver and one TensorRT, in the user's
-    cache folder."""
+    """How long each kernel took on one kind of GPU with one driver and one TensorRT.
+
+    A file in the user's cache folder keeps it.
+    """
 
     def __init__(self, trt: Any, gpu: Gpu) -> None:
         identity = f"{trt.__version__}-{gpu.name}-{target_of(gpu.compute_capability)}-{gpu.driver}"
@@ -93,27 +94,33 @@ class TimingCache:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """No other build of ours meanwhile: kernels are chosen by their times, which two builds on
-        one GPU disturb."""
+        """No other build of ours meanwhile.
+
+        Kernels are chosen by their times, which two builds on one GPU disturb.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path.with_suffix(".lock")):
             yield
 
     def lend(self, config: Any) -> None:
-        """Let a build use what is known.
+        """Let a build use the timings of earlier ones.
 
         What does not read as timings of this library is left out.
         """
         if not hasattr(config, "create_timing_cache"):
             return
-        known = self.path.read_bytes() if self.path.is_file() else b""
-        timings = config.create_timing_cache(known) or config.create_timing_cache(b"")
+        earlier = b""
+        if self.path.is_file():
+            earlier = self.path.read_bytes()
+        timings = config.create_timing_cache(earlier) or config.create_timing_cache(b"")
         if config.set_timing_cache(timings, ignore_mismatch=False):
             self._config = config
 
     def keep(self) -> None:
-        """Write what is known after the build."""
-        timings = self._config.get_timing_cache() if self._config is not None else None
+        """Write the timings as they are after the build."""
+        if self._config is None:
+            return
+        timings = self._config.get_timing_cache()
         if timings is not None:
             write_whole(self.path, bytes(timings.serialize()))
 
@@ -124,12 +131,16 @@ def _gpu_for(target: str | None) -> Gpu:
     Raises DeployBenchError where there is none, or it is another one than the target.
     """
     gpu = first_gpu()
-    found = target_of(gpu.compute_capability) if gpu else None
-    if gpu is None or target not in (None, found):
-        raise DeployBenchError(
-            f"TensorRT builds on the GPU that an engine is for; this host has "
-            f"{gpu.name if gpu else 'no CUDA device'}",
-            expected=f"a GPU of {target}" if target else "a GPU",
-            action="export there; --backend tensorrt-rtx builds ahead of time from sm75 on",
-        )
-    return gpu
+    present = "no CUDA device"
+    if gpu is not None:
+        if target in (None, target_of(gpu.compute_capability)):
+            return gpu
+        present = gpu.name
+    expected = "a GPU"
+    if target:
+        expected = f"a GPU of {target}"
+    raise DeployBenchError(
+        f"TensorRT builds on the GPU that an engine is for; this host has {present}",
+        expected=expected,
+        action="export there; --backend tensorrt-rtx builds ahead of time from sm75 on",
+    )

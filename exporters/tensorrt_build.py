@@ -1,5 +1,6 @@
-"""What the two TensorRT exporters share: module -> typed ONNX, checked -> network -> optimisation
-profile -> engine.
+"""What the two TensorRT exporters share: from a module to an engine.
+
+The way is: module -> typed ONNX, checked -> network -> optimisation profile -> engine.
 
 ``trt`` is the module ``tensorrt`` (8.5 to 11) or ``tensorrt_rtx``: one API, of which the versions
 have parts. The precision is a part of the ONNX: tensors of the module cast to fp16 or bf16,
@@ -60,8 +61,10 @@ DYNAMIC = BatchSizes(1, 8, 32)
 
 @dataclass(frozen=True)
 class BuildTarget:
-    """What an engine is for: the compute capability (86 is 8.6), and the GPU's name where it is
-    built on one."""
+    """What an engine is for.
+
+    ``sm`` is the compute capability (86 is 8.6), ``name`` the GPU's where it is built on one.
+    """
 
     sm: int
     name: str = ""
@@ -70,7 +73,9 @@ class BuildTarget:
 def first_gpu() -> Gpu | None:
     """The GPU that an engine without a target is built for."""
     gpus, _ = find_gpus()
-    return gpus[0] if gpus else None
+    if not gpus:
+        return None
+    return gpus[0]
 
 
 def write_engine(
@@ -82,8 +87,9 @@ def write_engine(
     device: BuildTarget,
     configure: Configure,
 ) -> ExportedFiles:
-    """Write ``model`` as an engine for ``device`` into ``out``; ``configure`` completes the
-    builder's configuration.
+    """Write ``model`` as an engine for ``device`` into ``out``.
+
+    ``configure`` completes the builder's configuration.
 
     Raises DeployBenchError when the ONNX fails parity or the library refuses it, with the library's
     words.
@@ -93,7 +99,9 @@ def write_engine(
         raise DeployBenchError(
             f"sm{device.sm} has no tf32", expected=f"sm{OLDEST_WITH_TF32} or later"
         )
-    batches = BatchSizes(spec.batch, spec.batch, spec.batch) if spec.batch else DYNAMIC
+    batches = DYNAMIC
+    if spec.batch:
+        batches = BatchSizes(spec.batch, spec.batch, spec.batch)
     with TemporaryDirectory(prefix="deploybench-onnx-") as folder:
         source, facts = _typed_onnx(trt, model, example, spec, Path(folder))
         checked = agreement(source, spec, out)
@@ -117,22 +125,22 @@ def build(
     shape: tuple[int, ...],
     configure: Configure,
 ) -> bytes:
-    """The engine of the ONNX file ``source``, whose images have ``shape`` (channels, height,
-    width)."""
+    """The engine of the ONNX file ``source``.
+
+    ``shape`` is that of one image: (channels, height, width).
+    """
     log = logger(trt)
     log.errors.clear()
     builder = trt.Builder(log)
     check_fast(builder, precision)
     network = builder.create_network(network_flags(trt))
-    parser = trt.OnnxParser(
-        network, log
-    )  # owns the weights: it has to live until the engine is built
+    # The parser owns the weights: it has to live until the engine is built.
+    parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(str(source)):
-        errors = dict.fromkeys(
-            described(parser.get_error(index)) for index in range(parser.num_errors)
-        )
+        errors = [described(parser.get_error(index)) for index in range(parser.num_errors)]
+        distinct = list(dict.fromkeys(errors))
         raise DeployBenchError(
-            f"TensorRT's ONNX parser does not take the graph: {_joined(list(errors))}"
+            f"TensorRT's ONNX parser does not take the graph: {_joined(distinct)}"
         )
     config = builder.create_builder_config()
     profile = builder.create_optimization_profile()
@@ -148,11 +156,10 @@ def build(
 
 
 def precision_flag(trt: Any, precision: str) -> Any:
-    """The builder's flag that allows the precision; None where networks are strongly typed, or for
-    fp32 and tf32.
+    """The builder's flag that allows the precision.
 
-    Raises DeployBenchError where there are such flags, but none for this precision (bf16 before
-    TensorRT 9).
+    None where networks are strongly typed, and for fp32 and tf32. Raises DeployBenchError where
+    there are such flags, but none for this precision (bf16 before TensorRT 9).
     """
     name = PRECISION_FLAGS.get(precision)
     if name is None or not hasattr(trt.BuilderFlag, "FP16"):
@@ -177,8 +184,10 @@ def set_precision(trt: Any, config: Any, precision: str) -> None:
 
 
 def check_fast(builder: Any, precision: str) -> None:
-    """Refuse a precision that the GPU has no fast arithmetic for: the builder would silently take a
-    wider one."""
+    """Refuse a precision that the GPU has no fast arithmetic for.
+
+    The builder would silently take a wider one.
+    """
     question = f"platform_has_fast_{precision}"
     if precision in PRECISION_FLAGS and not getattr(builder, question, True):
         raise DeployBenchError(
@@ -191,27 +200,33 @@ def check_fast(builder: Any, precision: str) -> None:
 def network_flags(trt: Any) -> int:
     """Batch dimensions are explicit: by a flag up to TensorRT 10, always since."""
     explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
-    return 0 if explicit is None else 1 << int(explicit)
+    if explicit is None:
+        return 0
+    return 1 << int(explicit)
 
 
 def described(error: Any) -> str:
     """``node 'u' (Unique): words``; the parser of TensorRT 8.5 gives the words alone."""
-    words = " ".join(str(error.desc()).split())
+    description = " ".join(str(error.desc()).split())
     if not hasattr(error, "node_operator"):
-        return words
-    return f"node '{error.node_name()}' ({error.node_operator()}): {words}"
+        return description
+    return f"node '{error.node_name()}' ({error.node_operator()}): {description}"
 
 
 def _joined(errors: list[str]) -> str:
     shown = [" ".join(error.split()) for error in errors[:MOST_ERRORS]]
-    more = [f"and {len(errors) - MOST_ERRORS} more"] if len(errors) > MOST_ERRORS else []
-    return "; ".join(shown + more) or "it gave no reason"
+    more = len(errors) - MOST_ERRORS
+    if more > 0:
+        shown.append(f"and {more} more")
+    return "; ".join(shown) or "it gave no reason"
 
 
 @cache
 def logger(trt: Any) -> Any:
-    """The library keeps the first logger of a process, so there is one; it collects the lines of
-    errors."""
+    """The one logger of this process, which collects the lines of errors.
+
+    There is one, because the library keeps the first that it was given.
+    """
 
     class Errors(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -231,7 +246,10 @@ def _typed_onnx(
     """The ONNX file that says the precision by itself, and what there is to know of it."""
     import onnx
 
-    opset = spec.number("opset") or (BF16_OPSET if spec.precision == "bf16" else PORTABLE_OPSET)
+    opset = PORTABLE_OPSET
+    if spec.precision == "bf16":
+        opset = BF16_OPSET
+    opset = spec.number("opset") or opset
     exported = OnnxExporter().export(model, example, spec.with_options(opset=opset), folder)
     source = folder / exported.entry
     facts: dict[str, str | int] = {"opset": opset}

@@ -45,7 +45,9 @@ class TensorRtRtxExporter(Exporter):
 
     def identity(self) -> Mapping[str, str]:
         gpu = first_gpu()
-        return {"gpu": f"{gpu.name} {gpu.compute_capability}"} if gpu else {}
+        if gpu is None:
+            return {}
+        return {"gpu": f"{gpu.name} {gpu.compute_capability}"}
 
     def check_target(self, target: str | None) -> None:
         _device(target)
@@ -62,14 +64,14 @@ class TensorRtRtxExporter(Exporter):
                 f"TensorRT-RTX {trt.__version__} does not build for sm{device.sm}"
             )
 
-        def aim(config: Any) -> None:
+        def set_target(config: Any) -> None:
             config.num_compute_capabilities = 1
             config.set_compute_capability(capability, 0)
 
-        files = write_engine(trt, model, example, spec, out, device, aim)
-        return ExportedFiles(
-            files.entry, {**files.facts, "tensorrt": rtx_plan_version(out / ENTRY)}, files.checked
-        )
+        files = write_engine(trt, model, example, spec, out, device, set_target)
+        # The plan names a finer version than the module: the one that a runtime compares.
+        facts = {**files.facts, "tensorrt": rtx_plan_version(out / ENTRY)}
+        return ExportedFiles(files.entry, facts, files.checked)
 
 
 def _device(target: str | None) -> BuildTarget:
@@ -77,17 +79,21 @@ def _device(target: str | None) -> BuildTarget:
 
     Raises DeployBenchError unless it builds for that.
     """
-    gpu = None if target else first_gpu()
-    wanted = target or (target_of(gpu.compute_capability) if gpu else None)
+    name = ""
+    if not target:
+        gpu = first_gpu()
+        if gpu is not None:
+            name = gpu.name
+            target = target_of(gpu.compute_capability)
     names = ", ".join(f"sm{number}" for number in TARGETS)
-    if wanted is None:
+    if not target:
         raise DeployBenchError(
             "a TensorRT-RTX plan is for one kind of GPU, and this host has none to take it from",
             expected=f"one of {names} (sm86 is an RTX 3090)",
             action="--target sm86, or --profile rtx3090",
         )
-    if sm_of(wanted) not in TARGETS:
+    if sm_of(target) not in TARGETS:
         raise DeployBenchError(
-            f"TensorRT-RTX builds no plans for {wanted}", expected=f"one of {names}"
+            f"TensorRT-RTX builds no plans for {target}", expected=f"one of {names}"
         )
-    return BuildTarget(sm_of(wanted), gpu.name if gpu else "")
+    return BuildTarget(sm_of(target), name)

@@ -37,5 +37,13 @@ def export_program(
     """The exported program, with a free batch dimension unless the batch is fixed."""
     import torch
 
-    shapes = None if spec.batch else ({0: torch.export.Dim("batch")},)
-    return torch.export.export(model, (example,), dynamic_shapes=shapes)
+    return torch.export.export(model, (example,), dynamic_shapes=dynamic_shapes(spec))
+
+
+def dynamic_shapes(spec: ExportSpec) -> tuple[dict[int, torch.export.Dim]] | None:
+    """Which dimensions of the one input are free: the first, unless the batch is fixed."""
+    import torch
+
+    if spec.batch:
+        return None
+    return ({0: torch.export.Dim("batch")},)

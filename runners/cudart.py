@@ -130,23 +130,23 @@ class Library:
 
     def _error(self, function: str, code: int) -> DeviceError:
         self._functions["cudaGetLastError"]()  # so that nobody else takes it for theirs
-        name, words = (
-            getattr(self._library, ask)(code).decode()
-            for ask in ("cudaGetErrorName", "cudaGetErrorString")
-        )
-        found = f"{function}: {name}: {words}"
+        name = self._library.cudaGetErrorName(code).decode()
+        description = self._library.cudaGetErrorString(code).decode()
+        problem = f"{function}: {name}: {description}"
         if code == INSUFFICIENT_DRIVER:
             return self._insufficient_driver()
         if code == NO_DEVICE and "CUDA_VISIBLE_DEVICES" in os.environ:
             return DeviceError(
-                f"{found}; CUDA_VISIBLE_DEVICES is '{os.environ['CUDA_VISIBLE_DEVICES']}'",
+                f"{problem}; CUDA_VISIBLE_DEVICES is '{os.environ['CUDA_VISIBLE_DEVICES']}'",
                 action="unset CUDA_VISIBLE_DEVICES, or name a GPU that nvidia-smi -L lists",
             )
         if code == INVALID_DEVICE:
+            expected = "cuda"
             count = self.device_count()
-            expected = f"cuda:0 to cuda:{count - 1}" if count > 1 else "cuda"
-            return DeviceError(found, expected=expected, action="nvidia-smi -L lists the GPUs")
-        return DeviceError(found, action=NEXT_STEPS.get(code, OTHERWISE))
+            if count > 1:
+                expected = f"cuda:0 to cuda:{count - 1}"
+            return DeviceError(problem, expected=expected, action="nvidia-smi -L lists the GPUs")
+        return DeviceError(problem, action=NEXT_STEPS.get(code, OTHERWISE))
 
     def _insufficient_driver(self) -> DeviceError:
         """CUDA reports a missing driver as one that is too old: its version tells the two apart."""
@@ -180,10 +180,12 @@ def libraries() -> Iterator[ctypes.CDLL]:
 def _in_wheels(name: str) -> list[str]:
     """Where NVIDIA's wheels put a library: nvidia/cu13/lib, nvidia/cuda_runtime/lib."""
     spec = importlib.util.find_spec("nvidia")
-    folders = spec.submodule_search_locations if spec is not None else None
-    return [
-        str(path) for folder in folders or () for path in sorted(Path(folder).glob(f"*/lib/{name}"))
-    ]
+    if spec is None:
+        return []
+    paths: list[Path] = []
+    for folder in spec.submodule_search_locations or ():
+        paths += sorted(Path(folder).glob(f"*/lib/{name}"))
+    return [str(path) for path in paths]
 
 
 def _version_text(number: int) -> str:

@@ -74,4 +74,6 @@ class InductorSession(TorchSession):
         ):  # a tensor made outside inference mode would compile another variant
             self._module(self._place.send(np.zeros(self.input_shapes[self._input], np.float32)))
         breaks = sum(counters["graph_break"].values())
-        self._notes = (f"{breaks} graph breaks",) if breaks else ()
+        self._notes: tuple[str, ...] = ()
+        if breaks:
+            self._notes = (f"{breaks} graph breaks",)

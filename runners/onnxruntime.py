@@ -51,11 +51,7 @@ class OnnxRuntimeRunner(Runner):
         return missing_provider(self.gpu_provider)
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
-        return (
-            frozenset({"fp32"})
-            if _computes_in_fp32(artifact_precision)
-            else frozenset({artifact_precision})
-        )
+        return frozenset({_cpu_precision(artifact_precision)})
 
     def precisions_on(self, device: str, artifact_precision: str) -> frozenset[str]:
         if kind_of(device) == CPU:
@@ -64,7 +60,9 @@ class OnnxRuntimeRunner(Runner):
 
     def gpu_precisions_of(self, artifact_precision: str) -> frozenset[str]:
         """What the GPU provider can compute such an artifact in, on a GPU that has every format."""
-        return frozenset({artifact_precision, *(("tf32",) if artifact_precision == "fp32" else ())})
+        if artifact_precision == "fp32":
+            return frozenset({"fp32", "tf32"})
+        return frozenset({artifact_precision})
 
     def load(self, artifact: Artifact, options: RunOptions) -> Session:
         import onnxruntime
@@ -76,18 +74,18 @@ class OnnxRuntimeRunner(Runner):
         settings.log_severity_level = 3
         if artifact.manifest.batch is None:
             settings.add_free_dimension_override_by_name("batch", options.batch)
-        on_cpu = kind_of(options.device) == CPU
-        providers: Providers = (
-            ((CPU_PROVIDER, {}),) if on_cpu else self.gpu_providers(artifact, options)
-        )
-        if not on_cpu:
+        providers: Providers = ((CPU_PROVIDER, {}),)
+        if kind_of(options.device) != CPU:
+            providers = self.gpu_providers(artifact, options)
             settings.add_session_config_entry(RECORD_PLACEMENT, "1")
         session = open_session(str(artifact.entry), settings, providers)
         return OnnxRuntimeSession(artifact, session, options)
 
     def gpu_providers(self, artifact: Artifact, options: RunOptions) -> Providers:
-        """The providers of a session on a GPU with their options, the one that is asked for
-        first."""
+        """The providers of a session on a GPU with their options.
+
+        The one that is asked for comes first.
+        """
         return ((CUDA_PROVIDER, cuda_options(options)),)
 
 
@@ -101,11 +99,9 @@ class OnnxRuntimeSession(Session):
         self._artifact_precision = artifact.manifest.precision
         self._provider: str = session.get_providers()[0]
         self._options: Mapping[str, str] = session.get_provider_options()[self._provider]
-        self._device = (
-            CPU
-            if self._provider == CPU_PROVIDER
-            else f"{CUDA}:{self._options.get('device_id', '0')}"
-        )
+        self._device: str = CPU
+        if self._provider != CPU_PROVIDER:
+            self._device = f"{CUDA}:{self._options.get('device_id', '0')}"
 
     def _infer(self, inputs: Arrays) -> Arrays:
         return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
@@ -144,34 +140,32 @@ class OnnxRuntimeSession(Session):
         )
 
     def _precision(self) -> str:
+        """What the session computes in, by the options that it reads back."""
         if self._provider == CPU_PROVIDER:
-            return (
-                "fp32" if _computes_in_fp32(self._artifact_precision) else self._artifact_precision
-            )
+            return _cpu_precision(self._artifact_precision)
         if self._options.get("trt_fp16_enable") in ("1", "True"):
             return "fp16"
         if self._artifact_precision != "fp32":
             return self._artifact_precision
-        return (
-            "tf32"
-            if self._options.get("use_tf32", "1") == "1" and os.environ.get(TF32_VARIABLE) != "0"
-            else "fp32"
-        )
+        allowed_here = self._options.get("use_tf32", "1") == "1"
+        forbidden_everywhere = os.environ.get(TF32_VARIABLE) == "0"
+        if allowed_here and not forbidden_everywhere:
+            return "tf32"
+        return "fp32"
 
     def _notes(self) -> tuple[str, ...]:
         if self._provider == CPU_PROVIDER:
-            halved = _computes_in_fp32(self._artifact_precision)
-            return (
-                ("fp16 weights, computed in fp32: no fp16 kernels on this CPU",) if halved else ()
-            )
-        found = placement(self._session)
-        if found is not None and not found.get(self._provider):
+            if _computes_in_fp32(self._artifact_precision):
+                return ("fp16 weights, computed in fp32: no fp16 kernels on this CPU",)
+            return ()
+        placed = placement(self._session)
+        if placed is not None and not placed.get(self._provider):
             raise DeployBenchError(
-                f"{self._provider} took no node of the graph, {', '.join(found)} did",
+                f"{self._provider} took no node of the graph, {', '.join(placed)} did",
                 expected=f"a graph that {self._provider} runs",
                 action="the messages of ONNX Runtime name the cause: ORT_LOGGING_LEVEL=2",
             )
-        return placement_notes(found, self._provider)
+        return placement_notes(placed, self._provider)
 
 
 def open_session(entry: str, settings: Any, providers: Providers) -> Any:
@@ -185,17 +179,16 @@ def open_session(entry: str, settings: Any, providers: Providers) -> Any:
     missing = missing_provider(wanted)
     if missing is not None:
         raise DeployBenchError(missing, expected=f"{wanted} among the providers of this build")
-    if wanted != CPU_PROVIDER and hasattr(
-        onnxruntime, "preload_dlls"
-    ):  # since 1.21: CUDA's libraries from pip
+    # Since 1.21 it finds CUDA's libraries where pip put them.
+    if wanted != CPU_PROVIDER and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()
     named = [(name, dict(options)) for name, options in providers]
     session = onnxruntime.InferenceSession(entry, settings, providers=named, enable_fallback=0)
     session.disable_fallback()
-    found = session.get_providers()
-    if found[0] != wanted:  # a library of the provider did not load: the session is on the CPU
+    started = session.get_providers()
+    if started[0] != wanted:  # a library of the provider did not load: the session is on the CPU
         raise DeployBenchError(
-            f"ONNX Runtime could not start {wanted} and would run {', '.join(found)}",
+            f"ONNX Runtime could not start {wanted} and would run {', '.join(started)}",
             expected=f"the CUDA and cuDNN libraries that onnxruntime-gpu {onnxruntime.__version__} "
             f"was built for",
             action='pip install "onnxruntime-gpu[cuda,cudnn]"',
@@ -235,27 +228,31 @@ def forbid_tf32_unless(wanted: bool) -> None:
 
 
 def placement(session: Any) -> dict[str, Counter[str]] | None:
-    """How many nodes of each operator every provider got; None where this version does not tell
-    (before 1.24)."""
+    """How many nodes of each operator every provider got.
+
+    None where this version does not tell (before 1.24).
+    """
     if not hasattr(session, "get_provider_graph_assignment_info"):
         return None
-    found: dict[str, Counter[str]] = {}
+    placed: dict[str, Counter[str]] = {}
     for part in session.get_provider_graph_assignment_info():
-        found.setdefault(part.ep_name, Counter()).update(node.op_type for node in part.get_nodes())
-    return found
+        counts = placed.setdefault(part.ep_name, Counter())
+        counts.update(node.op_type for node in part.get_nodes())
+    return placed
 
 
-def placement_notes(found: Mapping[str, Counter[str]] | None, wanted: str) -> tuple[str, ...]:
+def placement_notes(placed: Mapping[str, Counter[str]] | None, wanted: str) -> tuple[str, ...]:
     """What does not run on the provider that was asked for."""
-    if found is None:
+    if placed is None:
         return ("this ONNX Runtime does not tell which nodes it placed on the CPU",)
-    total = sum(counts.total() for counts in found.values())
-    return tuple(
-        f"{counts.total()} of {total} nodes run on {name}: "
-        + ", ".join(f"{operator} x {count}" for operator, count in counts.most_common())
-        for name, counts in found.items()
-        if name != wanted
-    )
+    total = sum(counts.total() for counts in placed.values())
+    notes = []
+    for provider, counts in placed.items():
+        if provider == wanted:
+            continue
+        operators = ", ".join(f"{operator} x {count}" for operator, count in counts.most_common())
+        notes.append(f"{counts.total()} of {total} nodes run on {provider}: {operators}")
+    return tuple(notes)
 
 
 def _on_gpu(array: Any, index: int) -> Any:
@@ -264,7 +261,13 @@ def _on_gpu(array: Any, index: int) -> Any:
     return onnxruntime.OrtValue.ortvalue_from_numpy(array, CUDA, index)
 
 
+def _cpu_precision(artifact_precision: str) -> str:
+    """What the CPU of this machine computes such an artifact in."""
+    if _computes_in_fp32(artifact_precision):
+        return "fp32"
+    return artifact_precision
+
+
 def _computes_in_fp32(artifact_precision: str) -> bool:
-    """Whether half-precision weights are cast up on this machine, so that fp32 arithmetic is what
-    runs."""
+    """Whether half-precision weights are cast up on this machine, and computed with in fp32."""
     return artifact_precision == "fp16" and platform.machine().lower() not in FP16_MACHINES

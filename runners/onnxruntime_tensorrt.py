@@ -1,5 +1,6 @@
-"""ONNX Runtime with its TensorRT provider: parts of the graph become TensorRT engines, the rest
-runs on CUDA.
+"""ONNX Runtime with its TensorRT provider.
+
+Parts of the graph become TensorRT engines, the rest runs on CUDA.
 
 Engines are built when a session loads, which takes minutes, and kept in the user's cache folder, so
 that the first launch of a cell loads far longer than the others. The provider is built against one
@@ -47,7 +48,9 @@ class OnnxRuntimeTensorrtRunner(OnnxRuntimeRunner):
 
     def gpu_precisions_of(self, artifact_precision: str) -> frozenset[str]:
         offered = super().gpu_precisions_of(artifact_precision)
-        return offered | {"fp16"} if artifact_precision == "fp32" else offered
+        if artifact_precision == "fp32":
+            return offered | {"fp16"}
+        return offered
 
     def gpu_providers(self, artifact: Artifact, options: RunOptions) -> Providers:
         forbid_tf32_unless(options.precision == "tf32")
@@ -55,31 +58,28 @@ class OnnxRuntimeTensorrtRunner(OnnxRuntimeRunner):
         folder.mkdir(parents=True, exist_ok=True)
         tensorrt = {
             "device_id": str(gpu_index(options.device)),
-            "trt_fp16_enable": str(
-                options.precision == "fp16"
-            ),  # TensorRT refuses fp16 tensors without it
-            "trt_engine_cache_enable": "True",  # these options are read by Python's words
+            # The options are read as Python writes them: "True" or "False".
+            "trt_fp16_enable": str(options.precision == "fp16"),  # without it fp16 is refused
+            "trt_engine_cache_enable": "True",
             "trt_engine_cache_path": str(folder),
         }
         return ((PROVIDER, tensorrt), (CUDA_PROVIDER, cuda_options(options)))
 
 
 def engine_folder(artifact: Artifact, options: RunOptions) -> Path:
-    """Where the engines of such a cell are kept: one folder for each GPU, version, artifact, batch
-    and precision."""
-    versions = installed_versions(("onnxruntime-gpu", *TENSORRT_DISTRIBUTIONS))
+    """Where the engines of such a cell are kept.
+
+    There is one folder for each GPU, version, artifact, batch and precision.
+    """
+    machine: list[str] = []
     gpu = gpu_of(options.device, describe_host())
-    machine = [gpu.name, gpu.driver] if gpu else []
-    where = slug(
-        "-".join([*machine, *(f"{name}-{version}" for name, version in versions.items())])
-        or "unknown"
-    )
-    return (
-        cache_folder()
-        / "onnxruntime-tensorrt"
-        / where
-        / (f"{artifact.manifest.key[:16]}-b{options.batch}-{options.precision}")
-    )
+    if gpu is not None:
+        machine += [gpu.name, gpu.driver]
+    for name, version in installed_versions(("onnxruntime-gpu", *TENSORRT_DISTRIBUTIONS)).items():
+        machine.append(f"{name}-{version}")
+    machine_folder = slug("-".join(machine) or "unknown")
+    cell_folder = f"{artifact.manifest.key[:16]}-b{options.batch}-{options.precision}"
+    return cache_folder() / "onnxruntime-tensorrt" / machine_folder / cell_folder
 
 
 def missing_library() -> str | None:
@@ -88,10 +88,10 @@ def missing_library() -> str | None:
     Any of the versions will do here: which one the provider was built for, it says itself.
     """
     for name in LIBRARIES:
-        for path in (
-            name,
-            *(str(found) for folder in _wheel_folders() for found in folder.glob(name)),
-        ):
+        paths = [name]  # the loader's own places first
+        for folder in _wheel_folders():
+            paths += [str(path) for path in folder.glob(name)]
+        for path in paths:
             with contextlib.suppress(OSError):
                 ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
                 return None
@@ -103,7 +103,9 @@ def missing_library() -> str | None:
 
 def _wheel_folders() -> list[Path]:
     """Where NVIDIA's wheels put TensorRT: nothing looks there by itself."""
-    specs = [importlib.util.find_spec(name) for name in ("tensorrt_libs", "tensorrt")]
-    return [
-        Path(folder) for spec in specs if spec for folder in spec.submodule_search_locations or ()
-    ]
+    folders: list[Path] = []
+    for name in ("tensorrt_libs", "tensorrt"):
+        spec = importlib.util.find_spec(name)
+        if spec is not None:
+            folders += [Path(folder) for folder in spec.submodule_search_locations or ()]
+    return folders

@@ -1,5 +1,7 @@
-"""PyTorch eager: the module as its author wrote it, rebuilt from the artifact's recipe and
-weights."""
+"""PyTorch eager: the module as its author wrote it.
+
+It is rebuilt from the artifact's recipe and weights.
+"""
 
 from __future__ import annotations
 
@@ -30,18 +32,15 @@ class PyTorchRunner(TorchRunner):
         prepare_threads(options)
         place = open_device(options)
         module = place.move(load_module(artifact, options))
-        return TorchSession(
-            artifact, module, place, options, "eager", effective_precision(module, "fp32")
-        )
+        precision = effective_precision(module, "fp32")
+        return TorchSession(artifact, module, place, options, "eager", precision)
 
 
 def eager_precisions(artifact_precision: str) -> frozenset[str]:
     """A full-precision module can be cast down when it is loaded."""
-    return (
-        frozenset({"fp32", "bf16", "fp16"})
-        if artifact_precision == "fp32"
-        else frozenset({artifact_precision})
-    )
+    if artifact_precision == "fp32":
+        return frozenset({"fp32", "bf16", "fp16"})
+    return frozenset({artifact_precision})
 
 
 def load_module(artifact: Artifact, options: RunOptions) -> torch.nn.Module:
@@ -53,12 +52,22 @@ def load_module(artifact: Artifact, options: RunOptions) -> torch.nn.Module:
 
     manifest = artifact.manifest
     preprocessing = manifest.preprocessing
+    # Only what the model was built with is given again: a factory of the user's may take no other.
     given = manifest.model.arguments
+    num_classes = None
+    if "num_classes" in given:
+        num_classes = int(given["num_classes"])
+    in_channels = None
+    if "in_chans" in given or "in_channels" in given:
+        in_channels = preprocessing.channels
+    patch_size = None
+    if "patch_size" in given:
+        patch_size = int(given["patch_size"])
     build = BuildOptions(
-        num_classes=int(given["num_classes"]) if "num_classes" in given else None,
-        in_channels=preprocessing.channels if given.keys() & {"in_chans", "in_channels"} else None,
+        num_classes=num_classes,
+        in_channels=in_channels,
         image_size=(preprocessing.height, preprocessing.width),
-        patch_size=int(given["patch_size"]) if "patch_size" in given else None,
+        patch_size=patch_size,
     )
     dtypes = {
         "fp32": torch.float32,

@@ -38,12 +38,11 @@ class EngineRunner(Runner):
 
     def misfit(self, artifact: Artifact, device: str, batch: int) -> DeployBenchError | None:
         try:
-            found = open_cuda().device(gpu_index(device))
+            gpu = open_cuda().device(gpu_index(device))
         except DeployBenchError as error:
             return error
-        return engine_misfit(
-            artifact.manifest, found, batch, self.rebuild(artifact.manifest, found)
-        )
+        rebuild = self.rebuild(artifact.manifest, gpu)
+        return engine_misfit(artifact.manifest, gpu, batch, rebuild)
 
     @abstractmethod
     def rebuild(self, manifest: Manifest, device: CudaDevice) -> str:
@@ -79,8 +78,7 @@ class EngineRunner(Runner):
         return Engine(trt, f"{self.title} {trt.__version__}", runtime, engine, context, log)
 
     def check_plan(self, trt: ModuleType, runtime: Any, plan: bytes, artifact: Artifact) -> None:
-        """Raise DeployBenchError when the runtime can tell before it loads that it will not run the
-        plan."""
+        """Raise DeployBenchError when the runtime tells beforehand that it cannot run the plan."""
         return
 
     def new_context(self, trt: ModuleType, engine: Any) -> Any:
@@ -100,14 +98,17 @@ class EngineRunner(Runner):
 def engine_misfit(
     manifest: Manifest, device: CudaDevice, batch: int, rebuild: str
 ) -> DeployBenchError | None:
-    """Why an engine cannot run on ``device`` in that batch, by what its exporter wrote down, or
-    None."""
+    """Why an engine cannot run on ``device`` at that batch size, or None.
+
+    It is told by what the exporter wrote down.
+    """
     facts = manifest.facts
     if facts.get("sm") != device.sm:
-        built_on = f" ({facts['gpu']})" if facts.get("gpu") else ""
+        built_for = f"sm{facts.get('sm', '?')}"
+        if facts.get("gpu"):
+            built_for += f" ({facts['gpu']})"
         return DeployBenchError(
-            f"the engine was built for sm{facts.get('sm', '?')}{built_on}, cuda:{device.index} is "
-            f"{device.name} "
+            f"the engine was built for {built_for}, cuda:{device.index} is {device.name} "
             f"(sm{device.sm})",
             expected=f"an engine for sm{device.sm}",
             action=f"build it for this GPU: {rebuild}",
@@ -124,8 +125,10 @@ def engine_misfit(
 
 @cache
 def logger_of(trt: ModuleType) -> Any:
-    """The logger of this process, which keeps errors: TensorRT stays with the first one that it was
-    given."""
+    """The logger of this process, which keeps errors.
+
+    There is one, because TensorRT stays with the first that it was given.
+    """
 
     base: Any = trt.ILogger
 
@@ -139,6 +142,8 @@ def logger_of(trt: ModuleType) -> Any:
                 self.errors.append(message.strip())
 
         def last_error(self) -> str:
-            return self.errors[-1] if self.errors else "it gave no reason"
+            if not self.errors:
+                return "it gave no reason"
+            return self.errors[-1]
 
     return Logger()

@@ -1,5 +1,6 @@
-"""A session over a loaded TensorRT engine: one execution context on a stream of its own, buffers
-allocated once.
+"""A session over a loaded TensorRT engine: one execution context on a stream of its own.
+
+Its buffers are allocated once.
 
 A call from host to host copies the inputs into page-locked memory, uploads them, runs the engine,
 downloads the outputs and waits. An engine-only call is the engine between two events: the time
@@ -22,6 +23,7 @@ from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Arrays, Bound, RunOptions, Session, SessionFacts
 from deploybench.errors import DeployBenchError, DeviceError
 from deploybench.hardware.devices import gpu_index
+from deploybench.provenance import Provenance
 
 from .cuda_runtime import Cuda, Graph, HostArray, Resource
 
@@ -117,10 +119,8 @@ class EngineSession(Session):
         """A set of buffers of its own, so that ``infer`` does not replace its inputs."""
         stream, keeper = self._stream, self._keeper
         buffers = Buffers(self._cuda, {**self.input_shapes, **self._outputs}, keeper)
-        started, ended = (
-            keeper.enter_context(self._cuda.event()),
-            keeper.enter_context(self._cuda.event()),
-        )
+        started = keeper.enter_context(self._cuda.event())
+        ended = keeper.enter_context(self._cuda.event())
         for name, array in inputs.items():
             np.copyto(buffers.host[name].array, array)
             stream.upload(buffers.device[name], buffers.host[name])
@@ -141,19 +141,28 @@ class EngineSession(Session):
         return Bound(run, outputs, lambda: started.ms_until(ended))
 
     def facts(self) -> SessionFacts:
-        engine, asked, current = self._loaded(), self._options.device, self._cuda.current()
-        device = self._cuda.device(current)
-        own, activations = self._own.size_bytes / MIB, activation_bytes(engine.engine) / MIB
+        engine = self._loaded()
+        current = self._cuda.current()
+        gpu = self._cuda.device(current)
+        buffers_mib = self._own.size_bytes / MIB
+        activations_mib = activation_bytes(engine.engine) / MIB
+        device = self._options.device  # as it was written, unless the thread is on another GPU
+        if gpu_index(device) != current:
+            device = f"cuda:{current}"
+        provenance: Provenance = "measured"
+        if self._cuda.simulated:
+            provenance = "simulated"
         return SessionFacts(
             precision=self._precision,
             threads=self._options.threads,
             provider=engine.provider,
-            device=asked if gpu_index(asked) == current else f"cuda:{current}",
+            device=device,
             notes=(
-                f"{device.name} (sm{device.sm}); one CPU thread enqueues, and spins while it waits",
-                f"inputs and outputs {own:.1f} MiB, activations {activations:.1f} MiB on the GPU",
+                f"{gpu.name} (sm{gpu.sm}); one CPU thread enqueues, and spins while it waits",
+                f"inputs and outputs {buffers_mib:.1f} MiB, "
+                f"activations {activations_mib:.1f} MiB on the GPU",
             ),
-            provenance="simulated" if self._cuda.simulated else "measured",
+            provenance=provenance,
         )
 
     def _forget_engine(self) -> None:
@@ -187,14 +196,15 @@ class EngineSession(Session):
         return {name: tuple(context.get_tensor_shape(name)) for name in outputs}
 
     def _get_ready(self, buffers: Buffers) -> None:
-        """Run once, so that nothing is left to compile or to load, and capture where that was asked
-        for."""
+        """Run once, so that nothing is left to compile or to load.
+
+        Then capture a graph, where that was asked for.
+        """
         self._enqueue(buffers)
         self._stream.synchronize()
         if self._options.cuda_graph:
-            buffers.graph = self._keeper.enter_context(
-                self._stream.capture(lambda: self._enqueue(buffers))
-            )
+            graph = self._stream.capture(lambda: self._enqueue(buffers))
+            buffers.graph = self._keeper.enter_context(graph)
 
     def _launch(self, buffers: Buffers) -> None:
         if buffers.graph is not None:
@@ -228,9 +238,6 @@ def io_names(trt: ModuleType, engine: Any) -> tuple[list[str], list[str]]:
 
 def activation_bytes(engine: Any) -> int:
     """CudaDevice memory for the activations of one context: by TensorRT 10's name, or by 8's."""
-    size = (
-        engine.device_memory_size_v2
-        if hasattr(engine, "device_memory_size_v2")
-        else engine.device_memory_size
-    )
-    return int(size)
+    if hasattr(engine, "device_memory_size_v2"):
+        return int(engine.device_memory_size_v2)
+    return int(engine.device_memory_size)

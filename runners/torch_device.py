@@ -64,8 +64,10 @@ class Place(ABC):
 
     @abstractmethod
     def timed(self, call: Callable[[], object]) -> Timed:
-        """``call`` so that it returns when its output exists, and the GPU time of its last run, if
-        there is one."""
+        """``call`` so that it returns when its output exists, and a reader of its GPU time.
+
+        The reader tells the time of the last run in ms; None where there is no GPU.
+        """
 
     @abstractmethod
     def prepare_thread(self) -> None:
@@ -128,11 +130,9 @@ class Cuda(Place):
         self._torch = torch
         self._index = gpu_index(options.device)
         self.name = f"{CUDA}:{self._index}"
-        self.notes = (
-            (f"{options.precision} weights, no autocast",)
-            if options.precision in ("fp16", "bf16")
-            else ()
-        )
+        self.notes = ()
+        if options.precision in ("fp16", "bf16"):
+            self.notes = (f"{options.precision} weights, no autocast",)
         self._wants_channels_last = options.precision != "fp32"
         self._layout: Any = torch.contiguous_format
         self._staged: torch.Tensor | None = None
@@ -168,7 +168,8 @@ class Cuda(Place):
         return array
 
     def timed(self, call: Callable[[], object]) -> Timed:
-        before, after = (self._torch.cuda.Event(enable_timing=True) for _ in range(2))
+        before = self._torch.cuda.Event(enable_timing=True)
+        after = self._torch.cuda.Event(enable_timing=True)
 
         def run() -> None:
             before.record()
@@ -179,24 +180,30 @@ class Cuda(Place):
         return run, lambda: float(before.elapsed_time(after))
 
     def arithmetic(self, precision: str) -> str:
-        able = self._torch.cuda.get_device_capability(self._index) >= FIRST_CAPABILITIES["tf32"]
-        return "tf32" if precision == "fp32" and able and tf32_is_on(self._torch) else precision
+        capability = self._torch.cuda.get_device_capability(self._index)
+        able = capability >= FIRST_CAPABILITIES["tf32"]
+        if precision == "fp32" and able and tf32_is_on(self._torch):
+            return "tf32"
+        return precision
 
     def described(self, provider: str) -> str:
         torch = self._torch
-        cudnn = torch.backends.cudnn.version()
-        below = f", cuDNN {cudnn_text(cudnn)}" if cudnn else ", without cuDNN"
-        return f"{provider} on {torch.cuda.get_device_name(self._index)}{below}"
+        library = "without cuDNN"
+        version = torch.backends.cudnn.version()
+        if version:
+            library = f"cuDNN {cudnn_text(version)}"
+        return f"{provider} on {torch.cuda.get_device_name(self._index)}, {library}"
 
     def peak_bytes(self) -> int | None:
         return int(self._torch.cuda.max_memory_reserved(self._index))
 
     def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The tensor on the GPU, copied as it lies and laid out there; nobody waits for a copy from
-        pinned memory."""
-        return tensor.to(self.name, non_blocking=tensor.is_pinned()).contiguous(
-            memory_format=self._layout
-        )
+        """The tensor on the GPU, copied as it lies and laid out there.
+
+        Nobody waits for a copy from pinned memory: what follows is queued behind it.
+        """
+        moved = tensor.to(self.name, non_blocking=tensor.is_pinned())
+        return moved.contiguous(memory_format=self._layout)
 
     def _pinned(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
         pinned: torch.Tensor = self._torch.empty(tuple(shape), dtype=dtype, pin_memory=True)
@@ -219,9 +226,11 @@ def check_cuda(torch: Any, device: str) -> None:
         torch.cuda.init()
         capability = torch.cuda.get_device_capability(gpu_index(device))
     except (AssertionError, RuntimeError) as error:  # a build without CUDA asserts
-        words = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        cause = type(error).__name__
+        if str(error).strip():
+            cause = str(error).strip().splitlines()[0]
         raise DeployBenchError(
-            f"{build} cannot use {device}: {words}",
+            f"{build} cannot use {device}: {cause}",
             expected="a GPU that the driver and this build support",
         ) from None
     built_for = torch.cuda.get_arch_list()
@@ -244,29 +253,33 @@ def has_code_for(capability: tuple[int, int], architectures: Sequence[str]) -> b
     A letter behind the number (``sm_90a``) ties the code to that very version.
     """
     for text in architectures:
-        found = ARCHITECTURE.fullmatch(text)
-        if found is None:
+        matched = ARCHITECTURE.fullmatch(text)
+        if matched is None:
             continue
-        kind, tied = found[1], found[4]
-        version = (int(found[2]), int(found[3]))
-        later = kind == "compute" or version[0] == capability[0]
-        if version == capability or (version < capability and later and not tied):
+        is_ptx = matched[1] == "compute"
+        tied = matched[4]
+        version = (int(matched[2]), int(matched[3]))
+        if version == capability:
+            return True
+        runs_on_later = is_ptx or version[0] == capability[0]
+        if version < capability and runs_on_later and not tied:
             return True
     return False
 
 
 def is_convolutional(module: torch.nn.Module) -> bool:
-    """Whether the module's layout matters to its speed: it has more convolutions than a patch
-    embedding."""
+    """Whether the module's layout matters to its speed.
+
+    That is so where it has more convolutions than a patch embedding.
+    """
     import torch
 
-    return (
-        sum(isinstance(part, torch.nn.Conv2d) for part in module.modules()) >= FEWEST_CONVOLUTIONS
-    )
+    convolutions = [part for part in module.modules() if isinstance(part, torch.nn.Conv2d)]
+    return len(convolutions) >= FEWEST_CONVOLUTIONS
 
 
 def set_tf32(torch: Any, *, on: bool) -> None:
-    """Compute fp32 products and convolutions on a GPU as tf32, or nowhere so.
+    """Compute fp32 products and convolutions on a GPU as tf32, or none of them.
 
     The older switches set the newer ones (``fp32_precision``, since PyTorch 2.9) of every operator
     with them. The other way round it is not so: with those set alone, torch.export and
@@ -280,8 +293,10 @@ def set_tf32(torch: Any, *, on: bool) -> None:
 
 
 def tf32_is_on(torch: Any) -> bool:
-    """Whether both products and convolutions may be computed as tf32, read back from PyTorch and
-    NVIDIA's variable."""
+    """Whether both products and convolutions may be computed as tf32.
+
+    Read back from PyTorch, and from NVIDIA's variable that overrules it.
+    """
     if os.environ.get(TF32_VARIABLE) == "0":
         return False
     if hasattr(torch.backends.cudnn, "fp32_precision"):
@@ -292,5 +307,7 @@ def tf32_is_on(torch: Any) -> bool:
 
 def cudnn_text(version: int) -> str:
     """9.10.2 from 91002, 8.5.0 from 8500 (cudnn_version.h)."""
-    major = 10_000 if version >= CUDNN_9 else 1_000
+    major = 1_000
+    if version >= CUDNN_9:
+        major = 10_000
     return f"{version // major}.{version % major // 100}.{version % 100}"

@@ -1,6 +1,6 @@
-"""The artifact: a self-contained folder with the exported files, ``manifest.json`` and
-``reference.npz``.
+"""The artifact: a self-contained folder that holds an exported model and all it takes to check it.
 
+Beside the exported files lie ``manifest.json``, which lists them, and ``reference.npz``.
 ``reference.npz`` holds ``inputs`` (float32, images x channels x height x width, already normalised)
 and ``outputs`` (float32, images x classes), the fp32 eager outputs on them.
 """
@@ -34,10 +34,22 @@ class TensorSpec(Document):
     dtype: str
     shape: tuple[int | Literal["batch"], ...]
 
+    def sizes(self, batch: int) -> tuple[int, ...]:
+        """The shape at that batch size."""
+        sizes = []
+        for size in self.shape:
+            if size == "batch":
+                sizes.append(batch)
+            else:
+                sizes.append(size)
+        return tuple(sizes)
+
 
 class Preprocessing(Document):
-    """From an image file to the model's input: resize, centre crop, scale to [0, 1], normalise by
-    channel."""
+    """From an image file to the model's input.
+
+    In this order: resize, centre crop, scale to [0, 1], normalise by channel.
+    """
 
     channels: int
     height: int
@@ -57,9 +69,9 @@ class Weights(Document):
 
     @property
     def label(self) -> str:
-        return (
-            "random weights" if self.kind == "random" else f"{self.kind} {Path(self.source).name}"
-        )
+        if self.kind == "random":
+            return "random weights"
+        return f"{self.kind} {Path(self.source).name}"
 
     @property
     def identity(self) -> str:
@@ -67,7 +79,9 @@ class Weights(Document):
 
         Random ones count by their seed: rescaling them rounds differently elsewhere.
         """
-        return f"random {self.source}" if self.kind == "random" else self.sha256
+        if self.kind == "random":
+            return f"random {self.source}"
+        return self.sha256
 
 
 class ModelInfo(Document):
@@ -148,10 +162,7 @@ class Artifact:
 
     def batch_shape(self, batch: int) -> dict[str, tuple[int, ...]]:
         """The input shapes for a batch size, by input name."""
-        return {
-            spec.name: tuple(batch if size == "batch" else size for size in spec.shape)
-            for spec in self.manifest.inputs
-        }
+        return {spec.name: spec.sizes(batch) for spec in self.manifest.inputs}
 
     def reference(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """The reference inputs and the fp32 eager outputs on them."""
@@ -161,33 +172,37 @@ class Artifact:
     def labels(self) -> list[str] | None:
         """The class names in output order, where the exporter knew them."""
         path = self.path / LABELS
-        return json.loads(path.read_text()) if path.exists() else None
+        if not path.exists():
+            return None
+        labels: list[str] = json.loads(path.read_text())
+        return labels
 
     def check_files(self) -> None:
-        """Hash every file that the manifest lists; the first one that differs or is missing is
-        named."""
-        for file in self.manifest.files:
-            path = self.path / file.path
+        """Hash every file that the manifest lists.
+
+        Raises DeployBenchError that names the first one that differs or is missing.
+        """
+        for listed in self.manifest.files:
+            path = self.path / listed.path
             if not path.is_file():
                 raise DeployBenchError(
                     f"{path} is missing from the artifact",
-                    expected=_described(file),
-                    action=self._again(),
+                    expected=_described(listed),
+                    action=self._advice_to_export_again(),
                 )
-            found = file_entry(path, self.path)
-            if found != file:
+            present = file_entry(path, self.path)
+            if present != listed:
                 raise DeployBenchError(
-                    f"{path} was changed or truncated: {_described(found)}",
-                    expected=_described(file),
-                    action=self._again(),
+                    f"{path} was changed or truncated: {_described(present)}",
+                    expected=_described(listed),
+                    action=self._advice_to_export_again(),
                 )
 
-    def _again(self) -> str:
+    def _advice_to_export_again(self) -> str:
+        # WORKSPACE/artifacts/MODEL/ARTIFACT, unless somebody copied the folder elsewhere.
         folders = self.path.absolute().parents
-        return (
-            f"export it again: {self.manifest.command} --workspace "
-            f"{folders[min(2, len(folders) - 1)]} --force"
-        )
+        workspace = folders[min(2, len(folders) - 1)]
+        return f"export it again: {self.manifest.command} --workspace {workspace} --force"
 
 
 def open_artifact(path: Path) -> Artifact:

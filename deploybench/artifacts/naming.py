@@ -38,7 +38,8 @@ def short_names(artifacts: Sequence[Artifact]) -> list[str]:
     """A name for each, unique among them, as short as that allows."""
     newest = _newest(artifacts)
     plain = [_plain_name(artifact.manifest) for artifact in artifacts]
-    sized = [f"{name}-{_size(artifact)}" for name, artifact in zip(plain, artifacts, strict=True)]
+    sized = [_sized_name(artifact) for artifact in artifacts]
+    # Only the newest compete for the names without a key.
     plain_uses = Counter(plain[index] for index in newest)
     sized_uses = Counter(sized[index] for index in newest)
     names = []
@@ -79,10 +80,12 @@ def artifacts_named(
         return matching
     if path.exists():
         return [open_artifact(path)]
-    refusal = unknown_name("artifact", text, short_names(present))
+    expected: str | None = "an artifact; the workspace holds none"
+    if present:
+        expected = unknown_name("artifact", text, short_names(present)).expected
     raise DeployBenchError(
         f"the workspace {workspace.root} has no artifact '{text}', and there is no such folder",
-        expected=refusal.expected if present else "an artifact; the workspace holds none",
+        expected=expected,
         action="deploybench list shows the names; deploybench export --model NAME makes one",
     )
 
@@ -93,8 +96,9 @@ def only_artifact_named(name: str | Path, workspace: Workspace) -> Artifact:
     if len(matching) == 1:
         return matching[0]
     present = workspace.artifacts()
-    by_path = dict(zip((one.path for one in present), short_names(present), strict=True))
-    names = sorted(by_path[artifact.path] for artifact in matching)
+    paths = [artifact.path for artifact in present]
+    name_of = dict(zip(paths, short_names(present), strict=True))
+    names = sorted(name_of[artifact.path] for artifact in matching)
     raise DeployBenchError(
         f"'{name}' means {len(matching)} artifacts: {', '.join(names)}",
         expected="a name that means one",
@@ -103,10 +107,12 @@ def only_artifact_named(name: str | Path, workspace: Workspace) -> Artifact:
 
 
 def _newest(artifacts: Sequence[Artifact]) -> set[int]:
-    """The places in the list of those that no newer one supersedes."""
-    newest_first = sorted(
-        range(len(artifacts)), key=lambda index: artifacts[index].manifest.created, reverse=True
-    )
+    """The indices of those that no newer one supersedes."""
+
+    def created(index: int) -> str:
+        return artifacts[index].manifest.created
+
+    newest_first = sorted(range(len(artifacts)), key=created, reverse=True)
     seen: set[tuple[str, ...]] = set()
     newest = set()
     for index in newest_first:
@@ -119,19 +125,23 @@ def _newest(artifacts: Sequence[Artifact]) -> set[int]:
 
 def _slots(manifest: Manifest) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What the artifact is for: once by its request, once by its weights instead of the files."""
-    request = {key: value for key, value in manifest.request.items() if key != "threads"}
-    model = request.pop("model", None)
-    of_model = dict(model) if isinstance(model, dict) else {}
-    without_files = {
-        key: value for key, value in of_model.items() if key not in ("checkpoint", "labels")
-    }
-    form = _words(request)
-    by_request = ("request", *form, *_words(of_model))
-    by_weights = ("weights", manifest.weights.identity, *form, *_words(without_files))
+    form = dict(manifest.request)
+    form.pop("threads", None)  # how many an export took changes nothing of what it wrote
+    model: dict[str, object] = {}
+    requested_model = form.pop("model", None)
+    if isinstance(requested_model, dict):
+        model.update(requested_model)
+    without_files = dict(model)
+    without_files.pop("checkpoint", None)
+    without_files.pop("labels", None)
+
+    form_fields = _as_text(form)
+    by_request = ("request", *form_fields, *_as_text(model))
+    by_weights = ("weights", manifest.weights.identity, *form_fields, *_as_text(without_files))
     return by_request, by_weights
 
 
-def _words(fields: Mapping[str, object]) -> tuple[str, ...]:
+def _as_text(fields: Mapping[str, object]) -> tuple[str, ...]:
     """The fields that say something, in a fixed order.
 
     One that says nothing may be missing: older versions did not have it.
@@ -151,19 +161,20 @@ def _plain_name(manifest: Manifest) -> str:
     return f"{manifest.model.name}/{'-'.join(parts)}"
 
 
-def _size(artifact: Artifact) -> str:
+def _sized_name(artifact: Artifact) -> str:
     shape = artifact.manifest.preprocessing
-    return f"{shape.height}x{shape.width}"
+    return f"{_plain_name(artifact.manifest)}-{shape.height}x{shape.width}"
 
 
 def _aliases(artifact: Artifact, newest: bool) -> set[str]:
     """Every name that means the artifact; with the key in it where it is not the newest."""
     manifest = artifact.manifest
     plain = _plain_name(manifest)
+    sized = _sized_name(artifact)
     key = manifest.key[:KEY_DIGITS]
-    names = {f"{plain}-{key}", f"{plain}-{_size(artifact)}-{key}"}
+    names = {f"{plain}-{key}", f"{sized}-{key}"}
     if newest:
-        names |= {plain, f"{plain}-{_size(artifact)}"}
+        names |= {plain, sized}
     # A model such as timm:resnet18 may also be written as its folder is called.
     model = manifest.model.name
     in_folders = {slug(model) + name.removeprefix(model) for name in names}

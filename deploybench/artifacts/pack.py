@@ -53,8 +53,9 @@ def write_pack(artifacts: Sequence[Artifact], path: Path) -> None:
 
 
 def read_pack(path: Path, workspace: Workspace) -> list[Artifact]:
-    """Put the artifacts of a pack into the workspace; those that are there already, whole and the
-    same, stay.
+    """Put the artifacts of a pack into the workspace.
+
+    Those that are there already, whole and the same, stay.
 
     Raises DeployBenchError when the file is no pack, or when anything in it is damaged, changed or
     unlisted: then nothing of the artifact concerned is kept.
@@ -117,13 +118,15 @@ def _folders(archive: zipfile.ZipFile) -> list[Entries]:
 
 
 def _take(archive: zipfile.ZipFile, entries: Entries, workspace: Workspace) -> Artifact:
+    """Unpack one artifact into the workspace, if what the pack says of it is true."""
     manifest = _manifest(archive, entries)
+    # Names and sizes first: they are known before anything is unpacked.
     listed = {file.path: file.size_bytes for file in manifest.files}
-    found = {name: info.file_size for name, info in entries.items() if name != MANIFEST}
-    for name in sorted(found.keys() | listed.keys()):
-        if found.get(name) != listed.get(name):
+    packed = {name: info.file_size for name, info in entries.items() if name != MANIFEST}
+    for name in sorted(packed.keys() | listed.keys()):
+        if packed.get(name) != listed.get(name):
             raise DeployBenchError(
-                f"'{name}' has {found.get(name, 'no')} bytes",
+                f"'{name}' has {packed.get(name, 'no')} bytes",
                 expected=f"{listed.get(name, 'no')}, as its manifest says",
             )
     with workspace.staging() as staging:

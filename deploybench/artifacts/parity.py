@@ -1,5 +1,4 @@
-"""Parity: does the artifact, on the runner that is about to be timed, compute what fp32 eager
-computed?
+"""Parity: does the artifact on its runner compute what PyTorch computed eagerly in fp32?
 
 Errors are relative to the spread (standard deviation) of the reference outputs over all images and
 classes, so that a network with tiny outputs cannot pass by being tiny. A top-1 disagreement counts
@@ -34,8 +33,7 @@ BUDGETS = {
         2e-3,
         0.99999,
         "same arithmetic in another order: float32 rounds at 6e-8, and sums over thousands of "
-        "terms through "
-        "up to a hundred layers were seen to reach 1e-4 of the spread",
+        "terms through up to a hundred layers were seen to reach 1e-4 of the spread",
     ),
     "tf32": Budget(
         2e-2, 0.9995, "10-bit mantissa in products (rounding 5e-4), float32 accumulation"
@@ -51,8 +49,10 @@ BUDGETS = {
 
 
 def loosest(*precisions: str) -> str:
-    """The precision with the widest budget: an fp16 artifact that runs in fp32 is still held to
-    fp16's."""
+    """The precision with the widest budget.
+
+    An fp16 artifact that runs in fp32 is still held to fp16's.
+    """
     return max(precisions, key=lambda precision: BUDGETS[precision].max_error)
 
 
@@ -78,11 +78,13 @@ class ParityReport(Document):
 def compare_outputs(
     reference: npt.NDArray[np.float32], candidate: npt.NDArray[np.float32], precision: str
 ) -> ParityReport:
-    """Hold ``candidate`` (images, classes) against the fp32 eager ``reference`` of the same
-    shape."""
+    """Hold ``candidate`` (images, classes) against the fp32 eager ``reference`` of that shape."""
     budget = BUDGETS[precision]
-    wide = reference.astype(np.float64).reshape(len(reference), -1)
-    spread = float(wide.std())
+    expected = reference.astype(np.float64).reshape(len(reference), -1)
+    spread = float(expected.std())
+    finite_spread = None
+    if math.isfinite(spread):  # JSON has no word for the others
+        finite_spread = spread
 
     def report(
         reason: str, *, max_error: float | None, cosine: float | None, top1: float | None
@@ -95,7 +97,7 @@ def compare_outputs(
             cosine=cosine,
             budget_cosine=budget.min_cosine,
             top1_agreement=top1,
-            spread=spread if math.isfinite(spread) else None,
+            spread=finite_spread,
             images=len(reference),
             reason=reason or "within budget",
             budget_reason=budget.reason,
@@ -108,44 +110,52 @@ def compare_outputs(
         return failure(
             f"output shape {tuple(candidate.shape)}, the reference has {tuple(reference.shape)}"
         )
-    if not np.isfinite(wide).all():
+    if not np.isfinite(expected).all():
         return failure("the fp32 eager reference itself holds NaN or Inf")
     if spread < SMALLEST_SPREAD:
         return failure(
             f"the reference outputs have no spread ({spread:.1e}): any artifact would pass"
         )
-    found = candidate.astype(np.float64).reshape(wide.shape)
-    bad = int(np.size(found) - np.isfinite(found).sum())
-    if bad:
-        return failure(f"{bad} of {found.size} outputs are NaN or Inf")
+    outputs = candidate.astype(np.float64).reshape(expected.shape)
+    not_finite = outputs.size - int(np.isfinite(outputs).sum())
+    if not_finite:
+        return failure(f"{not_finite} of {outputs.size} outputs are NaN or Inf")
 
-    max_error = float(np.abs(found - wide).max() / spread)
-    cosine = _smallest_cosine(wide, found)
-    top1, flipped = _top1(wide, found, tie=2 * budget.max_error * spread)
+    max_error = float(np.abs(outputs - expected).max() / spread)
+    cosine = _smallest_cosine(expected, outputs)
+    # Two classes may each be off by the budget's error, towards each other.
+    tie = 2 * budget.max_error * spread
+    top1, flipped = _top1(expected, outputs, tie=tie)
     reasons = []
     if max_error > budget.max_error:
         reasons.append(f"max error {max_error:.2e} of the spread, budget {budget.max_error:.0e}")
     if cosine < budget.min_cosine:
         reasons.append(f"cosine {cosine:.6f}, budget {budget.min_cosine}")
     if flipped:
-        reasons.append(f"another top-1 class on {flipped} of {len(wide)} images")
+        reasons.append(f"another top-1 class on {flipped} of {len(expected)} images")
     return report("; ".join(reasons), max_error=max_error, cosine=cosine, top1=top1)
 
 
-def _smallest_cosine(wide: npt.NDArray[np.float64], found: npt.NDArray[np.float64]) -> float:
-    """The cosine similarity of the worst image."""
-    norms = np.linalg.norm(wide, axis=1) * np.linalg.norm(found, axis=1)
-    products = (wide * found).sum(axis=1)
-    return float(np.divide(products, norms, out=np.zeros_like(products), where=norms > 0).min())
+def _smallest_cosine(expected: npt.NDArray[np.float64], outputs: npt.NDArray[np.float64]) -> float:
+    """The cosine similarity of the worst image; 0 for one whose outputs are all 0."""
+    norms = np.linalg.norm(expected, axis=1) * np.linalg.norm(outputs, axis=1)
+    products = (expected * outputs).sum(axis=1)
+    cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
+    return float(cosines.min())
 
 
 def _top1(
-    wide: npt.NDArray[np.float64], found: npt.NDArray[np.float64], *, tie: float
+    expected: npt.NDArray[np.float64], outputs: npt.NDArray[np.float64], *, tie: float
 ) -> tuple[float, int]:
-    """The share of images with the same best class, and how many differ where the reference is no
-    tie."""
-    expected, best = wide.argmax(axis=1), found.argmax(axis=1)
-    differs = expected != best
-    rows = np.arange(len(wide))
-    clear = wide[rows, expected] - wide[rows, best] > tie
+    """The share of images with the same best class, and how many differ beyond a tie.
+
+    It is a tie where the reference itself prefers its class by no more than ``tie``.
+    """
+    expected_class = expected.argmax(axis=1)
+    output_class = outputs.argmax(axis=1)
+    differs = expected_class != output_class
+    # How much the reference prefers its own class to the one that came out.
+    images = np.arange(len(expected))
+    margin = expected[images, expected_class] - expected[images, output_class]
+    clear = margin > tie
     return float(1 - differs.mean()), int((differs & clear).sum())

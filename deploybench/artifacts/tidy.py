@@ -124,7 +124,8 @@ def prunable(
     the ``keep_last`` newest, or, with both, what is older and not among the newest.
     ``now_s`` is the time in seconds since the epoch, for tests.
     """
-    now_s = time.time() if now_s is None else now_s
+    if now_s is None:
+        now_s = time.time()
     removals = _unreadable(workspace, now_s)
     removals += _superseded(workspace)
     removals += _left_over(workspace, now_s)
@@ -167,22 +168,26 @@ def size_on_disk(path: Path) -> int:
 
 
 def _stored_run(path: Path, kind: Literal["run", "scenario"]) -> StoredRun:
-    created = []
+    """What the records in that folder say; each is read only as far as a list needs it."""
+    times = []
     verdicts: Counter[str] = Counter()
-    records = [item for item in sorted(path.glob("*.json")) if not item.name.startswith(".")]
+    records = [file for file in sorted(path.glob("*.json")) if not _is_hidden(file)]
     for record in records:
         # Records hold thousands of samples; checking them all would make a list take seconds.
         try:
             content = json.loads(record.read_bytes())
             verdicts[str(content["judgement"]["verdict"])] += 1
-            created.append(str(content["created"]))
+            times.append(str(content["created"]))
         except (OSError, ValueError, KeyError, TypeError):
             verdicts[UNREADABLE] += 1
+    created = _changed(path)
+    if times:
+        created = min(times)
     return StoredRun(
         name=path.name,
         path=path,
         kind=kind,
-        created=min(created) if created else _changed(path),
+        created=created,
         cells=len(records),
         verdicts=dict(verdicts.most_common()),
         size_bytes=size_on_disk(path),
@@ -190,27 +195,37 @@ def _stored_run(path: Path, kind: Literal["run", "scenario"]) -> StoredRun:
 
 
 def _run_folders(folder: Path) -> list[Path]:
-    return sorted(
-        item for item in folder.glob("*") if item.is_dir() and not item.name.startswith(".")
-    )
+    return sorted(path for path in folder.glob("*") if path.is_dir() and not _is_hidden(path))
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether it is what a process has not finished writing."""
+    return path.name.startswith(".")
 
 
 def _named(workspace: Workspace, name: str) -> list[Removal]:
+    """What one name means: runs first, then folders that do not read, then artifacts."""
     runs = [*_run_folders(workspace.records_folder), *_run_folders(workspace.root / SCENARIOS)]
     matching = [run for run in runs if fnmatchcase(run.name, name)]
-    as_path = [run for run in runs if Path(name).exists() and run.samefile(name)]
-    if matching or as_path:
-        return [_removal(run, "named", run.name) for run in matching or as_path]
-    unreadable = [folder for folder, _ in workspace.unreadable()]
-    broken = [
-        folder for folder in unreadable if Path(name).exists() and folder.samefile(Path(name))
-    ]
-    if broken:
-        return [_removal(folder, "named, and unreadable") for folder in broken]
+    if not matching:
+        matching = _same_folder(name, runs)
+    if matching:
+        return [_removal(run, "named", run.name) for run in matching]
+    unreadable = _same_folder(name, [folder for folder, _ in workspace.unreadable()])
+    if unreadable:
+        return [_removal(folder, "named, and unreadable") for folder in unreadable]
     if Path(name).exists():
         _check_inside(workspace, Path(name))
     artifacts = artifacts_named(name, workspace, superseded=True)
     return [_removal(artifact.path, "named") for artifact in artifacts]
+
+
+def _same_folder(name: str, folders: Sequence[Path]) -> list[Path]:
+    """The folder among these that the path leads to, if there is one."""
+    path = Path(name)
+    if not path.exists():
+        return []
+    return [folder for folder in folders if folder.samefile(path)]
 
 
 def _unreadable(workspace: Workspace, now_s: float) -> list[Removal]:
@@ -263,11 +278,9 @@ def _old_runs(
                 removals.append(_removal(run, "it is empty", run.name))
     if keep_last is None and older_than_s is None:
         return removals
-    runs = stored_runs(workspace)
-    kept = {run.path for run in runs[len(runs) - min(keep_last or 0, len(runs)) :]}
-    for stored in runs:
-        if stored.path in kept:
-            continue
+    runs = stored_runs(workspace)  # oldest first
+    first_kept = max(len(runs) - (keep_last or 0), 0)
+    for stored in runs[:first_kept]:
         age_s = now_s - _seconds(stored.created, stored.path)
         if older_than_s is None:
             reason = f"it is not among the newest {keep_last}"

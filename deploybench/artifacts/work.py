@@ -14,9 +14,12 @@ weights apart."""
 
 @dataclass(frozen=True)
 class Work:
-    """What one image takes: MACs, the numbers in its input and output (``values_per_image``) and
-    those that its layers read and write (``layer_values``, None where nobody counted).
-    ``parameters`` are read once a call."""
+    """What one image takes.
+
+    ``macs`` are its multiply-adds, ``values_per_image`` the numbers in its input and output,
+    ``layer_values`` those that its layers read and write (None where nobody counted).
+    ``parameters`` are read once a call, however many images it has.
+    """
 
     macs: int
     parameters: int
@@ -28,14 +31,10 @@ def work_of(manifest: Manifest) -> Work | None:
     """The work of an artifact; None where its MACs are not known."""
     if manifest.model.macs is None:
         return None
-    tensors = (*manifest.inputs, *manifest.outputs)
-    values = sum(
-        prod(size for size in tensor.shape[1:] if isinstance(size, int)) for tensor in tensors
-    )
-    layers = manifest.facts.get(LAYER_VALUES)
-    return Work(
-        manifest.model.macs,
-        manifest.model.parameters,
-        values,
-        layers if isinstance(layers, int) else None,
-    )
+    values = 0
+    for tensor in (*manifest.inputs, *manifest.outputs):
+        values += prod(tensor.sizes(batch=1)[1:])
+    layer_values = manifest.facts.get(LAYER_VALUES)
+    if not isinstance(layer_values, int):  # an older artifact has none
+        layer_values = None
+    return Work(manifest.model.macs, manifest.model.parameters, values, layer_values)

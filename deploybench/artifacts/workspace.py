@@ -1,5 +1,7 @@
-"""The workspace: ``artifacts/`` and ``records/`` under one folder. Everything in it is written
-whole or not at all."""
+"""The workspace: ``artifacts/`` and ``records/`` under one folder.
+
+Everything in it is written whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -43,15 +45,14 @@ class Workspace:
 
     def check_writable(self) -> None:
         """Raise DeployBenchError when the workspace could not be written; nothing is created."""
-        existing = next(
-            folder
-            for folder in (self.root.absolute(), *self.root.absolute().parents)
-            if folder.exists()
-        )
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            raise self._refusal(
-                f"{existing} is {'not writable' if existing.is_dir() else 'no folder'}"
-            )
+        # The deepest folder that exists: all that is missing would be created in it.
+        existing = self.root.absolute()
+        while not existing.exists():
+            existing = existing.parent
+        if not existing.is_dir():
+            raise self._refusal(f"{existing} is no folder")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise self._refusal(f"{existing} is not writable")
 
     def prepare(self) -> None:
         """Create the folders and prove that they can be written, before any work starts.
@@ -85,11 +86,11 @@ class Workspace:
 
         Folders that do not read are left to :meth:`unreadable`.
         """
-        found = []
+        artifacts = []
         for folder in self._artifact_paths():
             with contextlib.suppress(DeployBenchError):
-                found.append(open_artifact(folder))
-        return sorted(found, key=lambda artifact: artifact.manifest.created)
+                artifacts.append(open_artifact(folder))
+        return sorted(artifacts, key=lambda artifact: artifact.manifest.created)
 
     def unreadable(self) -> list[tuple[Path, DeployBenchError]]:
         """Each folder that should be an artifact and is none, with the reason."""
@@ -126,8 +127,10 @@ class Workspace:
 
 
 def artifact_name(manifest: Manifest) -> PurePosixPath:
-    """Where the artifact belongs below a workspace's ``artifacts/``: MODEL/ARTIFACT, safe as a
-    path."""
+    """Where the artifact belongs below a workspace's ``artifacts/``.
+
+    MODEL/ARTIFACT, in characters that are safe in a path.
+    """
     name = manifest.model.name
     return _artifact_name(name, manifest.backend, manifest.precision, manifest.batch, manifest.key)
 
@@ -135,8 +138,10 @@ def artifact_name(manifest: Manifest) -> PurePosixPath:
 def _artifact_name(
     model: str, backend: str, precision: str, batch: int | None, key: str
 ) -> PurePosixPath:
-    shape = "dynamic" if batch is None else f"b{batch}"
-    return PurePosixPath(slug(model), slug(f"{backend}-{precision}-{shape}-{key[:8]}"))
+    batch_name = "dynamic"
+    if batch is not None:
+        batch_name = f"b{batch}"
+    return PurePosixPath(slug(model), slug(f"{backend}-{precision}-{batch_name}-{key[:8]}"))
 
 
 def open_workspace(root: Path | None) -> Workspace:

@@ -45,20 +45,28 @@ class ExportOption:
 
         Raises DeployBenchError for one that is not allowed.
         """
-        read = self._of_text(value) if isinstance(value, str) else value
-        fits = type(read) is self.kind
-        if fits and self.least is not None:
-            fits = isinstance(read, (int, float)) and read >= self.least
-        if not fits or read is None or (self.allowed and read not in self.allowed):
+        read: OptionValue | None = value
+        if isinstance(value, str):
+            read = self._of_text(value)
+        if read is None or not self._fits(read):
             raise DeployBenchError(f"{self.name} {value}", expected=self.described())
         return read
+
+    def _fits(self, value: OptionValue) -> bool:
+        if type(value) is not self.kind:  # isinstance would take True for a whole number
+            return False
+        if self.least is not None and not (isinstance(value, (int, float)) and value >= self.least):
+            return False
+        return not self.allowed or value in self.allowed
 
     def described(self) -> str:
         """What it takes, in words."""
         if self.allowed:
             return f"{self.name}: {self.help}; one of {', '.join(map(str, self.allowed))}"
-        lower = "" if self.least is None else f" from {self.least:g}"
-        return f"{self.name}: {self.help}; {WORDS_OF_KINDS[self.kind]}{lower}"
+        values = WORDS_OF_KINDS[self.kind]
+        if self.least is not None:
+            values += f" from {self.least:g}"
+        return f"{self.name}: {self.help}; {values}"
 
     def _of_text(self, text: str) -> OptionValue | None:
         """The value that a text stands for; None where it stands for none of the kind."""
@@ -99,13 +107,17 @@ class ExportSpec:
 
     def option(self, name: str) -> OptionValue | None:
         """The value of an option; None where nobody gave one and it has no default."""
-        older = {"opset": self.opset, "ir_version": self.ir_version}.get(name)
-        return self.options.get(name) if older is None else older
+        deprecated = {"opset": self.opset, "ir_version": self.ir_version}.get(name)
+        if deprecated is not None:
+            return deprecated
+        return self.options.get(name)
 
     def number(self, name: str) -> int | None:
         """The value of an option that is a whole number."""
         value = self.option(name)
-        return None if value is None else int(value)
+        if value is None:
+            return None
+        return int(value)
 
     def with_options(self, **options: OptionValue) -> ExportSpec:
         """The same with other values for some options."""
@@ -155,13 +167,17 @@ class Exporter(Plugin):
 
     def default_options(self) -> dict[str, OptionValue]:
         """What is given to :meth:`export` where nobody says."""
-        return {
-            option.name: option.default for option in self.options if option.default is not None
-        }
+        defaults = {}
+        for option in self.options:
+            if option.default is not None:
+                defaults[option.name] = option.default
+        return defaults
 
     def check_target(self, target: str | None) -> None:
-        """Raise DeployBenchError unless it can write here for that GPU (``sm86``); None is the one
-        at hand, if any."""
+        """Raise DeployBenchError unless it can write here for that GPU (``sm86``).
+
+        None is the one at hand, if any.
+        """
         if target is not None:
             raise DeployBenchError(
                 f"{self.name} artifacts are for no particular GPU, and --target asks for {target}",

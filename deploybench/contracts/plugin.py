@@ -30,6 +30,8 @@ class Plugin(ABC):
         return None
 
     def identity(self) -> Mapping[str, str]:
-        """What of this host, besides versions, decides what the plug-in writes: part of the
-        artifact key."""
+        """What of this host, besides versions, decides what the plug-in writes.
+
+        It is part of the artifact key.
+        """
         return {}

@@ -20,6 +20,7 @@ from deploybench.versions import comparable, installed_versions
 
 EXPORTERS = "deploybench.exporters"
 RUNNERS = "deploybench.runners"
+HOW_TO_LIST = "deploybench backends lists what is installed"
 P = TypeVar("P", bound=Plugin)
 
 
@@ -68,46 +69,48 @@ def runners() -> dict[str, Entry[Runner]]:
 
 def exporter(name: str) -> Entry[Exporter]:
     """The exporter of that name; refuses an unknown one with the nearest names."""
-    known = exporters()
-    if name not in known:
-        raise unknown_name(
-            "backend", name, known, action="deploybench backends lists what is installed"
-        )
-    return known[name]
+    entries = exporters()
+    if name not in entries:
+        raise unknown_name("backend", name, entries, action=HOW_TO_LIST)
+    return entries[name]
 
 
 def runner(name: str) -> Entry[Runner]:
     """The runner of that name; refuses an unknown one with the nearest names."""
-    known = runners()
-    if name not in known:
-        raise unknown_name(
-            "runner", name, known, action="deploybench backends lists what is installed"
-        )
-    return known[name]
+    entries = runners()
+    if name not in entries:
+        raise unknown_name("runner", name, entries, action=HOW_TO_LIST)
+    return entries[name]
 
 
 def runners_of_format(name: str) -> list[Entry[Runner]]:
-    """The usable runners that execute artifacts of a format, the runner named like the format
-    first."""
-    fitting = [
-        entry
-        for entry in runners().values()
-        if entry.usable and entry.plugin and name in entry.plugin.formats
-    ]
+    """The usable runners that execute artifacts of a format.
+
+    The runner that is named like the format comes first.
+    """
+    fitting = []
+    for entry in runners().values():
+        if entry.usable and name in entry.require().formats:
+            fitting.append(entry)
     return sorted(fitting, key=lambda entry: (entry.name != name, entry.name))
 
 
 def reference_runner() -> str | None:
     """The name of the runner that the others are compared with, unless the user names another."""
-    names = (name for name, entry in runners().items() if entry.plugin and entry.plugin.reference)
-    return next(names, None)
+    for name, entry in runners().items():
+        if entry.plugin is not None and entry.plugin.reference:
+            return name
+    return None
 
 
 def recorded_distributions() -> tuple[str, ...]:
     """The distributions of all plug-ins, whose versions belong to the description of a host."""
     entries: list[Entry[Exporter] | Entry[Runner]] = [*exporters().values(), *runners().values()]
-    named = (entry.plugin.distributions for entry in entries if entry.plugin is not None)
-    return tuple(dict.fromkeys(name for names in named for name in names))
+    names: list[str] = []
+    for entry in entries:
+        if entry.plugin is not None:
+            names += entry.plugin.distributions
+    return tuple(dict.fromkeys(names))
 
 
 def options_by_backend(
@@ -115,48 +118,53 @@ def options_by_backend(
     asked: Mapping[str, OptionValue],
     suggested: Mapping[str, OptionValue] | None = None,
 ) -> dict[str, dict[str, OptionValue]]:
-    """Which options each of the exporters is given: of those that somebody ``asked`` for, and of
-    those that a profile ``suggested``, the ones that it takes.
+    """The options that each of the exporters is given.
+
+    These are the ones that it takes, of those that somebody ``asked`` for and of those that a
+    profile ``suggested``; what was asked for prevails.
 
     Raises DeployBenchError for an option that was asked for and that none of them takes, or for a
     value that is not allowed.
     """
+    wanted = {**(suggested or {}), **asked}
     given: dict[str, dict[str, OptionValue]] = {}
     for backend in backends:
+        given[backend] = {}
         plugin = exporter(backend).plugin
-        taken = {option.name for option in plugin.options} if plugin else set()
-        wanted = {**(suggested or {}), **asked}
+        if plugin is None:
+            continue
+        taken = {option.name for option in plugin.options}
         fitting = {name: value for name, value in wanted.items() if name in taken}
-        given[backend] = plugin.read_options(fitting) if plugin else {}
+        given[backend] = plugin.read_options(fitting)
     for name in asked:
         if any(name in options for options in given.values()):
             continue
-        known = [
-            f"{entry.name} takes {option.described()}"
-            for entry in exporters().values()
-            for option in (entry.plugin.options if entry.plugin else ())
-        ]
         raise DeployBenchError(
             f"the option {name}, and {' and '.join(given) or 'no exporter'} takes no such option",
-            expected="; ".join(known),
+            expected="; ".join(_options_in_words()),
         )
     return given
 
 
+def _options_in_words() -> list[str]:
+    """Every option of every exporter."""
+    words = []
+    for entry in exporters().values():
+        if entry.plugin is None:
+            continue
+        for option in entry.plugin.options:
+            words.append(f"{entry.name} takes {option.described()}")
+    return words
+
+
 def _too_old(plugin: Plugin) -> str | None:
-    """Which installed distribution is older than the plug-in needs, or None."""
-    found = installed_versions(tuple(plugin.oldest))
-    old = [
-        name
-        for name, version in found.items()
-        if comparable(version) < comparable(plugin.oldest[name])
-    ]
-    return (
-        ", ".join(
-            f"needs {name} {plugin.oldest[name]} or later, found {found[name]}" for name in old
-        )
-        or None
-    )
+    """Which installed distributions are older than the plug-in needs, or None."""
+    problems = []
+    for name, installed in installed_versions(tuple(plugin.oldest)).items():
+        oldest = plugin.oldest[name]
+        if comparable(installed) < comparable(oldest):
+            problems.append(f"needs {name} {oldest} or later, found {installed}")
+    return ", ".join(problems) or None
 
 
 def _load_group(group: str, kind: type[P]) -> dict[str, Entry[P]]:
@@ -165,26 +173,27 @@ def _load_group(group: str, kind: type[P]) -> dict[str, Entry[P]]:
 
 
 def _load(point: EntryPoint, kind: type[P]) -> Entry[P]:
-    distribution = point.dist.name if point.dist else "unknown"
+    distribution = "unknown"
+    if point.dist is not None:
+        distribution = point.dist.name
+    problem: str | None = None
+    remedy: str | None = None
     try:
         plugin = point.load()()
         missing = [module for module in plugin.requires if importlib.util.find_spec(module) is None]
-        problem, remedy = (None, None) if missing else _check(plugin)
+        if not missing:  # it may need them to tell what else is wrong
+            problem, remedy = _check(plugin)
     except Exception as error:  # a plug-in may raise anything; it must not take the others down
         problem = f"{point.value} raised {type(error).__name__}: {error}"
         return Entry(point.name, distribution, None, problem, f"repair or uninstall {distribution}")
     if not isinstance(plugin, kind):
         problem = f"{point.value} is a {type(plugin).__name__}, not a {kind.__name__}"
-        return Entry(
-            point.name,
-            distribution,
-            None,
-            problem,
-            f"subclass deploybench.contracts.{kind.__name__}",
-        )
+        remedy = f"subclass deploybench.contracts.{kind.__name__}"
+        return Entry(point.name, distribution, None, problem, remedy)
     if missing:
-        remedy = f'pip install "{plugin.install}"' if plugin.install else None
-        return Entry(point.name, distribution, plugin, f"needs {', '.join(missing)}", remedy)
+        problem = f"needs {', '.join(missing)}"
+        if plugin.install:
+            remedy = f'pip install "{plugin.install}"'
     return Entry(point.name, distribution, plugin, problem, remedy)
 
 
@@ -193,5 +202,7 @@ def _check(plugin: Plugin) -> tuple[str | None, str | None]:
     try:
         return _too_old(plugin) or plugin.check(), None
     except DeployBenchError as error:
-        expected = f" (expected: {error.expected})" if error.expected else ""
-        return f"{error.found}{expected}", error.action
+        problem = error.found
+        if error.expected:
+            problem += f" (expected: {error.expected})"
+        return problem, error.action

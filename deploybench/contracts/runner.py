@@ -73,40 +73,40 @@ class Runner(Plugin):
     each."""
 
     def check_device(self, device: str) -> str | None:
-        """Why this runner cannot use ``device`` (``cpu``, ``cuda``, ``cuda:N``), were it there;
-        None when it can.
+        """Why this runner cannot use ``device`` (``cpu``, ``cuda``, ``cuda:N``), or None.
 
-        Asked before anything is planned on the device; a runtime that was built without it says so
-        here.
+        The question is about the runner: whether this host has the device is asked elsewhere. It is
+        put before anything is planned; a runtime that was built without the device says so here.
         """
         if kind_of(device) in self.devices:
             return None
         return f"{self.name} runs on {', '.join(sorted(self.devices))}, not on {device}"
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
-        """The precisions that this runner can be asked for on an artifact written in that
-        precision."""
+        """The precisions that this runner can compute in, of an artifact written in that one."""
         return frozenset({artifact_precision})
 
     def precisions_on(self, device: str, artifact_precision: str) -> frozenset[str]:
-        """The same for a runner whose precisions depend on the device; :meth:`precisions` unless it
-        is written."""
+        """The same for a runner whose precisions depend on the device.
+
+        Unless a runner overrides it, that is :meth:`precisions`.
+        """
         return self.precisions(artifact_precision)
 
     def default_precision(self, artifact_precision: str, device: str = "cpu") -> str:
-        """The artifact's own precision, or fp32 where this runner computes such an artifact in fp32
-        on this machine."""
-        return (
-            artifact_precision
-            if artifact_precision in self.precisions_on(device, artifact_precision)
-            else "fp32"
-        )
+        """The precision of a cell for which none is named.
+
+        The artifact's own, or fp32 where this runner does not compute in that on the device.
+        """
+        if artifact_precision in self.precisions_on(device, artifact_precision):
+            return artifact_precision
+        return "fp32"
 
     def misfit(self, artifact: Artifact, device: str, batch: int) -> DeployBenchError | None:
-        """Why this host cannot run an artifact of the runner's formats so, or None: an engine for
-        another GPU, say.
+        """Why this host cannot run that artifact on the device at that batch size, or None.
 
-        Asked before a process is started, so it is quick and imports no runtime.
+        It may be an engine for another GPU, say. Asked before a process is started, so it is quick
+        and imports no runtime.
         """
         return None
 
@@ -115,10 +115,9 @@ class Runner(Plugin):
         """One session. ``options.streams`` is 1."""
 
     def load_streams(self, artifact: Artifact, options: RunOptions) -> list[Session]:
-        """``options.streams`` sessions, each to be run by a thread of its own, that share
-        ``options.threads``.
+        """``options.streams`` sessions that share ``options.threads``, each for its own thread.
 
-        Here they are loaded apart, each with weights of its own; a runtime that can share them does
-        so.
+        Here they are loaded apart, each with weights of its own. A runner whose runtime can share
+        the weights overrides this.
         """
         return [self.load(artifact, options.for_one_stream) for _ in range(options.streams)]

@@ -17,8 +17,9 @@ Arrays = Mapping[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """What a loaded session really uses: read back from the runtime wherever it can tell, never
-    from the options.
+    """What a loaded session really uses, which need not be what was asked for.
+
+    It is read back from the runtime wherever that can tell, never from the options.
 
     ``threads`` are this session's own: with several streams, its share. ``device_bytes`` are the
     most that the runtime's allocator has held on the device so far; None where it does not tell.
@@ -65,7 +66,8 @@ class Session(ABC):
     def compile(self) -> None:
         """Compile for the calls to come, where that can be told apart from loading. Does so once.
 
-        ``infer`` and ``bind`` do it when nobody has: who times it apart calls it first.
+        ``infer`` and ``bind`` compile if that was not done before. To time compiling by itself,
+        call this first.
         """
         if not self.__compiled:
             self._compile()
@@ -84,24 +86,26 @@ class Session(ABC):
         return self._infer(inputs)
 
     def bind(self, inputs: Arrays) -> Bound:
-        """Put ``inputs``, checked as for ``infer``, where the engine wants them; later calls of
-        ``infer`` leave them.
+        """Put ``inputs`` where the engine wants them, and return calls that run on them.
 
+        They are checked as for ``infer``, whose later calls do not change them. Raises
         NotImplementedError where the runner's ``engine_only`` is False.
         """
         self._prepare(inputs)
         return self._bind(inputs)
 
     def prepare_thread(self) -> None:
-        """Called once in the thread that will run the session, where that is not the one that
-        loaded it."""
+        """Called once in the thread that will run the session.
+
+        That may be another than the one that loaded it.
+        """
         return
 
     def _prepare(self, inputs: Arrays) -> None:
-        found = {name: (tuple(array.shape), str(array.dtype)) for name, array in inputs.items()}
+        given = {name: (tuple(array.shape), str(array.dtype)) for name, array in inputs.items()}
         expected = {name: (shape, "float32") for name, shape in self.input_shapes.items()}
-        if found != expected:
-            raise ValueError(f"the session got inputs {found}, it expects {expected}")
+        if given != expected:
+            raise ValueError(f"the session got inputs {given}, it expects {expected}")
         self.compile()
 
     def _compile(self) -> None:

@@ -51,11 +51,7 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             images.append(path)
             continue
-        inside = [
-            file
-            for file in sorted(path.iterdir())
-            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-        ]
+        inside = [file for file in sorted(path.iterdir()) if _is_image(file)]
         if not inside:
             raise DeployBenchError(
                 f"the folder {path} holds no image",
@@ -64,6 +60,11 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
             )
         images += inside
     return images
+
+
+def _is_image(file: Path) -> bool:
+    """By its name; a hidden file is what a system keeps for itself (``._photo.jpg`` of macOS)."""
+    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
 
 
 def predict_images(
@@ -109,7 +110,10 @@ def predict_images(
                     first_problem = first_problem or error
                     predictions.append(Prediction(image=str(image), classes=[], error=error.found))
                     continue
-                outputs = session.infer({manifest.inputs[0].name: np.stack([pixels] * batch)})
+                # A fixed batch is filled with copies of the image; the first answer is as good as
+                # any.
+                inputs = {manifest.inputs[0].name: np.stack([pixels] * batch)}
+                outputs = session.infer(inputs)
                 logits = next(iter(outputs.values()))[0]
                 predictions.append(Prediction(image=str(image), classes=_top(logits, labels, top)))
     except DeployBenchError:
@@ -150,11 +154,11 @@ def _top(logits: npt.NDArray[np.float32], labels: list[str] | None, top: int) ->
         )
     probabilities = softmax(logits)
     order = np.argsort(-probabilities, kind="stable")[:top]
-    return [
-        Guess(
-            index=int(i),
-            name=labels[i] if labels else f"class {i}",
-            probability=float(probabilities[i]),
-        )
-        for i in order
-    ]
+    guesses = []
+    for index in order:
+        name = f"class {index}"
+        if labels:
+            name = labels[index]
+        probability = float(probabilities[index])
+        guesses.append(Guess(index=int(index), name=name, probability=probability))
+    return guesses

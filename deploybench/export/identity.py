@@ -33,16 +33,19 @@ def contents_of(model: ModelRequest) -> list[dict[str, str]]:
     Earlier versions counted a checkpoint by the bytes of its file, and the labels with it. What was
     exported under such a key is still found by it.
     """
-    files = {"checkpoint": model.checkpoint, "labels": model.labels}
-    of_files = {
-        option: sha256_of_file(Path(path)) for option, path in files.items() if path is not None
-    }
+    by_files = {}
+    if model.checkpoint is not None:
+        by_files["checkpoint"] = sha256_of_file(Path(model.checkpoint))
+    if model.labels is not None:
+        by_files["labels"] = sha256_of_file(Path(model.labels))
     today = {}
     if model.checkpoint is not None:
-        of_file = of_files["checkpoint"]
+        of_file = by_files["checkpoint"]
         # A checkpoint that does not read counts by its file: the export says what is wrong with it.
         today["checkpoint"] = _of_tensors(model.checkpoint, of_file) or of_file
-    return [today, of_files] if of_files != today else [today]
+    if by_files == today:
+        return [today]
+    return [today, by_files]
 
 
 @lru_cache(maxsize=64)

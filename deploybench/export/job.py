@@ -1,5 +1,4 @@
-"""The export child: builds the model, computes the reference, counts FLOPs, writes the artifact's
-files.
+"""The export child: builds the model, computes the reference and writes the artifact's files.
 
 Run by the parent as ``python -m deploybench.export.job REPLY`` with a job on standard input. The
 folder that it fills is a staging folder; the parent verifies and publishes it.
@@ -64,10 +63,10 @@ class ExportReply(Document):
 
     def raise_failure(self, reproduce: str | None = None) -> None:
         """Raise the failure that the reply reports, if it reports one."""
-        if self.found is not None:
-            raise DeployBenchError(
-                self.found, expected=self.expected, action=self.action or reproduce
-            )
+        if self.found is None:
+            return
+        action = self.action or reproduce
+        raise DeployBenchError(self.found, expected=self.expected, action=action)
 
 
 def main() -> None:
@@ -100,11 +99,12 @@ def run(job: ExportJob) -> None:
 
     request, staging = job.request, Path(job.staging)
     plugin = exporter(request.backend).require()
-    torch.set_num_threads(
-        1
-    )  # the weights and the reference must not depend on how many exports run at once
+    # The weights and the reference must not depend on how many exports run at once.
+    torch.set_num_threads(1)
     start = perf_counter()
-    checkpoint = Path(request.model.checkpoint) if request.model.checkpoint else None
+    checkpoint = None
+    if request.model.checkpoint:
+        checkpoint = Path(request.model.checkpoint)
     built, weights = load_model(
         request.model.name,
         request.model.build_options(),
@@ -117,14 +117,20 @@ def run(job: ExportJob) -> None:
         outputs = model(images)
     np.savez(staging / REFERENCE, inputs=images.numpy(), outputs=outputs.numpy())
     macs = _counted("count_macs", model, images[:1])
+    flops = None
+    if macs is not None:
+        flops = 2 * macs  # a multiplication and an addition
     layer_values = _counted("count_layer_values", model, images[:1])
+    num_classes = 1
+    if outputs.dim() > 1:
+        num_classes = int(outputs.shape[1])
     info = ModelInfo(
         name=request.model.name,
         arguments=dict(built.arguments),
-        num_classes=int(outputs.shape[1]) if outputs.dim() > 1 else 1,
+        num_classes=num_classes,
         parameters=count_parameters(model),
         macs=macs,
-        flops=None if macs is None else 2 * macs,
+        flops=flops,
         patch_size=built.patch_size,
         tokens=built.tokens,
     )
@@ -136,9 +142,10 @@ def run(job: ExportJob) -> None:
     torch.set_num_threads(request.threads)
     with torch.no_grad():
         exported = plugin.export(SingleOutput(built.module, dtype).eval(), example, spec, staging)
-    files = tuple(
-        file_entry(path, staging) for path in sorted(staging.rglob("*")) if path.is_file()
-    )
+    facts = dict(exported.facts)
+    if layer_values is not None:
+        facts[LAYER_VALUES] = layer_values
+    written = sorted(path for path in staging.rglob("*") if path.is_file())
     batch = request.batch or "batch"
     manifest = Manifest(
         key=job.key,
@@ -151,8 +158,8 @@ def run(job: ExportJob) -> None:
         outputs=(TensorSpec(name=OUTPUT_NAME, dtype="float32", shape=(batch, *outputs.shape[1:])),),
         preprocessing=built.preprocessing,
         entry=exported.entry,
-        facts={**exported.facts, **({} if layer_values is None else {LAYER_VALUES: layer_values})},
-        files=files,
+        facts=facts,
+        files=tuple(file_entry(path, staging) for path in written),
         versions=job.versions,
         parity=None,
         parity_note=exported.checked,
@@ -171,9 +178,9 @@ def _counted(name: str, model: torch.nn.Module, example: torch.Tensor) -> int | 
     None for a model that it cannot run, or before torch 2.1: no reason to fail an export.
     """
     try:
-        counted: int = getattr(importlib.import_module("deploybench.models.flops"), name)(
-            model, example
-        )
+        counters = importlib.import_module("deploybench.models.flops")
+        count = getattr(counters, name)
+        counted: int = count(model, example)
     except Exception:  # a counter runs the model's own code in an unusual mode
         return None
     return counted
@@ -183,9 +190,11 @@ def _write_labels(
     request: ExportRequest, built: BuiltModel, weights: Weights, classes: int, staging: Path
 ) -> None:
     """The user's class names, else the architecture's own when the weights are trained."""
-    labels = built.labels if weights.kind != "random" else None
+    labels = None
     if request.model.labels:
         labels = read_labels(Path(request.model.labels), classes)
+    elif weights.kind != "random":
+        labels = built.labels
     if labels and len(labels) == classes:
         (staging / LABELS).write_text(json.dumps(labels))
 

@@ -24,8 +24,10 @@ from deploybench.export.request import ExportRequest, ModelRequest
 
 
 def read_labels(path: Path, classes: int) -> tuple[str, ...]:
-    """The class names in a file, one a line. Raises DeployBenchError unless there are ``classes``
-    of them."""
+    """The class names in a file, one a line.
+
+    Raises DeployBenchError unless there are ``classes`` of them.
+    """
     lines = (line.strip() for line in path.read_text().splitlines())
     labels = tuple(line for line in lines if line)
     if len(labels) != classes:
@@ -49,11 +51,14 @@ def with_labels_of(
     if before is not None and tuple(before) == labels:
         return artifact, None
     relabelled = _relabelled(artifact, labels, model.labels, workspace)
-    had = "had no labels" if before is None else "had other labels"
-    return relabelled, (
+    had = "had other labels"
+    if before is None:
+        had = "had no labels"
+    remark = (
         f"{artifact.path.name} {had}: they are now those of {model.labels}; "
-        f"graph and weights are unchanged"
+        "graph and weights are unchanged"
     )
+    return relabelled, remark
 
 
 def _relabelled(
@@ -68,8 +73,8 @@ def _relabelled(
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(artifact.path / file.path, target)
         (staging / LABELS).write_text(json.dumps(labels))
-        others = [file for file in manifest.files if file.path != LABELS]
-        files = [*others, file_entry(staging / LABELS, staging)]
+        files = [file for file in manifest.files if file.path != LABELS]
+        files.append(file_entry(staging / LABELS, staging))
         files.sort(key=lambda file: file.path)
         content = manifest.model_dump(mode="json")
         content["files"] = [file.model_dump(mode="json") for file in files]

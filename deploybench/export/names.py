@@ -1,5 +1,7 @@
-"""A child that looks model names up where that means importing torch and timm, or the user's own
-code."""
+"""A child that looks model names up.
+
+It is a process of its own because that may mean importing torch and timm, or the user's own code.
+"""
 
 from __future__ import annotations
 

@@ -139,11 +139,12 @@ def export_requests(
             with one_at_a_time:
                 on_event(event)
 
+    def start(request: ExportRequest) -> None:
+        tell(ExportStarted(request))
+
     tell(ExportsPlanned(tuple(requests)))
     results = {}
-    for result in export_all(
-        requests, workspace, options, start=lambda request: tell(ExportStarted(request))
-    ):
+    for result in export_all(requests, workspace, options, start=start):
         results[requests.index(result.request)] = result
         tell(ExportFinished(result))
     return [results[index] for index in sorted(results)]
@@ -157,46 +158,48 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
     """
     models = expand_groups(order.models)
     _check(order, models)
-    profile = None if order.profile == HOST else load_profile(order.profile)
+    profile = None
+    suggested: Mapping[str, OptionValue] = {}
+    if order.profile != HOST:
+        profile = load_profile(order.profile)
+        suggested = profile.export_options()
     target = _target(order, profile)
     jobs = order.jobs or default_jobs()
-    backends_of = {
-        precision: order.backends or usable_backends(precision, target)
-        for precision in order.precisions
-    }
-    backends = list(dict.fromkeys(name for names in backends_of.values() for name in names))
-    suggested = profile.export_options() if profile else {}
+    threads = max(usable_cores() // jobs, 1)
+
+    # Which exporters write each precision, and the options that each of them takes.
+    forms: list[tuple[str, str]] = []
+    for precision in order.precisions:
+        for backend in order.backends or usable_backends(precision, target):
+            forms.append((precision, backend))
+    backends = list(dict.fromkeys(backend for _, backend in forms))
     options_of = options_by_backend(backends, order.options, suggested)
+
     requests = []
     sizes = product(order.image_sizes or (None,), order.patch_sizes or (None,))
     for name, (image_size, patch_size) in product(models, sizes):
         model = ModelRequest(
             name=name,
-            checkpoint=str(order.checkpoint.absolute()) if order.checkpoint else None,
+            checkpoint=_absolute(order.checkpoint),
             allow_partial=order.allow_partial,
             pretrained=order.pretrained,
             num_classes=order.num_classes,
             in_channels=order.in_channels,
             image_size=image_size,
             patch_size=patch_size,
-            labels=str(order.labels.absolute()) if order.labels else None,
+            labels=_absolute(order.labels),
         )
-        for precision in order.precisions:
-            for backend in backends_of[precision]:
-                # A target that was typed reaches the exporters that were named, so that one that
-                # takes none refuses it; a profile's only reaches those that can use it.
-                insisted = order.target is not None and bool(order.backends)
-                requests.append(
-                    ExportRequest(
-                        model=model,
-                        backend=backend,
-                        precision=precision,
-                        batch=order.batch,
-                        options=options_of[backend],
-                        threads=max(usable_cores() // jobs, 1),
-                        target=target if takes_target(backend) or insisted else None,
-                    )
-                )
+        for precision, backend in forms:
+            request = ExportRequest(
+                model=model,
+                backend=backend,
+                precision=precision,
+                batch=order.batch,
+                options=options_of[backend],
+                threads=threads,
+                target=_target_for(backend, order, target),
+            )
+            requests.append(request)
     if order.target is not None and not any(request.target for request in requests):
         raise DeployBenchError(
             f"--target {order.target}, and no backend that this host writes by default is for one "
@@ -204,6 +207,24 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
             action="name one: --backend tensorrt-rtx",
         )
     return requests
+
+
+def _absolute(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    return str(path.absolute())
+
+
+def _target_for(backend: str, order: ExportOrder, target: str | None) -> str | None:
+    """The target as the exporter is told it.
+
+    One that was typed reaches the exporters that were named, so that one that takes none refuses
+    it; a profile's reaches only those that can use it.
+    """
+    insisted = order.target is not None and bool(order.backends)
+    if takes_target(backend) or insisted:
+        return target
+    return None
 
 
 def _check(order: ExportOrder, models: Sequence[str]) -> None:
@@ -233,5 +254,6 @@ def _target(order: ExportOrder, profile: Profile | None) -> str | None:
     if order.target is not None:
         sm_of(order.target)
         return order.target
-    capability = profile.match.compute_capability if profile else None
-    return target_of(capability) if capability else None
+    if profile is None or profile.match.compute_capability is None:
+        return None
+    return target_of(profile.match.compute_capability)

@@ -1,5 +1,7 @@
-"""The export pipeline: was it done before, export in a child, verify in a fresh process, publish in
-one step."""
+"""The export pipeline.
+
+Look whether it was done before, export in a child, verify in a fresh process, publish in one step.
+"""
 
 from __future__ import annotations
 
@@ -101,9 +103,12 @@ def export_one(
 
 def _preload(requests: Sequence[ExportRequest]) -> tuple[str, ...]:
     """What the exporters of the requests want to have imported once for all."""
-    plugins = (exporter(request.backend).plugin for request in requests)
-    wanted = (plugin.preload for plugin in plugins if plugin is not None)
-    return tuple(dict.fromkeys(module for modules in wanted for module in modules))
+    modules: list[str] = []
+    for request in requests:
+        plugin = exporter(request.backend).plugin
+        if plugin is not None:
+            modules += plugin.preload
+    return tuple(dict.fromkeys(modules))
 
 
 def default_jobs() -> int:
@@ -116,14 +121,16 @@ def usable_backends(precision: str, target: str | None = None) -> list[str]:
 
     One for a kind of GPU is among them if it builds for ``target``.
     """
-    usable = {name: entry.require() for name, entry in exporters().items() if entry.usable}
-    names = [
-        name
-        for name, plugin in usable.items()
-        if plugin.by_default
-        and precision in plugin.precisions
-        and (not plugin.takes_target or plugin.builds_for(target))
-    ]
+    names = []
+    for name, entry in exporters().items():
+        if not entry.usable:
+            continue
+        plugin = entry.require()
+        if not plugin.by_default or precision not in plugin.precisions:
+            continue
+        if plugin.takes_target and not plugin.builds_for(target):
+            continue
+        names.append(name)
     if not names:
         raise DeployBenchError(
             f"no exporter on this host writes {precision}",
@@ -139,8 +146,10 @@ def takes_target(backend: str) -> bool:
 
 
 def check_requests(requests: Sequence[ExportRequest]) -> None:
-    """Refuse what cannot work before anything starts: an unknown model, backend or precision, a
-    missing file."""
+    """Refuse what cannot work before anything starts.
+
+    That is an unknown model, backend or precision, an option that is not taken, a missing file.
+    """
     for request in requests:
         _check_request(request)
     check_model_names(sorted({request.model.name for request in requests}))
@@ -191,28 +200,25 @@ def _export(
         **installed_versions(("torch", "timm", *plugin.distributions)),
     }
     identity = {**source.identity(name), **plugin.identity()}
-    contents, *earlier_contents = contents_of(request.model)
-    key = request.key(contents, identity, versions)
+    # The key of today first, then those by which earlier versions stored the same export.
+    keys = [request.key(contents, identity, versions) for contents in contents_of(request.model)]
+    key = keys[0]
     destination = _folder(workspace, request, key)
     if not options.force:
-        earlier = [request.key(earlier, identity, versions) for earlier in earlier_contents]
-        for folder in (destination, *(_folder(workspace, request, old) for old in earlier)):
-            present = _reusable(folder, request) if folder.exists() else None
+        for folder in [_folder(workspace, request, known_key) for known_key in keys]:
+            present = _reusable(folder, request)
             if present is not None:
                 present, remark = with_labels_of(request.model, present, workspace)
                 return present, True, remark or _other_source(request, present)
+    reproduce = f"reproduce: {request.command()}"
     with workspace.staging() as staging:
         job = ExportJob(request=request, staging=str(staging), key=key, versions=versions)
         outcome = run_forked(
             CHILD, job.model_dump_json(), preload=plugin.preload, time_limit_s=options.time_limit_s
         )
         if outcome.reply is None:
-            raise DeployBenchError(
-                outcome.error or "the export said nothing", action=f"reproduce: {request.command()}"
-            )
-        ExportReply.model_validate_json(outcome.reply).raise_failure(
-            f"reproduce: {request.command()}"
-        )
+            raise DeployBenchError(outcome.error or "the export said nothing", action=reproduce)
+        ExportReply.model_validate_json(outcome.reply).raise_failure(reproduce)
         _verify(staging, request)
         publish(staging, destination)
     return open_artifact(destination), False, None
@@ -225,52 +231,59 @@ def _folder(workspace: Workspace, request: ExportRequest, key: str) -> Path:
 
 
 def _other_source(request: ExportRequest, artifact: Artifact) -> str | None:
-    """That the weights asked for are there under the name of another checkpoint."""
-    asked, first = request.model.checkpoint, artifact.manifest.weights.source
-    if asked is None or asked == first:
+    """The remark that the same weights were exported before, from another file."""
+    checkpoint = request.model.checkpoint
+    first = artifact.manifest.weights.source
+    if checkpoint is None or checkpoint == first:
         return None
-    return f"{asked} holds the weights that were exported from {first}: it is the same artifact"
-
-
-def _reusable(folder: Path, request: ExportRequest) -> Artifact | None:
-    """The artifact in that folder if it is whole and was checked, or still cannot be; else it is
-    exported again."""
-    artifact = whole_artifact(folder)
-    if artifact is None:
-        return None
-    unchecked = artifact.manifest.parity is None
     return (
-        None
-        if unchecked and (artifact.manifest.parity_runner or _runner_here(request))
-        else artifact
+        f"{checkpoint} holds the weights that were exported from {first}: it is the same artifact"
     )
 
 
+def _reusable(folder: Path, request: ExportRequest) -> Artifact | None:
+    """The artifact in that folder if it need not be exported again.
+
+    It is whole, and was checked, or still cannot be checked here.
+    """
+    artifact = whole_artifact(folder)
+    if artifact is None or artifact.manifest.parity is not None:
+        return artifact
+    if artifact.manifest.parity_runner or _runner_here(request):
+        return None
+    return artifact
+
+
 def _verify(staging: Path, request: ExportRequest) -> None:
-    """Check parity in a fresh process on the format's own runner and write the outcome into the
-    manifest."""
+    """Check parity in a fresh process on the format's own runner.
+
+    The outcome is written into the manifest.
+    """
     runner_name, launch = _parity_launch(staging, request)
     path = staging / MANIFEST
     manifest = Manifest.model_validate_json(path.read_bytes())
+    parity = None
     if launch is None:
         note = f"not run here: this host has no runner for {request.backend}{_for_target(request)}"
-        note += f"; {manifest.parity_note}" if manifest.parity_note else ""
+        if manifest.parity_note:
+            note += f"; {manifest.parity_note}"
     elif launch.parity is not None:
-        note = launch.parity.reason
+        parity = launch.parity
+        note = parity.reason
     else:
         note = f"not checked: {launch.error or launch.refused}"
     if interrupted():
         raise DeployBenchError("interrupted before it was verified")
-    parity = launch.parity if launch else None
     verified = manifest.replaced(parity=parity, parity_note=note, parity_runner=runner_name)
     path.write_text(verified.sealed().model_dump_json(indent=1))
 
 
 def _parity_launch(staging: Path, request: ExportRequest) -> tuple[str | None, Launch | None]:
-    found = _runner_here(request)
-    if found is None:
+    """The runner that checked the artifact, and its launch; (None, None) where there is none."""
+    checking = _runner_here(request)
+    if checking is None:
         return None, None
-    name, plugin, device = found
+    name, plugin, device = checking
     job = Job(
         artifact=str(staging),
         runner=name,
@@ -286,8 +299,10 @@ def _parity_launch(staging: Path, request: ExportRequest) -> tuple[str | None, L
 
 
 def _runner_here(request: ExportRequest) -> tuple[str, Runner, str] | None:
-    """The runner that checks such an artifact on this host, and the device: the CPU, or the
-    driver's first GPU."""
+    """The runner that checks such an artifact on this host, and its device.
+
+    The device is the CPU, or the driver's first GPU where the runner needs one.
+    """
     for entry in runners_of_format(request.backend):
         if entry.plugin is None:
             continue
@@ -300,4 +315,6 @@ def _runner_here(request: ExportRequest) -> tuple[str, Runner, str] | None:
 
 
 def _for_target(request: ExportRequest) -> str:
-    return f" on {request.target}" if request.target else ""
+    if not request.target:
+        return ""
+    return f" on {request.target}"

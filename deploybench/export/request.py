@@ -31,8 +31,8 @@ every artifact, so they stay there, empty."""
 class ExportResult:
     """One row: the artifact, or why there is none.
 
-    ``reused`` says that it was there already; ``remark`` what of the request is then not as it was
-    asked for, or was changed in the artifact.
+    ``reused`` says that the artifact was there already; ``remark`` then tells in what it differs
+    from the request, or what was changed in it.
     """
 
     request: ExportRequest
@@ -90,12 +90,16 @@ class ExportRequest(Document):
         """Options are stored flat, beside the fields: what is no field is an option."""
         if not isinstance(content, Mapping):
             return content
-        own = {name: value for name, value in content.items() if name in cls.model_fields}
-        flat = {name: value for name, value in content.items() if name not in own}
-        given = {name: value for name, value in flat.items() if value is not None}
+        fields = {}
+        given = {}
+        for name, value in content.items():
+            if name in cls.model_fields:
+                fields[name] = value
+            elif value is not None:
+                given[name] = value
         if given:
-            own["options"] = {**own.get("options", {}), **given}
-        return own
+            fields["options"] = {**fields.get("options", {}), **given}
+        return fields
 
     @model_serializer(mode="wrap")
     def _store_flat(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -127,35 +131,38 @@ class ExportRequest(Document):
         ``deploybench.export.identity``), not by its path; ``identity`` is the model source's and
         the exporter's, ``versions`` those of everything that takes part.
         """
-        asked = self.model_dump(
+        request = self.model_dump(
             mode="json", exclude={"threads": True, "model": {"checkpoint": True, "labels": True}}
         )
-        content = {"asked": asked, "files": contents, "identity": identity, "versions": versions}
+        content = {"asked": request, "files": contents, "identity": identity, "versions": versions}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def command(self) -> str:
         """The command that does this export again."""
-        words = ["deploybench", "export", "--model", self.model.name, "--backend", self.backend]
-        words += [
-            "--precision",
-            self.precision,
-            "--batch",
-            "dynamic" if self.batch is None else str(self.batch),
-        ]
-        options = {
+        batch = "dynamic"
+        if self.batch is not None:
+            batch = str(self.batch)
+        image_size = None
+        if self.model.image_size is not None:
+            image_size = size_text(self.model.image_size)
+        arguments = ["--model", self.model.name, "--backend", self.backend]
+        arguments += ["--precision", self.precision, "--batch", batch]
+        if_given = {
             "--checkpoint": self.model.checkpoint,
             "--num-classes": self.model.num_classes,
             "--in-channels": self.model.in_channels,
-            "--image-size": size_text(self.model.image_size) if self.model.image_size else None,
+            "--image-size": image_size,
             "--patch-size": self.model.patch_size,
             "--labels": self.model.labels,
             "--target": self.target,
         }
-        for option, value in options.items():
+        for option, value in if_given.items():
             if value is not None:
-                words += [option, str(value)]
+                arguments += [option, str(value)]
         for name, given in self.options.items():
-            words += ["--option", f"{name}={given}"]
-        words += ["--pretrained"] if self.model.pretrained else []
-        words += ["--allow-partial"] if self.model.allow_partial else []
-        return shlex.join(words)
+            arguments += ["--option", f"{name}={given}"]
+        if self.model.pretrained:
+            arguments.append("--pretrained")
+        if self.model.allow_partial:
+            arguments.append("--allow-partial")
+        return shlex.join(["deploybench", "export", *arguments])

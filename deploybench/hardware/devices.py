@@ -41,7 +41,9 @@ class Device:
 
     def __str__(self) -> str:
         """The shortest name."""
-        return f"{self.kind}:{self.index}" if self.index else self.kind
+        if self.index == 0:
+            return self.kind
+        return f"{self.kind}:{self.index}"
 
 
 def gpu_index(text: str) -> int:
@@ -53,7 +55,10 @@ def gpu_index(text: str) -> int:
 
 
 def kind_of(text: str) -> str:
-    """``cpu`` or ``cuda``, of a name that was read before; what a record names otherwise stays."""
+    """``cpu`` or ``cuda``, of a name that was checked before.
+
+    What an older record calls by another name is returned as it is.
+    """
     return text.partition(":")[0]
 
 

@@ -1,5 +1,7 @@
-"""The GPUs of this machine as the driver tells them, and targets: compute capabilities as words
-(``sm86`` is 8.6)."""
+"""The GPUs of this machine as the driver tells them, and targets.
+
+A target is a compute capability as one word: ``sm86`` is 8.6.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,16 @@ from deploybench.errors import DeployBenchError
 from deploybench.hardware.nvml import named_handle, nvml_provenance, visible_devices
 from deploybench.provenance import Provenance
 
+NVML_IS_MISSING = (
+    'an NVIDIA driver is loaded, but nvidia-ml-py is missing: pip install "deploybench[gpu]"'
+)
+
 
 class Gpu(Document):
     """One CUDA device; a board with two chips is two devices.
 
-    ``index`` is NVML's number: that of the slot.
-
-    ``provenance`` is simulated where a double stands in for the driver's library.
+    ``index`` is NVML's number: that of the slot. ``provenance`` is simulated where a double stands
+    in for the driver's library.
     """
 
     name: str
@@ -36,17 +41,15 @@ class Gpu(Document):
 
 
 def find_gpus() -> tuple[tuple[Gpu, ...], str | None]:
-    """The CUDA devices that this process sees, as the driver reports them, and the note of
-    :class:`Host`."""
+    """The CUDA devices that this process sees, as the driver reports them.
+
+    Beside them the reason why there are none, which becomes the ``gpu_note`` of a host.
+    """
     try:
         import pynvml
     except ImportError:
         if Path("/proc/driver/nvidia/version").exists():
-            return (
-                (),
-                "an NVIDIA driver is loaded, but nvidia-ml-py is missing: pip install "
-                '"deploybench[gpu]"',
-            )
+            return (), NVML_IS_MISSING
         return (), "no NVIDIA driver"
     try:
         pynvml.nvmlInit()
@@ -65,13 +68,10 @@ def _visible_gpus(pynvml: Any) -> tuple[tuple[Gpu, ...], str | None]:
     count = pynvml.nvmlDeviceGetCount()
     if count == 0:
         return (), f"the NVIDIA driver {driver} shows no GPU"
-    visible = visible_devices(count)
-    gpus = tuple(_gpu(pynvml, name, driver) for name in visible)
+    gpus = tuple(_gpu(pynvml, name, driver) for name in visible_devices(count))
     if not gpus:
-        return (
-            (),
-            f"CUDA_VISIBLE_DEVICES='{os.environ.get('CUDA_VISIBLE_DEVICES')}' hides all of {count}",
-        )
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        return (), f"CUDA_VISIBLE_DEVICES='{visible}' hides all of {count}"
     return gpus, None
 
 
@@ -89,7 +89,10 @@ def _gpu(pynvml: Any, name: str, driver: str) -> Gpu:
 
 
 def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    """Older versions of nvidia-ml-py answer in bytes."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return value
 
 
 TARGET = re.compile(r"sm(\d{2,3})")
@@ -113,4 +116,5 @@ def sm_of(target: str) -> int:
 
 def targets_here() -> list[str]:
     """The targets that the GPUs of this host are, in the driver's order."""
-    return [target_of(gpu.compute_capability) for gpu in find_gpus()[0]]
+    gpus, _ = find_gpus()
+    return [target_of(gpu.compute_capability) for gpu in gpus]

@@ -110,8 +110,10 @@ def describe_host(distributions: tuple[str, ...] = ()) -> Host:
 
 
 def usable_cores() -> int:
-    """Physical cores that this process may use: at most its affinity mask and its cgroup's
-    quota."""
+    """Physical cores that this process may use.
+
+    At most as many as its affinity mask has CPUs, and as its cgroup's quota allows.
+    """
     physical = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
     limits = [physical]
     if hasattr(os, "sched_getaffinity"):
@@ -136,19 +138,23 @@ def missing_cxx_compiler() -> str | None:
 
 
 def cache_bytes(folder: Path = CPU_FOLDER) -> int | None:
-    """The size of all caches from the second level on that the usable CPUs have; None where they
-    are not told."""
-    cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-    found: dict[tuple[str, str], int] = {}
-    for cpu in cpus:
+    """The size of all caches from the second level on that the usable CPUs have.
+
+    None where they are not told.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    sizes: dict[tuple[str, str], int] = {}
+    for cpu in os.sched_getaffinity(0):
         for cache_folder in folder.glob(f"cpu{cpu}/cache/index*"):
-            level, size, shared = (
-                _read(cache_folder / name) for name in ("level", "size", "shared_cpu_list")
-            )
-            digits = re.fullmatch(r"(\d+)([KM]?)", size)
-            if level.isdigit() and int(level) >= OUTER_CACHE and digits:
-                found[level, shared] = int(digits[1]) * SIZE_UNITS[digits[2]]
-    return sum(found.values()) or None
+            level = _read(cache_folder / "level")
+            size = re.fullmatch(r"(\d+)([KM]?)", _read(cache_folder / "size"))
+            if size is None or not level.isdigit() or int(level) < OUTER_CACHE:
+                continue
+            # Every CPU that shares a cache lists it; by its level and its sharers it counts once.
+            shared = _read(cache_folder / "shared_cpu_list")
+            sizes[level, shared] = int(size[1]) * SIZE_UNITS[size[2]]
+    return sum(sizes.values()) or None
 
 
 def gpu_of(device: str, host: Host) -> Gpu | None:
@@ -170,11 +176,11 @@ def check_present(devices: Sequence[str], host: Host) -> None:
                 expected="an NVIDIA GPU, its driver, and nvidia-ml-py to ask it",
                 action="deploybench doctor says what is missing; --device cpu measures the CPU",
             )
-        found = ", ".join(
+        present = ", ".join(
             f"{Device(CUDA, index)} ({gpu.name})" for index, gpu in enumerate(host.gpus)
         )
         raise DeployBenchError(
-            f"--device {device}, and this host has {found}", expected="one of these"
+            f"--device {device}, and this host has {present}", expected="one of these"
         )
 
 
@@ -186,7 +192,9 @@ def _cpu_info() -> dict[str, Any]:
 
 
 def _read(path: Path) -> str:
-    return path.read_text().strip() if path.is_file() else ""
+    if not path.is_file():
+        return ""
+    return path.read_text().strip()
 
 
 def _governor() -> str | None:

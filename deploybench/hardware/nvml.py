@@ -7,7 +7,6 @@ setting. ``pynvml`` (nvidia-ml-py) is imported only here, when a GPU is asked ab
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 from collections.abc import Mapping
@@ -39,24 +38,30 @@ def open_nvml() -> Any:
 
 def nvml_provenance() -> Provenance:
     """``simulated`` where the library that ``pynvml`` opens is a double."""
-    with contextlib.suppress(OSError):
-        return "simulated" if hasattr(ctypes.CDLL(LIBRARY), DOUBLE_SYMBOL) else "measured"
+    try:
+        library = ctypes.CDLL(LIBRARY)
+    except OSError:
+        return "measured"
+    if hasattr(library, DOUBLE_SYMBOL):
+        return "simulated"
     return "measured"
 
 
 def visible_devices(count: int, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """The GPUs that this process sees, in its order: NVML's numbers or UUIDs. ``count`` is what the
-    driver has.
+    """The GPUs that this process sees, in its order: NVML's numbers or UUIDs.
 
-    As in CUDA, the first name of ``CUDA_VISIBLE_DEVICES`` that is no GPU ends the list ("-1" hides
-    all).
+    ``count`` is how many the driver has. As in CUDA, the first name of ``CUDA_VISIBLE_DEVICES``
+    that is no GPU ends the list ("-1" hides all).
     """
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return [str(number) for number in range(count)]
     names: list[str] = []
-    for name in (part.strip() for part in visible.split(",")):
-        if not (name.startswith(("GPU-", "MIG-")) or (name.isdigit() and int(name) < count)):
+    for part in visible.split(","):
+        name = part.strip()
+        is_uuid = name.startswith(("GPU-", "MIG-"))
+        is_number = name.isdigit() and int(name) < count
+        if not is_uuid and not is_number:
             break
         names.append(name)
     return names
@@ -69,9 +74,11 @@ def device_handle(nvml: Any, index: int, environment: Mapping[str, str] = os.env
     """
     names = visible_devices(nvml.nvmlDeviceGetCount(), environment)
     if index >= len(names):
+        problem = f"there is no cuda:{index}"
         visible = environment.get("CUDA_VISIBLE_DEVICES")
-        hidden = f": CUDA_VISIBLE_DEVICES is '{visible}'" if visible is not None else ""
-        raise DeployBenchError(f"there is no cuda:{index}{hidden}")
+        if visible is not None:
+            problem += f": CUDA_VISIBLE_DEVICES is '{visible}'"
+        raise DeployBenchError(problem)
     return named_handle(nvml, names[index])
 
 
@@ -81,10 +88,8 @@ def named_handle(nvml: Any, name: str) -> Any:
     Raises DeployBenchError where there is none.
     """
     try:
-        return (
-            nvml.nvmlDeviceGetHandleByIndex(int(name))
-            if name.isdigit()
-            else nvml.nvmlDeviceGetHandleByUUID(name)
-        )
+        if name.isdigit():
+            return nvml.nvmlDeviceGetHandleByIndex(int(name))
+        return nvml.nvmlDeviceGetHandleByUUID(name)
     except nvml.NVMLError as error:
         raise DeployBenchError(f"the NVIDIA driver has no GPU {name}: {error}") from None

@@ -46,18 +46,20 @@ def cpu_lacking(isa: Iterable[str]) -> dict[str, str]:
 
 def gpu_lacking(gpu: Gpu) -> dict[str, str]:
     """The precisions that the GPU does not compute in at a useful rate, with the reasons."""
-    lacking = {
-        name: f"compute capability {gpu.compute_capability}, it begins at {first[0]}.{first[1]}"
-        for name, first in FIRST_CAPABILITIES.items()
-        if gpu.capability < first
-    }
+    lacking = {}
+    for precision, first in FIRST_CAPABILITIES.items():
+        if gpu.capability < first:
+            major, minor = first
+            lacking[precision] = (
+                f"compute capability {gpu.compute_capability}, it begins at {major}.{minor}"
+            )
     if gpu.capability == TOKEN_FP16:
         lacking["fp16"] = "1/64 of the fp32 rate"
     return lacking
 
 
 def gpu_precisions(device: str, host: Host) -> frozenset[str]:
-    """What the GPU computes in; everything for one that nothing is known of."""
+    """What the GPU computes in; every precision where the host has no figures of it."""
     everything = frozenset({"fp32", *FIRST_CAPABILITIES})
     gpu = gpu_of(device, host)
     if gpu is None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,6 +21,7 @@ from pydantic import Field, ValidationError
 
 from deploybench.documents import Document, first_error
 from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.hardware.devices import CPU, CUDA
 from deploybench.hardware.gpus import Gpu
 from deploybench.hardware.host import Host
 from deploybench.hardware.precisions import PRECISIONS
@@ -47,19 +49,22 @@ class Match(Document):
 
 
 class Driver(Document):
-    """NVIDIA's drivers: the ``least`` version that the stack runs on; the last branch with the GPU,
-    if there is one."""
+    """NVIDIA's drivers for the hardware.
+
+    ``least`` is the oldest version that the stack runs on, ``last_branch`` the last one that still
+    has the GPU, if newer ones do not.
+    """
 
     least: str = Field(pattern=r"^\d+(\.\d+)*$")
     last_branch: int | None = None
 
 
 class Peaks(Document):
-    """``tflops`` by precision: 1e12 FLOP/s; ``memory_gb_per_s``: 1e9 bytes/s; ``memory_gb``: 1e9
-    bytes.
+    """What the hardware can do at most, by data sheet or by measurement.
 
-    ``cache_mb``: 1e6 bytes that stay on the chip from one call to the next; ``tdp_w``: watts of
-    thermal design power.
+    ``tflops`` by precision: 1e12 FLOP/s; ``memory_gb_per_s``: 1e9 bytes/s; ``memory_gb``: 1e9
+    bytes; ``cache_mb``: 1e6 bytes that stay on the chip from one call to the next; ``tdp_w``: watts
+    of thermal design power.
     """
 
     tflops: dict[str, Positive]
@@ -101,14 +106,18 @@ class Profile(Document):
     notes: tuple[str, ...] = ()
 
     def export_options(self) -> dict[str, int]:
-        """The options of exporters, by name, with which they write what this hardware's runtimes
-        read."""
-        return self.onnx.model_dump() if self.onnx else {}
+        """The options of exporters, by name, for files that this hardware's runtimes read."""
+        if self.onnx is None:
+            return {}
+        return self.onnx.model_dump()
 
     def why_no(self, precision: str) -> str:
         """Why the hardware does not run that precision."""
+        statement = f"{self.name} has no {precision} arithmetic"
         reason = self.lacking.get(precision)
-        return f"{self.name} has no {precision} arithmetic{f': {reason}' if reason else ''}"
+        if reason:
+            statement += f": {reason}"
+        return statement
 
     def why_no_runner(self, name: str, *, built_in: bool) -> str | None:
         """Why the runner of that name does not run on the hardware, or None.
@@ -128,25 +137,27 @@ class MismatchError(DeployBenchError):
 
 
 def figures(profile: Profile) -> dict[str, float | str]:
-    """Each figure that may have a source: ``tflops.fp32``, ``memory_gb``, ``driver.least``,
-    ``stack.torch``."""
-    groups = {"driver": profile.driver, "onnx": profile.onnx}
-    found: dict[str, float | str] = {
-        f"tflops.{name}": value for name, value in profile.peaks.tflops.items()
-    }
-    found |= profile.peaks.model_dump(exclude={"tflops"}, exclude_none=True)
-    for name, group in groups.items():
-        values = group.model_dump(exclude_none=True) if group else {}
-        found |= {f"{name}.{key}": value for key, value in values.items()}
-    return found | {f"stack.{name}": value for name, value in profile.stack.items()}
+    """Each figure that may have a source, by its name.
+
+    Such as ``tflops.fp32``, ``memory_gb``, ``driver.least``, ``stack.torch``.
+    """
+    values: dict[str, float | str] = _prefixed("tflops", profile.peaks.tflops)
+    values |= profile.peaks.model_dump(exclude={"tflops"}, exclude_none=True)
+    if profile.driver is not None:
+        values |= _prefixed("driver", profile.driver.model_dump(exclude_none=True))
+    if profile.onnx is not None:
+        values |= _prefixed("onnx", profile.onnx.model_dump(exclude_none=True))
+    return values | _prefixed("stack", profile.stack)
+
+
+def _prefixed(table: str, values: Mapping[str, float | str]) -> dict[str, float | str]:
+    return {f"{table}.{name}": value for name, value in values.items()}
 
 
 def profile_names() -> list[str]:
     """The built-in profiles; ``host`` is generated and not among them."""
-    folder = files("deploybench.profiles")
-    return sorted(
-        item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")
-    )
+    names = [file.name for file in files("deploybench.profiles").iterdir()]
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
 def load_profile(name: str) -> Profile:
@@ -154,38 +165,42 @@ def load_profile(name: str) -> Profile:
 
     Raises DeployBenchError for neither.
     """
-    known = profile_names()
-    if name in known:
-        return parse_profile(
-            (files("deploybench.profiles") / f"{name}.toml").read_text("utf-8"), f"{name}.toml"
-        )
+    taken = [*profile_names(), HOST]
+    if name in profile_names():
+        file_name = f"{name}.toml"
+        text = (files("deploybench.profiles") / file_name).read_text("utf-8")
+        return parse_profile(text, file_name)
     if not name.endswith(".toml"):
-        raise unknown_name(
-            "profile", name, [*known, HOST], action="deploybench profiles lists them"
-        )
-    try:
-        text = Path(name).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise DeployBenchError(
-            f"the profile {name} does not read: {why}",
-            action="deploybench profiles new writes one of this machine",
-        ) from None
-    profile = parse_profile(text, name)
-    if profile.name in (*known, HOST):
+        raise unknown_name("profile", name, taken, action="deploybench profiles lists them")
+    profile = parse_profile(_text_of(name), name)
+    if profile.name in taken:
         raise DeployBenchError(
             f"{name} calls itself {profile.name}", expected="a name that is not a built-in one's"
         )
     return profile
 
 
+def _text_of(path: str) -> str:
+    """The text of a profile's file. Raises DeployBenchError where it does not read."""
+    try:
+        return Path(path).read_text("utf-8")
+    except OSError as error:
+        cause = error.strerror
+    except UnicodeDecodeError:
+        cause = "it is not UTF-8"
+    raise DeployBenchError(
+        f"the profile {path} does not read: {cause}",
+        action="deploybench profiles new writes one of this machine",
+    )
+
+
 def profile_of(gpu: Gpu) -> Profile | None:
     """The built-in profile of a GPU, or None."""
-    profiles = (load_profile(name) for name in profile_names())
-    return next(
-        (profile for profile in profiles if profile.device == "cuda" and gpu_fits(profile, gpu)),
-        None,
-    )
+    for name in profile_names():
+        profile = load_profile(name)
+        if profile.device == CUDA and gpu_fits(profile, gpu):
+            return profile
+    return None
 
 
 def parse_profile(text: str, origin: str) -> Profile:
@@ -208,12 +223,17 @@ def parse_profile(text: str, origin: str) -> Profile:
 
 
 def _check_names(profile: Profile, origin: str) -> None:
-    """Refuse a profile that any machine would match, or that speaks of a precision or a figure that
-    is not there."""
-    rule = profile.match
-    needed = (rule.cpu_vendor or rule.cpu_model) if profile.device == "cpu" else rule.gpu_name
-    if not needed:
-        field = "cpu_vendor or cpu_model" if profile.device == "cpu" else "gpu_name"
+    """Refuse a profile that any machine would match, or with a name of nothing.
+
+    The names are those of precisions and of figures.
+    """
+    if profile.device == CPU:
+        pattern = profile.match.cpu_vendor or profile.match.cpu_model
+        field = "cpu_vendor or cpu_model"
+    else:
+        pattern = profile.match.gpu_name
+        field = "gpu_name"
+    if not pattern:
         raise DeployBenchError(f"{origin} matches any machine", expected=f"{field} under [match]")
     for name in (*profile.precisions, *profile.lacking, *profile.peaks.tflops):
         if name not in PRECISIONS:
@@ -223,31 +243,28 @@ def _check_names(profile: Profile, origin: str) -> None:
             raise DeployBenchError(
                 f"{origin} has {name} and lacks it", expected=f"{name} in one of the two"
             )
-    known = figures(profile)
+    stated = figures(profile)
     for name in (*profile.sources, *profile.unconfirmed):
-        if name not in known:
-            raise unknown_name("figure", name, known, action=f"correct {origin}")
+        if name not in stated:
+            raise unknown_name("figure", name, stated, action=f"correct {origin}")
 
 
 def check_match(profile: Profile, host: Host) -> None:
-    """Raise MismatchError, with what was found and what was expected, unless the host is what the
-    profile names."""
-    if profile.device == "cuda":
+    """Raise MismatchError unless the host is the hardware that the profile names."""
+    if profile.device == CUDA:
         _check_gpu(profile, host)
-    elif not (
-        _fits(profile.match.cpu_vendor, host.cpu_vendor)
-        and _fits(profile.match.cpu_model, host.cpu_model)
-    ):
+        return
+    vendor_fits = _fits(profile.match.cpu_vendor, host.cpu_vendor)
+    model_fits = _fits(profile.match.cpu_model, host.cpu_model)
+    if not vendor_fits or not model_fits:
         raise _mismatch(profile, f"CPU {host.cpu_model} ({host.cpu_vendor})")
 
 
 def gpu_fits(profile: Profile, gpu: Gpu) -> bool:
     """Whether the GPU is the hardware that the profile names."""
-    rule = profile.match
-    return _fits(rule.gpu_name, gpu.name) and rule.compute_capability in (
-        None,
-        gpu.compute_capability,
-    )
+    if not _fits(profile.match.gpu_name, gpu.name):
+        return False
+    return profile.match.compute_capability in (None, gpu.compute_capability)
 
 
 def _check_gpu(profile: Profile, host: Host) -> None:
@@ -257,32 +274,32 @@ def _check_gpu(profile: Profile, host: Host) -> None:
             f"GPU {gpu.name} (compute capability {gpu.compute_capability})" for gpu in host.gpus
         ]
         raise _mismatch(profile, ", ".join(named) or f"no CUDA device: {host.gpu_note}")
-    driver, needed = fitting[0].driver, profile.driver
-    if needed is not None and comparable(driver) < comparable(needed.least):
-        branch = (
-            f", the last that has this GPU: R{needed.last_branch}" if needed.last_branch else ""
-        )
-        raise MismatchError(
-            f"this host has the NVIDIA driver {driver}",
-            expected=f"{needed.least} or newer, for the stack of {profile.name}{branch}",
-            action=f"install the newest "
-            f"driver{f' of branch R{needed.last_branch}' if needed.last_branch else ''}",
-        )
-
-
-def _mismatch(profile: Profile, found: str) -> MismatchError:
-    branch = profile.driver.last_branch if profile.driver else None
-    hidden = (
-        f"; if the card is in this machine: drivers after branch R{branch} do not show it"
-        if branch
-        else ""
+    driver = fitting[0].driver
+    needed = profile.driver
+    if needed is None or comparable(driver) >= comparable(needed.least):
+        return
+    expected = f"{needed.least} or newer, for the stack of {profile.name}"
+    action = "install the newest driver"
+    if needed.last_branch is not None:
+        expected += f", the last that has this GPU: R{needed.last_branch}"
+        action += f" of branch R{needed.last_branch}"
+    raise MismatchError(
+        f"this host has the NVIDIA driver {driver}", expected=expected, action=action
     )
+
+
+def _mismatch(profile: Profile, present: str) -> MismatchError:
+    action = (
+        f"measure this machine with --profile {HOST}; for {profile.name} numbers, copy the "
+        "workspace to a machine that has it and type the same command there"
+    )
+    if profile.driver is not None and profile.driver.last_branch is not None:
+        branch = profile.driver.last_branch
+        action += f"; if the card is in this machine: drivers after branch R{branch} do not show it"
     return MismatchError(
-        f"this host has {found}",
+        f"this host has {present}",
         expected=f"{profile.title}: {_described(profile.match)}",
-        action=f"measure this machine with --profile {HOST}; for {profile.name} numbers, copy the "
-        f"workspace to a "
-        f"machine that has it and type the same command there{hidden}",
+        action=action,
     )
 
 
@@ -291,7 +308,5 @@ def _fits(pattern: str | None, text: str) -> bool:
 
 
 def _described(rule: Match) -> str:
-    words = {
-        key.replace("_", " "): value for key, value in rule.model_dump(exclude_none=True).items()
-    }
-    return ", ".join(f"{key} {value}" for key, value in words.items())
+    patterns = rule.model_dump(exclude_none=True).items()
+    return ", ".join(f"{field.replace('_', ' ')} {pattern}" for field, pattern in patterns)

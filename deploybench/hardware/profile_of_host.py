@@ -9,8 +9,7 @@ and the command that prints bounds says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Container
 
 from deploybench.errors import DeployBenchError
 from deploybench.files import slug
@@ -46,11 +45,11 @@ def check_name(name: str) -> str:
 
 
 def new_profile(name: str | None, device: str, host: Host, *, measure: PeakMeasurement) -> Profile:
-    """A profile of the ``device`` (``cpu``, ``cuda``, ``cuda:N``) of this host; by default it is
-    named after it.
+    """A profile of the ``device`` (``cpu``, ``cuda``, ``cuda:N``) of this host.
 
-    ``measure`` finds the peaks of a CPU: this module does not know how to measure. Raises
-    DeployBenchError where there is no such device, or where nothing tells its peaks.
+    Without a name it is named after the device. ``measure`` finds the peaks of a CPU: this module
+    does not know how to measure. Raises DeployBenchError where there is no such device, or where
+    nothing tells its peaks.
     """
     if name is not None:
         check_name(name)
@@ -59,9 +58,9 @@ def new_profile(name: str | None, device: str, host: Host, *, measure: PeakMeasu
         return _of_cpu(name, host, measure(host, host.usable_cores))
     gpu = gpu_of(device, host)
     if gpu is None:
+        cause = host.gpu_note or f"it has {len(host.gpus)} GPUs"
         raise DeployBenchError(
-            f"there is no {device} on this host: "
-            f"{host.gpu_note or f'it has {len(host.gpus)} GPUs'}",
+            f"there is no {device} on this host: {cause}",
             action="deploybench doctor says more; --device cpu describes the CPU",
         )
     return _of_gpu(name, gpu, host)
@@ -78,9 +77,9 @@ def _of_cpu(name: str | None, host: Host, measured: MeasuredPeaks | None) -> Pro
             expected="a quiet machine",
             action="stop the other work and try again",
         )
-    method = f"measured on {host.hostname} by deploybench profiles new"
-    sources = {f"tflops.{kind}": f"{method}: {measured.method}" for kind in measured.gflops}
-    sources["memory_gb_per_s"] = f"{method}: {measured.method}"
+    method = f"measured on {host.hostname} by deploybench profiles new: {measured.method}"
+    sources = {f"tflops.{precision}": method for precision in measured.gflops}
+    sources["memory_gb_per_s"] = method
     sources["memory_gb"] = f"read on {host.hostname}: the whole memory of the machine"
     if host.cache_bytes:
         sources["cache_mb"] = (
@@ -93,7 +92,7 @@ def _of_cpu(name: str | None, host: Host, measured: MeasuredPeaks | None) -> Pro
         device="cpu",
         match=Match(cpu_vendor=_exactly(host.cpu_vendor), cpu_model=_exactly(host.cpu_model)),
         peaks=_cpu_peaks(host, measured),
-        precisions=tuple(kind for kind in PRECISIONS if kind not in lacking),
+        precisions=_all_but(lacking),
         lacking=lacking,
         stack=_stack(host),
         sources=sources | _stack_sources(host),
@@ -106,7 +105,7 @@ def _of_cpu(name: str | None, host: Host, measured: MeasuredPeaks | None) -> Pro
 
 def _cpu_peaks(host: Host, measured: MeasuredPeaks) -> Peaks:
     return Peaks(
-        tflops={kind: value / 1e3 for kind, value in measured.gflops.items()},
+        tflops={precision: gflops / 1e3 for precision, gflops in measured.gflops.items()},
         memory_gb_per_s=measured.memory_gb_per_s,
         memory_gb=round(host.memory_bytes / 1e9, 1),
         cache_mb=round((host.cache_bytes or 0) / 1e6, 1),
@@ -114,33 +113,50 @@ def _cpu_peaks(host: Host, measured: MeasuredPeaks) -> Peaks:
 
 
 def _of_gpu(name: str | None, gpu: Gpu, host: Host) -> Profile:
-    known = profile_of(gpu)
-    lacking = gpu_lacking(gpu)
-    if known is not None:
-        peaks = known.peaks
-        kept = {key: text for key, text in known.sources.items() if not key.startswith("stack.")}
-        sources = {key: f"profile {known.name}: {text}" for key, text in kept.items()}
-        unconfirmed, lacking = tuple(key for key in known.unconfirmed if key in kept), known.lacking
-    else:
+    """Of a GPU with a built-in profile, what that states; of another, what its driver tells."""
+    built_in = profile_of(gpu)
+    match = Match(gpu_name=_exactly(gpu.name), compute_capability=gpu.compute_capability)
+    stack = _stack(host) | {"driver": gpu.driver}
+    if built_in is None:
         peaks, sources = _told_by_driver(gpu, host)
-        unconfirmed = ()
+        lacking = gpu_lacking(gpu)
+        return Profile(
+            name=name or _name_after(gpu.name),
+            title=gpu.name,
+            device="cuda",
+            match=match,
+            peaks=peaks,
+            precisions=_all_but(lacking),
+            lacking=lacking,
+            stack=stack,
+            sources=sources | _stack_sources(host),
+        )
+
+    # The stack is this host's, so what the built-in profile says of its own does not count here.
+    sources = {}
+    for figure, source in built_in.sources.items():
+        if not figure.startswith("stack."):
+            sources[figure] = f"profile {built_in.name}: {source}"
+    unconfirmed = tuple(figure for figure in built_in.unconfirmed if figure in sources)
     return Profile(
         name=name or _name_after(gpu.name),
         title=gpu.name,
         device="cuda",
-        match=Match(gpu_name=_exactly(gpu.name), compute_capability=gpu.compute_capability),
-        peaks=peaks,
-        precisions=known.precisions
-        if known
-        else tuple(kind for kind in PRECISIONS if kind not in lacking),
-        lacking=lacking,
-        lacking_runners=known.lacking_runners if known else {},
-        driver=known.driver if known else None,
-        onnx=known.onnx if known else None,
-        stack=_stack(host) | {"driver": gpu.driver},
+        match=match,
+        peaks=built_in.peaks,
+        precisions=built_in.precisions,
+        lacking=built_in.lacking,
+        lacking_runners=built_in.lacking_runners,
+        driver=built_in.driver,
+        onnx=built_in.onnx,
+        stack=stack,
         sources=sources | _stack_sources(host),
         unconfirmed=unconfirmed,
     )
+
+
+def _all_but(lacking: Container[str]) -> tuple[str, ...]:
+    return tuple(precision for precision in PRECISIONS if precision not in lacking)
 
 
 def _told_by_driver(gpu: Gpu, host: Host) -> tuple[Peaks, dict[str, str]]:
@@ -151,13 +167,10 @@ def _told_by_driver(gpu: Gpu, host: Host) -> tuple[Peaks, dict[str, str]]:
     nvml = open_nvml()
     try:
         handle = named_handle(nvml, str(gpu.index))
-        figures: dict[str, Callable[[], Any]] = {
-            "cores": lambda: nvml.nvmlDeviceGetNumGpuCores(handle),
-            "clock": lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM),
-            "memory_clock": lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM),
-            "bus": lambda: nvml.nvmlDeviceGetMemoryBusWidth(handle),
-        }
-        told = {figure: int(ask()) for figure, ask in figures.items()}
+        cores = int(nvml.nvmlDeviceGetNumGpuCores(handle))
+        clock_mhz = int(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM))
+        memory_mhz = int(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM))
+        bus_bits = int(nvml.nvmlDeviceGetMemoryBusWidth(handle))
     except nvml.NVMLError as error:
         raise DeployBenchError(
             f"the driver {gpu.driver} does not tell the cores and the memory bus of {gpu.name}: "
@@ -167,28 +180,31 @@ def _told_by_driver(gpu: Gpu, host: Host) -> tuple[Peaks, dict[str, str]]:
         ) from None
     finally:
         nvml.nvmlShutdown()
-    teraflops = told["cores"] * 2 * told["clock"] / 1e6
-    bandwidth = DATA_PER_CLOCK * told["memory_clock"] * told["bus"] / 8 / 1e3
+    # A core finishes one multiply-add, 2 FLOP, a cycle; 1e6 MHz x FLOP are a TFLOP/s.
+    teraflops = cores * 2 * clock_mhz / 1e6
+    # Bits to bytes, and MB/s to GB/s.
+    gigabytes_per_s = DATA_PER_CLOCK * memory_mhz * bus_bits / 8 / 1e3
     by = f"told by the driver of {host.hostname} to deploybench profiles new"
     sources = {
-        "tflops.fp32": f"{told['cores']} cores x 2 FLOP x {told['clock']} MHz, the highest clock; "
-        f"{by}",
-        "memory_gb_per_s": f"{told['bus']} bit x {DATA_PER_CLOCK} x {told['memory_clock']} MHz; "
-        f"{by}",
+        "tflops.fp32": f"{cores} cores x 2 FLOP x {clock_mhz} MHz, the highest clock; {by}",
+        "memory_gb_per_s": f"{bus_bits} bit x {DATA_PER_CLOCK} x {memory_mhz} MHz; {by}",
         "memory_gb": by,
     }
-    memory_gb = round(gpu.memory_bytes / 1e9, 1)
-    return Peaks(
+    peaks = Peaks(
         tflops={"fp32": round(teraflops, 2)},
-        memory_gb_per_s=round(bandwidth, 1),
-        memory_gb=memory_gb,
-    ), sources
+        memory_gb_per_s=round(gigabytes_per_s, 1),
+        memory_gb=round(gpu.memory_bytes / 1e9, 1),
+    )
+    return peaks, sources
 
 
 def _stack(host: Host) -> dict[str, str]:
-    return {"python": host.python} | {
-        name: version for name, version in host.versions.items() if name not in OF_ANY_HOST
-    }
+    """The versions that the hardware's numbers depend on."""
+    stack = {"python": host.python}
+    for name, version in host.versions.items():
+        if name not in OF_ANY_HOST:
+            stack[name] = version
+    return stack
 
 
 def _stack_sources(host: Host) -> dict[str, str]:
@@ -207,4 +223,6 @@ def _name_after(hardware: str) -> str:
         r"\(.*?\)|@.*|\bCPU\b|\bNVIDIA\b|\bGeForce\b|\d+-Core|\bProcessor\b", " ", hardware
     )
     name = slug(" ".join(plain.split()).lower())
-    return f"my-{name}" if name in profile_names() else name
+    if name in profile_names():
+        return f"my-{name}"
+    return name

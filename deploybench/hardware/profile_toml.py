@@ -1,5 +1,7 @@
-"""A profile as TOML text, which :func:`deploybench.hardware.profile.parse_profile` reads back as
-the same profile."""
+"""A profile as TOML text.
+
+:func:`deploybench.hardware.profile.parse_profile` reads it back as the same profile.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,10 @@ from deploybench.hardware.profile import Profile
 
 
 def profile_toml(profile: Profile, remarks: tuple[str, ...] = ()) -> str:
-    """The text of a profile file; ``remarks`` stand above it as comments. What is as it would be
-    anyway is left out."""
-    comments = [f"# {line}" for remark in remarks for line in remark.splitlines()]
+    """The text of a profile file; ``remarks`` stand above it as comments.
+
+    Fields with their default values are left out.
+    """
+    comments = [f"# {line}" for line in "\n".join(remarks).splitlines()]
     content = profile.model_dump(mode="json", exclude_defaults=True)
     return "\n".join([*comments, tomli_w.dumps(content)])

@@ -12,7 +12,6 @@ import pickle
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -32,6 +31,8 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 AVERAGING_KEYS = frozenset({"n_averaged"})
 """What torch's AveragedModel keeps beside the weights."""
 LISTED_KEYS = 8
+MOST_CHARACTERS = 300
+"""Of the cause of an error."""
 
 StateDict = dict[str, torch.Tensor]
 
@@ -68,8 +69,10 @@ def read_checkpoint(path: Path) -> StateDict:
 
 
 def fit_prefixes(state: StateDict, wanted: set[str]) -> StateDict:
-    """Take one or two wrappers' prefixes (DataParallel, Lightning, torch.compile) off where that
-    fits more keys."""
+    """Take one or two wrappers' prefixes off where that fits more keys.
+
+    DataParallel, Lightning and torch.compile put one before every key.
+    """
     plain = {key: value for key, value in state.items() if key not in AVERAGING_KEYS}
     candidates = [plain]
     for prefixes in (*itertools.product(PREFIXES), *itertools.permutations(PREFIXES, 2)):
@@ -77,16 +80,18 @@ def fit_prefixes(state: StateDict, wanted: set[str]) -> StateDict:
         for prefix in prefixes:
             candidate = {key.removeprefix(prefix): value for key, value in candidate.items()}
         candidates.append(candidate)
+    # Of several that fit as many keys, the first: the one that takes least off.
     return max(candidates, key=lambda candidate: len(wanted & candidate.keys()))
 
 
 def classes_in(state: StateDict, module: torch.nn.Module, head: str | None) -> int | None:
-    """How many classes the checkpoint's classifier has, when it has the module's classifier at
-    all."""
+    """How many classes the checkpoint's classifier has; None where it lacks the module's."""
     if head is None:
         return None
     weight = fit_prefixes(state, set(module.state_dict())).get(f"{head}.weight")
-    return None if weight is None else int(weight.shape[0])
+    if weight is None:
+        return None
+    return int(weight.shape[0])
 
 
 def load_state(
@@ -94,11 +99,20 @@ def load_state(
 ) -> None:
     """Load ``state`` into ``module``; refuse with the differing keys unless ``allow_partial``."""
     own = module.state_dict()
-    fitted = _at_own_size(module, _as_timm_reads_it(module, fit_prefixes(state, set(own))))
+    fitted = fit_prefixes(state, set(own))
+    fitted = _as_timm_reads_it(module, fitted)
+    fitted = _at_own_size(module, fitted)
     missing = [key for key in own if key not in fitted]
-    unexpected = [key for key in fitted if key not in own]
-    misshaped = [key for key in fitted if key in own and fitted[key].shape != own[key].shape]
-    usable = {key: value for key, value in fitted.items() if key in own and key not in misshaped}
+    unexpected = []
+    misshaped = []
+    usable = {}
+    for key, value in fitted.items():
+        if key not in own:
+            unexpected.append(key)
+        elif value.shape != own[key].shape:
+            misshaped.append(key)
+        else:
+            usable[key] = value
     if not usable:
         raise DeployBenchError(
             f"no tensor of {path} fits this architecture: it has {_listed(list(fitted))}",
@@ -138,7 +152,9 @@ def _as_timm_reads_it(module: torch.nn.Module, state: StateDict) -> StateDict:
         filtered = _tensors(read(dict(state), module))
     except Exception:  # it is written for checkpoints of this kind of module, and may meet others
         return state
-    return filtered if _fitting(own, filtered) > _fitting(own, state) else state
+    if _fitting(own, filtered) > _fitting(own, state):
+        return filtered
+    return state
 
 
 def _fitting(own: StateDict, state: StateDict) -> int:
@@ -148,32 +164,31 @@ def _fitting(own: StateDict, state: StateDict) -> int:
 
 def _of_other_patches(own: StateDict, state: StateDict) -> bool:
     """Whether the state embeds patches of another shape than the module."""
-    return any(
-        key in state and state[key].shape != tensor.shape
-        for key, tensor in own.items()
-        if "patch_embed" in key
-    )
+    for key, tensor in own.items():
+        if "patch_embed" in key and key in state and state[key].shape != tensor.shape:
+            return True
+    return False
 
 
 def _at_own_size(module: torch.nn.Module, state: StateDict) -> StateDict:
-    """The position embeddings of a Vision Transformer trained at another image size, resampled to
-    the module's own, where timm has no filter that does so (CaiT).
+    """The state with position embeddings for the module's own image size.
 
-    Bicubic, as timm does it and as Dosovitskiy et al. 2021 (section 3.2) fine-tuned at higher
-    resolution.
+    Those of a Vision Transformer trained at another size are resampled, where timm has no filter
+    that does so (CaiT). Bicubic, as timm does it and as Dosovitskiy et al. 2021 (section 3.2)
+    fine-tuned at higher resolution.
     """
     key = "pos_embed"
-    own, given, grid = getattr(module, key, None), state.get(key), _token_grid(module)
-    if (
-        not isinstance(own, torch.Tensor)
-        or given is None
-        or grid is None
-        or given.shape == own.shape
-    ):
+    own = getattr(module, key, None)
+    given = state.get(key)
+    grid = _token_grid(module)
+    if not isinstance(own, torch.Tensor) or given is None or grid is None:
+        return state
+    # Both are (1, tokens, channels); the tokens are the class token, if any, and the patches.
+    if given.shape == own.shape or given.dim() != 3 or given.shape[2] != own.shape[2]:
         return state
     prefix = own.shape[1] - grid[0] * grid[1]
-    patches = given.shape[1] - prefix if given.dim() == 3 else -1
-    if patches < 1 or given.shape[2] != own.shape[2] or math.isqrt(patches) ** 2 != patches:
+    patches = given.shape[1] - prefix
+    if patches < 1 or math.isqrt(patches) ** 2 != patches:  # only a square grid can be told
         return state
     from timm.layers.pos_embed import resample_abs_pos_embed
 
@@ -182,27 +197,27 @@ def _at_own_size(module: torch.nn.Module, state: StateDict) -> StateDict:
 
 def _token_grid(module: torch.nn.Module) -> tuple[int, int] | None:
     """Rows and columns of patches, where the module embeds patches."""
-    grid = getattr(getattr(module, "patch_embed", None), "grid_size", None)
-    return (int(grid[0]), int(grid[1])) if grid is not None else None
+    embedding = getattr(module, "patch_embed", None)
+    grid = getattr(embedding, "grid_size", None)
+    if grid is None:
+        return None
+    return int(grid[0]), int(grid[1])
 
 
 def _find_state(content: object, path: Path) -> StateDict:
-    candidates: list[object] = [content]
+    """The tensors under the first of the usual keys that holds any, else those at the top."""
+    candidates: list[object] = []
+    described = type(content).__name__
     if isinstance(content, Mapping):
-        candidates = [
-            content[key] for key in STATE_KEYS if isinstance(content.get(key), Mapping)
-        ] + candidates
+        candidates += [content.get(key) for key in STATE_KEYS]
+        described = f"keys {_listed([str(key) for key in content])}"
+    candidates.append(content)
     for candidate in candidates:
         state = _tensors(candidate)
         if state:
             return state
-    found = (
-        f"keys {_listed([str(key) for key in content])}"
-        if isinstance(content, Mapping)
-        else type(content).__name__
-    )
     raise DeployBenchError(
-        f"{path} holds no state dict: {found}",
+        f"{path} holds no state dict: {described}",
         expected=f"tensors by name, or a dict with them under {', '.join(STATE_KEYS)}",
     )
 
@@ -214,12 +229,18 @@ def _tensors(candidate: object) -> StateDict:
 
 
 def _listed(keys: list[str]) -> str:
-    more = len(keys) - LISTED_KEYS
+    if not keys:
+        return "none"
     text = ", ".join(keys[:LISTED_KEYS])
-    return f"{text}, and {more} more" if more > 0 else text or "none"
+    more = len(keys) - LISTED_KEYS
+    if more > 0:
+        text += f", and {more} more"
+    return text
 
 
 def _cause(error: BaseException) -> str:
-    lines: list[Any] = [line.strip() for line in str(error).splitlines() if line.strip()]
-    named = [line for line in lines if "Unsupported" in line or "GLOBAL" in line]
-    return str((named or lines or [type(error).__name__])[0])[:300]
+    """The line of the message that says most: torch names refused code in one of its last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    naming_code = [line for line in lines if "Unsupported" in line or "GLOBAL" in line]
+    candidates = [*naming_code, *lines, type(error).__name__]
+    return candidates[0][:MOST_CHARACTERS]

@@ -50,7 +50,9 @@ def load_model(
     stay as they are.
     """
     source, own_name = find_source(name)
-    state = read_checkpoint(checkpoint) if checkpoint else None
+    state = None
+    if checkpoint is not None:
+        state = read_checkpoint(checkpoint)
     torch.manual_seed(SEED)
     built = source.build(own_name, options)
     if state is not None and checkpoint is not None:

@@ -27,8 +27,10 @@ FACTORY_SOURCE = "python"
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What the user may change about a model; None leaves the model's own default. Sizes in
-    pixels."""
+    """What the user may change about a model; None leaves the model's own default.
+
+    Sizes are in pixels.
+    """
 
     num_classes: int | None = None
     in_channels: int | None = None
@@ -63,8 +65,10 @@ class ModelSource(ABC):
 
     @abstractmethod
     def names(self) -> list[str]:
-        """The names that can be listed, without a prefix; empty when they cannot be known
-        beforehand."""
+        """The names that can be listed, without a prefix.
+
+        Empty when they cannot be known beforehand.
+        """
 
     def groups(self) -> Mapping[str, tuple[str, ...]]:
         """Names that stand for several models."""
@@ -72,8 +76,10 @@ class ModelSource(ABC):
 
     @abstractmethod
     def identity(self, name: str) -> dict[str, str]:
-        """What decides the architecture besides its name: versions, or a hash of the user's
-        code."""
+        """What decides the architecture besides its name.
+
+        That is versions, or a hash of the user's code.
+        """
 
     @abstractmethod
     def check(self, name: str) -> None:
@@ -90,26 +96,26 @@ class ModelSource(ABC):
 @cache
 def sources() -> dict[str, ModelSource]:
     """Every source that loads, by its entry-point name."""
-    found = {}
+    sources_by_name = {}
     for point in entry_points(group=GROUP):
         try:
             source = point.load()()
         except Exception:  # a broken third-party source must not take the others down
             continue
         if isinstance(source, ModelSource):
-            found[point.name] = source
-    return found
+            sources_by_name[point.name] = source
+    return sources_by_name
 
 
 def find_source(name: str) -> tuple[ModelSource, str]:
     """The source that answers to a model name, and the name as that source knows it."""
-    known = sources()
+    by_name = sources()
     prefix, colon, rest = name.partition(":")
-    if colon and prefix in known:
-        return known[prefix], rest
+    if colon and prefix in by_name:
+        return by_name[prefix], rest
     if colon:
-        return known[FACTORY_SOURCE], name
-    for source in known.values():
+        return by_name[FACTORY_SOURCE], name
+    for source in by_name.values():
         if name in source.names():
             return source, name
     raise _unknown_model(name)
@@ -117,22 +123,23 @@ def find_source(name: str) -> tuple[ModelSource, str]:
 
 def expand_groups(names: Sequence[str]) -> list[str]:
     """The names with every group replaced by its members, without repeats."""
-    groups = {
-        group: members
-        for source in sources().values()
-        for group, members in source.groups().items()
-    }
-    return list(dict.fromkeys(member for name in names for member in groups.get(name, (name,))))
+    groups: dict[str, tuple[str, ...]] = {}
+    for source in sources().values():
+        groups.update(source.groups())
+    expanded: list[str] = []
+    for name in names:
+        expanded += groups.get(name, (name,))
+    return list(dict.fromkeys(expanded))
 
 
 def _unknown_model(name: str) -> DeployBenchError:
     """The refusal of a bare name; the nearest of the short names, or the same name in timm."""
-    short = [
-        listed for source in sources().values() for listed in (*source.names(), *source.groups())
-    ]
+    listed: list[str] = []
+    for source in sources().values():
+        listed += [*source.names(), *source.groups()]
     return unknown_name(
         "model",
         name,
-        short,
+        listed,
         action=f"deploybench models lists them; try also timm:{name} or package.module:factory",
     )

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     import torch
 
 IMAGENET_CLASSES = 1000
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""By channel, of pixels in [0, 1]: timm's defaults."""
+USUAL_SIZE = (224, 224)
+"""(height, width) of a model that timm has no configuration for."""
 _INTERPOLATIONS: dict[str, Literal["bicubic", "bilinear", "nearest"]] = {
     "bilinear": "bilinear",
     "nearest": "nearest",
@@ -65,23 +70,31 @@ def build_timm(name: str, options: BuildOptions, arguments: Mapping[str, Any]) -
         given["in_chans"] = options.in_channels
     if options.patch_size is not None:
         given["patch_size"] = options.patch_size
+    native = USUAL_SIZE
+    if config is not None:
+        native = tuple(config.input_size[1:])
+    # The others take any size as they are; timm refuses ``img_size`` for many of them.
     fixed_size = bool(getattr(config, "fixed_input_size", False))
-    native = tuple(config.input_size[1:]) if config is not None else (224, 224)
     if options.image_size is not None and options.image_size != native and fixed_size:
         given["img_size"] = options.image_size
     try:
         module = timm.create_model(name, pretrained=options.pretrained, **given)
     except Exception as error:  # timm passes on what its models, the hub and the network raise
         raise build_refusal(name, options, given, error) from error
-    recorded = {
-        key: value if isinstance(value, int) else str(value) for key, value in given.items()
-    }
+    recorded: dict[str, int | float | str | bool] = {}
+    for key, value in given.items():
+        if not isinstance(value, int):
+            value = str(value)
+        recorded[key] = value
+    labels = None
+    if getattr(module, "num_classes", 0) == IMAGENET_CLASSES:
+        labels = imagenet_labels()
     return BuiltModel(
         module=module,
         preprocessing=preprocessing_of(module, options.image_size),
         num_classes=int(getattr(module, "num_classes", IMAGENET_CLASSES)),
         head=head_of(module),
-        labels=imagenet_labels() if getattr(module, "num_classes", 0) == IMAGENET_CLASSES else None,
+        labels=labels,
         patch_size=patch_size_of(module),
         tokens=tokens_of(module, options.image_size or native),
         arguments=recorded,
@@ -89,15 +102,25 @@ def build_timm(name: str, options: BuildOptions, arguments: Mapping[str, Any]) -
 
 
 def patch_size_of(module: torch.nn.Module) -> int | None:
-    """The patches' length in pixels of a transformer whose attention sees all tokens; None for
-    others (Swin, CNNs)."""
-    embedding, blocks = getattr(module, "patch_embed", None), getattr(module, "blocks", ())
+    """The patches' length in pixels of a transformer whose attention sees all tokens.
+
+    None for others (Swin, CNNs).
+    """
+    embedding = getattr(module, "patch_embed", None)
+    blocks = getattr(module, "blocks", ())
     patch = getattr(embedding, "patch_size", None)
-    windowed = any(getattr(block, "window_size", 0) for block in blocks)
-    if patch is None or not len(blocks) or windowed or hasattr(embedding, "backbone"):
+    if patch is None or not len(blocks):
         return None
-    height, width = patch if isinstance(patch, tuple) else (patch, patch)
-    return int(height) if height == width else None
+    if any(getattr(block, "window_size", 0) for block in blocks):  # attention within windows
+        return None
+    if hasattr(embedding, "backbone"):  # the patches are of a CNN's features, not of pixels
+        return None
+    if not isinstance(patch, tuple):
+        return int(patch)
+    height, width = patch
+    if height != width:
+        return None
+    return int(height)
 
 
 def tokens_of(module: torch.nn.Module, image_size: tuple[int, int]) -> int | None:
@@ -105,25 +128,31 @@ def tokens_of(module: torch.nn.Module, image_size: tuple[int, int]) -> int | Non
     patch = patch_size_of(module)
     if patch is None:
         return None
-    return (image_size[0] // patch) * (image_size[1] // patch) + int(
-        getattr(module, "num_prefix_tokens", 0)
-    )
+    height, width = image_size
+    patches = (height // patch) * (width // patch)
+    return patches + int(getattr(module, "num_prefix_tokens", 0))
 
 
 def preprocessing_of(module: torch.nn.Module, image_size: tuple[int, int] | None) -> Preprocessing:
-    """What timm's own evaluation transform does for this module, at ``image_size`` if that is
-    given."""
-    config = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
-    channels, height, width = config.get("input_size", (3, 224, 224))
+    """What timm's own evaluation transform does for this module.
+
+    At ``image_size`` (height, width), or at the size that timm's configuration names.
+    """
+    config = _config_of(module)
+    channels, height, width = config.get("input_size", (3, *USUAL_SIZE))
+    if image_size is not None:
+        height, width = image_size
     module_channels = int(getattr(module, "in_chans", channels))
-    mean, std = config.get("mean", (0.485, 0.456, 0.406)), config.get("std", (0.229, 0.224, 0.225))
+    mean = config.get("mean", IMAGENET_MEAN)
+    std = config.get("std", IMAGENET_STD)
     if module_channels != channels or len(mean) != module_channels:
+        # Nobody knows the statistics of other channels: each gets the mean of those of RGB.
         mean = (sum(mean) / len(mean),) * module_channels
         std = (sum(std) / len(std),) * module_channels
     return Preprocessing(
         channels=module_channels,
-        height=image_size[0] if image_size else height,
-        width=image_size[1] if image_size else width,
+        height=height,
+        width=width,
         crop_fraction=float(config.get("crop_pct") or 0.875),
         interpolation=_INTERPOLATIONS.get(str(config.get("interpolation")), "bicubic"),
         mean=tuple(float(value) for value in mean),
@@ -133,11 +162,19 @@ def preprocessing_of(module: torch.nn.Module, image_size: tuple[int, int] | None
 
 def head_of(module: torch.nn.Module) -> str | None:
     """The module path of the classifier: timm's own word for it."""
-    config = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
-    head = config.get("classifier")
-    if isinstance(head, (tuple, list)):
-        head = head[0] if head else None
-    return str(head) if head else None
+    head = _config_of(module).get("classifier")
+    if not head:
+        return None
+    if isinstance(head, (tuple, list)):  # models with a second head for distillation
+        head = head[0]
+    if not head:
+        return None
+    return str(head)
+
+
+def _config_of(module: torch.nn.Module) -> Mapping[str, Any]:
+    """timm's configuration of the module; empty for one that has none."""
+    return getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
 
 
 def imagenet_labels() -> tuple[str, ...]:
@@ -159,7 +196,10 @@ def _timm() -> Any:
 def build_refusal(
     name: str, options: BuildOptions, given: Mapping[str, Any], error: Exception
 ) -> DeployBenchError:
-    cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+    """Why timm could not build the model, with what to do about it."""
+    cause = type(error).__name__
+    if str(error):
+        cause = str(error).splitlines()[0]
     if options.pretrained:
         return DeployBenchError(
             f"timm could not load pretrained weights for '{name}': {cause}",

@@ -1,5 +1,7 @@
-"""The plan of a run: artifacts x runners x batches x precisions = cells; what cannot run is planned
-as skipped."""
+"""The plan of a run: artifacts x runners x batches x precisions = cells.
+
+A cell that cannot run is planned as skipped, with the reason.
+"""
 
 from __future__ import annotations
 
@@ -40,14 +42,14 @@ class Sizes:
 
     def include(self, artifact: Artifact) -> bool:
         """Whether the artifact has one of the image sizes and one of the patch sizes."""
-        shape, model = artifact.manifest.preprocessing, artifact.manifest.model
-        image, patch = (
-            (shape.height, shape.width),
-            model.patch_size or model.arguments.get("patch_size"),
-        )
-        return (not self.images or image in self.images) and (
-            not self.patches or patch in self.patches
-        )
+        shape = artifact.manifest.preprocessing
+        model = artifact.manifest.model
+        image = (shape.height, shape.width)
+        # Older artifacts have the patch size only among the arguments that the model was built by.
+        patch = model.patch_size or model.arguments.get("patch_size")
+        if self.images and image not in self.images:
+            return False
+        return not self.patches or patch in self.patches
 
     def combinations(self) -> Iterator[tuple[tuple[int, int] | None, int | None]]:
         """Every image size with every patch size; None stands for any."""
@@ -74,10 +76,17 @@ class Selection:
     """Empty: the profile's device, or the CPU."""
 
     def devices_for(self, runner: Runner, profile: Profile | None) -> Sequence[str]:
-        """Those of the devices that the runner has; all of them where it has none, so that its rows
-        say so."""
-        asked = self.devices or (profile.device if profile else CPU,)
-        return [device for device in asked if kind_of(device) in runner.devices] or asked
+        """Those of the devices that the runner has.
+
+        All of them where it has none, so that its rows say so.
+        """
+        devices = self.devices
+        if not devices and profile is not None:
+            devices = (profile.device,)
+        elif not devices:
+            devices = (CPU,)
+        usable = [device for device in devices if kind_of(device) in runner.devices]
+        return usable or devices
 
 
 def plan_cells(
@@ -87,8 +96,8 @@ def plan_cells(
 
     ``profile`` None is the host itself.
 
-    What one artifact of a model cannot run is no cell where another of the same backend runs it: in
-    another precision, or at a free batch size.
+    A model may have several artifacts of one backend, in other precisions or with another batch
+    size. Where one of them runs the work, the others do not stand beside it as skipped cells.
     """
     planned = []
     for artifact in artifacts:
@@ -104,6 +113,9 @@ def plan_cells(
                     selection.timings,
                 )
                 for precision, batch, streams, timing in varied:
+                    image = None
+                    if timing == END_TO_END:
+                        image = selection.image
                     cell = _cell(
                         artifact,
                         runner=entry.name,
@@ -113,7 +125,7 @@ def plan_cells(
                         threads=selection.threads,
                         streams=streams,
                         timing=timing,
-                        image=selection.image if timing == END_TO_END else None,
+                        image=image,
                         options=selection.options.obeyed(entry.plugin.cell_options),
                     )
                     planned.append(_plan_cell(artifact, entry, cell, selection, profile))
@@ -164,11 +176,9 @@ def _plan_cell(
     selection: Selection,
     profile: Profile | None,
 ) -> Planned:
-    left_out = next(
-        (p for p in selection.skip if fnmatchcase(f"{cell.model}/{cell.runner}", p)), None
-    )
-    if left_out is not None:
-        return Planned(cell, artifact, f"left out by --skip '{left_out}'")
+    for pattern in selection.skip:
+        if fnmatchcase(f"{cell.model}/{cell.runner}", pattern):
+            return Planned(cell, artifact, f"left out by --skip '{pattern}'")
     reason, remedy = _why_not(artifact, entry, cell, profile)
     return Planned(cell, artifact, reason, remedy)
 
@@ -176,9 +186,15 @@ def _plan_cell(
 def _form(artifact: Artifact) -> str:
     """What tells two artifacts of one model and backend apart: precision, batch, GPU and opset."""
     manifest = artifact.manifest
-    parts = [manifest.precision, "dynamic" if manifest.batch is None else f"b{manifest.batch}"]
-    known = [key for key in ("sm", "opset", "ir_version") if key in manifest.facts]
-    return "-".join(parts + [f"{key}{manifest.facts[key]}" for key in known])
+    parts = [manifest.precision]
+    if manifest.batch is None:
+        parts.append("dynamic")
+    else:
+        parts.append(f"b{manifest.batch}")
+    for fact in ("sm", "opset", "ir_version"):
+        if fact in manifest.facts:
+            parts.append(f"{fact}{manifest.facts[fact]}")
+    return "-".join(parts)
 
 
 def _why_not(
@@ -218,11 +234,12 @@ def _why_not(
             "",
         )
     if cell.precision not in offered:
-        place = "" if kind_of(cell.device) == CPU else f" on {cell.device}"
+        on_device = ""
+        if kind_of(cell.device) != CPU:
+            on_device = f" on {cell.device}"
         return (
-            f"{entry.name} runs a {manifest.precision} artifact{place} in "
-            f"{', '.join(sorted(offered))}, "
-            f"not {cell.precision}",
+            f"{entry.name} runs a {manifest.precision} artifact{on_device} in "
+            f"{', '.join(sorted(offered))}, not {cell.precision}",
             f"ask for --precision {' or '.join(sorted(offered))}",
         )
     if manifest.batch is not None and manifest.batch != cell.batch:

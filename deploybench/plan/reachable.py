@@ -18,8 +18,8 @@ def check_precisions(
 ) -> None:
     """Raise DeployBenchError when none of the runners computes in any of the precisions asked for.
 
-    Neither from an artifact that is ``present`` nor from one that this host could export. Where one
-    of several precisions is reached the run goes on, and rows say why the others are not.
+    A runner may start from an artifact that is ``present``, or from one that this host can export.
+    Where one of several precisions is reached the run goes on, and rows say why the others are not.
     """
     if not selection.precisions:
         return
@@ -27,11 +27,14 @@ def check_precisions(
     if reached & set(selection.precisions):
         return
     runners = ", ".join(entry.name for entry in selection.runners)
-    asked = " or ".join(selection.precisions)
-    offered = [precision for precision in PRECISIONS if precision in reached]
+    wanted = " or ".join(selection.precisions)
+    offered = " or ".join(precision for precision in PRECISIONS if precision in reached)
+    expected = None
+    if offered:
+        expected = f"--precision {offered}"
     raise DeployBenchError(
-        f"none of the runners of this run computes in {asked} here: {runners}",
-        expected=f"--precision {' or '.join(offered)}" if offered else None,
+        f"none of the runners of this run computes in {wanted} here: {runners}",
+        expected=expected,
         action="choose another precision or --runner; deploybench backends lists what is there",
     )
 

@@ -94,37 +94,42 @@ def select_artifacts(
                 expected="sizes choose among the artifacts of a model",
             )
         return named_artifacts(workspace, paths)
-    found = [
+    artifacts = [
         artifact for artifact in newest_of_each(workspace.artifacts()) if sizes.include(artifact)
     ]
     if models:
-        wanted = [artifact for artifact in found if artifact.manifest.model.name in models]
-        found = sorted(wanted, key=lambda artifact: models.index(artifact.manifest.model.name))
-    if not found and not explained:
-        of_models = f" of {', '.join(models)}" if models else ""
-        of_that_size = " in that size" if sizes != Sizes() else ""
+        artifacts = [item for item in artifacts if item.manifest.model.name in models]
+        artifacts.sort(key=lambda artifact: models.index(artifact.manifest.model.name))
+    if not artifacts and not explained:
+        of_models = ""
+        if models:
+            of_models = f" of {', '.join(models)}"
+        of_that_size = ""
+        if sizes != Sizes():
+            of_that_size = " in that size"
         raise DeployBenchError(
             f"the workspace {workspace.root} holds no artifact{of_models}{of_that_size} to run",
             action="deploybench export --model NAME, or deploybench run --model NAME, with the "
             "same sizes",
         )
-    return sorted(found, key=lambda artifact: _model_order(artifact, found))
+    return _grouped_by_weights(artifacts)
 
 
 def check_options(selection: Selection) -> None:
-    """Raise DeployBenchError for an option of cells that none of the runners obeys: nothing would
-    differ."""
+    """Raise DeployBenchError for an option of cells that none of the runners obeys.
+
+    Such a run would measure nothing that differs from one without the option.
+    """
     declared = selection.options.declared()
     names = ", ".join(entry.name for entry in selection.runners)
     for field in selection.options.chosen_options:
         if any(_obeys(entry, field) for entry in selection.runners):
             continue
         option = declared[field]
-        obeying = [name for name, entry in runners().items() if _obeys(entry, field)]
+        obeying = " or ".join(name for name, entry in runners().items() if _obeys(entry, field))
         raise DeployBenchError(
             f"none of {names} obeys {option.flag} ({option.title})",
-            expected=f"{option.flag} with {' or '.join(obeying) or 'a runner that obeys it'} among "
-            "the runners",
+            expected=f"{option.flag} with {obeying or 'a runner that obeys it'} among the runners",
             action=f"deploybench backends says what they need; or leave out {option.flag}",
         )
 
@@ -154,12 +159,13 @@ def nothing_to_run(artifacts: Sequence[Artifact], selection: Selection) -> Deplo
     """The refusal of a selection in which no runner takes any artifact."""
     formats = sorted({artifact.manifest.backend for artifact in artifacts})
     names = ", ".join(entry.name for entry in selection.runners)
-    wanted = sorted(
-        {name for entry in selection.runners if entry.plugin for name in entry.plugin.formats}
-    )
+    readable: set[str] = set()
+    for entry in selection.runners:
+        if entry.plugin is not None:
+            readable |= set(entry.plugin.formats)
     return DeployBenchError(
         f"the artifacts are in {', '.join(formats)}, and {names} runs none of that",
-        expected=f"artifacts in {', '.join(wanted)}",
+        expected=f"artifacts in {', '.join(sorted(readable))}",
         action="deploybench run --model NAME exports what is missing",
     )
 
@@ -169,12 +175,10 @@ def runs_on(runner: Runner | None, devices: Sequence[str]) -> bool:
     return runner is not None and any(kind_of(device) in runner.devices for device in devices)
 
 
-def _model_order(artifact: Artifact, found: Sequence[Artifact]) -> int:
-    """Artifacts of one model with one set of weights stay together, in the order of first
-    appearance."""
-    identity = (artifact.manifest.model.name, artifact.manifest.weights.sha256)
-    return next(
-        i
-        for i, a in enumerate(found)
-        if (a.manifest.model.name, a.manifest.weights.sha256) == identity
-    )
+def _grouped_by_weights(artifacts: Sequence[Artifact]) -> list[Artifact]:
+    """The artifacts of one model with one set of weights together, in the order of appearance."""
+    groups: dict[tuple[str, str], list[Artifact]] = {}
+    for artifact in artifacts:
+        weights = (artifact.manifest.model.name, artifact.manifest.weights.sha256)
+        groups.setdefault(weights, []).append(artifact)
+    return [artifact for group in groups.values() for artifact in group]

@@ -54,12 +54,12 @@ class CellOptions(Document):
     @classmethod
     def declared(cls) -> dict[str, CellOption]:
         """Every option by the name of its field."""
-        found = {}
+        options = {}
         for name, field in cls.model_fields.items():
-            for item in field.metadata:
-                if isinstance(item, CellOption):
-                    found[name] = item
-        return found
+            for annotation in field.metadata:
+                if isinstance(annotation, CellOption):
+                    options[name] = annotation
+        return options
 
     @property
     def option_values(self) -> dict[str, bool | int | str]:
@@ -70,34 +70,36 @@ class CellOptions(Document):
     def chosen_options(self) -> dict[str, bool | int | str]:
         """The options whose value is not the default."""
         fields = type(self).model_fields
-        return {
-            name: value
-            for name, value in self.option_values.items()
-            if value != fields[name].default
-        }
+        chosen = {}
+        for name, value in self.option_values.items():
+            if value != fields[name].default:
+                chosen[name] = value
+        return chosen
 
     @property
     def option_marks(self) -> list[str]:
         """The chosen options in short, for a table: ``graph``."""
         declared = self.declared()
-        return [_said(declared[name].name, value) for name, value in self.chosen_options.items()]
+        chosen = self.chosen_options.items()
+        return [_with_value(declared[name].name, value) for name, value in chosen]
 
     @property
     def option_titles(self) -> list[str]:
         """The chosen options in whole words: ``CUDA graph``."""
         declared = self.declared()
-        return [_said(declared[name].title, value) for name, value in self.chosen_options.items()]
+        chosen = self.chosen_options.items()
+        return [_with_value(declared[name].title, value) for name, value in chosen]
 
     @property
     def option_arguments(self) -> list[str]:
-        """The words of a command line that choose these options: ``--cuda-graph``."""
+        """What on a command line chooses these options: ``--cuda-graph``."""
         declared = self.declared()
-        words = []
+        arguments = []
         for name, value in self.chosen_options.items():
-            words.append(declared[name].flag)
+            arguments.append(declared[name].flag)
             if not isinstance(value, bool):
-                words.append(str(value))
-        return words
+                arguments.append(str(value))
+        return arguments
 
     def obeyed(self: C, names: Collection[str]) -> C:
         """Those of the options that stand in ``names``; the others have their defaults."""
@@ -105,9 +107,11 @@ class CellOptions(Document):
         return type(self).model_validate(kept)
 
 
-def _said(words: str, value: bool | int | str) -> str:
-    """A switch is said by its name alone."""
-    return words if isinstance(value, bool) else f"{words} {value}"
+def _with_value(option: str, value: bool | int | str) -> str:
+    """The option with its value; a switch by its name alone."""
+    if isinstance(value, bool):
+        return option
+    return f"{option} {value}"
 
 
 class Cell(CellOptions):
@@ -167,8 +171,10 @@ class Cell(CellOptions):
 
     @property
     def key(self) -> tuple[str | int | None, ...]:
-        """What tells the cells of one run apart: the artifact itself, where two are of the same
-        form."""
+        """What tells the cells of one run apart.
+
+        That takes the artifact itself, because two of them may be of the same form.
+        """
         return (self.artifact, *self.identity)
 
     @property
@@ -182,19 +188,23 @@ class Cell(CellOptions):
 
     def same_means(self, other: Cell) -> bool:
         """Whether both have the same device and threads, and are timed alike."""
-        options = self.declared()
-        means = [
-            *("device", "batch", "threads", "streams", "timing"),
-            *(name for name in options if options[name].same_means),
-        ]
-        return all(getattr(self, name) == getattr(other, name) for name in means)
+        for name, option in self.declared().items():
+            if option.same_means and self.option_values[name] != other.option_values[name]:
+                return False
+        return self._means == other._means
+
+    @property
+    def _means(self) -> tuple[str | int, ...]:
+        return (self.device, self.batch, self.threads, self.streams, self.timing)
 
     def title(self) -> str:
-        several = f" x {self.streams} streams" if self.streams > 1 else ""
-        timing = f" {self.timing}" if self.timing != TIMINGS[0] else ""
-        device = f" on {self.device}" if self.device != CPU else ""
-        options = "".join(f" {words}" for words in self.option_titles)
-        return (
-            f"{self.model} {self.runner}{device} {self.precision} batch "
-            f"{self.batch}{several}{timing}{options}"
-        )
+        """The cell in one line; what is as usual goes without saying."""
+        parts = [self.model, self.runner]
+        if self.device != CPU:
+            parts.append(f"on {self.device}")
+        parts += [self.precision, f"batch {self.batch}"]
+        if self.streams > 1:
+            parts.append(f"x {self.streams} streams")
+        if self.timing != HOST_TO_HOST:
+            parts.append(self.timing)
+        return " ".join([*parts, *self.option_titles])

@@ -1,5 +1,7 @@
-"""The launch: one fresh process that measured a cell, with every raw sample and what the machine
-did meanwhile."""
+"""The launch: one fresh process that measured a cell.
+
+It holds every raw sample, and what the machine did meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,9 @@ class Facts(Document):
 
 
 class MemoryPhases(Document):
-    """Memory of the worker after each phase: resident bytes and, where the system tells,
-    proportional ones (PSS).
+    """Memory of the worker after each phase.
+
+    Resident bytes and, where the system tells them, proportional ones (PSS).
 
     ``baseline_bytes`` is the interpreter with numpy and this harness, before the runtime; it is
     taken off wherever a figure is said to be the runtime's own.
@@ -47,7 +50,7 @@ class MemoryPhases(Document):
 
 
 class Probes(Document):
-    """The machine's own speed at one moment; see ``measure/probes.py``.
+    """The machine's own speed at one moment; see ``telemetry/probes.py``.
 
     None where a probe cannot run.
     """
@@ -58,8 +61,10 @@ class Probes(Document):
 
 
 class GpuReading(Document):
-    """The GPU right after a launch was timed on it; ``missing`` says why a field is None. See
-    ``measure/gpu.py``."""
+    """The GPU right after a launch was timed on it; see ``telemetry/gpu.py``.
+
+    ``missing`` says why a field is None.
+    """
 
     own_bytes: int | None
     other_processes: int | None
@@ -118,10 +123,10 @@ class Launch(Document):
     """One fresh process. Samples are raw, in order, from the first call after parity was shown.
 
     The first ``warm_up`` samples are warm-up; ``unsettled`` says why the rest is no steady state,
-    if it is none. ``sample_cpu_ns`` (CPU time of all threads of the process) and
-    ``sample_switches`` (involuntary context switches) belong to the samples one by one; they are
-    empty where several streams ran at once. So does ``device_ns``, what the device took by its own
-    clock: in engine-only samples, where the runner can tell.
+    if it is none. Three more figures belong to the samples one by one: ``sample_cpu_ns`` (CPU time
+    of all threads of the process) and ``sample_switches`` (involuntary context switches), which are
+    empty where several streams ran at once, and ``device_ns`` (what the device took by its own
+    clock), which engine-only samples have where the runner can tell.
     """
 
     round: int = 0
@@ -162,14 +167,14 @@ class Launch(Document):
 
     @property
     def provenance(self) -> Provenance:
-        """``simulated`` when a double stood in for a library that anything in this launch was told
-        by."""
-        readings = (self.facts, self.surroundings.gpu if self.surroundings else None, self.energy)
-        return (
-            "simulated"
-            if any(one is not None and one.provenance == "simulated" for one in readings)
-            else "measured"
-        )
+        """``simulated`` when a test double stood in for a library that told any of the figures."""
+        readings: list[Facts | GpuReading | EnergyReading | None] = [self.facts, self.energy]
+        if self.surroundings is not None:
+            readings.append(self.surroundings.gpu)
+        for reading in readings:
+            if reading is not None and reading.provenance == "simulated":
+                return "simulated"
+        return "measured"
 
     @property
     def median_ms(self) -> float:
@@ -177,10 +182,15 @@ class Launch(Document):
 
     @property
     def cold_start_s(self) -> float | None:
-        """Process start to the first answer: interpreter, imports, load, compilation, first
-        inference."""
-        phases = (self.start_s, self.import_s, self.load_s, self.compile_s, self.first_inference_ms)
-        if any(phase is None for phase in phases):
+        """Process start to the first answer; None where one of its parts is not known.
+
+        The parts are the interpreter, imports, loading, compilation and the first inference.
+        """
+        total = 0.0
+        for seconds in (self.start_s, self.import_s, self.load_s, self.compile_s):
+            if seconds is None:
+                return None
+            total += seconds
+        if self.first_inference_ms is None:
             return None
-        *seconds, first_ms = (phase or 0.0 for phase in phases)
-        return sum(seconds) + first_ms / 1e3
+        return total + self.first_inference_ms / 1e3

@@ -21,8 +21,10 @@ from deploybench.results.verdict import Judgement
 
 
 class Percentile(Document):
-    """A percentile of the steady samples; the value and its interval are None under ``needed``
-    samples."""
+    """A percentile of the steady samples.
+
+    The value and its interval are None where there are fewer than ``needed`` samples.
+    """
 
     fraction: float
     ms: float | None
@@ -122,18 +124,23 @@ class Record(Document):
 
     @property
     def provenance(self) -> Provenance:
-        """``simulated`` when a double stood in for a library of the device anywhere: no number of
-        it is a device's."""
-        doubled = any(gpu.provenance == "simulated" for gpu in self.host.gpus)
-        return (
-            "simulated"
-            if doubled or any(one.provenance == "simulated" for one in self.launches)
-            else "measured"
-        )
+        """``simulated`` when a test double stood in for a library of the device anywhere.
+
+        No number of such a record is a device's.
+        """
+        provenances = {gpu.provenance for gpu in self.host.gpus}
+        provenances |= {launch.provenance for launch in self.launches}
+        if "simulated" in provenances:
+            return "simulated"
+        return "measured"
 
     @property
     def parity(self) -> ParityReport | None:
-        return next((launch.parity for launch in self.launches if launch.parity is not None), None)
+        """What the first launch that was checked showed."""
+        for launch in self.launches:
+            if launch.parity is not None:
+                return launch.parity
+        return None
 
 
 class Bound(Document):
@@ -155,7 +162,9 @@ class Bound(Document):
 
     @property
     def limited_by(self) -> str:
-        return "compute" if self.compute_ms >= self.memory_ms else "memory"
+        if self.compute_ms >= self.memory_ms:
+            return "compute"
+        return "memory"
 
     @property
     def images_per_s(self) -> float:

@@ -1,5 +1,7 @@
-"""Records on disk: written whole, read with the first thing that is wrong named; the runs of a
-folder."""
+"""Records on disk, and the runs of a folder.
+
+A record is written whole; where one does not read, the first thing that is wrong is named.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,17 @@ def write_record(record: Record, folder: Path) -> Path:
     same model: there the whole cell and the command that repeats it do.
     """
     cell = record.cell
-    key = cell.artifact_key[:8] if cell.artifact_key else f"none-{_digest(record)}"
-    size = f"b{cell.batch}-t{cell.threads}-s{cell.streams}"
-    runner = cell.runner if cell.device == CPU else f"{cell.runner}-{cell.device}"
-    options = "".join(f"-{mark.replace(' ', '-')}" for mark in cell.option_marks)
-    name = f"{cell.model}-{runner}-{cell.precision}-{size}-{cell.timing}{options}-{key}"
-    path = folder / f"{name.replace(':', '-').replace('/', '-')}.json"
+    parts = [cell.model, cell.runner]
+    if cell.device != CPU:
+        parts.append(cell.device)
+    parts += [cell.precision, f"b{cell.batch}-t{cell.threads}-s{cell.streams}", cell.timing]
+    parts += [mark.replace(" ", "-") for mark in cell.option_marks]
+    if cell.artifact_key:
+        parts.append(cell.artifact_key[:8])
+    else:
+        parts.append(f"none-{_digest(record)}")
+    name = "-".join(parts).replace(":", "-").replace("/", "-")
+    path = folder / f"{name}.json"
     write_whole(path, record.model_dump_json(indent=1))
     return path
 
@@ -45,16 +52,17 @@ def read_records(path: Path) -> list[Record]:
     Raises DeployBenchError for a file that does not read, and NoRecordsError where there is none.
     """
     if not path.exists():
-        found = f"there are no records at {path}"
+        problem = f"there are no records at {path}"
         if path.is_symlink():
-            found += f": it is a link to {path.readlink()}, which is not there"
+            problem += f": it is a link to {path.readlink()}, which is not there"
         raise NoRecordsError(
-            found,
+            problem,
             expected="a record, or a folder of records",
             action="deploybench run",
         )
-    paths = _paths_below(path) if path.is_dir() else [path]
-    records = [_read(item) for item in paths]
+    if not path.is_dir():
+        return [_read(path)]
+    records = [_read(file) for file in _paths_below(path)]
     if not records:
         raise NoRecordsError(f"{path} holds no records", action="deploybench run writes some")
     return records
@@ -72,10 +80,9 @@ def new_run_name() -> str:
 
 
 def latest_run(folder: Path) -> Path | None:
-    """The newest run of a workspace in which something was measured or tried; None where there is
-    none.
+    """The newest run of a workspace in which something was measured or tried, or None.
 
-    A run whose every cell was skipped found nothing, and takes no run's place.
+    A run whose every cell was skipped measured nothing, so an earlier one stays the latest.
     """
     for run in reversed(runs_in(folder)):
         if any(record.judgement.verdict is not Verdict.SKIPPED for record in read_records(run)):

@@ -14,7 +14,7 @@ from deploybench.artifacts.work import work_of
 from deploybench.contracts.registry import runners
 from deploybench.documents import now
 from deploybench.errors import DeployBenchError
-from deploybench.export.request import ExportResult
+from deploybench.export.request import ExportResult, ModelRequest
 from deploybench.hardware.devices import CPU
 from deploybench.hardware.profile import HOST
 from deploybench.hardware.roof import Roof
@@ -27,6 +27,9 @@ from deploybench.results.verdict import Judgement, Verdict
 from deploybench.runs.experiment import Stopped
 from deploybench.runs.settings import RunContext, RunSettings
 from deploybench.versions import installed_versions
+
+NO_NUMBER = (Verdict.INVALID, Verdict.FAILED)
+NO_MORE_LAUNCHES = (Verdict.SKIPPED, *NO_NUMBER)
 
 
 def keep(record: Record, context: RunContext) -> Record:
@@ -43,20 +46,27 @@ def record_of(
     settings: RunSettings,
     stopped: Stopped | None = None,
 ) -> Record:
-    """The record of what the cell's launches showed so far; ``judgement`` where it is known without
-    them."""
+    """The record of what the cell's launches showed so far.
+
+    ``judgement`` is given where it is known without launches; ``stopped`` once there was the last.
+    """
     manifest, cell = planned.artifact.manifest, planned.cell
     roof = context.roof(cell.device)
-    plugin = runners()[cell.runner].plugin
     command = command_of(cell, settings, context.profile_file or context.profile)
     summary = summarise(launches, cell.batch)
-    judgement = judgement or judge(launches, summary, command)
-    shown = judgement.verdict not in (Verdict.INVALID, Verdict.FAILED)
+    if judgement is None:
+        judgement = judge(launches, summary, command)
+    if judgement.verdict in NO_NUMBER:
+        summary = None
+    ending = None
+    more_rounds = None
+    if stopped is not None:
+        ending = stopped.ending.value
+        more_rounds = stopped.more_rounds
     return Record(
         run=context.run,
         created=now(),
-        complete=judgement.verdict in (Verdict.SKIPPED, Verdict.INVALID, Verdict.FAILED)
-        or stopped is not None,
+        complete=stopped is not None or judgement.verdict in NO_MORE_LAUNCHES,
         profile=context.profile,
         cell=cell,
         parameters=manifest.model.parameters,
@@ -67,26 +77,39 @@ def record_of(
         bound=_bound(cell, manifest, roof),
         baseline=settings.baseline,
         launches=tuple(launches),
-        summary=summary if shown else None,
+        summary=summary,
         judgement=judgement,
-        stopped=stopped.ending.value if stopped else None,
-        more_rounds=stopped.more_rounds if stopped else None,
+        stopped=ending,
+        more_rounds=more_rounds,
         host=context.host,
-        versions=installed_versions(plugin.distributions) if plugin else {},
+        versions=_versions_of(cell.runner),
         command=command,
     )
 
 
+def _versions_of(runner: str) -> dict[str, str]:
+    """The versions of the distributions that take part in what the runner measures."""
+    plugin = runners()[runner].plugin
+    if plugin is None:
+        return {}
+    return installed_versions(plugin.distributions)
+
+
 def _peak_gflops(cell: Cell, roof: Roof | None) -> float | None:
-    peak = roof.tflops.get(cell.precision) if roof is not None else None
-    return None if peak is None else 1e3 * peak
+    if roof is None or cell.precision not in roof.tflops:
+        return None
+    return 1e3 * roof.tflops[cell.precision]
 
 
 def _bound(cell: Cell, manifest: Manifest, roof: Roof | None) -> Bound | None:
-    """The least time that one call of the cell can take; None where the roof or the work is not
-    known."""
-    work = work_of(manifest) if roof is not None else None
-    if roof is None or work is None:
+    """The least time that one call of the cell can take.
+
+    None where the roof or the work is not known.
+    """
+    if roof is None:
+        return None
+    work = work_of(manifest)
+    if work is None:
         return None
     try:
         return bound_of(work, roof, precision=cell.precision, batch=cell.batch)
@@ -95,47 +118,37 @@ def _bound(cell: Cell, manifest: Manifest, roof: Roof | None) -> Bound | None:
 
 
 def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:
-    """The one command that measures this cell again, in the same way and under the same name of the
-    hardware."""
-    words = [
-        "deploybench",
-        "run",
-        "--artifact",
-        str(Path(cell.artifact or "").resolve()),
-        "--runner",
-        cell.runner,
-    ]
-    words += [
-        "--batch",
-        str(cell.batch),
-        "--threads",
-        str(cell.threads),
-        "--precision",
-        cell.precision,
-    ]
+    """The one command that measures this cell again, in the same way.
+
+    ``profile`` is the name of the hardware, or the file that describes it.
+    """
+    arguments = ["--artifact", str(Path(cell.artifact or "").resolve())]
+    arguments += ["--runner", cell.runner]
+    arguments += ["--batch", str(cell.batch)]
+    arguments += ["--threads", str(cell.threads)]
+    arguments += ["--precision", cell.precision]
+    # What a run does by default is left out, so that the command stays short.
     if profile != HOST:
-        words += ["--profile", profile]
+        arguments += ["--profile", profile]
     if cell.device != CPU:
-        words += ["--device", cell.device]
+        arguments += ["--device", cell.device]
     if cell.streams > 1:
-        words += ["--streams", str(cell.streams)]
+        arguments += ["--streams", str(cell.streams)]
     if cell.timing != HOST_TO_HOST:
-        words.append(f"--{cell.timing}")
-    words += cell.option_arguments
+        arguments.append(f"--{cell.timing}")
+    arguments += cell.option_arguments
     if cell.timing == END_TO_END and settings.image is not None:
-        words += ["--image", settings.image]
-    words += ["--duration", f"{settings.duration_s:g}s", "--min-samples", str(settings.min_samples)]
+        arguments += ["--image", settings.image]
+    arguments += ["--duration", f"{settings.duration_s:g}s"]
+    arguments += ["--min-samples", str(settings.min_samples)]
     rule = settings.rule
     if rule.max_rounds is not None:
-        words += ["--rounds", str(rule.max_rounds)]
+        arguments += ["--rounds", str(rule.max_rounds)]
     elif rule.half_width is not None:
-        words += [
-            "--precision-target",
-            f"{100 * rule.half_width:g}%",
-            "--budget",
-            f"{rule.budget_s:g}s",
-        ]
-    return shlex.join([*words, "--seed", str(settings.seed)])
+        arguments += ["--precision-target", f"{100 * rule.half_width:g}%"]
+        arguments += ["--budget", f"{rule.budget_s:g}s"]
+    arguments += ["--seed", str(settings.seed)]
+    return shlex.join(["deploybench", "run", *arguments])
 
 
 def failed_export_record(
@@ -146,22 +159,23 @@ def failed_export_record(
     It stands among the model's other rows, if one of the ``present`` artifacts is of the same model
     and weights.
     """
-    request, error = result.request, result.error
-    asked = request.model.model_dump(mode="json")
-    sibling = next(
-        (item.manifest for item in present if item.manifest.request["model"] == asked), None
-    )
-    size = (
-        (sibling.preprocessing.height, sibling.preprocessing.width)
-        if sibling
-        else request.model.image_size
-    )
+    request = result.request
+    weights = ""
+    weights_identity = ""
+    image_size = request.model.image_size or (0, 0)
+    patch_size = request.model.patch_size
+    sibling = _manifest_of(request.model, present)
+    if sibling is not None:
+        weights = sibling.weights.label
+        weights_identity = sibling.weights.identity
+        image_size = (sibling.preprocessing.height, sibling.preprocessing.width)
+        patch_size = sibling.model.patch_size
     cell = Cell(
         model=request.model.name,
-        weights=sibling.weights.label if sibling else "",
-        weights_identity=sibling.weights.identity if sibling else "",
-        image_size=size or (0, 0),
-        patch_size=sibling.model.patch_size if sibling else request.model.patch_size,
+        weights=weights,
+        weights_identity=weights_identity,
+        image_size=image_size,
+        patch_size=patch_size,
         backend=request.backend,
         form="none",
         runner=request.backend,
@@ -173,16 +187,29 @@ def failed_export_record(
         artifact_key=None,
     )
     command = request.command()
-    advice = (error.action if error else None) or f"reproduce: {command}"
-    reason = f"export: {error.found}" if error else "export failed"
-    return _unmeasured(
-        cell, Judgement(verdict=Verdict.FAILED, reason=reason, advice=advice), command, context
-    )
+    reason = "export failed"
+    advice = f"reproduce: {command}"
+    if result.error is not None:
+        reason = f"export: {result.error.found}"
+        advice = result.error.action or advice
+    judgement = Judgement(verdict=Verdict.FAILED, reason=reason, advice=advice)
+    return _unmeasured(cell, judgement, command, context)
+
+
+def _manifest_of(model: ModelRequest, present: Sequence[Artifact]) -> Manifest | None:
+    """The manifest of an artifact of the same model with the same weights."""
+    wanted = model.model_dump(mode="json")
+    for artifact in present:
+        if artifact.manifest.request["model"] == wanted:
+            return artifact.manifest
+    return None
 
 
 def unreadable_record(folder: Path, error: DeployBenchError, context: RunContext) -> Record:
-    """The row of an artifact whose manifest does not read or was edited; its folders name the model
-    and the backend."""
+    """The row of an artifact whose manifest does not read or was edited.
+
+    The names of its folders tell the model and the backend.
+    """
     cell = Cell(
         model=folder.parent.name,
         weights="",

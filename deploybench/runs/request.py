@@ -95,7 +95,7 @@ class RunRequest:
     precisions: Sequence[str] = ()
     """To compute in; empty: each artifact's own."""
     batches: Sequence[int] | Literal["auto"] = (1,)
-    """Images a call; ``auto`` doubles until it stops to pay."""
+    """Images a call; ``auto`` doubles until that stops paying."""
     threads: int | None = None
     """The CPU threads that every cell may use; None: the usable cores."""
     streams: Sequence[int] | Literal["auto"] = (1,)
@@ -134,19 +134,23 @@ class RunRequest:
         for timing in self.timings:
             if timing not in TIMINGS:
                 raise unknown_name("timing", timing, TIMINGS)
-        _check_counts("batch sizes", () if self.batches == AUTO else self.batches)
-        _check_counts("streams", () if self.streams == AUTO else self.streams)
-        _check_counts("threads", () if self.threads is None else (self.threads,))
-        _check_counts("rounds", () if self.rounds is None else (self.rounds,))
+        if self.batches != AUTO:
+            _check_counts("batch sizes", self.batches)
+        if self.streams != AUTO:
+            _check_counts("streams", self.streams)
+        if self.threads is not None:
+            _check_counts("threads", (self.threads,))
+        if self.rounds is not None:
+            _check_counts("rounds", (self.rounds,))
         _check_counts("samples of a launch", (self.min_samples,))
         if not FINEST_PRECISION <= self.precision_target < math.inf:
             raise DeployBenchError(
                 f"a precision target of {self.precision_target:g}",
                 expected=f"a share of the median, at least {FINEST_PRECISION:g}: 0.01 for 1%",
             )
-        for words, seconds in (("budget", self.budget_s), ("duration", self.duration_s)):
+        for name, seconds in (("budget", self.budget_s), ("duration", self.duration_s)):
             if not 0 < seconds < math.inf:
-                raise DeployBenchError(f"a {words} of {seconds:g} s", expected="more than 0 s")
+                raise DeployBenchError(f"a {name} of {seconds:g} s", expected="more than 0 s")
 
     @property
     def sizes(self) -> Sizes:
@@ -156,10 +160,10 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run found: one record a cell, in the order of the plan, the failures to export first.
+    """What came out of a run: one record a cell, in the order of the plan.
 
-    The records also lie in ``folder``. ``cut_short`` is what ended the run early (an interrupt, a
-    full disk); it then has the records of what was finished.
+    Failures to export stand first. The records also lie in ``folder``. ``cut_short`` is what ended
+    the run early (an interrupt, a full disk); the records are then those of what was finished.
     """
 
     run: str
@@ -180,8 +184,7 @@ class RunResult:
 
 
 def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None = None) -> RunResult:
-    """Export what is missing, measure every cell in rounds of fresh processes, and keep a record of
-    each.
+    """Export what is missing, measure every cell in rounds of fresh processes, and record each.
 
     ``on_event`` is told of the progress, one event at a time. What ends the run while cells are
     measured (KeyboardInterrupt, a disk that is full) is in the result, with what was finished.
@@ -191,42 +194,48 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     """
     allow_children()
     tell = on_event or _ignore
-    profile = None if request.profile == HOST else load_profile(request.profile)
+    # What the machine is, and what of it the run is about.
+    profile = None
+    if request.profile != HOST:
+        profile = load_profile(request.profile)
     host = describe_host(recorded_distributions())
     if profile is not None:
         check_match(profile, host)
     devices = select_devices([read_device(name) for name in request.devices], profile, host)
     workspace = open_workspace(request.workspace)
     workspace.prepare()
-    image = end_to_end_image(request.image, workspace) if END_TO_END in request.timings else None
+    image = None
+    if END_TO_END in request.timings:
+        image = end_to_end_image(request.image, workspace)
     settings = _settings(request, image)
     selection = _selection(request, devices, image)
     check_options(selection)
     if request.baseline is not None:
         check_baseline(request.baseline, selection)
 
+    # The artifacts: those that were named, or those of the workspace and what it lacked.
     paths = _paths(request, workspace)
     models = expand_groups(request.models)
     present = [*workspace.artifacts(), *named_artifacts(workspace, paths)]
     check_precisions(selection, present, profile)
-    missing = []
+    not_exported: list[ExportResult] = []
+    unreadable: list[tuple[Path, DeployBenchError]] = []
     if not paths:
-        missing = _export_missing(models, request, workspace, selection, profile, tell)
-    unreadable = [] if paths else workspace.unreadable()
-    explained = bool(missing or unreadable)
+        not_exported = _export_missing(models, request, workspace, selection, profile, tell)
+        unreadable = workspace.unreadable()
+    explained = bool(not_exported or unreadable)
     artifacts = select_artifacts(workspace, models, paths, request.sizes, explained=explained)
 
+    # The cells. What has no artifact gets its record at once.
     peaks = _peaks(host, selection, tell)
     context = _context(request, profile, workspace, host, peaks, selection)
-    records = [failed_export_record(result, context, artifacts) for result in missing]
+    records = [failed_export_record(result, context, artifacts) for result in not_exported]
     records += [unreadable_record(folder, error, context) for folder, error in unreadable]
     planned = plan_cells(artifacts, selection, profile)
     if not planned and not records:
         raise nothing_to_run(artifacts, selection)
     if request.batches == AUTO:
-        planned = with_auto_batches(
-            planned, settings, start=lambda planned: tell(SweepStarted(planned))
-        )
+        planned = with_auto_batches(planned, settings, start=lambda cell: tell(SweepStarted(cell)))
     folder = workspace.records_folder / context.run
     tell(RunPlanned(tuple(planned), folder))
     measured, cut_short = _measure(planned, settings, context, tell)
@@ -237,18 +246,22 @@ def _ignore(event: RunEvent) -> None:
     return
 
 
-def _check_counts(words: str, numbers: Sequence[int]) -> None:
+def _check_counts(name: str, numbers: Sequence[int]) -> None:
     for number in numbers:
         if number < 1:
-            raise DeployBenchError(f"{words}: {number}", expected="whole numbers from 1 on")
+            raise DeployBenchError(f"{name}: {number}", expected="whole numbers from 1 on")
 
 
 def _settings(request: RunRequest, image: Path | None) -> RunSettings:
-    """How long to look. A number of rounds stands for both the target and the budget."""
-    by_rounds = request.rounds is not None
+    """How long to look. A number of rounds takes the place of both the target and the budget."""
+    half_width: float | None = request.precision_target
+    budget_s = request.budget_s
+    if request.rounds is not None:
+        half_width = None
+        budget_s = math.inf
     rule = ExperimentRule(
-        half_width=None if by_rounds else request.precision_target,
-        budget_s=math.inf if by_rounds else request.budget_s,
+        half_width=half_width,
+        budget_s=budget_s,
         min_rounds=FEWEST_FOR_INTERVAL,
         max_rounds=request.rounds,
     )
@@ -259,15 +272,22 @@ def _settings(request: RunRequest, image: Path | None) -> RunSettings:
         seed=request.seed,
         baseline=request.baseline or reference_runner() or DEFAULT_BASELINE,
         compare=request.baseline is not None,
-        image=str(image) if image else None,
+        image=None if image is None else str(image),
     )
 
 
 def _selection(request: RunRequest, devices: Sequence[str], image: Path | None) -> Selection:
     """Names become runners, and ``auto`` becomes what it starts from."""
     threads = request.threads or usable_cores()
-    batches = [1] if request.batches == AUTO else request.batches
-    streams = doublings(threads) if request.streams == AUTO else request.streams
+    batches: Sequence[int] = [1]
+    if request.batches != AUTO:
+        batches = request.batches
+    streams: Sequence[int] = doublings(threads)
+    if request.streams != AUTO:
+        streams = request.streams
+    image_identity = None
+    if image is not None:
+        image_identity = sha256_of_file(image)[:12]
     return Selection(
         runners=select_runners(request.runners, devices),
         batches=batches,
@@ -275,7 +295,7 @@ def _selection(request: RunRequest, devices: Sequence[str], image: Path | None) 
         threads=threads,
         streams=streams,
         timings=request.timings,
-        image=sha256_of_file(image)[:12] if image else None,
+        image=image_identity,
         options=request.options,
         skip=_skip_patterns(request.skip),
         devices=devices,
@@ -300,8 +320,10 @@ def _paths(request: RunRequest, workspace: Workspace) -> list[Path]:
             "a pack beside --model, --artifact or a size",
             expected="one way to say what to measure",
         )
-    found = [artifact.path for pack in request.packs for artifact in read_pack(pack, workspace)]
-    return list(dict.fromkeys(found))
+    folders: list[Path] = []
+    for pack in request.packs:
+        folders += [artifact.path for artifact in read_pack(pack, workspace)]
+    return list(dict.fromkeys(folders))  # an artifact may lie in several packs
 
 
 def _export_missing(
@@ -338,17 +360,22 @@ def _context(
     peaks: MeasuredPeaks | None,
     selection: Selection,
 ) -> RunContext:
-    built_in = profile is None or request.profile == profile.name
+    profile_name = HOST
+    profile_file = None
+    if profile is not None:
+        profile_name = profile.name
+        if request.profile != profile.name:  # what was asked for is then the path of its file
+            profile_file = str(Path(request.profile).resolve())
     return RunContext(
         run=new_run_name(),
-        profile=profile.name if profile else HOST,
+        profile=profile_name,
         workspace=workspace,
         host=host,
         peaks=peaks,
         threads=selection.threads,
         devices=tuple(selection.devices),
         hardware=profile,
-        profile_file=None if built_in else str(Path(request.profile).resolve()),
+        profile_file=profile_file,
     )
 
 
@@ -358,13 +385,12 @@ def _measure(
     """The latest record of every cell in the order of the plan, and what cut the run short."""
     latest: dict[tuple[str | int | None, ...], Record] = {}
     cut_short: KeyboardInterrupt | DeployBenchError | None = None
+
+    def start(cell: Planned, number: int) -> None:
+        tell(LaunchStarted(cell, number))
+
     try:
-        for record in run_cells(
-            planned,
-            settings,
-            context,
-            start=lambda planned, number: tell(LaunchStarted(planned, number)),
-        ):
+        for record in run_cells(planned, settings, context, start=start):
             latest[record.cell.key] = record
             tell(RecordUpdated(record))
     except (KeyboardInterrupt, DeployBenchError) as error:

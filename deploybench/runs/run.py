@@ -1,5 +1,4 @@
-"""A run: the plan's cells are launched in rounds, and each cell's record is kept after every
-launch."""
+"""A run: the plan's cells are launched in rounds; each launch renews its cell's record."""
 
 from __future__ import annotations
 
@@ -30,31 +29,33 @@ def run_cells(
     *,
     start: Callable[[Planned, int], None] = lambda planned, number: None,
 ) -> Iterator[Record]:
-    """Measure every cell that is not skipped; yield the cell's record after each launch, and once
-    for a skipped one.
+    """Measure every cell that is not skipped; yield the cell's record after each launch.
 
-    A cell may turn out to be finished only when the next round begins. Its record, now complete, is
-    then yielded again.
+    The record of a skipped cell comes once. A cell may turn out to be finished only when the next
+    round begins; its record, now complete, is then yielded again.
 
     Closing the iterator early, or an interrupt, leaves the records of what was finished on disk.
     Raises DeployBenchError when a record cannot be kept (a full disk) or no child can be started;
     the record is yielded first, so what was measured is not lost to the caller.
     """
-    active = [cell for cell in planned if cell.skip is None]
+    active = []
     for cell in planned:
-        if cell.skip is not None:
-            judgement = Judgement(verdict=Verdict.SKIPPED, reason=cell.skip, advice=cell.remedy)
-            yield from _kept(record_of(cell, (), judgement, context, settings), context)
-    experiment = Experiment(
-        [cell.cell for cell in active],
-        settings.rule,
-        settings.baseline if settings.compare else None,
-    )
+        if cell.skip is None:
+            active.append(cell)
+            continue
+        judgement = Judgement(verdict=Verdict.SKIPPED, reason=cell.skip, advice=cell.remedy)
+        yield from _kept(record_of(cell, (), judgement, context, settings), context)
+
+    baseline = None
+    if settings.compare:
+        baseline = settings.baseline
+    experiment = Experiment([cell.cell for cell in active], settings.rule, baseline)
     jobs = [job_of(cell, settings) for cell in active]
     unfinished: set[int] = set()
 
     def record_now(index: int) -> Record:
-        launches, stopped = experiment.launches[index], experiment.stopped(index)
+        launches = experiment.launches[index]
+        stopped = experiment.stopped(index)
         record = record_of(active[index], launches, None, context, settings, stopped)
         if record.complete:
             unfinished.discard(index)
@@ -91,8 +92,7 @@ def _kept(record: Record, context: RunContext) -> Iterator[Record]:
 
 
 def end_to_end_image(image: Path | None, workspace: Workspace) -> Path:
-    """The file that end-to-end cells read: the user's, or a sample photograph that is put into the
-    workspace."""
+    """The file that end-to-end cells read: the user's, or a sample written into the workspace."""
     if image is not None:
         if not image.is_file():
             raise DeployBenchError(f"there is no image {image}", action="check the path")
@@ -106,6 +106,8 @@ def end_to_end_image(image: Path | None, workspace: Workspace) -> Path:
 def job_of(planned: Planned, settings: RunSettings) -> Job:
     """One launch of the cell."""
     cell = planned.cell
+    longest_s = max(SHORTEST_LIMIT_S, 2 * settings.duration_s)
+    third_of_budget_s = max(settings.rule.budget_s / 3, 1.0)
     return Job(
         artifact=str(planned.artifact.path),
         runner=cell.runner,
@@ -118,8 +120,6 @@ def job_of(planned: Planned, settings: RunSettings) -> Job:
         image=settings.image,
         duration_s=settings.duration_s,
         min_samples=settings.min_samples,
-        limit_s=min(
-            max(SHORTEST_LIMIT_S, 2 * settings.duration_s), max(settings.rule.budget_s / 3, 1.0)
-        ),
+        limit_s=min(longest_s, third_of_budget_s),
         **cell.option_values,
     )

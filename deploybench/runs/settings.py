@@ -47,6 +47,8 @@ class RunContext:
     """Where the profile was read, if it is not a built-in one."""
 
     def roof(self, device: str) -> Roof | None:
-        """What bounds a cell on the device and what its share of the peak refers to; None where it
-        is not known."""
+        """What bounds a cell on the device and what its share of the peak refers to.
+
+        None where it is not known.
+        """
         return roof_of_device(device, self.hardware, self.host, self.peaks)

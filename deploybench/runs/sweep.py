@@ -1,7 +1,7 @@
 """How far a sweep over batch sizes goes: 1, 2, 4, … until it stops paying or memory runs short.
 
-This looks ahead with one short launch a size; what it finds is then measured like every other cell,
-in rounds.
+This looks ahead with one short launch a size; the sizes that it settles on are then measured like
+every other cell, in rounds.
 """
 
 from __future__ import annotations
@@ -37,12 +37,11 @@ def with_auto_batches(
     available_bytes: Callable[[], int] = lambda: int(psutil.virtual_memory().available),
     host: Callable[[], Host] = describe_host,
 ) -> list[Planned]:
-    """Each cell once for every batch size of its sweep; ``planned`` has batch size 1. Skipped cells
-    stay as they are.
+    """Each cell once for every batch size of its sweep; ``planned`` has batch size 1.
 
     The last size is the first that gained less than 5 %, so that the table shows where it
     saturates. A sweep that ends because a launch failed has that size too, as a skipped cell with
-    the cause.
+    the cause. Cells that are skipped already stay as they are.
     """
     widened = []
     for cell in planned:
@@ -50,9 +49,8 @@ def with_auto_batches(
             widened.append(cell)
             continue
         start(cell)
-        widened += _sweep(
-            cell, settings, launch, Memory(available_bytes, gpu_of(cell.cell.device, host()))
-        )
+        memory = Memory(available_bytes, gpu_of(cell.cell.device, host()))
+        widened += _sweep(cell, settings, launch, memory)
     return widened
 
 
@@ -64,23 +62,26 @@ def doublings(limit: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Memory:
-    """What is left for a larger batch: of the machine, and of the GPU that the cell runs on, if it
-    runs on one."""
+    """What is left for a larger batch: of the machine, and of the cell's GPU if it runs on one."""
 
     available_bytes: Callable[[], int]
     gpu: Gpu | None
 
     def holds_the_next(self, before: Look, after: Look) -> bool:
-        """Whether a size that grows by twice as much as ``after`` did over ``before`` still fits,
-        on the host and on the GPU. What the driver does not tell of a GPU is no limit: the launch
-        that fails is one."""
+        """Whether the next size still fits, on the host and on the GPU.
+
+        The batch doubles, so the next step grows by twice as much as ``after`` did over ``before``.
+        Where the driver does not tell the bytes on a GPU, nothing is foreseen there: the sweep
+        then ends with the launch that fails.
+        """
         growth = after.peak_bytes - before.peak_bytes
         if 2 * growth > MEMORY_SHARE * self.available_bytes():
             return False
         if self.gpu is None or after.gpu_bytes is None or before.gpu_bytes is None:
             return True
-        left = self.gpu.memory_bytes - after.gpu_bytes - after.others_gpu_bytes
-        return 2 * (after.gpu_bytes - before.gpu_bytes) <= MEMORY_SHARE * left
+        gpu_growth = after.gpu_bytes - before.gpu_bytes
+        gpu_left = self.gpu.memory_bytes - after.gpu_bytes - after.others_gpu_bytes
+        return 2 * gpu_growth <= MEMORY_SHARE * gpu_left
 
 
 @dataclass(frozen=True)
@@ -101,47 +102,71 @@ class Look:
 def _sweep(
     cell: Planned, settings: RunSettings, launch: Callable[[Job], Launch], memory: Memory
 ) -> list[Planned]:
+    """The cell at every batch size that is worth a measurement, the last one included."""
     cells: list[Planned] = []
     before: Look | None = None
     size = 1
     while size <= LARGEST_BATCH:
-        wanted = 0.0 if before is None else before.rate * (1 + SMALLEST_GAIN)
-        looks = [_look(cell, size, settings, launch)]
-        if isinstance(looks[0], Look) and looks[0].rate < wanted:
-            looks.append(_look(cell, size, settings, launch))  # one look may have met a disturbance
-        seen = [look for look in looks if isinstance(look, Look)]
-        if len(seen) < len(looks):
-            failed = next(look for look in looks if isinstance(look, str))
-            cells.append(
-                _at(cell, size)
-                if size == 1
-                else replace(_at(cell, size), skip=f"the sweep ends: {failed}")
-            )
+        at_size = _at(cell, size)
+        enough = 0.0
+        if before is not None:
+            enough = before.rate * (1 + SMALLEST_GAIN)
+
+        look = _best_look(at_size, enough, settings, launch)
+        if isinstance(look, str):
+            if size > 1:
+                at_size = replace(at_size, skip=f"the sweep ends: {look}")
+            # A cell that fails at its first size is no matter of the sweep: it is measured, and
+            # fails in the table with its cause.
+            cells.append(at_size)
             break
-        cells.append(_at(cell, size))
-        best = max(seen, key=lambda look: look.rate)
-        if best.rate < wanted or 2 * best.call_s > LONGEST_CALL_S:
+        cells.append(at_size)
+
+        saturated = look.rate < enough
+        next_is_too_slow = 2 * look.call_s > LONGEST_CALL_S
+        if saturated or next_is_too_slow:
             break
-        if before is not None and not memory.holds_the_next(before, best):
+        if before is not None and not memory.holds_the_next(before, look):
             break
-        before, size = best, 2 * size
+        before = look
+        size *= 2
     return cells
 
 
-def _look(
-    cell: Planned, size: int, settings: RunSettings, launch: Callable[[Job], Launch]
+def _best_look(
+    cell: Planned, enough: float, settings: RunSettings, launch: Callable[[Job], Launch]
 ) -> Look | str:
-    """What the launch showed, or why it failed: out of memory, say."""
-    found = launch(job_of(_at(cell, size), replace(settings, duration_s=LOOK_S, min_samples=3)))
-    if not found.measured or found.memory is None:
-        return found.error or found.refused or "parity failed"
-    gpu = found.surroundings.gpu if found.surroundings else None
+    """What the cell can do, or why it failed.
+
+    A look that is slower than ``enough`` may have met a disturbance, so the cell gets a second one.
+    """
+    first = _look(cell, settings, launch)
+    if isinstance(first, str) or first.rate >= enough:
+        return first
+    second = _look(cell, settings, launch)
+    if isinstance(second, str) or second.rate > first.rate:
+        return second
+    return first
+
+
+def _look(cell: Planned, settings: RunSettings, launch: Callable[[Job], Launch]) -> Look | str:
+    """What one short launch showed, or why it failed: out of memory, say."""
+    short = replace(settings, duration_s=LOOK_S, min_samples=3)
+    launched = launch(job_of(cell, short))
+    if not launched.measured or launched.memory is None:
+        return launched.error or launched.refused or "parity failed"
+    gpu_bytes = None
+    others_gpu_bytes = 0
+    gpu = launched.surroundings.gpu if launched.surroundings else None
+    if gpu is not None:
+        gpu_bytes = gpu.own_bytes
+        others_gpu_bytes = gpu.other_bytes or 0
     return Look(
-        rate=size * len(found.steady_ns) / found.window_ns,
-        peak_bytes=found.memory.peak_bytes,
-        call_s=found.median_ms / 1e3,
-        gpu_bytes=gpu.own_bytes if gpu else None,
-        others_gpu_bytes=(gpu.other_bytes or 0) if gpu else 0,
+        rate=cell.cell.batch * len(launched.steady_ns) / launched.window_ns,
+        peak_bytes=launched.memory.peak_bytes,
+        call_s=launched.median_ms / 1e3,
+        gpu_bytes=gpu_bytes,
+        others_gpu_bytes=others_gpu_bytes,
     )
 
 

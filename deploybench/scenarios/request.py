@@ -46,8 +46,10 @@ SMALLEST_BOUND_S = 1e-6
 
 @dataclass(frozen=True)
 class ScenarioRequest:
-    """What is to be measured under load. The defaults are those of ``deploybench scenario``; None
-    is what was not asked for."""
+    """What is to be measured under load.
+
+    The defaults are those of ``deploybench scenario``; None is what was not asked for.
+    """
 
     scenarios: Sequence[Scenario] = (Scenario.SINGLE_STREAM,)
     """Which of MLPerf's; see ``scenarios/settings.py``."""
@@ -105,25 +107,37 @@ class ScenarioRequest:
         return [self._settings(scenario) for scenario in self.scenarios]
 
     def _settings(self, scenario: Scenario) -> ScenarioSettings:
-        server = scenario is Scenario.SERVER
+        """The settings of one scenario: only what it uses is taken from the request."""
         percentile = self.percentile or scenario.default_percentile
+        target_qps = None
+        latency_bound_ms = None
+        if scenario is Scenario.SERVER:
+            latency_bound_ms = 1e3 * (self.latency_bound_s or DEFAULT_LATENCY_BOUND_S)
+            if not self.find_max_rate:
+                target_qps = self.target_qps or DEFAULT_TARGET_QPS
+        samples_per_query = 1
+        if scenario is Scenario.MULTI_STREAM:
+            samples_per_query = self.samples_per_query or DEFAULT_SAMPLES_PER_QUERY
+        instances = 1
+        if scenario.concurrent:
+            instances = self.instances or 1
+        batch = 1
+        if scenario.batched:
+            batch = self.batch or 1
+        schedule_seed = SCHEDULE_SEED
+        if self.seed is not None:
+            schedule_seed = self.seed
         return ScenarioSettings(
             scenario=scenario,
             percentile=percentile,
             min_duration_s=self.duration_s,
             min_queries=self.min_queries or default_min_queries(scenario, percentile),
-            target_qps=None
-            if self.find_max_rate or not server
-            else self.target_qps or DEFAULT_TARGET_QPS,
-            latency_bound_ms=1e3 * (self.latency_bound_s or DEFAULT_LATENCY_BOUND_S)
-            if server
-            else None,
-            samples_per_query=(self.samples_per_query or DEFAULT_SAMPLES_PER_QUERY)
-            if scenario is Scenario.MULTI_STREAM
-            else 1,
-            instances=(self.instances or 1) if scenario.concurrent else 1,
-            batch=(self.batch or 1) if scenario.batched else 1,
-            schedule_seed=SCHEDULE_SEED if self.seed is None else self.seed,
+            target_qps=target_qps,
+            latency_bound_ms=latency_bound_ms,
+            samples_per_query=samples_per_query,
+            instances=instances,
+            batch=batch,
+            schedule_seed=schedule_seed,
         )
 
     def _check_values(self) -> None:
@@ -165,6 +179,7 @@ class ScenarioRequest:
                 )
 
     def _check_used(self) -> None:
+        """Refuse an option that none of the scenarios uses: nobody would notice that it is lost."""
         server = (Scenario.SERVER,)
         concurrent = tuple(scenario for scenario in Scenario if scenario.concurrent)
         batched = tuple(scenario for scenario in Scenario if scenario.batched)
@@ -177,16 +192,17 @@ class ScenarioRequest:
             ("--instances", self.instances, concurrent),
             ("--batch", self.batch, batched),
         ):
-            if value is not None and not set(users) & set(self.scenarios):
-                asked, using = (
-                    ", ".join(scenario.value for scenario in names)
-                    for names in (self.scenarios, users)
-                )
-                raise DeployBenchError(
-                    f"{option} with --scenario {asked}",
-                    expected=f"a scenario that uses it: {using}",
-                    action=f"leave {option} out, or add --scenario {users[0].value}",
-                )
+            if value is None or set(users) & set(self.scenarios):
+                continue
+            raise DeployBenchError(
+                f"{option} with --scenario {_names_of(self.scenarios)}",
+                expected=f"a scenario that uses it: {_names_of(users)}",
+                action=f"leave {option} out, or add --scenario {users[0].value}",
+            )
+
+
+def _names_of(scenarios: Sequence[Scenario]) -> str:
+    return ", ".join(scenario.value for scenario in scenarios)
 
 
 @dataclass(frozen=True)
@@ -234,16 +250,17 @@ def run_scenarios(
     )
     cells = plan_scenarios(artifacts, entries, request.precisions, request)
     if not cells:
-        asked = Selection(entries, [1], request.precisions, request.thread_budget)
-        raise nothing_to_run(artifacts, asked)
+        selection = Selection(entries, [1], request.precisions, request.thread_budget)
+        raise nothing_to_run(artifacts, selection)
     context = ScenarioContext(new_run_name(), workspace, describe_host(recorded_distributions()))
     tell(ScenariosPlanned(len(cells)))
     records: list[ScenarioRecord] = []
     interrupted = False
     try:
         for planned, settings in cells:
-            records.append(_measure(planned, settings, context, tell))
-            tell(ScenarioFinished(records[-1]))
+            record = _measure(planned, settings, context, tell)
+            records.append(record)
+            tell(ScenarioFinished(record))
     except KeyboardInterrupt:
         stop_children()
         interrupted = True
@@ -269,11 +286,13 @@ def _ignore(event: ScenarioEvent) -> None:
 
 def scenarios_named(names: Sequence[str]) -> list[Scenario]:
     """The scenarios of those names; single-stream without any. Refuses an unknown one."""
-    known = {scenario.value: scenario for scenario in Scenario}
+    if not names:
+        return [Scenario.SINGLE_STREAM]
+    by_name = {scenario.value: scenario for scenario in Scenario}
     for name in names:
-        if name not in known:
-            raise unknown_name("scenario", name, known)
-    return [known[name] for name in names] or [Scenario.SINGLE_STREAM]
+        if name not in by_name:
+            raise unknown_name("scenario", name, by_name)
+    return [by_name[name] for name in names]
 
 
 def plan_scenarios(
@@ -283,12 +302,10 @@ def plan_scenarios(
     request: ScenarioRequest,
 ) -> list[tuple[Planned, ScenarioSettings]]:
     """Every cell with every scenario: model by model, within a model scenario by scenario."""
-    cells = [
-        (planned, settings)
-        for settings in request.settings()
-        for planned in plan_cells(
-            artifacts, Selection(entries, [settings.batch], precisions, request.thread_budget), None
-        )
-    ]
+    cells: list[tuple[Planned, ScenarioSettings]] = []
+    for settings in request.settings():
+        selection = Selection(entries, [settings.batch], precisions, request.thread_budget)
+        for planned in plan_cells(artifacts, selection, None):
+            cells.append((planned, settings))
     groups = list(dict.fromkeys(planned.cell.group for planned, _ in cells))
     return sorted(cells, key=lambda cell: groups.index(cell[0].cell.group))

@@ -1,5 +1,7 @@
-"""The parent's side: every test in a fresh process; the search for the highest rate is tests one
-after another."""
+"""The parent's side: every test in a fresh process.
+
+The search for the highest rate is one test after another.
+"""
 
 from __future__ import annotations
 
@@ -72,8 +74,10 @@ def run_scenario(
     *,
     start: Callable[[str], None] = lambda what: None,
 ) -> ScenarioRecord:
-    """One test, or the search for the highest rate where a server has no rate; a cell that cannot
-    run here is a record that says so. ``start`` is told what is measured next."""
+    """One test, or the search for the highest rate where a server has no rate.
+
+    A cell that cannot run here is a record that says so. ``start`` is told what is measured next.
+    """
     if planned.skip is not None:
         judgement = Judgement(verdict=Verdict.SKIPPED, reason=planned.skip, advice=planned.remedy)
         return _keep(planned, settings, Trial(), (), judgement, context)
@@ -81,9 +85,8 @@ def run_scenario(
         return _find_highest_rate(planned, settings, context, start)
     start("")
     trial = _try(planned, settings)
-    return _keep(
-        planned, settings, trial, (), judge_scenario(trial, command_of(planned, settings)), context
-    )
+    judgement = judge_scenario(trial, command_of(planned, settings))
+    return _keep(planned, settings, trial, (), judgement, context)
 
 
 def _find_highest_rate(
@@ -100,14 +103,8 @@ def _find_highest_rate(
     start("alone")
     alone = _try(planned, _alone(settings))
     if alone.loadgen is None:
-        return _keep(
-            planned,
-            settings,
-            alone,
-            (),
-            judge_scenario(alone, command_of(planned, settings)),
-            context,
-        )
+        judgement = judge_scenario(alone, command_of(planned, settings))
+        return _keep(planned, settings, alone, (), judgement, context)
     assert settings.latency_bound_ms is not None
     fastest_ms = min(alone.loadgen.latencies_ns) / 1e6
     if fastest_ms > settings.latency_bound_ms:
@@ -115,7 +112,8 @@ def _find_highest_rate(
         return _keep(planned, settings, alone.replaced(loadgen=None), (), judgement, context)
     alone_ms = alone.percentile_ms(0.5)
     assert alone_ms is not None
-    search = RateSearch(FIRST_UTILISATION * settings.instances * 1e3 / alone_ms)
+    most_per_s = settings.instances * 1e3 / alone_ms
+    search = RateSearch(FIRST_UTILISATION * most_per_s)
     return _search(planned, settings, context, search, start)
 
 
@@ -126,6 +124,7 @@ def _search(
     search: RateSearch,
     start: Callable[[str], None],
 ) -> ScenarioRecord:
+    """Try the rates that the search names until it has its answer, or a trial breaks."""
     probes: list[Probe] = []
     tried, trial = settings, Trial()
     while (rate := search.next_rate()) is not None:
@@ -134,14 +133,8 @@ def _search(
         tried = settings.replaced(target_qps=rate, schedule_seed=seed)
         trial = _try(planned, tried)
         if trial.loadgen is None:
-            return _keep(
-                planned,
-                tried,
-                trial,
-                probes,
-                judge_scenario(trial, command_of(planned, tried)),
-                context,
-            )
+            judgement = judge_scenario(trial, command_of(planned, tried))
+            return _keep(planned, tried, trial, probes, judgement, context)
         probes.append(_probe(tried, trial))
         search.tell(rate, passed=trial.loadgen.valid)
     judgement = judge_scenario(trial, command_of(planned, tried))
@@ -154,44 +147,28 @@ def _search(
 def command_of(planned: Planned, settings: ScenarioSettings) -> str:
     """The one command that measures this again."""
     cell, scenario = planned.cell, settings.scenario
-    words = [
-        "deploybench",
-        "scenario",
-        "--artifact",
-        str(planned.artifact.path),
-        "--runner",
-        cell.runner,
-    ]
-    words += [
-        "--scenario",
-        scenario.value,
-        "--threads",
-        str(cell.threads),
-        "--precision",
-        cell.precision,
-    ]
-    words += [
-        "--duration",
-        f"{settings.min_duration_s:g}s",
-        "--min-queries",
-        str(settings.min_queries),
-    ]
-    words += ["--percentile", f"{settings.percentile:g}"]
+    arguments = ["--artifact", str(planned.artifact.path)]
+    arguments += ["--runner", cell.runner]
+    arguments += ["--scenario", scenario.value]
+    arguments += ["--threads", str(cell.threads)]
+    arguments += ["--precision", cell.precision]
+    arguments += ["--duration", f"{settings.min_duration_s:g}s"]
+    arguments += ["--min-queries", str(settings.min_queries)]
+    arguments += ["--percentile", f"{settings.percentile:g}"]
     if scenario is Scenario.SERVER:
-        words += (
-            ["--find-max-rate"]
-            if settings.searches
-            else ["--target-qps", f"{settings.target_qps:g}"]
-        )
-        words += ["--latency-bound", f"{settings.latency_bound_ms:g}ms"]
-        words += ["--seed", str(settings.schedule_seed)]
+        if settings.searches:
+            arguments.append("--find-max-rate")
+        else:
+            arguments += ["--target-qps", f"{settings.target_qps:g}"]
+        arguments += ["--latency-bound", f"{settings.latency_bound_ms:g}ms"]
+        arguments += ["--seed", str(settings.schedule_seed)]
     if scenario is Scenario.MULTI_STREAM:
-        words += ["--samples-per-query", str(settings.samples_per_query)]
+        arguments += ["--samples-per-query", str(settings.samples_per_query)]
     if scenario.concurrent:
-        words += ["--instances", str(settings.instances)]
+        arguments += ["--instances", str(settings.instances)]
     if scenario.batched:
-        words += ["--batch", str(settings.batch)]
-    return shlex.join(words)
+        arguments += ["--batch", str(settings.batch)]
+    return shlex.join(["deploybench", "scenario", *arguments])
 
 
 def _try(planned: Planned, settings: ScenarioSettings) -> Trial:
@@ -205,9 +182,11 @@ def _try(planned: Planned, settings: ScenarioSettings) -> Trial:
         threads=cell.threads,
         settings=settings,
     )
-    threads = {"OMP_NUM_THREADS": str(job.threads_each), "MKL_NUM_THREADS": str(job.threads_each)}
+    threads = str(job.threads_each)
+    environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     limit_s = LOADING_LIMIT_S + 2 * settings.max_duration_s
-    outcome = run_child(WORKER, job.model_dump_json(), time_limit_s=limit_s, environment=threads)
+    request = job.model_dump_json()
+    outcome = run_child(WORKER, request, time_limit_s=limit_s, environment=environment)
     if outcome.reply is None:
         return Trial(error=outcome.error or "the worker said nothing")
     return Trial.model_validate_json(outcome.reply)
@@ -251,7 +230,10 @@ def _keep(
     context: ScenarioContext,
 ) -> ScenarioRecord:
     """Build the record, write it into the command's folder and hand it back."""
+    distributions = [DISTRIBUTION]
     plugin = runners()[planned.cell.runner].plugin
+    if plugin is not None:
+        distributions += plugin.distributions
     record = ScenarioRecord(
         run=context.run,
         created=now(),
@@ -261,7 +243,7 @@ def _keep(
         probes=tuple(probes),
         judgement=judgement,
         host=context.host,
-        versions=installed_versions((DISTRIBUTION, *(plugin.distributions if plugin else ()))),
+        versions=installed_versions(tuple(distributions)),
         command=command_of(planned, settings),
     )
     write_scenario(record, scenarios_folder(context.workspace) / context.run)

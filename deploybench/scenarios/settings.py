@@ -40,7 +40,9 @@ class Scenario(str, Enum):
     @property
     def default_percentile(self) -> float:
         """MLPerf's: 90 for single-stream, 99 for the others."""
-        return 90.0 if self is Scenario.SINGLE_STREAM else 99.0
+        if self is Scenario.SINGLE_STREAM:
+            return 90.0
+        return 99.0
 
     @property
     def batched(self) -> bool:
@@ -49,8 +51,7 @@ class Scenario(str, Enum):
 
     @property
     def concurrent(self) -> bool:
-        """Whether more than one image may be asked for at a time, so that several instances can
-        help."""
+        """Whether several instances can help: more than one image may be asked for at a time."""
         return self in (Scenario.SERVER, Scenario.OFFLINE)
 
 
@@ -95,7 +96,9 @@ class ScenarioSettings(Document):
     @property
     def max_duration_s(self) -> float:
         """When the test is ended although it lacks queries; LoadGen then says INVALID."""
-        arrivals_s = self.min_queries / self.target_qps if self.target_qps else 0.0
+        arrivals_s = 0.0
+        if self.target_qps:
+            arrivals_s = self.min_queries / self.target_qps
         return max(LONGEST_TEST_S, LONGEST_FACTOR * max(self.min_duration_s, arrivals_s))
 
 
@@ -117,9 +120,13 @@ class ScenarioJob(Document):
 
 
 def default_min_queries(scenario: Scenario, percentile: float) -> int:
-    """As many queries as LoadGen's early stopping needs; offline is one query, and its duration
-    decides."""
-    return 1 if scenario is Scenario.OFFLINE else queries_for_early_stopping(percentile)
+    """As many queries as LoadGen's early stopping needs.
+
+    Offline is one query: there the duration decides how many images it holds.
+    """
+    if scenario is Scenario.OFFLINE:
+        return 1
+    return queries_for_early_stopping(percentile)
 
 
 def queries_for_early_stopping(percentile: float) -> int:
@@ -131,7 +138,14 @@ def queries_for_early_stopping(percentile: float) -> int:
     """
     in_time = percentile / 100
     late = 1 - in_time
+
+    def at_most_one_late(count: int) -> float:
+        """Its probability among so many queries, by the binomial distribution."""
+        none = in_time**count
+        one = count * late * in_time ** (count - 1)
+        return none + one
+
     count = 2
-    while in_time**count + count * late * in_time ** (count - 1) >= 1 - EARLY_STOPPING_CONFIDENCE:
+    while at_most_one_late(count) >= 1 - EARLY_STOPPING_CONFIDENCE:
         count += 1
     return count

@@ -1,5 +1,6 @@
-"""The worker: one fresh process that loads the instances, proves parity of each, and runs one
-LoadGen test.
+"""The worker: one fresh process that runs one LoadGen test.
+
+It loads the instances and proves parity of each before.
 
 Run by the parent as ``python -m deploybench.scenarios.worker REPLY``.
 """
@@ -34,8 +35,11 @@ def main() -> None:
 
 
 def trial(job: ScenarioJob) -> Trial:
-    """Do the job. Whatever goes wrong is in the trial: ``refused`` for a wrong artifact or a silent
-    fallback, ``error`` for what the runtime raised."""
+    """Do the job.
+
+    Whatever goes wrong is in the trial: ``refused`` for a wrong artifact or a silent fallback,
+    ``error`` for what the runtime raised.
+    """
     try:
         artifact = open_artifact(Path(job.artifact))
         artifact.check_files()
@@ -78,8 +82,11 @@ def _run(job: ScenarioJob, artifact: Artifact, plugin: Runner) -> Trial:
 
 
 def _warm_up(session: Session, images: Images, seconds: float) -> float:
-    """Call for a while; the fastest call in ns: LoadGen must not run out of queries where the
-    machine gets faster."""
+    """Call for a while; the time of the fastest call in ns.
+
+    The fastest, because LoadGen plans its queries by it: it must not run out of them where the
+    machine gets faster.
+    """
     inputs = images.inputs([0])
     samples: list[int] = []
     end = perf_counter_ns() + round(seconds * NS_PER_S)
