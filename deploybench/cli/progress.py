@@ -73,6 +73,11 @@ class Progress:
                 self._remark("looking how far each batch sweep goes: one short launch a size")
             self._sweeping = True
         elif isinstance(event, RunPlanned):
+            for runner in event.idle_runners:
+                self._remark(
+                    f"no artifact here is in a format that {runner} runs: it takes no part; "
+                    "deploybench run --model NAME exports what is missing"
+                )
             to_launch = [cell for cell in event.cells if cell.skip is None]
             self._open_bar("measuring", len(to_launch))
         elif isinstance(event, LaunchStarted):

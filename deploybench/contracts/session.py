@@ -126,6 +126,11 @@ class Session(ABC):
         return
 
     def __enter__(self) -> Session:
+        if not hasattr(self, "input_shapes"):
+            raise TypeError(
+                f"{type(self).__name__}.__init__ does not call super().__init__(input_shapes); "
+                "artifact.batch_shape(options.batch) gives the shapes"
+            )
         return self
 
     def __exit__(

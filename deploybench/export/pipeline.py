@@ -21,7 +21,7 @@ from deploybench.artifacts.artifact import (
 )
 from deploybench.artifacts.workspace import Workspace, publish
 from deploybench.contracts import Runner
-from deploybench.contracts.registry import exporter, exporters, runners_of_format
+from deploybench.contracts.registry import exporter, exporters, runners, runners_of_format
 from deploybench.errors import DeployBenchError
 from deploybench.export.identity import PRELOAD, contents_of
 from deploybench.export.job import ExportJob, ExportReply
@@ -264,7 +264,7 @@ def _verify(staging: Path, request: ExportRequest) -> None:
     manifest = Manifest.model_validate_json(path.read_bytes())
     parity = None
     if launch is None:
-        note = f"not run here: this host has no runner for {request.backend}{_for_target(request)}"
+        note = f"not run here: {_why_no_runner(request)}"
         if manifest.parity_note:
             note += f"; {manifest.parity_note}"
     elif launch.parity is not None:
@@ -312,6 +312,18 @@ def _runner_here(request: ExportRequest) -> tuple[str, Runner, str] | None:
         if CUDA in entry.plugin.devices and here and request.target in (None, here[0]):
             return entry.name, entry.plugin, CUDA
     return None
+
+
+def _why_no_runner(request: ExportRequest) -> str:
+    """Why nothing on this host can check such an artifact, in words."""
+    lacking = f"this host has no runner for {request.backend}{_for_target(request)}"
+    for entry in runners().values():
+        if entry.plugin is None or request.backend not in entry.plugin.formats or entry.usable:
+            continue
+        lacking += f"; {entry.name} cannot be used: {entry.problem}"
+        if entry.remedy:
+            lacking += f" ({entry.remedy})"
+    return lacking
 
 
 def _for_target(request: ExportRequest) -> str:

@@ -31,10 +31,14 @@ class SweepStarted:
 
 @dataclass(frozen=True)
 class RunPlanned:
-    """These cells will be launched or are skipped; their records go into ``folder``."""
+    """These cells will be launched or are skipped; their records go into ``folder``.
+
+    ``idle_runners`` were named and have no cell: no artifact is in a format that they run.
+    """
 
     cells: tuple[Planned, ...]
     folder: Path
+    idle_runners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

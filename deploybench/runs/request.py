@@ -237,9 +237,15 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     if request.batches == AUTO:
         planned = with_auto_batches(planned, settings, start=lambda cell: tell(SweepStarted(cell)))
     folder = workspace.records_folder / context.run
-    tell(RunPlanned(tuple(planned), folder))
+    tell(RunPlanned(tuple(planned), folder, _idle_runners(request, planned)))
     measured, cut_short = _measure(planned, settings, context, tell)
     return RunResult(context.run, folder, (*records, *measured), cut_short)
+
+
+def _idle_runners(request: RunRequest, planned: Sequence[Planned]) -> tuple[str, ...]:
+    """The runners that were named and have no cell, because no artifact is in a format of theirs."""
+    busy = {cell.cell.runner for cell in planned}
+    return tuple(name for name in request.runners if name not in busy)
 
 
 def _ignore(event: RunEvent) -> None:

@@ -94,3 +94,10 @@ def test_run_says_that_it_exports_first_and_what_it_could_not_measure(said: list
         "remark: the peaks of this host could not be measured: no % of peak",
         "remark: looking how far each batch sweep goes: one short launch a size",
     ]
+
+
+def test_runner_that_was_named_in_vain_is_said(said: list[str]) -> None:
+    with Progress() as progress:
+        progress.tell(RunPlanned((PLANNED,), Path("/records"), ("openvino",)))
+    (remark,) = [line for line in said if line.startswith("remark")]
+    assert "openvino" in remark

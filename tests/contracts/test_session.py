@@ -104,3 +104,12 @@ def test_streams_share_the_budget_and_leave_a_remainder_idle(
     assert len(set(sessions)) == streams
     assert runner.loaded == [options(each, 1)] * streams
     assert options(threads, streams).threads_each == each
+
+
+def test_session_that_forgets_its_base_is_told_what_to_call() -> None:
+    class Forgetful(Recorder):
+        def __init__(self) -> None:
+            self.done = []
+
+    with pytest.raises(TypeError, match=r"Forgetful.__init__ .*batch_shape"), Forgetful():
+        pass
