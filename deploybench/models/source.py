@@ -132,6 +132,15 @@ def expand_groups(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(expanded))
 
 
+def expand_patterns(patterns: Sequence[str]) -> list[str]:
+    """MODEL/RUNNER patterns; a group of models stands for its members: ``fair/inductor``."""
+    expanded = []
+    for pattern in patterns:
+        model, slash, rest = pattern.partition("/")
+        expanded += [f"{member}{slash}{rest}" for member in expand_groups([model])]
+    return expanded
+
+
 def _unknown_model(name: str) -> DeployBenchError:
     """The refusal of a bare name; the nearest of the short names, or the same name in timm."""
     listed: list[str] = []

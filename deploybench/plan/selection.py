@@ -14,7 +14,7 @@ from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.hardware.devices import CPU, CUDA, Device, kind_of
 from deploybench.hardware.host import Host, check_present
 from deploybench.hardware.profile import HOST, Profile, gpu_fits
-from deploybench.plan.cells import Selection, Sizes
+from deploybench.plan.cells import Planned, Selection, Sizes
 
 
 def select_runners(names: Sequence[str], devices: Sequence[str] = (CPU,)) -> list[Entry[Runner]]:
@@ -182,3 +182,9 @@ def _grouped_by_weights(artifacts: Sequence[Artifact]) -> list[Artifact]:
         weights = (artifact.manifest.model.name, artifact.manifest.weights.sha256)
         groups.setdefault(weights, []).append(artifact)
     return [artifact for group in groups.values() for artifact in group]
+
+
+def idle_runners(names: Sequence[str], planned: Sequence[Planned]) -> tuple[str, ...]:
+    """The named runners that have no cell: no artifact is in a format of theirs."""
+    busy = {cell.cell.runner for cell in planned}
+    return tuple(name for name in names if name not in busy)

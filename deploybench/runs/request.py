@@ -22,12 +22,13 @@ from deploybench.hardware.precisions import PRECISIONS
 from deploybench.hardware.profile import HOST, Profile, check_match, load_profile
 from deploybench.hardware.roof import MeasuredPeaks
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.models.source import expand_groups
+from deploybench.models.source import expand_groups, expand_patterns
 from deploybench.plan.cells import NO_OPTIONS, Planned, Selection, Sizes, plan_cells
 from deploybench.plan.reachable import check_precisions
 from deploybench.plan.selection import (
     check_baseline,
     check_options,
+    idle_runners,
     named_artifacts,
     nothing_to_run,
     select_artifacts,
@@ -237,15 +238,9 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     if request.batches == AUTO:
         planned = with_auto_batches(planned, settings, start=lambda cell: tell(SweepStarted(cell)))
     folder = workspace.records_folder / context.run
-    tell(RunPlanned(tuple(planned), folder, _idle_runners(request, planned)))
+    tell(RunPlanned(tuple(planned), folder, idle_runners(request.runners, planned)))
     measured, cut_short = _measure(planned, settings, context, tell)
     return RunResult(context.run, folder, (*records, *measured), cut_short)
-
-
-def _idle_runners(request: RunRequest, planned: Sequence[Planned]) -> tuple[str, ...]:
-    """The runners that were named and have no cell, because no artifact is in a format of theirs."""
-    busy = {cell.cell.runner for cell in planned}
-    return tuple(name for name in request.runners if name not in busy)
 
 
 def _ignore(event: RunEvent) -> None:
@@ -303,18 +298,9 @@ def _selection(request: RunRequest, devices: Sequence[str], image: Path | None) 
         timings=request.timings,
         image=image_identity,
         options=request.options,
-        skip=_skip_patterns(request.skip),
+        skip=expand_patterns(request.skip),
         devices=devices,
     )
-
-
-def _skip_patterns(patterns: Sequence[str]) -> list[str]:
-    """MODEL/RUNNER patterns; a group of models stands for its members: ``fair/inductor``."""
-    expanded = []
-    for pattern in patterns:
-        model, slash, rest = pattern.partition("/")
-        expanded += [f"{member}{slash}{rest}" for member in expand_groups([model])]
-    return expanded
 
 
 def _paths(request: RunRequest, workspace: Workspace) -> list[Path]:
