@@ -81,4 +81,4 @@ def main() -> None:
     os.environ.update(BUS_ORDER)
     prepare_streams()
     heed_termination()
-    run_to_the_end(application(sys.argv[1:]))
+    run_to_the_end(lambda: application(sys.argv[1:])())

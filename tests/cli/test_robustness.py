@@ -110,7 +110,11 @@ def test_traceback_is_printed_where_it_cannot_be_kept(root: Path, tmp_path: Path
 
 
 def test_crash_before_any_command_begins_is_a_crash_too(tmp_path: Path) -> None:
-    broken = "import deploybench.cli.main as m\ndef app(): raise RuntimeError('early')\nm.app = app"
+    broken = (
+        "import deploybench.cli.main as m\n"
+        "def application(words): raise RuntimeError('early')\n"
+        "m.application = application"
+    )
     done = broken_cli(broken, "gate", XDG_CACHE_HOME=str(tmp_path))
     assert done.returncode == EXIT_CRASHED
     assert "RuntimeError: early" in done.stderr
