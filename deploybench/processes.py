@@ -42,6 +42,9 @@ SAFE_PATH_SINCE = (3, 11)
 
 
 _stopping = threading.Event()
+_starting_server = threading.Lock()
+"""Exports side by side start the fork server from several threads, and its start changes the
+environment of this process for a moment: two starts at once would leave the change behind."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def start_fork_server(preload: Sequence[str]) -> None:
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        with _scratch_folder() as empty, _surroundings_of_a_server(empty):
+        with _starting_server, _scratch_folder() as empty, _surroundings_of_a_server(empty):
             forkserver.ensure_running()
     except OSError as error:
         raise DeployBenchError(

@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -125,3 +127,19 @@ def test_no_temporary_folder_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(DeployBenchError, match="no temporary folder") as caught:
             run()
         assert "TMPDIR" in str(caught.value)
+
+
+def test_servers_that_start_side_by_side_leave_the_environment_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    delays = iter([0.05, 0.15])
+    monkeypatch.setattr(
+        "multiprocessing.forkserver.ensure_running", lambda: time.sleep(next(delays))
+    )
+    starts = [threading.Thread(target=processes.start_fork_server, args=((),)) for _ in range(2)]
+    for start in starts:
+        start.start()
+    for start in starts:
+        start.join()
+    assert "PYTHONSAFEPATH" not in os.environ

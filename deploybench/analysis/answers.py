@@ -65,11 +65,10 @@ class MemoryUse:
 class ModelAnswer:
     """What is known of one job of one run.
 
-    ``fastest`` is None where nothing tells. ``as_fast`` are within the margin of it, ``undecided``
-    may be faster or slower. ``leads`` are the fastest's over all others that were ever measured
-    beside it, the closest first. ``more_rounds`` would decide what is undecided; None where nothing
-    is, or where no number of rounds that anybody would wait for does. ``command`` measures the
-    undecided ones again.
+    ``fastest`` is None where nothing tells. ``as_fast`` are within the margin of it; ``undecided``
+    may be faster or slower. ``leads`` are its speed-ups over all others that were measured beside
+    it, the closest first. ``more_rounds`` would decide the undecided ones: None if there are none,
+    or if it would take more rounds than anybody waits for. ``command`` measures them again.
     """
 
     records: tuple[Record, ...]
@@ -176,7 +175,9 @@ def _answer(records: Sequence[Record], baseline: str | None, margin: float) -> M
     fastest, leads = _fastest(by_time, margin)
     as_fast = tuple(lead.cell for lead in leads if lead.answer is Answer.SAME)
     beaten = [lead for lead in leads if lead.answer is Answer.FASTER]
-    decided = {lead.cell.key for lead in leads if lead.answer is not Answer.AMBIGUOUS}
+    # SLOWER is no decision for the leader: it is left only where three runners beat each other in
+    # a circle, and then nobody is known to be the fastest.
+    decided = {lead.cell.key for lead in leads if lead.answer in (Answer.FASTER, Answer.SAME)}
     undecided = []
     for record in by_time:
         if record is not fastest and record.cell.key not in decided:
@@ -211,15 +212,15 @@ def _fastest(by_time: Sequence[Record], margin: float) -> tuple[Record, list[Lea
     otherwise, these count: the medians may be of other moments.
     """
     leader = by_time[0]
-    leads: list[Lead] = []
-    for _ in by_time:
+    visited = {leader.cell.key}
+    while True:
         leads = _leads(leader, by_time, margin)
-        # Those that the leader is slower than.
         faster = [lead.cell.key for lead in leads if lead.answer is Answer.SLOWER]
-        if not faster:
-            break
+        # Nobody is faster; or the runners beat each other in a circle, which has no end.
+        if not faster or faster[0] in visited:
+            return leader, leads
         leader = next(record for record in by_time if record.cell.key == faster[0])
-    return leader, leads
+        visited.add(leader.cell.key)
 
 
 def _leads(leader: Record, others: Sequence[Record], margin: float) -> list[Lead]:

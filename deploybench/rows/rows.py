@@ -53,7 +53,7 @@ def row_of(finding: Finding) -> Row:
     """One finding, flat, in the units that the fields name."""
     record = finding.record
     cell = record.cell
-    # Without a summary (wrong outputs, a crash) no figure of the launches may be shown.
+    # Without a summary (wrong outputs, a crash) no time or memory of the launches may be shown.
     shown_launches = record.launches if record.summary else ()
     typical = typical_launch(shown_launches)
     facts = fact_figures(finding.facts)

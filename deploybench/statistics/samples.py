@@ -90,14 +90,14 @@ def quantile(groups: Sequence[Sequence[float]], fraction: float) -> Quantile:
     if independent < fewest:
         return Quantile(fraction, None, None, None, count, needed)
 
-    # Between which ranks of the independent samples the true percentile lies: as many of them are
-    # below it as a binomial count says. Ranks begin at 1.
+    # The true percentile lies between these two ranks (counted from 1) of the independent samples:
+    # the number of samples below it follows a binomial distribution.
     tail = (1 - CONFIDENCE) / 2
     low_rank = max(int(binom.ppf(tail, independent, fraction)), 1)
     high_rank = min(int(binom.ppf(1 - tail, independent, fraction)) + 1, independent)
 
-    # The same share of the way through all samples. The two roundings differ (the percentile's
-    # rank is rounded down, these are rounded up), so the interval is widened to its centre.
+    # Scale both ranks to all samples. Rounding can leave the percentile just outside, so the
+    # interval is widened to contain it.
     low = pooled[_rank_among(count, low_rank, independent) - 1]
     high = pooled[_rank_among(count, high_rank, independent) - 1]
     return Quantile(fraction, value, min(low, value), max(high, value), count, needed)
@@ -120,7 +120,7 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
     if count < 2:
         return None
     ordered = sorted(values)
-    # Step inwards from both ends for as long as the pair still covers enough.
+    # Of the pairs from the outside in, the innermost that still covers enough.
     best = 0
     for index in range((count - 1) // 2 + 1):
         if _coverage(count, index) >= confidence:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from deploybench.analysis.answers import ModelAnswer, answers_of
+from deploybench.analysis import answers
+from deploybench.analysis.answers import Lead, ModelAnswer, answers_of
 from deploybench.report.answer_text import answer_sections
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
@@ -169,3 +172,23 @@ def test_disturbed_rounds_make_the_answer_likely_instead_of_sure() -> None:
         record(launches(10.0, surroundings=busy), runner="onnxruntime"),
     ]
     assert "Likely, not certain: other work disturbed some of the 8 rounds." in text_of(records)
+
+
+def test_nobody_is_the_fastest_where_runners_beat_each_other_in_a_circle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pairs of launches of different rounds can say so; each is only as good as its rounds."""
+    beats = {("pytorch", "onnxruntime"), ("onnxruntime", "openvino"), ("openvino", "pytorch")}
+    real = answers._leads
+
+    def leads(leader: Record, others: Sequence[Record], margin: float) -> list[Lead]:
+        found = []
+        for lead in real(leader, others, margin):
+            wins = (leader.cell.runner, lead.cell.runner) in beats
+            found.append(replace(lead, answer=Answer.FASTER if wins else Answer.SLOWER))
+        return found
+
+    monkeypatch.setattr(answers, "_leads", leads)
+    answer = answer_of(three())
+    assert not answer.known
+    assert answer.undecided
