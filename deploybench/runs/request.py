@@ -217,8 +217,9 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     # The artifacts: those that were named, or those of the workspace and what it lacked.
     paths = _paths(request, workspace)
     models = expand_groups(request.models)
-    present = [*workspace.artifacts(), *named_artifacts(workspace, paths)]
-    check_precisions(selection, present, profile)
+    if request.precisions:
+        present = [*workspace.artifacts(), *named_artifacts(workspace, paths)]
+        check_precisions(selection, present, profile)
     not_exported: list[ExportResult] = []
     unreadable: list[tuple[Path, DeployBenchError]] = []
     if not paths:
