@@ -136,7 +136,17 @@ class Manifest(Document):
     def sealed(self) -> Manifest:
         """The same manifest with the seal that belongs to its content."""
         content = self.model_dump_json(exclude={"seal"})
-        return self.model_copy(update={"seal": hashlib.sha256(content.encode()).hexdigest()})
+        return self.replaced(seal=hashlib.sha256(content.encode()).hexdigest())
+
+    @property
+    def intact(self) -> bool:
+        """Whether the seal belongs to what was read.
+
+        An older version sealed the fields that it knew: those that were not in the file have no
+        part in its seal.
+        """
+        content = self.model_dump_json(exclude={"seal"}, exclude_unset=True)
+        return self.seal == hashlib.sha256(content.encode()).hexdigest()
 
     @property
     def verified(self) -> bool:
@@ -225,7 +235,7 @@ def open_artifact(path: Path) -> Artifact:
         expected="a manifest of schema version 1",
         action="export the model again",
     )
-    if manifest.sealed() != manifest:
+    if not manifest.intact:
         raise DeployBenchError(
             f"{manifest_path} was edited after it was written, or another version of deploybench "
             f"wrote it",

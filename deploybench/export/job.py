@@ -10,7 +10,7 @@ import importlib
 import json
 import sys
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -26,12 +26,12 @@ from deploybench.artifacts.artifact import (
     file_entry,
 )
 from deploybench.artifacts.work import LAYER_VALUES
-from deploybench.contracts import INPUT_NAME, OUTPUT_NAME
+from deploybench.contracts import INPUT_NAME, OUTPUT_NAME, ExportedFiles
 from deploybench.contracts.registry import exporter
 from deploybench.documents import Document, now
 from deploybench.errors import DeployBenchError
 from deploybench.export.labels import read_labels
-from deploybench.export.request import ExportRequest
+from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.models.source import BuiltModel
 from deploybench.processes import die_with_parent, finish
 
@@ -89,64 +89,40 @@ def main() -> None:
     finish(reply.model_dump_json())
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What every artifact of the model is held against: images and the fp32 eager outputs on them.
+
+    Both are float32: ``images`` of shape (images, channels, height, width), ``outputs`` of
+    (images, classes).
+    """
+
+    images: torch.Tensor
+    outputs: torch.Tensor
+
+
 def run(job: ExportJob) -> None:
     """Fill the staging folder, the manifest (not yet verified) last."""
-    import numpy as np
     import torch
 
-    from deploybench.data.synthetic import reference_inputs
-    from deploybench.models.loading import SingleOutput, count_parameters, load_model
-
     request, staging = job.request, Path(job.staging)
-    plugin = exporter(request.backend).require()
     # The weights and the reference must not depend on how many exports run at once.
     torch.set_num_threads(1)
     start = perf_counter()
-    checkpoint = None
-    if request.model.checkpoint:
-        checkpoint = Path(request.model.checkpoint)
-    built, weights = load_model(
-        request.model.name,
-        request.model.build_options(),
-        checkpoint,
-        allow_partial=request.model.allow_partial,
-    )
-    model = SingleOutput(built.module, torch.float32).eval()
-    images = torch.from_numpy(reference_inputs(built.preprocessing))
-    with torch.no_grad():
-        outputs = model(images)
-    np.savez(staging / REFERENCE, inputs=images.numpy(), outputs=outputs.numpy())
-    macs = _counted("count_macs", model, images[:1])
-    flops = None
-    if macs is not None:
-        flops = 2 * macs  # a multiplication and an addition
-    layer_values = _counted("count_layer_values", model, images[:1])
-    num_classes = 1
-    if outputs.dim() > 1:
-        num_classes = int(outputs.shape[1])
-    info = ModelInfo(
-        name=request.model.name,
-        arguments=dict(built.arguments),
-        num_classes=num_classes,
-        parameters=count_parameters(model),
-        macs=macs,
-        flops=flops,
-        patch_size=built.patch_size,
-        tokens=built.tokens,
-    )
+    built, weights = _loaded(request.model)
+    reference = _reference(built)
+    _write_reference(reference, staging)
+    info = _model_info(request.model, built, reference)
     _write_labels(request, built, weights, info.num_classes, staging)
-
-    example = images[:1].expand(request.batch or DYNAMIC_EXAMPLE_BATCH, -1, -1, -1).contiguous()
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(request.precision, torch.float32)
-    spec = replace(request.spec(plugin.default_options()), preprocessing=built.preprocessing)
+    moved = _values_moved(built, reference)
+    # The last that is done with the module: a reduced precision casts its weights.
     torch.set_num_threads(request.threads)
-    with torch.no_grad():
-        exported = plugin.export(SingleOutput(built.module, dtype).eval(), example, spec, staging)
-    facts = dict(exported.facts)
-    if layer_values is not None:
-        facts[LAYER_VALUES] = layer_values
+    exported = _exported(request, built, reference, staging)
+    facts = {**exported.facts, **moved}
     written = sorted(path for path in staging.rglob("*") if path.is_file())
     batch = request.batch or "batch"
+    input_shape = (batch, *reference.images.shape[1:])
+    output_shape = (batch, *reference.outputs.shape[1:])
     manifest = Manifest(
         key=job.key,
         backend=request.backend,
@@ -154,8 +130,8 @@ def run(job: ExportJob) -> None:
         batch=request.batch,
         model=info,
         weights=weights,
-        inputs=(TensorSpec(name=INPUT_NAME, dtype="float32", shape=(batch, *images.shape[1:])),),
-        outputs=(TensorSpec(name=OUTPUT_NAME, dtype="float32", shape=(batch, *outputs.shape[1:])),),
+        inputs=(TensorSpec(name=INPUT_NAME, dtype="float32", shape=input_shape),),
+        outputs=(TensorSpec(name=OUTPUT_NAME, dtype="float32", shape=output_shape),),
         preprocessing=built.preprocessing,
         entry=exported.entry,
         facts=facts,
@@ -170,6 +146,97 @@ def run(job: ExportJob) -> None:
         request=request.model_dump(mode="json"),
     )
     (staging / MANIFEST).write_text(manifest.sealed().model_dump_json(indent=1))
+
+
+def _loaded(asked: ModelRequest) -> tuple[BuiltModel, Weights]:
+    """The model with its weights, and where those come from."""
+    from deploybench.models.loading import load_model
+
+    checkpoint = None
+    if asked.checkpoint:
+        checkpoint = Path(asked.checkpoint)
+    return load_model(
+        asked.name, asked.build_options(), checkpoint, allow_partial=asked.allow_partial
+    )
+
+
+def _reference(built: BuiltModel) -> Reference:
+    """The reference images, and what the model makes of them eagerly in fp32."""
+    import torch
+
+    from deploybench.data.synthetic import reference_inputs
+    from deploybench.models.loading import SingleOutput
+
+    model = SingleOutput(built.module, torch.float32).eval()
+    images = torch.from_numpy(reference_inputs(built.preprocessing))
+    with torch.no_grad():
+        outputs = model(images)
+    return Reference(images, outputs)
+
+
+def _write_reference(reference: Reference, staging: Path) -> None:
+    import numpy as np
+
+    np.savez(
+        staging / REFERENCE, inputs=reference.images.numpy(), outputs=reference.outputs.numpy()
+    )
+
+
+def _model_info(asked: ModelRequest, built: BuiltModel, reference: Reference) -> ModelInfo:
+    """What has to be known of the model: its size, its work, its classes."""
+    import torch
+
+    from deploybench.models.loading import SingleOutput, count_parameters
+
+    model = SingleOutput(built.module, torch.float32).eval()
+    macs = _counted("count_macs", model, reference.images[:1])
+    flops = None
+    if macs is not None:
+        flops = 2 * macs  # a multiplication and an addition
+    num_classes = 1
+    if reference.outputs.dim() > 1:
+        num_classes = int(reference.outputs.shape[1])
+    return ModelInfo(
+        name=asked.name,
+        arguments=dict(built.arguments),
+        num_classes=num_classes,
+        parameters=count_parameters(model),
+        macs=macs,
+        flops=flops,
+        patch_size=built.patch_size,
+        tokens=built.tokens,
+    )
+
+
+def _values_moved(built: BuiltModel, reference: Reference) -> dict[str, int]:
+    """How many values pass between the layers for one image, as a fact; nothing where unknown."""
+    import torch
+
+    from deploybench.models.loading import SingleOutput
+
+    model = SingleOutput(built.module, torch.float32).eval()
+    layer_values = _counted("count_layer_values", model, reference.images[:1])
+    if layer_values is None:
+        return {}
+    return {LAYER_VALUES: layer_values}
+
+
+def _exported(
+    request: ExportRequest, built: BuiltModel, reference: Reference, staging: Path
+) -> ExportedFiles:
+    """Have the exporter write its files, in the precision that was asked for."""
+    import torch
+
+    from deploybench.models.loading import SingleOutput
+
+    plugin = exporter(request.backend).require()
+    dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    dtype = dtypes.get(request.precision, torch.float32)
+    batch = request.batch or DYNAMIC_EXAMPLE_BATCH
+    example = reference.images[:1].expand(batch, -1, -1, -1).contiguous()
+    spec = replace(request.spec(plugin.default_options()), preprocessing=built.preprocessing)
+    with torch.no_grad():
+        return plugin.export(SingleOutput(built.module, dtype).eval(), example, spec, staging)
 
 
 def _counted(name: str, model: torch.nn.Module, example: torch.Tensor) -> int | None:

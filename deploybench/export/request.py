@@ -22,6 +22,21 @@ from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
 from deploybench.models.source import BuildOptions
 
+FIRST_FIELDS = frozenset(
+    {
+        "name",
+        "checkpoint",
+        "allow_partial",
+        "pretrained",
+        "num_classes",
+        "in_channels",
+        "image_size",
+        "patch_size",
+        "labels",
+    }
+)
+"""Of a model's request. They are part of the key of every artifact, given or not; a field that came
+later is part of it only where it is given, so that what was exported before keeps its key."""
 ALWAYS_STORED = ("opset", "ir_version")
 """Options that stood in every request before exporters declared theirs. They are part of the key of
 every artifact, so they stay there, empty."""
@@ -62,6 +77,16 @@ class ModelRequest(Document):
     image_size: tuple[int, int] | None = None
     patch_size: int | None = None
     labels: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _store_given(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Without the later fields that nobody gave."""
+        stored: dict[str, object] = {}
+        for name, value in serialise(self).items():
+            default = type(self).model_fields[name].default
+            if name in FIRST_FIELDS or getattr(self, name) != default:
+                stored[name] = value
+        return stored
 
     def build_options(self) -> BuildOptions:
         return BuildOptions(
