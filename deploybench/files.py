@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import secrets
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from deploybench.errors import DeployBenchError
 
 STAGING_PREFIX = ".partial-"
+STATE_VARIABLE = "DEPLOYBENCH_STATE"
 
 
 def cache_folder() -> Path:
@@ -29,6 +31,44 @@ def cache_folder() -> Path:
     if home is None:
         return Path(tempfile.gettempdir()) / f"deploybench-cache-{_user()}"
     return home / ".cache" / "deploybench"
+
+
+def state_folders() -> list[Path]:
+    """Where this program keeps what belongs to the user and cannot be made again: best first.
+
+    $DEPLOYBENCH_STATE alone where it is set; else the user's own folder for such things, and a
+    private one among the temporary files for a user without a home or with one that is read only.
+    """
+    named = os.environ.get(STATE_VARIABLE)
+    if named:
+        return [Path(named)]
+    folders = []
+    shared = os.environ.get("XDG_STATE_HOME")
+    home = _home()
+    if shared:
+        folders.append(Path(shared) / "deploybench")
+    elif home is not None:
+        folders.append(home / ".local" / "state" / "deploybench")
+    temporary = Path(tempfile.gettempdir()) / f"deploybench-state-{_user()}"
+    if _is_private(temporary):
+        folders.append(temporary)
+    return folders
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether nobody else could have put something there: it is the user's alone, or not yet there.
+
+    The name of a temporary folder is known beforehand, so another user might have been first.
+    """
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    others = stat.S_IRWXG | stat.S_IRWXO
+    own = not hasattr(os, "getuid") or found.st_uid == os.getuid()
+    return stat.S_ISDIR(found.st_mode) and own and not found.st_mode & others
 
 
 def _home() -> Path | None:

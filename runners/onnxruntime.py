@@ -43,6 +43,7 @@ class OnnxRuntimeRunner(Runner):
     devices: ClassVar[frozenset[str]] = frozenset({CPU, CUDA})
     engine_only: ClassVar[bool] = True
     gpu_provider: ClassVar[str] = CUDA_PROVIDER
+    runs_code: ClassVar[bool] = False
 
     def check_device(self, device: str) -> str | None:
         unfit = super().check_device(device)

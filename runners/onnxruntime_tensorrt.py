@@ -42,6 +42,9 @@ class OnnxRuntimeTensorrtRunner(OnnxRuntimeRunner):
     install: ClassVar[str] = "onnxruntime-gpu"
     devices: ClassVar[frozenset[str]] = frozenset({CUDA})
     gpu_provider: ClassVar[str] = PROVIDER
+    runs_code: ClassVar[bool] = True
+    """A graph for this provider may hold a finished engine (a node EPContext), or name the file of
+    one: that is native code."""
 
     def check_device(self, device: str) -> str | None:
         return super().check_device(device) or missing_library()

@@ -24,6 +24,7 @@ class OpenVinoRunner(Runner):
     install: ClassVar[str] = "deploybench[openvino]"
     distributions: ClassVar[tuple[str, ...]] = ("openvino",)
     engine_only: ClassVar[bool] = True
+    runs_code: ClassVar[bool] = False
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         # Where the CPU lacks a precision, OpenVINO ignores the hint for it and computes in fp32.

@@ -18,6 +18,7 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from deploybench.artifacts.artifact import Artifact, Manifest
+from deploybench.artifacts.signature import sign
 from deploybench.artifacts.workspace import Workspace
 from deploybench.export.pipeline import ExportOptions, export_all, usable_backends
 from deploybench.export.request import ExportRequest, ModelRequest
@@ -35,6 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # where no compiled modules may lie beside the sources, they are kept in a folder of the tests.
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", None) and config.cache is not None:
         os.environ["PYTHONPYCACHEPREFIX"] = str(config.cache.mkdir("bytecode"))
+    # What the tests export is signed, also for the sessions to come that find it in the cache.
+    if config.cache is not None:
+        os.environ["DEPLOYBENCH_STATE"] = str(config.cache.mkdir("state"))
     # Two workers of two threads each on two cores spend their time waiting for each other.
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -161,3 +165,4 @@ def rewrite_manifest(folder: Path, **changes: object) -> None:
     path = folder / "manifest.json"
     manifest = Manifest.model_validate_json(path.read_bytes())
     path.write_text(manifest.model_copy(update=changes).sealed().model_dump_json())
+    sign(folder, "made")  # only consent is not what these tests are about

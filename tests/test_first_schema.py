@@ -112,7 +112,7 @@ def test_artifacts_of_then_run_and_pass_parity(cli: Cli, workspace: Workspace) -
 
     finished = cli(
         "run",
-        *("--artifact", folder / ONNX, "--artifact", folder / PYTORCH),
+        *("--artifact", folder / ONNX, "--artifact", folder / PYTORCH, "--trust"),
         *("--runner", "pytorch,onnxruntime", "--workspace", workspace.root),
         *ONE_QUICK_ROUND,
     )

@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, JsonValue
 
+from deploybench.artifacts.contents import check_names, check_nothing_else
+from deploybench.artifacts.external_data import ONNX_SUFFIX, check_external_data
 from deploybench.artifacts.parity import ParityReport
 from deploybench.documents import Document, read_document
 from deploybench.errors import DeployBenchError
@@ -24,6 +26,8 @@ from deploybench.errors import DeployBenchError
 MANIFEST = "manifest.json"
 REFERENCE = "reference.npz"
 LABELS = "labels.json"
+SIGNATURE = "signature.json"
+"""Whose word there is for the artifact (:mod:`deploybench.artifacts.signature`); never packed."""
 HASH_CHUNK_BYTES = 1 << 20
 
 
@@ -181,17 +185,33 @@ class Artifact:
 
     def labels(self) -> list[str] | None:
         """The class names in output order, where the exporter knew them."""
+        if LABELS not in (file.path for file in self.manifest.files):
+            return None  # what is not listed was not exported
         path = self.path / LABELS
-        if not path.exists():
-            return None
-        labels: list[str] = json.loads(path.read_text())
-        return labels
+        classes = self.manifest.model.num_classes
+        try:
+            labels = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise DeployBenchError(
+                f"{path} cannot be read: {error}", action=self._advice_to_export_again()
+            ) from None
+        named = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+        if not named or len(labels) != classes:
+            raise DeployBenchError(
+                f"{path} does not hold the names of the classes",
+                expected=f"a list of {classes} names",
+                action=self._advice_to_export_again(),
+            )
+        return list(labels)
 
     def check_files(self) -> None:
-        """Hash every file that the manifest lists.
+        """Hash every file that the manifest lists, and see that no other is there.
 
-        Raises DeployBenchError that names the first one that differs or is missing.
+        Raises DeployBenchError that names the first one that differs, is missing, is not listed or
+        leads out of the folder, and an ONNX graph that keeps weights in a file that is not listed.
         """
+        listed_names = {file.path for file in self.manifest.files}
+        check_nothing_else(self.path, listed_names, tolerated=(MANIFEST, SIGNATURE))
         for listed in self.manifest.files:
             path = self.path / listed.path
             if not path.is_file():
@@ -207,6 +227,9 @@ class Artifact:
                     expected=_described(listed),
                     action=self._advice_to_export_again(),
                 )
+        for name in sorted(listed_names):
+            if name.endswith(ONNX_SUFFIX):
+                check_external_data(self.path / name, name, listed_names)
 
     def _advice_to_export_again(self) -> str:
         # WORKSPACE/artifacts/MODEL/ARTIFACT, unless somebody copied the folder elsewhere.
@@ -242,11 +265,16 @@ def open_artifact(path: Path) -> Artifact:
             expected="the manifest that this deploybench export sealed",
             action=f"export it again: {manifest.command} --force",
         )
-    for name in (manifest.entry, *(file.path for file in manifest.files)):
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise DeployBenchError(
-                f"{manifest_path} names the file '{name}'", expected="files inside the artifact"
-            )
+    names = [file.path for file in manifest.files]
+    check_names(names, reserved=(MANIFEST, SIGNATURE), origin=str(manifest_path))
+    # An entry may be a folder of files, as some runtimes want it.
+    entries = {entry for name in names for entry in (name, *map(str, PurePosixPath(name).parents))}
+    if manifest.entry not in entries:
+        raise DeployBenchError(
+            f"{manifest_path} names the file '{manifest.entry}' to open, and does not list it",
+            expected="one of the files of the artifact",
+            action=f"export it again: {manifest.command} --force",
+        )
     return Artifact(path, manifest)
 
 

@@ -2,14 +2,18 @@
 
 A pack is a ZIP archive without compression (weights do not shrink) whose entries are
 MODEL/ARTIFACT/FILE. Before anything is unpacked its entries are compared with the manifests;
-afterwards seals and hashes are. That shows damage, not who made it: trust a pack like a program,
-because AOTInductor artifacts hold native code and a ``pytorch`` artifact names the Python code of
-its model.
+afterwards seals and hashes are. That shows damage, not who made it: AOTInductor artifacts hold
+native code, a ``pytorch`` artifact names the Python code of its model. So a pack carries no
+signatures, and what is unpacked runs no code before the user trusts it
+(:mod:`deploybench.artifacts.signature`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import stat
 import zipfile
 import zlib
 from collections import defaultdict
@@ -18,6 +22,7 @@ from pathlib import Path, PurePosixPath
 
 from deploybench.artifacts.artifact import (
     MANIFEST,
+    SIGNATURE,
     Artifact,
     Manifest,
     open_artifact,
@@ -55,19 +60,23 @@ def write_pack(artifacts: Sequence[Artifact], path: Path) -> None:
 def read_pack(path: Path, workspace: Workspace) -> list[Artifact]:
     """Put the artifacts of a pack into the workspace.
 
-    Those that are there already, whole and the same, stay.
+    Those that are there already, whole and the same, stay. None is signed: whoever runs one that
+    holds code asks for consent.
 
     Raises DeployBenchError when the file is no pack, or when anything in it is damaged, changed or
-    unlisted: then nothing of the artifact concerned is kept.
+    unlisted, or when the workspace has another artifact under the same name: then nothing of the
+    artifact concerned is kept.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return [_take(archive, entries, workspace) for entries in _folders(archive)]
+            folders = _folders(archive)
+            _check_size(archive, path)
+            return [_take(archive, entries, workspace) for entries in folders]
     except DeployBenchError as error:
         raise DeployBenchError(
             f"{path}: {error.found}",
             expected=error.expected,
-            action="pack it again, or copy it again",
+            action=error.action or "pack it again, or copy it again",
         ) from None
     except (
         OSError,
@@ -76,12 +85,25 @@ def read_pack(path: Path, workspace: Workspace) -> list[Artifact]:
         EOFError,
         RuntimeError,
         NotImplementedError,
+        ValueError,  # a name that does not decode
     ) as error:
         raise DeployBenchError(
             f"{path} cannot be read as a pack: {error}",
             expected=f"a {SUFFIX} file that deploybench pack wrote, and space for what it holds",
             action="copy it again, and compare its size",
         ) from None
+
+
+def _check_size(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuse entries that claim more bytes than the file has: two of them would be the same bytes,
+    and a small file could fill the disk."""
+    claimed = sum(info.file_size for info in archive.infolist())
+    present = path.stat().st_size
+    if claimed > present:
+        raise DeployBenchError(
+            f"its entries claim {claimed} bytes, and it has {present}",
+            expected="every file in it once, as it is",
+        )
 
 
 def _folders(archive: zipfile.ZipFile) -> list[Entries]:
@@ -105,6 +127,10 @@ def _folders(archive: zipfile.ZipFile) -> list[Entries]:
             )
         if below in folders[parts[:2]]:
             raise DeployBenchError(f"'{info.filename}' is there twice", expected="every file once")
+        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+            raise DeployBenchError(
+                f"'{info.filename}' is a link or a device", expected="plain files"
+            )
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & ENCRYPTED:
             raise DeployBenchError(
                 f"'{info.filename}' is compressed or encrypted", expected="files as they are"
@@ -138,10 +164,39 @@ def _take(archive: zipfile.ZipFile, entries: Entries, workspace: Workspace) -> A
         artifact = open_artifact(staging)
         artifact.check_files()
         destination = workspace.artifacts_folder / artifact_name(artifact.manifest)
-        present = whole_artifact(destination)
-        if present is None or present.manifest != artifact.manifest:
-            publish(staging, destination)
+        if not _is_there(artifact, destination):
+            # Who had signed a damaged copy of the same content has signed this one.
+            with contextlib.suppress(OSError):
+                shutil.copyfile(destination / SIGNATURE, staging / SIGNATURE)
+            publish(staging, destination, made_here=False)
     return open_artifact(destination)
+
+
+def _is_there(artifact: Artifact, destination: Path) -> bool:
+    """Whether the same artifact lies there already, whole.
+
+    A damaged copy of the same one does not count: the packed one takes its place. Raises
+    DeployBenchError for anything else under that name, which nobody asked to lose.
+    """
+    if not os.path.lexists(destination):
+        return False
+    try:
+        present = open_artifact(destination)
+    except DeployBenchError as error:
+        raise _occupied(destination, f"something that does not read ({error.found})") from None
+    if present.manifest.seal != artifact.manifest.seal:
+        made, packed = present.manifest.created, artifact.manifest.created
+        raise _occupied(destination, f"another artifact, made {made} (the packed one: {packed})")
+    return whole_artifact(destination) is not None
+
+
+def _occupied(destination: Path, by: str) -> DeployBenchError:
+    name = f"{destination.parent.name}/{destination.name}"
+    return DeployBenchError(
+        f"the workspace has {by} in the place of {name}",
+        expected="nothing there, or the same artifact",
+        action=f"deploybench rm {name} if it may go, or keep both: --workspace with another folder",
+    )
 
 
 def _manifest(archive: zipfile.ZipFile, entries: Entries) -> Manifest:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from deploybench.artifacts.artifact import MANIFEST, Artifact, Manifest, open_artifact
+from deploybench.artifacts.signature import sign
 from deploybench.errors import DeployBenchError
 from deploybench.files import STAGING_PREFIX, slug
 
@@ -149,14 +150,18 @@ def open_workspace(root: Path | None) -> Workspace:
     return Workspace(root or Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT))
 
 
-def publish(staging: Path, destination: Path) -> None:
+def publish(staging: Path, destination: Path, *, made_here: bool = True) -> None:
     """Move a finished folder into place in one step; where a folder was, that one is gone.
+
+    What was ``made_here`` is signed before it is moved: it may run without further consent.
 
     Several processes may publish the same artifact at once: one of them is last, none fails, and
     who looks meanwhile always finds a whole artifact. (On a file system that cannot exchange two
     names, who looks may find none for an instant.)
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
+    if made_here:
+        sign(staging, "made")
     while True:
         try:
             staging.rename(destination)

@@ -22,6 +22,13 @@ WorkspaceOption = Annotated[
         help="Folder of artifacts and records. [default: ./deploybench-workspace]",
     ),
 ]
+TrustOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Run code of artifacts that were not made here, and sign them: once is enough.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 MarkdownOption = Annotated[
     bool, typer.Option("--markdown", help="Print GitHub-flavoured Markdown.")

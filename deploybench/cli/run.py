@@ -101,6 +101,7 @@ def run(
         typer.Option("--skip", help="Cells to leave out, as MODEL/RUNNER patterns: '*/inductor'."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the random order within a round.")] = 0,
+    trust: parse.TrustOption = False,
     workspace: parse.WorkspaceOption = None,
     details: parse.DetailsOption = False,
     table_format: parse.FormatOption = None,
@@ -152,6 +153,7 @@ def run(
         min_samples=min_samples,
         baseline=baseline,
         seed=seed,
+        trust=trust,
         workspace=workspace,
     )
     share = parse.percent(margin, "--margin")

@@ -87,6 +87,7 @@ def scenario(
             "--seed", min=0, max=2**64 - 1, help="Server: of the arrival times. [default: MLPerf's]"
         ),
     ] = None,
+    trust: parse.TrustOption = False,
     workspace: parse.WorkspaceOption = None,
     table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
@@ -121,6 +122,7 @@ def scenario(
         patch_sizes=sizes.patches,
         runners=parse.split_names(runner),
         precisions=parse.precisions(precision),
+        trust=trust,
         workspace=workspace,
     )
     with Progress() as progress:

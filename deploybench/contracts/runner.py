@@ -68,6 +68,13 @@ class Runner(Plugin):
     reference: ClassVar[bool] = False
     """Whether it runs the model as its author wrote it: it comes first in a run, and the others are
     compared with it unless the user names another."""
+    runs_code: ClassVar[bool] = True
+    """Whether an artifact is a program to it: loading one can execute what the artifact holds or
+    names. Such an artifact runs only where the user made it or said ``--trust``.
+
+    False is for formats that are data to their runtime: a graph of known operators, and numbers.
+    Pickles, native code, engines, names of Python modules and operators from libraries are not.
+    """
     preload: ClassVar[tuple[str, ...]] = ()
     """Modules to import once for all launches that are not timed; empty: a process of its own for
     each."""

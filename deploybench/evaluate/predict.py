@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deploybench.artifacts.artifact import Artifact, open_artifact
+from deploybench.artifacts.signature import check_consent
 from deploybench.contracts import Runner, RunOptions
 from deploybench.contracts.registry import runner as find_runner
 from deploybench.contracts.registry import runners_of_format
@@ -74,12 +76,14 @@ def predict_images(
     runner: str | None = None,
     top: int = 5,
     threads: int | None = None,
+    trust: bool = False,
 ) -> list[Prediction]:
     """The ``top`` most probable classes of each image (softmax over the logits), on the CPU.
 
     ``runner`` None is the format's own, ``threads`` None the usable cores. An image that does not
     read has an ``error`` instead, and the others go on. Raises DeployBenchError when none reads,
-    for an artifact that failed parity, and when the artifact cannot be run.
+    for an artifact that failed parity, and when the artifact cannot be run. An artifact that holds
+    code and was not made here is refused, too; with ``trust`` the user answers for it from now on.
     """
     artifact = open_artifact(path)
     artifact.check_files()
@@ -89,6 +93,9 @@ def predict_images(
             action="export it again, or another precision",
         )
     plugin = _runner_for(artifact, runner)
+    if trust or plugin.runs_code:
+        command = shlex.join(["deploybench", "predict", str(path), "IMAGE", "--trust"])
+        check_consent([artifact], trust=trust, command=command)
     manifest = artifact.manifest
     labels = artifact.labels()
     batch = manifest.batch or 1

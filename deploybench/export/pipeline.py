@@ -19,6 +19,7 @@ from deploybench.artifacts.artifact import (
     open_artifact,
     whole_artifact,
 )
+from deploybench.artifacts.signature import is_signed
 from deploybench.artifacts.workspace import Workspace, publish
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import exporter, exporters, runners, runners_of_format
@@ -244,10 +245,13 @@ def _other_source(request: ExportRequest, artifact: Artifact) -> str | None:
 def _reusable(folder: Path, request: ExportRequest) -> Artifact | None:
     """The artifact in that folder if it need not be exported again.
 
-    It is whole, and was checked, or still cannot be checked here.
+    It is whole, was made or trusted by this user, and was checked, or still cannot be checked here.
+    Anybody can write a manifest of that key around other files.
     """
     artifact = whole_artifact(folder)
-    if artifact is None or artifact.manifest.parity is not None:
+    if artifact is None or not is_signed(artifact):
+        return None
+    if artifact.manifest.parity is not None:
         return artifact
     if artifact.manifest.parity_runner or _runner_here(request):
         return None

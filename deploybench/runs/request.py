@@ -24,6 +24,7 @@ from deploybench.hardware.roof import MeasuredPeaks
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.models.source import expand_groups, expand_patterns
 from deploybench.plan.cells import NO_OPTIONS, Planned, Selection, Sizes, plan_cells
+from deploybench.plan.consent import check_planned, trusting_command
 from deploybench.plan.reachable import check_precisions
 from deploybench.plan.selection import (
     check_baseline,
@@ -124,6 +125,9 @@ class RunRequest:
     speed-ups are over PyTorch, as precise as the cells happen to be."""
     seed: int = 0
     """Of the random order within a round."""
+    trust: bool = False
+    """Whether the user answers for artifacts that were not made here: they may run code, and are
+    signed, so that nobody is asked again."""
     workspace: Path | None = None
     """The folder of artifacts and records; None: $DEPLOYBENCH_WORKSPACE, else
     ./deploybench-workspace."""
@@ -191,7 +195,8 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     measured (KeyboardInterrupt, a disk that is full) is in the result, with what was finished.
 
     Raises DeployBenchError for what cannot be measured here, before anything is measured. A cell
-    that fails raises nothing: its record says why.
+    that fails raises nothing: its record says why. Refused are also artifacts that hold code and
+    were not made here, unless the request says ``trust``.
     """
     allow_children()
     tell = on_event or _ignore
@@ -228,12 +233,16 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     explained = bool(not_exported or unreadable)
     artifacts = select_artifacts(workspace, models, paths, request.sizes, explained=explained)
 
-    # The cells. What has no artifact gets its record at once.
+    # The cells; none of them runs code of others without consent.
+    planned = plan_cells(artifacts, selection, profile)
+    command = trusting_command("run", request.artifacts, request.packs, request.workspace)
+    check_planned(planned, trust=request.trust, command=command)
+
+    # What has no artifact gets its record at once.
     peaks = _peaks(host, selection, tell)
     context = _context(request, profile, workspace, host, peaks, selection)
     records = [failed_export_record(result, context, artifacts) for result in not_exported]
     records += [unreadable_record(folder, error, context) for folder, error in unreadable]
-    planned = plan_cells(artifacts, selection, profile)
     if not planned and not records:
         raise nothing_to_run(artifacts, selection)
     if request.batches == AUTO:

@@ -17,6 +17,7 @@ from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.hardware.host import describe_host, usable_cores
 from deploybench.models.source import expand_groups
 from deploybench.plan.cells import Planned, Selection, Sizes, plan_cells
+from deploybench.plan.consent import check_planned, trusting_command
 from deploybench.plan.selection import nothing_to_run, select_artifacts, select_runners
 from deploybench.processes import allow_children, stop_children
 from deploybench.results.store import new_run_name
@@ -88,6 +89,8 @@ class ScenarioRequest:
     """By name; empty: all that work on this CPU."""
     precisions: Sequence[str] = ()
     """To compute in; empty: each artifact's own."""
+    trust: bool = False
+    """Whether the user answers for artifacts that were not made here, as in ``RunRequest``."""
     workspace: Path | None = None
     """The folder of artifacts and records; None: $DEPLOYBENCH_WORKSPACE, else
     ./deploybench-workspace."""
@@ -232,7 +235,8 @@ def run_scenarios(
     command: its result says so and holds what was finished.
 
     Raises DeployBenchError where LoadGen is not installed, for a value that no scenario can use,
-    and where there is nothing to run. A test that fails raises nothing: its record says why.
+    where there is nothing to run, and for artifacts that hold code and were not made here, unless
+    the request says ``trust``. A test that fails raises nothing: its record says why.
     """
     allow_children()
     tell = on_event or _ignore
@@ -252,6 +256,8 @@ def run_scenarios(
     if not cells:
         selection = Selection(entries, [1], request.precisions, request.thread_budget)
         raise nothing_to_run(artifacts, selection)
+    command = trusting_command("scenario", request.artifacts, workspace=request.workspace)
+    check_planned([planned for planned, _ in cells], trust=request.trust, command=command)
     context = ScenarioContext(new_run_name(), workspace, describe_host(recorded_distributions()))
     tell(ScenariosPlanned(len(cells)))
     records: list[ScenarioRecord] = []

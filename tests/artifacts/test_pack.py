@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import warnings
@@ -199,6 +200,72 @@ def test_damaged_artifact_of_the_target_is_replaced_by_the_packed_one(
     (first.path / first.manifest.entry).write_bytes(b"damaged")
     for one in read_pack(pack, target):
         one.check_files()
+
+
+@pytest.mark.trust(
+    item=22,
+    case="a pack with an artifact of a name that is there, with other content",
+    before="the artifact in the workspace was replaced without a word",
+    now="refused: rm it first, or unpack into another workspace",
+)
+def test_other_content_under_a_name_that_is_there_is_refused(pack: Path, target: Workspace) -> None:
+    before = read_pack(pack, target)
+
+    def relabelled(name: str, content: bytes) -> tuple[str, bytes]:
+        if not name.endswith(MANIFEST):
+            return name, content
+        manifest = Manifest.model_validate_json(content).replaced(parity_note="of another day")
+        return name, manifest.sealed().model_dump_json().encode()
+
+    with pytest.raises(DeployBenchError, match="another artifact, made") as refusal:
+        read_pack(rewritten(pack, relabelled), target)
+    assert "deploybench rm " in (refusal.value.action or "")
+    assert "--workspace" in (refusal.value.action or "")
+    assert {one.path: one.manifest for one in target.artifacts()} == {
+        one.path: one.manifest for one in before
+    }
+
+    (before[0].path / MANIFEST).write_text("{}")
+    with pytest.raises(DeployBenchError, match="something that does not read"):
+        read_pack(pack, target)
+
+
+def test_links_devices_and_names_that_do_not_decode_are_refused(
+    pack: Path, target: Workspace
+) -> None:
+    path = pack.with_name("links.dbpack")
+    for kind in (stat.S_IFLNK, stat.S_IFIFO, stat.S_IFDIR):
+        with zipfile.ZipFile(pack) as source, zipfile.ZipFile(path, "w") as sink:
+            for info in source.infolist():
+                if info.filename.endswith("model.onnx"):
+                    info.external_attr = (kind | 0o777) << 16
+                sink.writestr(info, source.read(info.filename))
+        with pytest.raises(DeployBenchError, match="is a link or a device"):
+            read_pack(path, target)
+
+    with zipfile.ZipFile(path, "w") as sink:
+        sink.writestr("m/a/é", b"x")
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xfe"))
+    with pytest.raises(DeployBenchError, match="cannot be read as a pack"):
+        read_pack(path, target)
+
+
+def test_entries_that_claim_more_than_the_file_has_are_refused(
+    pack: Path, target: Workspace
+) -> None:
+    """Entries that share their bytes: a small file that fills a disk."""
+    path = pack.with_name("shared.dbpack")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("m/a/one", b"x" * 100_000)
+        first = archive.infolist()[0]
+        for number in range(9):
+            shared = zipfile.ZipInfo(f"m/a/again-{number}")
+            shared.header_offset = first.header_offset
+            shared.file_size = shared.compress_size = first.file_size
+            shared.CRC = first.CRC
+            archive.filelist.append(shared)
+    with pytest.raises(DeployBenchError, match="claim 1000000 bytes"):
+        read_pack(path, target)
 
 
 def test_folder_by_another_name_and_repeats_are_packed_under_their_own_name_once(

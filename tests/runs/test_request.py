@@ -56,6 +56,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     monkeypatch.setattr(requests, "select_artifacts", lambda *_, **__: [])
     monkeypatch.setattr(requests, "measured_peaks", lambda host, threads: None)
     monkeypatch.setattr(requests, "plan_cells", plan)
+    monkeypatch.setattr(requests, "check_planned", lambda planned, **_: None)
     monkeypatch.setattr(requests, "run_cells", run)
     monkeypatch.setattr(requests, "stop_children", lambda: asked.update(stopped=True))
     return asked
