@@ -9,6 +9,8 @@ from deploybench.results.launch import GpuReading, Launch, Surroundings
 
 BYTES_PER_GIB = 2**30
 LARGEST_STEAL_SHARE = 0.03
+LARGEST_QUOTA_SHARE = 0.01
+"""Threads that just fill their quota are held back for moments at the ends of periods."""
 HARMLESS_THROTTLING = frozenset({"idle", "application clocks", "software power cap"})
 """NVML's words for a clock that nobody asks more of, that the owner set, or that is a card's usual
 state under load."""
@@ -48,6 +50,14 @@ def _cpu_disturbances(around: Surroundings) -> list[Disturbance]:
     if around.throttle_events:
         what = "the CPU was throttled because of heat"
         disturbing.append(Disturbance(what, "cool the machine, or wait between launches"))
+    # How long it waited is not told by every kernel: then that it did has to do.
+    waited = around.quota_share is None or around.quota_share > LARGEST_QUOTA_SHARE
+    if around.quota_throttled and waited:
+        what = f"throttled by the quota of its cgroup {_times(around.quota_throttled)}"
+        if around.quota_share is not None:
+            what += f", {around.quota_share:.0%} of the CPUs' time"
+        advice = "ask for fewer --threads than the quota, or raise it (deploybench doctor shows it)"
+        disturbing.append(Disturbance(what, advice))
     return disturbing
 
 
@@ -64,6 +74,12 @@ def _gpu_disturbances(gpu: GpuReading) -> list[Disturbance]:
         what = f"the GPU was slowed down: {', '.join(sorted(slowed_by))}"
         disturbing.append(Disturbance(what, "look at its cooling and power"))
     return disturbing
+
+
+def _times(count: int) -> str:
+    if count == 1:
+        return "once"
+    return f"{count} times"
 
 
 def _processes(count: int) -> str:

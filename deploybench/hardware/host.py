@@ -17,6 +17,7 @@ from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import CUDA, Device
 from deploybench.hardware.gpus import Gpu, find_gpus
+from deploybench.hardware.quotas import ROOT, affinity, cores_of, cpu_quota, whole_cpus
 from deploybench.versions import installed_versions
 
 ISA_FLAGS = (
@@ -43,7 +44,6 @@ ISA_FLAGS = (
 CORE_DISTRIBUTIONS = ("deploybench", "numpy", "torch", "torchvision", "timm", "mlcommons-loadgen")
 """What the program itself computes with: the harness, models and scenarios."""
 CXX_COMPILERS = ("g++", "clang++")
-CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "": 1}
 OUTER_CACHE = 2
@@ -51,8 +51,10 @@ OUTER_CACHE = 2
 
 
 class Host(Document):
-    """A machine. ``usable_cores`` is what this process may use (affinity and cgroup quota).
+    """A machine. ``usable_cores`` is what this process may use: see :func:`usable_cores`.
 
+    ``affinity_cpus`` are the CPUs (hardware threads) of its affinity mask, ``affinity_cores`` the
+    cores that they belong to, ``cpu_quota`` the CPUs' worth of time that its cgroups allow.
     ``gpus`` are in the order of CUDA's numbers: ``cuda:0`` first. ``gpu_note`` says why there are
     none. ``cache_bytes`` are the second- and third-level caches of the usable CPUs.
     """
@@ -75,6 +77,10 @@ class Host(Document):
     versions: dict[str, str]
     load_1m: float
     cache_bytes: int | None = None
+    affinity_cpus: int | None = None
+    affinity_cores: int | None = None
+    cpu_quota: float | None = None
+    cpu_quota_source: str | None = None
 
 
 @cache
@@ -87,6 +93,8 @@ def describe_host(distributions: tuple[str, ...] = ()) -> Host:
     cpu = _cpu_info()
     flags = set(cpu.get("flags", []))
     gpus, gpu_note = find_gpus()
+    cpus = affinity()
+    quota = cpu_quota()
     return Host(
         hostname=platform.node(),
         cpu_model=cpu.get("brand_raw") or platform.processor() or "unknown",
@@ -106,23 +114,28 @@ def describe_host(distributions: tuple[str, ...] = ()) -> Host:
         versions=installed_versions((*CORE_DISTRIBUTIONS, *distributions)),
         load_1m=load_1m(),
         cache_bytes=cache_bytes(),
+        affinity_cpus=len(cpus),
+        affinity_cores=cores_of(cpus),
+        cpu_quota=None if quota is None else quota.cpus,
+        cpu_quota_source=None if quota is None else quota.source,
     )
 
 
-def usable_cores() -> int:
-    """Physical cores that this process may use.
+def usable_cores(root: Path = ROOT) -> int:
+    """The cores that a cell may use unless it is told otherwise.
 
-    At most as many as its affinity mask has CPUs, and as its cgroup's quota allows.
+    As many as the CPUs of this process's affinity mask belong to: a second hardware thread of a
+    core adds no core. At most the whole CPUs of the tightest cgroup quota, and at least one.
     """
-    physical = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
-    limits = [physical]
-    if hasattr(os, "sched_getaffinity"):
-        limits.append(len(os.sched_getaffinity(0)))
-    if CPU_MAX.is_file():
-        quota, _, period = CPU_MAX.read_text().partition(" ")
-        if quota.isdigit() and period.strip().isdigit():
-            limits.append(max(int(quota) // int(period), 1))
-    return min(limits)
+    cpus = affinity()
+    cores = cores_of(cpus, root)
+    if cores is None:
+        physical = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+        cores = min(physical, len(cpus))
+    allowed = whole_cpus(cpu_quota(root))
+    if allowed is None:
+        return cores
+    return min(cores, allowed)
 
 
 def load_1m() -> float:

@@ -181,5 +181,7 @@ def _surroundings(
         load_1m=activity.load_1m,
         frequency_mhz=activity.frequency_mhz,
         throttle_events=activity.throttle_events,
+        quota_throttled=activity.quota_throttled,
+        quota_share=activity.quota_share,
         gpu=gpu,
     )

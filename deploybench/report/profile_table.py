@@ -115,6 +115,9 @@ def host_section(host: Host, extra: Sequence[tuple[str, str]]) -> Table:
     cores = (
         f"{host.usable_cores} usable, {host.physical_cores} physical, {host.logical_cores} logical"
     )
+    limits = _core_limits(host)
+    if limits:
+        cores += f": {limits}"
     memory = f"{host.memory_bytes / 2**30:.1f} GiB"
     if host.cache_bytes:
         memory += f", caches {host.cache_bytes / 2**20:.1f} MiB"
@@ -128,6 +131,30 @@ def host_section(host: Host, extra: Sequence[tuple[str, str]]) -> Table:
     ]
     title = f"host: {host.cpu_model} ({host.cpu_vendor}), {machine}"
     return _lines(title, facts, ("fact", "value"), headed=False)
+
+
+def _core_limits(host: Host) -> str:
+    """What leaves fewer cores than the machine has, in words; nothing where nothing does."""
+    limits = []
+    cpus, cores = host.affinity_cpus, host.affinity_cores
+    if cpus is not None and cpus < host.logical_cores:
+        limits.append(f"the affinity mask has {cpus} of {host.logical_cores} CPUs")
+    if cpus is not None and cores is not None and cores < cpus:
+        limits.append(f"{cpus} CPUs are hardware threads of {_cores(cores)}")
+    if host.cpu_quota is not None:
+        quota = f"the quota of {host.cpu_quota_source} is {host.cpu_quota:g} CPUs"
+        if host.cpu_quota < 1:
+            quota += ", so that one thread has to wait"
+        elif host.cpu_quota != int(host.cpu_quota) and host.usable_cores <= host.cpu_quota:
+            quota += ", of which whole ones count"
+        limits.append(quota)
+    return "; ".join(limits)
+
+
+def _cores(count: int) -> str:
+    if count == 1:
+        return "1 core"
+    return f"{count} cores"
 
 
 def _gpu_facts(host: Host) -> list[tuple[str, str]]:

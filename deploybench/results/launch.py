@@ -103,6 +103,10 @@ class Surroundings(Document):
     load_1m: float | None = None
     frequency_mhz: float | None = None
     throttle_events: int | None = None
+    quota_throttled: int | None = Field(
+        None, description="periods in which the quota of a cgroup made the process wait"
+    )
+    quota_share: float | None = Field(None, description="time that it waited for its quota")
     gpu: GpuReading | None = None
 
     @property

@@ -22,6 +22,8 @@ from time import perf_counter_ns
 
 import psutil
 
+from deploybench.hardware.quotas import ROOT, Throttling, affinity, read_throttling
+
 PROC = Path("/proc")
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 THROTTLE_COUNTERS = ("core_throttle_count", "package_throttle_count")
@@ -59,7 +61,8 @@ class OwnUsage:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One moment. ``throttle_count`` only grows; the rest of the CPU figures are of ``cpus``."""
+    """One moment. ``throttle_count`` and ``quota`` only grow; the other CPU figures are of
+    ``cpus``."""
 
     clock_ns: int
     cpus: frozenset[int]
@@ -68,6 +71,7 @@ class Snapshot:
     load_1m: float
     frequency_mhz: float | None
     throttle_count: int | None
+    quota: Throttling | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ class Activity:
     load average at the end. ``frequency_mhz`` is the mean over the CPUs, idle ones too, at both
     ends. ``throttle_events`` is the increase of the thermal counters summed over the CPUs: each CPU
     of a package counts an event of that package, so more than zero means something and how much
-    more does not.
+    more does not. ``quota_throttled`` is in how many periods a cgroup's quota made this process
+    wait, or others in its cgroup; ``quota_share`` is how long, as a share of wall time x CPUs.
     """
 
     wall_s: float
@@ -91,17 +96,21 @@ class Activity:
     load_1m: float
     frequency_mhz: float | None
     throttle_events: int | None
+    quota_throttled: int | None = None
+    quota_share: float | None = None
 
 
 def usable_cpus() -> frozenset[int]:
     """The CPUs that the calling thread may run on; all of them where there is no affinity."""
-    if hasattr(os, "sched_getaffinity"):
-        return frozenset(os.sched_getaffinity(0))
-    return frozenset(range(os.cpu_count() or 1))
+    return affinity()
 
 
 def read_activity(
-    cpus: frozenset[int] | None = None, *, proc: Path = PROC, cpu_folder: Path = CPU_FOLDER
+    cpus: frozenset[int] | None = None,
+    *,
+    proc: Path = PROC,
+    cpu_folder: Path = CPU_FOLDER,
+    root: Path = ROOT,
 ) -> Snapshot:
     """Take a snapshot of ``cpus``, of :func:`usable_cpus` by default.
 
@@ -112,6 +121,7 @@ def read_activity(
         cpus = usable_cpus()
     frequency = _frequency_mhz(cpus, proc, cpu_folder)
     throttle_count = _throttle_count(cpus, cpu_folder)
+    quota = read_throttling(root)
     load = psutil.getloadavg()[0]
     # the clock and the two accounts of CPU time last and together: they have to agree
     return Snapshot(
@@ -122,6 +132,7 @@ def read_activity(
         load_1m=load,
         frequency_mhz=frequency,
         throttle_count=throttle_count,
+        quota=quota,
     )
 
 
@@ -155,6 +166,13 @@ def between(before: Snapshot, after: Snapshot) -> Activity:
     if before.throttle_count is not None and after.throttle_count is not None and same_cpus:
         throttle_events = after.throttle_count - before.throttle_count
 
+    quota_throttled = None
+    quota_share = None
+    if before.quota is not None and after.quota is not None:
+        quota_throttled = after.quota.count - before.quota.count
+        if before.quota.seconds is not None and after.quota.seconds is not None and cpu_s > 0:
+            quota_share = (after.quota.seconds - before.quota.seconds) / cpu_s
+
     return Activity(
         wall_s=wall_s,
         foreign_cpu_share=foreign_share,
@@ -164,6 +182,8 @@ def between(before: Snapshot, after: Snapshot) -> Activity:
         load_1m=after.load_1m,
         frequency_mhz=_mean_of_known([before.frequency_mhz, after.frequency_mhz]),
         throttle_events=throttle_events,
+        quota_throttled=quota_throttled,
+        quota_share=quota_share,
     )
 
 

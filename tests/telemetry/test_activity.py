@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deploybench.hardware.quotas import Throttling
 from deploybench.telemetry.activity import (
     CpuTimes,
     OwnUsage,
@@ -117,6 +118,15 @@ def test_switches_and_throttle_events_are_increases() -> None:
     after = replace(snapshot(11), own=OwnUsage(0, 13), throttle_count=9)
     found = between(before, after)
     assert (found.involuntary_switches, found.throttle_events) == (10, 2)
+
+
+def test_waiting_for_a_quota_is_an_increase_and_a_share_of_the_cpus_time() -> None:
+    before = replace(snapshot(10), quota=Throttling(5, 1.0))
+    found = between(before, replace(snapshot(12), quota=Throttling(9, 1.4)))
+    assert (found.quota_throttled, found.quota_share) == (4, pytest.approx(0.4 / (2 * 2)))
+    untold = between(before, replace(snapshot(12), quota=Throttling(9, None)))
+    assert (untold.quota_throttled, untold.quota_share) == (4, None)
+    assert between(snapshot(10), snapshot(12)).quota_throttled is None
 
 
 def test_frequency_is_the_mean_of_both_ends_and_of_the_one_that_is_known() -> None:
