@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploybench.cli import parse
+from deploybench.cli import preprocessing as preparing
 from deploybench.cli.guard import guarded
 
 if TYPE_CHECKING:
@@ -47,6 +48,16 @@ def export(
     patch_size: parse.PatchSizeOption = None,
     num_classes: Annotated[int | None, typer.Option("--num-classes", min=1)] = None,
     in_channels: Annotated[int | None, typer.Option("--in-channels", min=1)] = None,
+    mean: preparing.MeanOption = None,
+    std: preparing.StdOption = None,
+    interpolation: preparing.InterpolationOption = None,
+    crop: preparing.CropOption = None,
+    resize_mode: preparing.ResizeModeOption = None,
+    color: preparing.ColorOption = None,
+    window: preparing.WindowOption = None,
+    levels: preparing.LevelsOption = None,
+    background: preparing.BackgroundOption = None,
+    keep_orientation: preparing.KeepOrientationOption = False,
     labels: Annotated[
         Path | None, typer.Option(help="Text file of class names, one line a class.")
     ] = None,
@@ -110,6 +121,18 @@ def export(
         pretrained=pretrained,
         num_classes=num_classes,
         in_channels=in_channels,
+        preprocessing=preparing.preprocessing_options(
+            mean=mean,
+            std=std,
+            interpolation=interpolation,
+            crop=crop,
+            resize_mode=resize_mode,
+            color=color,
+            window=window,
+            levels=levels,
+            background=background,
+            keep_orientation=keep_orientation,
+        ),
         labels=labels,
         profile=profile or HOST,
         target=target,

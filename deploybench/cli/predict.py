@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deploybench.cli import parse
+from deploybench.cli import preprocessing as preparing
 from deploybench.cli.guard import guarded
 
 COLUMNS = ("image", "rank", "probability", "index", "class")
@@ -25,6 +26,10 @@ def predict(
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")] = 5,
     threads: parse.ThreadsOption = None,
     trust: parse.TrustOption = False,
+    window: preparing.WindowOption = None,
+    levels: preparing.LevelsOption = None,
+    background: preparing.BackgroundOption = None,
+    keep_orientation: preparing.KeepOrientationOption = False,
     workspace: parse.WorkspaceOption = None,
     table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
@@ -39,8 +44,17 @@ def predict(
 
     asked = parse.output_format(table_format, json=json)
     chosen = only_artifact_named(artifact, open_workspace(workspace))
+    preprocessing = preparing.preprocessing_options(
+        window=window, levels=levels, background=background, keep_orientation=keep_orientation
+    )
     predictions = predict_images(
-        chosen.path, images_in(images), runner=runner, top=top, threads=threads, trust=trust
+        chosen.path,
+        images_in(images),
+        runner=runner,
+        top=top,
+        threads=threads,
+        trust=trust,
+        preprocessing=preprocessing,
     )
     print_report(prediction_report(predictions), asked)
     unreadable = [prediction for prediction in predictions if "error" in prediction]

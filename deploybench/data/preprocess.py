@@ -1,24 +1,50 @@
 """From an image file to a model's input, as the manifest says.
 
-Resize, centre crop, scale, normalise.
+Trim, resize, crop or pad, scale, normalise: the same steps with the same rounding as timm's
+evaluation transform (``timm.data.transforms_factory.transforms_imagenet_eval``), which rounds in
+three ways:
 
-The same steps as timm's evaluation transform: the shorter side is resized to ``floor(size /
-crop_fraction)``, the centre is cropped to the model's size, pixels are scaled to [0, 1] and
-normalised by channel.
+* ``center``, square: the shorter side becomes ``floor(size / crop_fraction)``, the longer one is
+  cut off to a whole number (torchvision's ``Resize``).
+* ``center``, other targets, and ``border``: the sides are divided by one ratio and rounded
+  (timm's ``ResizeKeepRatio``); in ``center`` the image covers the target, in ``border`` it fits.
+* ``squash``: both sides become ``floor(size / crop_fraction)``.
+
+Then the centre is cropped; where the image is smaller, it is padded with black, in ``border`` with
+the mean.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from deploybench.artifacts.artifact import Preprocessing
+from deploybench.data.image_files import open_picture
+from deploybench.data.image_values import WHITE_8
 from deploybench.errors import DeployBenchError
 
-MODES = {1: "L", 3: "RGB"}
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MOST_RESIZED_PIXELS = 1 << 25
+"""Where resizing would give more, only the part that is not cropped away is resized."""
+WIDEST_FILTER = 3
+"""Pixels on either side that lanczos, the widest filter, looks at."""
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """The normalised image, float32 of shape (channels, height, width), and what was decided about
+    it that the file leaves open."""
+
+    pixels: npt.NDArray[np.float32]
+    notes: tuple[str, ...]
 
 
 def load_image(path: Path, spec: Preprocessing) -> npt.NDArray[np.float32]:
@@ -26,53 +52,124 @@ def load_image(path: Path, spec: Preprocessing) -> npt.NDArray[np.float32]:
 
     Raises DeployBenchError.
     """
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError as error:
+    return read_image(path, spec).pixels
+
+
+def read_image(path: Path, spec: Preprocessing) -> ImageInput:
+    """The normalised image with the notes on it. Raises DeployBenchError."""
+    picture = open_picture(path, spec)
+    border = spec.crop_border_pixels
+    if min(picture.size) <= 2 * border:
+        width, height = picture.size
         raise DeployBenchError(
-            "reading images needs Pillow", action='pip install "deploybench[image]"'
-        ) from error
-    if spec.channels not in MODES:
-        raise DeployBenchError(
-            f"the model takes {spec.channels} channels", expected="1 or 3 for image files"
+            f"{path} has {width} x {height} pixels, and the model's preprocessing trims "
+            f"{border} from every edge",
+            expected="a larger image",
         )
-    try:
-        with Image.open(path) as opened:
-            picture = opened.convert(MODES[spec.channels])
-    except FileNotFoundError:
-        raise DeployBenchError(f"there is no image {path}", action="check the path") from None
-    except (UnidentifiedImageError, OSError) as error:
-        raise DeployBenchError(
-            f"{path} does not read as an image: {error}", expected="PNG, JPEG, …"
-        ) from None
-    filters = {
-        "bicubic": Image.Resampling.BICUBIC,
-        "bilinear": Image.Resampling.BILINEAR,
-        "nearest": Image.Resampling.NEAREST,
-    }
-    resized = picture.resize(_resized(picture.size, spec), filters[spec.interpolation])
-    left = round((resized.width - spec.width) / 2)
-    top = round((resized.height - spec.height) / 2)
-    cropped = resized.crop((left, top, left + spec.width, top + spec.height))
-
-    # Height x width x channels, as Pillow has it; a grey image has no dimension of channels there.
-    levels = np.asarray(cropped, dtype=np.float32).reshape(spec.height, spec.width, spec.channels)
-    pixels = levels / 255
+    bands = picture.bands
+    if bands[0].mode == "F" and len(bands) < spec.channels:  # grey, for a model of colours
+        bands = bands * spec.channels
+    fitted = [_fitted(band, spec, index) for index, band in enumerate(bands)]
+    # Height x width x channels; a grey image has no dimension of channels in Pillow.
+    levels = np.dstack([np.asarray(band, dtype=np.float32) for band in fitted])
+    pixels = levels
+    if bands[0].mode != "F":
+        pixels = levels / np.float32(WHITE_8)
+    # Bicubic overshoots at edges. Pixels of 8 bits are cut off there; floats have to be.
+    pixels = np.clip(pixels, 0, 1)
+    if spec.color == "bgr":
+        pixels = pixels[:, :, ::-1]
     normalised = (pixels - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
-    return np.ascontiguousarray(normalised.transpose(2, 0, 1), dtype=np.float32)
+    array = np.ascontiguousarray(normalised.transpose(2, 0, 1), dtype=np.float32)
+    return ImageInput(array, picture.notes)
 
 
-def _resized(size: tuple[int, int], spec: Preprocessing) -> tuple[int, int]:
-    """(width, height) after the resize.
+def _fitted(image: Image, spec: Preprocessing, index: int) -> Image:
+    """The image in the model's height and width; ``index`` is that of a band among several."""
+    from PIL import Image as Pillow
 
-    The target, widened by the crop, is covered; the ratio of the sides is kept, fractions are cut
-    off.
+    border = spec.crop_border_pixels
+    if border:
+        image = image.crop((border, border, image.width - border, image.height - border))
+    width, height = resized_size(image.size, spec)
+    left, from_x, to_x = _placed(width, spec.width)
+    top, from_y, to_y = _placed(height, spec.height)
+    part = (from_x, from_y, to_x, to_y)
+    filter_ = Pillow.Resampling[spec.interpolation.upper()]
+    if width * height <= MOST_RESIZED_PIXELS:
+        resized = image.resize((width, height), filter_).crop(part)
+    else:
+        resized = _resized_part(image, (width, height), part, filter_)
+    if resized.size == (spec.width, spec.height):
+        return resized
+    canvas = Pillow.new(image.mode, (spec.width, spec.height), _fill(image.mode, spec, index))
+    canvas.paste(resized, (left, top))
+    return canvas
+
+
+def resized_size(size: tuple[int, int], spec: Preprocessing) -> tuple[int, int]:
+    """(width, height) after the resize of an image of that (width, height), before the crop."""
+    width, height = size
+    scale_width = math.floor(spec.width / spec.crop_fraction)
+    scale_height = math.floor(spec.height / spec.crop_fraction)
+    if spec.crop_mode == "squash":
+        return scale_width, scale_height
+    if spec.crop_mode == "center" and scale_width == scale_height:
+        longer = int(scale_width * max(size) / min(size))
+        if width <= height:
+            return scale_width, longer
+        return longer, scale_height
+    by_width, by_height = width / scale_width, height / scale_height
+    ratio = min(by_width, by_height)
+    if spec.crop_mode == "border":
+        ratio = max(by_width, by_height)
+    # timm refuses an image that becomes thinner than half a pixel; here it keeps one.
+    return max(round(width / ratio), 1), max(round(height / ratio), 1)
+
+
+def _placed(length: int, target: int) -> tuple[int, int, int]:
+    """Where a side goes: (offset in the target, from, to), of the pixels that are not cropped."""
+    if length < target:
+        return (target - length) // 2, 0, length
+    start = round((length - target) / 2)
+    return 0, start, start + target
+
+
+def _resized_part(
+    image: Image, size: tuple[int, int], part: tuple[int, int, int, int], filter_: int
+) -> Image:
+    """What ``image.resize(size, filter_).crop(part)`` gives, without the rest in between.
+
+    A strip of 1 x 200,000 pixels would be 256 x 51,200,000 in between.
     """
     width, height = size
-    target_width = math.floor(spec.width / spec.crop_fraction)
-    target_height = math.floor(spec.height / spec.crop_fraction)
-    # Which side has to grow more decides the scale: target_width / width >= target_height / height,
-    # without fractions. The other side then covers its target, and is never under the crop.
-    if target_width * height >= target_height * width:
-        return target_width, max(target_width * height // width, spec.height)
-    return max(target_height * width // height, spec.width), target_height
+    from_x, from_y, to_x, to_y = part
+    # The part in coordinates of the image itself, and all pixels that the filter looks at around.
+    by_width, by_height = image.width / width, image.height / height
+    box = (from_x * by_width, from_y * by_height, to_x * by_width, to_y * by_height)
+    margin_x = WIDEST_FILTER * max(by_width, 1) + 1
+    margin_y = WIDEST_FILTER * max(by_height, 1) + 1
+    left = max(math.floor(box[0] - margin_x), 0)
+    top = max(math.floor(box[1] - margin_y), 0)
+    right = min(math.ceil(box[2] + margin_x), image.width)
+    bottom = min(math.ceil(box[3] + margin_y), image.height)
+    # Pillow keeps a box in 32-bit floats: near the origin they are fine enough.
+    near = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+    neighbourhood = image.crop((left, top, right, bottom))
+    near = (*near[:2], min(near[2], right - left), min(near[3], bottom - top))
+    return neighbourhood.resize((to_x - from_x, to_y - from_y), filter_, box=near)
+
+
+def _fill(mode: str, spec: Preprocessing, index: int) -> float | tuple[int, ...]:
+    """The colour of the padding, in the values of an image of that mode."""
+    if spec.crop_mode != "border":
+        return 0
+    # The mean is in the order in which the model sees the channels; the image is RGB here.
+    levels = [round(WHITE_8 * value) for value in spec.mean]
+    if spec.color == "bgr":
+        levels.reverse()
+    if mode == "F":
+        return levels[index] / WHITE_8
+    if mode == "L":
+        return levels[0]
+    return tuple(levels)

@@ -11,19 +11,24 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.artifacts.artifact import Artifact, open_artifact
+from deploybench.artifacts.artifact import Artifact, Manifest, open_artifact
 from deploybench.artifacts.signature import check_consent
 from deploybench.contracts import Runner, RunOptions
 from deploybench.contracts.registry import runner as find_runner
 from deploybench.contracts.registry import runners_of_format
 from deploybench.data.postprocess import softmax
-from deploybench.data.preprocess import load_image
+from deploybench.data.preprocess import read_image
+from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import CPU
 from deploybench.hardware.host import usable_cores
 from deploybench.processes import QUIET_RUNTIMES
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+UNDESCRIBED = (
+    "the preprocessing may be assumed: the artifact is of an earlier version, which did not say "
+    "whether anybody gave it"
+)
 
 
 class Guess(TypedDict):
@@ -38,9 +43,15 @@ class _Seen(TypedDict):
 
 
 class Prediction(_Seen, total=False):
-    """What was seen in an image; ``error`` says why nothing was, where it could not be read."""
+    """What was seen in an image; ``error`` says why nothing was, where it could not be read.
+
+    ``notes`` say what was decided about the image that its file leaves open, ``assumed`` what was
+    taken for granted when the artifact was exported.
+    """
 
     error: str
+    notes: list[str]
+    assumed: list[str]
 
 
 def images_in(paths: Sequence[Path]) -> list[Path]:
@@ -77,10 +88,12 @@ def predict_images(
     top: int = 5,
     threads: int | None = None,
     trust: bool = False,
+    preprocessing: PreprocessingOptions | None = None,
 ) -> list[Prediction]:
     """The ``top`` most probable classes of each image (softmax over the logits), on the CPU.
 
-    ``runner`` None is the format's own, ``threads`` None the usable cores. An image that does not
+    ``runner`` None is the format's own, ``threads`` None the usable cores; ``preprocessing`` is
+    what is said beyond the manifest about how images are read. An image that does not
     read has an ``error`` instead, and the others go on. Raises DeployBenchError when none reads,
     for an artifact that failed parity, and when the artifact cannot be run. An artifact that holds
     code and was not made here is refused, too; with ``trust`` the user answers for it from now on.
@@ -105,6 +118,10 @@ def predict_images(
         precision=plugin.default_precision(manifest.precision),
         batch=batch,
     )
+    images_spec = manifest.preprocessing
+    if preprocessing is not None:
+        images_spec = preprocessing.applied_to(images_spec)
+    assumed = assumptions_in(manifest)
     predictions: list[Prediction] = []
     first_problem: DeployBenchError | None = None
     os.environ.update(QUIET_RUNTIMES)
@@ -112,17 +129,22 @@ def predict_images(
         with plugin.load(artifact, options) as session:
             for image in images:
                 try:
-                    pixels = load_image(image, manifest.preprocessing)
+                    picture = read_image(image, images_spec)
                 except DeployBenchError as error:
                     first_problem = first_problem or error
                     predictions.append(Prediction(image=str(image), classes=[], error=error.found))
                     continue
                 # A fixed batch is filled with copies of the image; the first answer is as good as
                 # any.
-                inputs = {manifest.inputs[0].name: np.stack([pixels] * batch)}
+                inputs = {manifest.inputs[0].name: np.stack([picture.pixels] * batch)}
                 outputs = session.infer(inputs)
                 logits = next(iter(outputs.values()))[0]
-                predictions.append(Prediction(image=str(image), classes=_top(logits, labels, top)))
+                prediction = Prediction(image=str(image), classes=_top(logits, labels, top))
+                if picture.notes:
+                    prediction["notes"] = list(picture.notes)
+                if assumed:
+                    prediction["assumed"] = list(assumed)
+                predictions.append(prediction)
     except DeployBenchError:
         raise
     except Exception as error:  # a runtime may raise anything
@@ -134,6 +156,14 @@ def predict_images(
     if first_problem is not None and all("error" in prediction for prediction in predictions):
         raise first_problem
     return predictions
+
+
+def assumptions_in(manifest: Manifest) -> tuple[str, ...]:
+    """What was taken for granted when the artifact was exported, in sentences."""
+    described = "assumed" in manifest.preprocessing.model_fields_set
+    if not described and manifest.weights.kind in ("checkpoint", "factory"):
+        return (UNDESCRIBED, *manifest.assumed)
+    return manifest.assumed
 
 
 def _runner_for(artifact: Artifact, name: str | None) -> Runner:

@@ -30,6 +30,7 @@ from deploybench.contracts import INPUT_NAME, OUTPUT_NAME, ExportedFiles
 from deploybench.contracts.registry import exporter
 from deploybench.documents import Document, now
 from deploybench.errors import DeployBenchError
+from deploybench.export.assumptions import sentences, settled_preprocessing
 from deploybench.export.labels import read_labels
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.models.source import BuiltModel
@@ -144,6 +145,7 @@ def run(job: ExportJob) -> None:
         created=now(),
         command=request.command(),
         request=request.model_dump(mode="json"),
+        assumed=sentences(built.preprocessing),
     )
     (staging / MANIFEST).write_text(manifest.sealed().model_dump_json(indent=1))
 
@@ -155,9 +157,10 @@ def _loaded(asked: ModelRequest) -> tuple[BuiltModel, Weights]:
     checkpoint = None
     if asked.checkpoint:
         checkpoint = Path(asked.checkpoint)
-    return load_model(
+    built, weights = load_model(
         asked.name, asked.build_options(), checkpoint, allow_partial=asked.allow_partial
     )
+    return replace(built, preprocessing=settled_preprocessing(built, weights, asked)), weights
 
 
 def _reference(built: BuiltModel) -> Reference:

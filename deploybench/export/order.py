@@ -11,6 +11,7 @@ from pathlib import Path
 from deploybench.artifacts.workspace import Workspace, open_workspace
 from deploybench.contracts import OptionValue
 from deploybench.contracts.registry import options_by_backend
+from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.export.pipeline import (
     DEFAULT_TIME_LIMIT_S,
@@ -84,6 +85,8 @@ class ExportOrder:
     """Outputs of the classifier; None: the model's own."""
     in_channels: int | None = None
     """Channels of the input; None: the model's own."""
+    preprocessing: PreprocessingOptions = field(default_factory=PreprocessingOptions)
+    """How the model's images are prepared; what is left out is the model's own, or assumed."""
     labels: Path | None = None
     """A text file of class names, one line a class."""
     profile: str = HOST
@@ -188,6 +191,7 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
             image_size=image_size,
             patch_size=patch_size,
             labels=_absolute(order.labels),
+            preprocessing=_said(order.preprocessing),
         )
         for precision, backend in forms:
             request = ExportRequest(
@@ -213,6 +217,13 @@ def _absolute(path: Path | None) -> str | None:
     if path is None:
         return None
     return str(path.absolute())
+
+
+def _said(preprocessing: PreprocessingOptions) -> PreprocessingOptions | None:
+    """None where nothing was said: a request that says nothing has the key that it always had."""
+    if preprocessing == PreprocessingOptions():
+        return None
+    return preprocessing
 
 
 def _target_for(backend: str, order: ExportOrder, target: str | None) -> str | None:
@@ -243,6 +254,7 @@ def _check(order: ExportOrder, models: Sequence[str]) -> None:
     for precision in order.precisions:
         if precision not in PRECISIONS:
             raise unknown_name("precision", precision, PRECISIONS)
+    order.preprocessing.check()
     if order.batch is not None and order.batch < 1:
         raise DeployBenchError(
             f"a batch of {order.batch} images", expected="1 or more, or None for a free one"

@@ -18,6 +18,7 @@ from pydantic import (
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import ExportSpec, OptionValue
 from deploybench.data.image_size import size_text
+from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
 from deploybench.models.source import BuildOptions
@@ -77,6 +78,7 @@ class ModelRequest(Document):
     image_size: tuple[int, int] | None = None
     patch_size: int | None = None
     labels: str | None = None
+    preprocessing: PreprocessingOptions | None = None
 
     @model_serializer(mode="wrap")
     def _store_given(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -184,6 +186,8 @@ class ExportRequest(Document):
         for option, value in if_given.items():
             if value is not None:
                 arguments += [option, str(value)]
+        if self.model.preprocessing is not None:
+            arguments += self.model.preprocessing.arguments()
         for name, given in self.options.items():
             arguments += ["--option", f"{name}={given}"]
         if self.model.pretrained:

@@ -6,8 +6,8 @@ Keyword arguments ``num_classes``, ``in_channels`` and ``patch_size`` are passed
 for and the factory takes them. The input is described by the module's ``pretrained_cfg`` (timm's
 keys) where it has one; a factory of torchvision's has the size and the normalisation of
 torchvision's own weights (inception_v3: 299 x 299). Any other has the channels of the first
-convolution, 224 x 224 pixels, and ImageNet's mean and standard deviation. ``--image-size`` changes
-the size.
+convolution, and what neither it nor the user says is assumed: 224 x 224 pixels, ImageNet's mean and
+standard deviation.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from deploybench.artifacts.artifact import Preprocessing
 from deploybench.errors import DeployBenchError
 from deploybench.models.source import BuildOptions, BuiltModel, ModelSource
-from deploybench.models.timm_source import head_of, preprocessing_of
+from deploybench.models.timm_source import head_of, own_preprocessing_of
+from deploybench.models.torchvision_images import torchvision_files, torchvision_preprocessing
 
 
 class PythonSource(ModelSource):
@@ -80,16 +80,13 @@ class PythonSource(ModelSource):
                 expected="a torch.nn.Module",
             )
         preprocessing = torchvision_preprocessing(factory, options.image_size)
+        of_torchvision = preprocessing is not None
         if preprocessing is None:
-            preprocessing = preprocessing_of(module, options.image_size)
+            preprocessing = own_preprocessing_of(module, options.image_size)
         fill = options.in_channels or _first_channels(module) or preprocessing.channels
         if preprocessing.channels != fill:
-            preprocessing = preprocessing.model_copy(
-                update={
-                    "channels": fill,
-                    "mean": preprocessing.mean[:1] * fill,
-                    "std": preprocessing.std[:1] * fill,
-                }
+            preprocessing = preprocessing.replaced(
+                channels=fill, mean=preprocessing.mean[:1] * fill, std=preprocessing.std[:1] * fill
             )
         head, width = _last_linear(module)
         return BuiltModel(
@@ -99,35 +96,9 @@ class PythonSource(ModelSource):
             head=head_of(module) or head,
             arguments=given,
             own_weights=True,
+            usual_preprocessing=of_torchvision,
+            known_files=torchvision_files(factory, options.image_size),
         )
-
-
-def torchvision_preprocessing(
-    factory: Any, image_size: tuple[int, int] | None
-) -> Preprocessing | None:
-    """What torchvision's own transform does for the default weights of a classifier of its, at
-    ``image_size`` if that is given; None for any other factory."""
-    if not str(getattr(factory, "__module__", "")).startswith("torchvision.models."):
-        return None
-    from torchvision.models import get_model_weights
-
-    try:
-        transform = get_model_weights(factory).DEFAULT.transforms()
-    except ValueError:  # a class or a helper of torchvision's, which is no registered model
-        return None
-    if not hasattr(transform, "crop_size"):  # a detector's or a segmenter's
-        return None
-    cropped, resized = transform.crop_size[0], transform.resize_size[0]
-    height, width = image_size or (cropped, cropped)
-    return Preprocessing(
-        channels=len(transform.mean),
-        height=height,
-        width=width,
-        crop_fraction=min(cropped / resized, 1.0),
-        interpolation=transform.interpolation.value,
-        mean=tuple(transform.mean),
-        std=tuple(transform.std),
-    )
 
 
 def add_current_folder() -> None:

@@ -46,6 +46,7 @@ class BuiltModel:
     ``head`` is the module path of the classifier, where one is known. ``labels`` are the class
     names in output order of the weights that the architecture is usually trained with.
     ``patch_size`` (pixels) and ``tokens`` are of a transformer whose attention sees all tokens.
+    ``preprocessing.assumed`` names what neither the module nor its source knows of its images.
     """
 
     module: torch.nn.Module
@@ -58,6 +59,12 @@ class BuiltModel:
     arguments: Mapping[str, int | float | str | bool] = field(default_factory=dict)
     own_weights: bool = False
     """The builder may have loaded weights by itself: they are left as they are."""
+    usual_preprocessing: bool = False
+    """The preprocessing is that of the weights which the makers of the architecture trained: with
+    other weights all of it is assumed."""
+    known_files: Mapping[str, Preprocessing] = field(default_factory=dict)
+    """The preprocessing of weights that are known, by the first eight digits of the sha256 of
+    their file."""
 
 
 class ModelSource(ABC):

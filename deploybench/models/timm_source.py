@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from deploybench.artifacts.artifact import Preprocessing
 from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.models.described_images import KEYS, USUAL_SIZE, described_preprocessing
 from deploybench.models.source import BuildOptions, BuiltModel, ModelSource
 from deploybench.versions import installed_versions
 
@@ -14,15 +15,6 @@ if TYPE_CHECKING:
     import torch
 
 IMAGENET_CLASSES = 1000
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-"""By channel, of pixels in [0, 1]: timm's defaults."""
-USUAL_SIZE = (224, 224)
-"""(height, width) of a model that timm has no configuration for."""
-_INTERPOLATIONS: dict[str, Literal["bicubic", "bilinear", "nearest"]] = {
-    "bilinear": "bilinear",
-    "nearest": "nearest",
-}
 TIMM_REMEDY = 'pip install "deploybench[torch]"'
 
 
@@ -98,6 +90,7 @@ def build_timm(name: str, options: BuildOptions, arguments: Mapping[str, Any]) -
         patch_size=patch_size_of(module),
         tokens=tokens_of(module, options.image_size or native),
         arguments=recorded,
+        usual_preprocessing=True,
     )
 
 
@@ -136,28 +129,48 @@ def tokens_of(module: torch.nn.Module, image_size: tuple[int, int]) -> int | Non
 def preprocessing_of(module: torch.nn.Module, image_size: tuple[int, int] | None) -> Preprocessing:
     """What timm's own evaluation transform does for this module.
 
-    At ``image_size`` (height, width), or at the size that timm's configuration names.
+    At ``image_size`` (height, width), or at the size that timm's configuration names. What the
+    module's configuration does not say is marked as assumed.
     """
-    config = _config_of(module)
-    channels, height, width = config.get("input_size", (3, *USUAL_SIZE))
-    if image_size is not None:
-        height, width = image_size
-    module_channels = int(getattr(module, "in_chans", channels))
-    mean = config.get("mean", IMAGENET_MEAN)
-    std = config.get("std", IMAGENET_STD)
-    if module_channels != channels or len(mean) != module_channels:
-        # Nobody knows the statistics of other channels: each gets the mean of those of RGB.
-        mean = (sum(mean) / len(mean),) * module_channels
-        std = (sum(std) / len(std),) * module_channels
-    return Preprocessing(
-        channels=module_channels,
-        height=height,
-        width=width,
-        crop_fraction=float(config.get("crop_pct") or 0.875),
-        interpolation=_INTERPOLATIONS.get(str(config.get("interpolation")), "bicubic"),
-        mean=tuple(float(value) for value in mean),
-        std=tuple(float(value) for value in std),
+    return described_preprocessing(
+        _config_of(module), getattr(module, "in_chans", None), image_size
     )
+
+
+def own_preprocessing_of(
+    module: torch.nn.Module, image_size: tuple[int, int] | None
+) -> Preprocessing:
+    """As :func:`preprocessing_of`, for a module that a user's own factory built.
+
+    A configuration that timm put there is of timm's weights, and these may be the user's: only what
+    was changed in it counts as said.
+    """
+    spec = preprocessing_of(module, image_size)
+    config = _config_of(module)
+    unchanged = _timms_own(config)
+    assumed = set(spec.assumed)
+    for part, key in KEYS.items():
+        if key in unchanged and not (part == "image_size" and image_size is not None):
+            assumed.add(part)
+    return spec.replaced(assumed=tuple(part for part in KEYS if part in assumed))
+
+
+def _timms_own(config: Mapping[str, Any]) -> set[str]:
+    """The keys of a configuration that are as timm has them for the architecture that it names."""
+    architecture = config.get("architecture")
+    if not architecture:
+        return set()
+    name = str(architecture)
+    if config.get("tag"):
+        name += f".{config['tag']}"
+    try:
+        registered = _timm().get_pretrained_cfg(name, allow_unregistered=True)
+    except (DeployBenchError, RuntimeError):
+        return set()
+    if registered is None:
+        return set()
+    content = registered.to_dict()
+    return {key for key in KEYS.values() if config.get(key) == content.get(key)}
 
 
 def head_of(module: torch.nn.Module) -> str | None:
@@ -174,7 +187,12 @@ def head_of(module: torch.nn.Module) -> str | None:
 
 def _config_of(module: torch.nn.Module) -> Mapping[str, Any]:
     """timm's configuration of the module; empty for one that has none."""
-    return getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
+    config: Any = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None)
+    if config is not None and hasattr(config, "to_dict"):  # timm's own class of configurations
+        config = config.to_dict()
+    if not isinstance(config, Mapping):
+        return {}
+    return config
 
 
 def imagenet_labels() -> tuple[str, ...]:

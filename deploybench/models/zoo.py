@@ -221,6 +221,7 @@ def _build_own(name: str, entry: ZooEntry, options: BuildOptions) -> BuiltModel:
         num_classes=module.num_classes,
         head=head_of(module),
         arguments={key: _argument(value) for key, value in given.items()},
+        usual_preprocessing=True,
     )
 
 

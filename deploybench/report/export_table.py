@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from deploybench.data.preprocessing_options import advice_on, assumption_of
 from deploybench.report.figures import MIB
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
 
@@ -41,6 +42,9 @@ def export_report(results: Sequence[ExportResult]) -> Report:
     paths = [str(result.artifact.path) for result in shown if result.artifact is not None]
     if paths:
         sections.append(Prose(tuple(paths), Style.FAINT, verbatim=True))
+    assumed = _assumed(shown)
+    if assumed:
+        sections.append(Prose(tuple(assumed), Style.DOUBTFUL))
     # Exports of one model have the same remarks: each is made once.
     remarks = dict.fromkeys(result.remark for result in shown if result.remark)
     if remarks:
@@ -75,6 +79,7 @@ def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
             "weights": None,
             "size_bytes": None,
             "facts": None,
+            "assumed": None,
             "verified": False,
             "parity_max_error": None,
             "parity_budget": None,
@@ -87,11 +92,35 @@ def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
         "weights": manifest.weights.label,
         "size_bytes": manifest.size_bytes,
         "facts": manifest.facts,
+        "assumed": list(manifest.assumed),
         "verified": manifest.verified,
         "parity_max_error": max_error,
         "parity_budget": budget,
         "parity_note": manifest.parity_note,
     }
+
+
+def _assumed(results: Sequence[ExportResult]) -> list[str]:
+    """A line for each thing that was assumed, with what to type instead; its models, if not all."""
+    models: dict[str, list[str]] = {}
+    for result in results:
+        manifest = _manifest(result)
+        if manifest is None:
+            continue
+        for sentence in manifest.assumed:
+            line = sentence
+            if sentence == assumption_of(manifest.preprocessing):
+                line += f"; {advice_on(manifest.preprocessing)}"
+            models.setdefault(line, []).append(result.request.model.name)
+    everybody = {result.request.model.name for result in results}
+    lines = []
+    for line, names in models.items():
+        whose = dict.fromkeys(names)
+        if len(whose) < len(everybody):
+            lines.append(f"{', '.join(whose)}: {line}")
+        else:
+            lines.append(line)
+    return lines
 
 
 def _manifest(result: ExportResult) -> Manifest | None:

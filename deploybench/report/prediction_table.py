@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploybench.report.table import Column, Report, table_of
+from deploybench.report.table import Column, Prose, Report, Table, table_of
 
 
 @dataclass(frozen=True)
@@ -56,4 +56,30 @@ def prediction_report(predictions: Sequence[Mapping[str, Any]]) -> Report:
         for prediction in predictions
         for rank, guess in enumerate(prediction["classes"], 1)
     ]
-    return Report((table_of(COLUMNS, rows),), list(predictions))
+    sections: list[Table | Prose] = [table_of(COLUMNS, rows)]
+    said = _assumptions(predictions) + _notes(predictions)
+    if said:
+        sections.insert(0, Prose(tuple(said)))
+    return Report(tuple(sections), list(predictions))
+
+
+def _assumptions(predictions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was assumed when the artifact was exported: the same for every image."""
+    return list(
+        dict.fromkeys(said for prediction in predictions for said in prediction.get("assumed", ()))
+    )
+
+
+def _notes(predictions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was decided about images that their files leave open: each once, with its images."""
+    images: dict[str, list[str]] = {}
+    for prediction in predictions:
+        for note in prediction.get("notes", ()):
+            images.setdefault(note, []).append(Path(str(prediction["image"])).name)
+    lines = []
+    for note, names in images.items():
+        whose = names[0]
+        if len(names) > 1:
+            whose = f"{len(names)} images"
+        lines.append(f"{whose}: {note}")
+    return lines

@@ -1,0 +1,59 @@
+"""How a model's images are prepared, as it was settled, and what of that nobody gave.
+
+Given is what the user says, what the user's own module says of itself, and what is known of the
+weights: timm's pretrained ones and the files of torchvision's. Whatever else an architecture is
+usually trained with is assumed, and said. With random weights it makes no difference.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deploybench.artifacts.artifact import Preprocessing, Weights, sha256_of_file
+from deploybench.data.preprocessing_options import PARTS, assumption_of
+from deploybench.export.request import ModelRequest
+from deploybench.models.source import BuiltModel
+
+
+def settled_preprocessing(
+    built: BuiltModel, weights: Weights, asked: ModelRequest
+) -> Preprocessing:
+    """The preprocessing of the model with these weights, with what the user said about it.
+
+    Raises DeployBenchError for what was said that does not fit the model.
+    """
+    spec = built.preprocessing
+    assumed = spec.assumed
+    if weights.kind in ("random", "pretrained"):
+        assumed = ()
+    elif built.usual_preprocessing:
+        assumed = PARTS
+    if weights.kind == "checkpoint" and built.known_files:
+        known = _known(built, Path(asked.checkpoint or weights.source))
+        if known is not None:
+            spec, assumed = known, ()
+    if asked.image_size is not None:
+        assumed = tuple(part for part in assumed if part != "image_size")
+    spec = spec.replaced(assumed=assumed)
+    if asked.preprocessing is None:
+        return spec
+    return asked.preprocessing.applied_to(spec)
+
+
+def sentences(spec: Preprocessing) -> tuple[str, ...]:
+    """What was assumed about the images, as a manifest holds it."""
+    sentence = assumption_of(spec)
+    if sentence is None:
+        return ()
+    return (sentence,)
+
+
+def _known(built: BuiltModel, checkpoint: Path) -> Preprocessing | None:
+    """The preprocessing of a checkpoint that is one of the known files."""
+    if not checkpoint.is_file():
+        return None
+    digest = sha256_of_file(checkpoint)
+    for digits, spec in built.known_files.items():
+        if digest.startswith(digits):
+            return spec
+    return None
