@@ -27,6 +27,7 @@ from typing import NoReturn
 
 import psutil
 
+from deploybench.environment import cleared_of, without_cleared
 from deploybench.errors import DeployBenchError
 from deploybench.family import (
     family_mark,
@@ -233,10 +234,12 @@ def finish(reply: str) -> NoReturn:
 
 
 def _child_environment(folder: Path, changes: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with what children need, whose temporary files lie in
-    ``folder``."""
+    """This process's environment with what children need, whose temporary files lie in ``folder``.
+
+    Without what would change their threads behind our back.
+    """
     environment = {
-        **os.environ,
+        **without_cleared(os.environ),
         **QUIET_RUNTIMES,
         **UTF_8,
         **temporary_files_in(folder),
@@ -255,7 +258,10 @@ def _child_environment(folder: Path, changes: Mapping[str, str]) -> dict[str, st
 @contextlib.contextmanager
 def _surroundings_of_a_server(empty: Path) -> Iterator[None]:
     """What the fork server takes over from this process, whose command line is multiprocessing's
-    own: UTF-8, and no imports from the current folder.
+    own.
+
+    UTF-8, no imports from the current folder, and none of the user's settings of threads, which an
+    OpenMP reads when it is loaded.
 
     A Python without a safe path gets an ``empty`` folder to be started in; its children go back to
     where their requester was.
@@ -263,7 +269,10 @@ def _surroundings_of_a_server(empty: Path) -> Iterator[None]:
     wanted = {**UTF_8, **family_mark()}
     if sys.version_info >= SAFE_PATH_SINCE:
         wanted["PYTHONSAFEPATH"] = "1"
-    before = {name: os.environ.get(name) for name in wanted}
+    cleared = cleared_of(os.environ)
+    before = {name: os.environ.get(name) for name in (*wanted, *cleared)}
+    for name in cleared:
+        del os.environ[name]
     os.environ.update(wanted)
     try:
         if sys.version_info >= SAFE_PATH_SINCE:
@@ -278,7 +287,7 @@ def _surroundings_of_a_server(empty: Path) -> Iterator[None]:
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 
