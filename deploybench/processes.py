@@ -2,7 +2,8 @@
 what died.
 
 A child reads one JSON document from standard input and writes one to the path that it is given.
-The parent blocks on the child's exit, so it takes no CPU time from what is measured.
+The parent blocks on the child's exit, so it takes no CPU time from what is measured. Its temporary
+files lie in a folder that goes with it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,14 @@ from typing import NoReturn
 
 import psutil
 
+from deploybench.environment import cleared_of, without_cleared
 from deploybench.errors import DeployBenchError
+from deploybench.family import (
+    family_mark,
+    guardian_number,
+    scratch_folder,
+    temporary_files_in,
+)
 
 STDERR_TAIL_CHARS = 4000
 QUIET_RUNTIMES = {
@@ -37,6 +45,8 @@ QUIET_RUNTIMES = {
 }
 UTF_8 = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:replace"}
 """Children read and write UTF-8 whatever the user's locale says; exporters print emojis."""
+PARENT = "DEPLOYBENCH_PARENT"
+"""The variable that tells a child which process started it."""
 SAFE_PATH_SINCE = (3, 11)
 """Python's own way not to import from the current folder: ``-P`` and PYTHONSAFEPATH."""
 
@@ -70,7 +80,7 @@ def run_child(
     """
     if _stopping.is_set():
         return NOT_STARTED
-    with _scratch_folder() as folder:
+    with scratch_folder() as folder:
         reply_path = folder / "reply.json"
         log_path = folder / "log.txt"
         with log_path.open("wb") as log_file:
@@ -79,7 +89,7 @@ def run_child(
                 stdin=subprocess.PIPE,
                 stdout=log_file,
                 stderr=subprocess.STDOUT,
-                env=_child_environment(environment or {}),
+                env=_child_environment(folder, environment or {}),
                 start_new_session=True,
             )
             error = None
@@ -108,12 +118,13 @@ def run_forked(
         return NOT_STARTED
     start_fork_server(preload)
     context = multiprocessing.get_context("forkserver")
-    with _scratch_folder() as folder:
+    with scratch_folder() as folder:
         reply_path = folder / "reply.json"
         log_path = folder / "log.txt"
         log_path.touch()
         child = context.Process(
-            target=_forked_main, args=(module, request, str(reply_path), str(log_path))
+            target=_forked_main,
+            args=(module, request, str(reply_path), str(log_path), temporary_files_in(folder)),
         )
         child.start()
         if _stopping.is_set():  # the interrupt came while the server was still importing
@@ -143,7 +154,7 @@ def start_fork_server(preload: Sequence[str]) -> None:
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        with _starting_server, _scratch_folder() as empty, _surroundings_of_a_server(empty):
+        with _starting_server, scratch_folder() as empty, _surroundings_of_a_server(empty):
             forkserver.ensure_running()
     except OSError as error:
         raise DeployBenchError(
@@ -185,17 +196,26 @@ def stop_children() -> None:
     :func:`allow_children`."""
     _stopping.set()
     for process in psutil.Process().children(recursive=True):
+        if process.pid == guardian_number():
+            continue
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
 
 
 def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, so that a killed parent leaves nobody
-    behind."""
+    """Ask Linux to kill this process when its parent dies.
+
+    The parent's guardian does so on every system (``family.py``); this is at once, and holds where
+    the guardian itself was killed. A parent that died before it was asked is told by the change of
+    parents.
+    """
+    parent = os.environ.pop(PARENT, None)
     if not sys.platform.startswith("linux"):
         return
     pr_set_pdeathsig = 1
     ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if parent is not None and int(parent) != os.getppid():
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def finish(reply: str) -> NoReturn:
@@ -213,27 +233,20 @@ def finish(reply: str) -> NoReturn:
     os._exit(0)
 
 
-@contextlib.contextmanager
-def _scratch_folder() -> Iterator[Path]:
-    """A temporary folder for the papers of one child.
+def _child_environment(folder: Path, changes: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with what children need, whose temporary files lie in ``folder``.
 
-    Raises DeployBenchError where none can be made.
+    Without what would change their threads behind our back.
     """
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="deploybench-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise DeployBenchError(
-            f"no temporary folder can be made: {error.strerror or error}",
-            expected="a folder that this user may write to, with some space left",
-            action="set TMPDIR to one",
-        ) from error
-    with folder as path:
-        yield Path(path)
-
-
-def _child_environment(changes: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with what children need."""
-    environment = {**os.environ, **QUIET_RUNTIMES, **UTF_8, **changes}
+    environment = {
+        **without_cleared(os.environ),
+        **QUIET_RUNTIMES,
+        **UTF_8,
+        **temporary_files_in(folder),
+        **family_mark(),
+        PARENT: str(os.getpid()),
+        **changes,
+    }
     search_path = environment.get("PYTHONPATH")
     if search_path is not None:
         # An empty entry (as PYTHONPATH=$PYTHONPATH:/more leaves one) means the current folder.
@@ -245,15 +258,21 @@ def _child_environment(changes: Mapping[str, str]) -> dict[str, str]:
 @contextlib.contextmanager
 def _surroundings_of_a_server(empty: Path) -> Iterator[None]:
     """What the fork server takes over from this process, whose command line is multiprocessing's
-    own: UTF-8, and no imports from the current folder.
+    own.
+
+    UTF-8, no imports from the current folder, and none of the user's settings of threads, which an
+    OpenMP reads when it is loaded.
 
     A Python without a safe path gets an ``empty`` folder to be started in; its children go back to
     where their requester was.
     """
-    wanted = dict(UTF_8)
+    wanted = {**UTF_8, **family_mark()}
     if sys.version_info >= SAFE_PATH_SINCE:
         wanted["PYTHONSAFEPATH"] = "1"
-    before = {name: os.environ.get(name) for name in wanted}
+    cleared = cleared_of(os.environ)
+    before = {name: os.environ.get(name) for name in (*wanted, *cleared)}
+    for name in cleared:
+        del os.environ[name]
     os.environ.update(wanted)
     try:
         if sys.version_info >= SAFE_PATH_SINCE:
@@ -268,7 +287,7 @@ def _surroundings_of_a_server(empty: Path) -> Iterator[None]:
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 
@@ -286,14 +305,17 @@ def _signal_group(leader: int | None) -> None:
             os.killpg(leader, signal.SIGKILL)
 
 
-def _forked_main(module: str, request: str, reply_path: str, log_path: str) -> None:
+def _forked_main(
+    module: str, request: str, reply_path: str, log_path: str, variables: Mapping[str, str]
+) -> None:
     """In a forked child: look like ``python -m module REPLY_PATH`` with the request on standard
-    input."""
+    input and the ``variables`` in the environment."""
     os.setsid()
     log = os.open(log_path, os.O_WRONLY | os.O_APPEND)
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
-    os.environ.update({**QUIET_RUNTIMES, **UTF_8})
+    os.environ.update({**QUIET_RUNTIMES, **UTF_8, **variables})
+    tempfile.tempdir = None  # the server may have looked for it before the variables were set
     threading.Thread(target=_die_with_requester, daemon=True).start()
     sys.argv = [module, reply_path]
     sys.stdin = io.StringIO(request)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from deploybench.environment import in_words, said_of
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.results.cell import Cell
@@ -39,6 +40,7 @@ ALLOWABLE = (
     "weights",
     "host",
     "version",
+    "environment",
 )
 """What may differ between two rows once the user allows it; everything else is another question."""
 AXES = {
@@ -183,7 +185,25 @@ def unlike(old: Record, new: Record) -> dict[str, str]:
     old_version, new_version = _own_version(old), _own_version(new)
     if old_version != new_version:
         differences["version"] = f"deploybench {old_version} → {new_version}"
+    environment = _environments(old, new)
+    if environment is not None:
+        differences["environment"] = environment
     return differences
+
+
+def _environments(old: Record, new: Record) -> str | None:
+    """How the variables that change numbers differ; None where they do not, or one is not known."""
+    if old.host.environment_kept is None or new.host.environment_kept is None:
+        return None
+    before, after = said_of(old.host.environment_kept), said_of(new.host.environment_kept)
+    if before == after:
+        return None
+    words = [in_words(_not_in(one, other)) for one, other in ((before, after), (after, before))]
+    return f"environment {words[0] or 'without'} → {words[1] or 'without'}"
+
+
+def _not_in(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in one.items() if other.get(name) != value}
 
 
 def _effective_precision(record: Record) -> str | None:

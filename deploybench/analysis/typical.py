@@ -35,6 +35,7 @@ class TypicalLaunch:
     switches_per_call: float | None
     frequency_mhz: float | None
     most_warm_up_calls: int | None
+    threads_ran: float | None
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def typical_launch(launches: Sequence[Launch]) -> TypicalLaunch:
         switches_per_call=_median([_switches_per_call(launch) for launch in measured]),
         frequency_mhz=_median([machine.frequency_mhz for machine in surroundings]),
         most_warm_up_calls=max((launch.warm_up for launch in measured), default=None),
+        threads_ran=_median([launch.threads_ran for launch in measured]),
     )
 
 

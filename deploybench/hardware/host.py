@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from deploybench.documents import Document
+from deploybench.environment import cleared_of, kept_of
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import CUDA, Device
 from deploybench.hardware.gpus import Gpu, find_gpus
@@ -53,6 +54,8 @@ OUTER_CACHE = 2
 class Host(Document):
     """A machine. ``usable_cores`` is what this process may use: see :func:`usable_cores`.
 
+    ``environment_kept`` are the user's variables that reach the runtimes, ``environment_cleared``
+    those that do not (``environment.py``); None in records that are older than these fields.
     ``affinity_cpus`` are the CPUs (hardware threads) of its affinity mask, ``affinity_cores`` the
     cores that they belong to, ``cpu_quota`` the CPUs' worth of time that its cgroups allow.
     ``gpus`` are in the order of CUDA's numbers: ``cuda:0`` first. ``gpu_note`` says why there are
@@ -81,6 +84,8 @@ class Host(Document):
     affinity_cores: int | None = None
     cpu_quota: float | None = None
     cpu_quota_source: str | None = None
+    environment_kept: dict[str, str] | None = None
+    environment_cleared: dict[str, str] | None = None
 
 
 @cache
@@ -118,6 +123,8 @@ def describe_host(distributions: tuple[str, ...] = ()) -> Host:
         affinity_cores=cores_of(cpus),
         cpu_quota=None if quota is None else quota.cpus,
         cpu_quota_source=None if quota is None else quota.source,
+        environment_kept=kept_of(os.environ),
+        environment_cleared=cleared_of(os.environ),
     )
 
 

@@ -7,7 +7,7 @@ What is refused or fails parity gets no number. An error on the way is told in w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +18,9 @@ from deploybench.artifacts.parity import ParityReport, compare_outputs, loosest
 from deploybench.contracts import Arrays, RunOptions, Session
 from deploybench.data.synthetic import whole_batches
 from deploybench.errors import DeployBenchError, DeviceError
-from deploybench.hardware.devices import same_device
+from deploybench.hardware.devices import CPU, kind_of, same_device
 from deploybench.results.launch import Facts
+from deploybench.telemetry.threads import ThreadsRan
 
 OUT_OF_MEMORY = "out of memory"
 OUT_OF_MEMORY_SIGNS = ("outofmemory", "out of memory", "failed to allocate memory")
@@ -103,6 +104,33 @@ def fallback(asked: RunOptions, facts: Facts) -> str | None:
     if not same_device(facts.device, asked.device):
         return f"asked for device {asked.device}, {facts.provider} runs {facts.device}"
     return None
+
+
+def crowded(asked: RunOptions, ran: ThreadsRan | None) -> str | None:
+    """Why the threads that were asked for could not run side by side, or None.
+
+    On the CPU alone: a GPU does the work of one waiting thread.
+    """
+    if kind_of(asked.device) != CPU or ran is None or not ran.cpus:
+        return None
+    if len(ran.cpus) >= asked.threads:
+        return None
+    cpus = ", ".join(str(cpu) for cpu in sorted(ran.cpus))
+    return (
+        f"asked for threads {asked.threads}, and what worked may run on {len(ran.cpus)} CPU alone "
+        f"({cpus}): an affinity mask keeps them there"
+    )
+
+
+def thread_limit(environment: Mapping[str, str], asked: RunOptions) -> str | None:
+    """Why OpenMP would start fewer threads than asked for, or None.
+
+    The harness clears the variable; code of the user that runs at the start may set it again.
+    """
+    limit = environment.get("OMP_THREAD_LIMIT", "")
+    if kind_of(asked.device) != CPU or not limit.isdigit() or int(limit) >= asked.threads_each:
+        return None
+    return f"asked for threads {asked.threads_each}, OMP_THREAD_LIMIT={limit} in the worker"
 
 
 def facts_of(session: Session) -> Facts:

@@ -20,6 +20,7 @@ from deploybench.telemetry.activity import Activity, between, read_activity
 from deploybench.telemetry.energy import Unavailable, open_meter
 from deploybench.telemetry.gpu import GpuSample, read_gpu
 from deploybench.telemetry.probes import probe_machine
+from deploybench.telemetry.threads import ThreadsRan, read_threads, threads_between
 
 NS_PER_S = 1_000_000_000
 MOST_WINDOWS = 3
@@ -50,6 +51,7 @@ class TimedCalls:
     window_cpu_ns: int
     surroundings: Surroundings
     energy: EnergyReading
+    threads: ThreadsRan | None = None
 
 
 def time_calls(job: Job, calls: Calls, prepare: Preparations, cpus: frozenset[int]) -> TimedCalls:
@@ -63,7 +65,11 @@ def time_calls(job: Job, calls: Calls, prepare: Preparations, cpus: frozenset[in
     # meter, and nothing but the calls lies inside that.
     probes_before = _probe(job, cpus)
     activity_before = read_activity(cpus)
+    threads_before = read_threads()
     (window, steady), energy = _with_energy(job.device, lambda: _sample(calls, prepare, rule))
+    threads = None
+    if len(calls) == 1:  # the threads of several streams have ended by now
+        threads = threads_between(threads_before, read_threads())
     activity = between(activity_before, read_activity(cpus))
     gpu = _gpu(job.device)  # at once: its clocks fall when it idles
     probes_after = _probe(job, cpus)
@@ -85,6 +91,7 @@ def time_calls(job: Job, calls: Calls, prepare: Preparations, cpus: frozenset[in
         window_cpu_ns=window_cpu_ns,
         surroundings=_surroundings(probes_before, probes_after, activity, len(cpus), gpu),
         energy=energy,
+        threads=threads,
     )
 
 

@@ -8,6 +8,7 @@ REPLY``.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,7 +21,13 @@ from deploybench.contracts import Arrays, Runner, Session
 from deploybench.contracts.registry import runner
 from deploybench.measure.calls import Call, end_to_end, engine_only, host_to_host
 from deploybench.measure.job import Job
-from deploybench.measure.proof import failure_of, prove, reference_batches
+from deploybench.measure.proof import (
+    crowded,
+    failure_of,
+    prove,
+    reference_batches,
+    thread_limit,
+)
 from deploybench.measure.timed import TimedCalls, time_calls
 from deploybench.processes import die_with_parent, finish
 from deploybench.results.cell import END_TO_END, ENGINE_ONLY
@@ -65,6 +72,9 @@ def launch(job: Job, start_s: float | None = None) -> Launch:
 def _run(job: Job, artifact: Artifact, plugin: Runner, start_s: float | None) -> Launch:
     cpus = usable_cpus()  # some runtimes pin the thread that loads them
     options = job.run_options
+    limited = thread_limit(os.environ, options)
+    if limited is not None:
+        return Launch(refused=limited)
     batches = reference_batches(artifact, job.batch)
     gc.collect()
     baseline_bytes = resident_bytes()
@@ -120,7 +130,12 @@ def _run(job: Job, artifact: Artifact, plugin: Runner, start_s: float | None) ->
             peak_bytes=peak_resident_bytes(),
             steady_pss_bytes=proportional_bytes(),
         )
-        return _with_samples(proved, timed, memory)
+        # On fewer CPUs than the machine has threads take turns because somebody wants it so; on a
+        # machine that has no more, the user asked for more threads than there are.
+        refused = None
+        if len(cpus) >= options.threads or len(cpus) < (os.cpu_count() or 1):
+            refused = crowded(options, timed.threads)
+        return _with_samples(proved, timed, memory).replaced(refused=refused)
 
 
 @dataclass
@@ -152,6 +167,7 @@ def _with_samples(launch: Launch, timed: TimedCalls, memory: MemoryPhases) -> La
         unsettled=timed.unsettled,
         window_ns=timed.window_ns,
         window_cpu_ns=timed.window_cpu_ns,
+        threads_ran=None if timed.threads is None else timed.threads.count,
         surroundings=timed.surroundings,
         energy=timed.energy,
         memory=memory,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from deploybench.environment import in_words, said_of
 from deploybench.hardware.gpus import Gpu
 from deploybench.hardware.host import Host
 from deploybench.hardware.precisions import PRECISIONS
@@ -127,6 +128,7 @@ def host_section(host: Host, extra: Sequence[tuple[str, str]]) -> Table:
         ("memory", memory),
         ("system", f"{host.os}, kernel {host.kernel}, Python {host.python}"),
         *_gpu_facts(host),
+        *_environment_facts(host),
         *extra,
     ]
     title = f"host: {host.cpu_model} ({host.cpu_vendor}), {machine}"
@@ -149,6 +151,18 @@ def _core_limits(host: Host) -> str:
             quota += ", of which whole ones count"
         limits.append(quota)
     return "; ".join(limits)
+
+
+def _environment_facts(host: Host) -> list[tuple[str, str]]:
+    """The user's variables that change numbers, and those that are cleared for the workers."""
+    facts = []
+    said = said_of(host.environment_kept or {})
+    if said:
+        facts.append(("environment", f"{in_words(said)}: reaches the workers"))
+    if host.environment_cleared:
+        words = f"{in_words(host.environment_cleared)}: cleared for the workers"
+        facts.append(("" if said else "environment", words))
+    return facts
 
 
 def _cores(count: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploybench.hardware.devices import CPU
 from deploybench.report.figures import CAUSES
 from deploybench.report.table import Note
 from deploybench.results.verdict import Verdict
@@ -24,9 +25,26 @@ def notes_of(row: Row) -> list[Note]:
     if row.more_rounds:
         detail = f"{row.stopped}: about {row.more_rounds} more rounds for the precision asked for"
         notes.append(Note("the precision asked for was not reached", detail))
+    if row.environment:
+        detail = f"{row.environment} was set, and reached the workers"
+        notes.append(Note("variables of the environment that change numbers were set", detail))
+    notes += _notes_on_threads(row)
     if row.speedup_answer is Answer.AMBIGUOUS:
         notes.append(Note("the speed-up is not settled", f"speed-up: {row.speedup_reason}"))
     return notes
+
+
+def _notes_on_threads(row: Row) -> list[Note]:
+    """Threads that were asked for and had nothing to do, or more than were asked for."""
+    if row.threads_ran is None or row.device != CPU or row.streams > 1:
+        return []
+    count = f"{row.threads_ran:g} of {row.asked_threads} threads worked"
+    if row.threads_ran < row.asked_threads:
+        return [Note("not every thread had work", f"{count}: the model leaves the rest idle")]
+    if row.threads_ran > row.asked_threads:
+        detail = f"{row.threads_ran:g} threads worked, {row.asked_threads} were asked for"
+        return [Note("more threads worked than were asked for", detail)]
+    return []
 
 
 def _reason(row: Row) -> str:

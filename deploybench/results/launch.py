@@ -156,6 +156,9 @@ class Launch(Document):
     unsettled: str | None = None
     window_ns: int = Field(0, description="wall time of the samples after the warm-up")
     window_cpu_ns: int = 0
+    threads_ran: int | None = Field(
+        None, description="threads that worked in the window: see telemetry/threads.py"
+    )
     memory: MemoryPhases | None = None
     surroundings: Surroundings | None = None
     energy: EnergyReading | None = None

@@ -31,7 +31,8 @@ class Row:
     ``bound_ms`` is the least time of one call, computed from MACs, bytes and the hardware's peaks;
     ``times_bound`` is the median over it; ``unfused_ms`` is the same bound with every layer's
     values moved. See ``roofline.py``. ``gpu_*`` are of the GPU right after the calls were timed.
-    ``speedup`` is over ``baseline`` (fp32), paired by round; its verdict is its own.
+    ``threads_ran`` is how many threads worked, ``environment`` the user's variables that change
+    numbers. ``speedup`` is over ``baseline`` (fp32), paired by round; its verdict is its own.
     ``softmax_speedup`` is a fair ViT's over its softmax member on the same runner at the same
     sizes, where the run has both at two sizes or more. ``device_p50_ms`` is what an engine-only
     call takes by the device's own clock, ``options`` are those of the cell, each in a field of its
@@ -58,6 +59,7 @@ class Row:
     options: CellOptions = NO_OPTIONS
     asked_threads: int
     threads: int | None
+    threads_ran: float | None = None
     provider: str | None
     provenance: str = "measured"
     state_hop_ns: float | None = None
@@ -162,6 +164,7 @@ class Row:
     profile: str
     run: str
     host: str = ""
+    environment: str = ""
     artifact_key: str | None = None
     command: str
 

@@ -12,6 +12,7 @@ from deploybench.analysis.findings import Finding, findings_of
 from deploybench.analysis.lost_launches import noting_losses
 from deploybench.analysis.typical import typical_gpu, typical_launch
 from deploybench.data.image_size import size_text
+from deploybench.environment import in_words, said_of
 from deploybench.models.zoo import FAIR, SOFTMAX
 from deploybench.results.record import Record
 from deploybench.rows.readers import (
@@ -87,6 +88,7 @@ def row_of(finding: Finding) -> Row:
         options=cell.options,
         asked_threads=cell.threads,
         threads=facts.threads,
+        threads_ran=typical.threads_ran,
         provider=facts.provider,
         provenance=record.provenance,
         state_hop_ns=state.hop_ns,
@@ -191,6 +193,7 @@ def row_of(finding: Finding) -> Row:
         profile=record.profile,
         run=record.run,
         host=record.host.hostname,
+        environment=in_words(said_of(record.host.environment_kept or {})),
         artifact_key=cell.artifact_key,
         command=record.command,
     )
