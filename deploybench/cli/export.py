@@ -29,10 +29,19 @@ def export(
         typer.Option("--backend", "-b", help="onnx, tensorrt-rtx, …; [default: all that run here]"),
     ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help=".safetensors, .pt or .pth with a state dict.")
+        Path | None,
+        typer.Option(help=".safetensors, .pt or .pth with a state dict, or a folder with one."),
+    ] = None,
+    checkpoint_key: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoint-key",
+            help="Which state of it: state_dict_ema, teacher. [default: a moving average first]",
+        ),
     ] = None,
     allow_partial: Annotated[
-        bool, typer.Option("--allow-partial", help="Load the keys that fit, ignore the others.")
+        bool,
+        typer.Option("--allow-partial", help="Load the keys that fit, leave the others random."),
     ] = False,
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="timm's pretrained weights (network).")
@@ -117,6 +126,7 @@ def export(
         image_sizes=sizes.images,
         patch_sizes=sizes.patches,
         checkpoint=checkpoint,
+        checkpoint_key=checkpoint_key,
         allow_partial=allow_partial,
         pretrained=pretrained,
         num_classes=num_classes,

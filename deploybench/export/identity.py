@@ -14,6 +14,7 @@ from pathlib import Path
 from deploybench.artifacts.artifact import sha256_of_file
 from deploybench.documents import Document
 from deploybench.export.request import ModelRequest
+from deploybench.models.weights_folder import sha256_of_weights
 from deploybench.processes import die_with_parent, finish, run_forked
 
 CHILD = "deploybench.export.identity"
@@ -22,53 +23,73 @@ TIME_LIMIT_S = 300.0
 
 
 class TensorsReply(Document):
-    """The hash of a checkpoint's tensors; None where it holds none that can be hashed."""
+    """The hash of the tensors that are taken from a checkpoint; None where they cannot be hashed.
+
+    ``chosen``: the checkpoint holds several states, and the model decides which is taken.
+    """
 
     sha256: str | None
+    chosen: bool = False
 
 
 def contents_of(model: ModelRequest) -> list[dict[str, str]]:
     """The hashes, by option, that an export's key is made of: those of today, then earlier ones.
 
     Earlier versions counted a checkpoint by the bytes of its file, and the labels with it. What was
-    exported under such a key is still found by it.
+    exported under such a key is still found by it, unless the file holds several states: what was
+    taken then may not be what is taken now.
+
+    Raises DeployBenchError for a folder of weights from which no file can be chosen.
     """
     by_files = {}
     if model.checkpoint is not None:
-        by_files["checkpoint"] = sha256_of_file(Path(model.checkpoint))
+        by_files["checkpoint"] = sha256_of_weights(Path(model.checkpoint))
     if model.labels is not None:
         by_files["labels"] = sha256_of_file(Path(model.labels))
     today = {}
+    chosen = False
     if model.checkpoint is not None:
         of_file = by_files["checkpoint"]
+        tensors = _of_tensors(model.replaced(labels=None).model_dump_json(), of_file)
         # A checkpoint that does not read counts by its file: the export says what is wrong with it.
-        today["checkpoint"] = _of_tensors(model.checkpoint, of_file) or of_file
-    if by_files == today:
+        today["checkpoint"] = tensors.sha256 or of_file
+        chosen = tensors.chosen
+    if by_files == today or chosen:
         return [today]
     return [today, by_files]
 
 
 @lru_cache(maxsize=64)
-def _of_tensors(checkpoint: str, of_file: str) -> str | None:
-    """The hash of the tensors; ``of_file`` keeps a changed file from being taken for the old."""
-    outcome = run_forked(CHILD, checkpoint, preload=PRELOAD, time_limit_s=TIME_LIMIT_S)
+def _of_tensors(model: str, of_file: str) -> TensorsReply:
+    """The hash of the tensors that a model (as JSON) takes from its checkpoint; ``of_file`` keeps
+    a changed file from being taken for the old."""
+    outcome = run_forked(CHILD, model, preload=PRELOAD, time_limit_s=TIME_LIMIT_S)
     if outcome.reply is None:
-        return None
-    return TensorsReply.model_validate_json(outcome.reply).sha256
+        return TensorsReply(sha256=None)
+    return TensorsReply.model_validate_json(outcome.reply)
 
 
 def main() -> None:
-    """Read the path of a checkpoint from standard input; reply with the hash of its tensors."""
+    """Read a model with its checkpoint from standard input; reply with the hash of its tensors."""
     die_with_parent()
-    from deploybench.models.checkpoint import read_checkpoint
-    from deploybench.models.loading import tensors_hash
-
-    path = Path(sys.stdin.read())
+    model = ModelRequest.model_validate_json(sys.stdin.read())
     try:
-        sha256 = tensors_hash(read_checkpoint(path))
+        reply = _hashed(model)
     except Exception:  # whatever is wrong with it, the export itself says it in a row
-        sha256 = None
-    finish(TensorsReply(sha256=sha256).model_dump_json())
+        reply = TensorsReply(sha256=None)
+    finish(reply.model_dump_json())
+
+
+def _hashed(model: ModelRequest) -> TensorsReply:
+    from deploybench.models.checkpoint import main_tensors, read_checkpoint, several_states
+    from deploybench.models.loading import tensors_hash, tensors_taken
+
+    checkpoint = read_checkpoint(Path(model.checkpoint or ""))
+    if model.checkpoint_key is None and not several_states(checkpoint):
+        return TensorsReply(sha256=tensors_hash(main_tensors(checkpoint)))
+    # What fits the model decides which of the states is taken.
+    taken = tensors_taken(model.name, model.build_options(), checkpoint, model.checkpoint_key)
+    return TensorsReply(sha256=tensors_hash(taken), chosen=True)
 
 
 if __name__ == "__main__":

@@ -158,7 +158,11 @@ def _loaded(asked: ModelRequest) -> tuple[BuiltModel, Weights]:
     if asked.checkpoint:
         checkpoint = Path(asked.checkpoint)
     built, weights = load_model(
-        asked.name, asked.build_options(), checkpoint, allow_partial=asked.allow_partial
+        asked.name,
+        asked.build_options(),
+        checkpoint,
+        allow_partial=asked.allow_partial,
+        checkpoint_key=asked.checkpoint_key,
     )
     return replace(built, preprocessing=settled_preprocessing(built, weights, asked)), weights
 

@@ -76,7 +76,11 @@ class ExportOrder:
     patch_sizes: Sequence[int] = ()
     """Of transformers, in pixels; empty: the model's own."""
     checkpoint: Path | None = None
-    """A file with a state dict (.safetensors, .pt, .pth), for one model; None: random weights."""
+    """A file with a state dict (.safetensors, .pt, .pth) or a folder with one, for one model; None:
+    random weights."""
+    checkpoint_key: str | None = None
+    """Which of several states in the checkpoint: ``state_dict_ema``, ``teacher``. None: the moving
+    average where there is one."""
     allow_partial: bool = False
     """Load the keys of the checkpoint that fit, and ignore the others."""
     pretrained: bool = False
@@ -184,6 +188,7 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
         model = ModelRequest(
             name=name,
             checkpoint=_absolute(order.checkpoint),
+            checkpoint_key=order.checkpoint_key,
             allow_partial=order.allow_partial,
             pretrained=order.pretrained,
             num_classes=order.num_classes,
@@ -247,6 +252,13 @@ def _check(order: ExportOrder, models: Sequence[str]) -> None:
         raise DeployBenchError(
             f"--checkpoint with {len(models)} models", expected="one model a checkpoint"
         )
+    if order.checkpoint_key is not None and order.checkpoint is None:
+        own = [name for name in models if name.startswith("hub:")]
+        if not own:
+            raise DeployBenchError(
+                f"--checkpoint-key {order.checkpoint_key} without a checkpoint",
+                action="name the file: --checkpoint FILE",
+            )
     if order.checkpoint is not None and order.pretrained:
         raise DeployBenchError(
             "--checkpoint and --pretrained together", expected="one source of weights"

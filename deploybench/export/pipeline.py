@@ -185,9 +185,11 @@ def _check_request(request: ExportRequest) -> None:
         plugin.read_options(request.options)
     if entry.usable:
         entry.require().check_target(request.target)
-    for path in (request.model.checkpoint, request.model.labels):
-        if path is not None and not Path(path).is_file():
-            raise DeployBenchError(f"there is no file {path}", action="check the path")
+    checkpoint, labels = request.model.checkpoint, request.model.labels
+    if checkpoint is not None and not Path(checkpoint).exists():
+        raise DeployBenchError(f"there is no checkpoint {checkpoint}", action="check the path")
+    if labels is not None and not Path(labels).is_file():
+        raise DeployBenchError(f"there is no file {labels}", action="check the path")
 
 
 def _export(

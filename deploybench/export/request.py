@@ -79,6 +79,7 @@ class ModelRequest(Document):
     patch_size: int | None = None
     labels: str | None = None
     preprocessing: PreprocessingOptions | None = None
+    checkpoint_key: str | None = None
 
     @model_serializer(mode="wrap")
     def _store_given(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -159,7 +160,11 @@ class ExportRequest(Document):
         the exporter's, ``versions`` those of everything that takes part.
         """
         request = self.model_dump(
-            mode="json", exclude={"threads": True, "model": {"checkpoint": True, "labels": True}}
+            mode="json",
+            exclude={
+                "threads": True,
+                "model": {"checkpoint": True, "checkpoint_key": True, "labels": True},
+            },
         )
         content = {"asked": request, "files": contents, "identity": identity, "versions": versions}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -176,6 +181,7 @@ class ExportRequest(Document):
         arguments += ["--precision", self.precision, "--batch", batch]
         if_given = {
             "--checkpoint": self.model.checkpoint,
+            "--checkpoint-key": self.model.checkpoint_key,
             "--num-classes": self.model.num_classes,
             "--in-channels": self.model.in_channels,
             "--image-size": image_size,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,8 +15,16 @@ from deploybench.artifacts.artifact import Preprocessing, Weights
 from deploybench.artifacts.parity import SMALLEST_SPREAD
 from deploybench.data.synthetic import reference_inputs
 from deploybench.errors import DeployBenchError
-from deploybench.models.checkpoint import classes_in, load_state, read_checkpoint
+from deploybench.models.checkpoint import (
+    Checkpoint,
+    LoadReport,
+    classes_in,
+    load_state,
+    read_checkpoint,
+    taken_tensors,
+)
 from deploybench.models.initialise import spread_random_weights
+from deploybench.models.partial_weights import fill_missing
 from deploybench.models.source import BuildOptions, BuiltModel, find_source
 
 SEED = 0
@@ -41,25 +50,37 @@ class SingleOutput(nn.Module):
 
 
 def load_model(
-    name: str, options: BuildOptions, checkpoint: Path | None, *, allow_partial: bool
+    name: str,
+    options: BuildOptions,
+    checkpoint: Path | None,
+    *,
+    allow_partial: bool,
+    checkpoint_key: str | None = None,
 ) -> tuple[BuiltModel, Weights]:
     """Build ``name`` with its weights, in eval mode, float32, without gradients.
 
-    Without a checkpoint and without ``options.pretrained`` the weights are random from a fixed seed
-    and rescaled so that the logits have spread; a user's factory may have loaded its own, which
-    stay as they are.
+    The checkpoint is the one given, or the one that belongs to the name (``hub:FOLDER``);
+    ``checkpoint_key`` says which state in it is meant. Without a checkpoint and without
+    ``options.pretrained`` the weights are random from a fixed seed and rescaled so that the logits
+    have spread; a user's factory may have loaded its own, which stay as they are.
     """
     source, own_name = find_source(name)
+    if checkpoint is None:
+        checkpoint = source.checkpoint(own_name)
     state = None
     if checkpoint is not None:
         state = read_checkpoint(checkpoint)
     torch.manual_seed(SEED)
     built = source.build(own_name, options)
-    if state is not None and checkpoint is not None:
-        classes = classes_in(state, built.module, built.head)
+    report = None
+    if state is not None:
+        classes = classes_in(state, built.module, built.head, checkpoint_key)
         if classes and classes != built.num_classes and options.num_classes is None:
             built = source.build(own_name, replace(options, num_classes=classes))
-        load_state(built.module, state, checkpoint, allow_partial=allow_partial)
+        images = partial(reference_images, built.preprocessing)
+        report = load_state(
+            built.module, state, allow_partial=allow_partial, key=checkpoint_key, example=images
+        )
     module = built.module.float().eval().requires_grad_(False)
     unknown = state is None and not options.pretrained
     logits = _first_run(name, module, built.preprocessing)
@@ -76,10 +97,42 @@ def load_model(
             "pretrained",
             str(getattr(module, "pretrained_cfg", {}).get("hf_hub_id") or name),
         )
+    if report is not None and report.random:
+        fill_missing(module, report.random, reference_images(built.preprocessing), SEED)
     weights = Weights.model_validate(
-        {"kind": kind, "source": where, "sha256": weights_hash(module)}
+        {"kind": kind, "source": where, "sha256": weights_hash(module), **_told(report, module)}
     )
     return built, weights
+
+
+def tensors_taken(
+    name: str, options: BuildOptions, checkpoint: Checkpoint, key: str | None
+) -> Mapping[str, torch.Tensor]:
+    """The tensors that the model takes from a checkpoint, by the model's own names."""
+    source, own_name = find_source(name)
+    module = source.build(own_name, replace(options, pretrained=False)).module
+    return taken_tensors(checkpoint, module, key)
+
+
+def reference_images(spec: Preprocessing) -> torch.Tensor:
+    """The reference images, float32, images x channels x height x width."""
+    return torch.from_numpy(reference_inputs(spec))
+
+
+def _told(report: LoadReport | None, module: nn.Module) -> dict[str, object]:
+    """What a manifest tells of how a checkpoint was loaded; nothing without one."""
+    if report is None:
+        return {}
+    return {
+        "taken": report.taken,
+        "left": report.left,
+        "loaded": len(report.loaded),
+        "missing": len(report.missing),
+        "ignored": len(report.ignored),
+        "random_parameters": report.random_parameters,
+        "parameters": count_parameters(module),
+        "remarks": report.remarks,
+    }
 
 
 def _first_run(name: str, module: nn.Module, spec: Preprocessing) -> torch.Tensor:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploybench.artifacts.artifact import Preprocessing
@@ -87,6 +88,10 @@ class ModelSource(ABC):
 
         That is versions, or a hash of the user's code.
         """
+
+    def checkpoint(self, name: str) -> Path | None:
+        """The file or folder of weights that belongs to the name; None where nothing does."""
+        return None
 
     @abstractmethod
     def check(self, name: str) -> None:

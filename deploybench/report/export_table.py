@@ -10,7 +10,7 @@ from deploybench.report.figures import MIB
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
 
 if TYPE_CHECKING:
-    from deploybench.artifacts.artifact import Manifest
+    from deploybench.artifacts.artifact import Manifest, Weights
     from deploybench.export.request import ExportResult
 
 
@@ -46,7 +46,9 @@ def export_report(results: Sequence[ExportResult]) -> Report:
     if assumed:
         sections.append(Prose(tuple(assumed), Style.DOUBTFUL))
     # Exports of one model have the same remarks: each is made once.
-    remarks = dict.fromkeys(result.remark for result in shown if result.remark)
+    remarks = dict.fromkeys(_weights_line(result) for result in shown)
+    remarks |= dict.fromkeys(result.remark for result in shown if result.remark)
+    remarks.pop("", None)
     if remarks:
         sections.append(Prose(tuple(remarks)))
     return Report(tuple(sections), [export_data(result) for result in results])
@@ -72,11 +74,20 @@ def export_data(result: ExportResult) -> dict[str, object]:
     }
 
 
+def _weights_line(result: ExportResult) -> str:
+    """What became of the checkpoint's tensors; empty without a checkpoint."""
+    manifest = _manifest(result)
+    if manifest is None or not manifest.weights.summary:
+        return ""
+    return f"{manifest.model.name}, {manifest.weights.source}: {manifest.weights.summary}"
+
+
 def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
     """What the manifest says of the weights, the size and the parity of an artifact."""
     if manifest is None:
         return {
             "weights": None,
+            "weights_loading": None,
             "size_bytes": None,
             "facts": None,
             "assumed": None,
@@ -90,6 +101,7 @@ def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
         max_error, budget = manifest.parity.max_error, manifest.parity.budget_error
     return {
         "weights": manifest.weights.label,
+        "weights_loading": _loading_data(manifest.weights),
         "size_bytes": manifest.size_bytes,
         "facts": manifest.facts,
         "assumed": list(manifest.assumed),
@@ -121,6 +133,14 @@ def _assumed(results: Sequence[ExportResult]) -> list[str]:
         else:
             lines.append(line)
     return lines
+
+
+def _loading_data(weights: Weights) -> dict[str, object] | None:
+    """The counts of a checkpoint that was loaded; None without one."""
+    if weights.loaded is None:
+        return None
+    loading = weights.model_dump(mode="json", exclude={"kind", "source", "sha256"})
+    return {**loading, "summary": weights.summary}
 
 
 def _manifest(result: ExportResult) -> Manifest | None:

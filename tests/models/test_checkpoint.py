@@ -15,12 +15,17 @@ from safetensors.torch import save_file
 from torch import nn
 
 from deploybench.errors import DeployBenchError
-from deploybench.models.checkpoint import classes_in, fit_prefixes, load_state, read_checkpoint
+from deploybench.models.checkpoint import Checkpoint, classes_in, load_state, read_checkpoint
 
 
 def network(classes: int = 3) -> nn.Sequential:
     torch.manual_seed(1)
     return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, classes))
+
+
+def of(state: dict[str, torch.Tensor]) -> Checkpoint:
+    """A checkpoint that holds the state at its top."""
+    return Checkpoint(Path("c.pt"), state, dict.fromkeys(state, ""))
 
 
 class Bomb:
@@ -41,13 +46,14 @@ def test_state_is_found_under_the_usual_keys_and_prefixes(
     state = {prefix + key: value for key, value in network().state_dict().items()}
     torch.save(wrap(state), tmp_path / "c.pt")  # type: ignore[operator]
     fresh = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
-    load_state(fresh, read_checkpoint(tmp_path / "c.pt"), tmp_path / "c.pt", allow_partial=False)
+    load_state(fresh, read_checkpoint(tmp_path / "c.pt"), allow_partial=False)
     assert torch.equal(fresh[2].weight, network()[2].weight)
 
 
 def test_safetensors_are_read(tmp_path: Path) -> None:
     save_file(network().state_dict(), tmp_path / "c.safetensors")
-    assert read_checkpoint(tmp_path / "c.safetensors").keys() == network().state_dict().keys()
+    read = read_checkpoint(tmp_path / "c.safetensors")
+    assert read.tensors.keys() == network().state_dict().keys()
 
 
 def test_pickle_with_code_is_refused_and_not_executed(tmp_path: Path) -> None:
@@ -81,7 +87,7 @@ def test_another_architecture_is_refused_with_the_differing_keys() -> None:
     state = {**network().state_dict(), "0.weight": torch.zeros(5, 4), "extra": torch.zeros(1)}
     del state["2.bias"]
     with pytest.raises(DeployBenchError) as refusal:
-        load_state(network(), state, Path("c.pt"), allow_partial=False)
+        load_state(network(), of(state), allow_partial=False)
     for words in (
         "1 keys missing (2.bias)",
         "1 unexpected (extra)",
@@ -94,40 +100,41 @@ def test_partial_load_takes_what_fits_and_leaves_the_rest() -> None:
     model = network()
     before = model[0].weight.clone()
     state = {"0.weight": torch.zeros(5, 4), "2.bias": torch.full((3,), 7.0)}
-    load_state(model, state, Path("c.pt"), allow_partial=True)
+    load_state(model, of(state), allow_partial=True)
     assert torch.equal(model[0].weight, before)
     assert model[2].bias.tolist() == [7, 7, 7]
 
 
 def test_partial_load_is_refused_when_nothing_fits() -> None:
     with pytest.raises(DeployBenchError, match="no tensor"):
-        load_state(network(), {"other": torch.zeros(1)}, Path("c.pt"), allow_partial=True)
+        load_state(network(), of({"other": torch.zeros(1)}), allow_partial=True)
 
 
 @given(st.integers(1, 50))
 def test_number_of_classes_is_read_from_the_checkpoint_s_head(classes: int) -> None:
     state = {f"module.{key}": value for key, value in network(classes).state_dict().items()}
-    assert classes_in(state, network(), "2") == classes
-    assert classes_in(state, network(), "absent") is None
+    assert classes_in(of(state), network(), "2") == classes
+    assert classes_in(of(state), network(), "absent") is None
 
 
 def test_prefixes_come_off_beside_keys_that_have_none() -> None:
     own = network().state_dict()
-    averaged = {
-        "n_averaged": torch.zeros(1),
-        **{f"module.{key}": value for key, value in own.items()},
-    }
-    assert fit_prefixes(averaged, set(own)).keys() == own.keys()
-    lightning = {
-        "criterion.weight": torch.zeros(1),
-        **{f"model.{key}": value for key, value in own.items()},
-    }
-    assert fit_prefixes(lightning, set(own)).keys() == own.keys() | {"criterion.weight"}
+    averaged = {"n_averaged": torch.zeros(1)}
+    lightning = {"criterion.weight": torch.zeros(1)}
+    for beside, prefix in ((averaged, "module."), (lightning, "model.")):
+        state = {**beside, **{f"{prefix}{key}": value for key, value in own.items()}}
+        fresh = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        report = load_state(fresh, of(state), allow_partial=False)
+        assert torch.equal(fresh[2].weight, network()[2].weight)
+        assert set(report.loaded) == set(own)
+        assert [*report.ignored, *report.left]
 
 
 def test_prefix_is_kept_when_the_model_itself_has_it() -> None:
-    state = {"model.a": torch.zeros(1), "model.b": torch.zeros(1)}
-    assert fit_prefixes(state, {"model.a", "model.b"}) == state
+    model = nn.ModuleDict({"model": network()})
+    state = {key: value + 1 for key, value in model.state_dict().items()}
+    load_state(model, of(state), allow_partial=False)
+    assert torch.equal(model["model"][0].weight, state["model.0.weight"])
 
 
 def small_vit(size: int) -> nn.Module:
@@ -138,7 +145,7 @@ def small_vit(size: int) -> nn.Module:
 
 def test_position_embeddings_of_another_image_size_are_resampled() -> None:
     trained, larger = small_vit(64), small_vit(96)
-    load_state(larger, trained.state_dict(), Path("c.pt"), allow_partial=False)
+    load_state(larger, of(trained.state_dict()), allow_partial=False)
     assert torch.equal(larger.blocks[0].attn.qkv.weight, trained.blocks[0].attn.qkv.weight)
     assert torch.equal(larger.pos_embed[:, 0], trained.pos_embed[:, 0]), (
         "the class token has no place"
@@ -156,7 +163,7 @@ def test_position_embeddings_that_are_no_square_of_patches_are_refused(
 ) -> None:
     state = {**small_vit(64).state_dict(), "pos_embed": torch.zeros(shape)}
     with pytest.raises(DeployBenchError, match="mis-shaped"):
-        load_state(small_vit(96), state, Path("c.pt"), allow_partial=False)
+        load_state(small_vit(96), of(state), allow_partial=False)
 
 
 def small_swin(size: int) -> nn.Module:
@@ -179,7 +186,7 @@ def test_tables_of_relative_positions_of_another_image_size_are_resampled(
     for name, parameter in trained.named_parameters():
         if name.endswith("relative_position_bias_table"):
             nn.init.normal_(parameter)  # BEiT begins with zeros
-    load_state(smaller, trained.state_dict(), Path("c.pt"), allow_partial=False)
+    load_state(smaller, of(trained.state_dict()), allow_partial=False)
     before, after, untrained = (net.state_dict() for net in (trained, smaller, build(96)))
     tables = [key for key in after if key.endswith("relative_position_bias_table")]
     resized = [key for key in tables if before[key].shape != after[key].shape]
@@ -200,4 +207,4 @@ def test_checkpoint_of_another_patch_size_is_refused_and_not_resampled() -> None
         num_classes=2,
     )
     with pytest.raises(DeployBenchError, match="mis-shaped"):
-        load_state(small_vit(64), other.state_dict(), Path("c.pt"), allow_partial=False)
+        load_state(small_vit(64), of(other.state_dict()), allow_partial=False)
