@@ -126,7 +126,7 @@ class Weights(Document):
         if self.kind == "random":
             return "random weights"
         label = f"{self.kind} {Path(self.source).name}"
-        if self.taken:
+        if self.taken and self.left:  # which state was taken matters where there was a choice
             label += f" ({self.taken})"
         if self.partly_random:
             label += f", {self.partly_random}"
