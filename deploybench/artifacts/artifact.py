@@ -133,11 +133,18 @@ class Weights(Document):
         return label
 
     @property
+    def random_share(self) -> float:
+        """The share of the model's parameters that a partial load left random."""
+        if not self.parameters:
+            return 0.0
+        return self.random_parameters / self.parameters
+
+    @property
     def partly_random(self) -> str:
         """How much of the model a partial load left random, in words; empty for none of it."""
-        if not self.random_parameters or not self.parameters:
+        share = self.random_share
+        if not share:
             return ""
-        share = self.random_parameters / self.parameters
         shown = f"{share:.0%}"
         if shown == "0%":
             shown = "less than 1%"

@@ -106,7 +106,8 @@ class _Tree:
         if self.nodes > MOST_NODES or id(node) in self.open:
             return  # an object that holds itself
         if isinstance(node, Inert):
-            node = array_of(node) or node
+            array = array_of(node)
+            node = node if array is None else array
         if isinstance(node, torch.Tensor | StoredTensor):
             if name:
                 self.tensors.setdefault(name, node)

@@ -20,6 +20,9 @@ def notes_of(row: Row) -> list[Note]:
     elif row.verdict is not Verdict.VALID:
         # What failed or was refused differs from row to row: its reason is its cause.
         notes.append(Note(row.reason, advice=row.advice))
+    if row.weights_random_share:
+        share = f"{row.weights_random_share:.1%} of the parameters are random (--allow-partial)"
+        notes.append(Note("part of the weights is random", f"{row.weights}: {share}"))
     if not row.complete:
         notes.append(Note("interrupted", f"interrupted after {row.launches} launches"))
     if row.more_rounds:

@@ -26,6 +26,7 @@ class Row:
 
     None where there is nothing to show; ``reason`` says why.
 
+    ``weights_random_share`` of the parameters are random, after a partial load of a checkpoint.
     ``state_hop_ns`` is the state: the time of a cache line from core to core; ``state_share`` the
     share of the cell's launches that met it; ``main_state`` whether it is the one met most.
     ``bound_ms`` is the least time of one call, computed from MACs, bytes and the hardware's peaks;
@@ -44,6 +45,7 @@ class Row:
     model: str
     weights: str
     weights_identity: str
+    weights_random_share: float = 0.0
     image_size: str
     patch_size: int | None = None
     backend: str

@@ -73,6 +73,7 @@ def row_of(finding: Finding) -> Row:
         model=cell.model,
         weights=cell.weights,
         weights_identity=cell.weights_identity,
+        weights_random_share=record.weights_random_share,
         image_size=size_text(cell.image_size),
         patch_size=cell.patch_size,
         backend=cell.backend,

@@ -72,6 +72,7 @@ def record_of(
         parameters=manifest.model.parameters,
         macs=manifest.model.macs,
         tokens=manifest.model.tokens,
+        weights_random_share=manifest.weights.random_share,
         artifact_bytes=manifest.size_bytes,
         peak_gflops=_peak_gflops(cell, roof),
         bound=_bound(cell, manifest, roof),
