@@ -192,6 +192,7 @@ def row_of(finding: Finding) -> Row:
         run=record.run,
         host=record.host.hostname,
         artifact_key=cell.artifact_key,
+        assumed="; ".join(record.assumed),
         command=record.command,
     )
 
