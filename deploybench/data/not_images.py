@@ -26,6 +26,12 @@ SIGNATURES = (
     (0, b"\x89HDF", "an HDF5 file: save its arrays as PNG or TIFF"),
     (0, b"\x1f\x8b", "compressed with gzip: unpack it first"),
     (0, b"PK\x03\x04", "a ZIP archive: unpack it first"),
+    (0, b"\x89PNG", "a PNG whose header is damaged"),
+    (0, b"\xff\xd8\xff", "a JPEG whose header is damaged"),
+    (0, b"GIF8", "a GIF whose header is damaged"),
+    (0, b"II*\0", "a TIFF that is damaged, or of a kind that Pillow does not read"),
+    (0, b"MM\0*", "a TIFF that is damaged, or of a kind that Pillow does not read"),
+    (0, b"II+\0", "a BigTIFF that is damaged, or of a kind that Pillow does not read"),
 )
 """(offset, bytes there, what such a file is)."""
 TEXTS = (

@@ -1,4 +1,4 @@
-"""What a user says about a model's images, and what it changes; what nobody said is assumed."""
+"""What a user says about a model's images, and what it changes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,11 @@ from deploybench.artifacts.artifact import (
     Preprocessing,
     PreprocessingPart,
 )
-from deploybench.data.image_size import size_text
 from deploybench.data.image_values import WHITE_8, check_window
 from deploybench.documents import Document
 from deploybench.errors import DeployBenchError, unknown_name
 
 PARTS: tuple[PreprocessingPart, ...] = get_args(PreprocessingPart)
-FLAGS: dict[PreprocessingPart, tuple[str, ...]] = {
-    "image_size": ("--image-size",),
-    "crop": ("--crop", "--resize-mode"),
-    "interpolation": ("--interpolation",),
-    "mean": ("--mean",),
-    "std": ("--std",),
-}
-"""What sets each part on the command line."""
 WIDEST_CROP = 2.0
 """timm has configurations of 1.15; what is over 2 was meant in percent."""
 
@@ -144,29 +135,6 @@ class PreprocessingOptions(Document):
         if self.orientation == "keep":
             arguments.append("--keep-orientation")
         return arguments
-
-
-def assumption_of(spec: Preprocessing) -> str | None:
-    """What of the preprocessing was assumed, in a sentence; None where nothing was."""
-    said: dict[PreprocessingPart, str] = {
-        "image_size": f"{size_text((spec.height, spec.width))} pixels",
-        "crop": f"{spec.crop_mode} crop {spec.crop_fraction:.4g}",
-        "interpolation": spec.interpolation,
-        "mean": f"mean {number_list(spec.mean)}",
-        "std": f"std {number_list(spec.std)}",
-    }
-    parts = [said[part] for part in PARTS if part in spec.assumed]
-    if not parts:
-        return None
-    if "mean" in spec.assumed and spec.color == "rgb" and spec.channels == 3:
-        parts.append("RGB")
-    return f"preprocessing assumed, nobody gave it: {', '.join(parts)}"
-
-
-def advice_on(spec: Preprocessing) -> str:
-    """What to type for what was assumed."""
-    flags = [flag for part in PARTS if part in spec.assumed for flag in FLAGS[part]]
-    return f"set it with {' '.join(flags)}, or a pretrained_cfg of the module"
 
 
 def check_normalisation(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:

@@ -11,11 +11,12 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.artifacts.artifact import Artifact, Manifest, open_artifact
+from deploybench.artifacts.artifact import Artifact, open_artifact
 from deploybench.artifacts.signature import check_consent
 from deploybench.contracts import Runner, RunOptions
 from deploybench.contracts.registry import runner as find_runner
 from deploybench.contracts.registry import runners_of_format
+from deploybench.data.assumptions import assumptions_in
 from deploybench.data.postprocess import softmax
 from deploybench.data.preprocess import read_image
 from deploybench.data.preprocessing_options import PreprocessingOptions
@@ -25,10 +26,6 @@ from deploybench.hardware.host import usable_cores
 from deploybench.processes import QUIET_RUNTIMES
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-UNDESCRIBED = (
-    "the preprocessing may be assumed: the artifact is of an earlier version, which did not say "
-    "whether anybody gave it"
-)
 
 
 class Guess(TypedDict):
@@ -156,14 +153,6 @@ def predict_images(
     if first_problem is not None and all("error" in prediction for prediction in predictions):
         raise first_problem
     return predictions
-
-
-def assumptions_in(manifest: Manifest) -> tuple[str, ...]:
-    """What was taken for granted when the artifact was exported, in sentences."""
-    described = "assumed" in manifest.preprocessing.model_fields_set
-    if not described and manifest.weights.kind in ("checkpoint", "factory"):
-        return (UNDESCRIBED, *manifest.assumed)
-    return manifest.assumed
 
 
 def _runner_for(artifact: Artifact, name: str | None) -> Runner:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from deploybench.artifacts.artifact import Preprocessing, Weights, sha256_of_file
-from deploybench.data.preprocessing_options import PARTS, assumption_of
+from deploybench.data.assumptions import assumption_of
+from deploybench.data.preprocessing_options import PARTS
 from deploybench.export.request import ModelRequest
 from deploybench.models.source import BuiltModel
 

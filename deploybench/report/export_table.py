@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deploybench.data.preprocessing_options import advice_on, assumption_of
+from deploybench.data.assumptions import advice_on, assumption_of
 from deploybench.report.figures import MIB
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from deploybench.hardware.devices import CPU
 from deploybench.report.figures import CAUSES
 from deploybench.report.table import Note
+from deploybench.results.cell import END_TO_END
 from deploybench.results.verdict import Verdict
 from deploybench.rows.row import Row
 from deploybench.statistics.ratios import Answer
 
 
 def notes_of(row: Row) -> list[Note]:
-    """A note a cause; none for a VALID row that is complete and settled."""
+    """A note a cause; none for a VALID row that is complete and settled, and assumes nothing."""
     notes = []
     if row.p50_ms is None and row.mixed_states_ms is not None:
         notes.append(Note("the machine changed speed during every launch", row.reason, row.advice))
@@ -34,6 +35,9 @@ def notes_of(row: Row) -> list[Note]:
     notes += _notes_on_threads(row)
     if row.speedup_answer is Answer.AMBIGUOUS:
         notes.append(Note("the speed-up is not settled", f"speed-up: {row.speedup_reason}"))
+    if row.assumed and row.timing == END_TO_END:
+        # Only a call that begins with an image file depends on how images are prepared.
+        notes.append(Note(row.assumed))
     return notes
 
 

@@ -121,6 +121,9 @@ class Record(Document):
     more_rounds: int | None = Field(
         None, description="rounds that the precision asked for would have taken further"
     )
+    assumed: tuple[str, ...] = Field(
+        (), description="what nobody gave when the artifact was exported, in sentences"
+    )
     host: Host
     versions: dict[str, str]
     command: str

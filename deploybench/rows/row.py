@@ -38,8 +38,9 @@ class Row:
     sizes, where the run has both at two sizes or more. ``device_p50_ms`` is what an engine-only
     call takes by the device's own clock, ``options`` are those of the cell, each in a field of its
     own where rows are written as data; ``mixed_states_ms`` is the median over launches that all met
-    a change of the machine's state, so that no state has an estimate; ``provenance`` is
-    ``simulated`` where a double stood in for the device's library.
+    a change of the machine's state, so that no state has an estimate; ``assumed`` is what
+    nobody gave when the artifact was exported; ``provenance`` is ``simulated`` where a double stood
+    in for the device's library.
     """
 
     model: str
@@ -168,6 +169,7 @@ class Row:
     host: str = ""
     environment: str = ""
     artifact_key: str | None = None
+    assumed: str = ""
     command: str
 
     @property

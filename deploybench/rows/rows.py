@@ -196,6 +196,7 @@ def row_of(finding: Finding) -> Row:
         host=record.host.hostname,
         environment=in_words(said_of(record.host.environment_kept or {})),
         artifact_key=cell.artifact_key,
+        assumed="; ".join(record.assumed),
         command=record.command,
     )
 

@@ -12,6 +12,7 @@ from deploybench.analysis.verdicts import judge
 from deploybench.artifacts.artifact import Artifact, Manifest
 from deploybench.artifacts.work import work_of
 from deploybench.contracts.registry import runners
+from deploybench.data.assumptions import assumptions_in
 from deploybench.documents import now
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportResult, ModelRequest
@@ -82,6 +83,7 @@ def record_of(
         judgement=judgement,
         stopped=ending,
         more_rounds=more_rounds,
+        assumed=assumptions_in(manifest),
         host=context.host,
         versions=_versions_of(cell.runner),
         command=command,

@@ -18,6 +18,8 @@ from deploybench.artifacts.artifact import Preprocessing
 from deploybench.data import preprocess
 from deploybench.data.preprocess import load_image
 from deploybench.models.timm_source import preprocessing_of
+from deploybench.models.torchvision_images import torchvision_files
+from tests.runs.test_real_model import photograph
 
 SHAPES = ((500, 333), (64, 97), (31, 30), (211, 640), (90, 11))
 """(width, height) of the images: photographs, odd, tiny, wide, a strip."""
@@ -147,3 +149,36 @@ def test_resizing_only_what_is_not_cropped_away_gives_the_same_pixels(
         path = saved(tmp_path, shape)
         difference = load_image(path, described(config)) - timms(path, config)
         assert np.abs(difference).max() <= 1.001 / 255, shape
+
+
+def test_real_photographs_become_timms_pixels() -> None:
+    config = {
+        "input_size": (3, 160, 160),
+        "crop_pct": 0.9,
+        "interpolation": "bicubic",
+        "mean": (0.5,) * 3,
+        "std": (0.5,) * 3,
+    }
+    for name in ("chelsea.png", "coffee.png", "astronaut.png"):
+        path = photograph(name)
+        assert np.array_equal(load_image(path, described(config)), timms(path, config))
+
+
+def test_every_weight_of_torchvisions_gets_its_own_transform(tmp_path: Path) -> None:
+    import torchvision
+
+    path = saved(tmp_path, (211, 150))
+    seen = set()
+    with Image.open(path) as opened:
+        image = opened.convert("RGB")
+    for name in torchvision.models.list_models(module=torchvision.models):
+        factory = torchvision.models.get_model_builder(name)
+        weights = torchvision.models.get_model_weights(name)
+        files = torchvision_files(factory, None)
+        assert len(files) == len(list(weights))
+        for one, spec in zip(weights, files.values(), strict=True):
+            if repr(spec) not in seen:
+                seen.add(repr(spec))
+                expected = one.transforms()(image).numpy()
+                assert np.allclose(load_image(path, spec), expected, atol=1e-6), one
+    assert len(seen) > 20

@@ -10,10 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploybench.artifacts.workspace import Workspace
-from deploybench.data.preprocess import load_image
-from deploybench.errors import DeployBenchError
 from tests.conftest import run_cli
-from tests.models.test_initialise import SPEC
 
 ROOT = Path(__file__).parents[2]
 BACKENDS = ["pytorch", "torchscript", "onnx", "openvino", "torch-export"]
@@ -64,28 +61,3 @@ def test_cat_is_a_cat_and_coffee_an_espresso_on_every_backend(trained: Workspace
         seen.append([[guess["index"] for guess in image["classes"]] for image in (cat, coffee)])
     assert len(seen) == len(BACKENDS)
     assert all(top == seen[0] for top in seen)
-
-
-def test_image_that_is_none_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.png").write_text("no image")
-    with pytest.raises(DeployBenchError, match=r"x\.png does not read as an image"):
-        load_image(tmp_path / "x.png", SPEC)
-    with pytest.raises(DeployBenchError, match="there is no image"):
-        load_image(tmp_path / "absent.png", SPEC)
-
-
-def test_preprocessing_is_timm_s_own() -> None:
-    import numpy as np
-    from PIL import Image
-    from timm.data import create_transform
-
-    transform = create_transform(
-        input_size=(3, 160, 160),
-        crop_pct=0.9,
-        interpolation="bicubic",
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-    )
-    for name in ("chelsea.png", "coffee.png", "astronaut.png"):
-        expected = transform(Image.open(photograph(name)).convert("RGB")).numpy()
-        np.testing.assert_allclose(load_image(photograph(name), SPEC), expected, atol=1e-6)
