@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, JsonValue
 
+from deploybench.artifacts.built import Built
 from deploybench.artifacts.parity import ParityReport
 from deploybench.documents import Document, read_document
 from deploybench.errors import DeployBenchError
@@ -131,6 +132,9 @@ class Manifest(Document):
     created: str
     command: str
     request: dict[str, JsonValue]
+    built: Built | None = Field(
+        default=None, description="what a factory built, where its name does not decide it"
+    )
     seal: str = Field(default="", description="sha256 over the manifest without this field")
 
     def sealed(self) -> Manifest:

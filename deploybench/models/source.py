@@ -21,6 +21,8 @@ from deploybench.errors import DeployBenchError, unknown_name
 if TYPE_CHECKING:
     import torch
 
+    from deploybench.models.identity import Fingerprint
+
 GROUP = "deploybench.models"
 FACTORY_SOURCE = "python"
 
@@ -58,6 +60,8 @@ class BuiltModel:
     arguments: Mapping[str, int | float | str | bool] = field(default_factory=dict)
     own_weights: bool = False
     """The builder may have loaded weights by itself: they are left as they are."""
+    fingerprint: Fingerprint | None = None
+    """What was seen of a build that has to be looked at."""
 
 
 class ModelSource(ABC):
@@ -80,6 +84,14 @@ class ModelSource(ABC):
 
         That is versions, or a hash of the user's code.
         """
+
+    def must_be_looked_at(self, name: str) -> bool:
+        """Whether the name, the options and :meth:`identity` do not decide what is built.
+
+        Then the module itself is part of the identity: it is built to see whether an export was
+        done before, and its code is compared again wherever weights are put into it.
+        """
+        return False
 
     @abstractmethod
     def check(self, name: str) -> None:

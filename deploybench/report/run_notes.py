@@ -19,6 +19,8 @@ def notes_of(row: Row) -> list[Note]:
     elif row.verdict is not Verdict.VALID:
         # What failed or was refused differs from row to row: its reason is its cause.
         notes.append(Note(row.reason, advice=row.advice))
+    if row.parity_weak:
+        notes.append(Note("parity is weak on this model", f"weak parity: {row.parity_weak}"))
     if not row.complete:
         notes.append(Note("interrupted", f"interrupted after {row.launches} launches"))
     if row.more_rounds:
