@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from deploybench.artifacts.artifact import REFERENCE
-from deploybench.artifacts.parity import compare_outputs
+from deploybench.artifacts.parity import compare_outputs, plain_images
 from deploybench.contracts import INPUT_NAME, ExportSpec
 from deploybench.data.synthetic import whole_batches
 from deploybench.errors import DeployBenchError
@@ -57,7 +57,9 @@ def agreement(path: Path, spec: ExportSpec, folder: Path) -> str:
     written_in = spec.precision
     if written_in == "tf32":
         written_in = "fp32"
-    report = compare_outputs(expected[image_of_output], outputs, written_in)
+    report = compare_outputs(
+        expected[image_of_output], outputs, written_in, plain_images(images)[image_of_output]
+    )
     if not report.passed:
         raise DeployBenchError(
             f"the {spec.precision} ONNX to build from fails parity on ONNX Runtime's CPU: "

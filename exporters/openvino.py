@@ -15,6 +15,8 @@ from deploybench.contracts import (
     ExportSpec,
 )
 
+from .tracing import keeping_branches
+
 if TYPE_CHECKING:
     import torch
 
@@ -38,7 +40,11 @@ class OpenVinoExporter(Exporter):
         import openvino
 
         shape = [spec.batch or ANY, *example.shape[1:]]
-        converted = openvino.convert_model(model, example_input=example, input=shape)
+        converted = keeping_branches(
+            model,
+            example,
+            lambda module: openvino.convert_model(module, example_input=example, input=shape),
+        )
         converted.inputs[0].tensor.set_names({INPUT_NAME})
         converted.outputs[0].tensor.set_names({OUTPUT_NAME})
         converted.validate_nodes_and_infer_types()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
 
+from .tracing import frozen_reads, refusal
+
 if TYPE_CHECKING:
     import torch
 
@@ -37,7 +39,13 @@ def export_program(
     """The exported program, with a free batch dimension unless the batch is fixed."""
     import torch
 
-    return torch.export.export(model, (example,), dynamic_shapes=dynamic_shapes(spec))
+    try:
+        return torch.export.export(model, (example,), dynamic_shapes=dynamic_shapes(spec))
+    except Exception as error:  # torch refuses a branch on the data, in the words of its compiler
+        reads = frozen_reads(model, example)
+        if reads:
+            raise refusal(reads, "torch.export would have to fix") from error
+        raise
 
 
 def dynamic_shapes(spec: ExportSpec) -> tuple[dict[int, torch.export.Dim]] | None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
 
+from .tracing import keeping_branches
+
 if TYPE_CHECKING:
     import torch
 
@@ -24,7 +26,9 @@ class TorchScriptExporter(Exporter):
     ) -> ExportedFiles:
         import torch
 
-        traced = torch.jit.trace(model, example, check_trace=False)
+        traced = keeping_branches(
+            model, example, lambda module: torch.jit.trace(module, example, check_trace=False)
+        )
         frozen = torch.jit.freeze(traced)
         torch.jit.save(frozen, str(out / "model.pt"))
         return ExportedFiles("model.pt", {"nodes": sum(1 for _ in frozen.graph.nodes())})

@@ -75,4 +75,5 @@ def load_module(artifact: Artifact, options: RunOptions) -> torch.nn.Module:
         "bf16": torch.bfloat16,
         "fp16": torch.float16,
     }
-    return rebuild(manifest.model.name, build, artifact.entry, dtypes[options.precision])
+    dtype = dtypes[options.precision]
+    return rebuild(manifest.model.name, build, artifact.entry, dtype, built=manifest.built)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, JsonValue
 
+from deploybench.artifacts.built import Built
 from deploybench.artifacts.contents import check_names, check_nothing_else
 from deploybench.artifacts.external_data import ONNX_SUFFIX, check_external_data
 from deploybench.artifacts.parity import ParityReport
@@ -237,6 +238,9 @@ class Manifest(Document):
     request: dict[str, JsonValue]
     assumed: tuple[str, ...] = Field(
         default=(), description="what nobody gave and was taken for granted, in sentences"
+    )
+    built: Built | None = Field(
+        default=None, description="what a factory built, where its name does not decide it"
     )
     seal: str = Field(default="", description="sha256 over the manifest without this field")
 

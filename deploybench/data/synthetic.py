@@ -46,6 +46,13 @@ def reference_inputs(
     brightness = generator.uniform(*BRIGHTNESS, size=(images, preprocessing.channels, 1, 1))
     pixels = np.clip(brightness + CONTRAST * fields, 0, 1)
 
+    return normalised(pixels, preprocessing)
+
+
+def normalised(
+    pixels: npt.NDArray[np.float64], preprocessing: Preprocessing
+) -> npt.NDArray[np.float32]:
+    """Pixels from 0 to 1, shape (images, channels, height, width), as the model wants them."""
     # One mean and one deviation a channel.
     mean = np.array(preprocessing.mean).reshape(1, -1, 1, 1)
     std = np.array(preprocessing.std).reshape(1, -1, 1, 1)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from deploybench.artifacts.artifact import Artifact, open_artifact
 from deploybench.artifacts.signature import check_consent
-from deploybench.contracts import Runner, RunOptions
+from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.contracts.registry import runner as find_runner
 from deploybench.contracts.registry import runners_of_format
 from deploybench.data.assumptions import assumptions_in
@@ -23,6 +23,7 @@ from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import CPU
 from deploybench.hardware.host import usable_cores
+from deploybench.measure.proof import prove, reference_batches
 from deploybench.processes import QUIET_RUNTIMES
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -124,6 +125,7 @@ def predict_images(
     os.environ.update(QUIET_RUNTIMES)
     try:
         with plugin.load(artifact, options) as session:
+            _prove(session, artifact, options)
             for image in images:
                 try:
                     picture = read_image(image, images_spec)
@@ -153,6 +155,26 @@ def predict_images(
     if first_problem is not None and all("error" in prediction for prediction in predictions):
         raise first_problem
     return predictions
+
+
+def _prove(session: Session, artifact: Artifact, options: RunOptions) -> None:
+    """Refuse a session that does not answer as fp32 eager did when the artifact was exported.
+
+    What was verified then was this file on the runtime and the code of then.
+    """
+    session.compile()
+    session.prepare_thread()
+    proof = prove(session, artifact, options, reference_batches(artifact, options.batch))
+    if proof.holds:
+        return
+    reason = proof.refused
+    if proof.parity is not None:
+        reason = f"parity: {proof.parity.reason}"
+    raise DeployBenchError(
+        f"{artifact.path} does not answer here as it did when it was exported: {reason}",
+        expected="the outputs that are kept in the artifact, within the budget of its precision",
+        action="export it again on this host, or use the versions that its manifest names",
+    )
 
 
 def _runner_for(artifact: Artifact, name: str | None) -> Runner:

@@ -25,6 +25,7 @@ from deploybench.artifacts.artifact import (
     Weights,
     file_entry,
 )
+from deploybench.artifacts.built import Built
 from deploybench.artifacts.work import LAYER_VALUES
 from deploybench.contracts import INPUT_NAME, OUTPUT_NAME, ExportedFiles
 from deploybench.contracts.registry import exporter
@@ -50,6 +51,8 @@ class ExportJob(Document):
     staging: str
     key: str
     versions: dict[str, str]
+    built: Built | None = None
+    """What the model was when it was looked at, where that had to be done."""
 
 
 class ExportReply(Document):
@@ -110,8 +113,10 @@ def run(job: ExportJob) -> None:
     # The weights and the reference must not depend on how many exports run at once.
     torch.set_num_threads(1)
     start = perf_counter()
-    built, weights = _loaded(request.model)
-    reference = _reference(built)
+    built, weights = _loaded(request)
+    weights = _as_looked_at(job, built, weights)
+    _check_character(request, built)
+    reference = _reference(built, one_image=request.batch == 1)
     _write_reference(reference, staging)
     info = _model_info(request.model, built, reference)
     _write_labels(request, built, weights, info.num_classes, staging)
@@ -146,14 +151,16 @@ def run(job: ExportJob) -> None:
         command=request.command(),
         request=request.model_dump(mode="json"),
         assumed=sentences(built.preprocessing),
+        built=_identity(job, built),
     )
     (staging / MANIFEST).write_text(manifest.sealed().model_dump_json(indent=1))
 
 
-def _loaded(asked: ModelRequest) -> tuple[BuiltModel, Weights]:
+def _loaded(request: ExportRequest) -> tuple[BuiltModel, Weights]:
     """The model with its weights, and where those come from."""
     from deploybench.models.loading import load_model
 
+    asked = request.model
     checkpoint = None
     if asked.checkpoint:
         checkpoint = Path(asked.checkpoint)
@@ -163,21 +170,79 @@ def _loaded(asked: ModelRequest) -> tuple[BuiltModel, Weights]:
         checkpoint,
         allow_partial=asked.allow_partial,
         checkpoint_key=asked.checkpoint_key,
+        one_image=request.batch == 1,
     )
     return replace(built, preprocessing=settled_preprocessing(built, weights, asked)), weights
 
 
-def _reference(built: BuiltModel) -> Reference:
-    """The reference images, and what the model makes of them eagerly in fp32."""
+def _check_character(request: ExportRequest, built: BuiltModel) -> None:
+    """Refuse what is no function of one image."""
     import torch
 
-    from deploybench.data.synthetic import reference_inputs
+    from deploybench.data.references import telling_inputs
+    from deploybench.models.character import check_character
+
+    images = torch.from_numpy(telling_inputs(built.preprocessing))
+    check_character(request.model.name, built.module, images, request.batch)
+
+
+def _as_looked_at(job: ExportJob, built: BuiltModel, weights: Weights) -> Weights:
+    """The weights, told in full; refuses a model that changed since the export's key was made."""
+    from deploybench.models.identity import SEED, check_same_build
+
+    if job.built is None or weights.kind != "factory":
+        return weights
+    name = job.request.model.name
+    check_same_build(name, built, job.built)
+    if built.fingerprint is not None and built.fingerprint.state_sha256 != job.built.state_sha256:
+        raise DeployBenchError(
+            f"'{name}' built other weights than a moment ago",
+            expected="files that stay as they are while they are exported",
+            action="export it again",
+        )
+    if not job.built.random:
+        return weights
+    return weights.replaced(source=f"{weights.source}, random from seed {SEED}")
+
+
+def _identity(job: ExportJob, built: BuiltModel) -> Built | None:
+    """What is compared where weights and code are joined again: the module that was exported.
+
+    It may have been built for the classes of a checkpoint.
+    """
+    if job.built is None or built.fingerprint is None:
+        return job.built
+    exported = built.fingerprint.built(volatile=job.built.volatile)
+    return job.built.replaced(structure_sha256=exported.structure_sha256)
+
+
+def _reference(built: BuiltModel, *, one_image: bool) -> Reference:
+    """The reference images, and what the model makes of them eagerly in fp32.
+
+    ``one_image``: it sees one at a time, as the artifact will.
+    """
+    import torch
+
+    from deploybench.artifacts.parity import hardly_differs
+    from deploybench.data.references import more_telling_inputs, telling_inputs
     from deploybench.models.loading import SingleOutput
 
     model = SingleOutput(built.module, torch.float32).eval()
-    images = torch.from_numpy(reference_inputs(built.preprocessing))
+    images = torch.from_numpy(telling_inputs(built.preprocessing))
+
+    def run(inputs: torch.Tensor) -> torch.Tensor:
+        if one_image:
+            return torch.cat([model(image[None]) for image in inputs])
+        outputs: torch.Tensor = model(inputs)
+        return outputs
+
     with torch.no_grad():
-        outputs = model(images)
+        outputs = run(images)
+        if hardly_differs(outputs.numpy()):
+            # The images may be at fault, not the weights: ask more of them.
+            more = torch.from_numpy(more_telling_inputs(built.preprocessing))
+            images = torch.cat([images, more])
+            outputs = torch.cat([outputs, run(more)])
     return Reference(images, outputs)
 
 

@@ -27,6 +27,7 @@ from deploybench.errors import DeployBenchError
 from deploybench.export.identity import PRELOAD, contents_of
 from deploybench.export.job import ExportJob, ExportReply
 from deploybench.export.labels import with_labels_of
+from deploybench.export.look import Looks
 from deploybench.export.names import NameCheck
 from deploybench.export.request import ExportRequest, ExportResult
 from deploybench.hardware.devices import CPU, CUDA
@@ -66,10 +67,11 @@ def export_all(
     """Do every export and yield each result as it ends; a failure is a result, the others go on."""
 
     start_fork_server(_preload(requests))
+    looks = Looks()
 
     def work(request: ExportRequest) -> ExportResult:
         start(request)
-        return export_one(request, workspace, options)
+        return export_one(request, workspace, options, looks)
 
     with ThreadPoolExecutor(max_workers=options.jobs) as pool:
         waiting: set[Future[ExportResult]] = {pool.submit(work, request) for request in requests}
@@ -85,12 +87,18 @@ def export_all(
 
 
 def export_one(
-    request: ExportRequest, workspace: Workspace, options: ExportOptions
+    request: ExportRequest,
+    workspace: Workspace,
+    options: ExportOptions,
+    looks: Looks | None = None,
 ) -> ExportResult:
-    """One export, verified. Problems are in the result."""
+    """One export, verified. Problems are in the result.
+
+    ``looks`` are shared by the exports of one order, so that each model is looked at once.
+    """
     began = perf_counter()
     try:
-        artifact, reused, remark = _export(request, workspace, options)
+        artifact, reused, remark = _export(request, workspace, options, looks or Looks())
     except DeployBenchError as error:
         return ExportResult(request, None, False, perf_counter() - began, error)
     except OSError as error:
@@ -193,7 +201,7 @@ def _check_request(request: ExportRequest) -> None:
 
 
 def _export(
-    request: ExportRequest, workspace: Workspace, options: ExportOptions
+    request: ExportRequest, workspace: Workspace, options: ExportOptions, looks: Looks
 ) -> tuple[Artifact, bool, str | None]:
     """The artifact, whether it was there already, and the remark of an :class:`ExportResult`."""
     plugin = exporter(request.backend).require()
@@ -203,6 +211,9 @@ def _export(
         **installed_versions(("torch", "timm", *plugin.distributions)),
     }
     identity = {**source.identity(name), **plugin.identity()}
+    built = looks.at(request.model, time_limit_s=options.time_limit_s)
+    if built is not None:
+        identity["built_sha256"] = built.sha256
     # The key of today first, then those by which earlier versions stored the same export.
     keys = [request.key(contents, identity, versions) for contents in contents_of(request.model)]
     key = keys[0]
@@ -215,7 +226,9 @@ def _export(
                 return present, True, remark or _other_source(request, present)
     reproduce = f"reproduce: {request.command()}"
     with workspace.staging() as staging:
-        job = ExportJob(request=request, staging=str(staging), key=key, versions=versions)
+        job = ExportJob(
+            request=request, staging=str(staging), key=key, versions=versions, built=built
+        )
         outcome = run_forked(
             CHILD, job.model_dump_json(), preload=plugin.preload, time_limit_s=options.time_limit_s
         )

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.artifacts.parity import ParityReport, compare_outputs, loosest
+from deploybench.artifacts.parity import ParityReport, compare_outputs, loosest, plain_images
 from deploybench.contracts import Arrays, RunOptions, Session
-from deploybench.data.synthetic import whole_batches
+from deploybench.data.synthetic import REFERENCE_IMAGES, whole_batches
 from deploybench.errors import DeployBenchError, DeviceError
 from deploybench.hardware.devices import CPU, kind_of, same_device
 from deploybench.results.launch import Facts
@@ -65,6 +65,17 @@ def reference_batches(artifact: Artifact, batch: int) -> list[Arrays]:
     return [{name: pixels} for pixels in whole_batches(images, batch)]
 
 
+def timed_inputs(artifact: Artifact, batch: int) -> Arrays:
+    """What is timed: a batch of the first reference images, noise with the statistics of
+    photographs.
+
+    The others are there for parity: what a black image takes is no image's usual time.
+    """
+    images, _ = artifact.reference()
+    name = artifact.manifest.inputs[0].name
+    return {name: whole_batches(images[:REFERENCE_IMAGES], batch)[0]}
+
+
 def prove(
     session: Session, artifact: Artifact, asked: RunOptions, batches: Sequence[Arrays]
 ) -> Proof:
@@ -81,8 +92,9 @@ def prove(
     if refused is not None:
         return Proof(facts, refused, None)
     precision = loosest(artifact.manifest.precision, asked.precision)
-    _, expected = artifact.reference()
-    return Proof(facts, None, _parity(np.concatenate(outputs), expected, precision))
+    images, expected = artifact.reference()
+    plain = plain_images(images)
+    return Proof(facts, None, _parity(np.concatenate(outputs), expected, precision, plain))
 
 
 def _first_output(session: Session, inputs: Arrays) -> npt.NDArray[np.float32]:
@@ -166,7 +178,10 @@ def failure_of(error: Exception) -> Failure:
 
 
 def _parity(
-    outputs: npt.NDArray[np.float32], expected: npt.NDArray[np.float32], precision: str
+    outputs: npt.NDArray[np.float32],
+    expected: npt.NDArray[np.float32],
+    precision: str,
+    plain: npt.NDArray[np.bool_],
 ) -> ParityReport:
     """Hold the outputs of whole batches to the reference.
 
@@ -174,7 +189,7 @@ def _parity(
     the same order.
     """
     order = np.arange(len(outputs)) % len(expected)
-    return compare_outputs(expected[order], outputs, precision)
+    return compare_outputs(expected[order], outputs, precision, plain[order])
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from deploybench.artifacts.artifact import Preprocessing, Weights
-from deploybench.artifacts.parity import SMALLEST_SPREAD
-from deploybench.data.synthetic import reference_inputs
+from deploybench.artifacts.built import Built
+from deploybench.data.references import telling_inputs
 from deploybench.errors import DeployBenchError
+from deploybench.models.character import explained
 from deploybench.models.checkpoint import (
     Checkpoint,
     LoadReport,
@@ -23,11 +24,10 @@ from deploybench.models.checkpoint import (
     read_checkpoint,
     taken_tensors,
 )
+from deploybench.models.identity import SEED, build, check_same_build
 from deploybench.models.initialise import spread_random_weights
 from deploybench.models.partial_weights import fill_missing
 from deploybench.models.source import BuildOptions, BuiltModel, find_source
-
-SEED = 0
 
 
 class SingleOutput(nn.Module):
@@ -56,13 +56,15 @@ def load_model(
     *,
     allow_partial: bool,
     checkpoint_key: str | None = None,
+    one_image: bool = False,
 ) -> tuple[BuiltModel, Weights]:
     """Build ``name`` with its weights, in eval mode, float32, without gradients.
 
     The checkpoint is the one given, or the one that belongs to the name (``hub:FOLDER``);
     ``checkpoint_key`` says which state in it is meant. Without a checkpoint and without
     ``options.pretrained`` the weights are random from a fixed seed and rescaled so that the logits
-    have spread; a user's factory may have loaded its own, which stay as they are.
+    have spread; those of a user's factory stay as they are, loaded or not. ``one_image``: the model
+    has to take no more than one at a time.
     """
     source, own_name = find_source(name)
     if checkpoint is None:
@@ -70,23 +72,23 @@ def load_model(
     state = None
     if checkpoint is not None:
         state = read_checkpoint(checkpoint)
-    torch.manual_seed(SEED)
-    built = source.build(own_name, options)
+    built = build(source, own_name, options)
     report = None
     if state is not None:
         classes = classes_in(state, built.module, built.head, checkpoint_key)
         if classes and classes != built.num_classes and options.num_classes is None:
-            built = source.build(own_name, replace(options, num_classes=classes))
+            built = build(source, own_name, replace(options, num_classes=classes))
         images = partial(reference_images, built.preprocessing)
         report = load_state(
             built.module, state, allow_partial=allow_partial, key=checkpoint_key, example=images
         )
     module = built.module.float().eval().requires_grad_(False)
     unknown = state is None and not options.pretrained
-    logits = _first_run(name, module, built.preprocessing)
-    random = unknown and (not built.own_weights or float(logits.std()) < SMALLEST_SPREAD)
-    if random:
-        spread_random_weights(module, torch.from_numpy(reference_inputs(built.preprocessing)), SEED)
+    _first_run(name, module, built.preprocessing, one_image=one_image)
+    # Only what is initialised here may be rescaled: a factory's weights are the user's, however
+    # little the outputs differ with them.
+    if unknown and not built.own_weights:
+        spread_random_weights(module, torch.from_numpy(telling_inputs(built.preprocessing)), SEED)
         kind, where = "random", f"seed {SEED}"
     elif unknown:
         kind, where = "factory", name
@@ -116,7 +118,7 @@ def tensors_taken(
 
 def reference_images(spec: Preprocessing) -> torch.Tensor:
     """The reference images, float32, images x channels x height x width."""
-    return torch.from_numpy(reference_inputs(spec))
+    return torch.from_numpy(telling_inputs(spec))
 
 
 def _told(report: LoadReport | None, module: nn.Module) -> dict[str, object]:
@@ -135,33 +137,46 @@ def _told(report: LoadReport | None, module: nn.Module) -> dict[str, object]:
     }
 
 
-def _first_run(name: str, module: nn.Module, spec: Preprocessing) -> torch.Tensor:
-    """The outputs on the reference images; refuses a module that does not run on its own input."""
+def _first_run(name: str, module: nn.Module, spec: Preprocessing, *, one_image: bool) -> None:
+    """Refuse a module that does not run on its own input."""
+    images = reference_images(spec)
+    if one_image:
+        images = images[:1]
     try:
-        outputs: torch.Tensor = SingleOutput(module, torch.float32)(
-            torch.from_numpy(reference_inputs(spec))
-        )
+        with torch.no_grad():
+            SingleOutput(module, torch.float32)(images)
     except Exception as error:  # a model may raise anything on an input that it was not made for
+        kind = explained(name, module, images, error)
+        if kind is not None:
+            raise kind from error
         raise DeployBenchError(
             f"'{name}' does not run on images of {spec.channels} x {spec.height} x {spec.width}: "
             f"{error}",
             expected="an image size and channels that the architecture takes",
             action="choose another --image-size or --in-channels",
         ) from error
-    return outputs
 
 
-def rebuild(name: str, arguments: BuildOptions, state_file: Path, dtype: torch.dtype) -> nn.Module:
+def rebuild(
+    name: str,
+    arguments: BuildOptions,
+    state_file: Path,
+    dtype: torch.dtype,
+    built: Built | None = None,
+) -> nn.Module:
     """The module of a ``pytorch`` artifact: the architecture by name, every weight from
-    ``state_file``."""
+    ``state_file``.
+
+    ``built`` is what was exported, where that had to be looked at. Raises DeployBenchError where
+    the code of today is another.
+    """
     from safetensors.torch import load_file
 
     source, own_name = find_source(name)
-    module = (
-        source.build(own_name, replace(arguments, pretrained=False))
-        .module.eval()
-        .requires_grad_(False)
-    )
+    rebuilt = build(source, own_name, replace(arguments, pretrained=False))
+    if built is not None:
+        check_same_build(name, rebuilt, built)
+    module = rebuilt.module.eval().requires_grad_(False)
     wrapped = SingleOutput(module, dtype)
     result = wrapped.load_state_dict(load_file(state_file), strict=False)
     if result.missing_keys or result.unexpected_keys:

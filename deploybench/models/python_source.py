@@ -55,6 +55,9 @@ class PythonSource(ModelSource):
             )
         return {"code_sha256": _code_hash(Path(spec.origin), depth=module.count("."))}
 
+    def must_be_looked_at(self, name: str) -> bool:
+        return True
+
     def check(self, name: str) -> None:
         load_factory(name)
 

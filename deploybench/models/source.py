@@ -22,6 +22,8 @@ from deploybench.errors import DeployBenchError, unknown_name
 if TYPE_CHECKING:
     import torch
 
+    from deploybench.models.identity import Fingerprint
+
 GROUP = "deploybench.models"
 FACTORY_SOURCE = "python"
 
@@ -66,6 +68,8 @@ class BuiltModel:
     known_files: Mapping[str, Preprocessing] = field(default_factory=dict)
     """The preprocessing of weights that are known, by the first eight digits of the sha256 of
     their file."""
+    fingerprint: Fingerprint | None = None
+    """What was seen of a build that has to be looked at."""
 
 
 class ModelSource(ABC):
@@ -92,6 +96,14 @@ class ModelSource(ABC):
     def checkpoint(self, name: str) -> Path | None:
         """The file or folder of weights that belongs to the name; None where nothing does."""
         return None
+
+    def must_be_looked_at(self, name: str) -> bool:
+        """Whether the name, the options and :meth:`identity` do not decide what is built.
+
+        Then the module itself is part of the identity: it is built to see whether an export was
+        done before, and its code is compared again wherever weights are put into it.
+        """
+        return False
 
     @abstractmethod
     def check(self, name: str) -> None:

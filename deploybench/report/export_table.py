@@ -45,6 +45,10 @@ def export_report(results: Sequence[ExportResult]) -> Report:
     assumed = _assumed(shown)
     if assumed:
         sections.append(Prose(tuple(assumed), Style.DOUBTFUL))
+    drawn = dict.fromkeys(_drawn_weights(result) for result in shown)
+    drawn.pop(None, None)
+    if drawn:
+        sections.append(Prose(tuple(text for text in drawn if text)))
     # Exports of one model have the same remarks: each is made once.
     remarks = dict.fromkeys(_weights_line(result) for result in shown)
     remarks |= dict.fromkeys(result.remark for result in shown if result.remark)
@@ -52,6 +56,19 @@ def export_report(results: Sequence[ExportResult]) -> Report:
     if remarks:
         sections.append(Prose(tuple(remarks)))
     return Report(tuple(sections), [export_data(result) for result in results])
+
+
+def _drawn_weights(result: ExportResult) -> str | None:
+    """What is said of a factory that draws its weights."""
+    manifest = _manifest(result)
+    if manifest is None or manifest.built is None or not manifest.built.random:
+        return None
+    if manifest.weights.kind != "factory":
+        return None
+    return (
+        f"{manifest.model.name} draws its weights, other ones from another seed: they are exported "
+        "as they come from seed 0"
+    )
 
 
 def export_data(result: ExportResult) -> dict[str, object]:
@@ -95,9 +112,11 @@ def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
             "parity_max_error": None,
             "parity_budget": None,
             "parity_note": None,
+            "parity_weak": None,
         }
-    max_error, budget = None, None
+    max_error, budget, weak = None, None, None
     if manifest.parity is not None:
+        weak = manifest.parity.weak
         max_error, budget = manifest.parity.max_error, manifest.parity.budget_error
     return {
         "weights": manifest.weights.label,
@@ -109,6 +128,7 @@ def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
         "parity_max_error": max_error,
         "parity_budget": budget,
         "parity_note": manifest.parity_note,
+        "parity_weak": weak,
     }
 
 
@@ -197,15 +217,19 @@ def _state(result: ExportResult) -> str:
         return "INVALID"
     if not result.artifact.manifest.verified:
         return "not run here"
+    state = "verified"
+    if result.artifact.manifest.parity is not None and result.artifact.manifest.parity.weak:
+        state = "verified, weakly"
     if result.reused:
-        return "verified, already there"
-    return "verified"
+        state += ", already there"
+    return state
 
 
 def _state_style(result: ExportResult) -> Style:
     if result.artifact is None or not result.ok:
         return Style.BAD
-    if not result.artifact.manifest.verified:
+    parity = result.artifact.manifest.parity
+    if parity is None or parity.weak:
         return Style.DOUBTFUL
     return Style.GOOD
 
@@ -218,7 +242,16 @@ def _notes(result: ExportResult) -> list[Note]:
             reason += f"; expected: {result.error.expected}"
         return [Note(reason, advice=result.error.action or "")]
     manifest = _manifest(result)
-    if manifest is None or manifest.verified:
+    if manifest is None:
+        return []
+    if manifest.parity is not None and manifest.parity.passed and manifest.parity.weak:
+        return [
+            Note(
+                f"parity is weak on this model: {manifest.parity.weak}",
+                advice="export trained weights, or compare the outputs on images of your own",
+            )
+        ]
+    if manifest.verified:
         return []
     if result.ok:
         return [Note(manifest.parity_note or "")]

@@ -154,6 +154,7 @@ class Row:
     gpu_ecc: bool | None = None
     gpu_missing: str = ""
     parity_max_error: float | None
+    parity_weak: str = ""
     launches: int
     launches_left_out: int = 0
     launches_flipped: int

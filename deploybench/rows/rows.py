@@ -181,6 +181,7 @@ def row_of(finding: Finding) -> Row:
         gpu_ecc=gpu.ecc,
         gpu_missing=gpu.missing,
         parity_max_error=_largest_error(record),
+        parity_weak=_weakness(record),
         launches=_launches(finding),
         launches_left_out=state.left_out,
         launches_flipped=summary.launches_flipped,
@@ -212,6 +213,12 @@ def _largest_error(record: Record) -> float | None:
     if record.parity is None:
         return None
     return record.parity.max_error
+
+
+def _weakness(record: Record) -> str:
+    if record.parity is None:
+        return ""
+    return record.parity.weak
 
 
 def _launches(finding: Finding) -> int:

@@ -17,6 +17,7 @@ from time import perf_counter, perf_counter_ns
 from deploybench.artifacts.artifact import Artifact, open_artifact
 from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.contracts.registry import runner
+from deploybench.data.synthetic import REFERENCE_IMAGES
 from deploybench.measure.proof import failure_of, prove, reference_batches
 from deploybench.processes import die_with_parent, finish
 from deploybench.scenarios.loadgen import NS_PER_S, run_test
@@ -52,7 +53,8 @@ def trial(job: ScenarioJob) -> Trial:
 def _run(job: ScenarioJob, artifact: Artifact, plugin: Runner) -> Trial:
     settings = job.settings
     pixels, _ = artifact.reference()
-    images = Images(artifact.manifest.inputs[0].name, pixels, settings.batch)
+    # The first are the usual ones; the others are for parity.
+    images = Images(artifact.manifest.inputs[0].name, pixels[:REFERENCE_IMAGES], settings.batch)
     batches = reference_batches(artifact, settings.batch)
     options = RunOptions(job.device, job.threads, job.precision, settings.batch, settings.instances)
     with contextlib.ExitStack() as stack:
