@@ -13,6 +13,8 @@ import traceback
 from datetime import datetime, timezone
 from pathlib import Path
 
+from deploybench.report.inert import inert
+
 TRACEBACK_VARIABLE = "DEPLOYBENCH_TRACEBACK"
 FRAMES = 3
 
@@ -35,7 +37,9 @@ def report_crash(error: BaseException) -> None:
     else:
         lines.append(_where_the_rest_is(whole))
     lines.append("do:       this is a fault of deploybench and no result: please report it")
-    print("\n".join(lines), file=sys.stderr, flush=True)
+    # A traceback has lines of its own: each is made inert by itself.
+    seen = [inert(line) for text in lines for line in text.split("\n")]
+    print("\n".join(seen), file=sys.stderr, flush=True)
 
 
 def _last_line(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploybench.cli import parse
-from deploybench.cli.guard import guarded
+from deploybench.cli.guard import guarded, say_aside
 from deploybench.cli.sources import records_of
 from deploybench.errors import EXIT_INCONCLUSIVE, DeployBenchError
 
@@ -64,7 +64,7 @@ def gate(
         print_report(Report((table, Prose((line,)))), asked)
     else:
         print_report(Report((table,)), asked)
-        typer.echo(line, err=True)
+        say_aside(line)
     raise typer.Exit(EXIT_CODES[outcome_of(checks)])
 
 
@@ -78,6 +78,6 @@ def _say_without_baseline(error: DeployBenchError, asked: Format) -> None:
     line = line_without_baseline(error.found)
     if asked in (Format.JSON, Format.CSV):
         print_report(Report((gate_table([], 0.0),)), asked)
-        typer.echo(line, err=True)
+        say_aside(line)
     else:
         print_report(Report((Prose((line,), Style.STRONG),)), asked)

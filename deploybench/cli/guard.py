@@ -22,10 +22,13 @@ from deploybench.errors import (
     EXIT_TERMINATED,
     DeployBenchError,
 )
+from deploybench.report.inert import inert
 from deploybench.report.step_log import LOG
 
 P = ParamSpec("P")
 R = TypeVar("R")
+SURROGATES = "surrogates not allowed"
+"""Python's words for what does not decode."""
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 SAID = (EXIT_REFUSED, EXIT_CRASHED)
 """After these the user has read why there is no output."""
@@ -72,10 +75,28 @@ def explain(error: BaseException) -> int:
             )
         )
         return EXIT_REFUSED
+    if _is_no_text(error):
+        print_error(
+            DeployBenchError(
+                f"a name is no text in this system's encoding: {error}",
+                expected="names of files, folders and models that decode",
+                action="rename what has such a name; ls --escape shows it",
+            )
+        )
+        return EXIT_REFUSED
     from deploybench.cli.crash import report_crash
 
     report_crash(error)
     return EXIT_CRASHED
+
+
+def _is_no_text(error: BaseException) -> bool:
+    """Whether a name that does not decode was to be written down.
+
+    Python hands such a name on, but no document, table or runtime takes it. (pydantic has an error
+    of its own around Python's.)
+    """
+    return SURROGATES in str(error) and isinstance(error, ValueError)
 
 
 def run_to_the_end(program: Callable[[], object]) -> NoReturn:
@@ -112,8 +133,18 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 def print_error(error: DeployBenchError) -> None:
     """The three lines of a refusal on standard error."""
-    typer.echo(f"error:    {error.found}", err=True)
+    say_aside(f"error:    {error.found}")
     if error.expected:
-        typer.echo(f"expected: {error.expected}", err=True)
+        say_aside(f"expected: {error.expected}")
     if error.action:
-        typer.echo(f"do:       {error.action}", err=True)
+        say_aside(f"do:       {error.action}")
+
+
+def say(words: str) -> None:
+    """A line on standard output, of words that are only seen."""
+    typer.echo(inert(words))
+
+
+def say_aside(words: str) -> None:
+    """A line on standard error, of words that are only seen."""
+    typer.echo(inert(words), err=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deploybench.cli import parse
-from deploybench.cli.guard import guarded
+from deploybench.cli.guard import guarded, say, say_aside
 
 
 @guarded
@@ -54,7 +54,7 @@ def pack(
     for candidate in chosen:
         manifest = candidate.manifest
         if manifest.parity is not None and not manifest.verified:
-            typer.echo(f"left out {candidate.path}: {manifest.parity_note}", err=True)
+            say_aside(f"left out {candidate.path}: {manifest.parity_note}")
         else:
             packed.append(candidate)
     if not packed:
@@ -63,4 +63,4 @@ def pack(
         )
     write_pack(packed, out)
     names = ", ".join(dict.fromkeys(part.manifest.model.name for part in packed))
-    typer.echo(f"{out}: {len(packed)} artifacts of {names}, {out.stat().st_size / 2**20:.1f} MiB")
+    say(f"{out}: {len(packed)} artifacts of {names}, {out.stat().st_size / 2**20:.1f} MiB")

@@ -9,7 +9,7 @@ import typer
 
 from deploybench.cli import parse
 from deploybench.cli import preprocessing as preparing
-from deploybench.cli.guard import guarded
+from deploybench.cli.guard import guarded, say_aside
 
 COLUMNS = ("image", "rank", "probability", "index", "class")
 
@@ -59,7 +59,7 @@ def predict(
     print_report(prediction_report(predictions), asked)
     unreadable = [prediction for prediction in predictions if "error" in prediction]
     for prediction in unreadable:
-        typer.echo(f"left out: {prediction['error']}", err=True)
+        say_aside(f"left out: {prediction['error']}")
     if unreadable:
-        typer.echo(f"{len(unreadable)} of {len(predictions)} images could not be read", err=True)
+        say_aside(f"{len(unreadable)} of {len(predictions)} images could not be read")
         raise typer.Exit(EXIT_SOME_FAILED)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deploybench.cli import parse
-from deploybench.cli.guard import guarded
+from deploybench.cli.guard import guarded, say
 
 app = typer.Typer(
     help="List the hardware profiles, show one, or write one of this machine.",
@@ -107,6 +107,6 @@ def new(
     text = profile_toml(profile, (f"{profile.title}, as found on {host.hostname}, {now()}.",))
     with writing_whole(path, "--output") as partial:
         partial.write_text(text, "utf-8")
-    typer.echo(f"{path}: {profile.title}")
-    typer.echo(f"  deploybench profiles show {path}")
-    typer.echo(f"  deploybench run --profile {path}")
+    say(f"{path}: {profile.title}")
+    say(f"  deploybench profiles show {path}")
+    say(f"  deploybench run --profile {path}")

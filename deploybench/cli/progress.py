@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from deploybench.export.order import ExportFinished, ExportsPlanned, ExportStarted
-from deploybench.report.console import progress_bar, remark_console
+from deploybench.report.console import progress_bar, remark
+from deploybench.report.inert import inert
 from deploybench.runs.events import (
     LaunchStarted,
     PeaksMeasured,
@@ -117,15 +118,15 @@ class Progress:
     def _say(self, words: str) -> None:
         """Say what is being done now."""
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, description=words)
+            self._bar.update(self._task, description=inert(words))
 
     def _advance(self) -> None:
         """One step is done."""
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task)
 
-    def _remark(self, words: str, style: str | None = None) -> None:
+    def _remark(self, words: str, style: str = "") -> None:
         """A line that stays."""
         self._stack.close()
         self._bar = self._task = None
-        remark_console().print(words, style=style)
+        remark(words, style)

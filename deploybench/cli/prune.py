@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from deploybench.cli import parse
-from deploybench.cli.guard import guarded
+from deploybench.cli.guard import guarded, say
 from deploybench.cli.rm import YesOption, remove_with_consent
 
 DAY_S = 86400.0
@@ -53,10 +53,10 @@ def prune(
     if asked is not Format.TABLE:
         print_report(removals_report(removals), asked)
     elif not removals:
-        typer.echo(f"nothing to remove from {opened.root}")
+        say(f"nothing to remove from {opened.root}")
     elif dry_run:
         print_report(removals_report(removals))
         total = sum(removal.size_bytes for removal in removals)
-        typer.echo(f"would remove {len(removals)} from {opened.root}, {size_text(total)}")
+        say(f"would remove {len(removals)} from {opened.root}, {size_text(total)}")
     else:
         remove_with_consent(opened, removals, yes=yes)

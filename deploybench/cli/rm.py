@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploybench.cli import parse
-from deploybench.cli.guard import guarded
+from deploybench.cli.guard import guarded, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ def remove_with_consent(workspace: Workspace, removals: Sequence[Removal], *, ye
                 action="the same with --yes",
             )
         if not typer.confirm(f"remove these {len(removals)}?"):
-            typer.echo("nothing was removed")
+            say("nothing was removed")
             return
     freed = remove(workspace, removals)
-    typer.echo(f"removed {len(removals)} from {workspace.root}, {size_text(freed)}")
+    say(f"removed {len(removals)} from {workspace.root}, {size_text(freed)}")

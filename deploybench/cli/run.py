@@ -112,7 +112,7 @@ def run(
     time."""
     from deploybench.cli.progress import Progress
     from deploybench.errors import EXIT_SOME_FAILED
-    from deploybench.report.console import remark_console
+    from deploybench.report.console import remark
     from deploybench.report.printing import print_report
     from deploybench.report.run_report import run_report
     from deploybench.results.cell import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, CellOptions
@@ -160,7 +160,7 @@ def run(
     with Progress(missing_first=True) as progress:
         result = carry_out(request, progress.tell)
     print_report(run_report(result.records, margin=share, details=details), asked)
-    remark_console().print(f"records: {result.folder}", style="dim", soft_wrap=True, markup=False)
+    remark(f"records: {result.folder}", "dim")
     if result.cut_short is not None:
         raise result.cut_short
     if result.failed:

@@ -95,7 +95,7 @@ def scenario(
     """Measure under MLPerf's load scenarios with MLPerf's own LoadGen. Not an MLPerf submission."""
     from deploybench.cli.progress import Progress
     from deploybench.errors import EXIT_SOME_FAILED
-    from deploybench.report.console import remark_console
+    from deploybench.report.console import remark
     from deploybench.report.printing import print_report
     from deploybench.report.scenario_table import scenario_report
     from deploybench.report.table import Format
@@ -129,7 +129,7 @@ def scenario(
         result = run_scenarios(request, progress.tell)
     if result.records or asked is not Format.TABLE:
         print_report(scenario_report(result.records), asked)
-    remark_console().print(f"records: {result.folder}", style="dim", soft_wrap=True, markup=False)
+    remark(f"records: {result.folder}", "dim")
     if result.interrupted:
         raise KeyboardInterrupt
     if result.failed:

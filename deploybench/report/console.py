@@ -15,7 +15,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
+from deploybench.report.inert import inert
 from deploybench.report.step_log import StepLines
 
 PIPE_WIDTH = 112
@@ -33,6 +35,12 @@ def remark_console() -> Console:
     return Console(stderr=True, width=_width(), highlight=False)
 
 
+def remark(words: str, style: str = "") -> None:
+    """A line on standard error that stays; what is too long for the page is the terminal's to
+    break."""
+    remark_console().print(Text(inert(words), style), soft_wrap=True)
+
+
 def progress_bar() -> Progress | StepLines:
     """A bar with what is being done, how many are done, and the time left; on standard error.
 
@@ -44,7 +52,7 @@ def progress_bar() -> Progress | StepLines:
         return StepLines()
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

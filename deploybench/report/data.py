@@ -1,6 +1,7 @@
 """Reports for programs: JSON and CSV.
 
-They hold figures with all their digits, never their wording.
+They hold figures with all their digits, never their wording. JSON escapes whatever is no plain
+character; in CSV that is spelled out, and nothing is a formula.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import io
 import json
 from collections.abc import Mapping
 
+from deploybench.report.inert import inert, no_formula
 from deploybench.report.table import Report
 
 
@@ -21,7 +23,8 @@ def report_json(report: Report) -> str:
         for table in report.tables:
             entries += [dict(entry) for entry in table.data]
         data = entries
-    return json.dumps(data, indent=1, default=str)
+    # The one control code that JSON leaves as it is.
+    return json.dumps(data, indent=1, default=str).replace("\x7f", "\\u007f")
 
 
 def report_csv(report: Report) -> str:
@@ -43,18 +46,21 @@ def report_csv(report: Report) -> str:
     for entry in entries:
         names |= dict.fromkeys(entry)
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(names), lineterminator="\n")
+    writer = csv.writer(stream, lineterminator="\n")
     if names:
-        writer.writeheader()
+        writer.writerow([no_formula(inert(name)) for name in names])
     for entry in entries:
-        writer.writerow({name: _cell(value) for name, value in entry.items()})
+        writer.writerow([_cell(entry.get(name)) for name in names])
     return stream.getvalue()
 
 
 def _cell(value: object) -> object:
-    """Lists in one cell with commas between, mappings as JSON."""
+    """Lists in one cell with commas between, mappings as JSON; words that are only seen."""
     if isinstance(value, Mapping):
-        return json.dumps(value, default=str)
+        return inert(json.dumps(value, default=str))
+    if value is None or isinstance(value, int | float):
+        return value
+    text = str(value)
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return value
+        text = ", ".join(map(str, value))
+    return no_formula(inert(text))

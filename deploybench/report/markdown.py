@@ -7,6 +7,11 @@ from typing import Any
 
 from deploybench.report.table import Column, Line, Prose, Report, Style, Table
 
+MARKS = re.compile(r"([\\`*|<>\[\]~$&]|(?<![^\W_])_|_(?![^\W_]))")
+"""What means something anywhere in a line; an underscore within a word is one."""
+LINE_MARKS = re.compile(r"^(\d{0,9})([#+=-](?=[#+=-]*(?: |$))|(?<=\d)[.)](?= |$))")
+"""What makes a line a heading, a rule or an item of a list."""
+
 
 def report_markdown(report: Report) -> str:
     parts = []
@@ -23,6 +28,7 @@ def table_markdown(table: Table) -> str:
 
     Groups stand in the first column and notes in the last one, where there are any.
     """
+    table = table.inert
     grouped = any(group.title for group in table.groups)
     noted = any(line.notes for line in table.lines)
     heading = [column.heading for column in table.columns]
@@ -53,10 +59,12 @@ def table_markdown(table: Table) -> str:
 
 
 def prose_markdown(prose: Prose) -> str:
+    prose = prose.inert
     lines = [escape(line) for line in prose.lines]
     if prose.verbatim and prose.lines:
         # As code: nothing in it is Markdown, and it can be copied as it is.
-        lines = ["```", *prose.lines, "```"]
+        fence = _fence(prose.lines)
+        lines = [fence, *prose.lines, fence]
     elif prose.verbatim:
         lines = []
     elif prose.style is Style.STRONG:
@@ -76,9 +84,18 @@ def prose_markdown(prose: Prose) -> str:
 def escape(text: str) -> str:
     """Text that Markdown shows as it is.
 
-    Within a table, too: there a bar would end the cell, and a line break the row.
+    Within a table, too: there a bar would end the cell, and a line break the row. Marks of a
+    heading or of a list count at the beginning of a line only. What looks like an address becomes a
+    link on GitHub all the same; it leads to where it says.
     """
-    return re.sub(r"([\\`*|<>\[\]])", r"\\\1", " ".join(text.split()))
+    plain = " ".join(text.split())
+    return LINE_MARKS.sub(r"\1\\\2", MARKS.sub(r"\\\1", plain))
+
+
+def _fence(lines: tuple[str, ...]) -> str:
+    """A fence of code that none of the lines ends."""
+    longest = max((len(run) for run in re.findall("`+", "\n".join(lines))), default=0)
+    return "`" * max(3, longest + 1)
 
 
 def _note(line: Line) -> str:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from deploybench.report.inert import inert
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -78,7 +80,8 @@ class StepLog:
         self._spoke = self._clock()
         # A log that can no longer be written does not stop what it is about.
         with contextlib.suppress(OSError, ValueError):
-            print(f"{_duration(self._spoke - self._began):>7}  {text}", file=sys.stderr, flush=True)
+            since = _duration(self._spoke - self._began)
+            print(f"{since:>7}  {inert(text)}", file=sys.stderr, flush=True)
 
 
 LOG = StepLog()

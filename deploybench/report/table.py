@@ -9,9 +9,11 @@ how it is coloured, how soon it may leave the line when there is no room) and wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Generic, TypeVar
+
+from deploybench.report.inert import inert
 
 R = TypeVar("R")
 NOTHING = "–"
@@ -70,6 +72,11 @@ class Column(Generic[R]):
     def heading(self) -> str:
         return f"{self.title} {self.unit}".strip()
 
+    @property
+    def inert(self) -> Column[R]:
+        """The same with a heading that is only seen (:mod:`deploybench.report.inert`)."""
+        return replace(self, title=inert(self.title), unit=inert(self.unit))
+
     def data(self, row: R) -> object:
         return self.show(row) if self.value is None else self.value(row)
 
@@ -80,6 +87,10 @@ class Cell:
 
     text: str
     style: Style = Style.PLAIN
+
+    @property
+    def inert(self) -> Cell:
+        return Cell(inert(self.text), self.style)
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,10 @@ class Note:
     @property
     def full(self) -> str:
         return self.detail or self.cause
+
+    @property
+    def inert(self) -> Note:
+        return Note(inert(self.cause), inert(self.detail), inert(self.advice))
 
 
 @dataclass(frozen=True)
@@ -122,6 +137,11 @@ class Line:
     name: str = ""
     notes: tuple[Note, ...] = ()
 
+    @property
+    def inert(self) -> Line:
+        cells = tuple(cell.inert for cell in self.cells)
+        return Line(cells, inert(self.name), tuple(note.inert for note in self.notes))
+
 
 @dataclass(frozen=True)
 class Group:
@@ -129,6 +149,10 @@ class Group:
 
     title: str
     lines: tuple[Line, ...]
+
+    @property
+    def inert(self) -> Group:
+        return Group(inert(self.title), tuple(line.inert for line in self.lines))
 
 
 @dataclass(frozen=True)
@@ -141,6 +165,17 @@ class Table:
     title: str = ""
     legend: str = ""
     data: tuple[Mapping[str, object], ...] = ()
+
+    @property
+    def inert(self) -> Table:
+        """The same for a page: every text is only seen. ``data`` stays as it is."""
+        return replace(
+            self,
+            columns=tuple(column.inert for column in self.columns),
+            groups=tuple(group.inert for group in self.groups),
+            title=inert(self.title),
+            legend=inert(self.legend),
+        )
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -175,6 +210,11 @@ class Prose:
     style: Style = Style.PLAIN
     title: str = ""
     verbatim: bool = False
+
+    @property
+    def inert(self) -> Prose:
+        lines = tuple(inert(line) for line in self.lines)
+        return replace(self, lines=lines, title=inert(self.title))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 When a table is too wide its columns move closer together, then its running text is folded between
 words, then the columns that matter least leave the line and are printed below it. No column
-disappears and no word is cut: a word that is longer than the page stays whole.
+disappears and no word is cut: a word that is longer than the page stays whole. (Words of over 100
+characters are none of ours; in a table they are shortened.) Whatever the words hold is only seen.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from deploybench.report.inert import shortened
 from deploybench.report.table import NOTHING, Cell, Line, Prose, Report, SharedNote, Style, Table
 
 LOOKS = {
@@ -57,6 +59,7 @@ def print_sections(report: Report, console: Console) -> None:
 
 
 def print_prose(prose: Prose, console: Console) -> None:
+    prose = prose.inert
     if prose.title:
         _put(Text(prose.title, style="bold"), console)
     for line in prose.lines:
@@ -69,6 +72,7 @@ def print_prose(prose: Prose, console: Console) -> None:
 
 def print_table(table: Table, console: Console) -> None:
     """The title, the groups, the notes and the legend."""
+    table = table.inert
     if table.title:
         _put(Text(table.title, style="bold"), console)
     if not table.lines:
@@ -175,7 +179,7 @@ def _least_width(table: Table, rows: Sequence[Sequence[Cell]], index: int) -> in
 
 def _texts(line: Line, numbers: dict[str, int]) -> list[Cell]:
     """The cells of a line, the last one with the numbers of its notes."""
-    cells = list(line.cells)
+    cells = [Cell(shortened(cell.text), cell.style) for cell in line.cells]
     if line.notes:
         last = cells[-1]
         marks = ", ".join(str(numbers[note.cause]) for note in line.notes)
