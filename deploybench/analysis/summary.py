@@ -61,7 +61,7 @@ def _summarise_state(state: State, batch: int) -> StateSummary:
         p50_high_ms=high_ms,
         p50_coverage=coverage,
         percentiles=tuple(_percentile(counted, fraction) for fraction in FRACTIONS),
-        samples=sum(len(launch.steady_ns) for launch in counted),
+        samples=sum(launch.steady_count for launch in counted),
         throughput_per_s=median([_throughput_per_s(launch, batch) for launch in counted]),
         cores_used=median([launch.window_cpu_ns / launch.window_ns for launch in counted]),
         energy_j=_median_of_known(_joules_per_image(launch, batch) for launch in counted),
@@ -97,21 +97,22 @@ def _median_of_known(values: Iterable[float | None]) -> float | None:
 
 def _throughput_per_s(launch: Launch, batch: int) -> float:
     """Images a second of wall time, over the steady part of the window."""
-    return len(launch.steady_ns) * batch * NS_PER_S / launch.window_ns
+    return launch.steady_count * batch * NS_PER_S / launch.window_ns
 
 
 def _joules_per_image(launch: Launch, batch: int) -> float | None:
     """Over all samples, the warm-up's too: the meter ran while they were taken."""
     if launch.energy is None or launch.energy.joules is None:
         return None
-    return launch.energy.joules / (len(launch.samples_ns) * batch)
+    return launch.energy.joules / (launch.count * batch)
 
 
 def _device_median_ns(launch: Launch) -> float | None:
     """The steady calls' median by the device's own clock; None where the runner does not tell."""
-    if not launch.device_ns:
+    device_ns = launch.steady_device_ns
+    if device_ns is None:
         return None
-    return median(launch.device_ns[launch.warm_up :])
+    return device_ns.median()
 
 
 def _peak_bytes(memory: MemoryPhases) -> int:

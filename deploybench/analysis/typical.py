@@ -75,7 +75,7 @@ def typical_launch(launches: Sequence[Launch]) -> TypicalLaunch:
         steady_pss_bytes=_median([_steady_pss(memory) for memory in memories]),
         foreign_cpu_share=_median([machine.foreign_cpu_share for machine in surroundings]),
         steal_share=_median([machine.steal_share for machine in surroundings]),
-        switches_per_call=_median([_switches_per_call(launch) for launch in measured]),
+        switches_per_call=_median([launch.switches_per_call for launch in measured]),
         frequency_mhz=_median([machine.frequency_mhz for machine in surroundings]),
         most_warm_up_calls=max((launch.warm_up for launch in measured), default=None),
         threads_ran=_median([launch.threads_ran for launch in measured]),
@@ -129,13 +129,6 @@ def _steady_pss(memory: MemoryPhases) -> float | None:
     if memory.steady_pss_bytes is None or memory.baseline_pss_bytes is None:
         return None
     return memory.steady_pss_bytes - memory.baseline_pss_bytes
-
-
-def _switches_per_call(launch: Launch) -> float | None:
-    """How often a call was interrupted, on average."""
-    if not launch.sample_switches:
-        return None
-    return sum(launch.sample_switches) / len(launch.sample_switches)
 
 
 def _gpu_readings(launches: Sequence[Launch]) -> list[GpuReading]:

@@ -30,12 +30,12 @@ from deploybench.provenance import Provenance
 from deploybench.results.launch import Launch
 from deploybench.results.record import Summary
 from deploybench.results.verdict import Judgement, Verdict
+from deploybench.statistics.counted import Counted
 from deploybench.statistics.samples import (
     CONFIDENCE,
     FEWEST_FOR_INTERVAL,
     median,
     median_interval,
-    nearest_rank,
     spread,
 )
 
@@ -299,7 +299,7 @@ def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
     return correlation
 
 
-def _quartile_spread(samples: Sequence[int]) -> float:
+def _quartile_spread(samples: Counted) -> float:
     """The middle half of the samples, relative to their median."""
-    lower_quartile, upper_quartile = nearest_rank(samples, 0.25), nearest_rank(samples, 0.75)
-    return (upper_quartile - lower_quartile) / median(samples)
+    lower_quartile, upper_quartile = samples.nearest_rank(0.25), samples.nearest_rank(0.75)
+    return (upper_quartile - lower_quartile) / samples.median()

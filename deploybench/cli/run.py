@@ -64,6 +64,9 @@ def run(
     min_samples: Annotated[
         int, typer.Option("--min-samples", min=1, help="Samples of one launch at least.")
     ] = 20,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Keep every sample, also beyond 100,000 a launch.")
+    ] = False,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -151,6 +154,7 @@ def run(
         rounds=rounds,
         duration_s=parse.seconds(duration, "--duration"),
         min_samples=min_samples,
+        raw=raw,
         baseline=baseline,
         seed=seed,
         trust=trust,

@@ -20,21 +20,31 @@ from threading import Barrier, BrokenBarrierError, Thread
 from time import perf_counter_ns, process_time_ns
 
 from deploybench.measure.loop import Window
+from deploybench.measure.recorder import ROWS, Recorder
 from deploybench.measure.stopping import WindowRule
+from deploybench.telemetry.memory import WindowMemory
 
 
 def run_streams(
-    calls: Sequence[Callable[[], object]], prepare: Sequence[Callable[[], object]], rule: WindowRule
+    calls: Sequence[Callable[[], object]],
+    prepare: Sequence[Callable[[], object]],
+    rule: WindowRule,
+    memory: WindowMemory | None = None,
 ) -> Window:
     """Time each of ``calls`` in a thread of its own, in which its ``prepare`` ran first.
 
     ``rule`` sees one stream's samples. A stream whose rule has ended goes on until the others'
     have, so that all are timed under the same load; then each ends its running call. The samples of
     all streams are in the order in which they ended. An error in one stream ends all and is raised.
+    ``memory`` is told when the window begins and ends.
     """
+    if memory is not None:
+        memory.begins()
+    recorders = [Recorder(2) for _ in calls]  # end and duration of each call
+    first_pieces = [recorder.grow() for recorder in recorders]
+    counts = [0] * len(calls)
     unfinished = set(range(len(calls)))
     starts: list[tuple[int, int]] = []  # wall and CPU time of the common start: one pair
-    timed: list[tuple[int, int]] = []  # end and duration of each call
     errors: list[BaseException] = []
 
     def begin() -> None:
@@ -43,10 +53,12 @@ def run_streams(
     barrier = Barrier(len(calls), action=begin)  # the last stream to be ready starts the clock
 
     def stream(number: int) -> None:
-        # Local names: a look-up less in each turn of the loop. Appending to a list is atomic in
-        # CPython, so the streams need no lock of their own.
-        call, clock, done, append = calls[number], perf_counter_ns, rule.done, timed.append
+        # Local names: a look-up less in each turn of the loop. Each stream has a recorder of its
+        # own, so that they need no lock.
+        call, clock, done, rows = calls[number], perf_counter_ns, rule.done, ROWS
+        ends, durations = first_pieces[number]
         samples = 0
+        row = 0
         try:
             prepare[number]()
             barrier.wait()
@@ -55,8 +67,14 @@ def run_streams(
                 before = clock()
                 call()
                 after = clock()
-                append((after, after - before))
+                ends[row] = after
+                durations[row] = after - before
+                row += 1
                 samples += 1
+                counts[number] = samples
+                if row == rows:
+                    ends, durations = recorders[number].grow()
+                    row = 0
                 if done(samples, after - start):
                     unfinished.discard(number)
         except BrokenBarrierError:
@@ -86,7 +104,12 @@ def run_streams(
             gc.enable()
     if errors:
         raise errors[0]
+    if memory is not None:
+        memory.ends(sum(recorder.held_bytes for recorder in recorders))
     ((start, cpu_start),) = starts
+    timed: list[tuple[int, int]] = []
+    for recorder, count in zip(recorders, counts, strict=True):
+        timed += zip(recorder.column(0, count), recorder.column(1, count), strict=True)
     timed.sort()  # by their ends, whichever stream they are of
     samples = tuple(duration for _, duration in timed)
     ends = tuple(end - start for end, _ in timed)

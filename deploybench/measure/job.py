@@ -14,7 +14,8 @@ class Job(CellOptions):
     ``measure`` false stops after parity: that is how an export is verified.
 
     ``spawned_ns`` is the parent's monotonic clock when it started the process (Linux has one for
-    all processes). ``image`` is the file that an end-to-end call reads.
+    all processes). ``image`` is the file that an end-to-end call reads. ``raw`` keeps every sample,
+    however many there are.
     """
 
     artifact: str
@@ -32,6 +33,7 @@ class Job(CellOptions):
     duration_s: float = 1.0
     min_samples: int = 20
     limit_s: float = 60.0
+    raw: bool = False
 
     @property
     def run_options(self) -> RunOptions:

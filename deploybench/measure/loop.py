@@ -16,12 +16,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter_ns, process_time_ns
 
+from deploybench.measure.recorder import ROWS, Recorder
 from deploybench.measure.stopping import WindowRule
+from deploybench.telemetry.memory import WindowMemory
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1e9
 USER_S, SYSTEM_S, INVOLUNTARY_SWITCHES = 0, 1, 15
 """Where these fields stand in getrusage's tuple."""
+COLUMNS = 5
+SAMPLES, ENDS, CPU_TIMES, SWITCHES, DEVICE = range(COLUMNS)
+"""What the recorder's columns hold: of CPU time and switches the counters as they were read."""
 
 try:
     from resource import RUSAGE_SELF, getrusage
@@ -65,20 +70,25 @@ class Window:
 
 
 def run_window(
-    call: Callable[[], object], rule: WindowRule, device_ms: Callable[[], float] | None = None
+    call: Callable[[], object],
+    rule: WindowRule,
+    device_ms: Callable[[], float] | None = None,
+    memory: WindowMemory | None = None,
 ) -> Window:
     """Time ``call`` until ``rule`` ends the window.
 
-    ``device_ms`` tells what the last call took on the device.
+    ``device_ms`` tells what the last call took on the device. ``memory`` is told when the window
+    begins and, while nothing has been made of its samples yet, when it ends.
     """
-    samples: list[int] = []
-    ends: list[int] = []
-    usages: list[tuple[float, ...]] = []  # one more than samples: before the first, after each
-    device: list[float] = []
+    if memory is not None:
+        memory.begins()
+    recorder = Recorder(COLUMNS)
+    samples, ends, cpu_times, switches, device = recorder.grow()
+    row = 0
+    count = 0
 
     # Local names spare the loop a look-up each; it is the harness's own cost beside every call.
-    add_sample, add_end, add_usage = samples.append, ends.append, usages.append
-    clock, usage, done = perf_counter_ns, _usage, rule.done
+    clock, usage, done, rows = perf_counter_ns, _usage, rule.done, ROWS
 
     # What earlier work left is collected now, so that none of it is in a sample.
     gc.collect()
@@ -86,32 +96,51 @@ def run_window(
     gc.disable()
     try:
         cpu_start = process_time_ns()
-        add_usage(usage())
+        first_usage = usage()
         start = clock()
         while True:
             before = clock()
             call()
             after = clock()
             # The timed span ends here; what follows lies between two samples.
-            add_usage(usage())
+            reading = usage()
+            if reading:
+                cpu_times[row] = round((reading[USER_S] + reading[SYSTEM_S]) * NS_PER_S)
+                switches[row] = int(reading[INVOLUNTARY_SWITCHES])
             if device_ms is not None:
-                device.append(device_ms())
-            add_sample(after - before)
-            add_end(after - start)
-            if done(len(samples), after - start):
+                device[row] = round(device_ms() * NS_PER_MS)
+            samples[row] = after - before
+            ends[row] = after - start
+            row += 1
+            count += 1
+            if done(count, after - start):
                 break
+            if row == rows:
+                samples, ends, cpu_times, switches, device = recorder.grow()
+                row = 0
         cpu = process_time_ns() - cpu_start
     finally:
         if collecting:
             gc.enable()
-    sample_cpu_ns, sample_switches = _by_sample(usages)
+    if memory is not None:
+        memory.ends(recorder.held_bytes)
+    sample_cpu_ns: tuple[int, ...] = ()
+    sample_switches: tuple[int, ...] = ()
+    if first_usage:
+        first_cpu_ns = round((first_usage[USER_S] + first_usage[SYSTEM_S]) * NS_PER_S)
+        sample_cpu_ns = _increases(first_cpu_ns, recorder.column(CPU_TIMES, count))
+        first_switches = int(first_usage[INVOLUNTARY_SWITCHES])
+        sample_switches = _increases(first_switches, recorder.column(SWITCHES, count))
+    device_ns: tuple[int, ...] = ()
+    if device_ms is not None:
+        device_ns = tuple(recorder.column(DEVICE, count))
     return Window(
-        samples_ns=tuple(samples),
-        ends_ns=tuple(ends),
+        samples_ns=tuple(recorder.column(SAMPLES, count)),
+        ends_ns=tuple(recorder.column(ENDS, count)),
         cpu_ns=cpu,
         sample_cpu_ns=sample_cpu_ns,
         sample_switches=sample_switches,
-        device_ns=tuple(round(ms * NS_PER_MS) for ms in device),
+        device_ns=device_ns,
     )
 
 
@@ -120,14 +149,6 @@ def _usage() -> tuple[float, ...]:
     return getrusage(RUSAGE_SELF) if getrusage is not None else ()
 
 
-def _by_sample(usages: list[tuple[float, ...]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """CPU ns and involuntary context switches between neighbouring readings of getrusage."""
-    if not usages[0]:
-        return (), ()
-    cpu_ns = []
-    switches = []
-    for before, after in itertools.pairwise(usages):
-        cpu_s = after[USER_S] + after[SYSTEM_S] - before[USER_S] - before[SYSTEM_S]
-        cpu_ns.append(round(cpu_s * NS_PER_S))
-        switches.append(int(after[INVOLUNTARY_SWITCHES] - before[INVOLUNTARY_SWITCHES]))
-    return tuple(cpu_ns), tuple(switches)
+def _increases(first: int, readings: list[int]) -> tuple[int, ...]:
+    """What a counter grew by from one reading to the next, the first one after ``first``."""
+    return tuple(after - before for before, after in itertools.pairwise([first, *readings]))

@@ -20,7 +20,6 @@ from deploybench.data.synthetic import REFERENCE_IMAGES, whole_batches
 from deploybench.errors import DeployBenchError, DeviceError
 from deploybench.hardware.devices import CPU, kind_of, same_device
 from deploybench.results.launch import Facts
-from deploybench.telemetry.threads import ThreadsRan
 
 OUT_OF_MEMORY = "out of memory"
 OUT_OF_MEMORY_SIGNS = ("outofmemory", "out of memory", "failed to allocate memory")
@@ -118,19 +117,21 @@ def fallback(asked: RunOptions, facts: Facts) -> str | None:
     return None
 
 
-def crowded(asked: RunOptions, ran: ThreadsRan | None) -> str | None:
+def crowded(asked: RunOptions, cpus_of_threads: Sequence[int] | None) -> str | None:
     """Why the threads that were asked for could not run side by side, or None.
 
-    On the CPU alone: a GPU does the work of one waiting thread.
+    ``cpus_of_threads`` are those on which any thread that worked may run. On the CPU alone: beside
+    a GPU one thread waits.
     """
-    if kind_of(asked.device) != CPU or ran is None or not ran.cpus:
+    if kind_of(asked.device) != CPU or not cpus_of_threads:
         return None
-    if len(ran.cpus) >= asked.threads:
+    count = len(cpus_of_threads)
+    if count >= asked.threads:
         return None
-    cpus = ", ".join(str(cpu) for cpu in sorted(ran.cpus))
+    cpus = ", ".join(str(cpu) for cpu in cpus_of_threads)
     return (
-        f"asked for threads {asked.threads}, and what worked may run on {len(ran.cpus)} CPU alone "
-        f"({cpus}): an affinity mask keeps them there"
+        f"asked for threads {asked.threads}, and what worked may run on no more than {count} CPU "
+        f"({cpus}): an affinity mask keeps it there"
     )
 
 

@@ -10,15 +10,17 @@ from dataclasses import dataclass, replace
 
 from deploybench.hardware.devices import CPU, Device, kind_of
 from deploybench.measure.calls import Call
+from deploybench.measure.compact import keep
 from deploybench.measure.concurrent import run_streams
 from deploybench.measure.job import Job
 from deploybench.measure.loop import Window, run_window
 from deploybench.measure.steady import Steady, find_steady
 from deploybench.measure.stopping import WindowRule
-from deploybench.results.launch import EnergyReading, GpuReading, Probes, Surroundings
+from deploybench.results.launch import EnergyReading, GpuReading, Histogram, Probes, Surroundings
 from deploybench.telemetry.activity import Activity, between, read_activity
 from deploybench.telemetry.energy import Unavailable, open_meter
 from deploybench.telemetry.gpu import GpuSample, read_gpu
+from deploybench.telemetry.memory import WindowMemory
 from deploybench.telemetry.probes import probe_machine
 from deploybench.telemetry.threads import ThreadsRan, read_threads, threads_between
 
@@ -51,11 +53,25 @@ class TimedCalls:
     window_cpu_ns: int
     surroundings: Surroundings
     energy: EnergyReading
-    threads: ThreadsRan | None = None
+    sample_count: int | None = None
+    steady_histogram: Histogram | None = None
+    device_histogram: Histogram | None = None
+    switches: int | None = None
+    threads_ran: int | None = None
+    threads_cpus: tuple[int, ...] | None = None
 
 
-def time_calls(job: Job, calls: Calls, prepare: Preparations, cpus: frozenset[int]) -> TimedCalls:
-    """Sample ``calls`` (one a stream) until they settle, at most three times as long as asked."""
+def time_calls(
+    job: Job,
+    calls: Calls,
+    prepare: Preparations,
+    cpus: frozenset[int],
+    memory: WindowMemory | None = None,
+) -> TimedCalls:
+    """Sample ``calls`` (one a stream) until they settle, at most three times as long as asked.
+
+    ``memory`` then knows the peak of the calls.
+    """
     rule = WindowRule(
         min_samples=job.min_samples,
         duration_ns=int(job.duration_s * NS_PER_S),
@@ -66,8 +82,10 @@ def time_calls(job: Job, calls: Calls, prepare: Preparations, cpus: frozenset[in
     probes_before = _probe(job, cpus)
     activity_before = read_activity(cpus)
     threads_before = read_threads()
-    (window, steady), energy = _with_energy(job.device, lambda: _sample(calls, prepare, rule))
-    threads = None
+    (window, steady), energy = _with_energy(
+        job.device, lambda: _sample(calls, prepare, rule, memory)
+    )
+    threads: ThreadsRan | None = None
     if len(calls) == 1:  # the threads of several streams have ended by now
         threads = threads_between(threads_before, read_threads())
     activity = between(activity_before, read_activity(cpus))
@@ -80,38 +98,49 @@ def time_calls(job: Job, calls: Calls, prepare: Preparations, cpus: frozenset[in
     unsettled = None
     if not steady.settled:
         unsettled = steady.reason
+    kept = keep(window, steady.cut, raw=job.raw)
     return TimedCalls(
-        samples_ns=window.samples_ns,
-        sample_cpu_ns=window.sample_cpu_ns,
-        sample_switches=window.sample_switches,
-        device_ns=window.device_ns,
+        samples_ns=kept.samples_ns,
+        sample_cpu_ns=kept.sample_cpu_ns,
+        sample_switches=kept.sample_switches,
+        device_ns=kept.device_ns,
+        sample_count=kept.sample_count,
+        steady_histogram=kept.steady_histogram,
+        device_histogram=kept.device_histogram,
+        switches=kept.switches,
         warm_up=steady.cut,
         unsettled=unsettled,
         window_ns=window_ns,
         window_cpu_ns=window_cpu_ns,
         surroundings=_surroundings(probes_before, probes_after, activity, len(cpus), gpu),
         energy=energy,
-        threads=threads,
+        threads_ran=None if threads is None else threads.count,
+        threads_cpus=None if threads is None else tuple(sorted(threads.cpus)),
     )
 
 
-def _sample(calls: Calls, prepare: Preparations, rule: WindowRule) -> Sampled:
+def _sample(
+    calls: Calls, prepare: Preparations, rule: WindowRule, memory: WindowMemory | None
+) -> Sampled:
     """One window, and further ones after it while the samples have not settled and time is left."""
-    window = _window(calls, prepare, rule)
+    window = _window(calls, prepare, rule, memory)
     steady = find_steady(window.samples_ns)
     for _ in range(MOST_WINDOWS - 1):
         left_ns = rule.limit_ns - window.wall_ns()
         if steady.settled or left_ns <= 0:
             break
-        window = window.followed_by(_window(calls, prepare, replace(rule, limit_ns=left_ns)))
+        shorter = replace(rule, limit_ns=left_ns)
+        window = window.followed_by(_window(calls, prepare, shorter, memory))
         steady = find_steady(window.samples_ns)
     return window, steady
 
 
-def _window(calls: Calls, prepare: Preparations, rule: WindowRule) -> Window:
+def _window(
+    calls: Calls, prepare: Preparations, rule: WindowRule, memory: WindowMemory | None
+) -> Window:
     if len(calls) == 1:
-        return run_window(calls[0].run, rule, calls[0].device_ms)
-    return run_streams([call.run for call in calls], prepare, rule)
+        return run_window(calls[0].run, rule, calls[0].device_ms, memory)
+    return run_streams([call.run for call in calls], prepare, rule, memory)
 
 
 def _with_energy(device: str, work: Callable[[], Sampled]) -> tuple[Sampled, EnergyReading]:

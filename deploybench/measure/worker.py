@@ -36,9 +36,9 @@ from deploybench.results.cell import END_TO_END, ENGINE_ONLY
 from deploybench.results.launch import Launch, MemoryPhases
 from deploybench.telemetry.activity import usable_cpus
 from deploybench.telemetry.memory import (
+    WindowMemory,
     peak_resident_bytes,
     proportional_bytes,
-    reset_peak,
     resident_bytes,
 )
 
@@ -124,8 +124,8 @@ def _run(job: Job, artifact: Artifact, plugin: Runner, start_s: float | None) ->
         preparations = [session.prepare_thread for session in sessions]
         # The peak so far is that of setting up; from here on it is that of the calls.
         setup_peak_bytes = peak_resident_bytes()
-        reset_peak()
-        timed = time_calls(job, calls, preparations, cpus)
+        watch = WindowMemory()
+        timed = time_calls(job, calls, preparations, cpus, watch)
         memory = MemoryPhases(
             baseline_bytes=baseline_bytes,
             baseline_pss_bytes=baseline_pss_bytes,
@@ -134,14 +134,15 @@ def _run(job: Job, artifact: Artifact, plugin: Runner, start_s: float | None) ->
             compiled_bytes=compiled.resident_bytes,
             first_inference_bytes=first_inference.resident_bytes,
             setup_peak_bytes=setup_peak_bytes,
-            peak_bytes=peak_resident_bytes(),
-            steady_pss_bytes=proportional_bytes(),
+            peak_bytes=watch.peak_bytes or setup_peak_bytes,
+            steady_pss_bytes=watch.without_harness(proportional_bytes()),
+            harness_bytes=watch.harness_bytes,
         )
         # On fewer CPUs than the machine has threads take turns because somebody wants it so; on a
         # machine that has no more, the user asked for more threads than there are.
         refused = None
         if len(cpus) >= options.threads or len(cpus) < (os.cpu_count() or 1):
-            refused = crowded(options, timed.threads)
+            refused = crowded(options, timed.threads_cpus)
         return _with_samples(proved, timed, memory).replaced(refused=refused)
 
 
@@ -196,7 +197,12 @@ def _with_samples(launch: Launch, timed: TimedCalls, memory: MemoryPhases) -> La
         unsettled=timed.unsettled,
         window_ns=timed.window_ns,
         window_cpu_ns=timed.window_cpu_ns,
-        threads_ran=None if timed.threads is None else timed.threads.count,
+        threads_ran=timed.threads_ran,
+        threads_cpus=timed.threads_cpus,
+        sample_count=timed.sample_count,
+        steady_histogram=timed.steady_histogram,
+        device_histogram=timed.device_histogram,
+        switches=timed.switches,
         surroundings=timed.surroundings,
         energy=timed.energy,
         memory=memory,

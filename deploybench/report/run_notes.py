@@ -8,6 +8,7 @@ from deploybench.report.table import Note
 from deploybench.results.cell import END_TO_END
 from deploybench.results.verdict import Verdict
 from deploybench.rows.row import Row
+from deploybench.statistics.counted import BIN_WIDTH
 from deploybench.statistics.ratios import Answer
 
 
@@ -34,6 +35,12 @@ def notes_of(row: Row) -> list[Note]:
     if row.environment:
         detail = f"{row.environment} was set, and reached the workers"
         notes.append(Note("variables of the environment that change numbers were set", detail))
+    if row.launches_binned:
+        detail = (
+            f"{row.samples} samples are counted in bins {BIN_WIDTH:.1%} wide: percentiles are "
+            f"exact to that; --raw keeps every sample"
+        )
+        notes.append(Note("the samples of a launch are counted in bins", detail))
     notes += _notes_on_threads(row)
     if row.speedup_answer is Answer.AMBIGUOUS:
         notes.append(Note("the speed-up is not settled", f"speed-up: {row.speedup_reason}"))

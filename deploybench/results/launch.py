@@ -10,7 +10,7 @@ from pydantic import Field
 from deploybench.artifacts.parity import ParityReport
 from deploybench.documents import Document
 from deploybench.provenance import Provenance
-from deploybench.statistics.samples import median
+from deploybench.statistics.counted import BIN_WIDTH, Bins, Counted, counted, of_bins
 
 
 class Facts(Document):
@@ -44,9 +44,14 @@ class MemoryPhases(Document):
     setup_peak_bytes: int = Field(
         description="the largest until the calls were timed: loading, compiling, parity"
     )
-    peak_bytes: int = Field(description="the largest while the calls were timed")
+    peak_bytes: int = Field(
+        description="the largest while the calls were timed, without the harness's own samples"
+    )
     baseline_pss_bytes: int | None = None
     steady_pss_bytes: int | None = None
+    harness_bytes: int | None = Field(
+        None, description="what the harness's samples took, and what was taken off for them"
+    )
 
 
 class Probes(Document):
@@ -123,8 +128,30 @@ class EnergyReading(Document):
     provenance: Provenance = "measured"
 
 
+class Histogram(Document):
+    """Samples counted in bins of equal ratio: see ``statistics/counted.py``. Values are in ns.
+
+    ``bins`` are the numbers of the bins that are not empty.
+    """
+
+    relative_width: float = BIN_WIDTH
+    bins: tuple[int, ...]
+    counts: tuple[int, ...]
+    smallest: int
+    largest: int
+
+    @property
+    def counted(self) -> Counted:
+        bins = Bins(self.bins, self.counts, self.smallest, self.largest)
+        return of_bins(bins, self.relative_width)
+
+
 class Launch(Document):
     """One fresh process. Samples are raw, in order, from the first call after parity was shown.
+
+    Of very many samples (``sample_count``) only the first and last few thousand are kept raw, and
+    those after the warm-up are counted in ``steady_histogram``; the figures of single samples are
+    then those of the raw ones.
 
     The first ``warm_up`` samples are warm-up; ``unsettled`` says why the rest is no steady state,
     if it is none. Three more figures belong to the samples one by one: ``sample_cpu_ns`` (CPU time
@@ -152,12 +179,23 @@ class Launch(Document):
     sample_cpu_ns: tuple[int, ...] = ()
     sample_switches: tuple[int, ...] = ()
     device_ns: tuple[int, ...] = ()
+    sample_count: int | None = Field(
+        None, description="samples taken, where not every one of them is kept raw"
+    )
+    steady_histogram: Histogram | None = None
+    device_histogram: Histogram | None = None
+    switches: int | None = Field(
+        None, description="involuntary switches of all samples, where not all are kept"
+    )
     warm_up: int = 0
     unsettled: str | None = None
     window_ns: int = Field(0, description="wall time of the samples after the warm-up")
     window_cpu_ns: int = 0
     threads_ran: int | None = Field(
         None, description="threads that worked in the window: see telemetry/threads.py"
+    )
+    threads_cpus: tuple[int, ...] | None = Field(
+        None, description="the CPUs on which any of these threads may run"
     )
     memory: MemoryPhases | None = None
     surroundings: Surroundings | None = None
@@ -168,9 +206,41 @@ class Launch(Document):
         return bool(self.samples_ns)
 
     @property
-    def steady_ns(self) -> tuple[int, ...]:
-        """The samples after the warm-up."""
-        return self.samples_ns[self.warm_up :]
+    def count(self) -> int:
+        """How many samples were taken, the warm-up's too."""
+        if self.sample_count is not None:
+            return self.sample_count
+        return len(self.samples_ns)
+
+    @property
+    def steady_count(self) -> int:
+        """How many samples are after the warm-up."""
+        return self.count - self.warm_up
+
+    @property
+    def steady_ns(self) -> Counted:
+        """The samples after the warm-up, by value."""
+        if self.steady_histogram is not None:
+            return self.steady_histogram.counted
+        return counted(self.samples_ns[self.warm_up :])
+
+    @property
+    def steady_device_ns(self) -> Counted | None:
+        """The same by the device's own clock; None where the runner does not tell."""
+        if self.device_histogram is not None:
+            return self.device_histogram.counted
+        if not self.device_ns:
+            return None
+        return counted(self.device_ns[self.warm_up :])
+
+    @property
+    def switches_per_call(self) -> float | None:
+        """How often a call was interrupted, on average; None where the system does not tell."""
+        if self.switches is not None:
+            return self.switches / self.count
+        if not self.sample_switches:
+            return None
+        return sum(self.sample_switches) / len(self.sample_switches)
 
     @property
     def provenance(self) -> Provenance:
@@ -185,7 +255,7 @@ class Launch(Document):
 
     @property
     def median_ms(self) -> float:
-        return median(self.steady_ns) / 1e6
+        return self.steady_ns.median() / 1e6
 
     @property
     def cold_start_s(self) -> float | None:

@@ -32,8 +32,7 @@ class Row:
     ``bound_ms`` is the least time of one call, computed from MACs, bytes and the hardware's peaks;
     ``times_bound`` is the median over it; ``unfused_ms`` is the same bound with every layer's
     values moved. See ``roofline.py``. ``gpu_*`` are of the GPU right after the calls were timed.
-    ``threads_ran`` is how many threads worked, ``environment`` the user's variables that change
-    numbers. ``speedup`` is over ``baseline`` (fp32), paired by round; its verdict is its own.
+    ``speedup`` is over ``baseline`` (fp32), paired by round; its verdict is its own.
     ``softmax_speedup`` is a fair ViT's over its softmax member on the same runner at the same
     sizes, where the run has both at two sizes or more. ``device_p50_ms`` is what an engine-only
     call takes by the device's own clock, ``options`` are those of the cell, each in a field of its
@@ -41,6 +40,9 @@ class Row:
     a change of the machine's state, so that no state has an estimate; ``assumed`` is what
     nobody gave when the artifact was exported; ``provenance`` is ``simulated`` where a double stood
     in for the device's library.
+
+    The samples of ``launches_binned`` launches are counts in bins. ``threads_ran`` is how many
+    threads worked, ``environment`` the user's variables that change numbers.
     """
 
     model: str
@@ -159,6 +161,7 @@ class Row:
     launches_left_out: int = 0
     launches_flipped: int
     samples: int = 0
+    launches_binned: int = 0
     verdict: Verdict
     reason: str
     advice: str

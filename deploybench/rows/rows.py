@@ -186,6 +186,7 @@ def row_of(finding: Finding) -> Row:
         launches_left_out=state.left_out,
         launches_flipped=summary.launches_flipped,
         samples=state.samples,
+        launches_binned=sum(launch.steady_histogram is not None for launch in shown_launches),
         verdict=judgement.verdict,
         reason=noting_losses(judgement, record.launches).reason,
         advice=judgement.advice,

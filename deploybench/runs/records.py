@@ -144,6 +144,8 @@ def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:
         arguments += ["--image", settings.image]
     arguments += ["--duration", f"{settings.duration_s:g}s"]
     arguments += ["--min-samples", str(settings.min_samples)]
+    if settings.raw:
+        arguments.append("--raw")
     rule = settings.rule
     if rule.max_rounds is not None:
         arguments += ["--rounds", str(rule.max_rounds)]

@@ -120,6 +120,8 @@ class RunRequest:
     """Seconds that one launch samples."""
     min_samples: int = 20
     """Samples of one launch at least."""
+    raw: bool = False
+    """Keep every sample of a launch, however many: beyond 100,000 they are else counted in bins."""
     baseline: str | None = None
     """The runner to compare with; launches then go on until the speed-ups are precise, too. None:
     speed-ups are over PyTorch, as precise as the cells happen to be."""
@@ -284,6 +286,7 @@ def _settings(request: RunRequest, image: Path | None) -> RunSettings:
         baseline=request.baseline or reference_runner() or DEFAULT_BASELINE,
         compare=request.baseline is not None,
         image=None if image is None else str(image),
+        raw=request.raw,
     )
 
 

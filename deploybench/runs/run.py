@@ -121,5 +121,6 @@ def job_of(planned: Planned, settings: RunSettings) -> Job:
         duration_s=settings.duration_s,
         min_samples=settings.min_samples,
         limit_s=min(longest_s, third_of_budget_s),
+        raw=settings.raw,
         **cell.option_values,
     )

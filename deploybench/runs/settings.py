@@ -18,7 +18,7 @@ class RunSettings:
     """How long to look: launches with windows of ``duration_s``, until ``rule`` ends each cell.
 
     ``baseline`` names the runner that the others are compared with; when ``compare`` is set, the
-    launches go on until these speed-ups are as precise as the cells.
+    launches go on until these speed-ups are as precise as the cells. ``raw`` keeps every sample.
     """
 
     rule: ExperimentRule
@@ -28,6 +28,7 @@ class RunSettings:
     baseline: str = DEFAULT_BASELINE
     compare: bool = False
     image: str | None = None
+    raw: bool = False
 
 
 @dataclass(frozen=True)

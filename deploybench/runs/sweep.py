@@ -162,7 +162,7 @@ def _look(cell: Planned, settings: RunSettings, launch: Callable[[Job], Launch])
         gpu_bytes = gpu.own_bytes
         others_gpu_bytes = gpu.other_bytes or 0
     return Look(
-        rate=cell.cell.batch * len(launched.steady_ns) / launched.window_ns,
+        rate=cell.cell.batch * launched.steady_count / launched.window_ns,
         peak_bytes=launched.memory.peak_bytes,
         call_s=launched.median_ms / 1e3,
         gpu_bytes=gpu_bytes,

@@ -16,6 +16,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from deploybench.statistics.counted import Counted, counted, pooled
+
 CONFIDENCE = 0.95
 FEWEST_FOR_INTERVAL = 6
 """Of five launches or pairs even the widest interval (sign test, signed-rank test) covers only
@@ -65,7 +67,7 @@ def nearest_rank(samples: Sequence[float], fraction: float) -> float:
     return sorted(samples)[int(len(samples) * fraction)]
 
 
-def quantile(groups: Sequence[Sequence[float]], fraction: float) -> Quantile:
+def quantile(groups: Sequence[Sequence[float] | Counted], fraction: float) -> Quantile:
     """A percentile of all samples; its interval knows that samples of one launch are alike.
 
     ``groups`` holds the samples of each launch. The interval is Woodruff's (1952): the binomial
@@ -75,16 +77,17 @@ def quantile(groups: Sequence[Sequence[float]], fraction: float) -> Quantile:
     """
     from scipy.stats import binom
 
-    pooled = sorted(sample for group in groups for sample in group)
-    count = len(pooled)
+    by_group = [counted(group) for group in groups if len(group)]
+    everything = pooled(by_group)
+    count = len(everything)
     fewest = samples_needed(fraction)
     if count < fewest:
         return Quantile(fraction, None, None, None, count, fewest)
-    value = nearest_rank(pooled, fraction)
+    value = everything.nearest_rank(fraction)
 
     # Alike samples tell as much as this smaller number of independent ones (Kish's effective
     # sample size), and as many more samples are needed for the interval to exist.
-    effect = _design_effect(groups, value)
+    effect = _design_effect(by_group, value)
     independent = int(count / effect)
     needed = math.ceil(fewest * effect)
     if independent < fewest:
@@ -98,8 +101,8 @@ def quantile(groups: Sequence[Sequence[float]], fraction: float) -> Quantile:
 
     # Scale both ranks to all samples. Rounding can leave the percentile just outside, so the
     # interval is widened to contain it.
-    low = pooled[_rank_among(count, low_rank, independent) - 1]
-    high = pooled[_rank_among(count, high_rank, independent) - 1]
+    low = everything.at(_rank_among(count, low_rank, independent) - 1)
+    high = everything.at(_rank_among(count, high_rank, independent) - 1)
     return Quantile(fraction, value, min(low, value), max(high, value), count, needed)
 
 
@@ -149,15 +152,14 @@ def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float | None
     return float(tau)
 
 
-def _design_effect(groups: Sequence[Sequence[float]], value: float) -> float:
+def _design_effect(groups: Sequence[Counted], value: float) -> float:
     """How much more the share of samples up to ``value`` varies than if all were independent.
 
     The variance of that share as estimated from the groups (the ratio estimator for clusters of
     unequal size, Cochran 1977, chapter 3), over the binomial variance; at least 1.
     """
-    groups = [group for group in groups if group]
     count = sum(len(group) for group in groups)
-    below_by_group = [sum(sample <= value for sample in group) for group in groups]
+    below_by_group = [group.at_most(value) for group in groups]
     share = sum(below_by_group) / count
 
     # The variance of the share, were all samples independent. Where it is 0, or with one group,

@@ -53,6 +53,41 @@ def reset_peak(clear_refs: Path = CLEAR_REFS) -> bool:
     return True
 
 
+class WindowMemory:
+    """The peak of the calls in one or several windows, without what the harness keeps for itself.
+
+    The harness's share is what its recorder says that it holds, and what the process has grown by
+    between the windows and after them, where nothing but the harness works.
+    """
+
+    def __init__(self) -> None:
+        self.peak_bytes: int | None = None
+        self.harness_bytes = 0
+        self._grown_between = 0
+        self._resident_at_end: int | None = None
+
+    def begins(self) -> None:
+        """Before a window, and before anything is kept for it."""
+        if self._resident_at_end is not None:
+            self._grown_between += resident_bytes() - self._resident_at_end
+        reset_peak()
+
+    def ends(self, recorded_bytes: int) -> None:
+        """Right after the last call, while the recorder holds so many bytes."""
+        harness = self._grown_between + recorded_bytes
+        peak = peak_resident_bytes() - harness
+        self.peak_bytes = max(peak, self.peak_bytes or 0)
+        self.harness_bytes = max(harness, self.harness_bytes)
+        self._resident_at_end = resident_bytes() - recorded_bytes
+
+    def without_harness(self, now_bytes: int | None) -> int | None:
+        """A figure of this moment without what the process has grown by since the calls ended."""
+        if now_bytes is None or self._resident_at_end is None:
+            return now_bytes
+        grown = self._grown_between + resident_bytes() - self._resident_at_end
+        return now_bytes - max(grown, 0)
+
+
 def _kib_field(path: Path, name: str) -> int | None:
     """A field of a /proc file that is given in KiB, in bytes.
 

@@ -23,7 +23,7 @@ STEADY = [10.0] * 20
             marks=pytest.mark.trust(
                 item=20,
                 case="a launch that its cgroup's quota held back in 12 periods",
-                before="VALID, at half of the speed",
+                before="undisturbed: what the quota held back was not read",
                 now="disturbed: throttled by the quota of its cgroup 12 times",
             ),
         ),
