@@ -50,6 +50,14 @@ def export(
     labels: Annotated[
         Path | None, typer.Option(help="Text file of class names, one line a class.")
     ] = None,
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            help="Of several outputs: export these, the main one first; repeatable. [default: all]",
+        ),
+    ] = None,
+    task: parse.TaskOption = None,
     profile: Annotated[
         str | None,
         typer.Option(
@@ -111,6 +119,8 @@ def export(
         num_classes=num_classes,
         in_channels=in_channels,
         labels=labels,
+        outputs=parse.split_names(output),
+        task=task,
         profile=profile or HOST,
         target=target,
         options=_asked_options(option, {"opset": opset, "ir_version": ir_version}),

@@ -23,6 +23,7 @@ def predict(
         str | None, typer.Option("--runner", "-r", help="[default: the format's own]")
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")] = 5,
+    task: parse.TaskOption = None,
     threads: parse.ThreadsOption = None,
     workspace: parse.WorkspaceOption = None,
     table_format: parse.FormatOption = None,
@@ -39,7 +40,7 @@ def predict(
     asked = parse.output_format(table_format, json=json)
     chosen = only_artifact_named(artifact, open_workspace(workspace))
     predictions = predict_images(
-        chosen.path, images_in(images), runner=runner, top=top, threads=threads
+        chosen.path, images_in(images), runner=runner, top=top, threads=threads, task=task
     )
     print_report(prediction_report(predictions), asked)
     unreadable = [prediction for prediction in predictions if "error" in prediction]

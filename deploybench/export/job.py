@@ -10,33 +10,38 @@ import importlib
 import json
 import sys
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from deploybench.artifacts.artifact import (
     LABELS,
     MANIFEST,
-    REFERENCE,
     Manifest,
     ModelInfo,
     TensorSpec,
     Weights,
     file_entry,
+    write_references,
 )
 from deploybench.artifacts.work import LAYER_VALUES
-from deploybench.contracts import INPUT_NAME, OUTPUT_NAME, ExportedFiles
+from deploybench.contracts import INPUT_NAME, ExportedFiles
 from deploybench.contracts.registry import exporter
 from deploybench.documents import Document, now
 from deploybench.errors import DeployBenchError
-from deploybench.export.labels import read_labels
+from deploybench.export.causes import cause_of
+from deploybench.export.labels import label_count, read_labels
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.models.source import BuiltModel
+from deploybench.models.tasks import task_assumed, task_of
 from deploybench.processes import die_with_parent, finish
 
 if TYPE_CHECKING:
     import torch
+
+    from deploybench.models.outputs import Outputs, OutputTensor
 
 DYNAMIC_EXAMPLE_BATCH = 2
 """An example of one image would let tracers take the batch dimension for a constant 1."""
@@ -83,9 +88,9 @@ def main() -> None:
         reply = ExportReply(
             found=f"{error.filename or job.staging} could not be written: {error.strerror}"
         )
-    except Exception as error:  # an exporter may raise anything; the row carries its words
-        text = " ".join(line.strip() for line in str(error).strip().splitlines()[:3])[:500]
-        reply = ExportReply(found=f"{type(error).__name__}: {text}")
+    except Exception as error:  # an exporter may raise anything; the row carries its cause
+        cause = cause_of(error)
+        reply = ExportReply(found=cause.found, expected=cause.expected, action=cause.action)
     finish(reply.model_dump_json())
 
 
@@ -93,12 +98,20 @@ def main() -> None:
 class Reference:
     """What every artifact of the model is held against: images and the fp32 eager outputs on them.
 
-    Both are float32: ``images`` of shape (images, channels, height, width), ``outputs`` of
-    (images, classes).
+    All are float32: ``images`` of shape (images, channels, height, width), ``outputs``, those of
+    the main output, of (images, classes), ``further`` those of the others by name, of (images, …).
+    ``layout`` says what the model returns, and where.
     """
 
     images: torch.Tensor
     outputs: torch.Tensor
+    layout: Outputs
+    further: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def by_name(self) -> dict[str, torch.Tensor]:
+        """All outputs, the main one first."""
+        return {self.layout.main.name: self.outputs, **self.further}
 
 
 def run(job: ExportJob) -> None:
@@ -110,19 +123,19 @@ def run(job: ExportJob) -> None:
     torch.set_num_threads(1)
     start = perf_counter()
     built, weights = _loaded(request.model)
-    reference = _reference(built)
+    reference = _reference(request.model, built)
+    task = task_of(request.model.task, built, weights, reference.outputs, reference.layout.main)
     _write_reference(reference, staging)
     info = _model_info(request.model, built, reference)
-    _write_labels(request, built, weights, info.num_classes, staging)
+    _write_labels(request, built, weights, label_count(task, info.num_classes), staging)
     moved = _values_moved(built, reference)
     # The last that is done with the module: a reduced precision casts its weights.
     torch.set_num_threads(request.threads)
     exported = _exported(request, built, reference, staging)
     facts = {**exported.facts, **moved}
     written = sorted(path for path in staging.rglob("*") if path.is_file())
-    batch = request.batch or "batch"
+    batch: int | Literal["batch"] = request.batch or "batch"
     input_shape = (batch, *reference.images.shape[1:])
-    output_shape = (batch, *reference.outputs.shape[1:])
     manifest = Manifest(
         key=job.key,
         backend=request.backend,
@@ -131,7 +144,7 @@ def run(job: ExportJob) -> None:
         model=info,
         weights=weights,
         inputs=(TensorSpec(name=INPUT_NAME, dtype="float32", shape=input_shape),),
-        outputs=(TensorSpec(name=OUTPUT_NAME, dtype="float32", shape=output_shape),),
+        outputs=tuple(_output_spec(output, batch) for output in reference.layout.tensors),
         preprocessing=built.preprocessing,
         entry=exported.entry,
         facts=facts,
@@ -144,6 +157,8 @@ def run(job: ExportJob) -> None:
         created=now(),
         command=request.command(),
         request=request.model_dump(mode="json"),
+        assumed=(*reference.layout.assumed, *task_assumed(task, weights)),
+        task=task,
     )
     (staging / MANIFEST).write_text(manifest.sealed().model_dump_json(indent=1))
 
@@ -160,41 +175,68 @@ def _loaded(asked: ModelRequest) -> tuple[BuiltModel, Weights]:
     )
 
 
-def _reference(built: BuiltModel) -> Reference:
+def _output_spec(output: OutputTensor, batch: int | Literal["batch"]) -> TensorSpec:
+    return TensorSpec(
+        name=output.name,
+        dtype="float32",
+        shape=(batch, *output.shape),
+        path=output.path,
+        model_dtype=output.dtype_name,
+    )
+
+
+def _reference(asked: ModelRequest, built: BuiltModel) -> Reference:
     """The reference images, and what the model makes of them eagerly in fp32."""
     import torch
 
     from deploybench.data.synthetic import reference_inputs
-    from deploybench.models.loading import SingleOutput
+    from deploybench.models.outputs import at_path, check_integers, check_same, find_outputs
 
-    model = SingleOutput(built.module, torch.float32).eval()
     images = torch.from_numpy(reference_inputs(built.preprocessing))
+    classes = built.num_classes
     with torch.no_grad():
-        outputs = model(images)
-    return Reference(images, outputs)
+        returned = built.module(images)
+        layout = find_outputs(returned, len(images), classes=classes, chosen=asked.outputs)
+        # Other images, and another number of them: what belongs to an image has to follow.
+        fewer = images[1:]
+        again = find_outputs(built.module(fewer), len(fewer), classes=classes)
+    check_same(layout, again)
+    tensors = {}
+    for output in layout.tensors:
+        values = at_path(returned, output.path)
+        check_integers(output, values)
+        tensors[output.name] = values.float()
+    main = tensors.pop(layout.main.name)
+    return Reference(images, main, layout, tensors)
+
+
+def _wrapped(built: BuiltModel, reference: Reference, dtype: torch.dtype) -> torch.nn.Module:
+    """The model as exporters get it: float32 in and out, its outputs in the manifest's order."""
+    from deploybench.models.outputs import NamedOutputs
+
+    return NamedOutputs(built.module, dtype, reference.layout.paths).eval()
 
 
 def _write_reference(reference: Reference, staging: Path) -> None:
-    import numpy as np
-
-    np.savez(
-        staging / REFERENCE, inputs=reference.images.numpy(), outputs=reference.outputs.numpy()
-    )
+    outputs = {name: tensor.numpy() for name, tensor in reference.by_name.items()}
+    write_references(staging, reference.images.numpy(), outputs)
 
 
 def _model_info(asked: ModelRequest, built: BuiltModel, reference: Reference) -> ModelInfo:
     """What has to be known of the model: its size, its work, its classes."""
     import torch
 
-    from deploybench.models.loading import SingleOutput, count_parameters
+    from deploybench.models.loading import count_parameters
 
-    model = SingleOutput(built.module, torch.float32).eval()
+    model = _wrapped(built, reference, torch.float32)
     macs = _counted("count_macs", model, reference.images[:1])
     flops = None
     if macs is not None:
         flops = 2 * macs  # a multiplication and an addition
     num_classes = 1
-    if reference.outputs.dim() > 1:
+    if reference.layout.main.is_integer:  # the numbers of classes, not a score for each
+        num_classes = max(built.num_classes, 1)
+    elif reference.outputs.dim() > 1:
         num_classes = int(reference.outputs.shape[1])
     return ModelInfo(
         name=asked.name,
@@ -212,9 +254,7 @@ def _values_moved(built: BuiltModel, reference: Reference) -> dict[str, int]:
     """How many values pass between the layers for one image, as a fact; nothing where unknown."""
     import torch
 
-    from deploybench.models.loading import SingleOutput
-
-    model = SingleOutput(built.module, torch.float32).eval()
+    model = _wrapped(built, reference, torch.float32)
     layer_values = _counted("count_layer_values", model, reference.images[:1])
     if layer_values is None:
         return {}
@@ -227,16 +267,20 @@ def _exported(
     """Have the exporter write its files, in the precision that was asked for."""
     import torch
 
-    from deploybench.models.loading import SingleOutput
-
     plugin = exporter(request.backend).require()
     dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16}
     dtype = dtypes.get(request.precision, torch.float32)
     batch = request.batch or DYNAMIC_EXAMPLE_BATCH
     example = reference.images[:1].expand(batch, -1, -1, -1).contiguous()
-    spec = replace(request.spec(plugin.default_options()), preprocessing=built.preprocessing)
+    integers = [output.name for output in reference.layout.tensors if output.is_integer]
+    spec = replace(
+        request.spec(plugin.default_options()),
+        preprocessing=built.preprocessing,
+        output_names=reference.layout.names,
+        integer_outputs=frozenset(integers),
+    )
     with torch.no_grad():
-        return plugin.export(SingleOutput(built.module, dtype).eval(), example, spec, staging)
+        return plugin.export(_wrapped(built, reference, dtype), example, spec, staging)
 
 
 def _counted(name: str, model: torch.nn.Module, example: torch.Tensor) -> int | None:

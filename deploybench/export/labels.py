@@ -18,6 +18,7 @@ from deploybench.artifacts.artifact import (
     file_entry,
     open_artifact,
 )
+from deploybench.artifacts.task import Task
 from deploybench.artifacts.workspace import Workspace, publish
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportRequest, ModelRequest
@@ -37,6 +38,13 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     return labels
 
 
+def label_count(task: Task | None, classes: int) -> int:
+    """How many names the classes have: a yes-or-no score of one number has two, no and yes."""
+    if task is not None and task.kind == "binary":
+        return 2
+    return classes
+
+
 def with_labels_of(
     model: ModelRequest, artifact: Artifact, workspace: Workspace
 ) -> tuple[Artifact, str | None]:
@@ -46,7 +54,8 @@ def with_labels_of(
     """
     if model.labels is None:
         return artifact, None
-    labels = read_labels(Path(model.labels), artifact.manifest.model.num_classes)
+    manifest = artifact.manifest
+    labels = read_labels(Path(model.labels), label_count(manifest.task, manifest.model.num_classes))
     before = artifact.labels()
     if before is not None and tuple(before) == labels:
         return artifact, None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
+from deploybench.artifacts.task import read_task
 from deploybench.artifacts.workspace import Workspace, open_workspace
 from deploybench.contracts import OptionValue
 from deploybench.contracts.registry import options_by_backend
@@ -86,6 +87,13 @@ class ExportOrder:
     """Channels of the input; None: the model's own."""
     labels: Path | None = None
     """A text file of class names, one line a class."""
+    outputs: Sequence[str] = ()
+    """Of a model that returns several tensors: those to export by name, the main one first; empty:
+    all."""
+    task: str | None = None
+    """What the main output means: ``multi_class``, ``multi_label``, ``binary``, ``regression``,
+    ``embedding`` or ``dense``, with ``:probabilities`` or ``:logits`` where they are scores; None:
+    found, or assumed and said."""
     profile: str = HOST
     """The hardware to write for, by name or TOML file: what it can read decides options and
     target."""
@@ -188,6 +196,8 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
             image_size=image_size,
             patch_size=patch_size,
             labels=_absolute(order.labels),
+            outputs=tuple(order.outputs),
+            task=order.task,
         )
         for precision, backend in forms:
             request = ExportRequest(
@@ -243,6 +253,8 @@ def _check(order: ExportOrder, models: Sequence[str]) -> None:
     for precision in order.precisions:
         if precision not in PRECISIONS:
             raise unknown_name("precision", precision, PRECISIONS)
+    if order.task is not None:
+        read_task(order.task)
     if order.batch is not None and order.batch < 1:
         raise DeployBenchError(
             f"a batch of {order.batch} images", expected="1 or more, or None for a free one"

@@ -77,6 +77,8 @@ class ModelRequest(Document):
     image_size: tuple[int, int] | None = None
     patch_size: int | None = None
     labels: str | None = None
+    outputs: tuple[str, ...] = ()
+    task: str | None = None
 
     @model_serializer(mode="wrap")
     def _store_given(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -153,11 +155,13 @@ class ExportRequest(Document):
         """The content key: equal requests on equal inputs and versions have equal keys.
 
         The checkpoint counts by its content (``contents``, hashes by option; see
-        ``deploybench.export.identity``), not by its path; ``identity`` is the model source's and
+        ``deploybench.export.identity``), not by its path; labels and task change no file that is
+        run; ``identity`` is the model source's and
         the exporter's, ``versions`` those of everything that takes part.
         """
         request = self.model_dump(
-            mode="json", exclude={"threads": True, "model": {"checkpoint": True, "labels": True}}
+            mode="json",
+            exclude={"threads": True, "model": {"checkpoint": True, "labels": True, "task": True}},
         )
         content = {"asked": request, "files": contents, "identity": identity, "versions": versions}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -172,6 +176,8 @@ class ExportRequest(Document):
             image_size = size_text(self.model.image_size)
         arguments = ["--model", self.model.name, "--backend", self.backend]
         arguments += ["--precision", self.precision, "--batch", batch]
+        for output in self.model.outputs:
+            arguments += ["--output", output]
         if_given = {
             "--checkpoint": self.model.checkpoint,
             "--num-classes": self.model.num_classes,
@@ -179,6 +185,7 @@ class ExportRequest(Document):
             "--image-size": image_size,
             "--patch-size": self.model.patch_size,
             "--labels": self.model.labels,
+            "--task": self.model.task,
             "--target": self.target,
         }
         for option, value in if_given.items():

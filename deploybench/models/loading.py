@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from deploybench.artifacts.artifact import Preprocessing, Weights
+from deploybench.artifacts.artifact import PathStep, Weights
 from deploybench.artifacts.parity import SMALLEST_SPREAD
 from deploybench.data.synthetic import reference_inputs
 from deploybench.errors import DeployBenchError
 from deploybench.models.checkpoint import classes_in, load_state, read_checkpoint
 from deploybench.models.initialise import spread_random_weights
+from deploybench.models.outputs import NamedOutputs, at_path, find_outputs
 from deploybench.models.source import BuildOptions, BuiltModel, find_source
 
 SEED = 0
-
-
-class SingleOutput(nn.Module):
-    """Float32 in, one float32 tensor out, whatever the model inside computes in or returns around
-    it."""
-
-    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.model = model.to(dtype)
-        self.dtype = dtype
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - the name that exporters record
-        output = self.model(input.to(self.dtype))
-        if isinstance(output, dict):
-            output = output.get("logits", next(iter(output.values())))
-        if isinstance(output, (tuple, list)):
-            output = output[0]
-        logits: torch.Tensor = output.float()
-        return logits
+SingleOutput = NamedOutputs
+"""Its name when a model had one output; without paths it hands out one tensor."""
 
 
 def load_model(
@@ -62,7 +46,7 @@ def load_model(
         load_state(built.module, state, checkpoint, allow_partial=allow_partial)
     module = built.module.float().eval().requires_grad_(False)
     unknown = state is None and not options.pretrained
-    logits = _first_run(name, module, built.preprocessing)
+    logits = _first_run(name, module, built)
     random = unknown and (not built.own_weights or float(logits.std()) < SMALLEST_SPREAD)
     if random:
         spread_random_weights(module, torch.from_numpy(reference_inputs(built.preprocessing)), SEED)
@@ -82,12 +66,18 @@ def load_model(
     return built, weights
 
 
-def _first_run(name: str, module: nn.Module, spec: Preprocessing) -> torch.Tensor:
-    """The outputs on the reference images; refuses a module that does not run on its own input."""
+def _first_run(name: str, module: nn.Module, built: BuiltModel) -> torch.Tensor:
+    """The main outputs on the reference images.
+
+    Refuses a module that does not run on its own input, or returns nothing to hand out.
+    """
+    spec = built.preprocessing
+    images = torch.from_numpy(reference_inputs(spec))
     try:
-        outputs: torch.Tensor = SingleOutput(module, torch.float32)(
-            torch.from_numpy(reference_inputs(spec))
-        )
+        with torch.no_grad():
+            returned = module(images)
+    except DeployBenchError:
+        raise
     except Exception as error:  # a model may raise anything on an input that it was not made for
         raise DeployBenchError(
             f"'{name}' does not run on images of {spec.channels} x {spec.height} x {spec.width}: "
@@ -95,12 +85,19 @@ def _first_run(name: str, module: nn.Module, spec: Preprocessing) -> torch.Tenso
             expected="an image size and channels that the architecture takes",
             action="choose another --image-size or --in-channels",
         ) from error
-    return outputs
+    outputs = find_outputs(returned, len(images), classes=built.num_classes)
+    return at_path(returned, outputs.main.path).float()
 
 
-def rebuild(name: str, arguments: BuildOptions, state_file: Path, dtype: torch.dtype) -> nn.Module:
+def rebuild(
+    name: str,
+    arguments: BuildOptions,
+    state_file: Path,
+    dtype: torch.dtype,
+    paths: Sequence[Sequence[PathStep]] = (),
+) -> nn.Module:
     """The module of a ``pytorch`` artifact: the architecture by name, every weight from
-    ``state_file``."""
+    ``state_file``, the outputs at ``paths``."""
     from safetensors.torch import load_file
 
     source, own_name = find_source(name)
@@ -109,7 +106,7 @@ def rebuild(name: str, arguments: BuildOptions, state_file: Path, dtype: torch.d
         .module.eval()
         .requires_grad_(False)
     )
-    wrapped = SingleOutput(module, dtype)
+    wrapped = NamedOutputs(module, dtype, paths)
     result = wrapped.load_state_dict(load_file(state_file), strict=False)
     if result.missing_keys or result.unexpected_keys:
         raise DeployBenchError(

@@ -58,6 +58,8 @@ class BuiltModel:
     arguments: Mapping[str, int | float | str | bool] = field(default_factory=dict)
     own_weights: bool = False
     """The builder may have loaded weights by itself: they are left as they are."""
+    task: str | None = None
+    """What the main output means, where the source knows: a task as ``--task`` takes it."""
 
 
 class ModelSource(ABC):

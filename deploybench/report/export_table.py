@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deploybench.report.figures import MIB
+from deploybench.report.meaning_text import meaning_data, meaning_lines
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def export_report(results: Sequence[ExportResult]) -> Report:
     paths = [str(result.artifact.path) for result in shown if result.artifact is not None]
     if paths:
         sections.append(Prose(tuple(paths), Style.FAINT, verbatim=True))
+    meanings = meaning_lines(shown)
+    if meanings:
+        sections.append(Prose(tuple(meanings)))
     # Exports of one model have the same remarks: each is made once.
     remarks = dict.fromkeys(result.remark for result in shown if result.remark)
     if remarks:
@@ -61,6 +65,7 @@ def export_data(result: ExportResult) -> dict[str, object]:
         "batch": _batch(result),
         "artifact": _path(result),
         **_manifest_data(manifest),
+        **meaning_data(manifest),
         "reused": result.reused,
         "remark": result.remark,
         "seconds": round(result.seconds, 1),
