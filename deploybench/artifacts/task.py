@@ -20,6 +20,8 @@ Scores = Literal["logits", "probabilities", "classes", "values"]
 SCORED: tuple[TaskKind, ...] = ("multi_class", "multi_label", "binary", "dense")
 """The tasks whose numbers are scores of classes; those of the others are values as they are."""
 NAMED_TASKS = tuple(kind for kind in get_args(TaskKind) if kind != "unknown")
+TASK_ASSUMED = "task: "
+"""How the sentence begins that says, in a manifest, which task is assumed."""
 
 _MEANINGS: dict[TaskKind, str] = {
     "multi_class": "one class of several",
@@ -123,3 +125,23 @@ _EXPECTED: Mapping[TaskKind, str] = {
     "binary": "one number an image, or two",
     "dense": "N x classes x height x width, or N x height x width",
 }
+
+
+def task_asked(asked: str | None, shape: tuple[int, ...], written: Task) -> Task:
+    """The task that the user gives, else the one that is ``written`` in the manifest.
+
+    Where nobody says whether scores are probabilities, they are what is written, or else logits.
+    ``shape`` is that of the main output of one image; raises DeployBenchError for a task that does
+    not go with it.
+    """
+    if asked is None:
+        return written
+    kind, said = read_task(asked)
+    scores: Scores = "values"
+    if kind in SCORED:
+        scores = said or written.scores
+        if scores == "values":
+            scores = "logits"
+    task = Task(kind=kind, scores=scores, known="given", because="--task")
+    check_fits(task, shape)
+    return task

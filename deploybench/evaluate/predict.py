@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from deploybench.artifacts.artifact import Artifact, open_artifact
-from deploybench.artifacts.task import Task
+from deploybench.artifacts.task import Task, task_asked
 from deploybench.contracts import Runner, RunOptions
 from deploybench.contracts.registry import runner as find_runner
 from deploybench.contracts.registry import runners_of_format
 from deploybench.data.postprocess import main_output, task_in
 from deploybench.data.preprocess import load_image
 from deploybench.errors import DeployBenchError
-from deploybench.evaluate.seen import Guess, guesses, task_asked
+from deploybench.evaluate.seen import Guess, guesses
 from deploybench.hardware.devices import CPU
 from deploybench.hardware.host import usable_cores
 from deploybench.processes import QUIET_RUNTIMES
@@ -100,7 +100,7 @@ def predict_images(
     plugin = _runner_for(artifact, runner)
     manifest = artifact.manifest
     labels = artifact.labels()
-    meaning = task_asked(task, manifest.outputs[0], task_in(manifest))
+    meaning = task_asked(task, manifest.outputs[0].sizes(1)[1:], task_in(manifest))
     batch = manifest.batch or 1
     options = RunOptions(
         device=CPU,

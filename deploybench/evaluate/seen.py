@@ -7,8 +7,7 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.artifacts.artifact import TensorSpec
-from deploybench.artifacts.task import Scores, Task, check_fits, read_task
+from deploybench.artifacts.task import Task
 from deploybench.data.postprocess import answers, classes_of_pixels
 
 Array = npt.NDArray[np.float32]
@@ -29,28 +28,6 @@ class Guess(_Class, total=False):
 
     share: float
     value: float
-
-
-def task_asked(asked: str | None, output: TensorSpec, written: Task) -> Task:
-    """The task that is asked for, over the scores of the one in the manifest where nobody says.
-
-    Raises DeployBenchError where it does not go with the output.
-    """
-    if asked is None:
-        return written
-    kind, scores = read_task(asked)
-    given: Scores = "values"
-    if kind in ("regression", "embedding"):
-        given = "values"
-    elif scores is not None:
-        given = scores
-    elif written.scores != "values":
-        given = written.scores
-    else:
-        given = "logits"
-    task = Task(kind=kind, scores=given, known="given", because="--task")
-    check_fits(task, output.sizes(1)[1:])
-    return task
 
 
 def guesses(output: Array, task: Task, labels: list[str] | None, top: int) -> list[Guess]:

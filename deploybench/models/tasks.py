@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from deploybench.artifacts.artifact import Weights
 from deploybench.artifacts.task import (
     SCORED,
+    TASK_ASSUMED,
     Scores,
     Task,
     TaskKind,
@@ -95,7 +96,7 @@ def task_assumed(task: Task, weights: Weights) -> tuple[str, ...]:
     nothing whatever the task is."""
     if task.known != "assumed" or weights.kind == "random":
         return ()
-    return (f"task: {ASSUMED[task.kind]}; --task KIND says what it is",)
+    return (f"{TASK_ASSUMED}{ASSUMED[task.kind]}; --task KIND says what it is",)
 
 
 ASSUMED: Mapping[TaskKind, str] = {
