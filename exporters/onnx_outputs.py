@@ -16,6 +16,9 @@ def name_outputs(model: Any, names: Sequence[str]) -> None:
     from onnx import helper
 
     graph = model.graph
+    # PyTorch copies an input that is handed on to its own name.
+    for node in [node for node in graph.node if list(node.input) == list(node.output)]:
+        graph.node.remove(node)
     inputs = {value.name for value in graph.input}
     kept = {tensor.name for tensor in graph.initializer} | inputs
     produced = {output for node in graph.node for output in node.output}
