@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.contracts import (
     INPUT_NAME,
-    OUTPUT_NAME,
     ExportedFiles,
     Exporter,
     ExportOption,
@@ -23,6 +22,7 @@ from deploybench.errors import DeployBenchError
 from .onnx_bf16 import narrow_weights
 from .onnx_opset17 import OPSET as OLDEST_OPSET
 from .onnx_opset17 import lower_to_opset17
+from .onnx_outputs import name_outputs
 from .torch_export import dynamic_shapes
 
 if TYPE_CHECKING:
@@ -68,12 +68,12 @@ class OnnxExporter(Exporter):
             opset_version=native_opset,
             dynamic_shapes=dynamic_shapes(spec),
             input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
             verbose=False,
         )
         if program is None:
             raise DeployBenchError("torch.onnx.export returned nothing", expected="an ONNXProgram")
         document = program.model_proto
+        name_outputs(document, spec.output_names)
         if wanted_opset == OLDEST_OPSET:
             document = lower_to_opset17(document)
         if spec.precision == "bf16":

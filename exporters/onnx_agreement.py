@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from deploybench.artifacts.artifact import REFERENCE
-from deploybench.artifacts.parity import compare_outputs, plain_images
+from deploybench.artifacts.artifact import REFERENCE, read_references
+from deploybench.artifacts.output_parity import compare_all
+from deploybench.artifacts.parity import plain_images
 from deploybench.contracts import INPUT_NAME, ExportSpec
 from deploybench.data.synthetic import whole_batches
 from deploybench.errors import DeployBenchError
@@ -46,19 +47,29 @@ def agreement(path: Path, spec: ExportSpec, folder: Path) -> str:
     session = onnxruntime.InferenceSession(graph, settings, providers=["CPUExecutionProvider"])
     with np.load(folder / REFERENCE, allow_pickle=False) as archive:
         images = archive["inputs"]
-        expected = archive["outputs"]
+    references = read_references(folder, spec.output_names)
 
     # The reference images come again where they do not fill the last batch; so do their outputs.
     batches = whole_batches(images, spec.batch or 1)
-    outputs = np.concatenate([session.run(None, {INPUT_NAME: batch})[0] for batch in batches])
-    image_of_output = np.arange(len(outputs)) % len(expected)
+    names = list(spec.output_names)
+    found = [session.run(names, {INPUT_NAME: batch}) for batch in batches]
+    outputs = {}
+    expected = {}
+    for index, name in enumerate(names):
+        outputs[name] = np.concatenate([arrays[index] for arrays in found])
+        image_of_output = np.arange(len(outputs[name])) % len(images)
+        expected[name] = references[name][image_of_output]
 
     # tf32 is a way to compute, on a GPU; the graph is written in fp32.
     written_in = spec.precision
     if written_in == "tf32":
         written_in = "fp32"
-    report = compare_outputs(
-        expected[image_of_output], outputs, written_in, plain_images(images)[image_of_output]
+    report = compare_all(
+        expected,
+        outputs,
+        written_in,
+        integers=spec.integer_outputs,
+        plain=plain_images(images)[image_of_output],
     )
     if not report.passed:
         raise DeployBenchError(

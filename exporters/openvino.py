@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.contracts import (
     INPUT_NAME,
-    OUTPUT_NAME,
     ExportedFiles,
     Exporter,
     ExportSpec,
@@ -46,7 +45,8 @@ class OpenVinoExporter(Exporter):
             lambda module: openvino.convert_model(module, example_input=example, input=shape),
         )
         converted.inputs[0].tensor.set_names({INPUT_NAME})
-        converted.outputs[0].tensor.set_names({OUTPUT_NAME})
+        for output, name in zip(converted.outputs, spec.output_names, strict=True):
+            output.tensor.set_names({name})
         converted.validate_nodes_and_infer_types()
         openvino.save_model(converted, out / "model.xml", compress_to_fp16=False)
         return ExportedFiles("model.xml", {"nodes": len(converted.get_ops())})

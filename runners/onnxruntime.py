@@ -97,6 +97,10 @@ class OnnxRuntimeSession(Session):
         super().__init__(artifact.batch_shape(options.batch))
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
+        # The main one comes first, as in the manifest.
+        order = [output.name for output in artifact.manifest.outputs]
+        if set(order) == set(self._outputs):
+            self._outputs = order
         self._artifact_precision = artifact.manifest.precision
         self._provider: str = session.get_providers()[0]
         self._options: Mapping[str, str] = session.get_provider_options()[self._provider]

@@ -75,14 +75,14 @@ class OpenVinoSession(Session):
     def __init__(self, artifact: Artifact, engine: OpenVinoEngine, options: RunOptions) -> None:
         super().__init__(artifact.batch_shape(options.batch))
         self._engine = engine
-        self._output = artifact.manifest.outputs[0].name
+        self._outputs = [output.name for output in artifact.manifest.outputs]
 
     def _compile(self) -> None:
         self._request = self._engine.compiled().create_infer_request()
 
     def _infer(self, inputs: Arrays) -> Arrays:
         results = self._request.infer(inputs, share_inputs=True, share_outputs=True)
-        return {self._output: results[0]}
+        return {name: results[index] for index, name in enumerate(self._outputs)}
 
     def _bind(self, inputs: Arrays) -> Bound:
         """A request of its own, so that ``infer`` does not replace its inputs."""
@@ -93,7 +93,10 @@ class OpenVinoSession(Session):
             request.set_tensor(name, openvino.Tensor(array))
 
         def outputs() -> Arrays:
-            return {self._output: request.get_output_tensor().data.copy()}
+            return {
+                name: request.get_output_tensor(index).data.copy()
+                for index, name in enumerate(self._outputs)
+            }
 
         return Bound(lambda: request.infer(share_outputs=True), outputs)
 

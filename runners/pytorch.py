@@ -75,5 +75,11 @@ def load_module(artifact: Artifact, options: RunOptions) -> torch.nn.Module:
         "bf16": torch.bfloat16,
         "fp16": torch.float16,
     }
-    dtype = dtypes[options.precision]
-    return rebuild(manifest.model.name, build, artifact.entry, dtype, built=manifest.built)
+    return rebuild(
+        manifest.model.name,
+        build,
+        artifact.entry,
+        dtypes[options.precision],
+        [output.path for output in manifest.outputs],
+        manifest.built,
+    )

@@ -59,8 +59,8 @@ class Place(ABC):
         """The array as a tensor for one call."""
 
     @abstractmethod
-    def fetch(self, output: torch.Tensor) -> Array:
-        """The output on the host, whole: good until the next call."""
+    def fetch(self, outputs: Sequence[torch.Tensor]) -> list[Array]:
+        """The outputs on the host, whole: good until the next call."""
 
     @abstractmethod
     def timed(self, call: Callable[[], object]) -> Timed:
@@ -102,9 +102,8 @@ class Cpu(Place):
     def send(self, array: Array) -> torch.Tensor:
         return self.put(array)
 
-    def fetch(self, output: torch.Tensor) -> Array:
-        array: Array = output.numpy()
-        return array
+    def fetch(self, outputs: Sequence[torch.Tensor]) -> list[Array]:
+        return [output.numpy() for output in outputs]
 
     def timed(self, call: Callable[[], object]) -> Timed:
         return call, None
@@ -136,7 +135,7 @@ class Cuda(Place):
         self._wants_channels_last = options.precision != "fp32"
         self._layout: Any = torch.contiguous_format
         self._staged: torch.Tensor | None = None
-        self._landed: torch.Tensor | None = None
+        self._landed: list[torch.Tensor] = []
         self.prepare_thread()
         set_tf32(torch, on=options.precision == "tf32")
 
@@ -159,13 +158,13 @@ class Cuda(Place):
         self._staged.copy_(self._torch.from_numpy(array))
         return self._moved(self._staged)
 
-    def fetch(self, output: torch.Tensor) -> Array:
-        if self._landed is None:
-            self._landed = self._pinned(output.shape, output.dtype)
-        self._landed.copy_(output, non_blocking=True)
+    def fetch(self, outputs: Sequence[torch.Tensor]) -> list[Array]:
+        if not self._landed:
+            self._landed = [self._pinned(output.shape, output.dtype) for output in outputs]
+        for landed, output in zip(self._landed, outputs, strict=True):
+            landed.copy_(output, non_blocking=True)
         self._torch.cuda.current_stream().synchronize()
-        array: Array = self._landed.numpy()
-        return array
+        return [landed.numpy() for landed in self._landed]
 
     def timed(self, call: Callable[[], object]) -> Timed:
         before = self._torch.cuda.Event(enable_timing=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -75,7 +76,7 @@ class TorchSession(Session):
         self._precision = precision
         self._notes: tuple[str, ...] = ()
         self._input = artifact.manifest.inputs[0].name
-        self._output = artifact.manifest.outputs[0].name
+        self._outputs = [output.name for output in artifact.manifest.outputs]
 
     def prepare_thread(self) -> None:
         """A thread count belongs to the thread that sets it: OpenMP gives another one every core of
@@ -85,23 +86,24 @@ class TorchSession(Session):
 
     def _infer(self, inputs: Arrays) -> Arrays:
         with self._torch.inference_mode():
-            output = self._module(self._place.send(inputs[self._input]))
-            return {self._output: self._place.fetch(output)}
+            returned = self._module(self._place.send(inputs[self._input]))
+            return dict(zip(self._outputs, self._place.fetch(_tensors(returned)), strict=True))
 
     def _bind(self, inputs: Arrays) -> Bound:
         """Inference mode belongs to a thread, so every run enters it: about 2 µs."""
         torch, module = self._torch, self._module
-        output: Any = None
+        returned: Any = None
         with torch.inference_mode():
             tensor = self._place.put(inputs[self._input])
 
         def call() -> None:
-            nonlocal output
+            nonlocal returned
             with torch.inference_mode():
-                output = module(tensor)
+                returned = module(tensor)
 
         def outputs() -> Arrays:
-            return {self._output: output.cpu().numpy().copy()}
+            arrays = [output.cpu().numpy().copy() for output in _tensors(returned)]
+            return dict(zip(self._outputs, arrays, strict=True))
 
         run, device_ms = self._place.timed(call)
         return Bound(run, outputs, device_ms)
@@ -115,6 +117,13 @@ class TorchSession(Session):
             notes=(*self._place.notes, *self._notes),
             device_bytes=self._place.peak_bytes(),
         )
+
+
+def _tensors(returned: Any) -> Sequence[torch.Tensor]:
+    """What the module returned: one tensor, or several in the manifest's order."""
+    if isinstance(returned, (tuple, list)):
+        return returned
+    return (returned,)
 
 
 def prepare_threads(options: RunOptions) -> None:

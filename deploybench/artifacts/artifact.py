@@ -2,13 +2,15 @@
 
 Beside the exported files lie ``manifest.json``, which lists them, and ``reference.npz``.
 ``reference.npz`` holds ``inputs`` (float32, images x channels x height x width, already normalised)
-and ``outputs`` (float32, images x classes), the fp32 eager outputs on them.
+and the fp32 eager outputs on them: ``outputs`` are those of the main output (float32, images x
+classes), ``output:NAME`` those of every further one (float32, images x …).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -21,6 +23,7 @@ from deploybench.artifacts.built import Built
 from deploybench.artifacts.contents import check_names, check_nothing_else
 from deploybench.artifacts.external_data import ONNX_SUFFIX, check_external_data
 from deploybench.artifacts.parity import ParityReport
+from deploybench.artifacts.task import Task
 from deploybench.documents import Document, read_document
 from deploybench.errors import DeployBenchError
 
@@ -29,6 +32,8 @@ REFERENCE = "reference.npz"
 LABELS = "labels.json"
 SIGNATURE = "signature.json"
 """Whose word there is for the artifact (:mod:`deploybench.artifacts.signature`); never packed."""
+FURTHER_OUTPUT = "output:"
+"""Before the name of an output that is not the main one, in the reference file."""
 HASH_CHUNK_BYTES = 1 << 20
 Interpolation = Literal["bicubic", "bilinear", "nearest", "lanczos", "box", "hamming"]
 CropMode = Literal["center", "squash", "border"]
@@ -36,16 +41,31 @@ Color = Literal["rgb", "bgr", "grey"]
 Background = Literal["white", "black", "drop"]
 Orientation = Literal["apply", "keep"]
 PreprocessingPart = Literal["image_size", "crop", "interpolation", "mean", "std"]
+PathStep = tuple[Literal["key", "item", "field", "part"], str | int]
+"""A step into what a model returns: a dict's key, a tuple's item, an object's field, a part of a
+complex number."""
+Array = npt.NDArray[np.float32]
 MOST_LEFT_SHOWN = 4
 """Of what a checkpoint holds beside the state that was taken."""
 
 
 class TensorSpec(Document):
-    """A named tensor. A dimension is a size, or the word ``batch`` where it is free."""
+    """A named tensor. A dimension is a size, or the word ``batch`` where it is free.
+
+    ``path`` is where an output stands in what the model's own code returns (empty: it is what is
+    returned), ``model_dtype`` what it is there: whole numbers are handed out as float32.
+    """
 
     name: str
     dtype: str
     shape: tuple[int | Literal["batch"], ...]
+    path: tuple[PathStep, ...] = ()
+    model_dtype: str = "float32"
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether the values are whole numbers or truth values: equal, or wrong."""
+        return self.model_dtype.startswith(("int", "uint", "bool"))
 
     def sizes(self, batch: int) -> tuple[int, ...]:
         """The shape at that batch size."""
@@ -242,6 +262,9 @@ class Manifest(Document):
     built: Built | None = Field(
         default=None, description="what a factory built, where its name does not decide it"
     )
+    task: Task | None = Field(
+        default=None, description="what the main output means; None before that was written down"
+    )
     seal: str = Field(default="", description="sha256 over the manifest without this field")
 
     def sealed(self) -> Manifest:
@@ -285,10 +308,14 @@ class Artifact:
         """The input shapes for a batch size, by input name."""
         return {spec.name: spec.sizes(batch) for spec in self.manifest.inputs}
 
-    def reference(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """The reference inputs and the fp32 eager outputs on them."""
+    def reference(self) -> tuple[Array, Array]:
+        """The reference inputs and the fp32 eager outputs on them, of the main output."""
         with np.load(self.path / REFERENCE, allow_pickle=False) as archive:
             return archive["inputs"], archive["outputs"]
+
+    def references(self) -> dict[str, Array]:
+        """The fp32 eager outputs on the reference inputs by name, the main output first."""
+        return read_references(self.path, [output.name for output in self.manifest.outputs])
 
     def labels(self) -> list[str] | None:
         """The class names in output order, where the exporter knew them."""
@@ -383,6 +410,25 @@ def open_artifact(path: Path) -> Artifact:
             action=f"export it again: {manifest.command} --force",
         )
     return Artifact(path, manifest)
+
+
+def write_references(folder: Path, images: Array, outputs: Mapping[str, Array]) -> None:
+    """Write the reference images and the outputs on them by name, the main output first."""
+    main, *further = outputs
+    arrays = {"inputs": images, "outputs": outputs[main]}
+    for name in further:
+        arrays[f"{FURTHER_OUTPUT}{name}"] = outputs[name]
+    np.savez(folder / REFERENCE, **arrays)  # type: ignore[arg-type]
+
+
+def read_references(folder: Path, names: Sequence[str]) -> dict[str, Array]:
+    """The outputs of that folder's reference by these names, the first of which is the main one."""
+    main, *further = names
+    with np.load(folder / REFERENCE, allow_pickle=False) as archive:
+        references = {main: archive["outputs"]}
+        for name in further:
+            references[name] = archive[f"{FURTHER_OUTPUT}{name}"]
+    return references
 
 
 def whole_artifact(path: Path) -> Artifact | None:

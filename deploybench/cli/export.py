@@ -70,6 +70,14 @@ def export(
     labels: Annotated[
         Path | None, typer.Option(help="Text file of class names, one line a class.")
     ] = None,
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            help="Of several outputs: export these, the main one first; repeatable. [default: all]",
+        ),
+    ] = None,
+    task: parse.TaskOption = None,
     profile: Annotated[
         str | None,
         typer.Option(
@@ -144,6 +152,8 @@ def export(
             keep_orientation=keep_orientation,
         ),
         labels=labels,
+        outputs=parse.split_names(output),
+        task=task,
         profile=profile or HOST,
         target=target,
         options=_asked_options(option, {"opset": opset, "ir_version": ir_version}),

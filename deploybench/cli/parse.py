@@ -71,6 +71,14 @@ DeviceOption = Annotated[
         "--device", help="cpu, cuda, cuda:1; several: cpu,cuda. [default: the profile's, else cpu]"
     ),
 ]
+TaskOption = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        help="What the output means: multi_class, multi_label, binary, regression, embedding or "
+        "dense; with :probabilities or :logits. [default: found, or assumed]",
+    ),
+]
 ThreadsOption = Annotated[
     int | None,
     typer.Option(

@@ -24,6 +24,7 @@ def predict(
         str | None, typer.Option("--runner", "-r", help="[default: the format's own]")
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")] = 5,
+    task: parse.TaskOption = None,
     threads: parse.ThreadsOption = None,
     trust: parse.TrustOption = False,
     window: preparing.WindowOption = None,
@@ -53,6 +54,7 @@ def predict(
         runner=runner,
         top=top,
         threads=threads,
+        task=task,
         trust=trust,
         preprocessing=preprocessing,
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 INPUT_NAME = "input"
 OUTPUT_NAME = "logits"
+"""Of the one output of a model that returns no more; several have names of their own."""
 
 
 OptionValue = bool | int | float | str
@@ -92,8 +93,11 @@ class ExportSpec:
 
     ``threads`` is the CPU budget that the export process may use. ``target`` is the GPU to write
     for (``sm86``), None the one at hand. ``preprocessing`` says what the model's images are, for an
-    exporter that calibrates on some. ``options`` are those that the exporter declares, by name;
-    :meth:`option` reads one. ``opset`` and ``ir_version`` are deprecated words for two of them.
+    exporter that calibrates on some. ``output_names`` are those of the tensors that the model
+    returns, in order: one is a tensor, several are a tuple, the main one first;
+    ``integer_outputs`` are those whose values are whole numbers. ``options`` are those that the
+    exporter declares, by name; :meth:`option` reads one. ``opset`` and ``ir_version`` are
+    deprecated words for two of them.
     """
 
     precision: str = "fp32"
@@ -104,6 +108,8 @@ class ExportSpec:
     target: str | None = None
     preprocessing: Preprocessing | None = None
     options: Mapping[str, OptionValue] = field(default_factory=dict)
+    output_names: tuple[str, ...] = (OUTPUT_NAME,)
+    integer_outputs: frozenset[str] = frozenset()
 
     def option(self, name: str) -> OptionValue | None:
         """The value of an option; None where nobody gave one and it has no default."""
@@ -200,5 +206,6 @@ class Exporter(Plugin):
 
         ``model`` is in eval mode and takes and returns float32 whatever ``spec.precision`` is;
         ``example`` is a float32 batch of shape (batch, channels, height, width). The input is to be
-        called :data:`INPUT_NAME` and the output :data:`OUTPUT_NAME` where the format has names.
+        called :data:`INPUT_NAME` and the outputs ``spec.output_names`` where the format has names;
+        where it has none, their order is kept.
         """

@@ -13,26 +13,22 @@ import numpy.typing as npt
 
 from deploybench.artifacts.artifact import Artifact, open_artifact
 from deploybench.artifacts.signature import check_consent
+from deploybench.artifacts.task import Task, task_asked
 from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.contracts.registry import runner as find_runner
 from deploybench.contracts.registry import runners_of_format
 from deploybench.data.assumptions import assumptions_in
-from deploybench.data.postprocess import softmax
+from deploybench.data.postprocess import main_output, task_in
 from deploybench.data.preprocess import read_image
 from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.errors import DeployBenchError
+from deploybench.evaluate.seen import Guess, guesses
 from deploybench.hardware.devices import CPU
 from deploybench.hardware.host import usable_cores
 from deploybench.measure.proof import prove, reference_batches
 from deploybench.processes import QUIET_RUNTIMES
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-
-
-class Guess(TypedDict):
-    index: int
-    name: str
-    probability: float
 
 
 class _Seen(TypedDict):
@@ -44,12 +40,17 @@ class Prediction(_Seen, total=False):
     """What was seen in an image; ``error`` says why nothing was, where it could not be read.
 
     ``notes`` say what was decided about the image that its file leaves open, ``assumed`` what was
-    taken for granted when the artifact was exported.
+    taken for granted when the artifact was exported. ``task``, ``scores`` and ``task_known`` are
+    those of :class:`~deploybench.artifacts.task.Task`; ``task_words`` says all of it.
     """
 
     error: str
     notes: list[str]
     assumed: list[str]
+    task: str
+    scores: str
+    task_known: str
+    task_words: str
 
 
 def images_in(paths: Sequence[Path]) -> list[Path]:
@@ -87,14 +88,19 @@ def predict_images(
     threads: int | None = None,
     trust: bool = False,
     preprocessing: PreprocessingOptions | None = None,
+    task: str | None = None,
 ) -> list[Prediction]:
-    """The ``top`` most probable classes of each image (softmax over the logits), on the CPU.
+    """What the artifact's main output says of each image, on the CPU, as its task has it.
 
-    ``runner`` None is the format's own, ``threads`` None the usable cores; ``preprocessing`` is
-    what is said beyond the manifest about how images are read. An image that does not
-    read has an ``error`` instead, and the others go on. Raises DeployBenchError when none reads,
-    for an artifact that failed parity, and when the artifact cannot be run. An artifact that holds
-    code and was not made here is refused, too; with ``trust`` the user answers for it from now on.
+    The ``top`` most probable classes of each image; of a dense output, those of most pixels; of
+    quantities and embeddings, the first numbers as they are.
+
+    ``task`` is one that the manifest's gives way to (``multi_label:probabilities``). ``runner``
+    None is the format's own, ``threads`` None the usable cores; ``preprocessing`` is what is said
+    beyond the manifest about how images are read. An image that does not read has an ``error``
+    instead, and the others go on. Raises DeployBenchError when none reads, for an artifact that
+    failed parity, and when the artifact cannot be run. An artifact that holds code and was not made
+    here is refused, too; with ``trust`` the user answers for it from now on.
     """
     artifact = open_artifact(path)
     artifact.check_files()
@@ -109,6 +115,7 @@ def predict_images(
         check_consent([artifact], trust=trust, command=command)
     manifest = artifact.manifest
     labels = artifact.labels()
+    meaning = task_asked(task, manifest.outputs[0].sizes(1)[1:], task_in(manifest))
     batch = manifest.batch or 1
     options = RunOptions(
         device=CPU,
@@ -131,14 +138,17 @@ def predict_images(
                     picture = read_image(image, images_spec)
                 except DeployBenchError as error:
                     first_problem = first_problem or error
-                    predictions.append(Prediction(image=str(image), classes=[], error=error.found))
+                    unread = _prediction(image, [], meaning)
+                    unread["error"] = error.found
+                    predictions.append(unread)
                     continue
                 # A fixed batch is filled with copies of the image; the first answer is as good as
                 # any.
                 inputs = {manifest.inputs[0].name: np.stack([picture.pixels] * batch)}
                 outputs = session.infer(inputs)
-                logits = next(iter(outputs.values()))[0]
-                prediction = Prediction(image=str(image), classes=_top(logits, labels, top))
+                output: npt.NDArray[np.float32] = main_output(outputs, manifest)[:1]
+                classes = guesses(output, meaning, labels, top)
+                prediction = _prediction(image, classes, meaning)
                 if picture.notes:
                     prediction["notes"] = list(picture.notes)
                 if assumed:
@@ -195,18 +205,13 @@ def _runner_for(artifact: Artifact, name: str | None) -> Runner:
     return plugin
 
 
-def _top(logits: npt.NDArray[np.float32], labels: list[str] | None, top: int) -> list[Guess]:
-    if logits.ndim != 1:
-        raise DeployBenchError(
-            f"the model's output has shape {logits.shape}", expected="one score a class"
-        )
-    probabilities = softmax(logits)
-    order = np.argsort(-probabilities, kind="stable")[:top]
-    guesses = []
-    for index in order:
-        name = f"class {index}"
-        if labels:
-            name = labels[index]
-        probability = float(probabilities[index])
-        guesses.append(Guess(index=int(index), name=name, probability=probability))
-    return guesses
+def _prediction(image: Path, classes: list[Guess], task: Task) -> Prediction:
+    """What was seen in an image, with what the numbers mean."""
+    return Prediction(
+        image=str(image),
+        classes=classes,
+        task=task.kind,
+        scores=task.scores,
+        task_known=task.known,
+        task_words=task.words,
+    )

@@ -10,35 +10,40 @@ import importlib
 import json
 import sys
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from deploybench.artifacts.artifact import (
     LABELS,
     MANIFEST,
-    REFERENCE,
     Manifest,
     ModelInfo,
     TensorSpec,
     Weights,
     file_entry,
+    write_references,
 )
 from deploybench.artifacts.built import Built
 from deploybench.artifacts.work import LAYER_VALUES
-from deploybench.contracts import INPUT_NAME, OUTPUT_NAME, ExportedFiles
+from deploybench.contracts import INPUT_NAME, ExportedFiles
 from deploybench.contracts.registry import exporter
 from deploybench.documents import Document, now
 from deploybench.errors import DeployBenchError
 from deploybench.export.assumptions import sentences, settled_preprocessing
-from deploybench.export.labels import read_labels
+from deploybench.export.causes import cause_of
+from deploybench.export.labels import label_count, read_labels
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.models.source import BuiltModel
+from deploybench.models.tasks import task_assumed, task_of
 from deploybench.processes import die_with_parent, finish
 
 if TYPE_CHECKING:
     import torch
+
+    from deploybench.models.outputs import Outputs, OutputTensor
 
 DYNAMIC_EXAMPLE_BATCH = 2
 """An example of one image would let tracers take the batch dimension for a constant 1."""
@@ -87,9 +92,9 @@ def main() -> None:
         reply = ExportReply(
             found=f"{error.filename or job.staging} could not be written: {error.strerror}"
         )
-    except Exception as error:  # an exporter may raise anything; the row carries its words
-        text = " ".join(line.strip() for line in str(error).strip().splitlines()[:3])[:500]
-        reply = ExportReply(found=f"{type(error).__name__}: {text}")
+    except Exception as error:  # an exporter may raise anything; the row carries its cause
+        cause = cause_of(error)
+        reply = ExportReply(found=cause.found, expected=cause.expected, action=cause.action)
     finish(reply.model_dump_json())
 
 
@@ -97,12 +102,20 @@ def main() -> None:
 class Reference:
     """What every artifact of the model is held against: images and the fp32 eager outputs on them.
 
-    Both are float32: ``images`` of shape (images, channels, height, width), ``outputs`` of
-    (images, classes).
+    All are float32: ``images`` of shape (images, channels, height, width), ``outputs``, those of
+    the main output, of (images, classes), ``further`` those of the others by name, of (images, …).
+    ``layout`` says what the model returns, and where.
     """
 
     images: torch.Tensor
     outputs: torch.Tensor
+    layout: Outputs
+    further: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def by_name(self) -> dict[str, torch.Tensor]:
+        """All outputs, the main one first."""
+        return {self.layout.main.name: self.outputs, **self.further}
 
 
 def run(job: ExportJob) -> None:
@@ -116,19 +129,19 @@ def run(job: ExportJob) -> None:
     built, weights = _loaded(request)
     weights = _as_looked_at(job, built, weights)
     _check_character(request, built)
-    reference = _reference(built, one_image=request.batch == 1)
+    reference = _reference(request.model, built, one_image=request.batch == 1)
+    task = task_of(request.model.task, built, weights, reference.outputs, reference.layout.main)
     _write_reference(reference, staging)
     info = _model_info(request.model, built, reference)
-    _write_labels(request, built, weights, info.num_classes, staging)
+    _write_labels(request, built, weights, label_count(task, info.num_classes), staging)
     moved = _values_moved(built, reference)
     # The last that is done with the module: a reduced precision casts its weights.
     torch.set_num_threads(request.threads)
     exported = _exported(request, built, reference, staging)
     facts = {**exported.facts, **moved}
     written = sorted(path for path in staging.rglob("*") if path.is_file())
-    batch = request.batch or "batch"
+    batch: int | Literal["batch"] = request.batch or "batch"
     input_shape = (batch, *reference.images.shape[1:])
-    output_shape = (batch, *reference.outputs.shape[1:])
     manifest = Manifest(
         key=job.key,
         backend=request.backend,
@@ -137,7 +150,7 @@ def run(job: ExportJob) -> None:
         model=info,
         weights=weights,
         inputs=(TensorSpec(name=INPUT_NAME, dtype="float32", shape=input_shape),),
-        outputs=(TensorSpec(name=OUTPUT_NAME, dtype="float32", shape=output_shape),),
+        outputs=tuple(_output_spec(output, batch) for output in reference.layout.tensors),
         preprocessing=built.preprocessing,
         entry=exported.entry,
         facts=facts,
@@ -150,8 +163,13 @@ def run(job: ExportJob) -> None:
         created=now(),
         command=request.command(),
         request=request.model_dump(mode="json"),
-        assumed=sentences(built.preprocessing),
+        assumed=(
+            *sentences(built.preprocessing),
+            *reference.layout.assumed,
+            *task_assumed(task, weights),
+        ),
         built=_identity(job, built),
+        task=task,
     )
     (staging / MANIFEST).write_text(manifest.sealed().model_dump_json(indent=1))
 
@@ -216,7 +234,17 @@ def _identity(job: ExportJob, built: BuiltModel) -> Built | None:
     return job.built.replaced(structure_sha256=exported.structure_sha256)
 
 
-def _reference(built: BuiltModel, *, one_image: bool) -> Reference:
+def _output_spec(output: OutputTensor, batch: int | Literal["batch"]) -> TensorSpec:
+    return TensorSpec(
+        name=output.name,
+        dtype="float32",
+        shape=(batch, *output.shape),
+        path=output.path,
+        model_dtype=output.dtype_name,
+    )
+
+
+def _reference(asked: ModelRequest, built: BuiltModel, *, one_image: bool) -> Reference:
     """The reference images, and what the model makes of them eagerly in fp32.
 
     ``one_image``: it sees one at a time, as the artifact will.
@@ -225,48 +253,73 @@ def _reference(built: BuiltModel, *, one_image: bool) -> Reference:
 
     from deploybench.artifacts.parity import hardly_differs
     from deploybench.data.references import more_telling_inputs, telling_inputs
-    from deploybench.models.loading import SingleOutput
+    from deploybench.models.outputs import check_same, find_outputs
 
-    model = SingleOutput(built.module, torch.float32).eval()
     images = torch.from_numpy(telling_inputs(built.preprocessing))
-
-    def run(inputs: torch.Tensor) -> torch.Tensor:
-        if one_image:
-            return torch.cat([model(image[None]) for image in inputs])
-        outputs: torch.Tensor = model(inputs)
-        return outputs
-
+    classes = built.num_classes
+    # Other images, and another number of them: what belongs to an image has to follow.
+    first, other = images, images[1:]
+    if one_image:
+        first, other = images[:1], images[-1:]
     with torch.no_grad():
-        outputs = run(images)
-        if hardly_differs(outputs.numpy()):
+        returned = built.module(first)
+        layout = find_outputs(returned, len(first), classes=classes, chosen=asked.outputs)
+        check_same(layout, find_outputs(built.module(other), len(other), classes=classes))
+        tensors = _outputs_on(images, built, layout, one_image=one_image)
+        if hardly_differs(tensors[layout.main.name].numpy()):
             # The images may be at fault, not the weights: ask more of them.
             more = torch.from_numpy(more_telling_inputs(built.preprocessing))
             images = torch.cat([images, more])
-            outputs = torch.cat([outputs, run(more)])
-    return Reference(images, outputs)
+            tensors = _outputs_on(images, built, layout, one_image=one_image)
+    main = tensors.pop(layout.main.name)
+    return Reference(images, main, layout, tensors)
+
+
+def _outputs_on(
+    images: torch.Tensor, built: BuiltModel, layout: Outputs, *, one_image: bool
+) -> dict[str, torch.Tensor]:
+    """The outputs of the images by name, as float32; each image by itself where it has to be."""
+    import torch
+
+    from deploybench.models.outputs import at_path, check_integers
+
+    size = 1 if one_image else len(images)
+    returned = [built.module(batch) for batch in images.split(size)]
+    tensors = {}
+    for output in layout.tensors:
+        values = torch.cat([at_path(answer, output.path) for answer in returned])
+        check_integers(output, values)
+        tensors[output.name] = values.float()
+    return tensors
+
+
+def _wrapped(built: BuiltModel, reference: Reference, dtype: torch.dtype) -> torch.nn.Module:
+    """The model as exporters get it: float32 in and out, its outputs in the manifest's order."""
+    from deploybench.models.outputs import NamedOutputs
+
+    return NamedOutputs(built.module, dtype, reference.layout.paths).eval()
 
 
 def _write_reference(reference: Reference, staging: Path) -> None:
-    import numpy as np
-
-    np.savez(
-        staging / REFERENCE, inputs=reference.images.numpy(), outputs=reference.outputs.numpy()
-    )
+    outputs = {name: tensor.numpy() for name, tensor in reference.by_name.items()}
+    write_references(staging, reference.images.numpy(), outputs)
 
 
 def _model_info(asked: ModelRequest, built: BuiltModel, reference: Reference) -> ModelInfo:
     """What has to be known of the model: its size, its work, its classes."""
     import torch
 
-    from deploybench.models.loading import SingleOutput, count_parameters
+    from deploybench.models.loading import count_parameters
 
-    model = SingleOutput(built.module, torch.float32).eval()
+    model = _wrapped(built, reference, torch.float32)
     macs = _counted("count_macs", model, reference.images[:1])
     flops = None
     if macs is not None:
         flops = 2 * macs  # a multiplication and an addition
     num_classes = 1
-    if reference.outputs.dim() > 1:
+    if reference.layout.main.is_integer:  # the numbers of classes, not a score for each
+        num_classes = max(built.num_classes, 1)
+    elif reference.outputs.dim() > 1:
         num_classes = int(reference.outputs.shape[1])
     return ModelInfo(
         name=asked.name,
@@ -284,9 +337,7 @@ def _values_moved(built: BuiltModel, reference: Reference) -> dict[str, int]:
     """How many values pass between the layers for one image, as a fact; nothing where unknown."""
     import torch
 
-    from deploybench.models.loading import SingleOutput
-
-    model = SingleOutput(built.module, torch.float32).eval()
+    model = _wrapped(built, reference, torch.float32)
     layer_values = _counted("count_layer_values", model, reference.images[:1])
     if layer_values is None:
         return {}
@@ -299,16 +350,20 @@ def _exported(
     """Have the exporter write its files, in the precision that was asked for."""
     import torch
 
-    from deploybench.models.loading import SingleOutput
-
     plugin = exporter(request.backend).require()
     dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16}
     dtype = dtypes.get(request.precision, torch.float32)
     batch = request.batch or DYNAMIC_EXAMPLE_BATCH
     example = reference.images[:1].expand(batch, -1, -1, -1).contiguous()
-    spec = replace(request.spec(plugin.default_options()), preprocessing=built.preprocessing)
+    integers = [output.name for output in reference.layout.tensors if output.is_integer]
+    spec = replace(
+        request.spec(plugin.default_options()),
+        preprocessing=built.preprocessing,
+        output_names=reference.layout.names,
+        integer_outputs=frozenset(integers),
+    )
     with torch.no_grad():
-        return plugin.export(SingleOutput(built.module, dtype).eval(), example, spec, staging)
+        return plugin.export(_wrapped(built, reference, dtype), example, spec, staging)
 
 
 def _counted(name: str, model: torch.nn.Module, example: torch.Tensor) -> int | None:

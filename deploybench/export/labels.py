@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from deploybench.artifacts.artifact import (
     LABELS,
@@ -18,7 +20,9 @@ from deploybench.artifacts.artifact import (
     file_entry,
     open_artifact,
 )
+from deploybench.artifacts.task import TASK_ASSUMED, Task, task_asked
 from deploybench.artifacts.workspace import Workspace, publish
+from deploybench.data.postprocess import task_in
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportRequest, ModelRequest
 
@@ -37,6 +41,13 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     return labels
 
 
+def label_count(task: Task | None, classes: int) -> int:
+    """How many names the classes have: a yes-or-no score of one number has two, no and yes."""
+    if task is not None and task.kind == "binary":
+        return 2
+    return classes
+
+
 def with_labels_of(
     model: ModelRequest, artifact: Artifact, workspace: Workspace
 ) -> tuple[Artifact, str | None]:
@@ -46,7 +57,8 @@ def with_labels_of(
     """
     if model.labels is None:
         return artifact, None
-    labels = read_labels(Path(model.labels), artifact.manifest.model.num_classes)
+    manifest = artifact.manifest
+    labels = read_labels(Path(model.labels), label_count(manifest.task, manifest.model.num_classes))
     before = artifact.labels()
     if before is not None and tuple(before) == labels:
         return artifact, None
@@ -65,6 +77,50 @@ def _relabelled(
     artifact: Artifact, labels: tuple[str, ...], source: str, workspace: Workspace
 ) -> Artifact:
     """Put a copy with other labels in the artifact's place, in one step."""
+
+    def relabel(staging: Path, content: dict[str, Any]) -> None:
+        (staging / LABELS).write_text(json.dumps(labels))
+        files = [file for file in content["files"] if file["path"] != LABELS]
+        files.append(file_entry(staging / LABELS, staging).model_dump(mode="json"))
+        content["files"] = sorted(files, key=lambda file: str(file["path"]))
+        content["request"]["model"]["labels"] = source
+
+    return _republished(artifact, workspace, relabel)
+
+
+def with_task_of(
+    model: ModelRequest, artifact: Artifact, workspace: Workspace
+) -> tuple[Artifact, str | None]:
+    """The artifact with the task that is asked for, and a remark where it was another before.
+
+    Like labels, the task changes no file that is run.
+    """
+    if model.task is None:
+        return artifact, None
+    manifest = artifact.manifest
+    before = task_in(manifest)
+    task = task_asked(model.task, manifest.outputs[0].sizes(1)[1:], before)
+    if manifest.task is not None and task.words == before.words:
+        return artifact, None
+
+    def change(staging: Path, content: dict[str, Any]) -> None:
+        content["task"] = task.model_dump(mode="json")
+        content["request"]["model"]["task"] = model.task
+        assumed = content.get("assumed") or []
+        content["assumed"] = [said for said in assumed if not said.startswith(TASK_ASSUMED)]
+
+    changed = _republished(artifact, workspace, change)
+    return changed, (
+        f"the task of {artifact.path.name} was {before.words}: it is now {task.words}; graph and "
+        "weights are unchanged"
+    )
+
+
+def _republished(
+    artifact: Artifact, workspace: Workspace, change: Callable[[Path, dict[str, Any]], None]
+) -> Artifact:
+    """Put a copy that ``change`` has worked on (its folder, its manifest's content) in the
+    artifact's place, in one step."""
     manifest = artifact.manifest
     with workspace.staging() as staging:
         # Only what the manifest lists, and no link: the files are the copy's own.
@@ -72,13 +128,8 @@ def _relabelled(
             target = staging / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(artifact.path / file.path, target)
-        (staging / LABELS).write_text(json.dumps(labels))
-        files = [file for file in manifest.files if file.path != LABELS]
-        files.append(file_entry(staging / LABELS, staging))
-        files.sort(key=lambda file: file.path)
-        content = manifest.model_dump(mode="json")
-        content["files"] = [file.model_dump(mode="json") for file in files]
-        content["request"]["model"]["labels"] = source
+        content = manifest.model_dump(mode="json", exclude_unset=True)
+        change(staging, content)
         content["command"] = ExportRequest.model_validate(content["request"]).command()
         changed = Manifest.model_validate_json(json.dumps(content))
         (staging / MANIFEST).write_text(changed.sealed().model_dump_json(indent=1))

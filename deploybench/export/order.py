@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
+from deploybench.artifacts.task import read_task
 from deploybench.artifacts.workspace import Workspace, open_workspace
 from deploybench.contracts import OptionValue
 from deploybench.contracts.registry import options_by_backend
@@ -93,6 +94,13 @@ class ExportOrder:
     """How the model's images are prepared; what is left out is the model's own, or assumed."""
     labels: Path | None = None
     """A text file of class names, one line a class."""
+    outputs: Sequence[str] = ()
+    """Of a model that returns several tensors: those to export by name, the main one first; empty:
+    all."""
+    task: str | None = None
+    """What the main output means: ``multi_class``, ``multi_label``, ``binary``, ``regression``,
+    ``embedding`` or ``dense``, with ``:probabilities`` or ``:logits`` where they are scores; None:
+    found, or assumed and said."""
     profile: str = HOST
     """The hardware to write for, by name or TOML file: what it can read decides options and
     target."""
@@ -197,6 +205,8 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
             patch_size=patch_size,
             labels=_absolute(order.labels),
             preprocessing=_said(order.preprocessing),
+            outputs=tuple(order.outputs),
+            task=order.task,
         )
         for precision, backend in forms:
             request = ExportRequest(
@@ -267,6 +277,8 @@ def _check(order: ExportOrder, models: Sequence[str]) -> None:
         if precision not in PRECISIONS:
             raise unknown_name("precision", precision, PRECISIONS)
     order.preprocessing.check()
+    if order.task is not None:
+        read_task(order.task)
     if order.batch is not None and order.batch < 1:
         raise DeployBenchError(
             f"a batch of {order.batch} images", expected="1 or more, or None for a free one"

@@ -26,7 +26,7 @@ from deploybench.contracts.registry import exporter, exporters, runners, runners
 from deploybench.errors import DeployBenchError
 from deploybench.export.identity import PRELOAD, contents_of
 from deploybench.export.job import ExportJob, ExportReply
-from deploybench.export.labels import with_labels_of
+from deploybench.export.labels import with_labels_of, with_task_of
 from deploybench.export.look import Looks
 from deploybench.export.names import NameCheck
 from deploybench.export.request import ExportRequest, ExportResult
@@ -222,7 +222,9 @@ def _export(
         for folder in [_folder(workspace, request, known_key) for known_key in keys]:
             present = _reusable(folder, request)
             if present is not None:
+                present, task_remark = with_task_of(request.model, present, workspace)
                 present, remark = with_labels_of(request.model, present, workspace)
+                remark = "; ".join(said for said in (task_remark, remark) if said) or None
                 return present, True, remark or _other_source(request, present)
     reproduce = f"reproduce: {request.command()}"
     with workspace.staging() as staging:

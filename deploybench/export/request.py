@@ -80,6 +80,8 @@ class ModelRequest(Document):
     labels: str | None = None
     preprocessing: PreprocessingOptions | None = None
     checkpoint_key: str | None = None
+    outputs: tuple[str, ...] = ()
+    task: str | None = None
 
     @model_serializer(mode="wrap")
     def _store_given(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -156,14 +158,20 @@ class ExportRequest(Document):
         """The content key: equal requests on equal inputs and versions have equal keys.
 
         The checkpoint counts by its content (``contents``, hashes by option; see
-        ``deploybench.export.identity``), not by its path; ``identity`` is the model source's and
+        ``deploybench.export.identity``), not by its path; labels and task change no file that is
+        run; ``identity`` is the model source's and
         the exporter's, ``versions`` those of everything that takes part.
         """
         request = self.model_dump(
             mode="json",
             exclude={
                 "threads": True,
-                "model": {"checkpoint": True, "checkpoint_key": True, "labels": True},
+                "model": {
+                    "checkpoint": True,
+                    "checkpoint_key": True,
+                    "labels": True,
+                    "task": True,
+                },
             },
         )
         content = {"asked": request, "files": contents, "identity": identity, "versions": versions}
@@ -179,6 +187,8 @@ class ExportRequest(Document):
             image_size = size_text(self.model.image_size)
         arguments = ["--model", self.model.name, "--backend", self.backend]
         arguments += ["--precision", self.precision, "--batch", batch]
+        for output in self.model.outputs:
+            arguments += ["--output", output]
         if_given = {
             "--checkpoint": self.model.checkpoint,
             "--checkpoint-key": self.model.checkpoint_key,
@@ -187,6 +197,7 @@ class ExportRequest(Document):
             "--image-size": image_size,
             "--patch-size": self.model.patch_size,
             "--labels": self.model.labels,
+            "--task": self.model.task,
             "--target": self.target,
         }
         for option, value in if_given.items():

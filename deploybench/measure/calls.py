@@ -4,8 +4,9 @@ host-to-host: from float32 arrays on the host to float32 arrays on the host, thr
 own API. engine-only: on inputs that the engine already has, to outputs that it still has. What
 host-to-host takes more is the price of handing arrays over. end-to-end: from an image file to
 probabilities, as a program does it that sees each file once: decode, resize, crop, normalise,
-stack, infer, softmax. The file lies in the operating system's cache after the first call: the disk
-is not timed.
+stack, infer, and the softmax, the sigmoid or the class of each pixel that the manifest's task asks
+for. Every call computes and hands over all outputs of the model. The file lies in the operating
+system's cache after the first call: the disk is not timed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Arrays, Session
-from deploybench.data.postprocess import softmax
+from deploybench.data.postprocess import answers, classes_of_pixels, main_output, task_in
 from deploybench.data.preprocess import load_image
 
 
@@ -49,15 +50,18 @@ def end_to_end(session: Session, artifact: Artifact, image: Path) -> Call:
 
     Raises DeployBenchError where it does not read.
     """
-    preprocessing = artifact.manifest.preprocessing
+    manifest = artifact.manifest
+    preprocessing = manifest.preprocessing
+    task = task_in(manifest)
     ((name, shape),) = session.input_shapes.items()  # images x channels x height x width
     batch = shape[0]
     load_image(image, preprocessing)  # what is wrong with the file is told before it is timed
 
     def call() -> object:
         pixels = [load_image(image, preprocessing) for _ in range(batch)]
-        outputs = session.infer({name: np.stack(pixels)})
-        logits = next(iter(outputs.values()))
-        return softmax(logits)
+        main = main_output(session.infer({name: np.stack(pixels)}), manifest)
+        if task.kind == "dense" and task.scores != "values":
+            return classes_of_pixels(main, task)
+        return answers(main, task)
 
     return Call(call)

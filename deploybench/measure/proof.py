@@ -13,14 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.artifacts.artifact import Artifact
-from deploybench.artifacts.parity import ParityReport, compare_outputs, loosest, plain_images
+from deploybench.artifacts.artifact import Artifact, Manifest
+from deploybench.artifacts.output_parity import compare_all
+from deploybench.artifacts.parity import ParityReport, loosest, plain_images
 from deploybench.contracts import Arrays, RunOptions, Session
+from deploybench.data.postprocess import main_output
 from deploybench.data.synthetic import REFERENCE_IMAGES, whole_batches
 from deploybench.errors import DeployBenchError, DeviceError
 from deploybench.hardware.devices import CPU, kind_of, same_device
 from deploybench.results.launch import Facts
 
+Array = npt.NDArray[np.float32]
 OUT_OF_MEMORY = "out of memory"
 OUT_OF_MEMORY_SIGNS = ("outofmemory", "out of memory", "failed to allocate memory")
 """Runtimes have no common type for it; CUDA, PyTorch and ONNX Runtime say one of these."""
@@ -78,29 +81,34 @@ def timed_inputs(artifact: Artifact, batch: int) -> Arrays:
 def prove(
     session: Session, artifact: Artifact, asked: RunOptions, batches: Sequence[Arrays]
 ) -> Proof:
-    """Hold the session to the options asked for, and its outputs to the reference.
+    """Hold the session to the options asked for, and every output of its to the reference.
 
     It runs on the :func:`reference_batches`. ``asked`` are the options of all streams; the session
     is one of them, in the thread that will run it.
     """
     # The outputs come before the facts: some runtimes decide at the first call what they really
     # use.
-    outputs = [_first_output(session, inputs) for inputs in batches]
+    outputs = [_outputs(session, inputs, artifact.manifest) for inputs in batches]
     facts = facts_of(session)
     refused = fallback(asked, facts)
     if refused is not None:
         return Proof(facts, refused, None)
     precision = loosest(artifact.manifest.precision, asked.precision)
-    images, expected = artifact.reference()
-    plain = plain_images(images)
-    return Proof(facts, None, _parity(np.concatenate(outputs), expected, precision, plain))
+    images, _ = artifact.reference()
+    integers = [output.name for output in artifact.manifest.outputs if output.is_integer]
+    report = _parity(outputs, artifact.references(), precision, integers, plain_images(images))
+    return Proof(facts, None, report)
 
 
-def _first_output(session: Session, inputs: Arrays) -> npt.NDArray[np.float32]:
-    """A copy, because a session may reuse its buffers."""
+def _outputs(session: Session, inputs: Arrays, manifest: Manifest) -> Arrays:
+    """Copies, because a session may reuse its buffers, by the manifest's names.
+
+    The one output of a model may have any name in a format of somebody else's.
+    """
     outputs = session.infer(inputs)
-    first = next(iter(outputs.values()))
-    return np.array(first)
+    if len(manifest.outputs) == 1:
+        return {manifest.outputs[0].name: np.array(main_output(outputs, manifest))}
+    return {name: np.array(output) for name, output in outputs.items()}
 
 
 def fallback(asked: RunOptions, facts: Facts) -> str | None:
@@ -179,9 +187,10 @@ def failure_of(error: Exception) -> Failure:
 
 
 def _parity(
-    outputs: npt.NDArray[np.float32],
-    expected: npt.NDArray[np.float32],
+    batches: Sequence[Arrays],
+    references: Mapping[str, Array],
     precision: str,
+    integers: list[str],
     plain: npt.NDArray[np.bool_],
 ) -> ParityReport:
     """Hold the outputs of whole batches to the reference.
@@ -189,8 +198,13 @@ def _parity(
     The images repeat in the outputs where they did not fill a batch, so the reference repeats in
     the same order.
     """
-    order = np.arange(len(outputs)) % len(expected)
-    return compare_outputs(expected[order], outputs, precision, plain[order])
+    outputs = {}
+    for name in batches[0]:
+        outputs[name] = np.concatenate([batch[name] for batch in batches])
+    seen = len(next(iter(outputs.values())))
+    order = np.arange(seen) % len(plain)
+    expected = {name: reference[order] for name, reference in references.items()}
+    return compare_all(expected, outputs, precision, integers=integers, plain=plain[order])
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from deploybench.artifacts.artifact import Preprocessing, Weights
+from deploybench.artifacts.artifact import PathStep, Preprocessing, Weights
 from deploybench.artifacts.built import Built
 from deploybench.data.references import telling_inputs
 from deploybench.errors import DeployBenchError
@@ -26,27 +26,12 @@ from deploybench.models.checkpoint import (
 )
 from deploybench.models.identity import SEED, build, check_same_build
 from deploybench.models.initialise import spread_random_weights
+from deploybench.models.outputs import NamedOutputs, find_outputs
 from deploybench.models.partial_weights import fill_missing
 from deploybench.models.source import BuildOptions, BuiltModel, find_source
 
-
-class SingleOutput(nn.Module):
-    """Float32 in, one float32 tensor out, whatever the model inside computes in or returns around
-    it."""
-
-    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.model = model.to(dtype)
-        self.dtype = dtype
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - the name that exporters record
-        output = self.model(input.to(self.dtype))
-        if isinstance(output, dict):
-            output = output.get("logits", next(iter(output.values())))
-        if isinstance(output, (tuple, list)):
-            output = output[0]
-        logits: torch.Tensor = output.float()
-        return logits
+SingleOutput = NamedOutputs
+"""Its name when a model had one output; without paths it hands out one tensor."""
 
 
 def load_model(
@@ -84,7 +69,7 @@ def load_model(
         )
     module = built.module.float().eval().requires_grad_(False)
     unknown = state is None and not options.pretrained
-    _first_run(name, module, built.preprocessing, one_image=one_image)
+    _first_run(name, module, built, one_image=one_image)
     # Only what is initialised here may be rescaled: a factory's weights are the user's, however
     # little the outputs differ with them.
     if unknown and not built.own_weights:
@@ -137,14 +122,17 @@ def _told(report: LoadReport | None, module: nn.Module) -> dict[str, object]:
     }
 
 
-def _first_run(name: str, module: nn.Module, spec: Preprocessing, *, one_image: bool) -> None:
-    """Refuse a module that does not run on its own input."""
+def _first_run(name: str, module: nn.Module, built: BuiltModel, *, one_image: bool) -> None:
+    """Refuse a module that does not run on its own input, or returns nothing to hand out."""
+    spec = built.preprocessing
     images = reference_images(spec)
     if one_image:
         images = images[:1]
     try:
         with torch.no_grad():
-            SingleOutput(module, torch.float32)(images)
+            returned = module(images)
+    except DeployBenchError:
+        raise
     except Exception as error:  # a model may raise anything on an input that it was not made for
         kind = explained(name, module, images, error)
         if kind is not None:
@@ -155,6 +143,7 @@ def _first_run(name: str, module: nn.Module, spec: Preprocessing, *, one_image: 
             expected="an image size and channels that the architecture takes",
             action="choose another --image-size or --in-channels",
         ) from error
+    find_outputs(returned, len(images), classes=built.num_classes)
 
 
 def rebuild(
@@ -162,10 +151,11 @@ def rebuild(
     arguments: BuildOptions,
     state_file: Path,
     dtype: torch.dtype,
+    paths: Sequence[Sequence[PathStep]] = (),
     built: Built | None = None,
 ) -> nn.Module:
     """The module of a ``pytorch`` artifact: the architecture by name, every weight from
-    ``state_file``.
+    ``state_file``, the outputs at ``paths``.
 
     ``built`` is what was exported, where that had to be looked at. Raises DeployBenchError where
     the code of today is another.
@@ -177,7 +167,7 @@ def rebuild(
     if built is not None:
         check_same_build(name, rebuilt, built)
     module = rebuilt.module.eval().requires_grad_(False)
-    wrapped = SingleOutput(module, dtype)
+    wrapped = NamedOutputs(module, dtype, paths)
     result = wrapped.load_state_dict(load_file(state_file), strict=False)
     if result.missing_keys or result.unexpected_keys:
         raise DeployBenchError(

@@ -70,6 +70,8 @@ class BuiltModel:
     their file."""
     fingerprint: Fingerprint | None = None
     """What was seen of a build that has to be looked at."""
+    task: str | None = None
+    """What the main output means, where the source knows: a task as ``--task`` takes it."""
 
 
 class ModelSource(ABC):

@@ -58,6 +58,8 @@ class ZooEntry:
     attention: str | None = None
     rank: int | None = None
     fixed_size: bool = False
+    task: str | None = None
+    """What its own classes mean, where images may have several of them or none."""
 
     @property
     def ours(self) -> bool:
@@ -76,7 +78,9 @@ def _fair(attention: str | None = None, rank: int | None = None) -> ZooEntry:
     )
 
 
-def _own(function: str, image_size: int, family: str, **arguments: Argument) -> ZooEntry:
+def _own(
+    function: str, image_size: int, family: str, task: str | None = None, **arguments: Argument
+) -> ZooEntry:
     # Attention augmentation has a table of relative positions, of the size of the feature map.
     augmented = bool(arguments.get("transition") or arguments.get("augmented"))
     return ZooEntry(
@@ -85,6 +89,7 @@ def _own(function: str, image_size: int, family: str, **arguments: Argument) -> 
         family=family,
         arguments=arguments,
         fixed_size=augmented,
+        task=task,
     )
 
 
@@ -113,8 +118,11 @@ ZOO: dict[str, ZooEntry] = {
     "wrn-28-10": _own("wide_resnet:wrn_28_10", 32, "WideResNet"),
     "wrn-28-10-preact": _own("wide_resnet:wrn_28_10", 32, "WideResNet", preactivation=True),
     "aa-wrn-28-10": _own("wide_resnet:wrn_28_10", 32, "AA WideResNet", augmented=True),
-    "densenet121": _own("densenet:densenet121", 320, "DenseNet"),
-    "aa-densenet121": _own("densenet:densenet121", 320, "AA DenseNet", transition="3x3"),
+    # CheXpert's five findings, each of which an X-ray may show.
+    "densenet121": _own("densenet:densenet121", 320, "DenseNet", "multi_label"),
+    "aa-densenet121": _own(
+        "densenet:densenet121", 320, "AA DenseNet", "multi_label", transition="3x3"
+    ),
 }
 
 SOFTMAX = "vit"
@@ -222,6 +230,7 @@ def _build_own(name: str, entry: ZooEntry, options: BuildOptions) -> BuiltModel:
         head=head_of(module),
         arguments={key: _argument(value) for key, value in given.items()},
         usual_preprocessing=True,
+        task=entry.task if options.num_classes is None else None,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from deploybench.data.assumptions import advice_on, assumption_of
 from deploybench.report.figures import MIB
+from deploybench.report.meaning_text import meaning_data, meaning_lines
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ def export_report(results: Sequence[ExportResult]) -> Report:
     drawn.pop(None, None)
     if drawn:
         sections.append(Prose(tuple(text for text in drawn if text)))
+    meanings = meaning_lines(shown)
+    if meanings:
+        sections.append(Prose(tuple(meanings)))
     # Exports of one model have the same remarks: each is made once.
     remarks = dict.fromkeys(_weights_line(result) for result in shown)
     remarks |= dict.fromkeys(result.remark for result in shown if result.remark)
@@ -84,6 +88,7 @@ def export_data(result: ExportResult) -> dict[str, object]:
         "batch": _batch(result),
         "artifact": _path(result),
         **_manifest_data(manifest),
+        **meaning_data(manifest),
         "reused": result.reused,
         "remark": result.remark,
         "seconds": round(result.seconds, 1),

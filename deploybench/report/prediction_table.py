@@ -1,4 +1,7 @@
-"""The table of predictions: the most probable classes of each image."""
+"""The table of predictions: what the artifact's main output says of each image.
+
+The most probable classes; of a dense output the classes of most pixels; else numbers.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploybench.report.table import Column, Prose, Report, Table, table_of
+from deploybench.report.table import NOTHING, Column, Prose, Report, Table, table_of
 
 
 @dataclass(frozen=True)
 class GuessRow:
-    """One class of one image; ``rank`` 1 is the most probable."""
+    """One class of one image, or one number of it; ``rank`` 1 is the most probable."""
 
     image: str
     rank: int
-    probability: float
+    probability: float | None
     index: int
     name: str
+    share: float | None = None
+    value: float | None = None
 
 
 COLUMNS = (
@@ -32,8 +37,22 @@ COLUMNS = (
     Column[GuessRow](
         "probability",
         "probability",
-        lambda row: f"{100 * row.probability:.1f}%",
+        lambda row: _percent(row.probability),
         lambda row: row.probability,
+        number=True,
+    ),
+    Column[GuessRow](
+        "share",
+        "share of pixels",
+        lambda row: _percent(row.share),
+        lambda row: row.share,
+        number=True,
+    ),
+    Column[GuessRow](
+        "value",
+        "value",
+        lambda row: NOTHING if row.value is None else f"{row.value:.6g}",
+        lambda row: row.value,
         number=True,
     ),
     Column[GuessRow](
@@ -52,15 +71,24 @@ def prediction_report(predictions: Sequence[Mapping[str, Any]]) -> Report:
             probability=guess["probability"],
             index=guess["index"],
             name=guess["name"],
+            share=guess.get("share"),
+            value=guess.get("value"),
         )
         for prediction in predictions
         for rank, guess in enumerate(prediction["classes"], 1)
     ]
-    sections: list[Table | Prose] = [table_of(COLUMNS, rows)]
-    said = _assumptions(predictions) + _notes(predictions)
+    columns = [column for column in COLUMNS if _has_content(column.key, rows)]
+    sections: list[Table | Prose] = [table_of(columns, rows)]
+    said = _tasks(predictions) + _assumptions(predictions) + _notes(predictions)
     if said:
         sections.insert(0, Prose(tuple(said)))
     return Report(tuple(sections), list(predictions))
+
+
+def _tasks(predictions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the outputs mean: the same for every image."""
+    words = [prediction["task_words"] for prediction in predictions if "task_words" in prediction]
+    return [f"task: {text}" for text in dict.fromkeys(words)]
 
 
 def _assumptions(predictions: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -83,3 +111,20 @@ def _notes(predictions: Sequence[Mapping[str, Any]]) -> list[str]:
             whose = f"{len(names)} images"
         lines.append(f"{whose}: {note}")
     return lines
+
+
+def _percent(share: float | None) -> str:
+    if share is None:
+        return NOTHING
+    return f"{100 * share:.1f}%"
+
+
+def _has_content(key: str, rows: Sequence[GuessRow]) -> bool:
+    """Whether a column belongs into the table: that of another task's figures does not."""
+    if key == "probability":
+        return any(row.probability is not None for row in rows) or not rows
+    if key == "share":
+        return any(row.share is not None for row in rows)
+    if key == "value":
+        return any(row.value is not None for row in rows)
+    return True

@@ -1,0 +1,128 @@
+"""A model with several outputs, in every format: written, run, proved, and what predict says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deploybench.artifacts.artifact import Artifact, open_artifact
+from deploybench.contracts import RunOptions
+from deploybench.contracts.registry import runners_of_format
+from deploybench.evaluate.predict import predict_images
+from deploybench.export.job import ExportJob, run
+from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.measure.proof import prove, reference_batches
+
+FACTORY = """
+import torch
+from torch import nn
+
+class Segmenter(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Conv2d(3, 8, 3, padding=1)
+        self.head = nn.Conv2d(8, 5, 1)
+    def forward(self, x):
+        f = torch.relu(self.body(x))
+        scores = self.head(f)
+        # a value's name within the graph, one tensor twice, and the input itself
+        return {"relu": f.mean((2, 3)), "out": scores, "again": scores, "input": x,
+                "classes": scores.argmax(1), "note": None}
+
+def segmenter():
+    return Segmenter()
+"""
+NAMES = ("out", "relu", "again", "input_2", "classes")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("nets")
+    (path / "manynets.py").write_text(FACTORY)
+    return path
+
+
+def written(folder: Path, backend: str, **model: object) -> Artifact:
+    """The artifact, exported in this process, of the precision fp32."""
+    staging = folder / f"{backend}-{len(list(folder.iterdir()))}"
+    staging.mkdir()
+    request = ExportRequest(
+        model=ModelRequest.model_validate(
+            {"name": "manynets:segmenter", "image_size": (16, 16), **model}
+        ),
+        backend=backend,
+    )
+    run(ExportJob(request=request, staging=str(staging), key="k" * 64, versions={}))
+    return open_artifact(staging)
+
+
+def prediction(artifact: Artifact, folder: Path, **options: str) -> dict[str, object]:
+    Image.new("RGB", (16, 16), "red").save(folder / "red.png")
+    (seen,) = predict_images(artifact.path, [folder / "red.png"], threads=1, **options)  # type: ignore[arg-type]
+    found: dict[str, object] = json.loads(json.dumps(seen))
+    return found
+
+
+@pytest.mark.parametrize("backend", ["pytorch", "onnx", "openvino", "torchscript", "torch-export"])
+@pytest.mark.trust(
+    item=8,
+    case="a segmentation model with several outputs, in each format",
+    before="the first entry of the dict exported alone, as logits",
+    now="all exported by name, run and checked; the dense one is the main one",
+)
+def test_every_output_is_written_run_and_proved(
+    backend: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.chdir(folder)
+    artifact = written(folder, backend)
+    manifest = artifact.manifest
+    assert tuple(output.name for output in manifest.outputs) == NAMES
+    assert manifest.assumed[0] == "left out of the artifact: note (None)"
+    assert manifest.task is not None
+    assert (manifest.task.kind, manifest.task.scores) == ("dense", "logits")
+
+    plugin = runners_of_format(backend)[0].require()
+    options = RunOptions(device="cpu", threads=1, precision="fp32", batch=1)
+    with plugin.load(artifact, options) as session:
+        session.prepare_thread()
+        batches = reference_batches(artifact, 1)
+        proof = prove(session, artifact, options, batches)
+        assert proof.holds, proof
+        assert "on 5 outputs" in str(proof.parity and proof.parity.reason)
+        found = {name: np.array(array) for name, array in session.infer(batches[0]).items()}
+        bound = session.bind(batches[0])
+        bound.run()
+        assert {name: array.shape for name, array in bound.outputs().items()} == {
+            name: array.shape for name, array in found.items()
+        }
+    assert tuple(found) == NAMES
+    assert np.array_equal(found["classes"], found["out"].argmax(1))
+    assert np.array_equal(found["input_2"], batches[0]["input"])
+
+    seen = prediction(artifact, folder)
+    shares = [guess["share"] for guess in seen["classes"]]  # type: ignore[attr-defined]
+    assert sum(shares) == pytest.approx(1)
+    assert seen["task_words"] == "dense over logits (assumed)"
+
+
+def test_output_and_task_that_are_asked_for_are_those_of_the_artifact(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.chdir(folder)
+    artifact = written(folder, "torchscript", outputs=("relu",), task="multi_label")
+    (output,) = artifact.manifest.outputs
+    assert (output.name, output.shape) == ("relu", ("batch", 8))
+    assert tuple(artifact.references()) == ("relu",)
+    assert np.array_equal(artifact.references()["relu"], artifact.reference()[1])
+    assert "--output relu" in artifact.manifest.command
+    assert "--task multi_label" in artifact.manifest.command
+    assert prediction(artifact, folder)["task_words"] == "multi_label over logits (given: --task)"
+    other = prediction(artifact, folder, task="regression")
+    assert (other["task"], other["task_known"]) == ("regression", "given")
