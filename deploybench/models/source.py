@@ -65,6 +65,8 @@ class BuiltModel:
     known_files: Mapping[str, Preprocessing] = field(default_factory=dict)
     """The preprocessing of weights that are known, by the first eight digits of the sha256 of
     their file."""
+    training_arguments: Mapping[str, object] = field(default_factory=dict)
+    """What the checkpoint carries of the arguments of its training."""
 
 
 class ModelSource(ABC):
