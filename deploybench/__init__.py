@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from deploybench.analysis.answers import ModelAnswer, answers_of
     from deploybench.analysis.comparison import compare_records
+    from deploybench.data.preprocessing_options import PreprocessingOptions
     from deploybench.errors import DeployBenchError
     from deploybench.evaluate.predict import predict_images
     from deploybench.export.order import (
@@ -55,6 +56,7 @@ __all__ = [
     "LaunchStarted",
     "ModelAnswer",
     "PeaksMeasured",
+    "PreprocessingOptions",
     "Record",
     "RecordUpdated",
     "Row",
@@ -85,6 +87,7 @@ __all__ = [
 _HOMES = {
     "analysis.answers": ("ModelAnswer", "answers_of"),
     "analysis.comparison": ("compare_records",),
+    "data.preprocessing_options": ("PreprocessingOptions",),
     "errors": ("DeployBenchError",),
     "evaluate.predict": ("predict_images",),
     "export.order": (

@@ -1,19 +1,23 @@
 """How a model's images are prepared, as it was settled, and what of that nobody gave.
 
-Given is what the user says, what the user's own module says of itself, and what is known of the
-weights: timm's pretrained ones and the files of torchvision's. Whatever else an architecture is
+Given is what the user says, what the user's own module says of itself, what the checkpoint carries
+of its training's arguments, and what is known of the weights: timm's pretrained ones and the files
+of torchvision's. Whatever else an architecture is
 usually trained with is assumed, and said. With random weights it makes no difference.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from deploybench.artifacts.artifact import Preprocessing, Weights, sha256_of_file
+from deploybench.artifacts.artifact import Preprocessing, PreprocessingPart, Weights, sha256_of_file
 from deploybench.data.assumptions import assumption_of
 from deploybench.data.preprocessing_options import PARTS
+from deploybench.errors import DeployBenchError
 from deploybench.export.request import ModelRequest
 from deploybench.models.source import BuiltModel
+from deploybench.models.training_arguments import training_images
 
 
 def settled_preprocessing(
@@ -33,12 +37,33 @@ def settled_preprocessing(
         known = _known(built, Path(asked.checkpoint or weights.source))
         if known is not None:
             spec, assumed = known, ()
+    spec, assumed = _trained(built.training_arguments, spec.replaced(assumed=assumed))
     if asked.image_size is not None:
         assumed = tuple(part for part in assumed if part != "image_size")
     spec = spec.replaced(assumed=assumed)
     if asked.preprocessing is None:
         return spec
     return asked.preprocessing.applied_to(spec)
+
+
+def _trained(
+    arguments: Mapping[str, object], spec: Preprocessing
+) -> tuple[Preprocessing, tuple[PreprocessingPart, ...]]:
+    """The preprocessing as the training that made the checkpoint had it, and what stays assumed.
+
+    The size is that of the module, which was built before: here it is only found to agree.
+    """
+    images = training_images(arguments)
+    try:
+        spec = images.options.applied_to(spec)
+    except DeployBenchError:  # another program's argument of the same name
+        return spec, spec.assumed
+    assumed = spec.assumed
+    if images.whole:
+        assumed = ()
+    if images.image_size == (spec.height, spec.width):
+        assumed = tuple(part for part in assumed if part != "image_size")
+    return spec, assumed
 
 
 def sentences(spec: Preprocessing) -> tuple[str, ...]:

@@ -72,6 +72,8 @@ class BuiltModel:
     """What was seen of a build that has to be looked at."""
     task: str | None = None
     """What the main output means, where the source knows: a task as ``--task`` takes it."""
+    training_arguments: Mapping[str, object] = field(default_factory=dict)
+    """What the checkpoint carries of the arguments of its training."""
 
 
 class ModelSource(ABC):

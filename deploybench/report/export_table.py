@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deploybench.data.assumptions import advice_on, assumption_of
+from deploybench.data.assumptions import UNDESCRIBED, advice_on, assumption_of, assumptions_in
 from deploybench.report.figures import MIB
 from deploybench.report.meaning_text import meaning_data, meaning_lines
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
@@ -128,7 +128,7 @@ def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
         "weights_loading": _loading_data(manifest.weights),
         "size_bytes": manifest.size_bytes,
         "facts": manifest.facts,
-        "assumed": list(manifest.assumed),
+        "assumed": list(assumptions_in(manifest)),
         "verified": manifest.verified,
         "parity_max_error": max_error,
         "parity_budget": budget,
@@ -144,10 +144,12 @@ def _assumed(results: Sequence[ExportResult]) -> list[str]:
         manifest = _manifest(result)
         if manifest is None:
             continue
-        for sentence in manifest.assumed:
+        for sentence in assumptions_in(manifest):
             line = sentence
             if sentence == assumption_of(manifest.preprocessing):
                 line += f"; {advice_on(manifest.preprocessing)}"
+            if sentence == UNDESCRIBED:
+                line += "; --force exports it again"
             models.setdefault(line, []).append(result.request.model.name)
     everybody = {result.request.model.name for result in results}
     lines = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +208,20 @@ def test_usual_preprocessing_of_an_architecture_is_assumed_of_other_weights_only
     assert settled(model, "random").assumed == ()
     asked = ModelRequest(name="any", image_size=(96, 96))
     assert "image_size" not in settled(model, "checkpoint", asked).assumed
+
+
+def test_training_arguments_of_the_checkpoint_are_given() -> None:
+    model = built("timm:test_resnet")
+    said = replace(model, training_arguments={"mean": [0.1, 0.2, 0.3], "img_size": 160})
+    spec = settled(said, "checkpoint")
+    assert spec.mean == (0.1, 0.2, 0.3)
+    assert spec.assumed == ("crop", "interpolation", "std")
+    timms = {"model": "test_resnet", "mean": None, "std": None, "crop_pct": 0.9}
+    whole = replace(model, training_arguments={**timms, "interpolation": "", "img_size": 160})
+    assert settled(whole, "checkpoint").assumed == ()
+    assert settled(whole, "checkpoint").crop_fraction == 0.9
+    others = replace(model, training_arguments={"mean": [500.0], "std": [0.1]})
+    assert settled(others, "checkpoint").assumed == PARTS
 
 
 @pytest.mark.usefixtures("workplace")
