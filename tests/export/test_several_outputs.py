@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 
 from deploybench.artifacts.artifact import Artifact, open_artifact
+from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import RunOptions
 from deploybench.contracts.registry import runners_of_format
 from deploybench.evaluate.predict import predict_images
 from deploybench.export.job import ExportJob, run
+from deploybench.export.labels import with_task_of
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.measure.proof import prove, reference_batches
 
@@ -126,3 +128,21 @@ def test_output_and_task_that_are_asked_for_are_those_of_the_artifact(
     assert prediction(artifact, folder)["task_words"] == "multi_label over logits (given: --task)"
     other = prediction(artifact, folder, task="regression")
     assert (other["task"], other["task_known"]) == ("regression", "given")
+
+
+def test_task_of_an_artifact_that_is_there_gives_way_to_the_one_asked_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.chdir(folder)
+    artifact = written(folder, "torchscript", outputs=("relu",))
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.prepare()
+    asked = ModelRequest(name="manynets:segmenter", outputs=("relu",), task="multi_label")
+    changed, remark = with_task_of(asked, artifact, workspace)
+    changed.check_files()
+    assert changed.manifest.task is not None
+    assert changed.manifest.task.words == "multi_label over logits (given: --task)"
+    assert "multi_class over logits (assumed)" in str(remark)
+    assert not any(said.startswith("task") for said in changed.manifest.assumed)
+    assert with_task_of(asked, changed, workspace)[1] is None
