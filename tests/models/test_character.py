@@ -111,7 +111,7 @@ class OneOnly(Plain):
             marks=pytest.mark.trust(
                 item=9,
                 case="a network of 3-D volumes",
-                before="the reference images taken as the channels of one volume",
+                before="blamed on the image size; or the 4 images taken as one volume's channels",
                 now="refused: its first layer is Conv3d",
             ),
         ),
