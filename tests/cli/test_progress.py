@@ -55,7 +55,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
 
     monkeypatch.setattr(module, "progress_bar", lambda: Bar(said))
-    monkeypatch.setattr(module, "remark_console", lambda: Bar(said))
+    monkeypatch.setattr(module, "remark", lambda words, style: said.append(words))
     return said
 
 
