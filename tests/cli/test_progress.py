@@ -46,16 +46,13 @@ class Bar:
     def update(self, task: int, *, description: str = "", completed: int = -1) -> None:
         self._said.append(description or f"{completed} done")
 
-    def print(self, words: str, *, style: str | None = None) -> None:
-        self._said.append(f"remark: {words}")
-
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
 
     monkeypatch.setattr(module, "progress_bar", lambda: Bar(said))
-    monkeypatch.setattr(module, "remark_console", lambda: Bar(said))
+    monkeypatch.setattr(module, "remark", lambda words, style: said.append(f"remark: {words}"))
     return said
 
 
