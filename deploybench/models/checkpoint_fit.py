@@ -121,7 +121,7 @@ def load_state(
     remarks = _remarks(checkpoint, state)
     fitted = _as_timm_reads_it(module, given)
     if fitted is not given:
-        remarks.append("read by timm's own filter for this architecture")
+        remarks.append("names or sizes changed by the architecture's own filter")
     resized = at_own_size(module, fitted)
     if resized is not fitted:
         remarks.append(
