@@ -13,7 +13,7 @@ import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deploybench.artifacts.artifact import (
     LABELS,
@@ -189,9 +189,10 @@ def _model_info(asked: ModelRequest, built: BuiltModel, reference: Reference) ->
     from deploybench.models.loading import SingleOutput, count_parameters
 
     model = SingleOutput(built.module, torch.float32).eval()
-    macs = _counted("count_macs", model, reference.images[:1])
-    flops = None
-    if macs is not None:
+    counted = _counted("count_all_macs", model, reference.images[:1])
+    macs, flops, uncounted = None, None, ()
+    if counted is not None:
+        macs, uncounted = counted.total, counted.uncounted
         flops = 2 * macs  # a multiplication and an addition
     num_classes = 1
     if reference.outputs.dim() > 1:
@@ -205,6 +206,7 @@ def _model_info(asked: ModelRequest, built: BuiltModel, reference: Reference) ->
         flops=flops,
         patch_size=built.patch_size,
         tokens=built.tokens,
+        macs_uncounted=uncounted,
     )
 
 
@@ -239,7 +241,7 @@ def _exported(
         return plugin.export(SingleOutput(built.module, dtype).eval(), example, spec, staging)
 
 
-def _counted(name: str, model: torch.nn.Module, example: torch.Tensor) -> int | None:
+def _counted(name: str, model: torch.nn.Module, example: torch.Tensor) -> Any:
     """What the counter of that name in ``deploybench.models.flops`` counts.
 
     None for a model that it cannot run, or before torch 2.1: no reason to fail an export.
@@ -247,10 +249,9 @@ def _counted(name: str, model: torch.nn.Module, example: torch.Tensor) -> int | 
     try:
         counters = importlib.import_module("deploybench.models.flops")
         count = getattr(counters, name)
-        counted: int = count(model, example)
+        return count(model, example)
     except Exception:  # a counter runs the model's own code in an unusual mode
         return None
-    return counted
 
 
 def _write_labels(

@@ -98,6 +98,9 @@ class Record(Document):
     tokens: int | None = Field(
         None, description="that the model's attention sees, where there is one such number"
     )
+    macs_uncounted: tuple[str, ...] = Field(
+        (), description="operators that may do more MACs and that no formula knows"
+    )
     artifact_bytes: int | None
     peak_gflops: float | None = Field(
         description="peak at the cell's precision, GFLOP/s: of a CPU as measured, of a GPU as its "

@@ -71,6 +71,7 @@ def record_of(
         cell=cell,
         parameters=manifest.model.parameters,
         macs=manifest.model.macs,
+        macs_uncounted=manifest.model.macs_uncounted,
         tokens=manifest.model.tokens,
         artifact_bytes=manifest.size_bytes,
         peak_gflops=_peak_gflops(cell, roof),
