@@ -82,11 +82,11 @@ def rankings(findings: Sequence[Finding]) -> list[Ranking]:
 
 
 def _ranked_models(findings: Sequence[Finding]) -> list[Ranked]:
-    """The findings whose MACs and time are known."""
+    """The findings whose MACs and time are known; MACs that are *at least* have no rank."""
     ranked = []
     for finding in findings:
         state, macs = finding.state, finding.record.macs
-        if state is None or macs is None:
+        if state is None or macs is None or finding.record.macs_uncounted:
             continue
         ranked.append(
             Ranked(

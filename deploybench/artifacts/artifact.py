@@ -222,6 +222,11 @@ class ModelInfo(Document):
         default=None, description="pixels, of a transformer whose attention sees all tokens"
     )
     tokens: int | None = None
+    macs_uncounted: tuple[str, ...] = Field(
+        default=(),
+        description="operators that may do multiply-adds and that no formula knows: where there "
+        "are any, the MACs are at least those that are given",
+    )
 
 
 class FileEntry(Document):

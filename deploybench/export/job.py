@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from deploybench.artifacts.artifact import (
     LABELS,
@@ -312,9 +312,10 @@ def _model_info(asked: ModelRequest, built: BuiltModel, reference: Reference) ->
     from deploybench.models.loading import count_parameters
 
     model = _wrapped(built, reference, torch.float32)
-    macs = _counted("count_macs", model, reference.images[:1])
-    flops = None
-    if macs is not None:
+    counted = _counted("count_all_macs", model, reference.images[:1])
+    macs, flops, uncounted = None, None, ()
+    if counted is not None:
+        macs, uncounted = counted.total, counted.uncounted
         flops = 2 * macs  # a multiplication and an addition
     num_classes = 1
     if reference.layout.main.is_integer:  # the numbers of classes, not a score for each
@@ -330,6 +331,7 @@ def _model_info(asked: ModelRequest, built: BuiltModel, reference: Reference) ->
         flops=flops,
         patch_size=built.patch_size,
         tokens=built.tokens,
+        macs_uncounted=uncounted,
     )
 
 
@@ -366,7 +368,7 @@ def _exported(
         return plugin.export(_wrapped(built, reference, dtype), example, spec, staging)
 
 
-def _counted(name: str, model: torch.nn.Module, example: torch.Tensor) -> int | None:
+def _counted(name: str, model: torch.nn.Module, example: torch.Tensor) -> Any:
     """What the counter of that name in ``deploybench.models.flops`` counts.
 
     None for a model that it cannot run, or before torch 2.1: no reason to fail an export.
@@ -374,10 +376,9 @@ def _counted(name: str, model: torch.nn.Module, example: torch.Tensor) -> int | 
     try:
         counters = importlib.import_module("deploybench.models.flops")
         count = getattr(counters, name)
-        counted: int = count(model, example)
+        return count(model, example)
     except Exception:  # a counter runs the model's own code in an unusual mode
         return None
-    return counted
 
 
 def _write_labels(

@@ -1,36 +1,46 @@
 """Reads what a model attends to, without changing the model or its exported graph.
 
-The forward pass is the model's own; hooks see the input of each attention layer and compute its
-weights from the layer's own parameters. What is comparable across mechanisms and what is not, each
-map says itself: ``quantity``, ``axes`` and whether its rows sum to one.
+The forward pass is the model's own, and every softmax of it is seen as it is computed
+(:mod:`deploybench.models.softmaxes`): its values are a map, or it is named as unread, with why.
+The zoo's own layers tell their attention for an input by themselves, softmax or not. What is
+comparable across mechanisms and what is not, each map says itself: ``quantity``, ``axes`` and
+whether its rows sum to one.
 
 | mechanism | quantity | axes |
-| softmax (ViT) | weights | image, head, query, key |
+| softmax (ViT and most of timm's) | weights | image, head, query, key |
+| class attention (CaiT, XCiT, CrossViT, VOLO) | class attention, one query | the same |
+| talking heads (CaiT) | mixed weights, after the mixing of heads | the same |
 | Performer | implicit weights: phi(q) phi(k)^T / z | image, head, query, key |
 | Linformer | effective weights: softmax(q (E k)^T) F, may be negative | image, head, query, key |
 | Fastformer | query weights, key weights: one global distribution each | image, head, token |
-| XCA, XCiT | channel weights; XCiT also class attention | image, head, channel, channel |
-| Swin | window weights, windows of one image one after the other | window, head, query, key |
+| XCA, XCiT, EdgeNeXt | channel weights | image, head, channel, channel |
+| CoaT | key weights of each channel, over the tokens | image, head, channel, token |
+| Swin, MaxViT | window weights, an image's windows in a row | window, head, query, key |
 | AAConv | weights over the feature map, row by row | image, head, query, key |
+| any other softmax whose product is taken | softmax weights | by number |
 | CNN | class activation: what each position adds to the first answer's logit | image, y, x |
 
-Class activation: Zhou et al. 2016. XCiT's class attention has one query.
+Class activation: Zhou et al. 2016. The first axis is called group where it holds more than images.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, overload, runtime_checkable
 
 import torch
 from torch import nn
 
 from deploybench.errors import DeployBenchError
+from deploybench.models.attention_labels import PER_TOKEN, label_of, mixed_by
+from deploybench.models.softmaxes import Softmax, SoftmaxWatch, taken_apart
 
-PER_TOKEN = ("image", "head", "query", "key")
+
+class IncompleteAttention(UserWarning):
+    """Some softmax of the forward pass could not be read as attention."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,32 @@ class AttentionMap:
     reading: Reading
 
 
+@dataclass(frozen=True)
+class Unread:
+    """A softmax of the forward pass that is in no map: the module path of its layer, and why."""
+
+    layer: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class AttentionMaps(Sequence[AttentionMap]):
+    """The maps in order of execution, and what is in none of them."""
+
+    maps: tuple[AttentionMap, ...]
+    unread: tuple[Unread, ...] = ()
+
+    @overload
+    def __getitem__(self, index: int) -> AttentionMap: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[AttentionMap, ...]: ...
+    def __getitem__(self, index: int | slice) -> AttentionMap | tuple[AttentionMap, ...]:
+        return self.maps[index]
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+
 @runtime_checkable
 class Readable(Protocol):
     """A layer that tells its attention for an input."""
@@ -66,45 +102,129 @@ class Readable(Protocol):
     def read(self, x: torch.Tensor) -> list[Reading]: ...
 
 
-def read_attention(model: nn.Module, images: torch.Tensor) -> list[AttentionMap]:
+def read_attention(model: nn.Module, images: torch.Tensor) -> AttentionMaps:
     """The attention of every layer that has one, in the order of execution.
 
     Of a model that has none, a CNN, the class activation. ``images`` are normalised, images x
-    channels x height x width. Raises DeployBenchError for a model in which nothing can be read, and
-    for one in training mode, whose norms would change.
+    channels x height x width. A softmax that is in no map is named in ``unread``, with a warning
+    (:class:`IncompleteAttention`). Raises DeployBenchError for a model in which nothing can be
+    read, and for one in training mode, whose norms would change.
     """
     if model.training:
         raise DeployBenchError("the model is in training mode", action="call model.eval() first")
+    watch = SoftmaxWatch(model)
+    told: list[_Told] = []
+    with torch.no_grad(), ExitStack() as hooks:
+        for path, layer in model.named_modules():
+            if isinstance(layer, Readable):
+                asking = _ask(told, watch, path, layer)
+                hook = model.get_submodule(path).register_forward_pre_hook(asking)
+                hooks.callback(hook.remove)
+        with taken_apart(), watch.following(model), watch:
+            model(images)
+    found = _joined(model, watch.seen, told, len(images))
+    if not found.maps:
+        found = _with_class_activation(model, images, found.unread)
+    if found.unread:
+        words = f"{len(found.unread)} softmaxes are in no map: {_named(found.unread)}"
+        warnings.warn(words, IncompleteAttention, stacklevel=2)
+    return found
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a layer told of itself, after so many softmaxes of the forward pass."""
+
+    softmaxes_before: int
+    layer: str
+    readings: tuple[Reading, ...]
+
+
+def _ask(told: list[_Told], watch: SoftmaxWatch, path: str, layer: Readable) -> Callable[..., None]:
+    def hook(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+        watch.paused = True  # what a layer computes to tell is no part of the forward pass
+        try:
+            told.append(_Told(len(watch.seen), path, tuple(layer.read(inputs[0]))))
+        finally:
+            watch.paused = False
+
+    return hook
+
+
+def _joined(
+    model: nn.Module, softmaxes: Sequence[Softmax], told: Sequence[_Told], images: int
+) -> AttentionMaps:
+    """The maps of both kinds in order of execution, and the softmaxes that are in none."""
     maps: list[AttentionMap] = []
-    hooks = []
-    for path, layer in model.named_modules():
-        reader = reader_of(layer)
-        if reader is not None:
-            hooks.append(
-                layer.register_forward_pre_hook(_collect(maps, path, reader), with_kwargs=True)
-            )
+    unread: list[Unread] = []
+    # Of a layer that tells by itself, so many softmaxes are told of.
+    told_of: dict[str, int] = {}
+    waiting = list(told)
+    for number, softmax in enumerate(softmaxes):
+        while waiting and waiting[0].softmaxes_before <= number:
+            _add_told(waiting.pop(0), maps, told_of)
+        teller = next((path for path in softmax.layers if path in told_of), None)
+        if teller is not None and told_of[teller] > 0:
+            told_of[teller] -= 1
+        elif teller is not None:
+            unread.append(Unread(softmax.layer, f"{teller} tells of fewer softmaxes than it has"))
+        else:
+            reading = _reading_of(model, softmax, images)
+            if isinstance(reading, Unread):
+                unread.append(reading)
+            else:
+                maps.append(AttentionMap(softmax.layer, reading))
+    for last in waiting:
+        _add_told(last, maps, told_of)
+    return AttentionMaps(tuple(maps), tuple(unread))
+
+
+def _add_told(told: _Told, maps: list[AttentionMap], told_of: dict[str, int]) -> None:
+    maps += [AttentionMap(told.layer, reading) for reading in told.readings]
+    told_of[told.layer] = told_of.get(told.layer, 0) + len(told.readings)
+
+
+def _reading_of(model: nn.Module, softmax: Softmax, images: int) -> Reading | Unread:
+    """The softmax as a map, or why it is none."""
+    if softmax.values is None:
+        return Unread(softmax.layer, f"inside the fused kernel {softmax.operator}")
+    layer = model.get_submodule(softmax.layer)
+    values = softmax.values.movedim(softmax.dim, -1)
+    mix = mixed_by(layer)
+    if mix is not None:
+        values = mix(values)
+    elif not softmax.used_as_it_is:
+        return Unread(
+            softmax.layer,
+            f"the softmax of {type(layer).__name__} is no weight of a product: something else "
+            f"takes it first",
+        )
+    quantity, axes = label_of(layer, values.dim())
+    if axes[0] == "image" and len(values) != images:
+        axes = ("group", *axes[1:])
+    sums = values.sum(dim=-1)
+    sums_to_one = bool(torch.allclose(sums, torch.ones_like(sums), atol=1e-3))
+    return Reading(quantity, values, axes, sums_to_one)
+
+
+def _named(unread: Sequence[Unread]) -> str:
+    return "; ".join(f"{softmax.layer or 'the model'}: {softmax.reason}" for softmax in unread)
+
+
+def _with_class_activation(
+    model: nn.Module, images: torch.Tensor, unread: tuple[Unread, ...]
+) -> AttentionMaps:
     try:
         with torch.no_grad():
-            if not hooks:
-                return [class_activation(model, images)]
-            model(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return maps
-
-
-def reader_of(layer: nn.Module) -> Callable[..., list[Reading]] | None:
-    """How the attention of ``layer`` is read; None when it has none.
-
-    The reader is called with the layer's own arguments.
-    """
-    if isinstance(layer, Readable):
-        return layer.read
-    read = _timm_readers().get(type(layer))
-    if read is None:
-        return None
-    return partial(read, layer)
+            return AttentionMaps((class_activation(model, images),), unread)
+    except DeployBenchError as error:
+        if not unread:
+            raise
+        raise DeployBenchError(
+            f"{error.found}; of its softmaxes, {_named(unread)}",
+            expected=error.expected,
+            action=error.action,
+        ) from error
 
 
 def class_activation(model: nn.Module, images: torch.Tensor) -> AttentionMap:
@@ -144,96 +264,9 @@ def class_activation(model: nn.Module, images: torch.Tensor) -> AttentionMap:
     return AttentionMap("global_pool", reading)
 
 
-def _collect(
-    maps: list[AttentionMap], path: str, reader: Callable[..., list[Reading]]
-) -> Callable[..., None]:
-    def hook(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        # timm hands a window's mask on by position or by name
-        mask = named.get("mask")
-        if len(inputs) > 1:
-            mask = inputs[1]
-        arguments = [inputs[0]]
-        if mask is not None:
-            arguments.append(mask)
-        maps.extend(AttentionMap(path, reading) for reading in reader(*arguments))
-
-    return hook
-
-
 def _classifier(model: nn.Module) -> object:
     """The model's last layer, where it names it as timm's models do."""
     get_classifier = getattr(model, "get_classifier", None)
     if not callable(get_classifier):
         return None
     return get_classifier()
-
-
-@cache
-def _timm_readers() -> dict[type[nn.Module], Callable[..., list[Reading]]]:
-    from timm.layers.attention import Attention
-    from timm.models.cait import ClassAttn
-    from timm.models.swin_transformer import WindowAttention
-    from timm.models.xcit import XCA
-
-    return {
-        Attention: _softmax_attention,
-        ClassAttn: _class_attention,
-        WindowAttention: _window_attention,
-        XCA: _cross_covariance,
-    }
-
-
-def _heads(layer: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """q and k of timm's joint projection: images x heads x tokens x head width."""
-    images, tokens, _ = x.shape
-    joint = layer.qkv(x)  # images x tokens x (q, k, v by head)
-    split = joint.reshape(images, tokens, 3, layer.num_heads, -1)
-    q, k, _ = split.permute(2, 0, 3, 1, 4)  # (q, k, v) x images x heads x tokens x head width
-    return q, k
-
-
-def _softmax_attention(layer: Any, x: torch.Tensor) -> list[Reading]:
-    q, k = _heads(layer, x)
-    logits = layer.q_norm(q) @ layer.k_norm(k).transpose(-2, -1) * layer.scale
-    weights = logits.softmax(dim=-1)  # images x heads x queries x keys
-    return [Reading.of_tokens("weights", weights, sums_to_one=True)]
-
-
-def _window_attention(
-    layer: Any, x: torch.Tensor, mask: torch.Tensor | None = None
-) -> list[Reading]:
-    # x: (images x windows) x positions of a window x width, the windows of an image together
-    q, k = _heads(layer, x)
-    logits = q @ k.transpose(-2, -1) * layer.scale + layer._get_rel_pos_bias()
-    if mask is not None:
-        # A shifted window holds parts of the map that are no neighbours; the mask, windows x
-        # positions x positions, is the same for every image and head.
-        windows, area = mask.shape[0], mask.shape[-1]
-        by_image = logits.view(-1, windows, layer.num_heads, area, area) + mask.unsqueeze(1)
-        logits = by_image.view(-1, layer.num_heads, area, area)
-    weights = logits.softmax(dim=-1)  # (images x windows) x heads x positions x positions
-    axes = ("window", "head", "query", "key")
-    return [Reading("window weights", weights, axes, sums_to_one=True)]
-
-
-def _class_attention(layer: Any, x: torch.Tensor) -> list[Reading]:
-    images, tokens, width = x.shape
-    head_width = width // layer.num_heads
-    # the class token, the first, is the one query: images x heads x 1 x head width
-    q = layer.q(x[:, :1]).reshape(images, 1, layer.num_heads, -1).transpose(1, 2)
-    # images x heads x tokens x head width
-    k = layer.k(x).reshape(images, tokens, layer.num_heads, -1).transpose(1, 2)
-    logits = q @ k.transpose(-2, -1) / math.sqrt(head_width)
-    weights = logits.softmax(dim=-1)  # images x heads x 1 x tokens
-    return [Reading.of_tokens("class attention", weights, sums_to_one=True)]
-
-
-def _cross_covariance(layer: Any, x: torch.Tensor) -> list[Reading]:
-    q, k = _heads(layer, x)
-    # of unit length over the tokens, and turned: images x heads x channels x tokens
-    q = nn.functional.normalize(q, dim=-2).transpose(-2, -1)
-    k = nn.functional.normalize(k, dim=-2).transpose(-2, -1)
-    logits = q @ k.transpose(-2, -1) * layer.temperature
-    weights = logits.softmax(dim=-1)  # images x heads x channels x channels
-    axes = ("image", "head", "channel", "channel")
-    return [Reading("channel weights", weights, axes, sums_to_one=True)]

@@ -1,12 +1,12 @@
 """MACs and FLOPs of one image.
 
 Counted: every matrix product and convolution that PyTorch's ``FlopCounterMode`` knows, attention
-included, on the meta device (no arithmetic is done). A MAC is one multiply-add; FLOPs are 2 x MACs;
-the "GFLOPs" of most papers are GMACs. Not counted, as is usual: norms, activations, softmax,
-additions.
+included, and those that it does not know and :mod:`deploybench.models.operators` does; on the meta
+device (no arithmetic is done). A MAC is one multiply-add; FLOPs are 2 x MACs; the "GFLOPs" of most
+papers are GMACs. Not counted, as is usual: elementwise operators, norms, activations, softmax,
+pooling, interpolation, additions. What else no formula knows is named: the figure is *at least*.
 
-Two things would silently count 0 and are set right here: fused attention on a CPU, whose operator
-has no formula in the counter, and the fused encoder path of ``nn.MultiheadAttention``.
+The fused encoder path of ``nn.MultiheadAttention`` would silently count 0: it is turned off here.
 
 By kind: a product inside a layer whose class is called attention belongs to it, to its
 *projections* when a linear or convolution layer does it, else to its *mixing* (q k^T and what
@@ -16,7 +16,9 @@ stands in its place); the same goes for MLPs; of the rest, convolutions are told
 
 from __future__ import annotations
 
+import inspect
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -25,25 +27,41 @@ from typing import Any
 import torch
 from torch import nn
 from torch.func import functional_call
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode
+
+from deploybench.models.operators import Formulas, formulas
+from deploybench.models.uncounted import OperatorWatch
 
 ATTENTION = re.compile("Attention|Attn|XCA")
 MLP = re.compile("Mlp|MLP|FeedForward")
 """What the classes of attention layers and MLPs are called in timm, torch and here."""
+CONVOLUTION = re.compile("conv")
+"""What convolutions are called among operators: PyTorch's, torchvision's deformable, quantised."""
 PROJECTIONS = (nn.Linear, nn.Conv2d)
-Formulas = Mapping[Any, Callable[..., int]]
 _ATEN = torch.ops.aten
 
 
 @dataclass(frozen=True)
+class Macs:
+    """MACs of one call: at least ``total`` where ``uncounted`` names what no formula knows."""
+
+    total: int
+    uncounted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class MacsByKind:
-    """MACs of one call, by what does them."""
+    """MACs of one call, by what does them.
+
+    ``uncounted`` are the operators that may do more and that no formula knows.
+    """
 
     attention_mixing: int
     attention_projections: int
     mlp: int
     convolution: int
     other: int
+    uncounted: tuple[str, ...] = ()
 
     @property
     def attention(self) -> int:
@@ -58,9 +76,15 @@ def count_macs(module: nn.Module, example: torch.Tensor) -> int:
     """MACs of one call of ``module`` on ``example`` (images x channels x height x width).
 
     The module is not changed. When it does not run on the meta device it is run on the example
-    itself.
+    itself. :func:`count_all_macs` says whether something was not counted.
     """
-    return _macs(_counted(module, example).get_flop_counts()["Global"])
+    return count_all_macs(module, example).total
+
+
+def count_all_macs(module: nn.Module, example: torch.Tensor) -> Macs:
+    """The same, with the operators that may do more than was counted."""
+    counted = _counted(module, example)
+    return Macs(_macs(counted.flops.get("Global", {})), counted.uncounted)
 
 
 def count_layer_values(module: nn.Module, example: torch.Tensor) -> int:
@@ -69,14 +93,16 @@ def count_layer_values(module: nn.Module, example: torch.Tensor) -> int:
     Each layer counts by itself. A product's right factor counts as weights where it has no batch (a
     linear layer). Attention counts as its two products with the matrix between them, fused or not.
     """
-    counts = _counted(module, example, LAYER_VALUES).get_flop_counts()["Global"]
-    return sum(values for op, values in counts.items() if op in LAYER_VALUES)
+    known = layer_value_formulas()
+    counts = _counted(module, example, known).flops.get("Global", {})
+    return sum(values for op, values in counts.items() if op in known)
 
 
 def count_macs_by_kind(module: nn.Module, example: torch.Tensor) -> MacsByKind:
     """The same, by kind."""
     # FLOPs by operator, by path: those of a module are those of all that lies inside it.
-    flops_by_path = _counted(module, example).get_flop_counts()
+    counted = _counted(module, example)
+    flops_by_path = counted.flops
     root = type(module).__name__
 
     def flops_of(path: str) -> dict[Any, int]:
@@ -104,6 +130,7 @@ def count_macs_by_kind(module: nn.Module, example: torch.Tensor) -> MacsByKind:
         mlp=mlp_macs,
         convolution=convolution_macs,
         other=_macs(whole) - attention_macs - mlp_macs - convolution_macs,
+        uncounted=counted.uncounted,
     )
 
 
@@ -139,15 +166,23 @@ def _has_mlp(layer: nn.Module) -> bool:
     return any(MLP.search(type(part).__name__) for part in layer.modules())
 
 
-def _counted(
-    module: nn.Module, example: torch.Tensor, formulas: Formulas | None = None
-) -> FlopCounterMode:
-    """The counter after one call of the module.
+@dataclass(frozen=True)
+class _Counted:
+    """FLOPs by operator by module path (``Global``: all), and what was not counted."""
 
-    ``formulas`` by operator count something else than FLOPs.
+    flops: dict[str, dict[Any, int]]
+    uncounted: tuple[str, ...]
+
+
+def _counted(
+    module: nn.Module, example: torch.Tensor, by_operator: Formulas | None = None
+) -> _Counted:
+    """What the counter finds in one call of the module.
+
+    Formulas ``by_operator`` count something else than FLOPs.
     """
-    if formulas is None:
-        formulas = {_ATEN._scaled_dot_product_flash_attention_for_cpu: _cpu_attention_flops}
+    if by_operator is None:
+        by_operator = formulas()
     # The fused encoder is one operator, which the counter has no formula for.
     fused_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -157,18 +192,28 @@ def _counted(
             tensors = (*module.named_parameters(), *module.named_buffers())
             shapes = {name: tensor.to("meta") for name, tensor in tensors}
             inputs = (example.to("meta"),)
-            return _count(lambda: functional_call(module, shapes, inputs), formulas)
+            return _count(
+                lambda: functional_call(module, shapes, inputs), by_operator, shapes.values()
+            )
         except Exception:  # not every model runs without data
-            return _count(lambda: module(example), formulas)
+            weights = (*module.parameters(), *module.buffers())
+            return _count(lambda: module(example), by_operator, weights)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused_path)
 
 
-def _count(call: Callable[[], object], formulas: Formulas) -> FlopCounterMode:
-    counter = FlopCounterMode(display=False, custom_mapping=dict(formulas))
-    with torch.no_grad(), counter:
+def _count(
+    call: Callable[[], object], by_operator: Formulas, weights: Iterable[torch.Tensor] = ()
+) -> _Counted:
+    settings: dict[str, Any] = {"display": False, "custom_mapping": dict(by_operator)}
+    if "skip_unsupported" in inspect.signature(FlopCounterMode).parameters:
+        settings["skip_unsupported"] = True  # the watch names what is skipped
+    counter = FlopCounterMode(**settings)
+    watch = OperatorWatch(weights, by_operator)
+    with warnings.catch_warnings(), torch.no_grad(), watch.watching_functions(), watch, counter:
+        warnings.simplefilter("ignore")
         call()
-    return counter
+    return _Counted(dict(counter.get_flop_counts()), watch.uncounted)
 
 
 def _macs(flops: Mapping[Any, int]) -> int:
@@ -178,17 +223,11 @@ def _macs(flops: Mapping[Any, int]) -> int:
 
 def _convolution_macs(flops: Mapping[Any, int]) -> int:
     """The MACs of the convolutions among FLOPs by operator."""
-    return flops.get(_ATEN.convolution, 0) // 2
-
-
-def _cpu_attention_flops(
-    query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, out_shape: Any = None, **__: Any
-) -> int:
-    """FLOPs of fused attention from the shapes (batch, heads, tokens, head width).
-
-    The same as on other devices.
-    """
-    return int(sdpa_flop_count(query, key, value))
+    found = 0
+    for operator, count in flops.items():
+        if CONVOLUTION.search(str(operator)):
+            found += count
+    return found // 2
 
 
 def _values(*positions: int) -> Callable[..., int]:
@@ -220,14 +259,22 @@ _FUSED_ATTENTIONS = (
     "efficient_attention",
     "cudnn_attention",
 )
-LAYER_VALUES: Formulas = {
-    _ATEN.convolution: _values(0),
-    _ATEN.mm: _values(0),
-    _ATEN.addmm: _values(1),
-    _ATEN.bmm: _values(0, 1),
-    _ATEN.baddbmm: _values(1, 2),
-} | {
-    getattr(_ATEN, f"_scaled_dot_product_{name}"): _attention_values
-    for name in _FUSED_ATTENTIONS
-    if hasattr(_ATEN, f"_scaled_dot_product_{name}")
-}
+
+
+def layer_value_formulas() -> Formulas:
+    """By operator, what a call reads and writes without its weights."""
+    found: dict[Any, Callable[..., int]] = {
+        _ATEN.convolution: _values(0),
+        _ATEN.mm: _values(0),
+        _ATEN.addmm: _values(1),
+        _ATEN.bmm: _values(0, 1),
+        _ATEN.baddbmm: _values(1, 2),
+    }
+    for name in _FUSED_ATTENTIONS:
+        operator = getattr(_ATEN, f"_scaled_dot_product_{name}", None)
+        if operator is not None:
+            found[operator] = _attention_values
+    deformable = getattr(torch.ops.torchvision, "deform_conv2d", None)
+    if deformable is not None:
+        found[deformable] = _values(0, 2, 3)  # its image, offsets and modulation
+    return found

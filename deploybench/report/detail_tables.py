@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from deploybench.hardware.devices import CPU
-from deploybench.report.figures import form
+from deploybench.report.figures import AT_LEAST, form
 from deploybench.report.run_notes import notes_of
 from deploybench.report.table import NOT_KNOWN, NOTHING, Column, Prose, Style, Table, table_of
 from deploybench.results.cell import HOST_TO_HOST
@@ -79,6 +79,13 @@ def _figure(title: str, read: Callable[[Row], float | None], pattern: str) -> Co
 
 def _text(title: str, show: Callable[[Row], str]) -> Column[Row]:
     return Column(title, title, show, number=True)
+
+
+def _gflops(row: Row) -> str:
+    figure = form(row.achieved_gflops, "{:.0f}")
+    if row.macs_uncounted and row.achieved_gflops is not None:
+        return f"{AT_LEAST} {figure}"
+    return figure
 
 
 def _cell(row: Row) -> str:
@@ -202,7 +209,7 @@ ROOFLINE = (
     _text("limit", lambda row: row.bound_limited_by or NOTHING),
     _figure("unfused ms", lambda row: row.unfused_ms, "{:.3g}"),
     _figure("MB moved", _moved_mb, "{:.1f}"),
-    _figure("GF/s", lambda row: row.achieved_gflops, "{:.0f}"),
+    _text("GF/s", _gflops),
 )
 GPU = (
     _figure("SM MHz", lambda row: row.gpu_sm_clock_mhz, "{:.0f}"),

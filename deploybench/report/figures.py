@@ -32,6 +32,8 @@ ANSWER_STYLES = {
     Answer.AMBIGUOUS: Style.DOUBTFUL,
 }
 AMBIGUOUS_MARK = "?"
+AT_LEAST = "≥"
+"""Before a figure of MACs to which an operator that no formula knows may add."""
 CAUSES = {
     Verdict.DRIFTING: "the machine changed speed while they ran",
     Verdict.NOISY: "other work on the machine disturbed them",

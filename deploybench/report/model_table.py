@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from deploybench.models.counting import ModelCount
 from deploybench.models.zoo import BAND_CLASSES, COMPARED_SIZE, GROUPS, ZOO, in_band, zoo_counts
-from deploybench.report.figures import yes_or_no
+from deploybench.report.figures import AT_LEAST, yes_or_no
 from deploybench.report.table import NOTHING, Column, Prose, Report, Style, Table, table_of
 
 GIGA = 1e9
@@ -24,7 +24,8 @@ KINDS = {
 LEGEND = (
     "MAC: one multiply-add; FLOPs are 2 x MACs. mixing: q k^T, weights v and what stands in their "
     "place; projections: the linear layers around them; other: classifier, patch merging. Norms, "
-    "activations and softmax are not counted."
+    "activations and softmax are not counted. ≥: at least; what no formula knows "
+    "is named."
 )
 
 
@@ -126,6 +127,7 @@ def count_data(count: ModelCount) -> dict[str, object]:
         "parameters": count.parameters,
         "macs": macs.total,
         "flops": 2 * macs.total,
+        "macs_uncounted": list(macs.uncounted),
         "macs_attention_mixing": macs.attention_mixing,
         "macs_attention_projections": macs.attention_projections,
         "macs_mlp": macs.mlp,
@@ -162,7 +164,11 @@ def _count_table(name: str, counts: Sequence[ModelCount]) -> Table:
     ]
     if any(count.tokens for count in counts):
         facts.append(_Fact("tokens", lambda count: str(count.tokens or NOTHING)))
-    facts.append(_Fact("MACs", lambda count: f"{count.macs.total:,}"))
+    facts.append(_Fact("MACs", _total))
+    if any(count.macs.uncounted for count in counts):
+        facts.append(
+            _Fact("  not counted", lambda count: ", ".join(count.macs.uncounted) or NOTHING)
+        )
     for title, attribute in KINDS.items():
         if any(getattr(count.macs, attribute) for count in counts):
             facts.append(_Fact(f"  {title}", _share_of(attribute)))
@@ -190,6 +196,13 @@ def _size_column(count: ModelCount) -> Column[_Fact]:
     if count.patch_size:
         title += f", patches of {count.patch_size}"
     return Column(title, title, lambda fact: fact.read(count), number=True)
+
+
+def _total(count: ModelCount) -> str:
+    figure = f"{count.macs.total:,}"
+    if count.macs.uncounted:
+        return f"{AT_LEAST} {figure}"
+    return figure
 
 
 def _share_of(attribute: str) -> Callable[[ModelCount], str]:

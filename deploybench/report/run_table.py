@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from deploybench.hardware.devices import CPU, CUDA, kind_of
 from deploybench.report.figures import (
     AMBIGUOUS_MARK,
+    AT_LEAST,
     VERDICT_STYLES,
     WIDE,
     answer_mark,
@@ -134,10 +135,12 @@ def _title(row: Row) -> str:
         parts.append(f"{three_digits(row.parameters / 1e6)} M parameters")
     if row.macs_per_image:
         gigas = row.macs_per_image / 1e9
+        figure = f"{1e3 * gigas:.3g} MMAC"
         if gigas >= 0.1:
-            parts.append(f"{gigas:.2f} GMAC")
-        else:
-            parts.append(f"{1e3 * gigas:.3g} MMAC")
+            figure = f"{gigas:.2f} GMAC"
+        if row.macs_uncounted:
+            figure = f"{AT_LEAST} {figure}, not counted: {row.macs_uncounted}"
+        parts.append(figure)
     return " · ".join(parts)
 
 
@@ -207,7 +210,10 @@ def _energy(row: Row) -> str:
 
 
 def _gflops(row: Row) -> str:
-    return form(row.achieved_gflops, "{:.0f}")
+    figure = form(row.achieved_gflops, "{:.0f}")
+    if row.macs_uncounted and row.achieved_gflops is not None:
+        return f"{AT_LEAST} {figure}"
+    return figure
 
 
 def _trusted(row: Row, doubted: Roofs) -> bool:
@@ -221,7 +227,10 @@ def _share_of_peak(doubted: Roofs) -> Callable[[Row], str]:
             return NOTHING
         if not _trusted(row, doubted):
             return NOT_KNOWN
-        return f"{100 * row.share_of_peak:.0f}%"
+        share = f"{100 * row.share_of_peak:.0f}%"
+        if row.macs_uncounted:
+            return f"{AT_LEAST} {share}"
+        return share
 
     return write
 

@@ -101,6 +101,9 @@ class Record(Document):
     weights_random_share: float = Field(
         0.0, description="of the parameters, after a checkpoint that was loaded in part"
     )
+    macs_uncounted: tuple[str, ...] = Field(
+        (), description="operators that may do more MACs and that no formula knows"
+    )
     artifact_bytes: int | None
     peak_gflops: float | None = Field(
         description="peak at the cell's precision, GFLOP/s: of a CPU as measured, of a GPU as its "

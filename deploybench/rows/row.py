@@ -118,6 +118,8 @@ class Row:
     parameters: int | None
     macs_per_image: int | None
     flops_per_image: int | None
+    macs_uncounted: str = ""
+    """Operators that no formula knows: MACs, FLOPs and FLOP/s are at least those given."""
     achieved_gflops: float | None = None
     share_of_peak: float | None = None
     bound_ms: float | None = None

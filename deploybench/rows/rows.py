@@ -143,6 +143,7 @@ def row_of(finding: Finding) -> Row:
         parameters=record.parameters,
         macs_per_image=record.macs,
         flops_per_image=_flops(record.macs),
+        macs_uncounted=", ".join(record.macs_uncounted),
         achieved_gflops=finding.gflops,
         share_of_peak=finding.share_of_peak,
         bound_ms=bound.latency_ms,

@@ -72,6 +72,7 @@ def record_of(
         cell=cell,
         parameters=manifest.model.parameters,
         macs=manifest.model.macs,
+        macs_uncounted=manifest.model.macs_uncounted,
         tokens=manifest.model.tokens,
         weights_random_share=manifest.weights.random_share,
         artifact_bytes=manifest.size_bytes,

@@ -3,13 +3,20 @@ layers compute."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import timm
 import torch
 from torch import nn
 
 from deploybench.errors import DeployBenchError
-from deploybench.models.attention_maps import AttentionMap, read_attention
+from deploybench.models.attention_maps import (
+    AttentionMap,
+    AttentionMaps,
+    IncompleteAttention,
+    read_attention,
+)
 from deploybench.models.nets.aaconv import AAConv2d, Augmentation
 from deploybench.models.nets.attention import LAYERS, attention_layer
 from deploybench.models.nets.wide_resnet import WideResNet
@@ -36,7 +43,7 @@ def images(count: int = 2, size: int = SIZE) -> torch.Tensor:
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(6))
 
 
-def check_rows(maps: list[AttentionMap]) -> None:
+def check_rows(maps: Sequence[AttentionMap]) -> None:
     for found in maps:
         values = found.reading.values
         assert values.dim() == len(found.reading.axes)
@@ -77,13 +84,13 @@ def test_token_maps_times_the_values_are_the_layers_output(attention: str | None
     model = small_vit(attention)
     layer = model.blocks[0].attn
     x = torch.randn(2, TOKENS, 24)
-    seen: list[AttentionMap] = read_attention_of_layer(layer, x)
+    seen = read_attention_of_layer(layer, x)
     qkv = layer.qkv(x).reshape(2, TOKENS, 3, 3, 8).permute(2, 0, 3, 1, 4)
     mixed = (seen[0].reading.values @ qkv[2]).transpose(1, 2).flatten(2)
     torch.testing.assert_close(layer.proj(mixed), layer(x), rtol=0, atol=1e-5)
 
 
-def read_attention_of_layer(layer: nn.Module, x: torch.Tensor) -> list[AttentionMap]:
+def read_attention_of_layer(layer: nn.Module, x: torch.Tensor) -> AttentionMaps:
     return read_attention(nn.Sequential(layer).eval(), x)
 
 
@@ -172,3 +179,117 @@ def test_model_in_training_mode_is_refused() -> None:
 def test_model_in_which_nothing_can_be_read_is_refused() -> None:
     with pytest.raises(DeployBenchError, match="nothing that can be read"):
         read_attention(nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 2)).eval(), images())
+
+
+FAMILIES = {
+    "test_vit": ({}, 160, 6),
+    "visformer_tiny": ({"img_size": 64}, 64, 8),
+    "cait_xxs24_224": ({"img_size": 64, "depth": 2}, 64, 4),
+    "xcit_nano_12_p16_224": ({"img_size": 64, "depth": 1}, 64, 3),
+    "swinv2_tiny_window8_256": (
+        {"img_size": 64, "window_size": 4, "depths": (1, 1), "num_heads": (2, 2), "embed_dim": 16},
+        64,
+        2,
+    ),
+    "levit_128s": ({}, 224, 11),
+    "mvitv2_tiny": ({"img_size": 64}, 64, 10),
+    "pvt_v2_b0": ({}, 64, 8),
+    "nest_tiny": ({"img_size": 64}, 64, 12),
+    "maxvit_rmlp_pico_rw_256": ({"img_size": 64}, 64, 22),
+    "eva02_tiny_patch14_224": ({"img_size": 56, "depth": 1}, 56, 1),
+    "beit_base_patch16_224": ({"img_size": 64, "depth": 1}, 64, 1),
+    "crossvit_tiny_240": ({"depth": [[1, 1, 0]]}, 240, 4),
+    "coat_tiny": ({"img_size": 64}, 64, 26),
+    "volo_d1_224": ({"img_size": 64}, 64, 20),
+    "twins_svt_small": ({"img_size": 64}, 64, 18),
+    "edgenext_xx_small": ({}, 64, 3),
+    "mobilevit_xxs": ({}, 64, 9),
+}
+"""Of timm: arguments that make it small, its image size, and how many softmaxes it has."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.trust(
+                item=17,
+                case=f"attention maps of timm's {name}",
+                before=before,
+                now="a map for each softmax of the forward pass",
+            ),
+        )
+        for name, before in (
+            ("cait_xxs24_224", "the 2 of its class attention, of 4, no word"),
+            ("crossvit_tiny_240", "2 maps of 4 softmaxes, no word"),
+            ("visformer_tiny", "a class activation alone, none of its 8 softmaxes, no word"),
+        )
+    ]
+    + [name for name in FAMILIES if name[:4] not in ("cait", "cros", "visf")],
+)
+def test_every_softmax_of_a_family_is_a_map(name: str) -> None:
+    arguments, size, count = FAMILIES[name]
+    torch.manual_seed(2)
+    model = timm.create_model(name, num_classes=4, **arguments).eval()
+    maps = read_attention(model, images(2, size))
+    assert (len(maps), maps.unread) == (count, ())
+    check_rows(maps)
+    assert not any(found.reading.quantity == "softmax weights" for found in maps)
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@torch.no_grad()
+def test_talking_heads_of_cait_are_read_as_the_values_get_them() -> None:
+    model = timm.create_model("cait_xxs24_224", img_size=64, depth=1, num_classes=4).eval()
+    layer = model.blocks[0].attn
+    x = torch.randn(2, 16, 192)
+    (found,) = read_attention_of_layer(layer, x)
+    assert (found.reading.quantity, found.reading.sums_to_one) == ("mixed weights", False)
+    v = layer.qkv(x).reshape(2, 16, 3, 4, 48).permute(2, 0, 3, 1, 4)[2]
+    mixed = (found.reading.values @ v).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(layer.proj(mixed), layer(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_multihead_attention_of_torch_is_read(need_weights: bool) -> None:
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(16, 4, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.attention(x, x, x, need_weights=need_weights)[0]
+
+    (found,) = read_attention(Attends().eval(), torch.randn(2, 9, 16))
+    assert found.layer == "attention"
+    assert found.reading.values.numel() == 2 * 4 * 9 * 9
+    check_rows([found])
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_softmax_that_something_takes_before_the_product_is_named() -> None:
+    """ConViT's gated heads mix two softmaxes; its last two layers are plain."""
+    model = timm.create_model("convit_tiny", num_classes=4).eval()
+    with pytest.warns(IncompleteAttention, match=r"blocks\.0\.attn: the softmax of GPSA"):
+        maps = read_attention(model, images(1, 224))
+    assert {found.layer for found in maps} == {"blocks.10.attn", "blocks.11.attn"}
+    assert {unread.layer for unread in maps.unread} == {f"blocks.{n}.attn" for n in range(10)}
+
+
+def test_softmax_of_a_cnn_is_named_beside_its_class_activation() -> None:
+    model = timm.create_model("resnest14d", num_classes=4).eval()
+    with pytest.warns(IncompleteAttention, match="rsoftmax"):
+        maps = read_attention(model, images(1, 64))
+    assert [found.reading.quantity for found in maps] == ["class activation"]
+    assert len(maps.unread) == 4
+
+
+def test_layer_that_tells_of_fewer_softmaxes_than_it_has_is_named() -> None:
+    model = small_vit("fastformer")
+    layer = model.blocks[0].attn
+    whole = layer.read
+    layer.read = lambda x: whole(x)[:1]
+    with pytest.warns(IncompleteAttention, match="tells of fewer softmaxes"):
+        maps = read_attention(model, images())
+    assert [unread.layer for unread in maps.unread] == ["blocks.0.attn"]
