@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from deploybench.artifacts.artifact import REFERENCE
+from deploybench.artifacts.cost import COST_PREFIX
 from deploybench.artifacts.parity import compare_outputs
 from deploybench.contracts import INPUT_NAME, ExportSpec
 from deploybench.data.synthetic import whole_batches
@@ -47,6 +48,7 @@ def agreement(path: Path, spec: ExportSpec, folder: Path) -> str:
     with np.load(folder / REFERENCE, allow_pickle=False) as archive:
         images = archive["inputs"]
         expected = archive["outputs"]
+        costs = {name: archive[name] for name in archive.files if name.startswith(COST_PREFIX)}
 
     # The reference images come again where they do not fill the last batch; so do their outputs.
     batches = whole_batches(images, spec.batch or 1)
@@ -57,7 +59,10 @@ def agreement(path: Path, spec: ExportSpec, folder: Path) -> str:
     written_in = spec.precision
     if written_in == "tf32":
         written_in = "fp32"
-    report = compare_outputs(expected[image_of_output], outputs, written_in)
+    rounded = costs.get(COST_PREFIX + written_in)
+    if rounded is not None:
+        rounded = rounded[image_of_output]
+    report = compare_outputs(expected[image_of_output], outputs, written_in, rounded=rounded)
     if not report.passed:
         raise DeployBenchError(
             f"the {spec.precision} ONNX to build from fails parity on ONNX Runtime's CPU: "

@@ -2,7 +2,8 @@
 
 Beside the exported files lie ``manifest.json``, which lists them, and ``reference.npz``.
 ``reference.npz`` holds ``inputs`` (float32, images x channels x height x width, already normalised)
-and ``outputs`` (float32, images x classes), the fp32 eager outputs on them.
+and ``outputs`` (float32, images x classes), the fp32 eager outputs on them, and for each reduced
+precision whose cost was measured ``cost:bf16``, say: the outputs with every number rounded to it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, JsonValue
 
+from deploybench.artifacts.cost import COST_PREFIX
 from deploybench.artifacts.parity import ParityReport
 from deploybench.documents import Document, read_document
 from deploybench.errors import DeployBenchError
@@ -178,6 +180,18 @@ class Artifact:
         """The reference inputs and the fp32 eager outputs on them."""
         with np.load(self.path / REFERENCE, allow_pickle=False) as archive:
             return archive["inputs"], archive["outputs"]
+
+    def rounded_outputs(self, precision: str) -> npt.NDArray[np.float32] | None:
+        """The eager outputs with every number rounded to that precision.
+
+        None where they were not measured: by an older version, or for a precision without a cost.
+        """
+        with np.load(self.path / REFERENCE, allow_pickle=False) as archive:
+            name = COST_PREFIX + precision
+            if name not in archive:
+                return None
+            rounded: npt.NDArray[np.float32] = archive[name]
+            return rounded
 
     def labels(self) -> list[str] | None:
         """The class names in output order, where the exporter knew them."""

@@ -4,6 +4,9 @@ Errors are relative to the spread (standard deviation) of the reference outputs 
 classes, so that a network with tiny outputs cannot pass by being tiny. A top-1 disagreement counts
 only where the reference's own margin between its two best classes is larger than twice the error
 that the budget allows; below that the reference itself is a tie.
+
+Where the export measured what a reduced precision costs on the model, the error is held against
+that as well (:mod:`deploybench.artifacts.cost`); the budgets here are then its ceiling.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from deploybench.artifacts.cost import CostVerdict, held_to_cost
 from deploybench.documents import Document
 
 SMALLEST_SPREAD = 1e-4
@@ -59,7 +63,8 @@ def loosest(*precisions: str) -> str:
 class ParityReport(Document):
     """The figures of one comparison.
 
-    ``max_error`` and ``budget_error`` are relative to ``spread``.
+    ``max_error`` and ``budget_error`` are relative to ``spread``. ``cost_ratio`` is the error in
+    units of what the precision costs on this model, None where that was not measured.
     """
 
     passed: bool
@@ -73,12 +78,21 @@ class ParityReport(Document):
     images: int
     reason: str
     budget_reason: str
+    cost_ratio: float | None = None
+    budget_cost_ratio: float | None = None
 
 
 def compare_outputs(
-    reference: npt.NDArray[np.float32], candidate: npt.NDArray[np.float32], precision: str
+    reference: npt.NDArray[np.float32],
+    candidate: npt.NDArray[np.float32],
+    precision: str,
+    *,
+    rounded: npt.NDArray[np.float32] | None = None,
 ) -> ParityReport:
-    """Hold ``candidate`` (images, classes) against the fp32 eager ``reference`` of that shape."""
+    """Hold ``candidate`` (images, classes) against the fp32 eager ``reference`` of that shape.
+
+    ``rounded`` are the eager outputs in that precision, of the same shape; None: not measured.
+    """
     budget = BUDGETS[precision]
     expected = reference.astype(np.float64).reshape(len(reference), -1)
     spread = float(expected.std())
@@ -87,8 +101,16 @@ def compare_outputs(
         finite_spread = spread
 
     def report(
-        reason: str, *, max_error: float | None, cosine: float | None, top1: float | None
+        reason: str,
+        *,
+        max_error: float | None,
+        cosine: float | None,
+        top1: float | None,
+        cost: CostVerdict | None = None,
     ) -> ParityReport:
+        cost_ratio, budget_cost_ratio = None, None
+        if cost is not None:
+            cost_ratio, budget_cost_ratio = cost.ratio, cost.budget
         return ParityReport(
             passed=not reason,
             precision=precision,
@@ -101,6 +123,8 @@ def compare_outputs(
             images=len(reference),
             reason=reason or "within budget",
             budget_reason=budget.reason,
+            cost_ratio=cost_ratio,
+            budget_cost_ratio=budget_cost_ratio,
         )
 
     def failure(reason: str) -> ParityReport:
@@ -133,7 +157,12 @@ def compare_outputs(
         reasons.append(f"cosine {cosine:.6f}, budget {budget.min_cosine}")
     if flipped:
         reasons.append(f"another top-1 class on {flipped} of {len(expected)} images")
-    return report("; ".join(reasons), max_error=max_error, cosine=cosine, top1=top1)
+    cost = None
+    if rounded is not None:
+        cost = held_to_cost(expected, outputs, rounded.reshape(expected.shape), precision)
+    if cost is not None and cost.reason:
+        reasons.append(cost.reason)
+    return report("; ".join(reasons), max_error=max_error, cosine=cosine, top1=top1, cost=cost)
 
 
 def _smallest_cosine(expected: npt.NDArray[np.float64], outputs: npt.NDArray[np.float64]) -> float:

@@ -12,6 +12,8 @@ from deploybench.contracts.plugin import Plugin
 from deploybench.errors import DeployBenchError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
     from deploybench.artifacts.artifact import Preprocessing
@@ -202,3 +204,11 @@ class Exporter(Plugin):
         ``example`` is a float32 batch of shape (batch, channels, height, width). The input is to be
         called :data:`INPUT_NAME` and the output :data:`OUTPUT_NAME` where the format has names.
         """
+
+    def stored_tensors(self, entry: Path) -> Mapping[str, npt.NDArray[np.float32]] | None:
+        """The floating-point tensors of the file that it wrote, by their names in it, as float32.
+
+        The export looks for the model's weights among them
+        (:mod:`deploybench.artifacts.weights_audit`). None for a format that cannot be read.
+        """
+        return None

@@ -10,10 +10,11 @@ import importlib
 import json
 import sys
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deploybench.artifacts.artifact import (
     LABELS,
@@ -24,6 +25,13 @@ from deploybench.artifacts.artifact import (
     TensorSpec,
     Weights,
     file_entry,
+)
+from deploybench.artifacts.cost import COST_PREFIX
+from deploybench.artifacts.weights_audit import (
+    WEIGHTS_AUDITED,
+    Folded,
+    WeightsAudit,
+    audit_weights,
 )
 from deploybench.artifacts.work import LAYER_VALUES
 from deploybench.contracts import INPUT_NAME, OUTPUT_NAME, ExportedFiles
@@ -111,14 +119,19 @@ def run(job: ExportJob) -> None:
     start = perf_counter()
     built, weights = _loaded(request.model)
     reference = _reference(built)
-    _write_reference(reference, staging)
+    _write_reference(reference, _costs(built, reference), staging)
     info = _model_info(request.model, built, reference)
     _write_labels(request, built, weights, info.num_classes, staging)
     moved = _values_moved(built, reference)
     # The last that is done with the module: a reduced precision casts its weights.
     torch.set_num_threads(request.threads)
+    folds = _folds(built, reference)
     exported = _exported(request, built, reference, staging)
+    audit = _audited(request, built, folds, staging / exported.entry)
     facts = {**exported.facts, **moved}
+    if audit is not None:
+        audit.check(exported.entry)
+        facts[WEIGHTS_AUDITED] = audit.label
     written = sorted(path for path in staging.rglob("*") if path.is_file())
     batch = request.batch or "batch"
     input_shape = (batch, *reference.images.shape[1:])
@@ -174,12 +187,35 @@ def _reference(built: BuiltModel) -> Reference:
     return Reference(images, outputs)
 
 
-def _write_reference(reference: Reference, staging: Path) -> None:
+def _costs(built: BuiltModel, reference: Reference) -> dict[str, torch.Tensor]:
+    """The outputs with every number rounded to each reduced precision, by their names in the file.
+
+    Nothing for a precision that the model cannot be run in this way, as with torch before 2.0:
+    parity then holds it to the budget of all models.
+    """
+    import torch
+
+    from deploybench.models.loading import SingleOutput
+    from deploybench.models.precision_cost import MEASURED, outputs_in
+
+    model = SingleOutput(built.module, torch.float32).eval()
+    costs = {}
+    for precision in MEASURED:
+        try:
+            costs[COST_PREFIX + precision] = outputs_in(model, reference.images, precision)
+        except Exception:  # runs the model's own code in an unusual mode, as the counters do
+            continue
+    return costs
+
+
+def _write_reference(
+    reference: Reference, costs: Mapping[str, torch.Tensor], staging: Path
+) -> None:
     import numpy as np
 
-    np.savez(
-        staging / REFERENCE, inputs=reference.images.numpy(), outputs=reference.outputs.numpy()
-    )
+    tensors = {"inputs": reference.images, "outputs": reference.outputs, **costs}
+    arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in tensors.items()}
+    np.savez(staging / REFERENCE, **arrays)
 
 
 def _model_info(asked: ModelRequest, built: BuiltModel, reference: Reference) -> ModelInfo:
@@ -237,6 +273,36 @@ def _exported(
     spec = replace(request.spec(plugin.default_options()), preprocessing=built.preprocessing)
     with torch.no_grad():
         return plugin.export(SingleOutput(built.module, dtype).eval(), example, spec, staging)
+
+
+def _folds(built: BuiltModel, reference: Reference) -> tuple[Folded, ...]:
+    """The batch norms that an exporter may fold into the layers before them."""
+    from deploybench.models.folding import find_folds
+
+    try:
+        return find_folds(built.module, reference.images[:1])
+    except Exception:  # a model may hand on outputs that are no tensors
+        return ()
+
+
+def _audited(
+    request: ExportRequest, built: BuiltModel, folds: tuple[Folded, ...], entry: Path
+) -> WeightsAudit | None:
+    """Whether the model's weights, as they were cast, are in the file; None where it is not read.
+
+    A file that its own exporter cannot read again is for parity to judge.
+    """
+    try:
+        stored = exporter(request.backend).require().stored_tensors(entry)
+    except Exception:  # a library may raise anything on a file
+        stored = None
+    if stored is None:
+        return None
+    source = {}
+    for name, tensor in built.module.state_dict().items():
+        if tensor.is_floating_point() and tensor.numel():
+            source[name] = tensor.detach().float().numpy()
+    return audit_weights(source, stored, folds, request.precision)
 
 
 def _counted(name: str, model: torch.nn.Module, example: torch.Tensor) -> int | None:

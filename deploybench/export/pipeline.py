@@ -23,7 +23,7 @@ from deploybench.artifacts.workspace import Workspace, publish
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import exporter, exporters, runners, runners_of_format
 from deploybench.errors import DeployBenchError
-from deploybench.export.identity import PRELOAD, contents_of
+from deploybench.export.identity import PRELOAD, contents_of, identity_of_weights
 from deploybench.export.job import ExportJob, ExportReply
 from deploybench.export.labels import with_labels_of
 from deploybench.export.names import NameCheck
@@ -199,7 +199,7 @@ def _export(
         "deploybench": __version__,
         **installed_versions(("torch", "timm", *plugin.distributions)),
     }
-    identity = {**source.identity(name), **plugin.identity()}
+    identity = {**source.identity(name), **plugin.identity(), **identity_of_weights(request.model)}
     # The key of today first, then those by which earlier versions stored the same export.
     keys = [request.key(contents, identity, versions) for contents in contents_of(request.model)]
     key = keys[0]

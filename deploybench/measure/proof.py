@@ -81,7 +81,8 @@ def prove(
         return Proof(facts, refused, None)
     precision = loosest(artifact.manifest.precision, asked.precision)
     _, expected = artifact.reference()
-    return Proof(facts, None, _parity(np.concatenate(outputs), expected, precision))
+    rounded = artifact.rounded_outputs(precision)
+    return Proof(facts, None, _parity(np.concatenate(outputs), expected, precision, rounded))
 
 
 def _first_output(session: Session, inputs: Arrays) -> npt.NDArray[np.float32]:
@@ -138,15 +139,20 @@ def failure_of(error: Exception) -> Failure:
 
 
 def _parity(
-    outputs: npt.NDArray[np.float32], expected: npt.NDArray[np.float32], precision: str
+    outputs: npt.NDArray[np.float32],
+    expected: npt.NDArray[np.float32],
+    precision: str,
+    rounded: npt.NDArray[np.float32] | None,
 ) -> ParityReport:
-    """Hold the outputs of whole batches to the reference.
+    """Hold the outputs of whole batches to the reference, and to what the precision costs.
 
     The images repeat in the outputs where they did not fill a batch, so the reference repeats in
     the same order.
     """
     order = np.arange(len(outputs)) % len(expected)
-    return compare_outputs(expected[order], outputs, precision)
+    if rounded is not None:
+        rounded = rounded[order]
+    return compare_outputs(expected[order], outputs, precision, rounded=rounded)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

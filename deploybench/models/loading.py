@@ -16,7 +16,7 @@ from deploybench.data.synthetic import reference_inputs
 from deploybench.errors import DeployBenchError
 from deploybench.models.checkpoint import classes_in, load_state, read_checkpoint
 from deploybench.models.initialise import spread_random_weights
-from deploybench.models.source import BuildOptions, BuiltModel, find_source
+from deploybench.models.source import RANDOM_WEIGHTS, BuildOptions, BuiltModel, find_source
 
 SEED = 0
 
@@ -66,7 +66,7 @@ def load_model(
     random = unknown and (not built.own_weights or float(logits.std()) < SMALLEST_SPREAD)
     if random:
         spread_random_weights(module, torch.from_numpy(reference_inputs(built.preprocessing)), SEED)
-        kind, where = "random", f"seed {SEED}"
+        kind, where = "random", f"seed {SEED}, version {RANDOM_WEIGHTS}"
     elif unknown:
         kind, where = "factory", name
     elif state is not None:
