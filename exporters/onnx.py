@@ -26,6 +26,8 @@ from .onnx_outputs import name_outputs
 from .torch_export import dynamic_shapes
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
 OLDEST_NATIVE_OPSET = 18
@@ -103,3 +105,15 @@ class OnnxExporter(Exporter):
             "nodes": len(document.graph.node),
         }
         return ExportedFiles("model.onnx", facts)
+
+    def stored_tensors(self, entry: Path) -> Mapping[str, npt.NDArray[np.float32]]:
+        import numpy as np
+        import onnx
+        from onnx import TensorProto, numpy_helper
+
+        floating = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+        tensors = {}
+        for tensor in onnx.load(entry).graph.initializer:
+            if tensor.data_type in floating:
+                tensors[tensor.name] = numpy_helper.to_array(tensor).astype(np.float32)
+        return tensors

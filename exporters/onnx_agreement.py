@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from deploybench.artifacts.artifact import REFERENCE, read_references
 from deploybench.artifacts.output_parity import compare_all
 from deploybench.artifacts.parity import plain_images
+from deploybench.artifacts.references import read_cost, read_images, read_references
 from deploybench.contracts import INPUT_NAME, ExportSpec
 from deploybench.data.synthetic import whole_batches
 from deploybench.errors import DeployBenchError
@@ -45,8 +45,7 @@ def agreement(path: Path, spec: ExportSpec, folder: Path) -> str:
         graph = model.SerializeToString()
         manner = "in fp32, which has no bf16 kernels, "
     session = onnxruntime.InferenceSession(graph, settings, providers=["CPUExecutionProvider"])
-    with np.load(folder / REFERENCE, allow_pickle=False) as archive:
-        images = archive["inputs"]
+    images = read_images(folder)
     references = read_references(folder, spec.output_names)
 
     # The reference images come again where they do not fill the last batch; so do their outputs.
@@ -64,12 +63,16 @@ def agreement(path: Path, spec: ExportSpec, folder: Path) -> str:
     written_in = spec.precision
     if written_in == "tf32":
         written_in = "fp32"
+    rounded = read_cost(folder, written_in)
+    if rounded is not None:
+        rounded = rounded[image_of_output]
     report = compare_all(
         expected,
         outputs,
         written_in,
         integers=spec.integer_outputs,
         plain=plain_images(images)[image_of_output],
+        rounded=rounded,
     )
     if not report.passed:
         raise DeployBenchError(

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.artifacts.artifact import Preprocessing
+from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.contracts import INPUT_NAME
 from deploybench.data.synthetic import reference_inputs, whole_batches
 

@@ -4,6 +4,7 @@ back."""
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,6 +18,8 @@ from deploybench.contracts import (
 from .tracing import keeping_branches
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
 ANY = -1
@@ -50,3 +53,15 @@ class OpenVinoExporter(Exporter):
         converted.validate_nodes_and_infer_types()
         openvino.save_model(converted, out / "model.xml", compress_to_fp16=False)
         return ExportedFiles("model.xml", {"nodes": len(converted.get_ops())})
+
+    def stored_tensors(self, entry: Path) -> Mapping[str, npt.NDArray[np.float32]]:
+        """The constants of the graph: the converter's names for them are its own."""
+        import numpy as np
+        import openvino
+
+        tensors = {}
+        for node in openvino.Core().read_model(entry).get_ops():
+            if node.get_type_name() != "Constant" or not node.get_element_type().is_real():
+                continue
+            tensors[f"constant {node.get_friendly_name()}"] = node.get_data().astype(np.float32)
+        return tensors

@@ -6,12 +6,15 @@ eager mode and ``torch.compile`` run, and the baseline of every speed-up.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
 
@@ -34,3 +37,13 @@ class PyTorchExporter(Exporter):
         }
         save_file(tensors, out / "weights.safetensors")
         return ExportedFiles("weights.safetensors", {"tensors": len(tensors)})
+
+    def stored_tensors(self, entry: Path) -> Mapping[str, npt.NDArray[np.float32]]:
+        from safetensors.torch import load_file
+
+        tensors = load_file(entry)
+        return {
+            name: tensor.float().numpy()
+            for name, tensor in tensors.items()
+            if tensor.is_floating_point()
+        }

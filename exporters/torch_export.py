@@ -11,6 +11,8 @@ from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
 from .tracing import frozen_reads, refusal
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
 
@@ -31,6 +33,17 @@ class TorchExportExporter(Exporter):
         program = export_program(model, example, spec)
         torch.export.save(program, out / "model.pt2")
         return ExportedFiles("model.pt2", {"nodes": len(program.graph.nodes)})
+
+    def stored_tensors(self, entry: Path) -> Mapping[str, npt.NDArray[np.float32]]:
+        import torch
+
+        program = torch.export.load(entry)
+        tensors = {**program.state_dict, **program.constants}
+        return {
+            name: tensor.detach().float().numpy()
+            for name, tensor in tensors.items()
+            if isinstance(tensor, torch.Tensor) and tensor.is_floating_point()
+        }
 
 
 def export_program(

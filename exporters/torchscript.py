@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,6 +11,8 @@ from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
 from .tracing import keeping_branches
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
 
@@ -32,3 +35,17 @@ class TorchScriptExporter(Exporter):
         frozen = torch.jit.freeze(traced)
         torch.jit.save(frozen, str(out / "model.pt"))
         return ExportedFiles("model.pt", {"nodes": sum(1 for _ in frozen.graph.nodes())})
+
+    def stored_tensors(self, entry: Path) -> Mapping[str, npt.NDArray[np.float32]]:
+        """The constants of the frozen graph: they have no names of the model's."""
+        import torch
+
+        frozen = torch.jit.load(str(entry), map_location="cpu")
+        tensors = {}
+        for node in frozen.graph.findAllNodes("prim::Constant"):
+            if not node.hasAttribute("value") or node.kindOf("value") != "t":
+                continue
+            tensor = node.t("value")
+            if tensor.is_floating_point():
+                tensors[node.output().debugName()] = tensor.detach().float().numpy()
+        return tensors

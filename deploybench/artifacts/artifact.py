@@ -1,52 +1,38 @@
 """The artifact: a self-contained folder that holds an exported model and all it takes to check it.
 
 Beside the exported files lie ``manifest.json``, which lists them, and ``reference.npz``.
-``reference.npz`` holds ``inputs`` (float32, images x channels x height x width, already normalised)
-and the fp32 eager outputs on them: ``outputs`` are those of the main output (float32, images x
-classes), ``output:NAME`` those of every further one (float32, images x …).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, JsonValue
 
 from deploybench.artifacts.built import Built
 from deploybench.artifacts.contents import check_names, check_nothing_else
 from deploybench.artifacts.external_data import ONNX_SUFFIX, check_external_data
 from deploybench.artifacts.parity import ParityReport
+from deploybench.artifacts.preprocessing import Preprocessing
+from deploybench.artifacts.references import REFERENCE, Array, read_cost, read_references
 from deploybench.artifacts.task import Task
+from deploybench.artifacts.weights import Weights
 from deploybench.documents import Document, read_document
 from deploybench.errors import DeployBenchError
 
 MANIFEST = "manifest.json"
-REFERENCE = "reference.npz"
 LABELS = "labels.json"
 SIGNATURE = "signature.json"
 """Whose word there is for the artifact (:mod:`deploybench.artifacts.signature`); never packed."""
-FURTHER_OUTPUT = "output:"
-"""Before the name of an output that is not the main one, in the reference file."""
 HASH_CHUNK_BYTES = 1 << 20
-Interpolation = Literal["bicubic", "bilinear", "nearest", "lanczos", "box", "hamming"]
-CropMode = Literal["center", "squash", "border"]
-Color = Literal["rgb", "bgr", "grey"]
-Background = Literal["white", "black", "drop"]
-Orientation = Literal["apply", "keep"]
-PreprocessingPart = Literal["image_size", "crop", "interpolation", "mean", "std"]
 PathStep = tuple[Literal["key", "item", "field", "part"], str | int]
 """A step into what a model returns: a dict's key, a tuple's item, an object's field, a part of a
 complex number."""
-Array = npt.NDArray[np.float32]
-MOST_LEFT_SHOWN = 4
-"""Of what a checkpoint holds beside the state that was taken."""
 
 
 class TensorSpec(Document):
@@ -76,137 +62,6 @@ class TensorSpec(Document):
             else:
                 sizes.append(size)
         return tuple(sizes)
-
-
-class Preprocessing(Document):
-    """From an image file to the model's input.
-
-    In this order: read, trim, resize, crop or pad, scale to [0, 1], normalise by channel. Resizing
-    and cropping are those of timm's evaluation transform; see ``deploybench.data.preprocess``.
-    """
-
-    channels: int
-    height: int
-    width: int
-    crop_fraction: float = Field(
-        gt=0, le=2, description="over 1 the image is smaller than the target, and padded with black"
-    )
-    interpolation: Interpolation
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    crop_mode: CropMode = Field(
-        default="center",
-        description="the shorter side fits the target / crop_fraction and the centre is cropped; "
-        "or both sides are resized to it, whatever their ratio; or the longer side fits it and the "
-        "rest is padded with the mean",
-    )
-    crop_border_pixels: int = Field(
-        default=0, ge=0, description="taken off every edge of the image before it is resized"
-    )
-    color: Color = Field(default="rgb", description="the order of the channels that the model sees")
-    window: tuple[float, float] | None = Field(
-        default=None,
-        description="the values of the file that are black and white; None: what its mode spans",
-    )
-    background: Background = Field(
-        default="white", description="what transparent parts are laid on; drop forgets the alpha"
-    )
-    orientation: Orientation = Field(
-        default="apply", description="whether an image is turned as its EXIF orientation says"
-    )
-    assumed: tuple[PreprocessingPart, ...] = Field(
-        default=(), description="what nobody gave: neither the user nor those who made the weights"
-    )
-
-
-class Weights(Document):
-    """Where the weights come from; ``sha256`` is over every tensor's name, shape and bytes.
-
-    Of a checkpoint: ``taken`` is the state in it that was loaded ("" where it is the whole file),
-    ``left`` what else there was. ``loaded``, ``missing`` and ``ignored`` count tensors: those of
-    the model that were found, those that were not, and those of the state that have no place in
-    the model. ``random_parameters`` of the model's ``parameters`` (scalars) were found nowhere.
-    """
-
-    kind: Literal["random", "factory", "checkpoint", "pretrained"]
-    source: str
-    sha256: str
-    taken: str = ""
-    left: tuple[str, ...] = ()
-    loaded: int | None = None
-    missing: int = 0
-    ignored: int = 0
-    random_parameters: int = 0
-    parameters: int | None = None
-    remarks: tuple[str, ...] = Field(
-        default=(), description="what was assumed of the checkpoint, a sentence each"
-    )
-
-    @property
-    def label(self) -> str:
-        if self.kind == "random":
-            return "random weights"
-        label = f"{self.kind} {Path(self.source).name}"
-        if self.taken and self.left:  # which state was taken matters where there was a choice
-            label += f" ({self.taken})"
-        if self.partly_random:
-            label += f", {self.partly_random}"
-        return label
-
-    @property
-    def random_share(self) -> float:
-        """The share of the model's parameters that a partial load left random."""
-        if not self.parameters:
-            return 0.0
-        return self.random_parameters / self.parameters
-
-    @property
-    def partly_random(self) -> str:
-        """How much of the model a partial load left random, in words; empty for none of it."""
-        share = self.random_share
-        if not share:
-            return ""
-        shown = f"{share:.0%}"
-        if shown == "0%":
-            shown = "less than 1%"
-        elif shown == "100%" and share < 1:
-            shown = "more than 99%"
-        return f"{shown} random"
-
-    @property
-    def summary(self) -> str:
-        """One sentence on what became of a checkpoint's tensors; empty where there was none."""
-        if self.loaded is None:
-            return ""
-        state = ""
-        if self.taken:
-            state = f" from {self.taken}"
-        parts = [f"{self.loaded} tensors loaded{state}"]
-        if self.missing:
-            parts.append(f"{self.missing} missing")
-        if self.random_parameters:
-            parts[-1] += (
-                f" ({self.random_parameters} of {self.parameters} parameters are random: "
-                f"{self.partly_random})"
-            )
-        if self.ignored:
-            parts.append(f"{self.ignored} ignored")
-        if self.left:
-            shown = ", ".join(self.left[:MOST_LEFT_SHOWN])
-            if len(self.left) > MOST_LEFT_SHOWN:
-                shown += f", and {len(self.left) - MOST_LEFT_SHOWN} more"
-            parts.append(f"left: {shown}")
-        return "; ".join([", ".join(parts), *self.remarks])
-
-    @property
-    def identity(self) -> str:
-        """Equal for the same weights.
-
-        Random ones count by their seed: rescaling them rounds differently elsewhere.
-        """
-        if self.kind == "random":
-            return f"random {self.source}"
-        return self.sha256
 
 
 class ModelInfo(Document):
@@ -322,6 +177,10 @@ class Artifact:
         """The fp32 eager outputs on the reference inputs by name, the main output first."""
         return read_references(self.path, [output.name for output in self.manifest.outputs])
 
+    def rounded_outputs(self, precision: str) -> Array | None:
+        """The main outputs with every number rounded to that precision; None: not measured."""
+        return read_cost(self.path, precision)
+
     def labels(self) -> list[str] | None:
         """The class names in output order, where the exporter knew them."""
         if LABELS not in (file.path for file in self.manifest.files):
@@ -415,25 +274,6 @@ def open_artifact(path: Path) -> Artifact:
             action=f"export it again: {manifest.command} --force",
         )
     return Artifact(path, manifest)
-
-
-def write_references(folder: Path, images: Array, outputs: Mapping[str, Array]) -> None:
-    """Write the reference images and the outputs on them by name, the main output first."""
-    main, *further = outputs
-    arrays = {"inputs": images, "outputs": outputs[main]}
-    for name in further:
-        arrays[f"{FURTHER_OUTPUT}{name}"] = outputs[name]
-    np.savez(folder / REFERENCE, **arrays)  # type: ignore[arg-type]
-
-
-def read_references(folder: Path, names: Sequence[str]) -> dict[str, Array]:
-    """The outputs of that folder's reference by these names, the first of which is the main one."""
-    main, *further = names
-    with np.load(folder / REFERENCE, allow_pickle=False) as archive:
-        references = {main: archive["outputs"]}
-        for name in further:
-            references[name] = archive[f"{FURTHER_OUTPUT}{name}"]
-    return references
 
 
 def whole_artifact(path: Path) -> Artifact | None:

@@ -38,11 +38,13 @@ def compare_all(
     *,
     integers: Collection[str] = (),
     plain: npt.NDArray[np.bool_] | None = None,
+    rounded: Array | None = None,
 ) -> ParityReport:
     """Hold every output against its reference (images, …) by name, the main one first.
 
     ``integers`` are the outputs that are whole numbers in the model; ``plain`` (images) says which
-    images have one colour all over, None: none of them.
+    images have one colour all over, None: none of them. ``rounded`` are the eager main outputs in
+    that precision, None: not measured.
     """
     reports = {}
     main = next(iter(references))
@@ -55,7 +57,9 @@ def compare_all(
         elif name != main and _constant(expected) and expected.shape == found.shape:
             reports[name] = _compare_constants(expected, found, precision)
         else:
-            reports[name] = compare_outputs(expected, found, precision, plain)
+            reports[name] = compare_outputs(
+                expected, found, precision, plain, rounded=rounded if name == main else None
+            )
         if candidates.get(name) is None:
             absent = f"the runner returns no such output, but {', '.join(candidates)}"
             reports[name] = reports[name].replaced(reason=absent)

@@ -10,6 +10,9 @@ itself is a tie.
 
 Where one and the same answer for every image would pass, parity says little, and the report says
 so: it is weak on such a model.
+
+Where the export measured what a reduced precision costs on the model, the error is held against
+that as well (:mod:`deploybench.artifacts.cost`); the budgets here are then its ceiling.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from deploybench.artifacts.cost import CostVerdict, held_to_cost
 from deploybench.documents import Document
 
 ROUNDING = {"fp32": 2**-24, "tf32": 2**-11, "fp16": 2**-11, "bf16": 2**-8, "int8": 2**-8}
@@ -74,7 +78,8 @@ def loosest(*precisions: str) -> str:
 class ParityReport(Document):
     """The figures of one comparison.
 
-    ``max_error`` and ``budget_error`` are relative to ``spread``.
+    ``max_error`` and ``budget_error`` are relative to ``spread``. ``cost_ratio`` is the error in
+    units of what the precision costs on this model, None where that was not measured.
     """
 
     passed: bool
@@ -90,6 +95,8 @@ class ParityReport(Document):
     budget_reason: str
     weak: str = ""
     """Why it says little of this model, in words; empty where it says enough."""
+    cost_ratio: float | None = None
+    budget_cost_ratio: float | None = None
 
 
 def plain_images(images: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
@@ -104,10 +111,13 @@ def compare_outputs(
     candidate: npt.NDArray[np.float32],
     precision: str,
     plain: npt.NDArray[np.bool_] | None = None,
+    *,
+    rounded: npt.NDArray[np.float32] | None = None,
 ) -> ParityReport:
     """Hold ``candidate`` (images, classes) against the fp32 eager ``reference`` of that shape.
 
-    ``plain`` (images) says which images have one colour all over; None: none of them.
+    ``plain`` (images) says which images have one colour all over; None: none of them. ``rounded``
+    are the eager outputs in that precision, of the shape of the reference; None: not measured.
     """
     budget = BUDGETS[precision]
     expected = reference.astype(np.float64).reshape(len(reference), -1)
@@ -124,7 +134,11 @@ def compare_outputs(
         cosine: float | None,
         top1: float | None,
         weak: str = "",
+        cost: CostVerdict | None = None,
     ) -> ParityReport:
+        cost_ratio, budget_cost_ratio = None, None
+        if cost is not None:
+            cost_ratio, budget_cost_ratio = cost.ratio, cost.budget
         return ParityReport(
             passed=not reason,
             precision=precision,
@@ -138,6 +152,8 @@ def compare_outputs(
             reason=reason or "within budget",
             budget_reason=budget.reason,
             weak=weak,
+            cost_ratio=cost_ratio,
+            budget_cost_ratio=budget_cost_ratio,
         )
 
     def failure(reason: str) -> ParityReport:
@@ -169,12 +185,21 @@ def compare_outputs(
         reasons.append(f"cosine {cosine:.6f}, budget {budget.min_cosine}")
     if flipped:
         reasons.append(f"another top-1 class on {flipped} of {len(expected)} images")
+    cost = None
+    if rounded is not None:
+        # On an image of one colour roundings add up, otherwise on every runtime: no measure of it.
+        counts = np.ones(len(expected), bool) if plain is None else ~plain
+        held = rounded.reshape(expected.shape)[counts]
+        cost = held_to_cost(expected[counts], outputs[counts], held, precision)
+    if cost is not None and cost.reason:
+        reasons.append(cost.reason)
     return report(
         "; ".join(reasons),
         max_error=max_error,
         cosine=cosine,
         top1=top1,
         weak=_weakness(expected, units, budget),
+        cost=cost,
     )
 
 

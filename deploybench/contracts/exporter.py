@@ -12,9 +12,11 @@ from deploybench.contracts.plugin import Plugin
 from deploybench.errors import DeployBenchError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
-    from deploybench.artifacts.artifact import Preprocessing
+    from deploybench.artifacts.preprocessing import Preprocessing
 
 INPUT_NAME = "input"
 OUTPUT_NAME = "logits"
@@ -209,3 +211,11 @@ class Exporter(Plugin):
         called :data:`INPUT_NAME` and the outputs ``spec.output_names`` where the format has names;
         where it has none, their order is kept.
         """
+
+    def stored_tensors(self, entry: Path) -> Mapping[str, npt.NDArray[np.float32]] | None:
+        """The floating-point tensors of the file that it wrote, by their names in it, as float32.
+
+        The export looks for the model's weights among them
+        (:mod:`deploybench.artifacts.weights_audit`). None for a format that cannot be read.
+        """
+        return None

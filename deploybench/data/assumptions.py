@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from deploybench.artifacts.artifact import Manifest, Preprocessing, PreprocessingPart
+from deploybench.artifacts.artifact import Manifest
+from deploybench.artifacts.preprocessing import Preprocessing, PreprocessingPart
 from deploybench.data.image_size import size_text
 from deploybench.data.preprocessing_options import PARTS, number_list
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.artifacts.artifact import Preprocessing
+from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.data.image_files import open_picture
 from deploybench.data.image_values import WHITE_8
 from deploybench.errors import DeployBenchError

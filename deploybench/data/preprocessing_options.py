@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
-from deploybench.artifacts.artifact import (
+from deploybench.artifacts.preprocessing import (
     Background,
     Color,
     CropMode,

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.artifacts.artifact import Preprocessing
+from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.data.synthetic import normalised, reference_inputs
 
 PHOTOGRAPH = Path(__file__).with_name("photograph.npz")

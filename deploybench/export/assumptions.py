@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploybench.artifacts.artifact import Preprocessing, PreprocessingPart, Weights, sha256_of_file
+from deploybench.artifacts.artifact import sha256_of_file
+from deploybench.artifacts.preprocessing import Preprocessing, PreprocessingPart
+from deploybench.artifacts.weights import Weights
 from deploybench.data.assumptions import assumption_of
 from deploybench.data.preprocessing_options import PARTS
 from deploybench.errors import DeployBenchError

@@ -14,6 +14,7 @@ from pathlib import Path
 from deploybench.artifacts.artifact import sha256_of_file
 from deploybench.documents import Document
 from deploybench.export.request import ModelRequest
+from deploybench.models.source import RANDOM_WEIGHTS
 from deploybench.models.weights_folder import sha256_of_weights
 from deploybench.processes import die_with_parent, finish, run_forked
 
@@ -57,6 +58,16 @@ def contents_of(model: ModelRequest) -> list[dict[str, str]]:
     if by_files == today or chosen:
         return [today]
     return [today, by_files]
+
+
+def identity_of_weights(model: ModelRequest) -> dict[str, str]:
+    """What decides the weights of a model that brings none: which version of the random ones.
+
+    Nothing for a checkpoint or pretrained weights, so that their artifacts keep their keys.
+    """
+    if model.checkpoint is not None or model.pretrained:
+        return {}
+    return {"random_weights": RANDOM_WEIGHTS}
 
 
 @lru_cache(maxsize=64)

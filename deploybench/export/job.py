@@ -10,8 +10,7 @@ import importlib
 import json
 import sys
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,11 +21,16 @@ from deploybench.artifacts.artifact import (
     Manifest,
     ModelInfo,
     TensorSpec,
-    Weights,
     file_entry,
-    write_references,
 )
 from deploybench.artifacts.built import Built
+from deploybench.artifacts.weights import Weights
+from deploybench.artifacts.weights_audit import (
+    WEIGHTS_AUDITED,
+    Folded,
+    WeightsAudit,
+    audit_weights,
+)
 from deploybench.artifacts.work import LAYER_VALUES
 from deploybench.contracts import INPUT_NAME, ExportedFiles
 from deploybench.contracts.registry import exporter
@@ -35,6 +39,14 @@ from deploybench.errors import DeployBenchError
 from deploybench.export.assumptions import sentences, settled_preprocessing
 from deploybench.export.causes import cause_of
 from deploybench.export.labels import label_count, read_labels
+from deploybench.export.reference import (
+    Reference,
+    costs_of,
+    output_spec,
+    reference_of,
+    wrapped,
+    write_reference,
+)
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.models.source import BuiltModel
 from deploybench.models.tasks import task_assumed, task_of
@@ -43,7 +55,6 @@ from deploybench.processes import die_with_parent, finish
 if TYPE_CHECKING:
     import torch
 
-    from deploybench.models.outputs import Outputs, OutputTensor
 
 DYNAMIC_EXAMPLE_BATCH = 2
 """An example of one image would let tracers take the batch dimension for a constant 1."""
@@ -98,26 +109,6 @@ def main() -> None:
     finish(reply.model_dump_json())
 
 
-@dataclass(frozen=True)
-class Reference:
-    """What every artifact of the model is held against: images and the fp32 eager outputs on them.
-
-    All are float32: ``images`` of shape (images, channels, height, width), ``outputs``, those of
-    the main output, of (images, classes), ``further`` those of the others by name, of (images, …).
-    ``layout`` says what the model returns, and where.
-    """
-
-    images: torch.Tensor
-    outputs: torch.Tensor
-    layout: Outputs
-    further: Mapping[str, torch.Tensor] = field(default_factory=dict)
-
-    @property
-    def by_name(self) -> dict[str, torch.Tensor]:
-        """All outputs, the main one first."""
-        return {self.layout.main.name: self.outputs, **self.further}
-
-
 def run(job: ExportJob) -> None:
     """Fill the staging folder, the manifest (not yet verified) last."""
     import torch
@@ -129,16 +120,22 @@ def run(job: ExportJob) -> None:
     built, weights = _loaded(request)
     weights = _as_looked_at(job, built, weights)
     _check_character(request, built)
-    reference = _reference(request.model, built, one_image=request.batch == 1)
+    one_image = request.batch == 1
+    reference = reference_of(request.model, built, one_image=one_image)
     task = task_of(request.model.task, built, weights, reference.outputs, reference.layout.main)
-    _write_reference(reference, staging)
+    write_reference(reference, costs_of(built, reference, one_image=one_image), staging)
     info = _model_info(request.model, built, reference)
     _write_labels(request, built, weights, label_count(task, info.num_classes), staging)
     moved = _values_moved(built, reference)
     # The last that is done with the module: a reduced precision casts its weights.
     torch.set_num_threads(request.threads)
+    folds = _folds(built, reference)
     exported = _exported(request, built, reference, staging)
+    audit = _audited(request, built, folds, staging / exported.entry)
     facts = {**exported.facts, **moved}
+    if audit is not None:
+        audit.check(exported.entry)
+        facts[WEIGHTS_AUDITED] = audit.label
     written = sorted(path for path in staging.rglob("*") if path.is_file())
     batch: int | Literal["batch"] = request.batch or "batch"
     input_shape = (batch, *reference.images.shape[1:])
@@ -150,7 +147,7 @@ def run(job: ExportJob) -> None:
         model=info,
         weights=weights,
         inputs=(TensorSpec(name=INPUT_NAME, dtype="float32", shape=input_shape),),
-        outputs=tuple(_output_spec(output, batch) for output in reference.layout.tensors),
+        outputs=tuple(output_spec(output, batch) for output in reference.layout.tensors),
         preprocessing=built.preprocessing,
         entry=exported.entry,
         facts=facts,
@@ -234,84 +231,13 @@ def _identity(job: ExportJob, built: BuiltModel) -> Built | None:
     return job.built.replaced(structure_sha256=exported.structure_sha256)
 
 
-def _output_spec(output: OutputTensor, batch: int | Literal["batch"]) -> TensorSpec:
-    return TensorSpec(
-        name=output.name,
-        dtype="float32",
-        shape=(batch, *output.shape),
-        path=output.path,
-        model_dtype=output.dtype_name,
-    )
-
-
-def _reference(asked: ModelRequest, built: BuiltModel, *, one_image: bool) -> Reference:
-    """The reference images, and what the model makes of them eagerly in fp32.
-
-    ``one_image``: it sees one at a time, as the artifact will.
-    """
-    import torch
-
-    from deploybench.artifacts.parity import hardly_differs
-    from deploybench.data.references import more_telling_inputs, telling_inputs
-    from deploybench.models.outputs import check_same, find_outputs
-
-    images = torch.from_numpy(telling_inputs(built.preprocessing))
-    classes = built.num_classes
-    # Other images, and another number of them: what belongs to an image has to follow.
-    first, other = images, images[1:]
-    if one_image:
-        first, other = images[:1], images[-1:]
-    with torch.no_grad():
-        returned = built.module(first)
-        layout = find_outputs(returned, len(first), classes=classes, chosen=asked.outputs)
-        check_same(layout, find_outputs(built.module(other), len(other), classes=classes))
-        tensors = _outputs_on(images, built, layout, one_image=one_image)
-        if hardly_differs(tensors[layout.main.name].numpy()):
-            # The images may be at fault, not the weights: ask more of them.
-            more = torch.from_numpy(more_telling_inputs(built.preprocessing))
-            images = torch.cat([images, more])
-            tensors = _outputs_on(images, built, layout, one_image=one_image)
-    main = tensors.pop(layout.main.name)
-    return Reference(images, main, layout, tensors)
-
-
-def _outputs_on(
-    images: torch.Tensor, built: BuiltModel, layout: Outputs, *, one_image: bool
-) -> dict[str, torch.Tensor]:
-    """The outputs of the images by name, as float32; each image by itself where it has to be."""
-    import torch
-
-    from deploybench.models.outputs import at_path, check_integers
-
-    size = 1 if one_image else len(images)
-    returned = [built.module(batch) for batch in images.split(size)]
-    tensors = {}
-    for output in layout.tensors:
-        values = torch.cat([at_path(answer, output.path) for answer in returned])
-        check_integers(output, values)
-        tensors[output.name] = values.float()
-    return tensors
-
-
-def _wrapped(built: BuiltModel, reference: Reference, dtype: torch.dtype) -> torch.nn.Module:
-    """The model as exporters get it: float32 in and out, its outputs in the manifest's order."""
-    from deploybench.models.outputs import NamedOutputs
-
-    return NamedOutputs(built.module, dtype, reference.layout.paths).eval()
-
-
-def _write_reference(reference: Reference, staging: Path) -> None:
-    outputs = {name: tensor.numpy() for name, tensor in reference.by_name.items()}
-    write_references(staging, reference.images.numpy(), outputs)
-
-
 def _model_info(asked: ModelRequest, built: BuiltModel, reference: Reference) -> ModelInfo:
     """What has to be known of the model: its size, its work, its classes."""
     import torch
 
     from deploybench.models.loading import count_parameters
 
-    model = _wrapped(built, reference, torch.float32)
+    model = wrapped(built, reference, torch.float32)
     counted = _counted("count_all_macs", model, reference.images[:1])
     macs, flops, uncounted = None, None, ()
     if counted is not None:
@@ -339,7 +265,7 @@ def _values_moved(built: BuiltModel, reference: Reference) -> dict[str, int]:
     """How many values pass between the layers for one image, as a fact; nothing where unknown."""
     import torch
 
-    model = _wrapped(built, reference, torch.float32)
+    model = wrapped(built, reference, torch.float32)
     layer_values = _counted("count_layer_values", model, reference.images[:1])
     if layer_values is None:
         return {}
@@ -365,7 +291,37 @@ def _exported(
         integer_outputs=frozenset(integers),
     )
     with torch.no_grad():
-        return plugin.export(_wrapped(built, reference, dtype), example, spec, staging)
+        return plugin.export(wrapped(built, reference, dtype), example, spec, staging)
+
+
+def _folds(built: BuiltModel, reference: Reference) -> tuple[Folded, ...]:
+    """The batch norms that an exporter may fold into the layers before them."""
+    from deploybench.models.folding import find_folds
+
+    try:
+        return find_folds(built.module, reference.images[:1])
+    except Exception:  # a model may hand on outputs that are no tensors
+        return ()
+
+
+def _audited(
+    request: ExportRequest, built: BuiltModel, folds: tuple[Folded, ...], entry: Path
+) -> WeightsAudit | None:
+    """Whether the model's weights, as they were cast, are in the file; None where it is not read.
+
+    A file that its own exporter cannot read again is for parity to judge.
+    """
+    try:
+        stored = exporter(request.backend).require().stored_tensors(entry)
+    except Exception:  # a library may raise anything on a file
+        stored = None
+    if stored is None:
+        return None
+    source = {}
+    for name, tensor in built.module.state_dict().items():
+        if tensor.is_floating_point() and tensor.numel():
+            source[name] = tensor.detach().float().numpy()
+    return audit_weights(source, stored, folds, request.precision)
 
 
 def _counted(name: str, model: torch.nn.Module, example: torch.Tensor) -> Any:

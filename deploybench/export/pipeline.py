@@ -24,7 +24,7 @@ from deploybench.artifacts.workspace import Workspace, publish
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import exporter, exporters, runners, runners_of_format
 from deploybench.errors import DeployBenchError
-from deploybench.export.identity import PRELOAD, contents_of
+from deploybench.export.identity import PRELOAD, contents_of, identity_of_weights
 from deploybench.export.job import ExportJob, ExportReply
 from deploybench.export.labels import with_labels_of, with_task_of
 from deploybench.export.look import Looks
@@ -210,7 +210,7 @@ def _export(
         "deploybench": __version__,
         **installed_versions(("torch", "timm", *plugin.distributions)),
     }
-    identity = {**source.identity(name), **plugin.identity()}
+    identity = {**source.identity(name), **plugin.identity(), **identity_of_weights(request.model)}
     built = looks.at(request.model, time_limit_s=options.time_limit_s)
     if built is not None:
         identity["built_sha256"] = built.sha256

@@ -94,9 +94,7 @@ def prove(
     if refused is not None:
         return Proof(facts, refused, None)
     precision = loosest(artifact.manifest.precision, asked.precision)
-    images, _ = artifact.reference()
-    integers = [output.name for output in artifact.manifest.outputs if output.is_integer]
-    report = _parity(outputs, artifact.references(), precision, integers, plain_images(images))
+    report = _parity(outputs, artifact, precision)
     return Proof(facts, None, report)
 
 
@@ -186,25 +184,31 @@ def failure_of(error: Exception) -> Failure:
     return Failure(error=f"{cause}: {_first_lines(error)}")
 
 
-def _parity(
-    batches: Sequence[Arrays],
-    references: Mapping[str, Array],
-    precision: str,
-    integers: list[str],
-    plain: npt.NDArray[np.bool_],
-) -> ParityReport:
-    """Hold the outputs of whole batches to the reference.
+def _parity(batches: Sequence[Arrays], artifact: Artifact, precision: str) -> ParityReport:
+    """Hold the outputs of whole batches to the reference, and to what the precision costs.
 
     The images repeat in the outputs where they did not fill a batch, so the reference repeats in
     the same order.
     """
+    images, _ = artifact.reference()
+    integers = [output.name for output in artifact.manifest.outputs if output.is_integer]
+    rounded = artifact.rounded_outputs(precision)
     outputs = {}
     for name in batches[0]:
         outputs[name] = np.concatenate([batch[name] for batch in batches])
     seen = len(next(iter(outputs.values())))
-    order = np.arange(seen) % len(plain)
-    expected = {name: reference[order] for name, reference in references.items()}
-    return compare_all(expected, outputs, precision, integers=integers, plain=plain[order])
+    order = np.arange(seen) % len(images)
+    expected = {name: reference[order] for name, reference in artifact.references().items()}
+    if rounded is not None:
+        rounded = rounded[order]
+    return compare_all(
+        expected,
+        outputs,
+        precision,
+        integers=integers,
+        plain=plain_images(images)[order],
+        rounded=rounded,
+    )
 
 
 def _is_out_of_memory(error: Exception) -> bool:

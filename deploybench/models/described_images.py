@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from deploybench.artifacts.artifact import Color, CropMode, Interpolation, Preprocessing
-from deploybench.artifacts.artifact import PreprocessingPart as Part
+from deploybench.artifacts.preprocessing import Color, CropMode, Interpolation, Preprocessing
+from deploybench.artifacts.preprocessing import PreprocessingPart as Part
 from deploybench.data.preprocessing_options import check_normalisation
 from deploybench.errors import DeployBenchError
 

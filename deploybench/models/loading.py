@@ -11,8 +11,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from deploybench.artifacts.artifact import PathStep, Preprocessing, Weights
+from deploybench.artifacts.artifact import PathStep
 from deploybench.artifacts.built import Built
+from deploybench.artifacts.preprocessing import Preprocessing
+from deploybench.artifacts.weights import Weights
 from deploybench.data.references import telling_inputs
 from deploybench.errors import DeployBenchError
 from deploybench.models.character import explained
@@ -28,7 +30,7 @@ from deploybench.models.identity import SEED, build, check_same_build
 from deploybench.models.initialise import spread_random_weights
 from deploybench.models.outputs import NamedOutputs, find_outputs
 from deploybench.models.partial_weights import fill_missing
-from deploybench.models.source import BuildOptions, BuiltModel, find_source
+from deploybench.models.source import RANDOM_WEIGHTS, BuildOptions, BuiltModel, find_source
 
 SingleOutput = NamedOutputs
 """Its name when a model had one output; without paths it hands out one tensor."""
@@ -74,7 +76,7 @@ def load_model(
     # little the outputs differ with them.
     if unknown and not built.own_weights:
         spread_random_weights(module, torch.from_numpy(telling_inputs(built.preprocessing)), SEED)
-        kind, where = "random", f"seed {SEED}"
+        kind, where = "random", f"seed {SEED}, version {RANDOM_WEIGHTS}"
     elif unknown:
         kind, where = "factory", name
     elif state is not None:

@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploybench.artifacts.artifact import Preprocessing
+from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.errors import DeployBenchError, unknown_name
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 GROUP = "deploybench.models"
 FACTORY_SOURCE = "python"
+RANDOM_WEIGHTS = "2"
+"""The version of the weights that a seed stands for: it goes up whenever
+:mod:`deploybench.models.initialise` or the images that it looks at change what it draws. Weights of
+two versions are different weights: they have other names, and their artifacts other keys."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from deploybench.artifacts.artifact import Weights
 from deploybench.artifacts.task import (
     SCORED,
     TASK_ASSUMED,
@@ -22,6 +21,7 @@ from deploybench.artifacts.task import (
     read_task,
     task_of_shape,
 )
+from deploybench.artifacts.weights import Weights
 from deploybench.models.source import BuiltModel
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from deploybench.artifacts.artifact import Preprocessing
+from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.models.described_images import KEYS, USUAL_SIZE, described_preprocessing
 from deploybench.models.source import BuildOptions, BuiltModel, ModelSource

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploybench.artifacts.artifact import Preprocessing
+from deploybench.artifacts.preprocessing import Preprocessing
 
 
 def torchvision_preprocessing(

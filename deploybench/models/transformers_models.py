@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from deploybench.artifacts.artifact import Preprocessing
+from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.errors import DeployBenchError
 from deploybench.models.source import BuildOptions, BuiltModel
 from deploybench.models.weights_folder import weights_file

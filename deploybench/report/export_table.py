@@ -11,7 +11,8 @@ from deploybench.report.meaning_text import meaning_data, meaning_lines
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
 
 if TYPE_CHECKING:
-    from deploybench.artifacts.artifact import Manifest, Weights
+    from deploybench.artifacts.artifact import Manifest
+    from deploybench.artifacts.weights import Weights
     from deploybench.export.request import ExportResult
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.artifacts.artifact import Weights, open_artifact
+from deploybench.artifacts.artifact import open_artifact
 from deploybench.artifacts.naming import (
     artifacts_named,
     newest_of_each,
     only_artifact_named,
     short_names,
 )
+from deploybench.artifacts.weights import Weights
 from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
 from tests.artifacts.workspaces import MODEL, ONNX, PYTORCH, add_copy, kept_workspace

@@ -119,3 +119,56 @@ def test_every_precision_has_a_budget_with_a_reason() -> None:
     assert all(budget.reason and budget.max_error > 0 for budget in BUDGETS.values())
     ordered = [BUDGETS[name].max_error for name in ("fp32", "tf32", "fp16", "bf16", "int8")]
     assert ordered == sorted(ordered)
+
+
+def noise(size: float, seed: int) -> np.ndarray:
+    drawn = np.random.default_rng(seed).standard_normal((4, 100)) * size
+    return drawn.astype(np.float32)
+
+
+@pytest.mark.trust(
+    item=10,
+    case="a bf16 artifact with errors of 0.03 of the spread, where bf16 costs 0.008 on the model",
+    before="verified: the budget of all models is 0.2",
+    now="refused: 3.8 times what the precision costs on this model, at most 3",
+)
+def test_error_that_the_precision_does_not_cost_on_this_model_fails() -> None:
+    reference = logits()
+    rounded = reference + noise(0.008, seed=1)
+    wrong = reference + noise(0.03, seed=2)
+    assert compare_outputs(reference, wrong, "bf16").passed
+    report = compare_outputs(reference, wrong, "bf16", rounded=rounded)
+    assert not report.passed
+    assert "times what the precision costs on this model, at most 3" in report.reason
+    assert report.cost_ratio == pytest.approx(0.03 / 0.008, rel=0.15)
+    assert ParityReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_other_rounding_of_the_same_cost_passes() -> None:
+    reference = logits()
+    rounded = reference + noise(0.008, seed=1)
+    report = compare_outputs(reference, reference + noise(0.016, seed=2), "bf16", rounded=rounded)
+    assert report.passed
+    assert report.budget_cost_ratio == 3
+
+
+def test_cost_is_never_taken_for_less_than_what_rounding_the_outputs_takes() -> None:
+    reference = logits()
+    report = compare_outputs(reference, reference + noise(1e-3, 2), "bf16", rounded=reference)
+    assert report.passed
+    assert report.cost_ratio == pytest.approx(1, rel=0.15)
+
+
+def test_cost_that_overflowed_leaves_the_budget_of_all_models() -> None:
+    reference = logits()
+    overflowed = reference.copy()
+    overflowed[0, 0] = np.inf
+    report = compare_outputs(reference, reference, "fp16", rounded=overflowed)
+    assert report.passed
+    assert report.cost_ratio is None
+
+
+def test_int8_and_fp32_are_held_to_the_budget_of_all_models() -> None:
+    for precision in ("fp32", "int8"):
+        report = compare_outputs(logits(), logits(), precision, rounded=logits())
+        assert report.cost_ratio is None

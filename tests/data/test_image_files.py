@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deploybench.artifacts.artifact import Preprocessing
+from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.data.preprocess import load_image, read_image
 from tests.data import pictures
 from tests.data.pictures import SIZE, encoded, written

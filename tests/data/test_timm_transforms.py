@@ -14,7 +14,7 @@ import timm
 from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
-from deploybench.artifacts.artifact import Preprocessing
+from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.data import preprocess
 from deploybench.data.preprocess import load_image
 from deploybench.models.timm_source import preprocessing_of

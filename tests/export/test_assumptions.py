@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from deploybench.artifacts.artifact import Preprocessing, Weights
+from deploybench.artifacts.preprocessing import Preprocessing
+from deploybench.artifacts.weights import Weights
 from deploybench.data.preprocessing_options import PARTS, PreprocessingOptions
 from deploybench.evaluate.predict import predict_images
 from deploybench.export.assumptions import settled_preprocessing

@@ -12,7 +12,7 @@ import timm
 import torch
 from timm.models import save_for_hf
 
-from deploybench.artifacts.artifact import Preprocessing
+from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.errors import DeployBenchError
 from deploybench.models.hub_source import HubSource
 from deploybench.models.loading import load_model

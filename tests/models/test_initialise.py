@@ -7,12 +7,13 @@ import timm
 import torch
 from torch import nn
 
-from deploybench.artifacts.artifact import Preprocessing
 from deploybench.artifacts.parity import compare_outputs
+from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.data.synthetic import reference_inputs
 from deploybench.models.initialise import spread_random_weights
 from deploybench.models.loading import load_model, weights_hash
-from deploybench.models.source import BuildOptions
+from deploybench.models.precision_cost import DTYPES, outputs_in
+from deploybench.models.source import RANDOM_WEIGHTS, BuildOptions
 
 SPEC = Preprocessing(
     channels=3,
@@ -73,6 +74,86 @@ def test_a_layer_changed_by_5_percent_fails_parity_in_every_kind_of_layer() -> N
             report = compare_outputs(reference, built.module(images).numpy(), "fp32")
             parameter.div_(1.05)
             assert not report.passed, name
+
+
+def spread(name: str) -> nn.Module:
+    """A timm model with the random weights that an export would give it."""
+    built, _ = load_model(f"timm:{name}", BuildOptions(), None, allow_partial=False)
+    return built.module
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_efficientnet", "test_convnext"])
+def test_no_bias_norm_or_scale_keeps_the_value_that_an_exporter_could_lose(name: str) -> None:
+    for key, tensor in spread(name).state_dict().items():
+        if tensor.is_floating_point() and tensor.dim() == 1:
+            assert float(tensor.std()) > 0.05, key
+            assert float((tensor - 1).abs().max()) > 0.05, key
+
+
+LOST = {
+    "a linear bias": ("blocks.3.mlp.fc2.bias", 0.0),
+    "a norm's weight": ("blocks.3.norm1.weight", 1.0),
+    "a norm's bias": ("blocks.3.norm1.bias", 0.0),
+    "the position embedding": ("pos_embed", 0.0),
+    "a convolution's bias": ("patch_embed.proj.bias", 0.0),
+}
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        pytest.param(
+            lost,
+            marks=pytest.mark.trust(
+                item=10,
+                case=f"random weights, {lost} lost by the exporter",
+                before="verified in fp32 and bf16"
+                if lost != "the position embedding"
+                else "refused in fp32, verified in bf16",
+                now="refused by parity in every precision",
+            ),
+        )
+        for lost in LOST
+    ],
+)
+def test_a_lost_tensor_is_seen_in_every_precision(lost: str) -> None:
+    module = spread("test_vit")
+    name, initial = LOST[lost]
+    images = torch.from_numpy(reference_inputs(SPEC))
+    with torch.no_grad():
+        reference = module(images).numpy()
+        costs = {}
+        for precision in DTYPES:
+            costs[precision] = outputs_in(module, images, precision).numpy()
+        module.get_parameter(name).fill_(initial)
+        assert not compare_outputs(reference, module(images).numpy(), "fp32").passed
+        for precision, cost in costs.items():
+            candidate = outputs_in(module, images, precision).numpy()
+            report = compare_outputs(reference, candidate, precision, rounded=cost)
+            assert not report.passed, (precision, report.cost_ratio)
+
+
+def test_a_chain_of_batch_norms_does_not_magnify_rounding_errors() -> None:
+    module = spread("test_efficientnet")
+    images = torch.from_numpy(reference_inputs(SPEC))
+    with torch.no_grad():
+        reference = module(images)
+    rounded = outputs_in(module, images, "bf16")
+    error = (rounded - reference).square().mean().sqrt() / reference.std()
+    assert float(error) < 0.02
+
+
+@pytest.mark.trust(
+    item=10,
+    case="random weights of an older version, compared with those of today",
+    before="the same weights: both are called 'random seed 0'",
+    now="other weights, by the version in their name, and other keys of their artifacts",
+)
+def test_random_weights_of_two_versions_are_never_called_the_same() -> None:
+    _, weights = load_model("timm:test_vit", BuildOptions(), None, allow_partial=False)
+    assert weights.identity == f"random seed 0, version {RANDOM_WEIGHTS}"
+    assert weights.identity != weights.replaced(source="seed 0").identity
+    assert weights.label == "random weights"
 
 
 def test_the_same_name_gives_the_same_weights() -> None:

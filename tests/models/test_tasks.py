@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from deploybench.artifacts.artifact import Preprocessing, Weights
+from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.artifacts.task import Task
+from deploybench.artifacts.weights import Weights
 from deploybench.errors import DeployBenchError
 from deploybench.models.outputs import at_path, find_outputs
 from deploybench.models.source import BuildOptions, BuiltModel, find_source

@@ -8,7 +8,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
-from deploybench.artifacts.artifact import Artifact, Weights
+from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.weights import Weights
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.contracts.registry import Entry, runners

@@ -8,16 +8,16 @@ import numpy as np
 
 from deploybench.artifacts.artifact import (
     MANIFEST,
-    REFERENCE,
     Artifact,
     Manifest,
     ModelInfo,
-    Preprocessing,
     TensorSpec,
-    Weights,
     file_entry,
     open_artifact,
 )
+from deploybench.artifacts.preprocessing import Preprocessing
+from deploybench.artifacts.references import REFERENCE
+from deploybench.artifacts.weights import Weights
 from deploybench.documents import now
 
 IMAGES = 4

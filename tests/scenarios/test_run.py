@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploybench.artifacts.artifact import REFERENCE, Artifact, file_entry
+from deploybench.artifacts.artifact import Artifact, file_entry
+from deploybench.artifacts.references import REFERENCE
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts.registry import runner
 from deploybench.errors import DeployBenchError

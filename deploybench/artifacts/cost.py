@@ -1,0 +1,71 @@
+"""What a reduced precision may cost on one model: a multiple of what it was measured to cost there.
+
+One budget for all models has to be as wide as the worst of them needs, and a wrong layer of a
+better one passes below it. So the export stores, beside the fp32 outputs, the outputs of the same
+module with every number rounded to the precision (:mod:`deploybench.models.precision_cost`). An
+artifact that computes in the precision may be off by :data:`MOST_COSTS` times what these are off,
+in root mean square over all images and classes, which random rounding hardly moves and a wrong
+tensor does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+COST_PREFIX = "cost:"
+"""Of a name in ``reference.npz``: ``cost:bf16`` are the outputs with all numbers rounded to bf16.
+"""
+MOST_COSTS = 3.0
+"""How many times the measured cost is put up with.
+
+Other ways to round than eager's, on other kernels: PyTorch's own bf16 and fp16 were within 1.1,
+TorchScript, which folds norms into weights that are rounded already, within 2.1.
+"""
+SMALLEST_COST = {"tf32": 1e-4, "fp16": 1e-4, "bf16": 1e-3}
+"""Of the spread of the reference: where a network happens to cost less (one layer, say), rounding
+its outputs alone takes as much."""
+
+
+@dataclass(frozen=True)
+class CostVerdict:
+    """How an error compares to the cost. ``ratio`` is in units of the measured cost."""
+
+    ratio: float
+    budget: float = MOST_COSTS
+
+    @property
+    def reason(self) -> str:
+        """Why the artifact fails, in words; empty where it does not."""
+        if self.ratio <= self.budget:
+            return ""
+        return (
+            f"its error is {self.ratio:.1f} times what the precision costs on this model, "
+            f"at most {self.budget:g}"
+        )
+
+
+def held_to_cost(
+    expected: npt.NDArray[np.float64],
+    outputs: npt.NDArray[np.float64],
+    rounded: npt.NDArray[np.floating],
+    precision: str,
+) -> CostVerdict | None:
+    """Compare the error of ``outputs`` with that of ``rounded``, against ``expected``.
+
+    All are (images, values). None where the precision has no cost, or overflows on this model.
+    """
+    if precision not in SMALLEST_COST or not np.isfinite(rounded).all():
+        return None
+    cost = _root_mean_square(rounded.astype(np.float64) - expected)
+    least = SMALLEST_COST[precision] * float(expected.std())
+    unit = max(cost, least)
+    if unit == 0:
+        return None
+    return CostVerdict(_root_mean_square(outputs - expected) / unit)
+
+
+def _root_mean_square(errors: npt.NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.square(errors).mean()))
