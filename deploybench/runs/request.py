@@ -11,7 +11,7 @@ from typing import Literal
 from deploybench.artifacts.artifact import sha256_of_file
 from deploybench.artifacts.pack import read_pack
 from deploybench.artifacts.workspace import Workspace, open_workspace
-from deploybench.contracts.registry import recorded_distributions, reference_runner
+from deploybench.contracts.registry import recorded_distributions
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.export.order import export_requests
 from deploybench.export.pipeline import ExportOptions, check_model_names, default_jobs
@@ -21,7 +21,6 @@ from deploybench.hardware.host import Host, describe_host, usable_cores
 from deploybench.hardware.precisions import PRECISIONS
 from deploybench.hardware.profile import HOST, Profile, check_match, load_profile
 from deploybench.hardware.roof import MeasuredPeaks
-from deploybench.measure.stopping import ExperimentRule
 from deploybench.models.source import expand_groups, expand_patterns
 from deploybench.plan.cells import NO_OPTIONS, Planned, Selection, Sizes, plan_cells
 from deploybench.plan.consent import check_planned, trusting_command
@@ -38,7 +37,6 @@ from deploybench.plan.selection import (
 )
 from deploybench.processes import allow_children, stop_children
 from deploybench.results.cell import (
-    DEFAULT_BASELINE,
     END_TO_END,
     HOST_TO_HOST,
     TIMINGS,
@@ -58,9 +56,8 @@ from deploybench.runs.events import (
 from deploybench.runs.missing import missing_exports
 from deploybench.runs.records import failed_export_record, unreadable_record
 from deploybench.runs.run import end_to_end_image, run_cells
-from deploybench.runs.settings import RunContext, RunSettings
+from deploybench.runs.settings import RunContext, RunSettings, settings_of
 from deploybench.runs.sweep import doublings, with_auto_batches
-from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 from deploybench.telemetry.peaks import measured_peaks
 
 AUTO: Literal["auto"] = "auto"
@@ -215,7 +212,7 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     image = None
     if END_TO_END in request.timings:
         image = end_to_end_image(request.image, workspace)
-    settings = _settings(request, image)
+    settings = settings_of(request, image)
     selection = _selection(request, devices, image)
     check_options(selection)
     if request.baseline is not None:
@@ -263,31 +260,6 @@ def _check_counts(name: str, numbers: Sequence[int]) -> None:
     for number in numbers:
         if number < 1:
             raise DeployBenchError(f"{name}: {number}", expected="whole numbers from 1 on")
-
-
-def _settings(request: RunRequest, image: Path | None) -> RunSettings:
-    """How long to look. A number of rounds takes the place of both the target and the budget."""
-    half_width: float | None = request.precision_target
-    budget_s = request.budget_s
-    if request.rounds is not None:
-        half_width = None
-        budget_s = math.inf
-    rule = ExperimentRule(
-        half_width=half_width,
-        budget_s=budget_s,
-        min_rounds=FEWEST_FOR_INTERVAL,
-        max_rounds=request.rounds,
-    )
-    return RunSettings(
-        rule=rule,
-        duration_s=request.duration_s,
-        min_samples=request.min_samples,
-        seed=request.seed,
-        baseline=request.baseline or reference_runner() or DEFAULT_BASELINE,
-        compare=request.baseline is not None,
-        image=None if image is None else str(image),
-        raw=request.raw,
-    )
 
 
 def _selection(request: RunRequest, devices: Sequence[str], image: Path | None) -> Selection:
