@@ -207,7 +207,7 @@ def test_disk_that_fills_up_leaves_no_partial_artifact(
         (request_of("pytorch", "no.such:thing"), "cannot be found"),
         (
             request_of("pytorch", model=ModelRequest(name=TINY, checkpoint="/no/such.pt")),
-            "no file /no/such.pt",
+            "no checkpoint /no/such.pt",
         ),
     ],
 )

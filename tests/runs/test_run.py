@@ -132,7 +132,9 @@ ARTIFACT = cast(
     SimpleNamespace(
         path=Path("/a"),
         manifest=SimpleNamespace(
-            model=SimpleNamespace(parameters=1, macs=1, tokens=None), size_bytes=1
+            model=SimpleNamespace(parameters=1, macs=1, macs_uncounted=(), tokens=None),
+            weights=SimpleNamespace(random_share=0.0),
+            size_bytes=1,
         ),
     ),
 )
