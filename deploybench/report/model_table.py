@@ -127,7 +127,7 @@ def count_data(count: ModelCount) -> dict[str, object]:
         "parameters": count.parameters,
         "macs": macs.total,
         "flops": 2 * macs.total,
-        "macs_uncounted": list(macs.uncounted),
+        "uncounted_operators": list(macs.uncounted),
         "macs_attention_mixing": macs.attention_mixing,
         "macs_attention_projections": macs.attention_projections,
         "macs_mlp": macs.mlp,

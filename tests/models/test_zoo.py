@@ -134,7 +134,8 @@ def test_published_architectures_have_their_published_size(name: str, millions: 
     assert found == pytest.approx(millions, abs=0.0051 if millions > 15 else 0.0006)
 
 
-@pytest.mark.parametrize("name", ZOO)
+# An epsilon changes no count: those variants are held to the plain ones in test_zoo_variants.py.
+@pytest.mark.parametrize("name", [name for name in ZOO if not name.endswith("-eps1e-3")])
 def test_listed_counts_are_those_of_the_models(name: str) -> None:
     assert zoo_counts()[name] == listed_counts(name)
 

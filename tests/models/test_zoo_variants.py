@@ -1,4 +1,4 @@
-"""The variants of the zoo that the seeds name: epsilon, norms, first augmented transition, sharing."""
+"""The variants of the zoo that the seeds name: epsilon, norms, augmented transitions, sharing."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def densenet_bc_cifar(
     growth_rate: int = 12,
     layers: int = 16,
 ) -> nn.Module:
-    """DenseNet-BC, k = 12, L = 100, for small images; with 41 or 31 ``layers`` a block L = 250, 190.
+    """DenseNet-BC for small images, k = 12 and L = 100; L is 250 with 41 ``layers`` a block.
 
     ``stem`` 5x5 with a norm is the seeds', 3x3 the paper's. ``norm`` is that before an AAConv 3x3;
     the transitions before the ``first_augmented`` (from 1) stay plain.
