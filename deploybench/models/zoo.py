@@ -3,7 +3,10 @@
 The **fair family** is one Vision Transformer (width 384, depth 14, 6 heads, patches of 16, about 25
 M parameters) in which only the attention differs; ``vit`` is its softmax member, ``vit-small`` is
 ViT-S/16 as published (depth 12). ``swin`` has depths (2, 2, 5, 2) to be as large. The CIFAR
-networks and ``densenet121`` are built like the seeds'.
+networks and ``densenet121`` are built like the seeds'. ``efficientnet-b0`` has the batch norms'
+epsilon of timm's own weights, 1e-5; ``efficientnet-b0-eps1e-3`` that of the paper's code, of timm's
+``tf_`` models and of the seeds. ``-wide`` and ``-deep`` are tiny shapes at 25 M parameters: by a
+wider MLP or by more layers.
 """
 
 from __future__ import annotations
@@ -38,6 +41,9 @@ BAND_CLASSES = 10
 COMPARED_SIZE = 224
 FAIR_FAMILY = "fair ViT"
 FAIR_PATCH = 16
+DEFAULT_LINFORMER_RANK = 64
+EFFICIENTNET_SIZES = (224, 240, 260, 300, 380, 456, 528, 600)
+"""Of B0 to B7, in pixels: Tan & Le 2019."""
 
 Argument = int | float | str | bool | tuple[int, ...] | None
 
@@ -74,7 +80,8 @@ def _fair(attention: str | None = None, rank: int | None = None) -> ZooEntry:
         arguments={"depth": 14},
         attention=attention,
         rank=rank,
-        fixed_size=attention == "linformer",  # its projections are as long as the tokens
+        fixed_size=attention
+        in ("linformer", "linformer-shared"),  # its projections are as long as the tokens
     )
 
 
@@ -96,6 +103,7 @@ def _own(
 ZOO: dict[str, ZooEntry] = {
     "vit": _fair(),
     "linformer": _fair("linformer"),
+    "linformer-shared": _fair("linformer-shared", rank=DEFAULT_LINFORMER_RANK),
     "performer": _fair("performer"),
     "fastformer": _fair("fastformer"),
     "xca": _fair("xca"),
@@ -106,15 +114,43 @@ ZOO: dict[str, ZooEntry] = {
     "xcit": ZooEntry("xcit_small_12_p16_224", 224, "XCiT"),
     "xcit-tiny": ZooEntry("xcit_tiny_12_p16_224", 224, "XCiT"),
     "vit-tiny": ZooEntry("vit_tiny_patch16_224", 224, "ViT"),
+    "vit-tiny-wide": ZooEntry("vit_tiny_patch16_224", 224, "ViT", {"mlp_ratio": 26}),
+    "vit-tiny-deep": ZooEntry("vit_tiny_patch16_224", 224, "ViT", {"depth": 56}),
+    "xcit-tiny-wide": ZooEntry("xcit_tiny_12_p16_224", 224, "XCiT", {"mlp_ratio": 22}),
+    "xcit-tiny-deep": ZooEntry("xcit_tiny_12_p16_224", 224, "XCiT", {"depth": 53}),
     "vit-small": ZooEntry("vit_small_patch16_224", 224, "ViT"),
     **{
         f"efficientnet-b{index}": ZooEntry(f"efficientnet_b{index}", size, "EfficientNet")
-        for index, size in enumerate((224, 240, 260, 300, 380, 456, 528, 600))
+        for index, size in enumerate(EFFICIENTNET_SIZES)
+    },
+    **{
+        f"efficientnet-b{index}-eps1e-3": ZooEntry(
+            f"efficientnet_b{index}", size, "EfficientNet", {"bn_eps": 1e-3}
+        )
+        for index, size in enumerate(EFFICIENTNET_SIZES)
     },
     "densenet-bc": _own("densenet:densenet_bc_cifar", 32, "DenseNet"),
     "densenet-bc-3x3": _own("densenet:densenet_bc_cifar", 32, "DenseNet", stem="3x3"),
     "aa-densenet-1x1": _own("densenet:densenet_bc_cifar", 32, "AA DenseNet", transition="1x1"),
     "aa-densenet-3x3": _own("densenet:densenet_bc_cifar", 32, "AA DenseNet", transition="3x3"),
+    "aa-densenet-3x3-batchnorm": _own(
+        "densenet:densenet_bc_cifar", 32, "AA DenseNet", transition="3x3", norm="batch"
+    ),
+    "aa-densenet-3x3-layernorm": _own(
+        "densenet:densenet_bc_cifar", 32, "AA DenseNet", transition="3x3", norm="layer"
+    ),
+    "aa-densenet-1x1-from2": _own(
+        "densenet:densenet_bc_cifar", 32, "AA DenseNet", transition="1x1", first_augmented=2
+    ),
+    "aa-densenet-3x3-from2": _own(
+        "densenet:densenet_bc_cifar", 32, "AA DenseNet", transition="3x3", first_augmented=2
+    ),
+    "densenet-bc-k24": _own(
+        "densenet:densenet_bc_cifar", 32, "DenseNet", growth_rate=24, layers=41
+    ),
+    "densenet-bc-k40": _own(
+        "densenet:densenet_bc_cifar", 32, "DenseNet", growth_rate=40, layers=31
+    ),
     "wrn-28-10": _own("wide_resnet:wrn_28_10", 32, "WideResNet"),
     "wrn-28-10-preact": _own("wide_resnet:wrn_28_10", 32, "WideResNet", preactivation=True),
     "aa-wrn-28-10": _own("wide_resnet:wrn_28_10", 32, "AA WideResNet", augmented=True),
@@ -132,7 +168,7 @@ AUGMENTED_FAMILIES = ("DenseNet", "AA DenseNet", "WideResNet", "AA WideResNet")
 """The augmented networks, and the plain ones that they are compared with."""
 GROUPS: dict[str, tuple[str, ...]] = {
     "fair": tuple(name for name in FAIR if ZOO[name].rank is None),
-    "efficientnet": tuple(name for name in ZOO if name.startswith("efficientnet-")),
+    "efficientnet": tuple(f"efficientnet-b{index}" for index in range(len(EFFICIENTNET_SIZES))),
     "augmented": tuple(name for name, entry in ZOO.items() if entry.family in AUGMENTED_FAMILIES),
     "zoo": tuple(ZOO),
 }

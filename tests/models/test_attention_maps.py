@@ -68,6 +68,7 @@ def test_every_layer_of_the_fair_family_is_read_and_the_output_is_not_changed(
     shapes = {
         None: (2, 3, TOKENS, TOKENS),
         "linformer": (2, 3, TOKENS, TOKENS),
+        "linformer-shared": (2, 3, TOKENS, TOKENS),
         "performer": (2, 3, TOKENS, TOKENS),
         "fastformer": (2, 3, TOKENS),
         "xca": (2, 3, 8, 8),

@@ -98,20 +98,30 @@ class LinformerAttention(EfficientAttention):
     fixes the image size.
     """
 
+    shares_projection: ClassVar[bool] = False
+
     def __init__(
         self, dim: int, num_heads: int = 8, *, tokens: int, rank: int = DEFAULT_RANK, **others: Any
     ) -> None:
         super().__init__(dim, num_heads, **others)
         self.key_projection = nn.Parameter(torch.empty(rank, tokens, **self.placed))
-        self.value_projection = nn.Parameter(torch.empty(rank, tokens, **self.placed))
-        for projection in (self.key_projection, self.value_projection):
-            nn.init.normal_(projection, std=rank**-0.5)
+        nn.init.normal_(self.key_projection, std=rank**-0.5)
+        if not self.shares_projection:
+            self.value_projection = nn.Parameter(torch.empty(rank, tokens, **self.placed))
+            nn.init.normal_(self.value_projection, std=rank**-0.5)
+
+    @property
+    def of_values(self) -> nn.Parameter:
+        """F: rank x tokens."""
+        if self.shares_projection:
+            return self.key_projection
+        return self.value_projection
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
         q, k, v = self.heads(x)
         # images x heads x rank x head width: ``rank`` mixtures of the tokens stand for all
         keys = self.key_projection @ k
-        values = self.value_projection @ v
+        values = self.of_values @ v
         return F.scaled_dot_product_attention(q, keys, values).transpose(1, 2)
 
     def read(self, x: torch.Tensor) -> list[Reading]:
@@ -120,8 +130,17 @@ class LinformerAttention(EfficientAttention):
         logits = q @ keys.transpose(-2, -1) / math.sqrt(self.head_dim)
         weights = logits.softmax(dim=-1)  # images x heads x tokens x rank
         # What each mixture is made of gives the weight of each token.
-        effective = weights @ self.value_projection  # images x heads x tokens x tokens
+        effective = weights @ self.of_values  # images x heads x tokens x tokens
         return [Reading.of_tokens("effective weights", effective, sums_to_one=False)]
+
+
+class SharedLinformerAttention(LinformerAttention):
+    """The same with one projection for keys and values, F = E: the paper's key-value sharing.
+
+    Section 4 there; also how the seeds write it.
+    """
+
+    shares_projection: ClassVar[bool] = True
 
 
 class PerformerAttention(EfficientAttention):
@@ -291,6 +310,7 @@ def unit_length(x: torch.Tensor) -> torch.Tensor:
 
 LAYERS: dict[str, type[EfficientAttention]] = {
     "linformer": LinformerAttention,
+    "linformer-shared": SharedLinformerAttention,
     "performer": PerformerAttention,
     "fastformer": FastformerAttention,
     "xca": CrossCovarianceAttention,
@@ -304,10 +324,11 @@ def attention_layer(name: str, tokens: int, rank: int | None = None) -> type[Eff
     have none.
     """
     layer = LAYERS[name]
-    if rank is not None and layer not in (LinformerAttention, PerformerAttention):
+    projects_tokens = issubclass(layer, LinformerAttention)
+    if rank is not None and not projects_tokens and layer is not PerformerAttention:
         raise ValueError(f"{name} has no rank")
     settings: dict[str, int] = {}
-    if layer is LinformerAttention:
+    if projects_tokens:
         settings["tokens"] = tokens
         if rank is not None:
             settings["rank"] = rank

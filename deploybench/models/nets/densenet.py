@@ -1,7 +1,8 @@
 """DenseNet-BC (Huang et al. 2017) with timm's blocks, and its attention-augmented forms.
 
-The augmented forms replace every transition between dense blocks: ``1x1``: BatchNorm, ReLU, AAConv
-1x1, average pool; ``3x3``: InstanceNorm, ReLU, AAConv 3x3 with stride 2.
+The augmented forms replace the transitions between dense blocks, all or from a later one on:
+``1x1``: BatchNorm, ReLU, AAConv 1x1, average pool; ``3x3``: a norm (of instances, of the batch, or
+of the layer), ReLU, AAConv 3x3 with stride 2.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ CIFAR_NORMALISATION = {
 }
 CHEXPERT_NORMALISATION = {"mean": (0.533,) * 3, "std": (0.0349,) * 3}
 Transition = Literal["1x1", "3x3"]
+Norm = Literal["instance", "batch", "layer"]
+"""Before an AAConv 3x3. ``layer``: over channels and positions, with a weight for each channel."""
 
 
 def densenet_bc_cifar(
@@ -31,22 +34,33 @@ def densenet_bc_cifar(
     stem: Literal["5x5", "3x3"] = "5x5",
     transition: Transition | None = None,
     value_share: float = 0.7,
+    norm: Norm = "instance",
+    first_augmented: int = 1,
+    growth_rate: int = 12,
+    layers: int = 16,
 ) -> nn.Module:
-    """DenseNet-BC, k = 12, L = 100, for small images.
+    """DenseNet-BC for small images, k = 12 and L = 100; L is 250 with 41 ``layers`` a block.
 
-    ``stem`` 5x5 with a norm is the seeds', 3x3 the paper's.
+    ``stem`` 5x5 with a norm is the seeds', 3x3 the paper's. ``norm`` is that before an AAConv 3x3;
+    the transitions before the ``first_augmented`` (from 1) stay plain.
     """
     net = DenseNet(
-        growth_rate=12, block_config=(16, 16, 16), num_classes=num_classes, in_chans=in_chans
+        growth_rate=growth_rate,
+        block_config=(layers,) * 3,
+        num_classes=num_classes,
+        in_chans=in_chans,
     )
     # timm's stem is ImageNet's: 7 x 7 with stride 2 and a pool, too coarse for 32 pixels.
     kernel = int(stem[0])
-    net.features.conv0 = nn.Conv2d(in_chans, 24, kernel, padding=kernel // 2, bias=False)
+    net.features.conv0 = nn.Conv2d(
+        in_chans, 2 * growth_rate, kernel, padding=kernel // 2, bias=False
+    )
     if stem == "3x3":
         net.features.norm0 = nn.Identity()
     net.features.pool0 = nn.Identity()
     if transition is not None:
-        _augment(net, transition, Augmentation(value_share=value_share), img_size)
+        augmentation = Augmentation(value_share=value_share)
+        _augment(net, transition, augmentation, img_size, norm, first_augmented)
     return _described(net, in_chans, img_size, CIFAR_NORMALISATION)
 
 
@@ -73,11 +87,19 @@ def densenet121(
 
 
 def _augment(
-    net: DenseNet, transition: Transition, augmentation: Augmentation, size: tuple[int, int]
+    net: DenseNet,
+    transition: Transition,
+    augmentation: Augmentation,
+    size: tuple[int, int],
+    norm: Norm = "instance",
+    first_augmented: int = 1,
 ) -> None:
     """Replace the transitions; ``size`` is the map's height and width in the first dense block."""
     for name, plain in list(net.features.named_children()):
         if not name.startswith("transition"):
+            continue
+        if int(name.removeprefix("transition")) < first_augmented:
+            size = (size[0] // 2, size[1] // 2)  # its pool drops an odd row
             continue
         if transition == "3x3":
             after = _halved_map(size)  # by the convolution's own stride
@@ -86,18 +108,27 @@ def _augment(
             after = (size[0] // 2, size[1] // 2)  # by the pool, which drops an odd row
             map_of_conv = size
         assert isinstance(plain.conv, nn.Conv2d)
-        augmented = _transition(plain.conv, transition, augmentation, map_of_conv)
+        augmented = _transition(plain.conv, transition, augmentation, map_of_conv, norm)
         setattr(net.features, name, augmented)
         size = after
 
 
 def _transition(
-    plain: nn.Conv2d, transition: Transition, augmentation: Augmentation, size: tuple[int, int]
+    plain: nn.Conv2d,
+    transition: Transition,
+    augmentation: Augmentation,
+    size: tuple[int, int],
+    norm: Norm,
 ) -> nn.Sequential:
     channels, out = plain.in_channels, plain.out_channels
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     if transition == "3x3":
-        layers["norm"] = nn.InstanceNorm2d(channels)
+        norms: dict[Norm, nn.Module] = {
+            "instance": nn.InstanceNorm2d(channels),
+            "batch": nn.BatchNorm2d(channels),
+            "layer": nn.GroupNorm(1, channels),
+        }
+        layers["norm"] = norms[norm]
         layers["act"] = nn.ReLU()
         layers["conv"] = AAConv2d(channels, out, 3, augmentation, size, stride=2)
     else:

@@ -30,7 +30,7 @@ HEAD = WIDTH // HEADS
 def layer(name: str, **settings: int) -> EfficientAttention:
     torch.manual_seed(1)
     chosen = LAYERS[name]
-    if chosen is LinformerAttention:
+    if issubclass(chosen, LinformerAttention):
         settings = {"tokens": TOKENS, "rank": 5, **settings}
     return chosen(WIDTH, HEADS, qkv_bias=True, **settings).double().eval()
 
