@@ -140,7 +140,7 @@ def test_one_image_at_a_time_has_no_company() -> None:
             marks=pytest.mark.trust(
                 item=9,
                 case="a model of integers",
-                before="'Expected tensor for argument #1 … Long, Int', 'choose another --image-size'",
+                before="blamed on the image size: 'Expected tensor for argument #1 … Long, Int'",
                 now="refused: it takes integers, its first layer is Embedding",
             ),
         ),
