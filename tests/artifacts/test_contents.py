@@ -43,7 +43,7 @@ def _link(name: str, target: str) -> Callable[[Path], None]:
             marks=pytest.mark.trust(
                 item=16,
                 case="a file beside the model that the manifest does not list",
-                before="verified, and run",
+                before="check_files passed, predict answered",
                 now="refused by name",
             ),
         ),
@@ -76,7 +76,7 @@ def test_what_file_managers_leave_behind_is_no_reason_to_refuse(artifact: Artifa
 @pytest.mark.trust(
     item=16,
     case="labels.json added to an artifact that was exported without",
-    before="predict prints its names",
+    before="predict answered cat, as the added file says",
     now="refused; the names are not read",
 )
 def test_labels_that_were_not_exported_are_not_read(artifact: Artifact) -> None:
@@ -97,7 +97,8 @@ def test_labels_that_were_edited_are_refused(artifact: Artifact) -> None:
 @pytest.mark.trust(
     item=16,
     case="labels.json that is no list of as many names as classes",
-    before="IndexError: crashed",
+    before="[] and {} passed over, [1, …] printed as a name; ['one'] refused with an IndexError's "
+    "words; no UTF-8 or no JSON: a traceback",
     now="refused: a list of 10 names is expected",
 )
 @pytest.mark.parametrize("content", ["[]", '["one"]', "{}", "[1,2,3,4,5,6,7,8,9,10]", "\xff", "["])
@@ -110,7 +111,7 @@ def test_labels_that_name_no_classes_are_refused(artifact: Artifact, content: st
 @pytest.mark.trust(
     item=16,
     case="a model file that is a link out of the artifact",
-    before="verified, and run",
+    before="check_files passed, predict answered",
     now="refused: a file inside the artifact is expected",
 )
 def test_listed_file_may_be_a_link_but_not_out_of_the_folder(
@@ -158,7 +159,7 @@ def test_manifest_lists_names_that_are_one_file_everywhere(artifact: Artifact, n
 @pytest.mark.trust(
     item=16,
     case="a manifest whose entry is a file that it does not list",
-    before="the runner opens it, whatever it is",
+    before="check_files passed, predict answered from the unlisted file",
     now="refused",
 )
 def test_entry_is_one_of_the_listed_files(artifact: Artifact) -> None:

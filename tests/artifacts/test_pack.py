@@ -205,7 +205,7 @@ def test_damaged_artifact_of_the_target_is_replaced_by_the_packed_one(
 @pytest.mark.trust(
     item=22,
     case="a pack with an artifact of a name that is there, with other content",
-    before="the artifact in the workspace was replaced without a word",
+    before="the artifact in the workspace was replaced, without a word",
     now="refused: rm it first, or unpack into another workspace",
 )
 def test_other_content_under_a_name_that_is_there_is_refused(pack: Path, target: Workspace) -> None:

@@ -65,7 +65,7 @@ def test_what_is_published_is_signed_by_a_secret_that_nobody_else_reads(
 @pytest.mark.trust(
     item=22,
     case="an artifact without a signature",
-    before="every runner loads it",
+    before="predict answered, on ONNX, eager and TorchScript",
     now="refused: it was made elsewhere, or made before signatures; --trust signs it once",
 )
 def test_artifact_without_a_signature_is_refused_until_it_is_trusted_once(
@@ -86,7 +86,7 @@ def test_artifact_without_a_signature_is_refused_until_it_is_trusted_once(
 @pytest.mark.trust(
     item=22,
     case="a signature copied from another artifact, or written with another secret",
-    before="there were no signatures: every runner loads it",
+    before="no signatures: predict answered on any artifact whose seal holds",
     now="refused, with what is wrong with the signature",
 )
 def test_signature_of_others_is_none(

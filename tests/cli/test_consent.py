@@ -78,7 +78,7 @@ def nothing_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.trust(
     item=22,
     case="predict on an eager artifact from elsewhere, whose manifest names a Python module",
-    before="the module was imported: its code ran",
+    before="the module was imported and its code ran, before 'the factory … raised RuntimeError'",
     now="refused: it holds or names code, and carries no signature; --trust once",
 )
 def test_predict_does_not_import_what_a_manifest_names(
@@ -98,7 +98,7 @@ def test_predict_does_not_import_what_a_manifest_names(
 @pytest.mark.trust(
     item=22,
     case="run on a workspace with an artifact from elsewhere that holds code",
-    before="loaded in a worker: its code ran",
+    before="went on to measuring, which loads it, without a question",
     now="refused before anything is measured, with the command that trusts the workspace",
 )
 @pytest.mark.usefixtures("nothing_measured")
@@ -131,7 +131,7 @@ def test_what_a_runtime_reads_as_data_needs_no_consent(tmp_path: Path, image: Pa
 @pytest.mark.trust(
     item=22,
     case="run PACK with TorchScript in it",
-    before="unpacked and loaded: its code ran",
+    before="unpacked and loaded without a question (tried with predict)",
     now="unpacked, and refused until --trust is said once",
 )
 @pytest.mark.usefixtures("nothing_measured")
@@ -156,7 +156,7 @@ def test_run_of_a_pack_asks_once(tmp_path: Path) -> None:
 @pytest.mark.trust(
     item=22,
     case="scenario on an artifact from elsewhere that holds code",
-    before="loaded in a worker: its code ran",
+    before="went on to measuring, which loads it, without a question",
     now="refused before anything is measured",
 )
 def test_scenario_is_refused_before_anything_is_measured(

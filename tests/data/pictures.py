@@ -55,9 +55,12 @@ def palette_with_hole() -> Image.Image:
 
 
 def turned(orientation: int) -> bytes:
-    """A JPEG whose left half is black and right half white, with that EXIF orientation."""
+    """A black JPEG with a white bar in one corner, with that EXIF orientation.
+
+    No turn and no mirroring leaves it as it is.
+    """
     pixels = np.zeros((SIZE, SIZE, 3), dtype=np.uint8)
-    pixels[:, SIZE // 2 :] = 255
+    pixels[: SIZE // 4, SIZE // 2 :] = 255
     exif = Image.Exif()
     exif[0x0112] = orientation
     stream = io.BytesIO()

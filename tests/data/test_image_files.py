@@ -24,7 +24,7 @@ COLOURS = Preprocessing(
     std=(1, 1, 1),
 )
 GREY = COLOURS.replaced(channels=1, mean=(0,), std=(1,))
-WHITE = "a white image: all values over 255 were cut off there"
+WHITE = "a white image (over 90 % of its pixels): all values over 255 were cut off"
 SMALLEST_STEP = 1 / 255
 
 
@@ -63,7 +63,7 @@ def scaled(case: str, name: str, content: object, note: str, before: str = WHITE
             "float.tif",
             pictures.of_floats(0, 1),
             "floating-point values: 0 is black",
-            "a black image: 0 and 1 of 255",
+            "a black image: 0 to 1 of 255",
         ),
     ],
 )
@@ -171,7 +171,7 @@ def test_alpha_that_hides_nothing_changes_nothing_and_is_not_mentioned(tmp_path:
 @trust(
     12,
     "photograph taken with the camera turned (EXIF orientation 2 to 8)",
-    "as the sensor saw it, lying on its side",
+    "as it is stored: lying on its side, upside down or mirrored",
     "turned, and said; --keep-orientation leaves it",
 )
 @pytest.mark.parametrize("orientation", range(2, 9))

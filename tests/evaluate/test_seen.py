@@ -52,7 +52,7 @@ def test_one_logit_is_yes_or_no_and_a_quantity_is_itself() -> None:
 @pytest.mark.trust(
     item=8,
     case="predict on a segmentation model",
-    before="refused: the model's output has shape (10, 32, 32)",
+    before="verified, then refused: 'the model's output has shape (10, 30, 30)'",
     now="the share of the pixels of each class",
 )
 def test_dense_output_is_the_share_of_pixels_of_each_class() -> None:

@@ -74,7 +74,7 @@ def prediction(artifact: Artifact, folder: Path, **options: str) -> dict[str, ob
 @pytest.mark.trust(
     item=8,
     case="a segmentation model with several outputs, in each format",
-    before="the first entry of the dict exported alone, as logits",
+    before="verified: the first entry of the dict alone, under the name logits",
     now="all exported by name, run and checked; the dense one is the main one",
 )
 def test_every_output_is_written_run_and_proved(

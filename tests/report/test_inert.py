@@ -147,7 +147,8 @@ def _as_a_refusal(words: str) -> str:
             marks=pytest.mark.trust(
                 item=23,
                 case="a model or a class called ESC[31mred, or with codes for title and clipboard",
-                before="the codes reached the terminal",
+                before="the codes reached the terminal from tables, remarks and the progress bar; "
+                "a refusal dropped the colour's",
                 now=r"printed as \x1b[31mred",
             ),
         ),
@@ -160,7 +161,8 @@ def _as_a_refusal(words: str) -> str:
             marks=pytest.mark.trust(
                 item=23,
                 case="a reason with a carriage return or a line break in it",
-                before="the line said something else, or became two",
+                before="the carriage return reached the terminal in a refusal (VALID over FAILED), "
+                "a table had FAILEDVALID; a line break made two lines",
                 now="one line, with a space in its place",
             ),
         ),
@@ -171,7 +173,7 @@ def _as_a_refusal(words: str) -> str:
             marks=pytest.mark.trust(
                 item=23,
                 case="a name with marks of the writing direction or of no width",
-                before="shown as another name",
+                before="the marks reached the terminal: another name is shown",
                 now=r"the marks are spelled out: \u202e",
             ),
         ),
@@ -211,7 +213,7 @@ def test_progress_bar_takes_no_name_for_markup(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.trust(
     item=23,
     case="a refusal or a remark that quotes net[/] or [red]x[/red]",
-    before="a remark crashed (MarkupError) or lost the words in brackets",
+    before="a refusal printed them; a remark crashed (MarkupError) or printed xy",
     now="printed as it is",
 )
 def test_remark_takes_no_name_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,7 +225,7 @@ def test_remark_takes_no_name_for_markup(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.trust(
     item=23,
     case="predict with a class name of 400 characters",
-    before="every line of the table was over 400 characters wide",
+    before="one line of 406 characters, and three lines for each class",
     now="shortened in the middle; JSON has it whole",
 )
 def test_label_of_400_characters_does_not_break_the_table() -> None:
@@ -251,7 +253,8 @@ def test_only_words_that_are_none_of_ours_are_shortened() -> None:
 @pytest.mark.trust(
     item=23,
     case="Markdown of names with bars, HTML, fences of code, headings, links",
-    before="&lt;, ~~x~~, _u_ and # were rendered; ``` ended the block of commands",
+    before="&lt;, ~~x~~, _u_, # and 1. left as they are, so rendered; ``` ended the block of "
+    "commands; bars and < were escaped",
     now="shown as they are",
 )
 def test_markdown_shows_words_as_they_are() -> None:
@@ -272,7 +275,7 @@ def test_markdown_shows_words_as_they_are() -> None:
 @pytest.mark.trust(
     item=23,
     case="CSV of a model called =cmd|' /C calc'!A0",
-    before="a spreadsheet takes the cell for a formula",
+    before="written as it is: a spreadsheet takes the cell for a formula",
     now="a text: an apostrophe stands before it; figures with a sign stay",
 )
 @pytest.mark.parametrize(
