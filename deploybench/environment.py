@@ -9,7 +9,9 @@ kept and stands in the record. What this program sets itself is not the user's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from fnmatch import fnmatchcase
 
@@ -100,6 +102,21 @@ def kept_of(environment: Mapping[str, str]) -> dict[str, str]:
 def said_of(kept: Mapping[str, str]) -> dict[str, str]:
     """Those of the kept variables that change numbers."""
     return _with(kept, Policy.SAID)
+
+
+@contextmanager
+def cleared_here() -> Iterator[None]:
+    """This process without what is cleared for children, for work that is done in it.
+
+    A runtime that is loaded meanwhile sees nothing of it; one that was loaded before has read it.
+    """
+    before = {name: os.environ[name] for name in os.environ if policy_of(name) is Policy.CLEARED}
+    for name in before:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(before)
 
 
 def in_words(variables: Mapping[str, str]) -> str:

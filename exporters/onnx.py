@@ -24,6 +24,7 @@ from .onnx_opset17 import OPSET as OLDEST_OPSET
 from .onnx_opset17 import lower_to_opset17
 from .onnx_outputs import name_outputs
 from .torch_export import dynamic_shapes
+from .tracing import frozen_reads, refusal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,15 +64,21 @@ class OnnxExporter(Exporter):
                     expected=f"opset {OLDEST_OPSET} or later",
                 )
             native_opset = max(wanted_opset, OLDEST_NATIVE_OPSET)
-        program = torch.onnx.export(
-            model,
-            (example,),
-            dynamo=True,
-            opset_version=native_opset,
-            dynamic_shapes=dynamic_shapes(spec),
-            input_names=[INPUT_NAME],
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                model,
+                (example,),
+                dynamo=True,
+                opset_version=native_opset,
+                dynamic_shapes=dynamic_shapes(spec),
+                input_names=[INPUT_NAME],
+                verbose=False,
+            )
+        except Exception as error:  # a branch on the data, in the words of torch's compiler
+            reads = frozen_reads(model, example)
+            if reads:
+                raise refusal(reads, "an ONNX graph would have to fix") from error
+            raise
         if program is None:
             raise DeployBenchError("torch.onnx.export returned nothing", expected="an ONNXProgram")
         document = program.model_proto

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,15 @@ import pytest
 
 from deploybench.analysis.matching import unlike
 from deploybench.contracts import RunOptions
-from deploybench.environment import Policy, cleared_of, in_words, kept_of, policy_of, said_of
+from deploybench.environment import (
+    Policy,
+    cleared_here,
+    cleared_of,
+    in_words,
+    kept_of,
+    policy_of,
+    said_of,
+)
 from deploybench.measure.proof import crowded, thread_limit
 from deploybench.report.profile_table import host_section
 from deploybench.report.run_notes import notes_of
@@ -197,3 +206,21 @@ def test_thread_limit_that_comes_back_in_the_worker_is_refused() -> None:
     for limit in ("2", "", "many"):
         assert thread_limit({"OMP_THREAD_LIMIT": limit}, options()) is None
     assert thread_limit({}, options()) is None
+
+
+@pytest.mark.trust(
+    item=19,
+    case="predict, in a process of its own, with OMP_THREAD_LIMIT=1",
+    before="one thread, whatever --threads says",
+    now="cleared while the artifact runs, and said",
+)
+def test_what_runs_in_this_process_sees_no_settings_of_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    with cleared_here():
+        inside = dict(os.environ)
+    assert not cleared_of(inside)
+    assert inside["MALLOC_ARENA_MAX"] == "1"
+    assert {name: os.environ[name] for name in SETTINGS} == SETTINGS

@@ -13,7 +13,7 @@ import traceback
 from datetime import datetime, timezone
 from pathlib import Path
 
-from deploybench.report.inert import inert
+from deploybench.inert import inert
 
 TRACEBACK_VARIABLE = "DEPLOYBENCH_TRACEBACK"
 FRAMES = 3

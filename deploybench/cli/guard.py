@@ -22,7 +22,7 @@ from deploybench.errors import (
     EXIT_TERMINATED,
     DeployBenchError,
 )
-from deploybench.report.inert import inert
+from deploybench.inert import inert
 from deploybench.report.step_log import LOG
 
 P = ParamSpec("P")

@@ -36,8 +36,11 @@ def predict(
     json: parse.JsonOption = False,
 ) -> None:
     """Preprocess images as the manifest says, run the artifact, print the most probable classes."""
+    import os
+
     from deploybench.artifacts.naming import only_artifact_named
     from deploybench.artifacts.workspace import open_workspace
+    from deploybench.environment import cleared_of, in_words
     from deploybench.errors import EXIT_SOME_FAILED
     from deploybench.evaluate.predict import images_in, predict_images
     from deploybench.report.prediction_table import prediction_report
@@ -48,6 +51,9 @@ def predict(
     preprocessing = preparing.preprocessing_options(
         window=window, levels=levels, background=background, keep_orientation=keep_orientation
     )
+    cleared = cleared_of(os.environ)
+    if cleared:
+        say_aside(f"{in_words(cleared)}: cleared, --threads says how many")
     predictions = predict_images(
         chosen.path,
         images_in(images),

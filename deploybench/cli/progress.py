@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from deploybench.export.order import ExportFinished, ExportsPlanned, ExportStarted
+from deploybench.inert import inert
 from deploybench.report.console import progress_bar, remark
-from deploybench.report.inert import inert
 from deploybench.runs.events import (
     LaunchStarted,
     PeaksMeasured,

@@ -71,7 +71,8 @@ def open_picture(path: Path, spec: Preprocessing) -> Picture:
     _check_file(path)
     try:
         with warnings.catch_warnings():
-            # Pillow warns of images from 90 million pixels on. Those of twice as many it refuses.
+            # Pillow warns of images from 90 million pixels on, which is told in a note. Those of
+            # twice as many it refuses.
             warnings.simplefilter("ignore")
             with Image.open(path) as opened:
                 return _read(path, opened, spec)
@@ -130,7 +131,7 @@ def _read(path: Path, opened: Image, spec: Preprocessing) -> Picture:
     # What only the header tells is gone once the pixels are decoded.
     layout = " ".join(str(tile) for tile in getattr(opened, "tile", ()))
     inverted = _white_is_zero(opened)
-    notes = _notes_of_frames(opened)
+    notes = (*_notes_of_frames(opened), *_notes_of_size(opened))
     opened.load()
     if opened.width < 1 or opened.height < 1:
         raise _unreadable(path, f"it has {opened.width} x {opened.height} pixels")
@@ -160,6 +161,20 @@ def _notes_of_frames(opened: Image) -> tuple[str, ...]:
     if not getattr(opened, "is_animated", False) or opened.format == "MPO":
         return ()
     return (f"the first of {getattr(opened, 'n_frames', 'several')} frames",)
+
+
+def _notes_of_size(opened: Image) -> tuple[str, ...]:
+    """That the image is of a size at which Pillow warns that a small file may be meant to fill the
+    memory. It may be a whole slide, or a map: it is read, and how much of it is left is told."""
+    from PIL import Image
+
+    pixels = opened.width * opened.height
+    if Image.MAX_IMAGE_PIXELS is None or pixels <= Image.MAX_IMAGE_PIXELS:
+        return ()
+    return (
+        f"very large: {opened.width} x {opened.height}, {pixels / 1e6:.3g} million pixels; what is "
+        "small in it is lost in the model's size",
+    )
 
 
 def _white_is_zero(opened: Image) -> bool:

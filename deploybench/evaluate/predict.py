@@ -21,6 +21,7 @@ from deploybench.data.assumptions import assumptions_in
 from deploybench.data.postprocess import main_output, task_in
 from deploybench.data.preprocess import read_image
 from deploybench.data.preprocessing_options import PreprocessingOptions
+from deploybench.environment import cleared_here
 from deploybench.errors import DeployBenchError
 from deploybench.evaluate.seen import Guess, guesses
 from deploybench.hardware.devices import CPU
@@ -101,6 +102,9 @@ def predict_images(
     instead, and the others go on. Raises DeployBenchError when none reads, for an artifact that
     failed parity, and when the artifact cannot be run. An artifact that holds code and was not made
     here is refused, too; with ``trust`` the user answers for it from now on.
+
+    Variables that set threads (``OMP_NUM_THREADS``) are cleared meanwhile, as they are for workers:
+    ``threads`` says how many. A runtime that this process loaded before has read them already.
     """
     artifact = open_artifact(path)
     artifact.check_files()
@@ -131,7 +135,7 @@ def predict_images(
     first_problem: DeployBenchError | None = None
     os.environ.update(QUIET_RUNTIMES)
     try:
-        with plugin.load(artifact, options) as session:
+        with cleared_here(), plugin.load(artifact, options) as session:
             _prove(session, artifact, options)
             for image in images:
                 try:

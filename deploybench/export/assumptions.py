@@ -2,8 +2,8 @@
 
 Given is what the user says, what the user's own module says of itself, what the checkpoint carries
 of its training's arguments, and what is known of the weights: timm's pretrained ones and the files
-of torchvision's. Whatever else an architecture is
-usually trained with is assumed, and said. With random weights it makes no difference.
+of torchvision's. Whatever else an architecture is usually trained with is assumed, and said. With
+random weights it makes no difference.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from deploybench.artifacts.artifact import sha256_of_file
 from deploybench.artifacts.preprocessing import Preprocessing, PreprocessingPart
 from deploybench.artifacts.weights import Weights
 from deploybench.data.assumptions import assumption_of
-from deploybench.data.preprocessing_options import PARTS
+from deploybench.data.preprocessing_options import PARTS, PreprocessingOptions
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ModelRequest
 from deploybench.models.source import BuiltModel
 from deploybench.models.training_arguments import training_images
+
+PART_OF = {"resize_mode": "crop"}
+"""The part of a preprocessing that an option belongs to, where the names differ."""
 
 
 def settled_preprocessing(
@@ -53,11 +56,17 @@ def _trained(
 ) -> tuple[Preprocessing, tuple[PreprocessingPart, ...]]:
     """The preprocessing as the training that made the checkpoint had it, and what stays assumed.
 
+    What the module or its source says of itself stays: the arguments tell what would be assumed.
     The size is that of the module, which was built before: here it is only found to agree.
     """
     images = training_images(arguments)
+    said = {
+        name: value
+        for name, value in images.options.model_dump().items()
+        if PART_OF.get(name, name) in spec.assumed
+    }
     try:
-        spec = images.options.applied_to(spec)
+        spec = PreprocessingOptions.model_validate(said).applied_to(spec)
     except DeployBenchError:  # another program's argument of the same name
         return spec, spec.assumed
     assumed = spec.assumed

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from deploybench.errors import DeployBenchError
+from deploybench.models.checkpoint_arguments import stored_arguments
 from deploybench.models.checkpoint_files import damaged, read_weights
 from deploybench.models.numpy_pickle import array_of
 from deploybench.models.torch_pickle import Inert, StoredTensor
@@ -28,7 +29,7 @@ class Checkpoint:
 
     ``containers`` says in which mapping (by its name) each tensor lies. ``kinds`` are the classes
     that the file names; objects of theirs were not built. ``unnamed`` are lists of tensors, which
-    belong to no name.
+    belong to no name. ``arguments`` are those of the training that wrote it, as it stored them.
     """
 
     path: Path
@@ -36,6 +37,7 @@ class Checkpoint:
     containers: Mapping[str, str]
     kinds: tuple[str, ...] = ()
     unnamed: tuple[str, ...] = ()
+    arguments: Mapping[str, object] = field(default_factory=dict)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -56,7 +58,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
             expected="tensors by name, or a dict with them",
             action="save it again with torch.save(model.state_dict(), FILE) or as safetensors",
         )
-    return Checkpoint(path, tree.tensors, tree.containers, tuple(file.kinds), tuple(tree.unnamed))
+    return Checkpoint(
+        path,
+        tree.tensors,
+        tree.containers,
+        tuple(file.kinds),
+        tuple(tree.unnamed),
+        stored_arguments(file.content),
+    )
 
 
 def tensors_of(checkpoint: Checkpoint, names: Mapping[str, str]) -> StateDict:

@@ -133,6 +133,7 @@ def _build_timm(folder: Path, config: dict[str, Any], options: BuildOptions) -> 
         labels=labels,
         preprocessing=preprocessing_of(built.module, options.image_size),
         arguments=recorded,
+        usual_preprocessing=False,  # the folder says what its own weights see
     )
 
 

@@ -30,7 +30,14 @@ from deploybench.models.identity import SEED, build, check_same_build
 from deploybench.models.initialise import spread_random_weights
 from deploybench.models.outputs import NamedOutputs, find_outputs
 from deploybench.models.partial_weights import fill_missing
-from deploybench.models.source import RANDOM_WEIGHTS, BuildOptions, BuiltModel, find_source
+from deploybench.models.source import (
+    RANDOM_WEIGHTS,
+    BuildOptions,
+    BuiltModel,
+    ModelSource,
+    find_source,
+)
+from deploybench.models.training_arguments import training_images
 
 SingleOutput = NamedOutputs
 """Its name when a model had one output; without paths it hands out one tensor."""
@@ -62,6 +69,7 @@ def load_model(
     built = build(source, own_name, options)
     report = None
     if state is not None:
+        built, options = _at_trained_size(source, own_name, built, options, state)
         classes = classes_in(state, built.module, built.head, checkpoint_key)
         if classes and classes != built.num_classes and options.num_classes is None:
             built = build(source, own_name, replace(options, num_classes=classes))
@@ -69,6 +77,7 @@ def load_model(
         report = load_state(
             built.module, state, allow_partial=allow_partial, key=checkpoint_key, example=images
         )
+        built = replace(built, training_arguments=state.arguments)
     module = built.module.float().eval().requires_grad_(False)
     unknown = state is None and not options.pretrained
     _first_run(name, module, built, one_image=one_image)
@@ -99,8 +108,39 @@ def tensors_taken(
 ) -> Mapping[str, torch.Tensor]:
     """The tensors that the model takes from a checkpoint, by the model's own names."""
     source, own_name = find_source(name)
-    module = source.build(own_name, replace(options, pretrained=False)).module
-    return taken_tensors(checkpoint, module, key)
+    options = replace(options, pretrained=False)
+    built = source.build(own_name, options)
+    built, _ = _at_trained_size(source, own_name, built, options, checkpoint)
+    return taken_tensors(checkpoint, built.module, key)
+
+
+def _at_trained_size(
+    source: ModelSource,
+    own_name: str,
+    built: BuiltModel,
+    options: BuildOptions,
+    checkpoint: Checkpoint,
+) -> tuple[BuiltModel, BuildOptions]:
+    """The model for images of the size that it was trained at, and the options that built it.
+
+    It stays as it is where somebody said the size, where the checkpoint carries none, and where the
+    architecture does not take it: then the size is assumed, and said to be.
+    """
+    size = training_images(checkpoint.arguments).image_size
+    spec = built.preprocessing
+    open_size = built.usual_preprocessing or "image_size" in spec.assumed
+    if size is None or options.image_size is not None or not open_size:
+        return built, options
+    if size == (spec.height, spec.width):
+        return built, options
+    asked = replace(options, image_size=size)
+    try:
+        trained = build(source, own_name, asked)
+        with torch.no_grad():
+            trained.module.eval()(torch.zeros(1, spec.channels, *size))
+    except Exception:  # the arguments may be of something else by the same name
+        return built, options
+    return trained, asked
 
 
 def reference_images(spec: Preprocessing) -> torch.Tensor:

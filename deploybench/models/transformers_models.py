@@ -8,17 +8,13 @@ from typing import Any
 
 import torch
 
-from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.errors import DeployBenchError
 from deploybench.models.source import BuildOptions, BuiltModel
-from deploybench.models.weights_folder import weights_file
+from deploybench.models.tasks import PROBLEM_TYPES
+from deploybench.models.transformers_images import preprocessing_of_folder
 
-PREPROCESSOR = "preprocessor_config.json"
 REMEDY = 'pip install "deploybench[transformers]"'
 CLASSIFIER = "ForImageClassification"
-PIL_FILTERS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
-"""Pillow's numbers of the filters that a preprocessing knows."""
-ONE_OVER_255 = 1 / 255
 WITH_TEACHER = "ForImageClassificationWithTeacher"
 
 
@@ -108,100 +104,7 @@ def build_transformers(folder: Path, config: dict[str, Any], options: BuildOptio
         num_classes=int(settings.num_labels),
         head=None,
         labels=_labels(config, int(settings.num_labels)),
-    )
-
-
-def preprocessing_of_folder(
-    folder: Path, settings: Any, image_size: tuple[int, int] | None
-) -> Preprocessing:
-    """What the folder's image processor does, as far as that can be said here.
-
-    Raises DeployBenchError for a processor that does something else.
-    """
-    from deploybench.models.hub_source import read_json
-
-    path = folder / PREPROCESSOR
-    channels = int(getattr(settings, "num_channels", 3))
-    if not path.is_file():
-        raise DeployBenchError(
-            f"{folder} has no {PREPROCESSOR}: nothing says what the model's images are",
-            expected=f"{PREPROCESSOR} beside config.json",
-            action="copy it from the model hub, or write it with "
-            "image_processor.save_pretrained(FOLDER)",
-        )
-    processor = read_json(path)
-    height, width, crop_fraction, squashed = _sizes(processor, path)
-    if image_size is not None:
-        height, width = image_size
-    if not processor.get("do_resize", True):
-        squashed = False
-    rescaled = processor.get("do_rescale", True)
-    factor = float(processor.get("rescale_factor", ONE_OVER_255))
-    odd = processor.get("rescale_offset") or processor.get("include_top")
-    if not rescaled or abs(factor - ONE_OVER_255) > 1e-9 or odd:
-        raise _no_words(path, "pixels scaled otherwise than to [0, 1]")
-    number = processor.get("resample", 2)
-    interpolation = PIL_FILTERS.get(number)
-    if interpolation is None:
-        raise _no_words(path, f"the resampling filter {number} of Pillow's")
-    mean, std = (0.0,) * channels, (1.0,) * channels
-    if processor.get("do_normalize", True):
-        mean, std = tuple(processor["image_mean"]), tuple(processor["image_std"])
-    if len(mean) != channels or len(std) != channels:
-        raise _no_words(path, f"means of {len(mean)} channels for a model of {channels}")
-    fields: dict[str, Any] = {
-        "channels": channels,
-        "height": height,
-        "width": width,
-        "crop_fraction": crop_fraction,
-        "interpolation": interpolation,
-        "mean": mean,
-        "std": std,
-    }
-    if squashed:
-        if "crop_mode" not in Preprocessing.model_fields:
-            raise _no_words(path, "both sides resized whatever their ratio")
-        fields["crop_mode"] = "squash"
-    return Preprocessing.model_validate(fields)
-
-
-def _sizes(processor: dict[str, Any], path: Path) -> tuple[int, int, float, bool]:
-    """Height, width, the fraction that the crop keeps, and whether both sides are resized to it
-    whatever their ratio."""
-    size = processor.get("size")
-    if isinstance(size, int):
-        size = {"height": size, "width": size}
-    if not isinstance(size, dict):
-        raise _no_words(path, f"a size of {size}")
-    cropped = processor.get("crop_size")
-    if isinstance(cropped, int):
-        cropped = {"height": cropped, "width": cropped}
-    if "crop_pct" in processor and "shortest_edge" in size:
-        # ConvNeXt: below 384 pixels the image is resized to size / crop_pct and cropped.
-        edge = int(size["shortest_edge"])
-        if edge < 384:
-            return edge, edge, float(processor["crop_pct"]), False
-        return edge, edge, 1.0, True
-    if processor.get("do_center_crop") and isinstance(cropped, dict):
-        height, width = int(cropped["height"]), int(cropped["width"])
-        if "shortest_edge" in size and height == width:
-            return height, width, min(height / int(size["shortest_edge"]), 1.0), False
-        if "height" in size and height == width and size["height"] == size["width"]:
-            return height, width, min(height / int(size["height"]), 1.0), True
-        raise _no_words(path, f"a crop of {height} x {width} from {size}")
-    if "height" in size and "width" in size:
-        return int(size["height"]), int(size["width"]), 1.0, True
-    if "shortest_edge" in size:
-        raise _no_words(path, f"a shorter side of {size['shortest_edge']} without a crop")
-    raise _no_words(path, f"a size of {size}")
-
-
-def _no_words(path: Path, what: str) -> DeployBenchError:
-    return DeployBenchError(
-        f"{path} asks for {what}, which no preprocessing here does",
-        expected="resize, crop, scale to [0, 1], normalise",
-        action="pass the model as package.module:factory with a pretrained_cfg, and --checkpoint "
-        f"{weights_file(path.parent)}",
+        task=PROBLEM_TYPES.get(str(getattr(settings, "problem_type", None))),
     )
 
 

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from deploybench.report.inert import inert
+from deploybench.inert import inert
 from deploybench.report.step_log import StepLines
 
 PIPE_WIDTH = 112

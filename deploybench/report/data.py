@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Mapping
 
-from deploybench.report.inert import inert, no_formula
+from deploybench.inert import csv_cell
 from deploybench.report.table import Report
 
 
@@ -48,19 +48,7 @@ def report_csv(report: Report) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     if names:
-        writer.writerow([no_formula(inert(name)) for name in names])
+        writer.writerow([csv_cell(name) for name in names])
     for entry in entries:
-        writer.writerow([_cell(entry.get(name)) for name in names])
+        writer.writerow([csv_cell(entry.get(name)) for name in names])
     return stream.getvalue()
-
-
-def _cell(value: object) -> object:
-    """Lists in one cell with commas between, mappings as JSON; words that are only seen."""
-    if isinstance(value, Mapping):
-        return inert(json.dumps(value, default=str))
-    if value is None or isinstance(value, int | float):
-        return value
-    text = str(value)
-    if isinstance(value, list | tuple):
-        text = ", ".join(map(str, value))
-    return no_formula(inert(text))

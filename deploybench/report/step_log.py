@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from deploybench.report.inert import inert
+from deploybench.inert import inert
 
 if TYPE_CHECKING:
     from types import TracebackType

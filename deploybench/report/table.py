@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from deploybench.report.inert import inert
+from deploybench.inert import inert
 
 R = TypeVar("R")
 NOTHING = "–"
@@ -74,7 +74,7 @@ class Column(Generic[R]):
 
     @property
     def inert(self) -> Column[R]:
-        """The same with a heading that is only seen (:mod:`deploybench.report.inert`)."""
+        """The same with a heading that is only seen (:mod:`deploybench.inert`)."""
         return replace(self, title=inert(self.title), unit=inert(self.unit))
 
     def data(self, row: R) -> object:

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from deploybench.report.inert import shortened
+from deploybench.inert import shortened
 from deploybench.report.table import NOTHING, Cell, Line, Prose, Report, SharedNote, Style, Table
 
 LOOKS = {

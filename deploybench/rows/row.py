@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from deploybench.inert import csv_cell
 from deploybench.results.cell import CellOptions
 from deploybench.results.verdict import Verdict
 from deploybench.statistics.ratios import Answer
@@ -205,12 +206,16 @@ def field_names() -> list[str]:
 
 
 def to_json(rows: Sequence[Row]) -> str:
-    return json.dumps([row_data(row) for row in rows], indent=1)
+    """The rows as a list of objects; every control code in a name is escaped."""
+    # The one control code that JSON leaves as it is.
+    return json.dumps([row_data(row) for row in rows], indent=1).replace("\x7f", "\\u007f")
 
 
 def to_csv(rows: Sequence[Row]) -> str:
+    """A header and a line for each row; words are only seen, and nothing is a formula."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, field_names(), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row_data(row) for row in rows)
+    for row in rows:
+        writer.writerow({name: csv_cell(value) for name, value in row_data(row).items()})
     return stream.getvalue()

@@ -102,8 +102,9 @@ def test_prune_shows_first_and_removes_with_yes(cli: Cli, workspace: Workspace) 
 
 
 def test_predict_takes_a_short_name_and_a_folder_and_goes_on_past_what_does_not_read(
-    cli: Cli, workspace: Workspace, pictures: Path
+    cli: Cli, workspace: Workspace, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
     finished = cli(
         "predict", f"{MODEL}/onnx", pictures, "--top", "1", "--workspace", workspace.root, "--json"
     )
@@ -115,6 +116,7 @@ def test_predict_takes_a_short_name_and_a_folder_and_goes_on_past_what_does_not_
     assert [len(prediction["classes"]) for prediction in predictions] == [1, 1, 0]
     assert "broken.png does not read as an image" in finished.stderr
     assert "1 of 3 images could not be read" in finished.stderr
+    assert "OMP_THREAD_LIMIT=1: cleared, --threads says how many" in finished.stderr
 
 
 def test_predict_says_which_artifacts_a_pattern_means(

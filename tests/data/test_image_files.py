@@ -244,3 +244,19 @@ def test_padding_is_the_mean_in_whatever_order_and_depth(tmp_path: Path) -> None
         for color in ("rgb", "bgr"):
             corner = load_image(path, border.replaced(color=color))[:, 0, 0]
             assert corner == pytest.approx((0, 0, 0), abs=1e-6), (name, color)
+
+
+@trust(
+    12,
+    "an image of 90 to 179 million pixels, of which Pillow warns",
+    "read without a word",
+    "read, and its size is told in a note",
+)
+def test_image_that_pillow_warns_of_is_read_with_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5000)
+    Image.new("RGB", (100, 60)).save(tmp_path / "large.png")
+    assert "very large: 100 x 60" in read_image(tmp_path / "large.png", COLOURS).notes[0]
+    Image.new("RGB", (100, 50)).save(tmp_path / "usual.png")
+    assert read_image(tmp_path / "usual.png", COLOURS).notes == ()

@@ -85,6 +85,24 @@ def test_image_has_the_profiles_python_and_its_own_pins_and_runs_the_command_as_
     )
 
 
+@pytest.mark.trust(
+    item=22,
+    case="an artifact that one container made, in the next container",
+    before="(no signatures)",
+    now="its own: the secret lies in a folder beside the workspace, which both mount",
+)
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_secret_lies_outside_the_image_and_the_workspace(path: Path) -> None:
+    text = path.read_text()
+    assert "DEPLOYBENCH_STATE=/state" in text
+    assert "--mode 700 /state" in text
+    service = yaml.safe_load(COMPOSE.read_text())["services"][path.parent.name]
+    sources = {volume["target"]: volume["source"] for volume in service["volumes"]}
+    assert sources["/state"] == "${DEPLOYBENCH_STATE:-../deploybench-state}"
+    assert not any(volume["bind"]["create_host_path"] for volume in service["volumes"])
+    assert "deploybench-state/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
 def test_services_build_their_own_image_and_reserve_one_gpu_where_the_profile_has_one() -> None:
     for name, service in yaml.safe_load(COMPOSE.read_text())["services"].items():
         build = service["build"]
@@ -92,7 +110,7 @@ def test_services_build_their_own_image_and_reserve_one_gpu_where_the_profile_ha
             COMPOSE.parent / build["context"] / build["dockerfile"]
         ).resolve() == DOCKER / name / "Dockerfile"
         assert service["network_mode"] == "none"
-        assert [volume["target"] for volume in service["volumes"]] == ["/workspace"]
+        assert [volume["target"] for volume in service["volumes"]] == ["/workspace", "/state"]
         devices = (
             service.get("deploy", {})
             .get("resources", {})

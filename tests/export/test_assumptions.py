@@ -140,7 +140,7 @@ def words_of(report: Report) -> str:
     now="'preprocessing assumed' at export, in the manifest and above the predictions",
 )
 def test_preprocessing_that_nobody_gave_is_said_to_be_assumed(workplace: Path) -> None:
-    result = exported(workplace, "brightness:make")
+    result = exported(workplace, "brightness:make", task="multi_class")
     assert result.artifact is not None
     manifest = result.artifact.manifest
     assert manifest.verified
@@ -168,7 +168,13 @@ def test_what_the_user_says_gives_the_answers_of_the_users_own_loop(workplace: P
     said = PreprocessingOptions(
         mean=(MEAN,), std=(STD,), interpolation="bilinear", resize_mode="squash"
     )
-    result = exported(workplace, "brightness:make", image_sizes=[(SIDE, SIDE)], preprocessing=said)
+    result = exported(
+        workplace,
+        "brightness:make",
+        image_sizes=[(SIDE, SIDE)],
+        preprocessing=said,
+        task="multi_class",
+    )
     assert result.artifact is not None
     manifest = result.artifact.manifest
     assert not any("preprocessing" in said for said in manifest.assumed)
@@ -186,7 +192,7 @@ def test_what_the_user_says_gives_the_answers_of_the_users_own_loop(workplace: P
     now="the answers of the user's own loop on every image, and nothing assumed",
 )
 def test_pretrained_cfg_of_the_users_module_is_what_it_says(workplace: Path) -> None:
-    result = exported(workplace, "brightness:described")
+    result = exported(workplace, "brightness:described", task="multi_class")
     assert result.artifact is not None
     assert not any("preprocessing" in said for said in result.artifact.manifest.assumed)
     answers, _ = answers_of(result, workplace)

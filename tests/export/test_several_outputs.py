@@ -12,6 +12,7 @@ from PIL import Image
 from deploybench.artifacts.artifact import Artifact, open_artifact
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import RunOptions
+from deploybench.contracts.registry import runner as find_runner
 from deploybench.contracts.registry import runners_of_format
 from deploybench.evaluate.predict import predict_images
 from deploybench.export.job import ExportJob, run
@@ -49,8 +50,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def written(folder: Path, backend: str, **model: object) -> Artifact:
-    """The artifact, exported in this process, of the precision fp32."""
+def written(folder: Path, backend: str, precision: str = "fp32", **model: object) -> Artifact:
+    """The artifact, exported in this process."""
+    return written_with(folder, backend, precision, {}, **model)
+
+
+def written_with(
+    folder: Path, backend: str, precision: str, options: dict[str, int], **model: object
+) -> Artifact:
+    """As :func:`written`, with options of the exporter."""
     staging = folder / f"{backend}-{len(list(folder.iterdir()))}"
     staging.mkdir()
     request = ExportRequest(
@@ -58,6 +66,8 @@ def written(folder: Path, backend: str, **model: object) -> Artifact:
             {"name": "manynets:segmenter", "image_size": (16, 16), **model}
         ),
         backend=backend,
+        precision=precision,
+        options=options,
     )
     run(ExportJob(request=request, staging=str(staging), key="k" * 64, versions={}))
     return open_artifact(staging)
@@ -65,7 +75,9 @@ def written(folder: Path, backend: str, **model: object) -> Artifact:
 
 def prediction(artifact: Artifact, folder: Path, **options: str) -> dict[str, object]:
     Image.new("RGB", (16, 16), "red").save(folder / "red.png")
-    (seen,) = predict_images(artifact.path, [folder / "red.png"], threads=1, trust=True, **options)  # type: ignore[arg-type]
+    images = [folder / "red.png"]
+    # What was written here was not published in a workspace, so nothing signed it.
+    (seen,) = predict_images(artifact.path, images, threads=1, trust=True, **options)  # type: ignore[arg-type]
     found: dict[str, object] = json.loads(json.dumps(seen))
     return found
 
@@ -146,3 +158,45 @@ def test_task_of_an_artifact_that_is_there_gives_way_to_the_one_asked_for(
     assert "multi_class over logits (assumed)" in str(remark)
     assert not any(said.startswith("task") for said in changed.manifest.assumed)
     assert with_task_of(asked, changed, workspace)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("backend", "runner", "precision", "options"),
+    [
+        pytest.param("torchscript", "torchscript", "bf16", {}, id="torchscript-bf16"),
+        pytest.param("torchscript", "torchscript", "fp16", {}, id="torchscript-fp16"),
+        pytest.param("onnx", "onnxruntime", "fp16", {}, id="onnx-fp16"),
+        pytest.param("onnx", "onnxruntime", "fp32", {"opset": 17}, id="onnx-opset17"),
+        pytest.param("onnx", "onnxruntime", "fp16", {"opset": 17}, id="onnx-opset17-fp16"),
+        pytest.param("pytorch", "inductor", "fp32", {}, id="inductor"),
+    ],
+)
+@pytest.mark.trust(
+    item=8,
+    case="several outputs in a reduced precision, at ONNX's opset 17, compiled by Inductor",
+    before="the first entry of the dict exported alone",
+    now="all exported by name, run and checked",
+)
+def test_several_outputs_in_other_precisions_and_by_other_ways(
+    backend: str,
+    runner: str,
+    precision: str,
+    options: dict[str, int],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.chdir(folder)
+    artifact = written_with(folder, backend, precision, options, outputs=("out", "relu"))
+    assert [output.name for output in artifact.manifest.outputs] == ["out", "relu"]
+
+    plugin = find_runner(runner).require()
+    # onnxruntime computes in fp32 on a CPU what has weights of fp16.
+    runs_in = plugin.default_precision(precision)
+    asked = RunOptions(device="cpu", threads=1, precision=runs_in, batch=1)
+    with plugin.load(artifact, asked) as session:
+        session.compile()
+        session.prepare_thread()
+        proof = prove(session, artifact, asked, reference_batches(artifact, 1))
+        assert proof.holds, proof
+        assert "on 2 outputs" in str(proof.parity and proof.parity.reason)

@@ -144,6 +144,20 @@ def test_torch_export_refuses_a_branch_with_its_line(tmp_path: Path) -> None:
         plugin.export(wrapped(Branch()), EXAMPLE, ExportSpec("fp32"), tmp_path)
 
 
+@pytest.mark.trust(
+    item=7,
+    case="a branch on the image's brightness, ONNX",
+    before="refused in the words of torch's compiler, without the line",
+    now="refused, with file and line and what to write in its place",
+)
+def test_onnx_refuses_a_branch_with_its_line(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    plugin = exporter("onnx").require()
+    with pytest.raises(DeployBenchError, match=r"test_tracing\.py:\d+ \(if images\.mean") as said:
+        plugin.export(wrapped(Branch()), EXAMPLE, ExportSpec("fp32"), tmp_path)
+    assert "torch.where" in (said.value.action or "")
+
+
 @pytest.mark.parametrize("name", ["timm:test_vit", "timm:test_resnet", "xcit-tiny"])
 def test_models_that_ask_for_sizes_are_traced(name: str) -> None:
     built, _ = load_model(name, BuildOptions(), None, allow_partial=False)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from timm.models import save_for_hf
 
-from deploybench.artifacts.preprocessing import Preprocessing
+from deploybench.data.preprocess import load_image
+from deploybench.data.preprocessing_options import PARTS
 from deploybench.errors import DeployBenchError
 from deploybench.models.hub_source import HubSource
 from deploybench.models.loading import load_model
 from deploybench.models.source import BuildOptions, BuiltModel, find_source
+from deploybench.models.transformers_images import preprocessing_of_folder
 
 NO_SOURCE = "refused: the module 'hub' cannot be found"
 CATS = ["tabby", "persian", "siamese"]
@@ -139,6 +144,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "ConvNext": {"hidden_sizes": [8, 16], "depths": [1, 1], "num_stages": 2},
 }
 CROPPED = {
+    "image_processor_type": "BitImageProcessor",
     "do_resize": True,
     "size": {"shortest_edge": 40},
     "do_center_crop": True,
@@ -198,16 +204,13 @@ def test_a_folder_of_transformers_gives_its_logits_labels_and_preprocessing(
         ({"rescale_factor": 1.0}, "scaled otherwise"),
         ({"resample": 1}, "resampling filter 1"),
         ({"do_center_crop": False}, "without a crop"),
+        ({"do_resize": False}, "at whatever size"),
         (None, "nothing says what the model's images are"),
     ],
 )
 def test_preprocessing_that_has_no_words_here_is_refused(
     changed: dict[str, Any] | None, words: str, tmp_path: Path
 ) -> None:
-    from types import SimpleNamespace
-
-    from deploybench.models.transformers_models import preprocessing_of_folder
-
     (tmp_path / "model.safetensors").write_bytes(b"")
     if changed is not None:
         (tmp_path / "preprocessor_config.json").write_text(json.dumps(CROPPED | changed))
@@ -215,18 +218,138 @@ def test_preprocessing_that_has_no_words_here_is_refused(
         preprocessing_of_folder(tmp_path, SimpleNamespace(num_channels=3), None)
 
 
-def test_both_sides_resized_whatever_their_ratio_is_squash_or_refused(tmp_path: Path) -> None:
-    from types import SimpleNamespace
+SIZES: dict[str, dict[str, Any]] = {
+    "ViT": {"size": {"height": 32, "width": 32}, "resample": 2},
+    "ViT, before sizes had names": {"feature_extractor_type": "ViTFeatureExtractor", "size": 32},
+    "ConvNeXt and ResNet, before sizes had names": {
+        "feature_extractor_type": "ConvNextFeatureExtractor",
+        "size": 32,
+        "crop_pct": 0.8,
+    },
+    "ConvNeXt without a crop_pct": {
+        "image_processor_type": "ConvNextImageProcessor",
+        "size": {"shortest_edge": 32},
+    },
+    "DINOv2": {
+        "image_processor_type": "BitImageProcessor",
+        "size": {"shortest_edge": 40},
+        "do_center_crop": True,
+        "crop_size": {"height": 32, "width": 32},
+    },
+    "DeiT": {
+        "feature_extractor_type": "DeiTFeatureExtractor",
+        "size": 40,
+        "do_center_crop": True,
+        "crop_size": 32,
+    },
+    "LeViT": {
+        "image_processor_type": "LevitImageProcessor",
+        "size": {"shortest_edge": 32},
+        "do_center_crop": True,
+        "crop_size": {"height": 32, "width": 32},
+    },
+    "MobileViT": {
+        "image_processor_type": "MobileViTImageProcessor",
+        "size": {"shortest_edge": 40},
+        "do_center_crop": True,
+        "crop_size": {"height": 32, "width": 32},
+        "do_flip_channel_order": True,
+        "do_normalize": False,
+    },
+}
 
-    from deploybench.models.transformers_models import preprocessing_of_folder
 
-    (tmp_path / "model.safetensors").write_bytes(b"")
-    squashed = CROPPED | {"size": {"height": 32, "width": 32}, "do_center_crop": False}
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(squashed))
-    settings = SimpleNamespace(num_channels=3)
-    if "crop_mode" in Preprocessing.model_fields:
-        made = preprocessing_of_folder(tmp_path, settings, None)
-        assert made.model_dump()["crop_mode"] == "squash"
-    else:
-        with pytest.raises(DeployBenchError, match="whatever their ratio"):
-            preprocessing_of_folder(tmp_path, settings, None)
+def processor_folder(folder: Path, changes: dict[str, Any]) -> Path:
+    """A folder with the configuration of an image processor, without a model."""
+    usual = {key: CROPPED[key] for key in ("do_resize", "resample", "image_mean", "image_std")}
+    (folder / "model.safetensors").write_bytes(b"")
+    (folder / "config.json").write_text('{"model_type": "vit"}')
+    (folder / "preprocessor_config.json").write_text(json.dumps(usual | changes))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(
+            changes,
+            marks=pytest.mark.trust(
+                item=5,
+                case=f"a folder of transformers, image processor of {kind}",
+                before=NO_SOURCE,
+                now="the preprocessing gives its output on a picture, to a level of 255",
+            ),
+            id=kind,
+        )
+        for kind, changes in SIZES.items()
+    ],
+)
+def test_preprocessing_gives_what_the_folders_own_processor_gives(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    folder = processor_folder(tmp_path, changes)
+    picture = Image.radial_gradient("L").resize((70, 50))
+    picture = Image.merge("RGB", (picture, picture.rotate(90), picture.rotate(180)))
+    picture.save(tmp_path / "picture.png")
+
+    spec = preprocessing_of_folder(folder, SimpleNamespace(num_channels=3), None)
+
+    own = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+    wanted = np.asarray(own(images=picture, return_tensors="np")["pixel_values"])[0]
+    found = load_image(tmp_path / "picture.png", spec)
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).max() < 0.03
+    assert spec.assumed == ()
+
+
+@pytest.mark.trust(
+    item=5,
+    case="a folder of transformers, image processor with a crop of its own (PoolFormer)",
+    before=NO_SOURCE,
+    now="refused: its own output on a picture is another",
+)
+def test_processor_that_does_something_else_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    changes = {
+        "image_processor_type": "PoolFormerImageProcessor",
+        "size": {"shortest_edge": 32},
+        "crop_pct": 0.9,
+        "crop_size": {"height": 32, "width": 32},
+    }
+    folder = processor_folder(tmp_path, changes)
+    with pytest.raises(DeployBenchError, match="what only PoolFormerImageProcessor"):
+        preprocessing_of_folder(folder, SimpleNamespace(num_channels=3), None)
+
+
+def test_preprocessing_that_no_processor_was_asked_about_is_assumed(tmp_path: Path) -> None:
+    squashed = {"image_processor_type": "OfAnotherVersion", "size": {"height": 32, "width": 32}}
+    folder = processor_folder(tmp_path, squashed)
+    (folder / "config.json").write_text('{"model_type": "of-another-version"}')
+    spec = preprocessing_of_folder(folder, SimpleNamespace(num_channels=3), (48, 48))
+    assert spec.crop_mode == "squash"
+    assert (spec.height, spec.width) == (48, 48)
+    assert spec.assumed == PARTS
+
+
+@pytest.mark.trust(
+    item=14,
+    case="a folder of transformers whose problem_type is multi_label_classification",
+    before=NO_SOURCE,
+    now="multi_label, found in its configuration: predict applies sigmoids",
+)
+def test_problem_type_of_a_folder_is_its_task(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    processor_folder(tmp_path, SIZES["ViT"])
+    config = transformers.ViTConfig(**SMALL["ViT"], problem_type="multi_label_classification")
+    transformers.ViTForImageClassification(config).save_pretrained(tmp_path)
+    assert HubSource().build(str(tmp_path), BuildOptions()).task == "multi_label"
+
+
+def test_nothing_is_assumed_of_a_folder_that_says_what_its_images_are(timm_folder: Path) -> None:
+    from deploybench.export.assumptions import settled_preprocessing
+    from deploybench.export.request import ModelRequest
+
+    built, weights = load(timm_folder)
+    asked = ModelRequest(name=f"hub:{timm_folder}")
+    assert settled_preprocessing(built, weights, asked).assumed == ()

@@ -17,9 +17,9 @@ from deploybench.cli.crash import report_crash
 from deploybench.cli.guard import explain, print_error
 from deploybench.documents import Document
 from deploybench.errors import EXIT_REFUSED, DeployBenchError
+from deploybench.inert import LONGEST_WORD, SHORTENED, inert, no_formula, shortened
 from deploybench.report.console import progress_bar, remark
 from deploybench.report.data import report_csv, report_json
-from deploybench.report.inert import LONGEST_WORD, SHORTENED, inert, no_formula, shortened
 from deploybench.report.markdown import report_markdown
 from deploybench.report.prediction_table import prediction_report
 from deploybench.report.step_log import StepLog

@@ -261,6 +261,21 @@ def test_rows_are_csv_with_the_same_values() -> None:
     assert [row["reason"] for row in printed] == [row.reason for row in rows]
 
 
+@pytest.mark.trust(
+    item=23,
+    case="to_csv of the Python API: a model called =cmd|… with an escape code",
+    before="a formula to a spreadsheet, and the code as it is",
+    now="a text after an apostrophe, and \\x1b spelled out, as in the command's CSV",
+)
+def test_rows_as_csv_and_json_hold_no_formula_and_no_escape_code() -> None:
+    hostile = record(launches(10.0), model="=cmd|' /C calc'!A0 \x1b[2J\x7f\r\n+1")
+    rows = rows_of([hostile])
+    [printed] = csv.DictReader(io.StringIO(to_csv(rows)))
+    assert printed["model"] == "'=cmd|' /C calc'!A0 \\x1b[2J\\x7f +1"
+    for text in (to_csv(rows), to_json(rows)):
+        assert not set(text) & {"\x1b", "\x7f", "\r"}
+
+
 def test_sweep_over_batches_is_read_on_each_device_alone() -> None:
     """The GPU still gains at 2; both together would look saturated."""
     made = [record(launches(ms), batch=batch) for batch, ms in ((1, 10.0), (2, 20.0))]

@@ -5,13 +5,16 @@ anybody may have written. In a terminal an escape code can move the cursor, chan
 the clipboard; a carriage return or a change of the writing direction lets a line say something
 else. Every printer takes its words through here, and nothing else prints words of others.
 
-This module imports nothing heavy: errors are printed with it, too.
+This module imports nothing heavy: errors are printed with it, too. It stands on the ground, because
+rows are written as CSV without any report.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from collections.abc import Mapping
 
 BREAKS = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
 """What ends a line, or moves on within it: a space says the same."""
@@ -76,3 +79,18 @@ def no_formula(text: str) -> str:
     if FORMULA.match(text) and not FIGURE.fullmatch(text):
         return f"'{text}"
     return text
+
+
+def csv_cell(value: object) -> object:
+    """A value as a cell of CSV: words that are only seen, and that are no formula.
+
+    Numbers stay as they are, lists are one cell with commas between, mappings one of JSON.
+    """
+    if isinstance(value, Mapping):
+        return inert(json.dumps(value, default=str))
+    if value is None or isinstance(value, int | float):
+        return value
+    text = str(value)
+    if isinstance(value, list | tuple):
+        text = ", ".join(map(str, value))
+    return no_formula(inert(text))
