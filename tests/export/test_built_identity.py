@@ -77,7 +77,7 @@ def test_weights_of_a_factory_stay_however_little_its_outputs_differ(workspace: 
 @pytest.mark.trust(
     item=1,
     case="outputs that do not depend on the image",
-    before="its weights replaced by random ones, 'verified'",
+    before="verified, without a word that any image gives one and the same answer",
     now="its own weights; 'verified, weakly', with the reason",
 )
 def test_parity_on_outputs_without_spread_is_called_weak(workspace: Workspace) -> None:
@@ -123,7 +123,7 @@ def test_other_weights_in_a_file_that_the_factory_loads_are_another_artifact(
 @pytest.mark.trust(
     item=2,
     case="an edit in a module beside the factory's",
-    before="'verified, already there' with the graph of before",
+    before="'verified, already there' with the code of before",
     now="exported again",
 )
 def test_an_edit_in_a_sibling_module_is_another_artifact(
@@ -176,7 +176,7 @@ def test_a_factory_that_cannot_be_seeded_is_refused(workspace: Workspace) -> Non
 @pytest.mark.trust(
     item=2,
     case="predict with an eager artifact whose code was edited since",
-    before="an answer of the new code with the old weights",
+    before="an answer of the new code: class 4 in place of class 1, without a word",
     now="refused, with the module's name",
 )
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def trust(case: str, before: str, now: str) -> pytest.MarkDecorator:
             "/sys/fs/cgroup/user.slice/cpu.max",
             marks=trust(
                 "cgroup v2: 1.5 CPUs for the slice above the process's own group",
-                "8 threads on 8 cores, as if there were no quota",
+                "by reading: 8 threads on 8 cores; only the root group's cpu.max was read",
                 "1 thread; doctor names the file and the 1.5 CPUs",
             ),
         ),
@@ -93,7 +93,7 @@ def trust(case: str, before: str, now: str) -> pytest.MarkDecorator:
             f"/{V1_FOLDER}/kubepods/pod1/cpu.cfs_quota_us",
             marks=trust(
                 "cgroup v1: 2 CPUs for the pod, no quota for its container",
-                "8 threads on 8 cores: version 1 was not read",
+                "by reading: 8 threads on 8 cores; version 1 was not read",
                 "2 threads",
             ),
         ),
@@ -168,7 +168,7 @@ def test_throttling_of_version_1_is_in_nanoseconds_and_may_be_untold(tmp_path: P
             1,
             marks=trust(
                 "an affinity mask of the two hardware threads of one core",
-                "2 threads by default, on one core",
+                "by reading: 2 threads by default, on one core",
                 "1 thread; --threads 2 may ask for both, and doctor says what they are",
             ),
         ),
