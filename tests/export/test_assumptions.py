@@ -179,7 +179,7 @@ def test_what_the_user_says_gives_the_answers_of_the_users_own_loop(workplace: P
     assert "--resize-mode squash" in manifest.command
     answers, report = answers_of(result, workplace)
     assert answers == users_own_loop(workplace)
-    assert words_of(report) == ""
+    assert "assumed" not in words_of(report)
     assert "assumed" not in words_of(export_report([result]))
 
 
