@@ -119,7 +119,7 @@ def written(page: str, cases: str) -> str:
 def collect(*arguments: str) -> Outcomes:
     """Run pytest over the cases; ``arguments`` are pytest's own."""
     outcomes = Outcomes()
-    pytest.main(["-m", "trust", "-p", "no:cacheprovider", *arguments], plugins=[outcomes])
+    pytest.main(["-m", "trust", *arguments], plugins=[outcomes])
     return outcomes
 
 
