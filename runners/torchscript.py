@@ -6,6 +6,7 @@ traced there; ``map_location`` moves weights and leaves these, so they are rewri
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 from deploybench.artifacts.artifact import Artifact
@@ -27,7 +28,9 @@ class TorchScriptRunner(TorchRunner):
 
         prepare_threads(options)
         place = open_device(options)
-        module = torch.jit.load(str(artifact.entry), map_location=place.name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the format's age, which is the user's choice
+            module = torch.jit.load(str(artifact.entry), map_location=place.name)
         place_constants(module.graph, place.name)
         return TorchSession(
             artifact, module, place, options, "TorchScript", artifact.manifest.precision

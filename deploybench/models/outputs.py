@@ -163,7 +163,7 @@ def find_outputs(
         choice = ", ".join(tensor.described for tensor in named)
         assumed.append(
             f"main output: {main.name} is assumed to be the answer, of {choice}; "
-            "--output NAME takes another"
+            "deploybench export --output NAME takes another"
         )
     others = tuple(tensor for tensor in named if tensor is not main)
     return Outputs((main, *others), tuple(assumed))

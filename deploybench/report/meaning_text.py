@@ -46,7 +46,8 @@ def _lines(manifest: Manifest) -> list[str]:
         described += [_described(output) for output in others]
         word = "outputs" if others else "output"
         lines.append(f"{word}: {'; '.join(described)}")
-    if manifest.task is not None:
+    # What is assumed is among the other assumptions, with what to type instead.
+    if manifest.task is not None and manifest.task.known != "assumed":
         lines.append(f"task: {manifest.task.words}")
     return lines
 

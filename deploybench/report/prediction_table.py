@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deploybench.artifacts.task import TASK_ASSUMED
 from deploybench.report.table import NOTHING, Column, Prose, Report, Table, table_of
 
 
@@ -86,9 +87,16 @@ def prediction_report(predictions: Sequence[Mapping[str, Any]]) -> Report:
 
 
 def _tasks(predictions: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the outputs mean: the same for every image."""
-    words = [prediction["task_words"] for prediction in predictions if "task_words" in prediction]
-    return [f"task: {text}" for text in dict.fromkeys(words)]
+    """What the outputs mean: the same for every image.
+
+    An assumption that is said with the others is not said twice.
+    """
+    lines = []
+    for prediction in predictions:
+        said = any(text.startswith(TASK_ASSUMED) for text in prediction.get("assumed", ()))
+        if "task_words" in prediction and not (prediction["task_known"] == "assumed" and said):
+            lines.append(f"task: {prediction['task_words']}")
+    return list(dict.fromkeys(lines))
 
 
 def _assumptions(predictions: Sequence[Mapping[str, Any]]) -> list[str]:
