@@ -145,12 +145,11 @@ def test_preprocessing_that_nobody_gave_is_said_to_be_assumed(workplace: Path) -
     manifest = result.artifact.manifest
     assert manifest.verified
     assert manifest.preprocessing.assumed == PARTS
-    sentence, task = manifest.assumed
-    assert task.startswith("task:")
+    (sentence,) = manifest.assumed
     assert "224x224 pixels" in sentence
     said = words_of(export_report([result]))
     assert f"{sentence}; set it with --image-size" in said
-    assert export_report([result]).data[0]["assumed"] == [sentence, task]  # type: ignore[index]
+    assert export_report([result]).data[0]["assumed"] == [sentence]  # type: ignore[index]
     answers, report = answers_of(result, workplace)
     assert sentence in words_of(report)
     own = users_own_loop(workplace)

@@ -133,7 +133,9 @@ ARTIFACT = cast(
         path=Path("/a"),
         manifest=SimpleNamespace(
             model=SimpleNamespace(parameters=1, macs=1, macs_uncounted=(), tokens=None),
-            weights=SimpleNamespace(random_share=0.0),
+            weights=SimpleNamespace(kind="random", random_share=0.0),
+            preprocessing=SimpleNamespace(model_fields_set=set()),
+            assumed=(),
             size_bytes=1,
         ),
     ),
