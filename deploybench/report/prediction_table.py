@@ -94,7 +94,7 @@ def _tasks(predictions: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
     for prediction in predictions:
         said = any(text.startswith(TASK_ASSUMED) for text in prediction.get("assumed", ()))
-        if "task_words" in prediction and not (prediction["task_known"] == "assumed" and said):
+        if "task_words" in prediction and not (prediction.get("task_known") == "assumed" and said):
             lines.append(f"task: {prediction['task_words']}")
     return list(dict.fromkeys(lines))
 
