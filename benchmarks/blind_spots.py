@@ -28,11 +28,11 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.trials import print_host
-from deploybench.artifacts.parity import compare_outputs
+from deploybench.artifacts.parity import compare_outputs, plain_images
 from deploybench.artifacts.weights_audit import audit_weights
-from deploybench.data.synthetic import reference_inputs
+from deploybench.data.references import telling_inputs
 from deploybench.models.loading import load_model
-from deploybench.models.precision_cost import DTYPES, outputs_in
+from deploybench.models.precision_cost import DTYPES, exact, outputs_in
 from deploybench.models.source import BuildOptions, BuiltModel
 
 MODELS = (
@@ -127,15 +127,18 @@ def floating(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 def try_faults(built: BuiltModel, each: int, seed: int) -> dict[str, Counts]:
     """How parity and the audit judge every fault of the model."""
     module = built.module
-    images = torch.from_numpy(reference_inputs(built.preprocessing))
+    images = torch.from_numpy(telling_inputs(built.preprocessing))
+    plain = plain_images(images.numpy())
     reference = module(images).numpy()
+    exact_outputs = exact(module, images).float().numpy()
     costs = {precision: outputs_in(module, images, precision).numpy() for precision in DTYPES}
     source = {name: tensor.numpy().copy() for name, tensor in floating(module).items()}
     counts = {kind: Counts(unseen=dict.fromkeys(PRECISIONS, 0)) for kind in KINDS}
     for fault in faults_of(module, each, seed):
         count = counts[fault.kind]
         with faulty(module, fault):
-            report = compare_outputs(reference, module(images).numpy(), "fp32")
+            outputs = module(images).numpy()
+            report = compare_outputs(reference, outputs, "fp32", plain, rounded=exact_outputs)
             if report.max_error is not None and report.max_error < NO_EFFECT:
                 count.no_effect += 1
                 continue
@@ -144,8 +147,8 @@ def try_faults(built: BuiltModel, each: int, seed: int) -> dict[str, Counts]:
             count.unseen["fp32"] += report.passed
             for precision, cost in costs.items():
                 outputs = outputs_in(module, images, precision).numpy()
-                passed = compare_outputs(reference, outputs, precision, rounded=cost).passed
-                count.unseen[precision] += passed
+                report = compare_outputs(reference, outputs, precision, plain, rounded=cost)
+                count.unseen[precision] += report.passed
             stored = {name: tensor.numpy() for name, tensor in floating(module).items()}
             count.unaudited += not audit_weights(source, stored, (), "fp32").wrong
     return counts

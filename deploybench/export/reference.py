@@ -105,25 +105,33 @@ def wrapped(built: BuiltModel, reference: Reference, dtype: torch.dtype) -> torc
 
 
 def costs_of(built: BuiltModel, reference: Reference, *, one_image: bool) -> dict[str, Array]:
-    """The main outputs with every number rounded to each reduced precision.
+    """The main outputs in float64 (fp32's own cost), and with every number rounded to each reduced
+    precision.
 
     Nothing for a precision that the model cannot be run in this way, as with torch before 2.0:
     parity then holds it to the budget of all models.
     """
     import torch
 
-    from deploybench.models.outputs import NamedOutputs
-    from deploybench.models.precision_cost import MEASURED, outputs_in
+    from deploybench.models.outputs import NamedOutputs, at_path
+    from deploybench.models.precision_cost import MEASURED, exact, outputs_in
 
     main = reference.layout.main
     if main.is_integer:
         return {}
     model = NamedOutputs(built.module, torch.float32, [main.path]).eval()
     size = 1 if one_image else len(reference.images)
+    batches = reference.images.split(size)
+
+    def in_precision(precision: str, batch: torch.Tensor) -> torch.Tensor:
+        if precision == "fp32":
+            return at_path(exact(built.module, batch), main.path).float()
+        return outputs_in(model, batch, precision)
+
     costs = {}
-    for precision in MEASURED:
+    for precision in ("fp32", *MEASURED):
         try:
-            parts = [outputs_in(model, batch, precision) for batch in reference.images.split(size)]
+            parts = [in_precision(precision, batch) for batch in batches]
         except Exception:  # runs the model's own code in an unusual mode, as the counters do
             continue
         costs[precision] = torch.cat(parts).numpy()
