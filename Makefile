@@ -33,6 +33,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "constraints.txt pins versions for Python 3.11 and later; found $$($(PYTHON) -V). Set PYTHON=..."; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	# What an earlier build left here is found first, and would hide new entry points.
+	rm -rf deploybench.egg-info
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --no-compile \
 		--editable '.[cpu,dev]'
