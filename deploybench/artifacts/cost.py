@@ -32,6 +32,9 @@ SMALLEST_COST = {"fp32": 1e-6, "tf32": 1e-4, "fp16": 1e-4, "bf16": 1e-3}
 """Of the spread of the reference: where a network happens to cost less (one layer, say), rounding
 its outputs alone takes as much."""
 
+DEVIATIONS_OF_CHANCE = 3.0
+"""By which the ratio of two roundings of few values may be larger."""
+
 
 @dataclass(frozen=True)
 class CostVerdict:
@@ -79,7 +82,10 @@ def _ratio(
     unit = max(_root_mean_square(rounding), least)
     if unit == 0:  # outputs that are all the same, and that rounding does not change
         return 0.0
-    return _root_mean_square(error) / unit
+    # Of few values both root mean squares are matters of chance: their ratio has a relative
+    # standard deviation of about 1 / sqrt(values).
+    chance = DEVIATIONS_OF_CHANCE / math.sqrt(error.size)
+    return _root_mean_square(error) / unit / (1 + chance)
 
 
 def _root_mean_square(errors: npt.NDArray[np.float64]) -> float:

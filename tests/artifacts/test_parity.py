@@ -130,7 +130,7 @@ def noise(size: float, seed: int) -> np.ndarray:
     item=10,
     case="a bf16 artifact with errors of 0.03 of the spread, where bf16 costs 0.008 on the model",
     before="verified: the budget of all models is 0.2",
-    now="refused: 3.8 times what the precision costs on this model, at most 3",
+    now="refused: more than twice what the precision costs on this model",
 )
 def test_error_that_the_precision_does_not_cost_on_this_model_fails() -> None:
     reference = logits()
@@ -139,24 +139,26 @@ def test_error_that_the_precision_does_not_cost_on_this_model_fails() -> None:
     assert compare_outputs(reference, wrong, "bf16").passed
     report = compare_outputs(reference, wrong, "bf16", rounded=rounded)
     assert not report.passed
-    assert "times what the precision costs on this model, at most 3" in report.reason
-    assert report.cost_ratio == pytest.approx(0.03 / 0.008, rel=0.15)
+    assert "times what the precision costs on this model, at most 2" in report.reason
+    assert report.cost_ratio is not None
+    assert 2 < report.cost_ratio < 0.03 / 0.008 * 1.2
     assert ParityReport.model_validate_json(report.model_dump_json()) == report
 
 
 def test_other_rounding_of_the_same_cost_passes() -> None:
     reference = logits()
     rounded = reference + noise(0.008, seed=1)
-    report = compare_outputs(reference, reference + noise(0.016, seed=2), "bf16", rounded=rounded)
+    report = compare_outputs(reference, reference + noise(0.012, seed=2), "bf16", rounded=rounded)
     assert report.passed
-    assert report.budget_cost_ratio == 3
+    assert report.budget_cost_ratio == 2
 
 
 def test_cost_is_never_taken_for_less_than_what_rounding_the_outputs_takes() -> None:
     reference = logits()
     report = compare_outputs(reference, reference + noise(1e-3, 2), "bf16", rounded=reference)
     assert report.passed
-    assert report.cost_ratio == pytest.approx(1, rel=0.15)
+    assert report.cost_ratio is not None
+    assert 0.5 < report.cost_ratio < 1.2
 
 
 def test_cost_that_overflowed_leaves_the_budget_of_all_models() -> None:
@@ -168,7 +170,29 @@ def test_cost_that_overflowed_leaves_the_budget_of_all_models() -> None:
     assert report.cost_ratio is None
 
 
-def test_int8_and_fp32_are_held_to_the_budget_of_all_models() -> None:
-    for precision in ("fp32", "int8"):
-        report = compare_outputs(logits(), logits(), precision, rounded=logits())
-        assert report.cost_ratio is None
+def test_int8_is_held_to_the_budget_of_all_models() -> None:
+    report = compare_outputs(logits(), logits(), "int8", rounded=logits())
+    assert report.cost_ratio is None
+
+
+@pytest.mark.trust(
+    item=10,
+    case="a layer 5 % too large in fp32, which moves the outputs by 0.1 % of their spread",
+    before="within the budget of all models, verified",
+    now="refused: float32 rounds a thousand times less on the model",
+)
+def test_fp32_is_held_to_what_float32_rounds_on_the_model() -> None:
+    reference = logits()
+    in_float64 = reference + noise(1e-6, seed=1)
+    wrong = compare_outputs(reference, reference + noise(3e-4, 2), "fp32", rounded=in_float64)
+    assert not wrong.passed
+    other_kernels = reference + noise(3e-6, seed=2)
+    assert compare_outputs(reference, other_kernels, "fp32", rounded=in_float64).passed
+
+
+def test_an_error_that_all_images_share_is_held_to_its_own_cost() -> None:
+    """What rounding does averages out over the images; what a lost bias does, does not."""
+    reference = np.random.default_rng(0).normal(0, 1, (16, 1000)).astype(np.float32)
+    rounded = reference + np.random.default_rng(1).normal(0, 0.01, (16, 1000)).astype(np.float32)
+    lost = np.random.default_rng(2).normal(0, 0.01, 1000).astype(np.float32)
+    assert not compare_outputs(reference, reference + lost, "bf16", rounded=rounded).passed
