@@ -1,0 +1,183 @@
+"""The median of values that came one after the other, and may know of each other.
+
+Neighbouring visits of a cell meet the same machine, so a hundred of them may tell as much as ten
+independent ones. How many they are worth follows from their autocorrelation: their number over the
+statistical inefficiency, 1 + 2 x (the sum of the autocorrelations) (Sokal 1997). It is
+estimated in two ways, and the larger counts:
+
+- from the series "above the median or not", whose autocorrelation decides how much a sample median
+  varies, whatever the distribution is; summed up to where pairs of autocorrelations are no longer
+  positive and decreasing (Geyer 1992, the initial monotone sequence),
+- from the correlation of neighbours, as if it went on like that of an AR(1) process, with the bias
+  that a short series has taken off (Kendall 1954). For a normal AR(1) process the series above gets
+  the correlation 2/pi x arcsin (Van Vleck 1943).
+
+The interval is that of order statistics (the sign test turned around), as far apart as that number
+of independent values asks for, by Student's t: the number is itself an estimate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from deploybench.statistics.samples import CONFIDENCE, half_width
+
+Floats = npt.NDArray[np.float64]
+
+FEWEST_INDEPENDENT = 20.0
+"""Fewer independent values than this cannot show how dependent they are: of simulated AR(1) series
+that were called known with 12, only 86 to 89 % were covered at a correlation of 0.9 (benchmarks/
+dependence.py)."""
+LARGEST_CORRELATION = 0.998
+UPPER_DEVIATIONS = 2.0
+"""The correlation of neighbours may be larger than estimated by this many standard errors."""
+LONGEST_LAG = 2000
+FEWEST_VALUES = 8
+"""Of fewer values no correlation can be estimated."""
+
+
+@dataclass(frozen=True)
+class Centre:
+    """A median with its interval. ``low`` and ``high`` are infinite where it has none.
+
+    ``independent`` is how many independent values the series is worth, ``surely`` the same with the
+    largest dependence that it does not rule out. ``halves_agree`` says whether the median of either
+    half of the time lies in the interval.
+    """
+
+    value: float
+    low: float
+    high: float
+    count: int
+    independent: float
+    surely: float
+    halves_agree: bool
+
+    @property
+    def known(self) -> bool:
+        """Whether the interval can be trusted: enough independent values, and no drift."""
+        return self.surely >= FEWEST_INDEPENDENT and self.halves_agree
+
+    @property
+    def half_width(self) -> float:
+        """The farther end's distance from the centre, relative to it."""
+        return half_width(self.value, self.low, self.high)
+
+    @property
+    def distance(self) -> float:
+        """The farther end's distance from the centre, in the values' own unit (of logarithms)."""
+        return max(self.high - self.value, self.value - self.low)
+
+
+def centre_of(values: Sequence[float] | Floats, confidence: float = CONFIDENCE) -> Centre:
+    """The median of values in order of time, with an interval that holds under dependence.
+
+    Needs one value.
+    """
+    from scipy.stats import t as student
+
+    series = np.asarray(values, dtype=np.float64)
+    count = len(series)
+    ordered = np.sort(series)
+    median = float(np.median(series))
+    if count < FEWEST_VALUES:
+        return Centre(median, -math.inf, math.inf, count, 0.0, 0.0, False)
+
+    inefficiency, largest = inefficiency_of(series)
+    independent = count / inefficiency
+
+    # The number of values below the true median varies by sqrt(count x inefficiency) / 2.
+    freedom = max(independent - 1, 1.0)
+    away = float(student.ppf(0.5 + confidence / 2, freedom))
+    ranks = away * math.sqrt(count * inefficiency) / 2
+    below = math.floor(count / 2 - ranks + 0.5)
+    above = math.ceil(count / 2 + ranks - 0.5)
+    low = -math.inf
+    if below >= 1:
+        low = float(ordered[below - 1])
+    high = math.inf
+    if above < count:
+        high = float(ordered[above])
+
+    halves = np.array_split(series, 2)
+    halves_agree = all(low <= float(np.median(half)) <= high for half in halves)
+    return Centre(median, low, high, count, independent, count / largest, halves_agree)
+
+
+def inefficiency_of(series: Floats) -> tuple[float, float]:
+    """How many values are worth one independent one: as estimated, and at most.
+
+    Both are at least 1. A series of equal values has nothing to tell: 1.
+    """
+    count = len(series)
+    above = (series > np.median(series)).astype(np.float64)
+    if above.std() == 0:
+        return 1.0, 1.0
+    summed = _summed(above)
+    neighbours = _neighbours(_normal_scores(series))
+    corrected = min(neighbours + (1 + 3 * neighbours) / count, LARGEST_CORRELATION)
+    error = math.sqrt(max(1 - corrected**2, 0.0) / count)
+    largest = min(corrected + UPPER_DEVIATIONS * error, LARGEST_CORRELATION)
+    estimate = max(summed, _of_median(max(corrected, 0.0)))
+    return estimate, max(estimate, _of_mean(max(largest, 0.0)))
+
+
+def _of_mean(correlation: float) -> float:
+    """The inefficiency of the mean of an AR(1) process."""
+    return (1 + correlation) / (1 - correlation)
+
+
+def _of_median(correlation: float) -> float:
+    """The inefficiency of the median of a normal AR(1) process."""
+    correlations = correlation ** np.arange(1, LONGEST_LAG)
+    return 1 + 2 * float((2 / math.pi * np.arcsin(correlations)).sum())
+
+
+def _summed(series: Floats) -> float:
+    """1 + 2 x the autocorrelations, as far as pairs of them are positive and decreasing."""
+    count = len(series)
+    deviations = series - series.mean()
+
+    # The autocorrelation of all lags at once: the spectrum's square, transformed back. Padded to
+    # twice the length, so that the end does not meet the beginning.
+    spectrum = np.fft.rfft(deviations, 2 * count)
+    products = np.fft.irfft(spectrum * np.conj(spectrum))[:count]
+    correlations = products / products[0]
+
+    # Lag 0 is in the first pair, so it is taken off once: (1 + r1) + (r2 + r3) + ...
+    total = -1.0
+    smallest = math.inf
+    for lag in range(0, count - 1, 2):
+        pair = float(correlations[lag] + correlations[lag + 1])
+        if pair <= 0:
+            break
+        smallest = min(pair, smallest)
+        total += 2 * smallest
+    inefficiency = max(total, 1.0)
+
+    # The mean was taken off, and with it a part of the correlations: about inefficiency / count of
+    # each lag that was summed up.
+    lost = min(2 * inefficiency / count, 0.8)
+    if inefficiency > 1:
+        inefficiency /= 1 - lost
+    return inefficiency
+
+
+def _normal_scores(series: Floats) -> Floats:
+    """The values by their ranks, as a normal distribution has them: outliers count as ranks."""
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    scores: Floats = ndtri((rankdata(series) - 0.5) / len(series))
+    return scores
+
+
+def _neighbours(series: Floats) -> float:
+    """The correlation of each value with the next."""
+    deviations = series - series.mean()
+    return float((deviations[1:] * deviations[:-1]).sum() / (deviations**2).sum())

@@ -1,0 +1,77 @@
+"""What a time would be if the machine delivered all of its speed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from deploybench.statistics.adjust import Basis, Floats, slope_of, undisturbed
+
+VISITS = 200
+TRUTH = math.log(10.0)
+
+
+def visits(
+    generator: np.random.Generator, slope: float, slowest: float, calm_share: float
+) -> tuple[Floats, Floats]:
+    """Times and speeds of visits: a share of them at full speed, the others down to ``slowest``."""
+    calm = generator.random(VISITS) < calm_share
+    speeds = np.where(calm, 0.0, generator.uniform(math.log(slowest), 0.0, VISITS))
+    times = TRUTH + slope * speeds + generator.normal(0, 0.01, VISITS)
+    return times, speeds + generator.normal(0, 0.003, VISITS)
+
+
+def test_the_slope_is_found_although_some_visits_are_wild() -> None:
+    generator = np.random.default_rng(0)
+    times, speeds = visits(generator, slope=-1.2, slowest=0.5, calm_share=0.2)
+    times[::20] += generator.uniform(0.5, 2.0, len(times[::20]))
+
+    slope = slope_of(times, speeds)
+
+    assert slope.value == pytest.approx(-1.2, abs=0.1)
+    assert slope.low < -1.2 < slope.high
+
+
+def test_a_machine_that_never_moved_tells_no_slope() -> None:
+    generator = np.random.default_rng(1)
+
+    slope = slope_of(generator.normal(0, 0.01, 100), generator.normal(0, 0.002, 100))
+
+    assert slope.value == 0.0
+
+
+def test_where_a_third_of_the_visits_are_calm_they_decide() -> None:
+    times, speeds = visits(np.random.default_rng(2), slope=-1.0, slowest=0.5, calm_share=0.35)
+
+    estimate = undisturbed(times, speeds, speeds)
+
+    assert estimate.basis is Basis.CALM
+    assert estimate.known
+    assert estimate.centre.value == pytest.approx(TRUTH, abs=0.005)
+    # As experienced it took 15 % longer.
+    assert float(np.median(times)) > TRUTH + 0.1
+
+
+def test_where_no_visit_was_calm_the_estimate_is_extrapolated_and_not_known() -> None:
+    times, speeds = visits(np.random.default_rng(3), slope=-1.0, slowest=0.5, calm_share=0.0)
+    slowed = speeds - 0.2
+
+    estimate = undisturbed(times + 0.2, slowed, slowed)
+
+    assert estimate.basis in (Basis.EXTRAPOLATED, Basis.UNSEEN)
+    assert not estimate.known
+    assert estimate.centre.value == pytest.approx(TRUTH, abs=0.05)
+
+
+def test_calm_visits_that_contradict_the_line_through_all_say_so() -> None:
+    """A cell with many barriers is far slower off full speed than any line says."""
+    times, speeds = visits(np.random.default_rng(4), slope=-1.0, slowest=0.5, calm_share=0.4)
+    beside_others = speeds < -0.05
+    times[beside_others] += 0.3
+
+    estimate = undisturbed(times, speeds, speeds)
+
+    assert estimate.centre.value == pytest.approx(TRUTH, abs=0.01)
+    assert estimate.agree is False

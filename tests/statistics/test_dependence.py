@@ -1,0 +1,88 @@
+"""The median of values that may depend on each other."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.dependence import autoregressive, look
+from deploybench.statistics.dependence import centre_of, inefficiency_of
+
+
+def test_independent_values_are_worth_about_their_number() -> None:
+    values = np.random.default_rng(0).normal(size=400)
+
+    centre = centre_of(values)
+
+    assert centre.independent == pytest.approx(400, rel=0.3)
+    assert centre.known
+    assert centre.low < 0 < centre.high
+
+
+@pytest.mark.parametrize(("correlation", "inefficiency"), [(0.5, 3), (0.9, 19)])
+def test_a_long_ar1_series_has_about_the_inefficiency_of_theory(
+    correlation: float, inefficiency: float
+) -> None:
+    values = autoregressive(correlation, 1.0)(np.random.default_rng(1), 20_000)
+
+    estimate, largest = inefficiency_of(values)
+
+    # That of the median is a little smaller than (1 + r) / (1 - r), which is the mean's.
+    assert 0.6 * inefficiency < estimate < 1.3 * inefficiency
+    assert largest >= estimate
+
+
+def test_a_short_dependent_series_is_not_known_however_narrow_it_is() -> None:
+    values = autoregressive(0.97, 1e-4)(np.random.default_rng(2), 100)
+
+    assert not centre_of(values).known
+
+
+def test_a_drift_is_not_known() -> None:
+    drift = np.linspace(0, 0.1, 200) + np.random.default_rng(3).normal(0, 0.001, 200)
+
+    assert not centre_of(drift).known
+
+
+def test_the_interval_covers_the_truth_when_the_look_stops_at_a_narrow_one() -> None:
+    """Also because it stopped there; 93 to 97 % by ``benchmarks.dependence``, here roughly."""
+    result = look(autoregressive(0.6, 0.01), np.random.default_rng(4), trials=150, wanted=0.015)
+
+    assert result.stopped > 0.9
+    assert result.covered is not None
+    assert result.covered > 0.88
+
+
+def test_equal_values_are_known_exactly() -> None:
+    centre = centre_of([5.0] * 30)
+
+    assert (centre.low, centre.value, centre.high) == (5.0, 5.0, 5.0)
+    assert centre.known
+
+
+def test_a_few_values_have_no_interval() -> None:
+    centre = centre_of([1.0, 2.0, 3.0])
+
+    assert centre.value == 2.0
+    assert math.isinf(centre.half_width)
+    assert not centre.known
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=80),
+    st.floats(-100, 100),
+    st.floats(0.01, 100),
+)
+def test_the_centre_lies_in_its_interval_and_moves_with_the_values(
+    values: list[float], shift: float, scale: float
+) -> None:
+    centre = centre_of(values)
+    moved = centre_of(np.asarray(values) * scale + shift)
+
+    assert centre.low <= centre.value <= centre.high
+    assert 0 <= centre.surely <= centre.independent <= centre.count
+    assert moved.value == pytest.approx(centre.value * scale + shift, rel=1e-6, abs=1e-3)
