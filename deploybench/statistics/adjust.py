@@ -9,8 +9,8 @@ estimates of ``y`` at ``x = 0`` are made:
 - **whole**: from all visits, along the slope.
 
 The slope is Theil's and Sen's (Theil 1950, Sen 1968), the median of the slopes of all pairs of
-visits that lie far enough apart: a few wild visits do not move it. Its interval is that of Kendall's
-test, turned around with as many visits as are independent (Sen 1968).
+visits that lie far enough apart: a few wild visits do not move it. Its interval is that of
+Kendall's test, turned around with as many visits as are independent (Sen 1968).
 
 Where there are enough calm visits they decide; where no visit came near 0 the estimate is
 extrapolated, and says so.
