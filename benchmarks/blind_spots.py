@@ -30,8 +30,7 @@ import torch
 from benchmarks.trials import print_host
 from deploybench.artifacts.parity import compare_outputs, plain_images
 from deploybench.artifacts.weights_audit import audit_weights
-from deploybench.data.references import telling_inputs
-from deploybench.models.loading import load_model
+from deploybench.models.loading import load_model, reference_images
 from deploybench.models.precision_cost import DTYPES, exact, outputs_in
 from deploybench.models.source import BuildOptions, BuiltModel
 
@@ -127,7 +126,7 @@ def floating(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 def try_faults(built: BuiltModel, each: int, seed: int) -> dict[str, Counts]:
     """How parity and the audit judge every fault of the model."""
     module = built.module
-    images = torch.from_numpy(telling_inputs(built.preprocessing))
+    images = reference_images(built.preprocessing)
     plain = plain_images(images.numpy())
     reference = module(images).numpy()
     exact_outputs = exact(module, images).float().numpy()

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from deploybench.artifacts.output_parity import compare_all
-from deploybench.artifacts.parity import plain_images
-from deploybench.artifacts.references import read_cost, read_images, read_references
+from deploybench.artifacts.output_parity import compare_batches
+from deploybench.artifacts.references import read_images
 from deploybench.contracts import INPUT_NAME, ExportSpec
 from deploybench.data.synthetic import whole_batches
 from deploybench.errors import DeployBenchError
@@ -45,35 +42,17 @@ def agreement(path: Path, spec: ExportSpec, folder: Path) -> str:
         graph = model.SerializeToString()
         manner = "in fp32, which has no bf16 kernels, "
     session = onnxruntime.InferenceSession(graph, settings, providers=["CPUExecutionProvider"])
-    images = read_images(folder)
-    references = read_references(folder, spec.output_names)
-
-    # The reference images come again where they do not fill the last batch; so do their outputs.
-    batches = whole_batches(images, spec.batch or 1)
     names = list(spec.output_names)
-    found = [session.run(names, {INPUT_NAME: batch}) for batch in batches]
-    outputs = {}
-    expected = {}
-    for index, name in enumerate(names):
-        outputs[name] = np.concatenate([arrays[index] for arrays in found])
-        image_of_output = np.arange(len(outputs[name])) % len(images)
-        expected[name] = references[name][image_of_output]
+    found = []
+    for batch in whole_batches(read_images(folder), spec.batch or 1):
+        arrays = session.run(names, {INPUT_NAME: batch})
+        found.append(dict(zip(names, arrays, strict=True)))
 
     # tf32 is a way to compute, on a GPU; the graph is written in fp32.
     written_in = spec.precision
     if written_in == "tf32":
         written_in = "fp32"
-    rounded = read_cost(folder, written_in)
-    if rounded is not None:
-        rounded = rounded[image_of_output]
-    report = compare_all(
-        expected,
-        outputs,
-        written_in,
-        integers=spec.integer_outputs,
-        plain=plain_images(images)[image_of_output],
-        rounded=rounded,
-    )
+    report = compare_batches(folder, found, names, written_in, integers=spec.integer_outputs)
     if not report.passed:
         raise DeployBenchError(
             f"the {spec.precision} ONNX to build from fails parity on ONNX Runtime's CPU: "

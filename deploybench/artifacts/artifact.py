@@ -19,7 +19,7 @@ from deploybench.artifacts.contents import check_names, check_nothing_else
 from deploybench.artifacts.external_data import ONNX_SUFFIX, check_external_data
 from deploybench.artifacts.parity import ParityReport
 from deploybench.artifacts.preprocessing import Preprocessing
-from deploybench.artifacts.references import REFERENCE, Array, read_cost, read_references
+from deploybench.artifacts.references import REFERENCE, Array, read_references
 from deploybench.artifacts.task import Task
 from deploybench.artifacts.weights import Weights
 from deploybench.documents import Document, read_document
@@ -176,10 +176,6 @@ class Artifact:
     def references(self) -> dict[str, Array]:
         """The fp32 eager outputs on the reference inputs by name, the main output first."""
         return read_references(self.path, [output.name for output in self.manifest.outputs])
-
-    def rounded_outputs(self, precision: str) -> Array | None:
-        """The main outputs with every number rounded to that precision; None: not measured."""
-        return read_cost(self.path, precision)
 
     def labels(self) -> list[str] | None:
         """The class names in output order, where the exporter knew them."""

@@ -12,7 +12,8 @@ The report is that of the output that came worst off. Three kinds of output are 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +22,50 @@ from deploybench.artifacts.parity import (
     BUDGETS,
     ParityReport,
     compare_outputs,
+    plain_images,
 )
+from deploybench.artifacts.references import Array, read_cost, read_images, read_references
 
 SMALLEST_SHARE = 1e-4
 """An output whose values spread less than this share of the largest is one value everywhere."""
-Array = npt.NDArray[np.float32]
 MOST_DIFFERENT = {"fp32": 1e-3, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2, "int8": 1e-1}
 """Of whole numbers, by precision: of a segmentation's pixels those on the border of two classes.
 One image of four with another class is more than any of them."""
+
+
+def compare_batches(
+    folder: Path,
+    batches: Sequence[Mapping[str, Array]],
+    names: Sequence[str],
+    precision: str,
+    *,
+    integers: Collection[str] = (),
+) -> ParityReport:
+    """Hold the outputs of whole batches to the reference in an artifact's folder, and to what the
+    precision costs.
+
+    ``batches`` are the outputs by name, in order; ``names`` are those of the artifact, the main one
+    first. The images repeat in the outputs where they did not fill a batch, so the reference
+    repeats in the same order.
+    """
+    outputs = {}
+    for name in batches[0]:
+        outputs[name] = np.concatenate([batch[name] for batch in batches])
+    images = read_images(folder)
+    seen = len(next(iter(outputs.values())))
+    order = np.arange(seen) % len(images)
+    references = read_references(folder, names)
+    rounded = read_cost(folder, precision)
+    if rounded is not None:
+        rounded = rounded[order]
+    return compare_all(
+        {name: reference[order] for name, reference in references.items()},
+        outputs,
+        precision,
+        integers=integers,
+        plain=plain_images(images)[order],
+        rounded=rounded,
+    )
 
 
 def compare_all(

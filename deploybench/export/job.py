@@ -192,12 +192,10 @@ def _loaded(request: ExportRequest) -> tuple[BuiltModel, Weights]:
 
 def _check_character(request: ExportRequest, built: BuiltModel) -> None:
     """Refuse what is no function of one image."""
-    import torch
-
-    from deploybench.data.references import telling_inputs
     from deploybench.models.character import check_character
+    from deploybench.models.loading import reference_images
 
-    images = torch.from_numpy(telling_inputs(built.preprocessing))
+    images = reference_images(built.preprocessing)
     check_character(request.model.name, built.module, images, request.batch)
 
 

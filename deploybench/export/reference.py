@@ -56,10 +56,11 @@ def reference_of(asked: ModelRequest, built: BuiltModel, *, one_image: bool) -> 
     import torch
 
     from deploybench.artifacts.parity import hardly_differs
-    from deploybench.data.references import more_telling_inputs, telling_inputs
+    from deploybench.data.references import more_telling_inputs
+    from deploybench.models.loading import reference_images
     from deploybench.models.outputs import check_same, find_outputs
 
-    images = torch.from_numpy(telling_inputs(built.preprocessing))
+    images = reference_images(built.preprocessing)
     classes = built.num_classes
     # Other images, and another number of them: what belongs to an image has to follow.
     first, other = images, images[1:]

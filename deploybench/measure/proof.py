@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deploybench.artifacts.artifact import Artifact, Manifest
-from deploybench.artifacts.output_parity import compare_all
-from deploybench.artifacts.parity import ParityReport, loosest, plain_images
+from deploybench.artifacts.output_parity import compare_batches
+from deploybench.artifacts.parity import ParityReport, loosest
 from deploybench.contracts import Arrays, RunOptions, Session
 from deploybench.data.postprocess import main_output
 from deploybench.data.synthetic import REFERENCE_IMAGES, whole_batches
@@ -94,7 +94,9 @@ def prove(
     if refused is not None:
         return Proof(facts, refused, None)
     precision = loosest(artifact.manifest.precision, asked.precision)
-    report = _parity(outputs, artifact, precision)
+    names = [output.name for output in artifact.manifest.outputs]
+    integers = [output.name for output in artifact.manifest.outputs if output.is_integer]
+    report = compare_batches(artifact.path, outputs, names, precision, integers=integers)
     return Proof(facts, None, report)
 
 
@@ -182,33 +184,6 @@ def failure_of(error: Exception) -> Failure:
     if _is_out_of_memory(error):
         cause = OUT_OF_MEMORY
     return Failure(error=f"{cause}: {_first_lines(error)}")
-
-
-def _parity(batches: Sequence[Arrays], artifact: Artifact, precision: str) -> ParityReport:
-    """Hold the outputs of whole batches to the reference, and to what the precision costs.
-
-    The images repeat in the outputs where they did not fill a batch, so the reference repeats in
-    the same order.
-    """
-    images, _ = artifact.reference()
-    integers = [output.name for output in artifact.manifest.outputs if output.is_integer]
-    rounded = artifact.rounded_outputs(precision)
-    outputs = {}
-    for name in batches[0]:
-        outputs[name] = np.concatenate([batch[name] for batch in batches])
-    seen = len(next(iter(outputs.values())))
-    order = np.arange(seen) % len(images)
-    expected = {name: reference[order] for name, reference in artifact.references().items()}
-    if rounded is not None:
-        rounded = rounded[order]
-    return compare_all(
-        expected,
-        outputs,
-        precision,
-        integers=integers,
-        plain=plain_images(images)[order],
-        rounded=rounded,
-    )
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -84,7 +84,7 @@ def load_model(
     # Only what is initialised here may be rescaled: a factory's weights are the user's, however
     # little the outputs differ with them.
     if unknown and not built.own_weights:
-        spread_random_weights(module, torch.from_numpy(telling_inputs(built.preprocessing)), SEED)
+        spread_random_weights(module, reference_images(built.preprocessing), SEED)
         kind, where = "random", f"seed {SEED}, version {RANDOM_WEIGHTS}"
     elif unknown:
         kind, where = "factory", name
