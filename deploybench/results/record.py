@@ -1,8 +1,8 @@
 """The record: the JSON document of one cell, declared once; every printer reads it.
 
-A record holds what was asked, what really ran, every raw sample of every launch, the summary and
-the verdict that follow from them, and the host. While a run is under way the record of a cell is
-replaced whole after each of its launches (``complete`` is false); afterwards it never changes.
+A record holds what was asked, what really ran, every raw sample of every launch and visit, the
+summary and the verdict that follow from them, and the host. While a run is under way the record of
+a cell is replaced whole now and then (``complete`` is false); afterwards it never changes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from deploybench.provenance import Provenance
 from deploybench.results.cell import DEFAULT_BASELINE, Cell
 from deploybench.results.launch import Launch
 from deploybench.results.verdict import Judgement
+from deploybench.results.visit import CanaryBest, Visit
 
 
 class Percentile(Document):
@@ -34,12 +35,50 @@ class Percentile(Document):
     needed: int
 
 
-class StateSummary(Document):
-    """The estimate of a cell in one state of the machine: ``p50_ms`` is the median of launch
-    medians.
+class Visited(Document):
+    """What the visits of a cell showed of the machine, beside its undisturbed time.
 
-    ``hop_ns`` names the state where the hop probe tells one, else None. ``left_out`` launches of
-    the state were disturbed and do not count, because enough others were not.
+    ``basis`` is what the undisturbed time rests on: ``calm visits`` (both readings of the canary
+    beside them were at least ``calm_share`` of the machine's own speed), ``extrapolated`` (too few
+    were calm), ``not seen`` (none was) or ``no canary`` (it is the time as experienced).
+
+    ``whole_*`` is the estimate from all visits along ``slope``, by how much the logarithm of the
+    time grows with that of the delivered speed; ``agree`` whether it and that of the calm ones can
+    both be true. Experienced is what a user of the machine met. ``process_shift`` is by how much
+    (share) the medians of two processes differ beyond what their intervals allow.
+    """
+
+    visits: int
+    processes: int
+    basis: Literal["calm visits", "extrapolated", "not seen", "no canary"]
+    calm_visits: int
+    calm_share: float
+    known: bool = Field(description="whether the undisturbed interval can be trusted")
+    halves_agree: bool = Field(description="whether the estimate holds in each half of the run")
+    independent: float = Field(description="the number of visits, were they independent")
+    delivered_p10: float | None = None
+    delivered_p50: float | None = None
+    delivered_p90: float | None = None
+    slope: float = 0.0
+    whole_ms: float | None = None
+    whole_low_ms: float | None = None
+    whole_high_ms: float | None = None
+    agree: bool | None = None
+    experienced_p50_ms: float
+    experienced_low_ms: float | None
+    experienced_high_ms: float | None
+    process_shift: float | None = None
+
+
+class StateSummary(Document):
+    """The estimate of a cell in one state of the machine.
+
+    Of fresh launches ``p50_ms`` is the median of launch medians, and ``hop_ns`` names the state
+    where the hop probe tells one. ``left_out`` launches of the state were disturbed and do not
+    count, because enough others were not.
+
+    Of visits (``visited``) there is one state: ``p50_ms`` is the undisturbed time of a call, and
+    ``throughput_per_s`` the undisturbed rate; ``percentiles`` are as experienced.
     """
 
     hop_ns: float | None
@@ -59,6 +98,7 @@ class StateSummary(Document):
     device_p50_ms: float | None = Field(
         None, description="time of a call by the device's clock, median of launches"
     )
+    visited: Visited | None = None
     judgement: Judgement
 
 
@@ -87,7 +127,8 @@ class Summary(Document):
 class Record(Document):
     """One cell, whole."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[2, 3] = 3
+    """2: before there were visits. Its records still read."""
     run: str
     created: str
     complete: bool
@@ -116,6 +157,10 @@ class Record(Document):
         DEFAULT_BASELINE, description="the runner that the run compared others with"
     )
     launches: tuple[Launch, ...]
+    visits: tuple[Visit, ...] = Field(
+        (), description="of the processes that the launches started, in order of time"
+    )
+    canary: CanaryBest | None = Field(None, description="the machine's own speed, beside visits")
     summary: Summary | None
     judgement: Judgement
     stopped: str | None = Field(

@@ -120,6 +120,6 @@ def _read(path: Path) -> Record:
         path.read_bytes(),
         origin=str(path),
         what="a record",
-        expected="a record of schema version 2 (this version of deploybench writes it)",
+        expected="a record of schema version 2 or 3 (this version of deploybench writes 3)",
         action="move it out of the folder, or run the cell again",
     )
