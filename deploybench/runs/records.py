@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from deploybench.analysis.bounds import bound_of
@@ -25,6 +25,7 @@ from deploybench.results.launch import Launch
 from deploybench.results.record import Bound, Record
 from deploybench.results.store import write_record
 from deploybench.results.verdict import Judgement, Verdict
+from deploybench.results.visit import CanaryBest, Visit
 from deploybench.runs.experiment import Stopped
 from deploybench.runs.settings import RunContext, RunSettings
 from deploybench.versions import installed_versions
@@ -39,6 +40,16 @@ def keep(record: Record, context: RunContext) -> Record:
     return record
 
 
+def kept(record: Record, context: RunContext) -> Iterator[Record]:
+    """Write the record and hand it on; where it cannot be written, hand it on before saying so."""
+    try:
+        keep(record, context)
+    except DeployBenchError:
+        yield record
+        raise
+    yield record
+
+
 def record_of(
     planned: Planned,
     launches: Sequence[Launch],
@@ -46,15 +57,19 @@ def record_of(
     context: RunContext,
     settings: RunSettings,
     stopped: Stopped | None = None,
+    *,
+    visits: Sequence[Visit] = (),
+    canary: CanaryBest | None = None,
 ) -> Record:
-    """The record of what the cell's launches showed so far.
+    """The record of what the cell's launches and visits showed so far.
 
     ``judgement`` is given where it is known without launches; ``stopped`` once there was the last.
+    ``canary`` is the machine's own speed beside the visits.
     """
     manifest, cell = planned.artifact.manifest, planned.cell
     roof = context.roof(cell.device)
     command = command_of(cell, settings, context.profile_file or context.profile)
-    summary = summarise(launches, cell.batch)
+    summary = summarise(launches, cell.batch, visits, canary)
     if judgement is None:
         judgement = judge(launches, summary, command)
     if judgement.verdict in NO_NUMBER:
@@ -80,6 +95,8 @@ def record_of(
         bound=_bound(cell, manifest, roof),
         baseline=settings.baseline,
         launches=tuple(launches),
+        visits=tuple(visits),
+        canary=canary if visits else None,
         summary=summary,
         judgement=judgement,
         stopped=ending,
