@@ -21,7 +21,7 @@ from deploybench.measure.scheduler import SETUP_LIMIT_S, worker_environment
 from deploybench.resident import Resident, ResidentLostError
 from deploybench.results.launch import Launch, MemoryPhases
 from deploybench.results.visit import CanaryReading, Visit
-from deploybench.telemetry.canary import canary_environment
+from deploybench.telemetry.canary import environment_of
 
 WORKER = "deploybench.measure.resident_worker"
 CANARY = "deploybench.telemetry.canary"
@@ -66,7 +66,7 @@ class Residence:
         self.readings: list[CanaryReading] = []
         """Of the canary, as they came."""
         if canary_threads is not None:
-            environment = canary_environment(canary_threads)
+            environment = environment_of(canary_threads)
             self._canary = self._stack.enter_context(Resident(CANARY, environment))
 
     def __enter__(self) -> Residence:

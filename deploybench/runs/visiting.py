@@ -7,13 +7,14 @@ that fits into memory) is left to fresh launches.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from deploybench.analysis.lost_launches import without_lost
-from deploybench.analysis.progress_of_visits import VisitWidths, widths
+from deploybench.analysis.visit_progress import VisitWidths, seconds_left, widths
 from deploybench.measure.job import Job
 from deploybench.measure.residence import Residence, VisitTimes
 from deploybench.measure.stopping import Ending
@@ -126,8 +127,9 @@ class Visiting:
                 with Residence(self._times, self._canary_threads) as residence:
                     block = _Block(residence)
                     yield from self._start_block(block, waiting)
-                    yield from self._visit_block(block)
-                    self._end_block(block)
+                    plan = self._plan(block)
+                    yield from self._visit_block(block, plan)
+                    self._end_block(block, plan)
                 for index in block.cells:
                     yield from self._kept(index)
         finally:
@@ -163,9 +165,8 @@ class Visiting:
                 return
             waiting.pop(0)
 
-    def _visit_block(self, block: _Block) -> Iterator[Record]:
+    def _visit_block(self, block: _Block, plan: VisitPlan) -> Iterator[Record]:
         """Visit the cells of a block in rounds, until they are known or their time is spent."""
-        plan = self._plan(block)
         ends = block.began + plan.rule.budget_s
         looked = written = time.monotonic()
         first = self._round
@@ -211,30 +212,41 @@ class Visiting:
             state.processes = block.residence.processes_of(index)
             state.start_s = max(launch.seconds for launch in cell.launches)
             if cell.widths is not None:
-                state.known = self._is_known(cell.widths)
-                state.process_shift = cell.widths.process_shift or 0.0
-
-    def _is_known(self, found: VisitWidths) -> bool:
-        """Whether the intervals are as narrow as was asked for, and can be trusted."""
-        wanted = self._settings.rule.half_width or DEFAULT_HALF_WIDTH
-        asked = [found.undisturbed]
-        if self._settings.compare and found.compared:
-            asked.append(found.speedup)
-        return found.known and all(width is not None and width <= wanted for width in asked)
+                state.known = cell.widths.narrow(plan.rule.half_width)
+                state.process_shift = cell.widths.process_shift
 
     def _look(self, block: _Block, plan: VisitPlan) -> None:
         """Compute how far each cell is, and tell the user."""
-        self._canary = best_of(self._remembered, [*self._readings, *block.residence.readings])
+        self._canary = self._best_canary(block)
+        spent_s = time.monotonic() - block.began
+        wanted = plan.rule.half_width
         known = 0
+        left_s = 0.0
         for index in block.cells:
             cell = self._cells[index]
-            baselines = [partner for partner in cell.partners if not self._is_no_baseline(partner)]
-            baseline = self._cells[baselines[0]].visits if baselines else None
-            cell.widths = widths(cell.visits, self._canary, baseline)
-            if self._is_known(cell.widths):
+            cell.widths = widths(cell.visits, self._canary, self._baseline_visits(cell))
+            if cell.widths.narrow(wanted):
                 known += 1
-        spent_s = time.monotonic() - block.began
-        self._tell(VisitsMade(self._round, known, len(block.cells), plan.rule.budget_s - spent_s))
+                continue
+            needed_s = seconds_left(cell.widths, wanted, spent_s)
+            left_s = max(left_s, math.inf if needed_s is None else needed_s)
+        left_s = min(left_s, plan.rule.budget_s - spent_s)
+        self._tell(VisitsMade(self._round, known, len(block.cells), left_s))
+
+    def _baseline_visits(self, cell: _Cell) -> Sequence[Visit] | None:
+        """The visits of what the cell is compared with, where a narrow speed-up was asked for."""
+        if not self._settings.compare:
+            return None
+        for partner in cell.partners:
+            if not self._is_no_baseline(partner):
+                return self._cells[partner].visits
+        return None
+
+    def _best_canary(self, block: _Block) -> CanaryBest | None:
+        readings = [*self._readings, *block.residence.readings]
+        if self._canary_threads is None or not (readings or self._remembered):
+            return None
+        return best_of(self._remembered, readings, self._canary_threads)
 
     def _start(self, block: _Block, index: int) -> Iterator[Record]:
         """Start one more process of a cell."""
@@ -262,16 +274,16 @@ class Visiting:
             block.residence.end(index)
             self.afresh[index] = "its process works on while it should rest"
 
-    def _end_block(self, block: _Block) -> None:
+    def _end_block(self, block: _Block, plan: VisitPlan) -> None:
         """End the processes; the memory of each is that of all its visits."""
+        self._look(block, plan)
         self._readings += block.residence.readings
-        self._canary = best_of(self._remembered, self._readings)
         for index in block.cells:
             cell = self._cells[index]
             for number, memory in block.residence.end(index).items():
                 cell.launches[number] = cell.launches[number].replaced(memory=memory)
             ending = Ending.SPENT
-            if cell.widths is not None and self._is_known(cell.widths):
+            if cell.widths is not None and cell.widths.narrow(plan.rule.half_width):
                 ending = Ending.PRECISE
             cell.stopped = Stopped(ending, None)
 
