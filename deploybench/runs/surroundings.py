@@ -25,6 +25,7 @@ from deploybench.runs.events import PeaksMeasured, RunEvent
 from deploybench.runs.missing import missing_exports
 from deploybench.runs.settings import AUTO, RunContext
 from deploybench.runs.sweep import doublings
+from deploybench.telemetry.peaks import measured_peaks
 
 if TYPE_CHECKING:
     from deploybench.runs.request import RunRequest
