@@ -27,7 +27,7 @@ from deploybench.results.store import write_record
 from deploybench.results.verdict import Judgement, Verdict
 from deploybench.results.visit import CanaryBest, Visit
 from deploybench.runs.experiment import Stopped
-from deploybench.runs.settings import RunContext, RunSettings
+from deploybench.runs.settings import AUTO, RunContext, RunSettings
 from deploybench.versions import installed_versions
 
 NO_NUMBER = (Verdict.INVALID, Verdict.FAILED)
@@ -160,8 +160,7 @@ def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:
     arguments += cell.option_arguments
     if cell.timing == END_TO_END and settings.image is not None:
         arguments += ["--image", settings.image]
-    arguments += ["--duration", f"{settings.duration_s:g}s"]
-    arguments += ["--min-samples", str(settings.min_samples)]
+    arguments += _way_of_looking(cell, settings)
     if settings.raw:
         arguments.append("--raw")
     rule = settings.rule
@@ -172,6 +171,20 @@ def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:
         arguments += ["--budget", f"{rule.budget_s:g}s"]
     arguments += ["--seed", str(settings.seed)]
     return shlex.join(["deploybench", "run", *arguments])
+
+
+def _way_of_looking(cell: Cell, settings: RunSettings) -> list[str]:
+    """By visits or by fresh launches, and how long each look is."""
+    arguments = []
+    if settings.launches != AUTO:
+        arguments += ["--launches", settings.launches]
+    if settings.visits(cell.device):
+        arguments += ["--duration", f"{settings.visit_s:g}s"]
+        if not settings.canary:
+            arguments.append("--no-canary")
+        return arguments
+    arguments += ["--duration", f"{settings.duration_s:g}s"]
+    return [*arguments, "--min-samples", str(settings.min_samples)]
 
 
 def failed_export_record(

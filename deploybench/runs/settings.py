@@ -52,7 +52,7 @@ class RunSettings:
     compare: bool = False
     image: str | None = None
     raw: bool = False
-    launches: Launches = FRESH
+    launches: Launches = AUTO
     visit_s: float = VISIT_S
     canary: bool = True
 

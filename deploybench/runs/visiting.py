@@ -37,6 +37,8 @@ LOOK_EVERY_S = 2.0
 """How often the intervals are computed, and the user is told."""
 WRITE_EVERY_S = 30.0
 """How often the records are written while the visits go on: it takes time from them."""
+LEAST_SHARE_OF_VISITS = 0.5
+"""Of the budget: on a slow disk the starts alone may take all of it."""
 RESERVE_BYTES = 512 << 20
 RUNTIME_BYTES = 400 << 20
 TIMES_ARTIFACT = 3
@@ -167,8 +169,10 @@ class Visiting:
 
     def _visit_block(self, block: _Block, plan: VisitPlan) -> Iterator[Record]:
         """Visit the cells of a block in rounds, until they are known or their time is spent."""
-        ends = block.began + plan.rule.budget_s
         looked = written = time.monotonic()
+        # Where starting took most of the time, the visits still get their part.
+        least_s = LEAST_SHARE_OF_VISITS * plan.rule.budget_s
+        ends = max(block.began + plan.rule.budget_s, looked + least_s)
         first = self._round
         while not plan.done(self._round - first):
             number = self._round - first

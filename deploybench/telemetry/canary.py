@@ -18,7 +18,7 @@ on the number of threads alone. On two cores of 3 GHz it takes 10 to 20 ms.
 A reading says nothing of a single call, and nothing of work that neither the caches nor the
 arithmetic of many threads take part in.
 
-The child answers each line on standard input with one line of JSON, a :class:`CanaryReading`.
+It runs as a resident, and answers each question with a :class:`CanaryReading`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from __future__ import annotations
 import gc
 import math
 import os
-import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -37,6 +36,7 @@ import numpy.typing as npt
 
 from deploybench.hardware.quotas import affinity
 from deploybench.processes import die_with_parent
+from deploybench.resident import questions, replier
 from deploybench.results.visit import CanaryReading
 
 METHOD = 1
@@ -145,20 +145,16 @@ def serve(canary: Canary, requests: Iterable[str], answer: Callable[[str], None]
 
 
 def main() -> None:
-    """Read requests from standard input until it ends; answer on standard output."""
+    """A resident (``deploybench/resident.py``) that answers each question with a reading."""
     die_with_parent()
+    reply = replier()
     canary = Canary(threads_told())
     canary.read()
     # A collection in the middle of a reading would be taken for a neighbour.
     gc.collect()
     gc.freeze()
     gc.disable()
-    serve(canary, sys.stdin, _print_line)
-
-
-def _print_line(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    serve(canary, questions(), reply)
 
 
 if __name__ == "__main__":

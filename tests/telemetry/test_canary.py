@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 
+from deploybench.resident import CAN_REST, Resident
 from deploybench.results.visit import CanaryReading
 from deploybench.telemetry import canary as module
 from deploybench.telemetry.canary import (
@@ -87,24 +84,13 @@ def test_each_request_is_answered_by_one_line_whatever_it_says() -> None:
         CanaryReading.model_validate_json(answer)
 
 
-def test_the_child_answers_line_by_line_until_there_are_no_requests() -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-m", "deploybench.telemetry.canary"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment_of(1)},
-    )
-    assert child.stdin is not None
-    assert child.stdout is not None
-    with child:
+@pytest.mark.skipif(not CAN_REST, reason="this system stops no processes")
+def test_child_answers_as_a_resident() -> None:
+    with Resident("deploybench.telemetry.canary", environment_of(1)) as child:
         for _ in range(2):
-            child.stdin.write("{}\n")
-            child.stdin.flush()
-            CanaryReading.model_validate_json(child.stdout.readline())
-        child.stdin.close()
-        assert child.stdout.read() == ""
-    assert child.returncode == 0
+            reading = CanaryReading.model_validate_json(child.ask("read", 60))
+            assert reading.compute_us > 0
+            assert reading.memory_us > 0
 
 
 def test_the_budget_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
