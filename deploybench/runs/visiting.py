@@ -8,10 +8,10 @@ that fits into memory) is left to fresh launches.
 from __future__ import annotations
 
 import math
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 
 from deploybench.analysis.lost_launches import without_lost
 from deploybench.analysis.visit_progress import VisitWidths, seconds_left, widths
@@ -78,7 +78,7 @@ class _Block:
 
     residence: Residence
     cells: list[int] = field(default_factory=list)
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=lambda: monotonic())
 
 
 class Visiting:
@@ -169,7 +169,7 @@ class Visiting:
 
     def _visit_block(self, block: _Block, plan: VisitPlan) -> Iterator[Record]:
         """Visit the cells of a block in rounds, until they are known or their time is spent."""
-        looked = written = time.monotonic()
+        looked = written = monotonic()
         # Where starting took most of the time, the visits still get their part.
         least_s = LEAST_SHARE_OF_VISITS * plan.rule.budget_s
         ends = max(block.began + plan.rule.budget_s, looked + least_s)
@@ -178,23 +178,23 @@ class Visiting:
             number = self._round - first
             another = plan.another_process(number)
             if another is not None and self._expected_bytes(block, another) < _room():
-                began = time.monotonic()
+                began = monotonic()
                 yield from self._start(block, another)
-                plan.spent_on_seconds_s += time.monotonic() - began
+                plan.spent_on_seconds_s += monotonic() - began
             self._tell_plan(plan, block)
             order = plan.round(number)
-            if not order or time.monotonic() >= ends:
+            if not order or monotonic() >= ends:
                 return
             for position, index in enumerate(order):
                 yield from self._visit(block, index, position)
             self._round += 1
-            if time.monotonic() - looked >= LOOK_EVERY_S:
+            if monotonic() - looked >= LOOK_EVERY_S:
                 self._look(block, plan)
-                looked = time.monotonic()
-            if time.monotonic() - written >= WRITE_EVERY_S:
+                looked = monotonic()
+            if monotonic() - written >= WRITE_EVERY_S:
                 for index in block.cells:
                     yield from self._kept(index)
-                written = time.monotonic()
+                written = monotonic()
 
     def _plan(self, block: _Block) -> VisitPlan:
         states = {}
@@ -222,7 +222,7 @@ class Visiting:
     def _look(self, block: _Block, plan: VisitPlan) -> None:
         """Compute how far each cell is, and tell the user."""
         self._canary = self._best_canary(block)
-        spent_s = time.monotonic() - block.began
+        spent_s = monotonic() - block.began
         wanted = plan.rule.half_width
         known = 0
         left_s = 0.0

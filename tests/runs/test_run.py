@@ -71,7 +71,9 @@ def test_command_names_the_cell_and_how_it_was_measured() -> None:
 
 
 def test_command_of_a_run_until_precise_has_its_precision_and_budget_instead_of_rounds() -> None:
-    found = options_of(command_of(cell(), RunSettings(UNTIL_PRECISE, duration_s=0.05, launches="fresh"), "host"))
+    found = options_of(
+        command_of(cell(), RunSettings(UNTIL_PRECISE, duration_s=0.05, launches="fresh"), "host")
+    )
     assert (found["--precision-target"], found["--budget"], found["--duration"]) == (
         "1.5%",
         "90s",

@@ -4,8 +4,6 @@ on processes that are made up."""
 from __future__ import annotations
 
 import json
-import math
-import os
 import signal
 import subprocess
 import sys
@@ -13,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import psutil
 import pytest
@@ -77,7 +75,8 @@ def test_rounds_visit_every_cell_between_two_readings_of_the_canary(
     moments = sorted((visit.at_s, visit) for record in run_of_two for visit in record.visits)
     assert all(visit.before and visit.after for _, visit in moments)
     shared = sum(
-        one.after == other.before for (_, one), (_, other) in zip(moments, moments[1:], strict=False)
+        one.after == other.before
+        for (_, one), (_, other) in zip(moments, moments[1:], strict=False)
     )
     # Only where a process was started between two visits the canary was read anew.
     assert shared >= len(moments) - 1 - sum(len(record.launches) for record in run_of_two)
@@ -89,8 +88,10 @@ def test_no_stopped_process_is_left_when_a_run_ends_in_the_middle(
     tiny_workspace: Workspace, number: signal.Signals
 ) -> None:
     run = subprocess.Popen(
-        [sys.executable, "-m", "deploybench", "run", "-w", str(tiny_workspace.root)]
-        + ["--runner", "onnxruntime,openvino", "--budget", "120s"],
+        [
+            *(sys.executable, "-m", "deploybench", "run", "-w", str(tiny_workspace.root)),
+            *("--runner", "onnxruntime,openvino", "--budget", "120s"),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -130,10 +131,10 @@ class MadeUp:
     ``deaths`` are the visits (of all, by number) at which the process dies.
     """
 
-    made: list[MadeUp] = []
-    deaths: frozenset[int] = frozenset()
-    unrest: str | None = None
-    clock = 0.0
+    made: ClassVar[list[MadeUp]] = []
+    deaths: ClassVar[frozenset[int]] = frozenset()
+    unrest: ClassVar[str | None] = None
+    clock: ClassVar[float] = 0.0
 
     def __init__(self, times: object, canary_threads: int | None) -> None:
         self.readings: list[CanaryReading] = []
@@ -207,14 +208,13 @@ RULE = ExperimentRule(half_width=0.01, budget_s=60.0, min_rounds=6)
 
 
 @pytest.fixture
-def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No real processes, no real time, all the memory that one wants."""
     MadeUp.made, MadeUp.deaths, MadeUp.unrest, MadeUp.clock = [], frozenset(), None, 0.0
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(visiting, "Residence", MadeUp)
     monkeypatch.setattr(visiting, "available_bytes", lambda: 1 << 40)
-    monkeypatch.setattr(visiting.time, "monotonic", lambda: MadeUp.clock)
-    yield
+    monkeypatch.setattr(visiting, "monotonic", lambda: MadeUp.clock)
 
 
 def visited(
@@ -257,7 +257,7 @@ def test_cheap_processes_get_a_second_one_and_take_turns(tmp_path: Path) -> None
     assert len(record.launches) == 2
     processes = [visit.process for visit in record.visits if visit.round > 5]
     assert set(processes) == {0, 1}
-    assert all(one != other for one, other in zip(processes, processes[1:], strict=False))
+    assert all(one != other for one, other in itertools.pairwise(processes))
 
 
 @pytest.mark.usefixtures("made_up")
@@ -305,7 +305,9 @@ def test_memory_for_a_few_makes_blocks_with_the_baseline_in_each(
         return everything - living * each
 
     monkeypatch.setattr(visiting, "available_bytes", left)
-    records, _ = visited(tmp_path, "openvino", "pytorch", "tvm", "onnxruntime", baseline="pytorch")
+    records, _ = visited(
+        tmp_path, "openvino", "pytorch", "torchscript", "onnxruntime", baseline="pytorch"
+    )
     started = [sorted(set(block.started)) for block in MadeUp.made]
     assert [len(block) for block in started] == [3, 2]
     assert 1 in started[0]
