@@ -3,6 +3,8 @@ others."""
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,9 +34,7 @@ def test_round_visits_every_unknown_cell_once_and_cells_of_one_job_side_by_side(
     order = plan_of(*[CellState(group, processes=1) for group in groups], seed=seed).round(number)
     assert sorted(order) == list(range(len(groups)))
     in_order = [groups[index] for index in order]
-    changes = sum(
-        1 for one, next_one in zip(in_order, in_order[1:], strict=False) if one != next_one
-    )
+    changes = sum(1 for one, other in itertools.pairwise(in_order) if one != other)
     assert changes == len(set(groups)) - 1
 
 

@@ -3,6 +3,7 @@ on processes that are made up."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import subprocess
@@ -74,10 +75,8 @@ def test_rounds_visit_every_cell_between_two_readings_of_the_canary(
     assert len(rounds[0] & rounds[1]) >= min(len(rounds[0]), len(rounds[1])) - 2
     moments = sorted((visit.at_s, visit) for record in run_of_two for visit in record.visits)
     assert all(visit.before and visit.after for _, visit in moments)
-    shared = sum(
-        one.after == other.before
-        for (_, one), (_, other) in zip(moments, moments[1:], strict=False)
-    )
+    pairs = itertools.pairwise(visit for _, visit in moments)
+    shared = sum(one.after == other.before for one, other in pairs)
     # Only where a process was started between two visits the canary was read anew.
     assert shared >= len(moments) - 1 - sum(len(record.launches) for record in run_of_two)
 
