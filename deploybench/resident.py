@@ -32,10 +32,10 @@ REPLIES = "DEPLOYBENCH_REPLIES"
 """The variable that tells a resident the number of the pipe for its answers."""
 CAN_REST = hasattr(signal, "SIGSTOP")
 LONGEST_READ = 1 << 16
-RESTLESS_SHARE = 0.02
-"""Of one CPU: a child that takes more than this while it rests was not stopped."""
-LEAST_REST_S = 0.05
-"""The system counts CPU time in steps of 10 ms: a shorter rest tells nothing."""
+RESTLESS_SHARE = 0.05
+"""Of one CPU: a child that takes more than this over all its rests was not stopped."""
+LEAST_CPU_S = 0.05
+"""The system counts CPU time in steps of 10 ms, and a busy one is late with its stopping."""
 
 
 class ResidentLostError(Exception):
@@ -57,8 +57,8 @@ class Resident:
         self._stack.callback(os.close, reading)
         self._unread = b""
         self._rested: tuple[float, float] | None = None
-        self.restless = False
-        """Whether it took CPU time while it should have been at rest."""
+        self._rested_s = self._used_s = 0.0
+        """Of all rests: how long they were, and the CPU time that it took meanwhile."""
         changes = {**(environment or {}), REPLIES: str(writing)}
         with self._log_path.open("wb") as log:
             try:
@@ -98,6 +98,11 @@ class Resident:
         """The process number."""
         return self._child.pid
 
+    @property
+    def restless(self) -> bool:
+        """Whether it took CPU time while it should have been at rest."""
+        return self._used_s > max(RESTLESS_SHARE * self._rested_s, LEAST_CPU_S)
+
     def ask(self, question: str, time_limit_s: float) -> str:
         """The answer to a question, both without a newline; the child rests afterwards.
 
@@ -125,10 +130,8 @@ class Resident:
     def _wake(self) -> None:
         if self._rested is not None:
             since, cpu_before_s = self._rested
-            rested_s = time.monotonic() - since
-            used_s = self._cpu_s() - cpu_before_s
-            if rested_s >= LEAST_REST_S and used_s > max(RESTLESS_SHARE * rested_s, 0.01):
-                self.restless = True
+            self._rested_s += time.monotonic() - since
+            self._used_s += self._cpu_s() - cpu_before_s
         self._signal(signal.SIGCONT)
 
     def _rest(self) -> None:
