@@ -58,6 +58,7 @@ MEETINGS = 4
 """How often the threads wait for each other in a pass. A barrier in Python takes some 20 us."""
 BYTES_PER_FLOAT = 4
 NS_PER_US = 1e3
+FLOPS_PER_US_OF_ONE_GFLOPS = 1e3
 
 Floats = npt.NDArray[np.float32]
 
@@ -67,7 +68,7 @@ class Canary:
 
     def __init__(self, threads: int) -> None:
         """``threads`` is the budget; numpy's library has been told of it by its environment."""
-        self._products = math.ceil(PRODUCTS_A_THREAD * threads)
+        self._products = products_of(threads)
         shape = (MATRIX_SIZE, MATRIX_SIZE)
         self._matrix = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
         self._product = np.empty_like(self._matrix)
@@ -123,6 +124,17 @@ def _in_pieces(target: Floats, source: Floats) -> list[tuple[Floats, Floats]]:
     targets = np.array_split(target, MEETINGS)
     sources = np.array_split(source, MEETINGS)
     return list(zip(targets, sources, strict=True))
+
+
+def products_of(threads: int) -> int:
+    """How many products a reading has."""
+    return math.ceil(PRODUCTS_A_THREAD * threads)
+
+
+def gflops_of(compute_us: float, threads: int) -> float:
+    """GFLOP/s of a reading. A product of n x n matrices is n^3 multiply-adds of two FLOPs each."""
+    flops = products_of(threads) * 2 * MATRIX_SIZE**3
+    return flops / compute_us / FLOPS_PER_US_OF_ONE_GFLOPS
 
 
 def environment_of(threads: int) -> dict[str, str]:
