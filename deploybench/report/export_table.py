@@ -22,7 +22,7 @@ def export_report(results: Sequence[ExportResult]) -> Report:
         Column["ExportResult"]("model", "model", lambda result: result.request.model.name),
         Column["ExportResult"]("backend", "backend", lambda result: result.request.backend),
         Column["ExportResult"]("precision", "prec", lambda result: result.request.precision),
-        Column["ExportResult"]("state", "state", _state, style=_state_style),
+        Column["ExportResult"]("state", "state", _state, folds=True, style=_state_style),
         Column["ExportResult"]("image_size", "px", _pixels),
         Column["ExportResult"]("batch", "batch", lambda result: str(_batch(result)), priority=2),
         Column["ExportResult"]("size_mib", "MB", _size, number=True, priority=2),
@@ -223,21 +223,27 @@ def _state(result: ExportResult) -> str:
         return "FAILED"
     if not result.ok:
         return "INVALID"
-    if not result.artifact.manifest.verified:
-        return "not run here"
-    state = "verified"
-    if result.artifact.manifest.parity is not None and result.artifact.manifest.parity.weak:
-        state = "verified, weakly"
+    manifest = result.artifact.manifest
+    state = manifest.verified_words
+    if not state:
+        return _unverified(manifest)
     if result.reused:
         state += ", already there"
     return state
 
 
+def _unverified(manifest: Manifest) -> str:
+    """The state of what no runner here could check."""
+    if manifest.weights.random_words:
+        return f"not run here, {manifest.weights.random_words}"
+    return "not run here"
+
+
 def _state_style(result: ExportResult) -> Style:
     if result.artifact is None or not result.ok:
         return Style.BAD
-    parity = result.artifact.manifest.parity
-    if parity is None or parity.weak:
+    manifest = result.artifact.manifest
+    if manifest.parity is None or manifest.parity.weak or manifest.weights.random_words:
         return Style.DOUBTFUL
     return Style.GOOD
 

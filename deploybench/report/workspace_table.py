@@ -97,6 +97,7 @@ def _artifact_table(artifacts: Sequence[StoredArtifact]) -> Table:
             "state",
             "state",
             lambda stored: _state(stored)[0],
+            folds=True,
             style=lambda stored: _state(stored)[1],
         ),
     )
@@ -136,6 +137,7 @@ def _artifact_data(stored: StoredArtifact) -> dict[str, object]:
         "key": manifest.key,
         "size_bytes": stored.size_bytes,
         "verified": manifest.verified,
+        "weights_random_share": manifest.weights.random_share,
         "superseded": stored.superseded,
         "damage": stored.damage,
         "created": manifest.created,
@@ -176,7 +178,7 @@ def _form(stored: StoredArtifact) -> str:
 
 
 def _state(stored: StoredArtifact) -> tuple[str, Style]:
-    """What matters most of it in one word, so that no table cuts it."""
+    """What matters most of it in few words."""
     manifest = stored.artifact.manifest
     if stored.damage is not None:
         return "damaged", Style.BAD
@@ -186,7 +188,10 @@ def _state(stored: StoredArtifact) -> tuple[str, Style]:
         return "unverified", Style.DOUBTFUL
     if not manifest.verified:
         return "INVALID", Style.BAD
-    return "verified", Style.GOOD
+    words = manifest.verified_words
+    if words != "verified":
+        return words, Style.DOUBTFUL
+    return words, Style.GOOD
 
 
 def _verdicts(run: StoredRun) -> str:
