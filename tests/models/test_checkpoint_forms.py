@@ -241,13 +241,38 @@ def test_a_key_chooses_the_state(key: str, tmp_path: Path) -> None:
     item=4,
     case="a key that is not there",
     before="no option",
-    now="refused with the keys that are there",
+    now="refused with the keys that hold states",
 )
-def test_a_wrong_key_lists_what_is_there(tmp_path: Path) -> None:
+def test_a_wrong_key_lists_the_states_and_not_their_parts(tmp_path: Path) -> None:
     with pytest.raises(DeployBenchError) as refusal:
         load(saved(DINO)(tmp_path), key="momentum")
 
-    assert "student.module (13 tensors)" in str(refusal.value)
+    assert (
+        refusal.value.expected == "the key of a state: student (13 tensors), teacher (13 tensors)"
+    )
+
+
+def test_a_listed_key_is_as_long_as_tells_it_from_the_others(tmp_path: Path) -> None:
+    together = {"state_dict": {**under("model.", raw()), **under("ema.model.", trained())}}
+
+    with pytest.raises(DeployBenchError) as refusal:
+        load(saved(together)(tmp_path), key="teacher")
+
+    assert refusal.value.expected == (
+        "the key of a state: state_dict.ema (13 tensors), state_dict.model (13 tensors)"
+    )
+    for key in ("state_dict.ema", "state_dict.model"):
+        assert load(saved(together)(tmp_path), key=key)[1].taken.startswith(key)
+
+
+def test_a_key_of_a_plain_state_dict_is_refused_without_the_names_of_its_layers(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(DeployBenchError) as refusal:
+        load(saved(trained())(tmp_path), key="ema")
+
+    assert refusal.value.expected == "no key: the file itself is the state"
+    assert refusal.value.action == "leave --checkpoint-key out"
 
 
 @pytest.mark.trust(
