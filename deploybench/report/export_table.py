@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deploybench.data.assumptions import UNDESCRIBED, advice_on, assumption_of, assumptions_in
+from deploybench.files import from_here
 from deploybench.report.figures import MIB
 from deploybench.report.meaning_text import meaning_data, meaning_lines
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
@@ -102,7 +103,8 @@ def _weights_line(result: ExportResult) -> str:
     manifest = _manifest(result)
     if manifest is None or not manifest.weights.summary:
         return ""
-    return f"{manifest.model.name}, {manifest.weights.source}: {manifest.weights.summary}"
+    source = from_here(manifest.weights.source)
+    return f"{manifest.model.name}, {source}: {manifest.weights.summary}"
 
 
 def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
