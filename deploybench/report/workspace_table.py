@@ -84,7 +84,7 @@ def age_text(created: str, now: datetime | None = None) -> str:
 
 
 def _artifact_table(artifacts: Sequence[StoredArtifact]) -> Table:
-    columns = (
+    columns = [
         Column["StoredArtifact"]("name", "artifact", lambda stored: stored.name),
         Column["StoredArtifact"]("form", "form", _form),
         Column["StoredArtifact"](
@@ -100,7 +100,12 @@ def _artifact_table(artifacts: Sequence[StoredArtifact]) -> Table:
             folds=True,
             style=lambda stored: _state(stored)[1],
         ),
-    )
+    ]
+    if any(stored.difference for stored in artifacts):
+        told_by = Column["StoredArtifact"](
+            "difference", "told by", lambda stored: stored.difference, folds=True
+        )
+        columns.insert(2, told_by)
     return table_of(columns, artifacts, data=_artifact_data)
 
 
@@ -139,6 +144,7 @@ def _artifact_data(stored: StoredArtifact) -> dict[str, object]:
         "verified": manifest.verified,
         "weights_random_share": manifest.weights.random_share,
         "superseded": stored.superseded,
+        "difference": stored.difference,
         "damage": stored.damage,
         "created": manifest.created,
         "path": str(stored.artifact.path),
