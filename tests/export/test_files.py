@@ -57,6 +57,12 @@ def test_a_checkpoint_that_does_not_read_is_refused_before_anything_is_exported(
     assert refusal.value.action
 
 
+@pytest.mark.trust(
+    item=5,
+    case="a checkpoint that does not read, for several backends",
+    before="a row FAILED for each backend after 14 s of starting, and exit code 1",
+    now="refused once, before anything is exported, with the exit code of bad input",
+)
 def test_the_exit_code_is_that_of_bad_input(cli_here: Cli, tmp_path: Path) -> None:
     pointer(tmp_path).rename(tmp_path / "best.pth")
 
