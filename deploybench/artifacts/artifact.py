@@ -147,6 +147,21 @@ class Manifest(Document):
         return self.parity is not None and self.parity.passed
 
     @property
+    def verified_words(self) -> str:
+        """``verified``, with what that does not cover: an insensitive model, random weights.
+
+        Empty where it is not verified.
+        """
+        if self.parity is None or not self.parity.passed:
+            return ""
+        words = ["verified"]
+        if self.parity.weak:
+            words.append("weakly")
+        if self.weights.random_words:
+            words.append(self.weights.random_words)
+        return ", ".join(words)
+
+    @property
     def size_bytes(self) -> int:
         """The size of what is deployed: the exported files without the reference and the labels."""
         return sum(file.size_bytes for file in self.files if file.path not in (REFERENCE, LABELS))

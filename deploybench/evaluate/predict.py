@@ -90,6 +90,7 @@ def predict_images(
     trust: bool = False,
     preprocessing: PreprocessingOptions | None = None,
     task: str | None = None,
+    command: str | None = None,
 ) -> list[Prediction]:
     """What the artifact's main output says of each image, on the CPU, as its task has it.
 
@@ -101,7 +102,8 @@ def predict_images(
     beyond the manifest about how images are read. An image that does not read has an ``error``
     instead, and the others go on. Raises DeployBenchError when none reads, for an artifact that
     failed parity, and when the artifact cannot be run. An artifact that holds code and was not made
-    here is refused, too; with ``trust`` the user answers for it from now on.
+    here is refused, too; with ``trust`` the user answers for it from now on. ``command`` is what
+    the refusal says to type; None makes one of the artifact and the first image.
 
     Variables that set threads (``OMP_NUM_THREADS``) are cleared meanwhile, as they are for workers:
     ``threads`` says how many. A runtime that this process loaded before has read them already.
@@ -115,7 +117,9 @@ def predict_images(
         )
     plugin = _runner_for(artifact, runner)
     if trust or plugin.runs_code:
-        command = shlex.join(["deploybench", "predict", str(path), "IMAGE", "--trust"])
+        if command is None:
+            first = [str(image) for image in images[:1]]
+            command = shlex.join(["deploybench", "predict", str(path), *first, "--trust"])
         check_consent([artifact], trust=trust, command=command)
     manifest = artifact.manifest
     labels = artifact.labels()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deploybench.data.assumptions import UNDESCRIBED, advice_on, assumption_of, assumptions_in
+from deploybench.files import from_here
 from deploybench.report.figures import MIB
 from deploybench.report.meaning_text import meaning_data, meaning_lines
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
@@ -22,7 +23,7 @@ def export_report(results: Sequence[ExportResult]) -> Report:
         Column["ExportResult"]("model", "model", lambda result: result.request.model.name),
         Column["ExportResult"]("backend", "backend", lambda result: result.request.backend),
         Column["ExportResult"]("precision", "prec", lambda result: result.request.precision),
-        Column["ExportResult"]("state", "state", _state, style=_state_style),
+        Column["ExportResult"]("state", "state", _state, folds=True, style=_state_style),
         Column["ExportResult"]("image_size", "px", _pixels),
         Column["ExportResult"]("batch", "batch", lambda result: str(_batch(result)), priority=2),
         Column["ExportResult"]("size_mib", "MB", _size, number=True, priority=2),
@@ -102,7 +103,8 @@ def _weights_line(result: ExportResult) -> str:
     manifest = _manifest(result)
     if manifest is None or not manifest.weights.summary:
         return ""
-    return f"{manifest.model.name}, {manifest.weights.source}: {manifest.weights.summary}"
+    source = from_here(manifest.weights.source)
+    return f"{manifest.model.name}, {source}: {manifest.weights.summary}"
 
 
 def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
@@ -223,21 +225,27 @@ def _state(result: ExportResult) -> str:
         return "FAILED"
     if not result.ok:
         return "INVALID"
-    if not result.artifact.manifest.verified:
-        return "not run here"
-    state = "verified"
-    if result.artifact.manifest.parity is not None and result.artifact.manifest.parity.weak:
-        state = "verified, weakly"
+    manifest = result.artifact.manifest
+    state = manifest.verified_words
+    if not state:
+        return _unverified(manifest)
     if result.reused:
         state += ", already there"
     return state
 
 
+def _unverified(manifest: Manifest) -> str:
+    """The state of what no runner here could check."""
+    if manifest.weights.random_words:
+        return f"not run here, {manifest.weights.random_words}"
+    return "not run here"
+
+
 def _state_style(result: ExportResult) -> Style:
     if result.artifact is None or not result.ok:
         return Style.BAD
-    parity = result.artifact.manifest.parity
-    if parity is None or parity.weak:
+    manifest = result.artifact.manifest
+    if manifest.parity is None or manifest.parity.weak or manifest.weights.random_words:
         return Style.DOUBTFUL
     return Style.GOOD
 
