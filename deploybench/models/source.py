@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 GROUP = "deploybench.models"
 FACTORY_SOURCE = "python"
-RANDOM_WEIGHTS = "2"
+RANDOM_WEIGHTS = "3"
 """The version of the weights that a seed stands for: it goes up whenever
 :mod:`deploybench.models.initialise` or the images that it looks at change what it draws. Weights of
 two versions are different weights: they have other names, and their artifacts other keys."""
