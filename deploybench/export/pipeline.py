@@ -23,6 +23,7 @@ from deploybench.artifacts.signature import is_signed
 from deploybench.artifacts.workspace import Workspace, publish
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import exporter, exporters, runners, runners_of_format
+from deploybench.data.own_images import choose_images
 from deploybench.errors import DeployBenchError
 from deploybench.export.identity import PRELOAD, contents_of, identity_of_weights
 from deploybench.export.job import ExportJob, ExportReply
@@ -198,6 +199,7 @@ def _check_request(request: ExportRequest) -> None:
         raise DeployBenchError(f"there is no checkpoint {checkpoint}", action="check the path")
     if labels is not None and not Path(labels).is_file():
         raise DeployBenchError(f"there is no file {labels}", action="check the path")
+    choose_images(request.model.reference_images)
 
 
 def _export(
