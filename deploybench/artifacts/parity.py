@@ -249,8 +249,7 @@ def _weakness(
         return ""
     return (
         "the outputs hardly depend on the image: one and the same answer for all of the "
-        "reference images would pass as well; export it with --reference-images FOLDER, images "
-        "that the model tells apart"
+        "reference images would pass as well"
     )
 
 

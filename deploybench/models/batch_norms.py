@@ -15,7 +15,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from deploybench.errors import DeployBenchError
+from deploybench.models.source import BuiltModel
 
+PYTORCH, TENSORFLOW = 1e-5, 1e-3
 EPSILON = "batchnorm_epsilon"
 """Its name among the arguments of a model in a manifest."""
 TRAINING_ARGUMENT = "bn_eps"
@@ -49,6 +51,28 @@ def batch_norms(module: nn.Module) -> list[Any]:
         if isinstance(layer, _BatchNorm) or (frozen and hasattr(layer, "eps")):
             norms.append(layer)
     return norms
+
+
+def assumed_epsilon(built: BuiltModel) -> tuple[str, ...]:
+    """What is said where weights of either epsilon are about, and nobody told which these have.
+
+    That is so of architectures that timm has twice, with the epsilon of PyTorch and, under
+    ``tf_NAME``, with TensorFlow's.
+    """
+    import timm
+
+    config = getattr(built.module, "default_cfg", None) or {}
+    twin = f"tf_{config.get('architecture', '')}"
+    said = EPSILON in built.arguments or TRAINING_ARGUMENT in built.arguments
+    # A folder of a hub says what its own weights need.
+    if said or not built.usual_preprocessing or not timm.is_model(twin):
+        return ()
+    if {norm.eps for norm in batch_norms(built.module)} != {PYTORCH}:
+        return ()
+    return (
+        f"a batch-norm epsilon of {PYTORCH:g} is assumed; for weights of the paper's or of "
+        f"TensorFlow's code, as {twin} has them, --batchnorm-epsilon {TENSORFLOW:g}",
+    )
 
 
 def trained_epsilon(arguments: Mapping[str, object]) -> float | None:

@@ -17,7 +17,13 @@ from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.artifacts.weights import Weights
 from deploybench.data.references import telling_inputs
 from deploybench.errors import DeployBenchError
-from deploybench.models.batch_norms import EPSILON, batch_norms, set_epsilon, trained_epsilon
+from deploybench.models.batch_norms import (
+    EPSILON,
+    assumed_epsilon,
+    batch_norms,
+    set_epsilon,
+    trained_epsilon,
+)
 from deploybench.models.character import explained
 from deploybench.models.checkpoint import (
     Checkpoint,
@@ -151,7 +157,7 @@ def _with_epsilon(
     name: str, built: BuiltModel, options: BuildOptions
 ) -> tuple[BuiltModel, tuple[str, ...]]:
     """The model with the epsilon of batch norms that was asked for, or that its weights were
-    trained with; and what is said of the latter.
+    trained with as far as the checkpoint says; and what is said of one that nobody asked for.
 
     It is among the arguments that the model is built with again.
     """
@@ -160,7 +166,7 @@ def _with_epsilon(
     if epsilon is None:
         epsilon = trained_epsilon(built.training_arguments)
         if epsilon is None or not batch_norms(built.module):
-            return built, ()
+            return built, assumed_epsilon(built)
         remarks = (f"batch-norm epsilon {epsilon:g}, as the checkpoint's training had it",)
     set_epsilon(name, built.module, epsilon)
     return replace(built, arguments={**built.arguments, EPSILON: epsilon}), remarks

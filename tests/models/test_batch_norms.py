@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,9 @@ from deploybench.errors import DeployBenchError
 from deploybench.export.order import ExportOrder, requests_of
 from deploybench.export.pipeline import ExportOptions, export_one
 from deploybench.export.request import ExportRequest, ModelRequest
-from deploybench.models.batch_norms import batch_norms
+from deploybench.models.batch_norms import assumed_epsilon, batch_norms
 from deploybench.models.loading import load_model, reference_images
-from deploybench.models.source import BuildOptions
+from deploybench.models.source import BuildOptions, find_source
 
 MODEL = "timm:test_efficientnet"
 SEEDS, TIMMS = 1e-3, 1e-5
@@ -76,6 +77,40 @@ def test_epsilon_that_a_training_stored_is_taken(trained: nn.Module, tmp_path: P
     assert "batch-norm epsilon 0.001, as the checkpoint's training had it" in weights.summary
     # What the user says goes before.
     assert {norm.eps for norm in batch_norms(built(path, TIMMS))} == {TIMMS}
+
+
+def described(name: str, options: BuildOptions) -> tuple[str, ...]:
+    source, own_name = find_source(name)
+    with torch.device("meta"):
+        return assumed_epsilon(source.build(own_name, options))
+
+
+@pytest.mark.trust(
+    item=21,
+    case="a checkpoint for an architecture of which weights with either epsilon are about",
+    before="1e-5, without a word",
+    now="the epsilon that is assumed is said beside the weights, with what to type instead",
+)
+def test_epsilon_is_said_where_it_is_assumed_and_weights_with_another_are_about() -> None:
+    plain = BuildOptions()
+    (said,) = described("efficientnet-b0", plain)
+    assert "1e-05 is assumed" in said
+    assert "--batchnorm-epsilon 0.001" in said
+    assert described("timm:mobilenetv3_small_050", plain) == ()  # timm has no tf_ twin of it
+    assert described("timm:mixnet_s", plain)
+    for known in ("efficientnet-b0-eps1e-3", "timm:tf_efficientnet_b0", "resnet50", "vit-tiny"):
+        assert described(known, plain) == ()
+
+
+def test_assumed_epsilon_stands_beside_the_weights_of_a_checkpoint(tmp_path: Path) -> None:
+    name = "timm:efficientnet_b0"
+    model, _ = load_model(name, SMALL, None, allow_partial=False)
+    torch.save(model.module.state_dict(), tmp_path / "mine.pth")
+    _, weights = load_model(name, SMALL, tmp_path / "mine.pth", allow_partial=False)
+    assert "a batch-norm epsilon of 1e-05 is assumed" in weights.summary
+    told = replace(SMALL, batchnorm_epsilon=TIMMS)
+    _, weights = load_model(name, told, tmp_path / "mine.pth", allow_partial=False)
+    assert "epsilon" not in weights.summary
 
 
 @pytest.mark.parametrize("backend", ["pytorch", "torchscript"])
