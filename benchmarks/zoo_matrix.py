@@ -121,9 +121,8 @@ def document(
     good = others + sum(result.ok for result in found.values())
     lines += [
         "",
-        f"{good} of {len(found) + others} verified. `(fixed)`: the weights belong to one size (tables of "
-        f"relative positions, "
-        "projections along the tokens); every artifact fixes height and width, and leaves the "
+        f"{good} of {len(found) + others} verified. `(fixed)`: the weights belong to one size "
+        "(tables of relative positions, projections along the tokens); every artifact fixes height and width, and leaves the "
         "batch free.",
     ]
     failed = [result for result in found.values() if not result.ok]

@@ -113,11 +113,18 @@ def test_assumed_epsilon_stands_beside_the_weights_of_a_checkpoint(tmp_path: Pat
     assert "epsilon" not in weights.summary
 
 
-@pytest.mark.parametrize("backend", ["pytorch", "torchscript"])
-def test_artifact_has_the_epsilon_that_was_said(tmp_path: Path, backend: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [
+        ("timm:test_resnet", "torchscript"),
+        # Built again by its runner, and compared with what was looked at before the export.
+        ("torchvision.models:resnet18", "pytorch"),
+    ],
+)
+def test_artifact_has_the_epsilon_that_was_said(tmp_path: Path, name: str, backend: str) -> None:
     workspace = Workspace(tmp_path / "workspace")
     workspace.prepare()
-    model = ModelRequest(name="timm:test_resnet", image_size=(64, 64), batchnorm_epsilon=SEEDS)
+    model = ModelRequest(name=name, image_size=(64, 64), batchnorm_epsilon=SEEDS)
     result = export_one(ExportRequest(model=model, backend=backend), workspace, ExportOptions())
     assert result.ok, result.error
     assert result.artifact is not None
