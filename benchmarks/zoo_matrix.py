@@ -122,8 +122,8 @@ def document(
     lines += [
         "",
         f"{good} of {len(found) + others} verified. `(fixed)`: the weights belong to one size "
-        "(tables of relative positions, projections along the tokens); every artifact fixes height and width, and leaves the "
-        "batch free.",
+        "(tables of relative positions, projections along the tokens); every artifact fixes "
+        "height and width, and leaves the batch free.",
     ]
     failed = [result for result in found.values() if not result.ok]
     lines += [
