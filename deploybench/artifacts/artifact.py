@@ -17,6 +17,7 @@ from pydantic import Field, JsonValue
 from deploybench.artifacts.built import Built
 from deploybench.artifacts.contents import check_names, check_nothing_else
 from deploybench.artifacts.external_data import ONNX_SUFFIX, check_external_data
+from deploybench.artifacts.own_images import OwnImages
 from deploybench.artifacts.parity import ParityReport
 from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.artifacts.references import REFERENCE, Array, read_references
@@ -124,6 +125,10 @@ class Manifest(Document):
     )
     task: Task | None = Field(
         default=None, description="what the main output means; None before that was written down"
+    )
+    own_images: OwnImages | None = Field(
+        default=None,
+        description="the user's images among the references; None where the built-in ones are all",
     )
     seal: str = Field(default="", description="sha256 over the manifest without this field")
 

@@ -29,7 +29,7 @@ def newest_of_each(artifacts: Sequence[Artifact]) -> list[Artifact]:
 
     A newer one supersedes when it answers the same request (with another version of a library, or
     after the checkpoint was trained further), or has the same weights in the same form (from a
-    checkpoint under another name, or with other labels).
+    checkpoint under another name, with other labels, or verified on other images).
     """
     newest = _newest(artifacts)
     return [artifact for index, artifact in enumerate(artifacts) if index in newest]
@@ -149,6 +149,7 @@ def _slots(manifest: Manifest) -> tuple[tuple[str, ...], tuple[str, ...]]:
     without_files = dict(model)
     without_files.pop("checkpoint", None)
     without_files.pop("labels", None)
+    without_files.pop("reference_images", None)
 
     form_fields = _as_text(form)
     by_request = ("request", *form_fields, *_as_text(model))

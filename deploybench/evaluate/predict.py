@@ -18,6 +18,7 @@ from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.contracts.registry import runner as find_runner
 from deploybench.contracts.registry import runners_of_format
 from deploybench.data.assumptions import assumptions_in
+from deploybench.data.image_files import IMAGE_SUFFIXES, is_image
 from deploybench.data.postprocess import main_output, task_in
 from deploybench.data.preprocess import read_image
 from deploybench.data.preprocessing_options import PreprocessingOptions
@@ -28,8 +29,6 @@ from deploybench.hardware.devices import CPU
 from deploybench.hardware.host import usable_cores
 from deploybench.measure.proof import prove, reference_batches
 from deploybench.processes import QUIET_RUNTIMES
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
 
 class _Seen(TypedDict):
@@ -64,7 +63,7 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             images.append(path)
             continue
-        inside = [file for file in sorted(path.iterdir()) if _is_image(file)]
+        inside = [file for file in sorted(path.iterdir()) if is_image(file)]
         if not inside:
             raise DeployBenchError(
                 f"the folder {path} holds no image",
@@ -73,11 +72,6 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
             )
         images += inside
     return images
-
-
-def _is_image(file: Path) -> bool:
-    """By its name; a hidden file is what a system keeps for itself (``._photo.jpg`` of macOS)."""
-    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
 
 
 def predict_images(

@@ -23,6 +23,7 @@ from deploybench.artifacts.signature import is_signed
 from deploybench.artifacts.workspace import Workspace, publish
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import exporter, exporters, runners, runners_of_format
+from deploybench.data.own_images import choose_images
 from deploybench.errors import DeployBenchError
 from deploybench.export.files import check_files, seen_from_here
 from deploybench.export.identity import PRELOAD, contents_of, identity_of_weights
@@ -206,6 +207,7 @@ def _check_request(request: ExportRequest) -> None:
     if entry.usable:
         entry.require().check_target(request.target)
     check_files(request.model)
+    choose_images(request.model.reference_images)
 
 
 def _export(

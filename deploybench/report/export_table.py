@@ -57,6 +57,7 @@ def export_report(results: Sequence[ExportResult]) -> Report:
         sections.append(Prose(tuple(meanings)))
     # Exports of one model have the same remarks: each is made once.
     remarks = dict.fromkeys(_weights_line(result) for result in shown)
+    remarks |= dict.fromkeys(_own_images_line(result) for result in shown)
     remarks |= dict.fromkeys(result.remark for result in shown if result.remark)
     remarks.pop("", None)
     if remarks:
@@ -107,6 +108,14 @@ def _weights_line(result: ExportResult) -> str:
     return f"{manifest.model.name}, {source}: {manifest.weights.summary}"
 
 
+def _own_images_line(result: ExportResult) -> str:
+    """Which images of the user's the artifact was verified on; empty for none."""
+    manifest = _manifest(result)
+    if manifest is None or manifest.own_images is None:
+        return ""
+    return f"{manifest.model.name}: {manifest.own_images.summary}"
+
+
 def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
     """What the manifest says of the weights, the size and the parity of an artifact."""
     if manifest is None:
@@ -121,8 +130,12 @@ def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
             "parity_budget": None,
             "parity_note": None,
             "parity_weak": None,
+            "own_images": None,
         }
     max_error, budget, weak = None, None, None
+    own_images = None
+    if manifest.own_images is not None:
+        own_images = manifest.own_images.model_dump(mode="json")
     if manifest.parity is not None:
         weak = manifest.parity.weak
         max_error, budget = manifest.parity.max_error, manifest.parity.budget_error
@@ -137,6 +150,7 @@ def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
         "parity_budget": budget,
         "parity_note": manifest.parity_note,
         "parity_weak": weak,
+        "own_images": own_images,
     }
 
 
@@ -264,7 +278,7 @@ def _notes(result: ExportResult) -> list[Note]:
         return [
             Note(
                 f"parity is weak on this model: {manifest.parity.weak}",
-                advice="export trained weights, or compare the outputs on images of your own",
+                advice=_advice_on_weakness(manifest),
             )
         ]
     if manifest.verified:
@@ -272,3 +286,12 @@ def _notes(result: ExportResult) -> list[Note]:
     if result.ok:
         return [Note(manifest.parity_note or "")]
     return [Note(f"parity: {manifest.parity_note}; the artifact is kept and will not be timed")]
+
+
+def _advice_on_weakness(manifest: Manifest) -> str:
+    if manifest.own_images is None:
+        return "export trained weights, or add --reference-images with images of your own"
+    return (
+        "the images that were given do not help: give --reference-images others, or export trained "
+        "weights"
+    )
