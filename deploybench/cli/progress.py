@@ -16,6 +16,7 @@ from deploybench.runs.events import (
     RecordUpdated,
     RunPlanned,
     SweepStarted,
+    VisitLost,
     VisitsMade,
 )
 from deploybench.scenarios.events import ScenarioFinished, ScenariosPlanned, TestStarted
@@ -90,6 +91,8 @@ class Progress:
                 f"round {event.rounds}: {event.known} of {event.cells} rows known, "
                 f"at most {_minutes(event.left_s)} for the others"
             )
+        elif isinstance(event, VisitLost):
+            self._remark(f"a visit was left out, {event.reason}: {event.planned.cell.title()}")
         elif isinstance(event, LaunchedAfresh):
             title = event.planned.cell.title()
             self._remark(f"launched for every look, {event.reason}: {title}", "yellow")

@@ -26,6 +26,7 @@ from deploybench.telemetry.canary import environment_of
 WORKER = "deploybench.measure.resident_worker"
 CANARY = "deploybench.telemetry.canary"
 NS_PER_S = 1_000_000_000
+LEAST_SLEEP_S = 0.5
 CANARY_LIMIT_S = 60.0
 """A reading takes 15 ms; a machine that is suspended or swaps may take far longer."""
 
@@ -102,13 +103,16 @@ class Residence:
         self._reading = None  # an old one tells nothing of the next visit
         return launch
 
-    def visit(self, index: int, number: int, order: int) -> Visit:
+    def visit(self, index: int, number: int, order: int) -> Visit | None:
         """Visit the process of a cell whose turn it is, in round ``number``.
 
-        Raises ResidentLostError when it has died or its runtime raised: it is then no more.
+        None where the machine slept meanwhile (suspend and resume): such a visit tells nothing.
+        Raises ResidentLostError when the process has died or its runtime raised: it is then no
+        more.
         """
         processes = self._cells[index]
         process = processes.pop(0)
+        slept_before_s = slept_s()
         before = self._reading or self._read_canary()
         began = time.monotonic()
         if self._began is None:
@@ -131,6 +135,9 @@ class Residence:
             raise
         processes.append(process)
         self._reading = self._read_canary()
+        if slept_s() - slept_before_s > LEAST_SLEEP_S:
+            self._reading = None
+            return None
         return Visit(
             round=number,
             order=order,
@@ -176,6 +183,16 @@ class Residence:
         reading = CanaryReading.model_validate_json(answer)
         self.readings.append(reading)
         return reading
+
+
+def slept_s() -> float:
+    """How long the machine has slept since it was started; 0 where the system does not tell.
+
+    Linux's monotonic clock stands still meanwhile, its boot clock does not.
+    """
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
 
 def _launch(resident: Resident, job: Job) -> Launch:

@@ -63,6 +63,14 @@ class VisitsMade:
 
 
 @dataclass(frozen=True)
+class VisitLost:
+    """A visit of the cell tells nothing, for that reason, and is in no record."""
+
+    planned: Planned
+    reason: str
+
+
+@dataclass(frozen=True)
 class LaunchedAfresh:
     """A cell cannot be measured by visits here, for that reason: it is launched for every look."""
 
@@ -86,6 +94,7 @@ RunEvent = (
     | RunPlanned
     | LaunchStarted
     | VisitsMade
+    | VisitLost
     | LaunchedAfresh
     | RecordUpdated
 )

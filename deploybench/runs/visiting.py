@@ -24,7 +24,7 @@ from deploybench.resident import ResidentLostError
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.results.visit import CanaryBest, CanaryReading, Visit
-from deploybench.runs.events import LaunchStarted, RunEvent, VisitsMade
+from deploybench.runs.events import LaunchStarted, RunEvent, VisitLost, VisitsMade
 from deploybench.runs.experiment import Stopped, is_baseline, partners_of
 from deploybench.runs.records import kept, record_of
 from deploybench.runs.settings import RunContext, RunSettings
@@ -266,7 +266,7 @@ class Visiting:
         if block.residence.processes_of(index) == 0:
             return
         try:
-            cell.visits.append(block.residence.visit(index, self._round, position))
+            visit = block.residence.visit(index, self._round, position)
         except ResidentLostError as lost:
             cell.launches.append(Launch(round=self._round, error=str(lost)))
             if cell.failed:
@@ -274,6 +274,10 @@ class Visiting:
             elif block.residence.processes_of(index) == 0:
                 yield from self._start(block, index)
             return
+        if visit is None:
+            self._tell(VisitLost(cell.planned, "the machine slept"))
+        else:
+            cell.visits.append(visit)
         if block.residence.restless(index):
             block.residence.end(index)
             self.afresh[index] = "its process works on while it should rest"
