@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from deploybench.export.order import ExportFinished, ExportsPlanned, ExportStarted
 from deploybench.inert import inert
+from deploybench.plurals import counted
 from deploybench.report.console import progress_bar, remark
 from deploybench.runs.events import (
     LaunchedAfresh,
@@ -63,7 +64,7 @@ class Progress:
         if isinstance(event, ExportsPlanned):
             count = len(event.requests)
             if self._missing_first:
-                self._remark(f"exporting {count} missing artifacts first")
+                self._remark(f"exporting {counted(count, 'missing artifact')} first")
             self._open_bar("exporting", count)
         elif isinstance(event, ExportStarted):
             request = event.request

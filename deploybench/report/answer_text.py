@@ -14,6 +14,7 @@ from deploybench.analysis.answers import (
 )
 from deploybench.data.image_size import full_text
 from deploybench.hardware.devices import CPU
+from deploybench.plurals import counted
 from deploybench.report.figures import CAUSES, MIB, TOO_WIDE, WIDEST_SHOWN, three_digits
 from deploybench.report.table import Prose
 from deploybench.results.cell import HOST_TO_HOST, Cell
@@ -111,13 +112,13 @@ def _not_known(answer: ModelAnswer) -> str:
     text = f"which runner is the fastest is not known; perhaps {perhaps}"
     if answer.more_rounds is None:
         return f"{text}. They are too close, or the machine too restless, for rounds to tell."
-    return f"{text}. About {answer.more_rounds} more rounds would tell."
+    return f"{text}. About {counted(answer.more_rounds, 'more round')} would tell."
 
 
 def _sureness(answer: ModelAnswer) -> str:
     """From how many rounds, and whether anything disturbed them."""
     rounds = min((lead.ratio.count for lead in answer.leads), default=0)
-    confidence = f"95 % sure, from {rounds} rounds"
+    confidence = f"95 % sure, from {counted(rounds, 'round')}"
     if all(lead.undisturbed for lead in answer.leads):
         return f"{confidence[0].upper()}{confidence[1:]}."
     return f"Likely, not certain: other work disturbed some of the {rounds} rounds."
@@ -156,7 +157,7 @@ def _undecided(answer: ModelAnswer) -> str:
     text = f"whether {names} {verb} faster than {fastest}"
     if answer.more_rounds is None:
         return f"{text}; they are too close, or the machine too restless, for rounds to tell."
-    return f"{text}; about {answer.more_rounds} more rounds would tell."
+    return f"{text}; about {counted(answer.more_rounds, 'more round')} would tell."
 
 
 def _what_would_settle(answers: Sequence[ModelAnswer]) -> list[Prose]:
@@ -214,7 +215,7 @@ def _main_cause(records: Sequence[Record]) -> str:
     if not causes:
         return "the differences are smaller than what the rounds can tell"
     cause, count = causes.most_common(1)[0]
-    return f"{cause} ({count} of {len(records)} measurements)"
+    return f"{cause} ({count} of {counted(len(records), 'measurement')})"
 
 
 def _nothing_to_compare(answers: Sequence[ModelAnswer]) -> list[Prose]:
@@ -250,7 +251,7 @@ def _name(answer: ModelAnswer, answers: Sequence[ModelAnswer]) -> str:
     if len({other.batch for other in cells}) > 1 or cell.batch > 1:
         parts.append(f"batch {cell.batch}")
     if len({other.threads for other in cells}) > 1:
-        parts.append(f"{cell.threads} threads")
+        parts.append(counted(cell.threads, "thread"))
     if cell.streams > 1:
         parts.append(f"{cell.streams} streams")
     if cell.timing != HOST_TO_HOST:

@@ -19,6 +19,7 @@ from deploybench.models.source import expand_groups
 from deploybench.plan.cells import Planned, Selection, Sizes, plan_cells
 from deploybench.plan.consent import check_planned, trusting_command
 from deploybench.plan.selection import nothing_to_run, select_artifacts, select_runners
+from deploybench.plurals import counted
 from deploybench.processes import allow_children, stop_children
 from deploybench.results.store import new_run_name
 from deploybench.results.verdict import Verdict
@@ -165,7 +166,7 @@ class ScenarioRequest:
             )
         if (self.instances or 1) > self.thread_budget:
             raise DeployBenchError(
-                f"--instances {self.instances} share {self.thread_budget} threads",
+                f"--instances {self.instances} share {counted(self.thread_budget, 'thread')}",
                 expected="a thread for each at least",
                 action=f"--instances {self.thread_budget} or fewer, or more --threads",
             )

@@ -84,7 +84,7 @@ def test_run_says_that_it_exports_first_and_what_it_could_not_measure(said: list
         progress.tell(SweepStarted(PLANNED))
         progress.tell(SweepStarted(PLANNED))
     assert said == [
-        "remark: exporting 1 missing artifacts first",
+        "remark: exporting 1 missing artifact first",
         "exporting of 1",
         "exporting vit to onnx",
         "gone",
