@@ -38,6 +38,7 @@ class AgainstBaseline:
     """How many times faster than the baseline a cell is.
 
     ``more_rounds`` would settle an AMBIGUOUS answer; None for other answers.
+    ``undisturbed_answer`` is that of the undisturbed times, of cells that were visited.
     """
 
     runner: str
@@ -45,6 +46,7 @@ class AgainstBaseline:
     answer: Answer
     judgement: Judgement
     more_rounds: int | None
+    undisturbed_answer: Answer | None = None
 
     @property
     def reason(self) -> str:
@@ -276,12 +278,16 @@ def _judged(baseline: Record, speedup: Speedup, margin: float) -> AgainstBaselin
     if faster_or_not is Answer.AMBIGUOUS:
         wanted = half_width_that_settles(ratio, margin)
         rounds_to_settle = more_rounds(ratio.count, ratio.half_width, wanted)
+    undisturbed_answer = None
+    if speedup.undisturbed is not None:
+        undisturbed_answer = answer(speedup.undisturbed, margin)
     return AgainstBaseline(
         runner=baseline.cell.runner,
         speedup=speedup,
         answer=faster_or_not,
         judgement=judge_speedup(speedup),
         more_rounds=rounds_to_settle,
+        undisturbed_answer=undisturbed_answer,
     )
 
 

@@ -21,12 +21,14 @@ class Speedup:
 
     ``changed`` rounds met a change of state and count in no ratio. ``disturbed`` of the pairs that
     count had other work beside them; there are some only where fewer than six calm pairs exist.
+    ``undisturbed`` is the ratio of the undisturbed times, of cells that were visited.
     """
 
     hop_ns: float | None
     ratio: Ratio
     changed: int
     disturbed: int
+    undisturbed: Ratio | None = None
 
 
 def paired_speedups(baseline: Sequence[Launch], candidate: Sequence[Launch]) -> list[Speedup]:

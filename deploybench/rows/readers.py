@@ -55,6 +55,32 @@ class StateFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VisitFigures:
+    """What the visits of a cell showed; None of a cell whose processes were launched afresh."""
+
+    basis: str | None = None
+    known: bool | None = None
+    calm_visits: int | None = None
+    calm_share: float | None = None
+    halves_agree: bool | None = None
+    all_visits_ms: float | None = None
+    all_visits_low_ms: float | None = None
+    all_visits_high_ms: float | None = None
+    estimates_agree: bool | None = None
+    experienced_p50_ms: float | None = None
+    experienced_low_ms: float | None = None
+    experienced_high_ms: float | None = None
+    delivered_p10: float | None = None
+    delivered_p50: float | None = None
+    delivered_p90: float | None = None
+    slope: float | None = None
+    processes: int | None = None
+    process_shift: float | None = None
+    visits: int | None = None
+    independent: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class PercentileFigures:
     """A percentile with its interval, and how many samples it needs."""
 
@@ -95,6 +121,17 @@ class SpeedupFigures:
     answer: Answer | None = None
     verdict: Verdict | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndisturbedSpeedupFigures:
+    """The same of the undisturbed times, of cells that were visited."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    coverage: float | None = None
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +203,34 @@ def state_figures(state: StateSummary | None) -> StateFigures:
     )
 
 
+def visit_figures(state: StateSummary | None) -> VisitFigures:
+    if state is None or state.visited is None:
+        return VisitFigures()
+    visited = state.visited
+    return VisitFigures(
+        basis=visited.basis,
+        known=visited.known,
+        calm_visits=visited.calm_visits,
+        calm_share=visited.calm_share,
+        halves_agree=visited.halves_agree,
+        all_visits_ms=visited.whole_ms,
+        all_visits_low_ms=visited.whole_low_ms,
+        all_visits_high_ms=visited.whole_high_ms,
+        estimates_agree=visited.agree,
+        experienced_p50_ms=visited.experienced_p50_ms,
+        experienced_low_ms=visited.experienced_low_ms,
+        experienced_high_ms=visited.experienced_high_ms,
+        delivered_p10=visited.delivered_p10,
+        delivered_p50=visited.delivered_p50,
+        delivered_p90=visited.delivered_p90,
+        slope=visited.slope,
+        processes=visited.processes,
+        process_shift=visited.process_shift,
+        visits=visited.visits,
+        independent=visited.independent,
+    )
+
+
 def percentile_figures(state: StateSummary | None, fraction: float) -> PercentileFigures:
     """The percentile of the state's samples at that fraction: 0.99 is p99."""
     percentile = _percentile(state, fraction)
@@ -213,6 +278,19 @@ def speedup_figures(against: AgainstBaseline | None) -> SpeedupFigures:
         answer=against.answer,
         verdict=against.judgement.verdict,
         reason=against.reason,
+    )
+
+
+def undisturbed_speedup_figures(against: AgainstBaseline | None) -> UndisturbedSpeedupFigures:
+    if against is None or against.speedup.undisturbed is None:
+        return UndisturbedSpeedupFigures()
+    ratio = against.speedup.undisturbed
+    return UndisturbedSpeedupFigures(
+        value=ratio.value,
+        low=ratio.low,
+        high=ratio.high,
+        coverage=ratio.coverage,
+        answer=against.undisturbed_answer,
     )
 
 
