@@ -23,6 +23,7 @@ from deploybench.statistics.ratios import (
     DEFAULT_MARGIN,
     MOST_ROUNDS,
     Answer,
+    Ratio,
     answer,
     half_width_that_settles,
     more_rounds,
@@ -38,7 +39,7 @@ class AgainstBaseline:
     """How many times faster than the baseline a cell is.
 
     ``more_rounds`` would settle an AMBIGUOUS answer; None for other answers.
-    ``undisturbed_answer`` is that of the undisturbed times, of cells that were visited.
+    ``experienced_answer`` and ``undisturbed_answer`` are those of the two ratios of visits.
     """
 
     runner: str
@@ -46,6 +47,7 @@ class AgainstBaseline:
     answer: Answer
     judgement: Judgement
     more_rounds: int | None
+    experienced_answer: Answer | None = None
     undisturbed_answer: Answer | None = None
 
     @property
@@ -278,17 +280,21 @@ def _judged(baseline: Record, speedup: Speedup, margin: float) -> AgainstBaselin
     if faster_or_not is Answer.AMBIGUOUS:
         wanted = half_width_that_settles(ratio, margin)
         rounds_to_settle = more_rounds(ratio.count, ratio.half_width, wanted)
-    undisturbed_answer = None
-    if speedup.undisturbed is not None:
-        undisturbed_answer = answer(speedup.undisturbed, margin)
     return AgainstBaseline(
         runner=baseline.cell.runner,
         speedup=speedup,
         answer=faster_or_not,
         judgement=judge_speedup(speedup),
         more_rounds=rounds_to_settle,
-        undisturbed_answer=undisturbed_answer,
+        experienced_answer=_answer_if_any(speedup.experienced, margin),
+        undisturbed_answer=_answer_if_any(speedup.undisturbed, margin),
     )
+
+
+def _answer_if_any(ratio: Ratio | None, margin: float) -> Answer | None:
+    if ratio is None:
+        return None
+    return answer(ratio, margin)
 
 
 def _in_the_same_state(point: Point | None, state: StateSummary) -> Point | None:

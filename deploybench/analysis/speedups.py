@@ -21,13 +21,15 @@ class Speedup:
 
     ``changed`` rounds met a change of state and count in no ratio. ``disturbed`` of the pairs that
     count had other work beside them; there are some only where fewer than six calm pairs exist.
-    ``undisturbed`` is the ratio of the undisturbed times, of cells that were visited.
+    Of visits ``experienced`` is the ratio of the visits of one round, ``undisturbed`` that of the
+    undisturbed times; ``ratio`` is one of the two.
     """
 
     hop_ns: float | None
     ratio: Ratio
     changed: int
     disturbed: int
+    experienced: Ratio | None = None
     undisturbed: Ratio | None = None
 
 

@@ -162,14 +162,14 @@ def speedup_text(row: Row) -> str:
     )
 
 
-def undisturbed_speedup_text(row: Row) -> str:
-    """The same of the undisturbed times."""
+def experienced_speedup_text(row: Row) -> str:
+    """The same as the machine was."""
     return _ratio_text(
-        row.undisturbed_speedup,
-        row.undisturbed_speedup_low,
-        row.undisturbed_speedup_high,
-        row.undisturbed_speedup_coverage,
-        row.undisturbed_speedup_answer,
+        row.experienced_speedup,
+        row.experienced_speedup_low,
+        row.experienced_speedup_high,
+        row.experienced_speedup_coverage,
+        row.experienced_speedup_answer,
     )
 
 
@@ -196,11 +196,14 @@ def speedups_differ(row: Row) -> bool:
 
     Then the speed-up as met and the undisturbed one cannot both be the same number.
     """
-    met = (row.speedup_low, row.speedup_high)
+    met = (row.experienced_speedup_low, row.experienced_speedup_high)
     undisturbed = (row.undisturbed_speedup_low, row.undisturbed_speedup_high)
     if met[0] is None or met[1] is None or undisturbed[0] is None or undisturbed[1] is None:
         return False
-    if min(row.speedup_coverage or 0, row.undisturbed_speedup_coverage or 0) < CONFIDENCE:
+    if (
+        min(row.experienced_speedup_coverage or 0, row.undisturbed_speedup_coverage or 0)
+        < CONFIDENCE
+    ):
         return False
     return met[1] < undisturbed[0] or undisturbed[1] < met[0]
 

@@ -110,10 +110,10 @@ def _legend_of_baseline(rows: Sequence[Row]) -> list[str]:
         reference += " on the same device"
     paired = "paired by round"
     if any(row.visits for row in rows):
-        paired = "as met in the same moments"
+        paired = "paired by round, within seconds"
     parts = [f"×baseline: times faster than {reference}, {paired}, {AMBIGUOUS_MARK}: AMBIGUOUS"]
     if any(speedups_differ(row) for row in rows):
-        parts.append("×undisturbed: the same of the undisturbed times")
+        parts.append("met ×: as the machine was, where the undisturbed times give another answer")
     return parts
 
 

@@ -72,7 +72,7 @@ def _note_on_contention(row: Row) -> list[Note]:
         return []
     detail = (
         f"{row.undisturbed_speedup:.2f} times as fast as {row.baseline} undisturbed, "
-        f"{row.speedup:.2f} as the machine was"
+        f"{row.experienced_speedup:.2f} as the machine was"
     )
     return [Note("what disturbs slows these and the baseline unequally", detail)]
 

@@ -12,6 +12,7 @@ from deploybench.report.figures import AT_LEAST, three_digits
 from deploybench.report.run_cells import (
     Roofs,
     energy_text,
+    experienced_speedup_text,
     experienced_text,
     gflops_text,
     half_width_text,
@@ -26,7 +27,6 @@ from deploybench.report.run_cells import (
     streams_text,
     times_bound_text,
     timing_text,
-    undisturbed_speedup_text,
     verdict_style,
     verdict_text,
 )
@@ -85,9 +85,9 @@ def _columns(rows: Sequence[Row], doubted: Roofs) -> tuple[Column[Row], ...]:
         Column("times_bound", "×bound", times_bound_text(doubted), number=True, priority=5),
         Column("speedup", "×baseline", speedup_text, number=True),
         Column(
-            "undisturbed_speedup",
-            "×undisturbed",
-            undisturbed_speedup_text,
+            "experienced_speedup",
+            "met ×",
+            experienced_speedup_text,
             number=True,
         ),
         Column("verdict", "verdict", verdict_text, style=verdict_style),
@@ -110,7 +110,7 @@ def _shown(column: Column[Row], rows: Sequence[Row]) -> bool:
         return any(row.bound_ms for row in rows)
     if column.key == "experienced_p50_ms":
         return any(row.experienced_p50_ms is not None for row in rows)
-    if column.key == "undisturbed_speedup":
+    if column.key == "experienced_speedup":
         # Where contention changes nothing the two are one number.
         return any(speedups_differ(row) for row in rows)
     if column.key in ("streams", "timing", "options", "state", "energy"):

@@ -16,7 +16,7 @@ from deploybench.analysis.typical import TypicalGpu
 from deploybench.results.launch import Facts
 from deploybench.results.record import Bound, Percentile, StateSummary, Summary
 from deploybench.results.verdict import Verdict
-from deploybench.statistics.ratios import Answer
+from deploybench.statistics.ratios import Answer, Ratio
 
 BYTES_PER_MIB = 1 << 20
 
@@ -124,8 +124,8 @@ class SpeedupFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UndisturbedSpeedupFigures:
-    """The same of the undisturbed times, of cells that were visited."""
+class RatioFigures:
+    """One of the two speed-ups of cells that were visited: as met, or of the undisturbed times."""
 
     value: float | None = None
     low: float | None = None
@@ -281,16 +281,27 @@ def speedup_figures(against: AgainstBaseline | None) -> SpeedupFigures:
     )
 
 
-def undisturbed_speedup_figures(against: AgainstBaseline | None) -> UndisturbedSpeedupFigures:
-    if against is None or against.speedup.undisturbed is None:
-        return UndisturbedSpeedupFigures()
-    ratio = against.speedup.undisturbed
-    return UndisturbedSpeedupFigures(
+def experienced_figures(against: AgainstBaseline | None) -> RatioFigures:
+    if against is None:
+        return RatioFigures()
+    return _ratio_figures(against.speedup.experienced, against.experienced_answer)
+
+
+def undisturbed_figures(against: AgainstBaseline | None) -> RatioFigures:
+    if against is None:
+        return RatioFigures()
+    return _ratio_figures(against.speedup.undisturbed, against.undisturbed_answer)
+
+
+def _ratio_figures(ratio: Ratio | None, answer: Answer | None) -> RatioFigures:
+    if ratio is None:
+        return RatioFigures()
+    return RatioFigures(
         value=ratio.value,
         low=ratio.low,
         high=ratio.high,
         coverage=ratio.coverage,
-        answer=against.undisturbed_answer,
+        answer=answer,
     )
 
 

@@ -50,8 +50,9 @@ class Row:
     ``undisturbed_known`` whether its interval can be trusted; ``all_visits_ms`` is the other
     estimate, from all visits; see :class:`~deploybench.results.record.Visited`. The percentiles
     and ``experienced_p50_ms`` are what a user of the machine met. ``delivered_*`` is the share of
-    the machine's own speed that it gave beside the visits. ``speedup`` is as met, of visits that
-    are close in time, ``undisturbed_speedup`` of the undisturbed times.
+    the machine's own speed that it gave beside the visits. ``experienced_speedup`` is of visits
+    that are close in time, ``undisturbed_speedup`` of the undisturbed times; ``speedup`` is the
+    first, which is known more closely, unless the two contradict each other.
     """
 
     model: str
@@ -156,6 +157,11 @@ class Row:
     speedup_answer: Answer | None = None
     speedup_verdict: Verdict | None = None
     speedup_reason: str = ""
+    experienced_speedup: float | None = None
+    experienced_speedup_low: float | None = None
+    experienced_speedup_high: float | None = None
+    experienced_speedup_coverage: float | None = None
+    experienced_speedup_answer: Answer | None = None
     undisturbed_speedup: float | None = None
     undisturbed_speedup_low: float | None = None
     undisturbed_speedup_high: float | None = None

@@ -17,6 +17,7 @@ from deploybench.models.zoo import FAIR, SOFTMAX
 from deploybench.results.record import Record
 from deploybench.rows.readers import (
     bound_figures,
+    experienced_figures,
     fact_figures,
     gpu_figures,
     mib,
@@ -25,7 +26,7 @@ from deploybench.rows.readers import (
     speedup_figures,
     state_figures,
     summary_figures,
-    undisturbed_speedup_figures,
+    undisturbed_figures,
     visit_figures,
 )
 from deploybench.rows.row import Row
@@ -69,7 +70,8 @@ def row_of(finding: Finding) -> Row:
     p999 = percentile_figures(finding.state, 0.999)
     bound = bound_figures(record.bound)
     speedup = speedup_figures(finding.against)
-    undisturbed = undisturbed_speedup_figures(finding.against)
+    experienced = experienced_figures(finding.against)
+    undisturbed = undisturbed_figures(finding.against)
     softmax = softmax_figures(finding.softmax)
     gpu = gpu_figures(typical_gpu(record.launches))
     judgement = finding.judgement
@@ -175,6 +177,11 @@ def row_of(finding: Finding) -> Row:
         speedup_answer=speedup.answer,
         speedup_verdict=speedup.verdict,
         speedup_reason=speedup.reason,
+        experienced_speedup=experienced.value,
+        experienced_speedup_low=experienced.low,
+        experienced_speedup_high=experienced.high,
+        experienced_speedup_coverage=experienced.coverage,
+        experienced_speedup_answer=experienced.answer,
         undisturbed_speedup=undisturbed.value,
         undisturbed_speedup_low=undisturbed.low,
         undisturbed_speedup_high=undisturbed.high,
