@@ -200,10 +200,8 @@ def speedups_differ(row: Row) -> bool:
     undisturbed = (row.undisturbed_speedup_low, row.undisturbed_speedup_high)
     if met[0] is None or met[1] is None or undisturbed[0] is None or undisturbed[1] is None:
         return False
-    if (
-        min(row.experienced_speedup_coverage or 0, row.undisturbed_speedup_coverage or 0)
-        < CONFIDENCE
-    ):
+    coverages = (row.experienced_speedup_coverage, row.undisturbed_speedup_coverage)
+    if any((coverage or 0) < CONFIDENCE for coverage in coverages):
         return False
     return met[1] < undisturbed[0] or undisturbed[1] < met[0]
 
