@@ -35,7 +35,7 @@ from deploybench.analysis.matching import (
     refuse_the_same_run,
     unlike,
 )
-from deploybench.analysis.speedups import paired_speedups
+from deploybench.analysis.speedups import paired_speedups, speedups_of
 from deploybench.analysis.states import (
     State,
     all_hops,
@@ -240,13 +240,16 @@ def _compare(
 
 
 def _compare_states(row: Comparison, old: Record, new: Record) -> list[Comparison]:
+    same_run = old.run == new.run and old.host.hostname == new.host.hostname
+    if same_run and (old.visits or new.visits):
+        return [_paired_visits(row, old, new)]
     # One set of levels for both records, so that a state has one name on both sides.
     measured = [launch for launch in (*old.launches, *new.launches) if launch.measured]
     levels = levels_of(all_hops(measured))
     alike = hardware(old) == hardware(new)
     before = states_by_level(old, levels, alike)
     after = states_by_level(new, levels, alike)
-    if old.run == new.run and old.host.hostname == new.host.hostname:
+    if same_run:
         rows = _paired(row, old, new, before, after)
     else:
         rows = _unpaired(row, old, new, before, after)
@@ -283,6 +286,34 @@ def _paired(
         )
         rows.append(compared)
     return rows
+
+
+def _paired_visits(row: Comparison, old: Record, new: Record) -> Comparison:
+    """The row of two cells of one run whose processes were visited."""
+    speedups = speedups_of(old, new)
+    if not speedups:
+        reason = "no round visited both"
+        return replace(row, status=Status.NO_COMMON_STATE, reason=reason)
+    speedup = speedups[0]
+    notes = row.notes
+    if speedup.remark:
+        notes = (*notes, speedup.remark)
+    return replace(
+        row,
+        status=Status.COMPARED,
+        ratio=speedup.ratio,
+        notes=notes,
+        baseline=_visited_side(old),
+        candidate=_visited_side(new),
+    )
+
+
+def _visited_side(record: Record) -> Side:
+    side = _side(record)
+    if record.summary is None or not record.summary.states:
+        return side
+    state = record.summary.states[0]
+    return replace(side, p50_ms=state.p50_ms, launches=state.launches)
 
 
 def _unpaired(
