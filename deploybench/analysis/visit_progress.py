@@ -23,12 +23,14 @@ class VisitWidths:
     None where there is no interval yet; of the speed-up also where there is no baseline.
     ``known`` says whether what there is can be trusted. ``grow`` is how many times the visits that
     there are it would take for that; None where it cannot be told: no visit was calm.
+    ``process_shift`` is by how much (share) the processes of the cell differ beyond chance.
     """
 
     undisturbed_half_width: float | None
     speedup_half_width: float | None
     known: bool
     grow: float | None
+    process_shift: float = 0.0
 
     def narrow(self, wanted: float) -> bool:
         """Whether all that there is is known, and no wider than ``wanted``."""
@@ -53,6 +55,7 @@ def widths(
         return VisitWidths(None, None, known=False, grow=None)
     estimate = estimate_of(series_of(beside_canary, canary))
     known = estimate.known
+    shift = math.expm1(estimate.process_shift or 0.0)
     grow = _grow(estimate.centre)
     if estimate.basis in ("extrapolated", "not seen"):
         grow = None
@@ -62,12 +65,12 @@ def widths(
     if visits_of_baseline is not None:
         logs = paired_logs(visits_of_baseline, visits)
         if len(logs) == 0:
-            return VisitWidths(_width(estimate.centre), None, known=False, grow=grow)
+            return VisitWidths(_width(estimate.centre), None, False, grow, shift)
         pairs = centre_of(logs)
         known = known and pairs.known
         speedup_half_width = _width(pairs)
         grow = _more(grow, _grow(pairs))
-    return VisitWidths(_width(estimate.centre), speedup_half_width, known, grow)
+    return VisitWidths(_width(estimate.centre), speedup_half_width, known, grow, shift)
 
 
 def seconds_left(found: VisitWidths, wanted: float, spent: float) -> float | None:

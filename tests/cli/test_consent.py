@@ -22,6 +22,7 @@ from deploybench.evaluate.predict import predict_images
 from deploybench.export.pipeline import ExportOptions, export_one
 from deploybench.export.request import ExportRequest
 from deploybench.runs import request as runs
+from deploybench.runs import surroundings
 from deploybench.runs.request import RunRequest, carry_out
 from deploybench.scenarios import request as scenarios
 from deploybench.scenarios.request import ScenarioRequest, run_scenarios
@@ -71,7 +72,7 @@ def hostile(tmp_path: Path, marker: Path) -> Artifact:
 @pytest.fixture
 def nothing_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that end where measuring would begin."""
-    monkeypatch.setattr(runs, "measured_peaks", lambda host, threads: None)
+    monkeypatch.setattr(surroundings, "measured_peaks", lambda host, threads: None)
     monkeypatch.setattr(runs, "run_cells", lambda *_, **__: iter(()))
 
 
