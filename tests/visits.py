@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from deploybench.analysis.summary import summarise
 from deploybench.results.record import Percentile, Record, StateSummary, Visited
 from deploybench.results.verdict import Judgement, Verdict
 from deploybench.results.visit import CanaryBest, CanaryReading, Visit
@@ -131,3 +133,38 @@ def visited_record(
         visits=tuple(visits_at(shares, undisturbed_ms)),
         canary=BEST,
     )
+
+
+def record_of_visits(
+    undisturbed_ms: float, *, slope: float, shares: Sequence[float], **of_the_cell: object
+) -> Record:
+    """A record whose summary follows from its visits, one for each share of the machine's speed.
+
+    A visit takes the undisturbed time x share to the power of ``slope``, and a little more or less.
+    """
+    launches = [launch([undisturbed_ms] * 20, number=number) for number in range(2)]
+    generator = random.Random(repr(of_the_cell))
+    visits = []
+    for visit, share in zip(visits_at(shares, 1.0), shares, strict=True):
+        took_ms = undisturbed_ms * share**slope * (1 + generator.gauss(0, 0.004))
+        samples = (int(took_ms * MS),) * 3
+        visits.append(visit.replaced(samples_ns=samples, window_ns=sum(samples)))
+    base = record(launches, **of_the_cell)
+    summary = summarise(launches, 1, visits, BEST)
+    assert summary is not None
+    (state,) = summary.states
+    return base.replaced(
+        summary=summary, judgement=state.judgement, visits=tuple(visits), canary=BEST
+    )
+
+
+def busy_and_calm(count: int = 300, *, busy: float = 0.59, calm_share: float = 0.3) -> list[float]:
+    """Shares of the machine's speed: mostly ``busy``, and calm in between, in no order."""
+    generator = random.Random(7)
+    shares = []
+    for _ in range(count):
+        if generator.random() < calm_share:
+            shares.append(1.0 - generator.random() * 0.01)
+        else:
+            shares.append(busy * (1 + generator.gauss(0, 0.02)))
+    return shares

@@ -123,7 +123,9 @@ def _more_visits(state: StateSummary) -> float:
     """
     visited = state.visited
     assert visited is not None  # of a cell that was visited
-    by_width = (_half_width(state) / WIDEST_INTERVAL) ** 2
+    by_width = 1.0
+    if state.p50_low_ms is not None and state.p50_high_ms is not None:
+        by_width = (_half_width(state) / WIDEST_INTERVAL) ** 2
     return visited.visits * max(by_width - 1, _times_as_many(visited) - 1, 0)
 
 
@@ -141,7 +143,12 @@ def _times_as_many(visited: Visited) -> float:
 def _narrows(state: StateSummary) -> bool:
     """Whether more visits would make the interval narrow: calm ones come, and nothing drifts."""
     visited = state.visited
-    return visited is not None and visited.basis != "not seen" and visited.halves_agree
+    if visited is None:
+        return False
+    if visited.visits < FEWEST_INDEPENDENT:
+        # So few neither show that calm ones never come, nor a drift.
+        return True
+    return visited.basis != "not seen" and visited.halves_agree
 
 
 def _half_width(state: StateSummary) -> float:

@@ -77,6 +77,8 @@ def _fastest(answer: ModelAnswer) -> str:
     elif answer.as_fast:
         others = [_runner(cell, answer) for cell in answer.as_fast]
         text = f"{_several([name, *others])} are equally fast, and the fastest"
+    elif any(lead.contention_decides for lead in answer.leads):
+        text = f"{name} is the fastest undisturbed"
     else:
         text = f"{name} is the fastest"
     parts = []

@@ -159,6 +159,8 @@ def _delivered(row: Row) -> str:
 
 
 def _halves(row: Row) -> str:
+    if row.p50_low_ms is None:
+        return NOTHING
     if row.halves_agree:
         return "agree"
     return "differ"

@@ -108,12 +108,11 @@ def _legend_of_baseline(rows: Sequence[Row]) -> list[str]:
     reference = f"{baselines[0]} fp32"
     if len({row.device for row in rows}) > 1:
         reference += " on the same device"
-    paired = "paired by round"
-    if any(row.visits for row in rows):
-        paired = "paired by round, within seconds"
-    parts = [f"×baseline: times faster than {reference}, {paired}, {AMBIGUOUS_MARK}: AMBIGUOUS"]
+    parts = [
+        f"×baseline: times faster than {reference}, paired by round, {AMBIGUOUS_MARK}: AMBIGUOUS"
+    ]
     if any(speedups_differ(row) for row in rows):
-        parts.append("met ×: as the machine was, where the undisturbed times give another answer")
+        parts.append("met ×: as the machine was; where it is another one, ×baseline is undisturbed")
     return parts
 
 

@@ -183,6 +183,15 @@ def test_line_on_the_machine_says_what_no_time_would_do() -> None:
     )
 
 
+def test_line_on_the_machine_does_not_give_up_on_a_few_visits() -> None:
+    first = visited_record(11.9, 13.2, judgement=QUIETER, changes={**UNSEEN, "visits": 4})
+    assert first.summary is not None
+    (state,) = first.summary.states
+    no_interval = state.replaced(p50_low_ms=None, p50_high_ms=None)
+    few = first.replaced(summary=first.summary.replaced(states=(no_interval,)))
+    assert "more would do" in machine_line([few])
+
+
 def test_line_on_the_machine_tells_one_that_was_never_fast() -> None:
     slow = visited_record(11.9, 13.2, shares=(0.60, 0.70, 0.81))
     assert "(60% to 81%), at best 81%" in machine_line([slow])
