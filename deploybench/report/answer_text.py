@@ -15,7 +15,14 @@ from deploybench.analysis.answers import (
 from deploybench.data.image_size import full_text
 from deploybench.hardware.devices import CPU
 from deploybench.plurals import counted
-from deploybench.report.figures import CAUSES, MIB, TOO_WIDE, WIDEST_SHOWN, three_digits
+from deploybench.report.contention_text import contention_text, of_calls
+from deploybench.report.figures import (
+    CAUSES,
+    CAUSES_OF_VISITS,
+    MIB,
+    TOO_WIDE,
+    WIDEST_SHOWN,
+)
 from deploybench.report.table import Prose
 from deploybench.results.cell import HOST_TO_HOST, Cell
 from deploybench.results.record import Record
@@ -51,6 +58,7 @@ def _lines(answers: Sequence[ModelAnswer]) -> list[str]:
             # Once a model: memory hardly depends on how the calls are timed.
             remembered.add(model)
             lines += [f"  {line}" for line in _memory(answer)]
+        lines += [f"  {line}" for line in _contention(answer)]
         if answer.undecided and answer.fastest is not None:
             lines.append(f"  Not known: {_undecided(answer)}")
     return lines
@@ -70,6 +78,8 @@ def _fastest(answer: ModelAnswer) -> str:
     elif answer.as_fast:
         others = [_runner(cell, answer) for cell in answer.as_fast]
         text = f"{_several([name, *others])} are equally fast, and the fastest"
+    elif any(lead.contention_decides for lead in answer.leads):
+        text = f"{name} is the fastest undisturbed"
     else:
         text = f"{name} is the fastest"
     parts = []
@@ -117,11 +127,29 @@ def _not_known(answer: ModelAnswer) -> str:
 
 def _sureness(answer: ModelAnswer) -> str:
     """From how many rounds, and whether anything disturbed them."""
-    rounds = min((lead.ratio.count for lead in answer.leads), default=0)
-    confidence = f"95 % sure, from {counted(rounds, 'round')}"
+    count = min((lead.ratio.count for lead in answer.leads), default=0)
+    rounds = counted(count, "round")
+    if answer.records[0].visits:
+        rounds = counted(count, "visit")
+    confidence = f"95 % sure, from {rounds}"
     if all(lead.undisturbed for lead in answer.leads):
         return f"{confidence[0].upper()}{confidence[1:]}."
-    return f"Likely, not certain: other work disturbed some of the {rounds} rounds."
+    return f"Likely, not certain: other work disturbed some of the {rounds}."
+
+
+def _contention(answer: ModelAnswer) -> list[str]:
+    """Where it is other work on the machine that decides who is the faster one."""
+    fastest = answer.fastest
+    if fastest is None:
+        return []
+    records = {record.cell.key: record for record in answer.records}
+    lines = []
+    for lead in answer.leads:
+        if lead.contention_decides:
+            other = records[lead.cell.key]
+            names = (_runner(fastest.cell, answer), _runner(other.cell, answer))
+            lines.append(contention_text(lead, fastest, other, names))
+    return lines
 
 
 def _memory(answer: ModelAnswer) -> list[str]:
@@ -210,8 +238,12 @@ def _main_cause(records: Sequence[Record]) -> str:
     """What disturbed most of the measurements."""
     causes: Counter[str] = Counter()
     for record in records:
-        if record.judgement.verdict in CAUSES:
-            causes[CAUSES[record.judgement.verdict]] += 1
+        verdict = record.judgement.verdict
+        if verdict in CAUSES:
+            cause = CAUSES[verdict]
+            if record.visits:
+                cause = CAUSES_OF_VISITS[verdict]
+            causes[cause] += 1
     if not causes:
         return "the differences are smaller than what the rounds can tell"
     cause, count = causes.most_common(1)[0]
@@ -226,12 +258,12 @@ def _nothing_to_compare(answers: Sequence[ModelAnswer]) -> list[Prose]:
     for answer in answers:
         record = answer.records[0]
         assert record.summary is not None  # answers are of records with a number
-        milliseconds = three_digits(record.summary.states[0].p50_ms)
+        takes = of_calls(record.summary.states[0])
         doubt = ""
         if record.judgement.verdict is not Verdict.VALID:
             doubt = f", not to be relied on ({record.judgement.verdict.value})"
         name = _name(answer, answers)
-        lines.append(f"{name}: {record.cell.runner} takes {milliseconds} ms a call{doubt}.")
+        lines.append(f"{name}: {record.cell.runner} {takes}{doubt}.")
     lines.append("One runner alone: there is nothing to compare it with.")
     return [Prose(tuple(lines), title=TITLE)]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from deploybench.hardware.devices import CPU
 from deploybench.plurals import counted
-from deploybench.report.figures import CAUSES
+from deploybench.report.figures import CAUSES, CAUSES_OF_VISITS
+from deploybench.report.run_cells import speedups_differ
 from deploybench.report.table import Note
 from deploybench.results.cell import END_TO_END
 from deploybench.results.verdict import Verdict
@@ -19,7 +20,7 @@ def notes_of(row: Row) -> list[Note]:
     if row.p50_ms is None and row.mixed_states_ms is not None:
         notes.append(Note("the machine changed speed during every launch", row.reason, row.advice))
     elif row.verdict in CAUSES:
-        notes.append(Note(CAUSES[row.verdict], _reason(row), row.advice))
+        notes.append(Note(_cause(row), _reason(row), row.advice))
     elif row.verdict is not Verdict.VALID:
         # What failed or was refused differs from row to row: its reason is its cause.
         notes.append(Note(row.reason, advice=row.advice))
@@ -35,9 +36,10 @@ def notes_of(row: Row) -> list[Note]:
             )
         )
     if not row.complete:
-        notes.append(
-            Note("interrupted", f"interrupted after {counted(row.launches, 'launch', 'launches')}")
-        )
+        done = counted(row.launches, "launch", "launches")
+        if row.visits:
+            done = counted(row.visits, "visit")
+        notes.append(Note("interrupted", f"interrupted after {done}"))
     if row.more_rounds:
         rounds = counted(row.more_rounds, "more round")
         detail = f"{row.stopped}: about {rounds} for the precision asked for"
@@ -52,12 +54,35 @@ def notes_of(row: Row) -> list[Note]:
         )
         notes.append(Note("the samples of a launch are counted in bins", detail))
     notes += _notes_on_threads(row)
+    notes += _note_on_contention(row)
     if row.speedup_answer is Answer.AMBIGUOUS:
         notes.append(Note("the speed-up is not settled", f"speed-up: {row.speedup_reason}"))
     if row.assumed and row.timing == END_TO_END:
         # Only a call that begins with an image file depends on how images are prepared.
         notes.append(Note(row.assumed))
     return notes
+
+
+def _cause(row: Row) -> str:
+    """What a verdict says of a row that has a number; of visits, what its time rests on."""
+    if not row.visits:
+        return CAUSES[row.verdict]
+    if row.undisturbed_basis == "not seen":
+        return "the machine was never at its own speed beside their visits"
+    if row.undisturbed_basis == "extrapolated":
+        return "the machine was too seldom at its own speed beside their visits"
+    return CAUSES_OF_VISITS[row.verdict]
+
+
+def _note_on_contention(row: Row) -> list[Note]:
+    """Where the ratio of the undisturbed times is not that of the times as met."""
+    if not speedups_differ(row):
+        return []
+    detail = (
+        f"{row.undisturbed_speedup:.2f} times as fast as {row.baseline} undisturbed, "
+        f"{row.experienced_speedup:.2f} as the machine was"
+    )
+    return [Note("what disturbs slows these and the baseline unequally", detail)]
 
 
 def _notes_on_threads(row: Row) -> list[Note]:
