@@ -24,6 +24,7 @@ from deploybench.report.figures import ANSWER_STYLES, form, four_digits
 from deploybench.report.table import NOTHING, Column, Note, Report, Style, Table, table_of
 from deploybench.results.verdict import Verdict
 from deploybench.statistics.ratios import Ratio
+from deploybench.statistics.shift import RunShift
 
 R = TypeVar("R")
 
@@ -40,7 +41,8 @@ def comparison_report(rows: Sequence[Comparison], margin: float) -> Report:
     legend = (
         f"speed-up: baseline time / candidate time of launch medians, above 1 the candidate is "
         f"faster; "
-        f"{_interval(rows)} SAME: the whole interval is within {percent(margin)} of 1. {_hop(rows)}"
+        f"{_interval(rows)} {_run_shift(rows)}SAME: the whole interval is within {percent(margin)} "
+        f"of 1. {_hop(rows)}"
     )
 
     def answer_text(row: Comparison) -> str:
@@ -89,8 +91,8 @@ def gate_table(checks: Sequence[Check], largest: float) -> Table:
     rows = [check.row for check in checks]
     legend = (
         f"slowdown: candidate time / baseline time of launch medians; {_interval(rows)} "
-        f"PASS: the whole interval is at or below {1 + largest:.4g}; REGRESSION: all of it is "
-        f"above. {_hop(rows)}"
+        f"{_run_shift(rows)}PASS: the whole interval is at or below {1 + largest:.4g}; "
+        f"REGRESSION: all of it is above. {_hop(rows)}"
     )
     columns = (
         *_shown(_comparison_columns(lambda check: check.row), checks),
@@ -211,13 +213,14 @@ def _comparison_notes(row: Comparison, margin: float) -> list[Note]:
         parts.append(what_settles(row, wanted))
     if row.status is Status.COMPARED:
         parts += _doubts(row)
-    return _note_of([*parts, *row.notes])
+    return _note_of([*parts, *row.notes, *_shift_note(row)])
 
 
 def _gate_notes(check: Check) -> list[Note]:
+    notes = [*check.row.notes, *_shift_note(check.row)]
     if check.outcome is Outcome.PASS:
-        return _note_of(check.row.notes)
-    return _note_of([check.reason, *check.row.notes])
+        return _note_of(notes)
+    return _note_of([check.reason, *notes])
 
 
 def _note_of(parts: Sequence[str]) -> list[Note]:
@@ -285,6 +288,41 @@ def _interval(rows: Sequence[Comparison]) -> str:
     return f"{' or '.join(tests)}."
 
 
+def _run_shift(rows: Sequence[Comparison]) -> str:
+    """What the intervals between runs include of the shift of whole runs, and where it is from."""
+    assumed: dict[float, float] = {}
+    estimated = 0
+    for row in rows:
+        if row.run_shift is None:
+            continue
+        if row.run_shift.runs:
+            estimated += 1
+        else:
+            assumed[row.run_shift.deviation] = row.run_shift.half_width
+    parts = []
+    for deviation, half_width in sorted(assumed.items()):
+        parts.append(
+            f"whole runs are taken to shift by {percent(deviation)} (--run-shift), which is "
+            f"±{percent(half_width)} of an interval"
+        )
+    if estimated:
+        parts.append("by how much whole runs shift is estimated where a note says so")
+    if not parts:
+        return ""
+    return f"Between runs: {'; '.join(parts)}. "
+
+
+def _shift_note(row: Comparison) -> list[str]:
+    """Where the shift of whole runs is estimated: by how much, and from how many."""
+    shift = row.run_shift
+    if shift is None or not shift.runs:
+        return []
+    return [
+        f"whole runs of it shift by {percent(shift.deviation)} ({shift.runs} runs), which is "
+        f"±{percent(shift.half_width)} of the interval"
+    ]
+
+
 def _hop(rows: Sequence[Comparison]) -> str:
     if all(row.hop_ns is None for row in rows):
         return ""
@@ -301,7 +339,14 @@ def _data(row: Comparison) -> dict[str, object]:
         "state_hop_ns": row.hop_ns,
         **_ratio_data(row.ratio),
         "machine_shift_log": row.machine_shift,
+        **_run_shift_data(row.run_shift),
     }
+
+
+def _run_shift_data(shift: RunShift | None) -> dict[str, object]:
+    if shift is None:
+        return dict.fromkeys(("run_shift_log", "run_shift_runs"))
+    return {"run_shift_log": shift.half_width, "run_shift_runs": shift.runs}
 
 
 def _ratio_data(ratio: Ratio | None) -> dict[str, object]:
