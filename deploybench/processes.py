@@ -89,7 +89,7 @@ def run_child(
                 stdin=subprocess.PIPE,
                 stdout=log_file,
                 stderr=subprocess.STDOUT,
-                env=_child_environment(folder, environment or {}),
+                env=child_environment(folder, environment or {}),
                 start_new_session=True,
             )
             error = None
@@ -98,7 +98,7 @@ def run_child(
             except subprocess.TimeoutExpired:
                 error = f"stopped after the time limit of {time_limit_s:g} s"
             finally:
-                _kill_group(child)
+                kill_group(child)
         return _outcome(reply_path, log_path, error, child.returncode)
 
 
@@ -233,7 +233,7 @@ def finish(reply: str) -> NoReturn:
     os._exit(0)
 
 
-def _child_environment(folder: Path, changes: Mapping[str, str]) -> dict[str, str]:
+def child_environment(folder: Path, changes: Mapping[str, str]) -> dict[str, str]:
     """This process's environment with what children need, whose temporary files lie in ``folder``.
 
     Without what would change their threads behind our back.
@@ -292,7 +292,7 @@ def _surroundings_of_a_server(empty: Path) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _kill_group(child: subprocess.Popen[bytes]) -> None:
+def kill_group(child: subprocess.Popen[bytes]) -> None:
     """Kill what is left of the child's process group (compilers that it started included) and reap
     it."""
     _signal_group(child.pid)
@@ -340,11 +340,11 @@ def _outcome(reply_path: Path, log_path: Path, error: str | None, code: int) -> 
     if error is None and reply_path.exists():
         reply = reply_path.read_bytes()
     if error is None and reply is None:
-        error = _cause_of_death(code, log)
+        error = cause_of_death(code, log)
     return ChildOutcome(reply, error, log)
 
 
-def _cause_of_death(code: int, log: str) -> str:
+def cause_of_death(code: int, log: str) -> str:
     lines = [line for line in log.splitlines() if line.strip()]
     last_line = "no output"
     if lines:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploybench.analysis.findings import baseline_of
-from deploybench.analysis.speedups import paired_speedups
+from deploybench.analysis.speedups import MOST_ROUNDS_OF_VISITS, rounds_to_settle, speedups_of
 from deploybench.analysis.verdicts import judge_speedup
 from deploybench.data.image_size import size_text
 from deploybench.hardware.devices import CPU
@@ -27,8 +27,6 @@ from deploybench.statistics.ratios import (
     Answer,
     Ratio,
     answer,
-    half_width_that_settles,
-    more_rounds,
 )
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 
@@ -45,12 +43,14 @@ class Lead:
     """How many times faster the fastest runner is than ``cell``.
 
     ``undisturbed`` is false where other work ran beside the rounds that the ratio is from.
+    ``rounds_to_settle`` would give an answer that is not AMBIGUOUS.
     """
 
     cell: Cell
     ratio: Ratio
     answer: Answer
     undisturbed: bool
+    rounds_to_settle: int = 0
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _leads(leader: Record, others: Sequence[Record], margin: float) -> list[Lead
     for other in others:
         if other is leader:
             continue
-        speedups = paired_speedups(other.launches, leader.launches)
+        speedups = speedups_of(other, leader)
         if not speedups:
             continue
         # The state of the machine that most rounds of both met.
@@ -241,6 +241,7 @@ def _leads(leader: Record, others: Sequence[Record], margin: float) -> list[Lead
                 ratio=most.ratio,
                 answer=answer(most.ratio, margin),
                 undisturbed=judgement.verdict is Verdict.VALID,
+                rounds_to_settle=rounds_to_settle(most, margin),
             )
         )
     return leads
@@ -258,10 +259,12 @@ def _more_rounds(leads: Sequence[Lead], undecided: Sequence[Record], margin: flo
             # They never met in one state of the machine: nothing to reckon with yet.
             needed.append(FEWEST_FOR_INTERVAL)
             continue
-        wanted = half_width_that_settles(lead.ratio, margin)
-        needed.append(more_rounds(lead.ratio.count, lead.ratio.half_width, wanted))
+        needed.append(lead.rounds_to_settle)
     most = max(needed)
-    if most > MOST_ROUNDS_ADVISED:
+    advised = MOST_ROUNDS_ADVISED
+    if all(record.visits for record in undecided):
+        advised = MOST_ROUNDS_OF_VISITS
+    if most > advised:
         return None
     return most
 

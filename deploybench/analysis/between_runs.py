@@ -4,11 +4,11 @@ Nothing is paired: the two runs met another machine, in time if not in place. Th
 about that, and each is in the interval or in a note:
 
 - Times are compared **at equal delivered speed** where both runs have visits: the undisturbed ones,
-  estimated with one best of the canary for both. Launches are compared within a state of the
-  machine (the hop probe), and where its other probes moved beyond chance the interval is widened by
-  as much at both ends.
+  estimated with one best of the canary for both (``visits_between_runs.py``). A run with visits and
+  one of launches have the time **as experienced** in common, and no more.
+- Launches are compared within a state of the machine (the hop probe), and where its other probes
+  moved beyond chance the interval is widened by as much at both ends.
 - **Whole runs shift** by what no probe sees; the interval includes that (``run_shifts.py``).
-- A run with visits and one of launches have the time **as experienced** in common, and no more.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ from deploybench.statistics.ratios import Ratio, unpaired_ratio
 from deploybench.statistics.samples import median
 from deploybench.statistics.shift import ASSUMED_SHIFT, RunShift, assumed_shift, shifted
 
+LAUNCH_MEDIANS = "launch medians"
+UNDISTURBED = "undisturbed times"
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -48,7 +51,8 @@ class BetweenRuns:
     """Both runs in one state of the machine (``hop_ns``), and their ratio.
 
     ``machine_shift`` (log) is by how much an end of the interval was moved out because the probes
-    moved, ``run_shift`` what it includes of the shift of whole runs.
+    moved, ``run_shift`` what it includes of the shift of whole runs. ``times`` says whose ratio it
+    is.
     """
 
     hop_ns: float | None
@@ -58,6 +62,7 @@ class BetweenRuns:
     machine_shift: float
     run_shift: RunShift
     notes: tuple[str, ...]
+    times: str = LAUNCH_MEDIANS
 
 
 @dataclass(frozen=True)

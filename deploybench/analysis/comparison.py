@@ -16,7 +16,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from deploybench.analysis.between_runs import (
+    LAUNCH_MEDIANS,
     NO_OTHERS,
+    UNDISTURBED,
     BetweenRuns,
     Measured,
     OtherRuns,
@@ -35,8 +37,14 @@ from deploybench.analysis.matching import (
     refuse_the_same_run,
     unlike,
 )
-from deploybench.analysis.speedups import paired_speedups
+from deploybench.analysis.speedups import paired_speedups, speedups_of
 from deploybench.analysis.states import State
+from deploybench.analysis.visits_between_runs import (
+    experienced_between_runs,
+    has_visits,
+    visited_state,
+    visits_between_runs,
+)
 from deploybench.results.cell import Cell
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
@@ -52,6 +60,7 @@ from deploybench.statistics.ratios import (
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 from deploybench.statistics.shift import RunShift
 
+VISITS = "visits"
 MEASURE_TOGETHER = "measure both again, in one run (gate --rerun-baseline)"
 
 
@@ -87,8 +96,8 @@ class Comparison:
 
     ``ratio`` is baseline time / candidate time: above 1 the candidate is faster. ``machine_shift``
     (log) is by how much an end of its interval was moved out because the machine's probes moved,
-    ``run_shift`` what it includes of the shift of whole runs: None within one run. ``reason`` says
-    why there is no ratio; ``notes`` hold what else differs.
+    ``run_shift`` what it includes of the shift of whole runs: None within one run. ``times`` says
+    whose ratio it is. ``reason`` says why there is no ratio; ``notes`` hold what else differs.
     """
 
     baseline: Side | None
@@ -99,6 +108,7 @@ class Comparison:
     ratio: Ratio | None = None
     machine_shift: float = 0.0
     run_shift: RunShift | None = None
+    times: str = LAUNCH_MEDIANS
     notes: tuple[str, ...] = ()
 
     @property
@@ -251,9 +261,11 @@ def compare_pair(
     if reasons:
         return [replace(row, status=Status.NO_NUMBER, reason="; ".join(reasons))]
     if old.run == new.run and old.host.hostname == new.host.hostname:
+        if old.visits or new.visits:
+            return [_paired_visits(row, old, new)]
         rows = _paired(row, old, new)
     else:
-        found = launches_between_runs(old, new, others)
+        found = _found_between_runs(old, new, others)
         rows = [_between_runs(row, old, new, between) for between in found]
     if rows:
         return rows
@@ -286,6 +298,43 @@ def _paired(row: Comparison, old: Record, new: Record) -> list[Comparison]:
     return rows
 
 
+def _paired_visits(row: Comparison, old: Record, new: Record) -> Comparison:
+    """The row of two cells of one run whose processes were visited."""
+    speedups = speedups_of(old, new)
+    if not speedups:
+        reason = "no round visited both"
+        return replace(row, status=Status.NO_COMMON_STATE, reason=reason)
+    speedup = speedups[0]
+    notes = row.notes
+    if speedup.remark:
+        notes = (*notes, speedup.remark)
+    return replace(
+        row,
+        status=Status.COMPARED,
+        ratio=speedup.ratio,
+        times=UNDISTURBED if speedup.rests_on_undisturbed else VISITS,
+        notes=notes,
+        baseline=_visited_side(old),
+        candidate=_visited_side(new),
+    )
+
+
+def _visited_side(record: Record) -> Side:
+    state = visited_state(record)
+    if state is None:
+        return _side(record)
+    return replace(_side(record), p50_ms=state.p50_ms, launches=state.launches)
+
+
+def _found_between_runs(old: Record, new: Record, others: OtherRuns) -> list[BetweenRuns]:
+    visited = [has_visits(record) for record in (old, new)]
+    if all(visited):
+        return [visits_between_runs(old, new, others)]
+    if any(visited):
+        return [experienced_between_runs(old, new, others)]
+    return launches_between_runs(old, new, others)
+
+
 def _between_runs(row: Comparison, old: Record, new: Record, found: BetweenRuns) -> Comparison:
     return replace(
         row,
@@ -293,6 +342,7 @@ def _between_runs(row: Comparison, old: Record, new: Record, found: BetweenRuns)
         hop_ns=found.hop_ns,
         machine_shift=found.machine_shift,
         run_shift=found.run_shift,
+        times=found.times,
         ratio=found.ratio,
         baseline=_side_of(old, found.baseline),
         candidate=_side_of(new, found.candidate),

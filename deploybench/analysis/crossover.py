@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from deploybench.analysis.speedups import paired_speedups
+from deploybench.analysis.speedups import speedups_of
 from deploybench.analysis.states import same_state
 from deploybench.results.cell import HOST_TO_HOST, Cell
 from deploybench.results.record import Record
@@ -144,7 +144,7 @@ def _points(
 
 def _point(shape: Shape, softmax: Record, record: Record, margin: float) -> Point | None:
     """None where both were never launched in one round in one state of the machine."""
-    speedups = paired_speedups(softmax.launches, record.launches)
+    speedups = speedups_of(softmax, record)
     if not speedups or softmax.summary is None or not softmax.summary.states:
         return None
     # Softmax's most frequent state, where the two met in it: then all attentions beside it are

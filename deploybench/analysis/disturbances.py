@@ -18,10 +18,15 @@ state under load."""
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What disturbed a launch, and what to do about it, in words."""
+    """What disturbed a launch, and what to do about it, in words.
+
+    ``seen_by_canary``: it slows whatever runs on the machine, so a canary beside the calls tells
+    when it did.
+    """
 
     what: str
     advice: str
+    seen_by_canary: bool = False
 
 
 def disturbances(launch: Launch) -> list[Disturbance]:
@@ -29,10 +34,16 @@ def disturbances(launch: Launch) -> list[Disturbance]:
     disturbing = []
     if launch.unsettled:
         disturbing.append(Disturbance(launch.unsettled, "measure longer: --duration"))
-    if launch.surroundings is not None:
-        disturbing += _cpu_disturbances(launch.surroundings)
-        if launch.surroundings.gpu is not None:
-            disturbing += _gpu_disturbances(launch.surroundings.gpu)
+    return disturbing + disturbances_around(launch)
+
+
+def disturbances_around(launch: Launch) -> list[Disturbance]:
+    """What came from outside the process; empty when nothing did."""
+    if launch.surroundings is None:
+        return []
+    disturbing = _cpu_disturbances(launch.surroundings)
+    if launch.surroundings.gpu is not None:
+        disturbing += _gpu_disturbances(launch.surroundings.gpu)
     return disturbing
 
 
@@ -41,15 +52,18 @@ def _cpu_disturbances(around: Surroundings) -> list[Disturbance]:
     foreign = around.foreign_cpu_share or 0.0
     if foreign > allowed_foreign_share(around.cpus, around.share_resolution):
         what = f"other processes took {foreign:.0%} of the CPUs"
-        disturbing.append(Disturbance(what, "stop the other work on the machine"))
+        disturbing.append(
+            Disturbance(what, "stop the other work on the machine", seen_by_canary=True)
+        )
     stolen = around.steal_share or 0.0
     if stolen > LARGEST_STEAL_SHARE:
         what = f"the hypervisor took {stolen:.0%} of the CPUs"
         advice = "ask for dedicated cores, or measure at another time"
-        disturbing.append(Disturbance(what, advice))
+        disturbing.append(Disturbance(what, advice, seen_by_canary=True))
     if around.throttle_events:
         what = "the CPU was throttled because of heat"
-        disturbing.append(Disturbance(what, "cool the machine, or wait between launches"))
+        advice = "cool the machine, or wait between launches"
+        disturbing.append(Disturbance(what, advice, seen_by_canary=True))
     # How long it waited is not told by every kernel: then that it did has to do.
     waited = around.quota_share is None or around.quota_share > LARGEST_QUOTA_SHARE
     if around.quota_throttled and waited:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from deploybench.analysis.crossover import Crossover, Point
-from deploybench.analysis.speedups import Speedup, paired_speedups
+from deploybench.analysis.speedups import Speedup, most_rounds, rounds_to_settle, speedups_of
 from deploybench.analysis.states import same_state
 from deploybench.analysis.sweeps import SweepFinding, SweptCell, sweep_findings
 from deploybench.analysis.typical import typical_launch
@@ -21,11 +21,8 @@ from deploybench.results.record import Record, StateSummary
 from deploybench.results.verdict import Judgement
 from deploybench.statistics.ratios import (
     DEFAULT_MARGIN,
-    MOST_ROUNDS,
     Answer,
     answer,
-    half_width_that_settles,
-    more_rounds,
 )
 from deploybench.statistics.samples import median
 
@@ -51,7 +48,7 @@ class AgainstBaseline:
         """The judgement's reason, and what would settle the answer."""
         if self.more_rounds is None:
             return self.judgement.reason
-        if self.more_rounds > MOST_ROUNDS:
+        if self.more_rounds > most_rounds(self.speedup):
             return f"{self.judgement.reason}; too close for any number"
         return f"{self.judgement.reason}; about {self.more_rounds} more rounds would settle it"
 
@@ -243,7 +240,7 @@ def _findings(
         return [Finding(record)]
     speedups: list[Speedup] = []
     if baseline is not None and baseline is not record:
-        speedups = paired_speedups(baseline.launches, record.launches)
+        speedups = speedups_of(baseline, record)
     findings = []
     for state in summary.states:
         findings.append(
@@ -270,18 +267,16 @@ def _against_baseline(
 
 
 def _judged(baseline: Record, speedup: Speedup, margin: float) -> AgainstBaseline:
-    ratio = speedup.ratio
-    faster_or_not = answer(ratio, margin)
-    rounds_to_settle = None
+    faster_or_not = answer(speedup.ratio, margin)
+    more_rounds = None
     if faster_or_not is Answer.AMBIGUOUS:
-        wanted = half_width_that_settles(ratio, margin)
-        rounds_to_settle = more_rounds(ratio.count, ratio.half_width, wanted)
+        more_rounds = rounds_to_settle(speedup, margin)
     return AgainstBaseline(
         runner=baseline.cell.runner,
         speedup=speedup,
         answer=faster_or_not,
         judgement=judge_speedup(speedup),
-        more_rounds=rounds_to_settle,
+        more_rounds=more_rounds,
     )
 
 

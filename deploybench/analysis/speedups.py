@@ -1,16 +1,44 @@
-"""How many times faster one cell of a run is than another, in each state of the machine."""
+"""How many times faster one cell of a run is than another.
+
+Of fresh launches there is a speed-up in each state of the machine, paired by round.
+
+Of visits there is one. Both cells are visited in every round, close in time, so the logarithms of
+the ratios of their medians, in order of time, tell it (``statistics/dependence.py``): that is the
+speed-up *as the machine was*. Beside it stands the ratio of the two *undisturbed* times. Where both
+of these are known and the two contradict each other, contention slows the two cells by different
+amounts: then the undisturbed one is the answer.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from deploybench.analysis.disturbances import disturbances
 from deploybench.analysis.states import all_hops, flipped, levels_of, nearest
 from deploybench.results.launch import Launch
-from deploybench.statistics.ratios import Ratio, paired_ratio
-from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
+from deploybench.results.record import Record, StateSummary
+from deploybench.results.visit import Visit
+from deploybench.statistics.dependence import FEWEST_INDEPENDENT, Centre, centre_of
+from deploybench.statistics.ratios import (
+    DEFAULT_MARGIN,
+    MOST_ROUNDS,
+    Answer,
+    Ratio,
+    answer,
+    half_width_that_settles,
+    more_rounds,
+    paired_ratio,
+)
+from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL
 
+MOST_ROUNDS_OF_VISITS = 2000
+"""At 0.3 s a visit this is ten minutes of one cell."""
+Floats = npt.NDArray[np.float64]
 Pair = tuple[Launch, Launch]
 """The baseline's launch and the candidate's in one round."""
 
@@ -21,12 +49,145 @@ class Speedup:
 
     ``changed`` rounds met a change of state and count in no ratio. ``disturbed`` of the pairs that
     count had other work beside them; there are some only where fewer than six calm pairs exist.
+
+    Of visits ``experienced`` is the ratio of the visits of one round, ``undisturbed`` that of the
+    undisturbed times, where both were looked for: its coverage is 0 unless both are known.
+    ``ratio`` is one of the two, or that of the medians of all visits. ``pairs`` is what
+    ``experienced`` rests on, in logarithms; ``delivered`` the share of its speed that the machine
+    gave on median; ``remark`` says where two of the figures differ beyond their intervals.
     """
 
     hop_ns: float | None
     ratio: Ratio
     changed: int
     disturbed: int
+    experienced: Ratio | None = None
+    undisturbed: Ratio | None = None
+    pairs: Centre | None = None
+    delivered: float | None = None
+    remark: str = ""
+
+    @property
+    def rests_on_undisturbed(self) -> bool:
+        """Whether ``ratio`` is that of the undisturbed times, because the visits contradict it."""
+        return self.undisturbed is not None and self.ratio == self.undisturbed
+
+    @property
+    def ranking_changes(self) -> bool:
+        """Whether the two answers that are known say different things."""
+        if self.experienced is None or self.undisturbed is None:
+            return False
+        answers = {answer(self.experienced), answer(self.undisturbed)}
+        return Answer.AMBIGUOUS not in answers and len(answers) > 1
+
+
+def speedups_of(baseline: Record, candidate: Record) -> list[Speedup]:
+    """The speed-up of the candidate over the baseline of the same run.
+
+    One for each state of the machine that both were launched in, the one with most rounds first;
+    one where the processes of both were visited; none where only those of one were.
+    """
+    if baseline.visits and candidate.visits:
+        speedup = visited_speedup(baseline, candidate)
+        return [] if speedup is None else [speedup]
+    if baseline.visits or candidate.visits:
+        return []
+    return paired_speedups(baseline.launches, candidate.launches)
+
+
+def visited_speedup(baseline: Record, candidate: Record) -> Speedup | None:
+    """The speed-up by visits; None where no round visited both."""
+    logs = paired_logs(baseline.visits, candidate.visits)
+    if len(logs) == 0:
+        return None
+    pairs = centre_of(logs)
+    experienced = ratio_of(pairs, logs)
+    of_medians = _of_medians(baseline.visits, candidate.visits)
+    before, after = _visited_state(baseline), _visited_state(candidate)
+    undisturbed = _of_undisturbed(before, after)
+
+    ratio = experienced
+    remark = ""
+    if undisturbed is not None and undisturbed.coverage:
+        if _contradict(experienced, undisturbed):
+            ratio = undisturbed
+            remark = (
+                f"undisturbed {_text(undisturbed)}, as the machine was {_text(experienced)}: "
+                "contention slows the two by different amounts"
+            )
+        elif not experienced.coverage:
+            ratio = undisturbed
+    if ratio is experienced and of_medians is not None and _contradict(experienced, of_medians):
+        # One side has modes of its own: the middle of the ratios is not the ratio of the middles,
+        # which is what anybody would reckon from the two times.
+        ratio = of_medians
+        remark = (
+            f"of the medians of all visits; paired by round it is {_text(experienced)}: one of the "
+            "two has modes of its own"
+        )
+    return Speedup(
+        hop_ns=None,
+        ratio=ratio,
+        changed=0,
+        disturbed=0,
+        experienced=experienced,
+        undisturbed=undisturbed,
+        pairs=pairs,
+        delivered=_least_delivered(before, after),
+        remark=remark,
+    )
+
+
+def paired_logs(baseline: Sequence[Visit], candidate: Sequence[Visit]) -> Floats:
+    """The logarithms of baseline / candidate of each round that visited both, in order of time.
+
+    Of several visits in one round the n-th of both are a pair.
+    """
+    before, after = _by_round(baseline), _by_round(candidate)
+    logs = []
+    for number in sorted(before.keys() & after.keys()):
+        for slow, fast in zip(before[number], after[number], strict=False):
+            logs.append(math.log(slow.median_ns / fast.median_ns))
+    return np.array(logs)
+
+
+def rounds_to_settle(speedup: Speedup, margin: float = DEFAULT_MARGIN) -> int:
+    """How many more rounds would give the speed-up an answer that is not AMBIGUOUS."""
+    ratio = speedup.ratio
+    wanted = half_width_that_settles(ratio, margin)
+    if speedup.pairs is None:
+        return more_rounds(ratio.count, ratio.half_width, wanted)
+    count = speedup.pairs.count
+    surely = max(speedup.pairs.surely, 1.0)
+    until_known = math.ceil(count * (FEWEST_INDEPENDENT / surely - 1))
+    return max(until_known, more_rounds(count, ratio.half_width, wanted), 1)
+
+
+def most_rounds(speedup: Speedup) -> int:
+    """More rounds than this settle nothing: the two are too close."""
+    if speedup.pairs is None:
+        return MOST_ROUNDS
+    return MOST_ROUNDS_OF_VISITS
+
+
+def ratio_of(pairs: Centre, logs: Floats) -> Ratio:
+    """The centre of paired logarithms as a ratio; its coverage is 0 where it is not known.
+
+    Too few pairs have no interval: then its ends are those of the pairs.
+    """
+    low, high = pairs.low, pairs.high
+    if not math.isfinite(low):
+        low = float(logs.min())
+    if not math.isfinite(high):
+        high = float(logs.max())
+    return Ratio(
+        value=math.exp(pairs.value),
+        low=math.exp(low),
+        high=math.exp(high),
+        coverage=CONFIDENCE if pairs.known else 0.0,
+        count=pairs.count,
+        paired=True,
+    )
 
 
 def paired_speedups(baseline: Sequence[Launch], candidate: Sequence[Launch]) -> list[Speedup]:
@@ -85,3 +246,95 @@ def _speedup(level: float | None, pairs: Sequence[Pair], changed: int) -> Speedu
     ratio = paired_ratio([slow.median_ms / fast.median_ms for slow, fast in counted])
     assert ratio is not None  # there is a group only where there is a pair
     return Speedup(level, ratio, changed, disturbed)
+
+
+def _by_round(visits: Sequence[Visit]) -> dict[int, list[Visit]]:
+    by_round: dict[int, list[Visit]] = {}
+    for visit in visits:
+        if visit.count:
+            by_round.setdefault(visit.round, []).append(visit)
+    return by_round
+
+
+def _visited_state(record: Record) -> StateSummary | None:
+    """The one estimate of visits; None where there is none."""
+    if record.summary is None or not record.summary.states:
+        return None
+    state = record.summary.states[0]
+    return state if state.visited is not None else None
+
+
+def _of_undisturbed(before: StateSummary | None, after: StateSummary | None) -> Ratio | None:
+    """The ratio of the undisturbed times; None where one was not looked for or has no interval."""
+    if before is None or after is None or before.visited is None or after.visited is None:
+        return None
+    if "no canary" in (before.visited.basis, after.visited.basis):
+        return None
+    slow, fast = _logs_of(before), _logs_of(after)
+    if slow is None or fast is None:
+        return None
+    known = before.visited.known and after.visited.known
+    counts = [item.calm_visits or item.visits for item in (before.visited, after.visited)]
+    return _divided(slow, fast, known, min(counts))
+
+
+def _of_medians(baseline: Sequence[Visit], candidate: Sequence[Visit]) -> Ratio | None:
+    """The ratio of the medians of all visits of either; None where one has no interval."""
+    ends = []
+    known = True
+    for visits in (baseline, candidate):
+        centre = centre_of([math.log(visit.median_ns) for visit in visits if visit.count])
+        if not math.isfinite(centre.distance):
+            return None
+        known = known and centre.known
+        ends.append((centre.low, centre.value, centre.high))
+    return _divided(ends[0], ends[1], known, min(len(baseline), len(candidate)))
+
+
+Ends = tuple[float, float, float]
+"""The lower end, the value and the upper end of a logarithm."""
+
+
+def _logs_of(state: StateSummary) -> Ends | None:
+    if state.p50_low_ms is None or state.p50_high_ms is None:
+        return None
+    return math.log(state.p50_low_ms), math.log(state.p50_ms), math.log(state.p50_high_ms)
+
+
+def _divided(slow: Ends, fast: Ends, known: bool, count: int) -> Ratio:
+    """The ratio of two times.
+
+    Both intervals are combined as errors that know nothing of each other: what the two have in
+    common makes the true one narrower.
+    """
+    slow_low, slow_value, slow_high = slow
+    fast_low, fast_value, fast_high = fast
+    centre = slow_value - fast_value
+    below = math.hypot(slow_value - slow_low, fast_high - fast_value)
+    above = math.hypot(slow_high - slow_value, fast_value - fast_low)
+    return Ratio(
+        value=math.exp(centre),
+        low=math.exp(centre - below),
+        high=math.exp(centre + above),
+        coverage=CONFIDENCE if known else 0.0,
+        count=count,
+        paired=False,
+    )
+
+
+def _least_delivered(*states: StateSummary | None) -> float | None:
+    """The smaller of the shares of its speed that the machine delivered on median."""
+    shares = []
+    for state in states:
+        if state is not None and state.visited is not None:
+            shares.append(state.visited.delivered_p50)
+    return min((share for share in shares if share is not None), default=None)
+
+
+def _contradict(first: Ratio, second: Ratio) -> bool:
+    """Whether the intervals have no point in common."""
+    return first.low > second.high or second.low > first.high
+
+
+def _text(ratio: Ratio) -> str:
+    return f"x{ratio.value:.3g}"

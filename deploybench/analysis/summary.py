@@ -1,39 +1,57 @@
-"""From the launches of a cell to its summary.
+"""From the launches of a cell, and the visits of their processes, to its summary.
 
-There is an estimate for each state of the machine, never one over all.
-
-The estimate is the median of the launches' medians, with an interval from the launches: samples
-inside one launch are not independent of each other. Percentiles are over all steady samples of the
+Of fresh launches there is an estimate for each state of the machine, never one over all. The
+estimate is the median of the launches' medians, with an interval from the launches: samples inside
+one launch are not independent of each other. Percentiles are over all steady samples of the
 launches that count.
+
+Where processes were visited there is one estimate, from the visits (``visited.py``). Loading,
+memory and the first call are always those of the launches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from deploybench.analysis.percentiles import in_ms, percentiles_of
 from deploybench.analysis.states import State, states_of
 from deploybench.analysis.verdicts import judge_estimate
+from deploybench.analysis.visit_estimates import usable
+from deploybench.analysis.visited import state_of_visits
 from deploybench.results.launch import Launch, MemoryPhases
-from deploybench.results.record import Percentile, StateSummary, Summary
-from deploybench.statistics.samples import median, median_interval, quantile
+from deploybench.results.record import StateSummary, Summary
+from deploybench.results.visit import CanaryBest, Visit
+from deploybench.statistics.samples import median, median_interval
 
-FRACTIONS = (0.5, 0.9, 0.95, 0.99, 0.999)
-NS_PER_MS = 1e6
 NS_PER_S = 1e9
 
 
-def summarise(launches: Sequence[Launch], batch: int) -> Summary | None:
-    """The summary of the launches that were measured, or None when there are none."""
+def summarise(
+    launches: Sequence[Launch],
+    batch: int,
+    visits: Sequence[Visit] = (),
+    canary: CanaryBest | None = None,
+) -> Summary | None:
+    """The summary of the launches that were measured, or None when there are none.
+
+    ``visits`` are of the processes that the launches started; ``canary`` the machine's own speed.
+    """
     measured = [launch for launch in launches if launch.measured]
     if not measured:
         return None
-    states = states_of(measured)
-    in_a_state = sum(len(state.launches) for state in states)
+    states: tuple[StateSummary, ...]
+    flipped = 0
+    if usable(visits, canary):
+        states = (state_of_visits(measured, visits, canary, batch),)
+    else:
+        seen = states_of(measured)
+        flipped = len(measured) - sum(len(state.launches) for state in seen)
+        states = tuple(_summarise_state(state, batch) for state in seen)
     memories = [launch.memory for launch in measured if launch.memory is not None]
     return Summary(
-        states=tuple(_summarise_state(state, batch) for state in states),
+        states=states,
         launches=len(measured),
-        flipped=len(measured) - in_a_state,
+        flipped=flipped,
         load_s=median([launch.load_s or 0.0 for launch in measured]),
         compile_s=median([launch.compile_s or 0.0 for launch in measured]),
         first_inference_ms=median([launch.first_inference_ms or 0.0 for launch in measured]),
@@ -60,31 +78,14 @@ def _summarise_state(state: State, batch: int) -> StateSummary:
         p50_low_ms=low_ms,
         p50_high_ms=high_ms,
         p50_coverage=coverage,
-        percentiles=tuple(_percentile(counted, fraction) for fraction in FRACTIONS),
+        percentiles=percentiles_of([launch.steady_ns for launch in counted]),
         samples=sum(launch.steady_count for launch in counted),
         throughput_per_s=median([_throughput_per_s(launch, batch) for launch in counted]),
         cores_used=median([launch.window_cpu_ns / launch.window_ns for launch in counted]),
         energy_j=_median_of_known(_joules_per_image(launch, batch) for launch in counted),
-        device_p50_ms=_ms(_median_of_known(_device_median_ns(launch) for launch in counted)),
+        device_p50_ms=in_ms(_median_of_known(_device_median_ns(launch) for launch in counted)),
         judgement=judge_estimate(state),
     )
-
-
-def _percentile(launches: Sequence[Launch], fraction: float) -> Percentile:
-    """The percentile of the steady samples of these launches, in the record's unit."""
-    quantile_ns = quantile([launch.steady_ns for launch in launches], fraction)
-    return Percentile(
-        fraction=fraction,
-        ms=_ms(quantile_ns.value),
-        low_ms=_ms(quantile_ns.low),
-        high_ms=_ms(quantile_ns.high),
-        samples=quantile_ns.samples,
-        needed=quantile_ns.needed,
-    )
-
-
-def _ms(nanoseconds: float | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds / NS_PER_MS
 
 
 def _median_of_known(values: Iterable[float | None]) -> float | None:

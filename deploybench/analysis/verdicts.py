@@ -13,6 +13,7 @@ DRIFTING  launches in one state of the machine disagree: it changed in a way tha
 VALID     none of these.
 
 Each state of the machine has its own verdict; the verdict of a cell is that of the state seen most.
+Times that rest on visits: see ``visit_verdicts.py``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from deploybench.analysis.disturbances import disturbances
 from deploybench.analysis.lost_launches import noting_losses, without_lost
 from deploybench.analysis.speedups import Speedup
 from deploybench.analysis.states import FEWEST_LAUNCHES, State, probe_readings
+from deploybench.analysis.visit_verdicts import judge_visited_speedup
 from deploybench.artifacts.parity import ParityReport
 from deploybench.provenance import Provenance
 from deploybench.results.launch import Launch
@@ -173,10 +175,12 @@ def judge_state(state: State) -> Judgement:
 
 
 def judge_speedup(speedup: Speedup) -> Judgement:
-    """The judgement of a speed-up that is paired by round.
+    """The judgement of a speed-up that is paired by round, of launches or of visits.
 
     It may hold while the absolute times drift.
     """
+    if speedup.pairs is not None:
+        return judge_visited_speedup(speedup)
     count = speedup.ratio.count
     if speedup.ratio.coverage < CONFIDENCE:
         return Judgement(

@@ -17,6 +17,7 @@ from pydantic import Field, JsonValue
 from deploybench.artifacts.built import Built
 from deploybench.artifacts.contents import check_names, check_nothing_else
 from deploybench.artifacts.external_data import ONNX_SUFFIX, check_external_data
+from deploybench.artifacts.own_images import OwnImages
 from deploybench.artifacts.parity import ParityReport
 from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.artifacts.references import REFERENCE, Array, read_references
@@ -125,6 +126,10 @@ class Manifest(Document):
     task: Task | None = Field(
         default=None, description="what the main output means; None before that was written down"
     )
+    own_images: OwnImages | None = Field(
+        default=None,
+        description="the user's images among the references; None where the built-in ones are all",
+    )
     seal: str = Field(default="", description="sha256 over the manifest without this field")
 
     def sealed(self) -> Manifest:
@@ -145,6 +150,21 @@ class Manifest(Document):
     @property
     def verified(self) -> bool:
         return self.parity is not None and self.parity.passed
+
+    @property
+    def verified_words(self) -> str:
+        """``verified``, with what that does not cover: an insensitive model, random weights.
+
+        Empty where it is not verified.
+        """
+        if self.parity is None or not self.parity.passed:
+            return ""
+        words = ["verified"]
+        if self.parity.weak:
+            words.append("weakly")
+        if self.weights.random_words:
+            words.append(self.weights.random_words)
+        return ", ".join(words)
 
     @property
     def size_bytes(self) -> int:

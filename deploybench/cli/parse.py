@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -13,6 +13,8 @@ from deploybench.report.table import Format
 
 if TYPE_CHECKING:
     from deploybench.plan.cells import Sizes
+
+Choice = TypeVar("Choice", bound=str)
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -157,7 +159,7 @@ def positive_numbers(text: str, option: str) -> list[int]:
 
 def numbers_or_auto(text: str, option: str) -> list[int] | Literal["auto"]:
     """As :func:`positive_numbers`; the word ``auto`` is left as it is."""
-    from deploybench.runs.request import AUTO
+    from deploybench.runs.settings import AUTO
 
     if text == AUTO:
         return AUTO
@@ -230,6 +232,14 @@ def optional_seconds(text: str | None, option: str) -> float | None:
     if text is None:
         return None
     return seconds(text, option)
+
+
+def choice(text: str, option: str, choices: Sequence[Choice]) -> Choice:
+    """The choice with that name. Raises DeployBenchError for another one."""
+    for one in choices:
+        if one == text:
+            return one
+    raise DeployBenchError(f"{option} {text}", expected=f"one of {', '.join(choices)}")
 
 
 def percent(text: str, option: str, *, least: float = 0.0) -> float:

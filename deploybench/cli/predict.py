@@ -40,6 +40,7 @@ def predict(
 
     from deploybench.artifacts.naming import only_artifact_named
     from deploybench.artifacts.workspace import open_workspace
+    from deploybench.cli.typed import typed_with
     from deploybench.environment import cleared_of, in_words
     from deploybench.errors import EXIT_SOME_FAILED
     from deploybench.evaluate.predict import images_in, predict_images
@@ -63,6 +64,7 @@ def predict(
         task=task,
         trust=trust,
         preprocessing=preprocessing,
+        command=typed_with("--trust"),
     )
     print_report(prediction_report(predictions), asked)
     unreadable = [prediction for prediction in predictions if "error" in prediction]

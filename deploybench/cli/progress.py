@@ -10,11 +10,13 @@ from deploybench.export.order import ExportFinished, ExportsPlanned, ExportStart
 from deploybench.inert import inert
 from deploybench.report.console import progress_bar, remark
 from deploybench.runs.events import (
+    LaunchedAfresh,
     LaunchStarted,
     PeaksMeasured,
     RecordUpdated,
     RunPlanned,
     SweepStarted,
+    VisitsMade,
 )
 from deploybench.scenarios.events import ScenarioFinished, ScenariosPlanned, TestStarted
 
@@ -83,6 +85,14 @@ class Progress:
             self._open_bar("measuring", len(to_launch))
         elif isinstance(event, LaunchStarted):
             self._say(f"round {event.round + 1}: {event.planned.cell.title()}")
+        elif isinstance(event, VisitsMade):
+            self._say(
+                f"round {event.rounds}: {event.known} of {event.cells} rows known, "
+                f"at most {_minutes(event.left_s)} for the others"
+            )
+        elif isinstance(event, LaunchedAfresh):
+            title = event.planned.cell.title()
+            self._remark(f"launched for every look, {event.reason}: {title}", "yellow")
         elif isinstance(event, RecordUpdated):
             self._note(event.record)
         elif isinstance(event, ScenariosPlanned):
@@ -130,3 +140,10 @@ class Progress:
         self._stack.close()
         self._bar = self._task = None
         remark(words, style)
+
+
+def _minutes(seconds: float) -> str:
+    """A time that is left, as coarse as it is known."""
+    if seconds < 90:
+        return f"{max(seconds, 0):.0f} s"
+    return f"{seconds / 60:.0f} min"

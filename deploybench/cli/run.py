@@ -49,18 +49,39 @@ def run(
     ] = None,
     threads: parse.ThreadsOption = None,
     precision_target: Annotated[
-        str, typer.Option("--precision-target", help="Launch until every interval is this narrow.")
+        str, typer.Option("--precision-target", help="Look until every interval is this narrow.")
     ] = "1%",
     budget: Annotated[
-        str, typer.Option("--budget", help="Time for the launches of one cell at most.")
+        str,
+        typer.Option(
+            "--budget", help="Time for a cell; those that are known leave theirs to the others."
+        ),
     ] = "60s",
     rounds: Annotated[
         int | None,
-        typer.Option("--rounds", min=1, help="Exactly so many launches of every cell instead."),
+        typer.Option("--rounds", min=1, help="Exactly so many fresh launches of every cell."),
     ] = None,
+    launches: Annotated[
+        str,
+        typer.Option(
+            "--launches",
+            help="resident: processes rest and are visited in turn; fresh: one for every look. "
+            "auto: resident on the CPU, without --rounds.",
+        ),
+    ] = "auto",
+    canary: Annotated[
+        bool,
+        typer.Option(
+            "--canary/--no-canary",
+            help="Tell by fixed work between visits what speed the machine delivers.",
+        ),
+    ] = True,
     duration: Annotated[
-        str, typer.Option("--duration", help="Sampling time of one launch: 2s, 500ms.")
-    ] = "1s",
+        str | None,
+        typer.Option(
+            "--duration", help="Sampling time of one look: 2s. [default: launch 1s, visit 150ms]"
+        ),
+    ] = None,
     min_samples: Annotated[
         int, typer.Option("--min-samples", min=1, help="Samples of one launch at least.")
     ] = 20,
@@ -111,8 +132,7 @@ def run(
     json: parse.JsonOption = False,
     csv: parse.CsvOption = False,
 ) -> None:
-    """Measure artifacts on this machine: rounds of fresh processes, interleaved, parity before
-    time."""
+    """Measure artifacts on this machine: processes that are visited in turn, parity before time."""
     from deploybench.cli.progress import Progress
     from deploybench.errors import EXIT_SOME_FAILED
     from deploybench.report.console import remark
@@ -120,6 +140,7 @@ def run(
     from deploybench.report.run_report import run_report
     from deploybench.results.cell import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, CellOptions
     from deploybench.runs.request import FINEST_PRECISION, RunRequest, carry_out
+    from deploybench.runs.settings import LAUNCHES
 
     asked = parse.output_format(table_format, json=json, csv=csv)
     timings = []
@@ -152,7 +173,9 @@ def run(
         ),
         budget_s=parse.seconds(budget, "--budget"),
         rounds=rounds,
-        duration_s=parse.seconds(duration, "--duration"),
+        launches=parse.choice(launches, "--launches", LAUNCHES),
+        canary=canary,
+        duration_s=None if duration is None else parse.seconds(duration, "--duration"),
         min_samples=min_samples,
         raw=raw,
         baseline=baseline,

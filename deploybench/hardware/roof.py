@@ -32,6 +32,21 @@ class MeasuredPeaks(Document):
         """
         return max(self.copy_gb_per_s, self.read_gb_per_s or 0.0)
 
+    def at_least(self, gflops: Mapping[str, float], gb_per_s: float = 0.0) -> MeasuredPeaks:
+        """The same where something else reached more: a cell, or another piece of work.
+
+        What was reached is no more than what the hardware can do, so the peak is as high at least.
+        A precision without a peak gets none.
+        """
+        raised = dict(self.gflops)
+        for precision, reached in gflops.items():
+            if precision in raised:
+                raised[precision] = max(raised[precision], reached)
+        copy_gb_per_s = self.copy_gb_per_s
+        if gb_per_s > self.memory_gb_per_s:
+            copy_gb_per_s = gb_per_s
+        return self.replaced(gflops=raised, copy_gb_per_s=copy_gb_per_s)
+
 
 @dataclass(frozen=True)
 class Roof:

@@ -41,7 +41,7 @@ def keep(window: Window, warm_up: int, *, raw: bool) -> Kept:
         )
     device_histogram = None
     if window.device_ns:
-        device_histogram = _histogram(window.device_ns[warm_up:])
+        device_histogram = histogram_of(window.device_ns[warm_up:])
     switches = None
     if window.sample_switches:
         switches = sum(window.sample_switches)
@@ -51,7 +51,7 @@ def keep(window: Window, warm_up: int, *, raw: bool) -> Kept:
         sample_switches=_ends(window.sample_switches),
         device_ns=_ends(window.device_ns),
         sample_count=count,
-        steady_histogram=_histogram(window.samples_ns[warm_up:]),
+        steady_histogram=histogram_of(window.samples_ns[warm_up:]),
         device_histogram=device_histogram,
         switches=switches,
     )
@@ -62,7 +62,8 @@ def _ends(figures: tuple[int, ...]) -> tuple[int, ...]:
     return figures[:KEPT_RAW] + figures[-KEPT_RAW:] if figures else ()
 
 
-def _histogram(samples: tuple[int, ...]) -> Histogram:
+def histogram_of(samples: tuple[int, ...]) -> Histogram:
+    """The samples as counts in bins."""
     bins = binned(samples)
     return Histogram(
         bins=bins.numbers, counts=bins.counts, smallest=bins.smallest, largest=bins.largest

@@ -71,13 +71,18 @@ def run_job(job: Job) -> Launch:
     started = now()
     # The windows may take up to the job's limit; what surrounds them is allowed as long again.
     limit_s = SETUP_LIMIT_S + 2 * job.limit_s
-    threads = str(job.threads)
-    environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **BUS_ORDER}
+    environment = worker_environment(job)
     spawned_ns = time.monotonic_ns()
     request = job.replaced(spawned_ns=spawned_ns).model_dump_json()
     outcome = run_child(WORKER, request, time_limit_s=limit_s, environment=environment)
     seconds = (time.monotonic_ns() - spawned_ns) / 1e9
     return _launch_of(outcome).replaced(started=started, seconds=seconds)
+
+
+def worker_environment(job: Job) -> dict[str, str]:
+    """What a worker's environment says of its threads and devices."""
+    threads = str(job.threads)
+    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **BUS_ORDER}
 
 
 def _launch_of(outcome: ChildOutcome) -> Launch:

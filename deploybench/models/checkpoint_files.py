@@ -57,13 +57,19 @@ def read_weights(path: Path) -> TorchFile:
     Nothing that a file names is run, whatever the version of torch. Raises DeployBenchError that
     says what the file is where it holds no weights, or why it cannot be read.
     """
-    file = weights_file(path)
+    file = path
     try:
+        file = weights_file(path)
         if file.name.endswith(INDEX_SUFFIX):
             return _read_shards(file)
         return _read_file(file)
     except DeployBenchError:
         raise
+    except PermissionError as error:
+        raise DeployBenchError(
+            f"{error.filename or file} cannot be read: {error.strerror}",
+            action="check the permissions of the file and of the folders that it lies in",
+        ) from None
     except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, ValueError) as error:
         raise damaged(file, error) from None
     except Exception as error:  # pickles and safetensors of damaged files raise many kinds

@@ -7,8 +7,7 @@ is asked for (``allow_partial``), and counted.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +17,7 @@ from deploybench.errors import DeployBenchError
 from deploybench.models.checkpoint_states import State, choose_state, left_in, where, words_of
 from deploybench.models.checkpoint_tree import Checkpoint, StateDict, listed, tensors_of
 from deploybench.models.position_embeddings import at_own_size
+from deploybench.models.timm_filter import as_timm_reads_it, changes_in_words
 from deploybench.models.torch_pickle import StoredTensor
 from deploybench.models.unused_weights import unused_in_eval
 
@@ -119,9 +119,8 @@ def load_state(
     state = _chosen(checkpoint, module, key)
     given = tensors_of(checkpoint, {**state.others, **state.places})
     remarks = _remarks(checkpoint, state)
-    fitted = _as_timm_reads_it(module, given)
-    if fitted is not given:
-        remarks.append("names or sizes changed by the architecture's own filter")
+    fitted = as_timm_reads_it(module, given)
+    remarks += changes_in_words(given, fitted)
     resized = at_own_size(module, fitted)
     if resized is not fitted:
         remarks.append(
@@ -322,46 +321,3 @@ def _grouped(names: Collection[str]) -> str:
             group = f"*.{name.rpartition('.')[2]}"
         groups[group] = groups.get(group, 0) + 1
     return listed([f"{group} ({count})" for group, count in groups.items()])
-
-
-def _as_timm_reads_it(module: nn.Module, state: StateDict) -> StateDict:
-    """The state after timm's own filter for this kind of module, where more of it fits then.
-
-    The filter renames what the architecture's authors called otherwise, and resizes what depends
-    on the image size (Swin's and BEiT's tables of relative positions). A checkpoint of another
-    patch size stays as it is: resampled, its patches would be another model's. A module may bring
-    a ``checkpoint_filter_fn`` of its own.
-    """
-    own = module.state_dict()
-    if _fitting(own, state) == len(own) or _of_other_patches(own, state):
-        return state
-    written_in = sys.modules.get(type(module).__module__)
-    read = getattr(module, "checkpoint_filter_fn", None)
-    if read is None:
-        read = getattr(written_in, "checkpoint_filter_fn", None)
-    if read is None:
-        return state
-    try:
-        filtered = {
-            str(name): tensor
-            for name, tensor in read(dict(state), module).items()
-            if isinstance(tensor, torch.Tensor)
-        }
-    except Exception:  # it is written for checkpoints of this kind of module, and may meet others
-        return state
-    if _fitting(own, filtered) > _fitting(own, state):
-        return filtered
-    return state
-
-
-def _fitting(own: Mapping[str, torch.Tensor], state: StateDict) -> int:
-    """How many of the module's tensors the state has in their shape."""
-    return sum(name in state and state[name].shape == tensor.shape for name, tensor in own.items())
-
-
-def _of_other_patches(own: StateDict, state: StateDict) -> bool:
-    """Whether the state embeds patches of another shape than the module."""
-    for name, tensor in own.items():
-        if "patch_embed" in name and name in state and state[name].shape != tensor.shape:
-            return True
-    return False

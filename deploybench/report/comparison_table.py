@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from deploybench.analysis.between_runs import LAUNCH_MEDIANS
 from deploybench.analysis.comparison import (
     Comparison,
     Side,
@@ -39,7 +40,7 @@ OUTCOME_STYLES = {
 def comparison_report(rows: Sequence[Comparison], margin: float) -> Report:
     """The rows with the speed-up and the answer to: is the candidate faster?"""
     legend = (
-        f"speed-up: baseline time / candidate time of launch medians, above 1 the candidate is "
+        f"speed-up: baseline time / candidate time of {_times(rows)}, above 1 the candidate is "
         f"faster; "
         f"{_interval(rows)} {_run_shift(rows)}SAME: the whole interval is within {percent(margin)} "
         f"of 1. {_hop(rows)}"
@@ -90,7 +91,7 @@ def gate_table(checks: Sequence[Check], largest: float) -> Table:
     """The rows with the slowdown and what the gate says of them."""
     rows = [check.row for check in checks]
     legend = (
-        f"slowdown: candidate time / baseline time of launch medians; {_interval(rows)} "
+        f"slowdown: candidate time / baseline time of {_times(rows)}; {_interval(rows)} "
         f"{_run_shift(rows)}PASS: the whole interval is at or below {1 + largest:.4g}; "
         f"REGRESSION: all of it is above. {_hop(rows)}"
     )
@@ -275,14 +276,25 @@ def _milliseconds(side: Side | None) -> str:
     return four_digits(side.p50_ms)
 
 
+def _times(rows: Sequence[Comparison]) -> str:
+    """Whose ratios these are."""
+    kinds = {row.times: None for row in rows if row.ratio is not None}
+    return " or ".join(kinds) or LAUNCH_MEDIANS
+
+
 def _interval(rows: Sequence[Comparison]) -> str:
     """By which tests the intervals were found."""
-    ratios = [row.ratio for row in rows if row.ratio is not None]
-    tests = []
-    if any(not ratio.paired for ratio in ratios):
-        tests.append("unpaired (rank-sum)")
-    if any(ratio.paired for ratio in ratios):
-        tests.append("paired by round (signed-rank)")
+    tests: dict[str, None] = {}
+    for row in rows:
+        if row.ratio is None:
+            continue
+        test = "both intervals together"
+        if row.times == LAUNCH_MEDIANS:
+            test = "signed-rank" if row.ratio.paired else "rank-sum"
+        how = "paired by round" if row.ratio.paired else "unpaired"
+        if row.ratio.paired and row.times != LAUNCH_MEDIANS:
+            test = "under dependence"
+        tests[f"{how} ({test})"] = None
     if not tests:
         return "nothing was compared."
     return f"{' or '.join(tests)}."
@@ -338,6 +350,7 @@ def _data(row: Comparison) -> dict[str, object]:
         "notes": "; ".join(row.notes),
         "state_hop_ns": row.hop_ns,
         **_ratio_data(row.ratio),
+        "times": row.times,
         "machine_shift_log": row.machine_shift,
         **_run_shift_data(row.run_shift),
     }

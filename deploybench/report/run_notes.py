@@ -26,7 +26,13 @@ def notes_of(row: Row) -> list[Note]:
         share = f"{row.weights_random_share:.1%} of the parameters are random (--allow-partial)"
         notes.append(Note("part of the weights is random", f"{row.weights}: {share}"))
     if row.parity_weak:
-        notes.append(Note("parity is weak on this model", f"weak parity: {row.parity_weak}"))
+        notes.append(
+            Note(
+                "parity is weak on this model",
+                f"weak parity: {row.parity_weak}",
+                "export it with --reference-images FOLDER: images that the model tells apart",
+            )
+        )
     if not row.complete:
         notes.append(Note("interrupted", f"interrupted after {row.launches} launches"))
     if row.more_rounds:

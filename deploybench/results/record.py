@@ -35,6 +35,10 @@ class Percentile(Document):
     needed: int
 
 
+RestsOn = Literal["calm visits", "extrapolated", "not seen", "no canary"]
+"""What the undisturbed time of a cell rests on."""
+
+
 class Visited(Document):
     """What the visits of a cell showed of the machine, beside its undisturbed time.
 
@@ -45,12 +49,14 @@ class Visited(Document):
     ``whole_*`` is the estimate from all visits along ``slope``, by how much the logarithm of the
     time grows with that of the delivered speed; ``agree`` whether it and that of the calm ones can
     both be true. Experienced is what a user of the machine met. ``process_shift`` is by how much
-    (share) the medians of two processes differ beyond what their intervals allow.
+    (share) the medians of two processes differ where chance alone would not make them (0: nowhere;
+    None: there was one process), ``drift`` by how much the time rose from the first visit to the
+    last, beyond chance.
     """
 
     visits: int
     processes: int
-    basis: Literal["calm visits", "extrapolated", "not seen", "no canary"]
+    basis: RestsOn
     calm_visits: int
     calm_share: float
     known: bool = Field(description="whether the undisturbed interval can be trusted")
@@ -68,6 +74,7 @@ class Visited(Document):
     experienced_low_ms: float | None
     experienced_high_ms: float | None
     process_shift: float | None = None
+    drift: float = 0.0
 
 
 class StateSummary(Document):

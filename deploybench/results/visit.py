@@ -6,6 +6,8 @@ again and again. All times are wall clock.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from pydantic import Field
 
 from deploybench.documents import Document
@@ -75,8 +77,11 @@ class Visit(Document):
     @property
     def count(self) -> int:
         """How many samples there are."""
-        return len(self.values_ns)
+        if self.histogram is not None:
+            return sum(self.histogram.counts)
+        return len(self.samples_ns)
 
-    @property
+    @cached_property
     def median_ns(self) -> float:
+        """Needs one sample. Found once: a run asks for it after every round."""
         return self.values_ns.median()

@@ -1,7 +1,7 @@
 """What a run tells its caller while it works: a small closed set of facts, nothing of their looks.
 
 In this order: the exports that are missing (if any), the peaks of the CPU (if cells run on it), the
-search for the batch sizes (if asked for), the plan, and then launches and records in turn.
+search for the batch sizes (if asked for), the plan, and then launches, visits and records in turn.
 """
 
 from __future__ import annotations
@@ -50,8 +50,29 @@ class LaunchStarted:
 
 
 @dataclass(frozen=True)
+class VisitsMade:
+    """After ``rounds`` rounds of visits ``known`` of ``cells`` cells need no more.
+
+    ``left_s`` is what is left of the time for the others.
+    """
+
+    rounds: int
+    known: int
+    cells: int
+    left_s: float
+
+
+@dataclass(frozen=True)
+class LaunchedAfresh:
+    """A cell cannot be measured by visits here, for that reason: it is launched for every look."""
+
+    planned: Planned
+    reason: str
+
+
+@dataclass(frozen=True)
 class RecordUpdated:
-    """The record of a cell after a launch, as it now lies on disk."""
+    """The record of a cell as it now lies on disk."""
 
     record: Record
 
@@ -64,5 +85,7 @@ RunEvent = (
     | SweepStarted
     | RunPlanned
     | LaunchStarted
+    | VisitsMade
+    | LaunchedAfresh
     | RecordUpdated
 )

@@ -38,7 +38,7 @@ class Experiment:
         self.launches: list[list[Launch]] = [[] for _ in cells]
         self._rule = rule
         self._endings: list[Ending | None] = [None] * len(cells)
-        self._partners = [_partners(index, cells, baseline) for index in range(len(cells))]
+        self._partners = [partners_of(index, cells, baseline) for index in range(len(cells))]
 
     def add(self, index: int, launch: Launch) -> None:
         """Note one launch of a cell; the cell may have ended with it.
@@ -130,7 +130,7 @@ def state_widths(launches: Sequence[Launch]) -> list[float | None]:
     return widths or [None]
 
 
-def _partners(index: int, cells: Sequence[Cell], baseline: str | None) -> list[int]:
+def partners_of(index: int, cells: Sequence[Cell], baseline: str | None) -> list[int]:
     """The cells that this one is compared with.
 
     For a baseline these are all that do the same job; for any other cell they are its baselines.
@@ -140,12 +140,13 @@ def _partners(index: int, cells: Sequence[Cell], baseline: str | None) -> list[i
     same_job = [
         other for other, cell in enumerate(cells) if other != index and cell.same_job(cells[index])
     ]
-    if _is_baseline(cells[index], baseline):
+    if is_baseline(cells[index], baseline):
         return same_job
-    return [other for other in same_job if _is_baseline(cells[other], baseline)]
+    return [other for other in same_job if is_baseline(cells[other], baseline)]
 
 
-def _is_baseline(cell: Cell, baseline: str) -> bool:
+def is_baseline(cell: Cell, baseline: str) -> bool:
+    """Whether others are compared with this cell: the baseline's runner in fp32."""
     return cell.runner == baseline and cell.precision == BASELINE_PRECISION
 
 

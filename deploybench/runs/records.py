@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from deploybench.analysis.bounds import bound_of
@@ -25,8 +25,9 @@ from deploybench.results.launch import Launch
 from deploybench.results.record import Bound, Record
 from deploybench.results.store import write_record
 from deploybench.results.verdict import Judgement, Verdict
+from deploybench.results.visit import CanaryBest, Visit
 from deploybench.runs.experiment import Stopped
-from deploybench.runs.settings import RunContext, RunSettings
+from deploybench.runs.settings import AUTO, RunContext, RunSettings
 from deploybench.versions import installed_versions
 
 NO_NUMBER = (Verdict.INVALID, Verdict.FAILED)
@@ -39,6 +40,16 @@ def keep(record: Record, context: RunContext) -> Record:
     return record
 
 
+def kept(record: Record, context: RunContext) -> Iterator[Record]:
+    """Write the record and hand it on; where it cannot be written, hand it on before saying so."""
+    try:
+        keep(record, context)
+    except DeployBenchError:
+        yield record
+        raise
+    yield record
+
+
 def record_of(
     planned: Planned,
     launches: Sequence[Launch],
@@ -46,15 +57,19 @@ def record_of(
     context: RunContext,
     settings: RunSettings,
     stopped: Stopped | None = None,
+    *,
+    visits: Sequence[Visit] = (),
+    canary: CanaryBest | None = None,
 ) -> Record:
-    """The record of what the cell's launches showed so far.
+    """The record of what the cell's launches and visits showed so far.
 
     ``judgement`` is given where it is known without launches; ``stopped`` once there was the last.
+    ``canary`` is the machine's own speed beside the visits.
     """
     manifest, cell = planned.artifact.manifest, planned.cell
     roof = context.roof(cell.device)
     command = command_of(cell, settings, context.profile_file or context.profile)
-    summary = summarise(launches, cell.batch)
+    summary = summarise(launches, cell.batch, visits, canary)
     if judgement is None:
         judgement = judge(launches, summary, command)
     if judgement.verdict in NO_NUMBER:
@@ -80,6 +95,8 @@ def record_of(
         bound=_bound(cell, manifest, roof),
         baseline=settings.baseline,
         launches=tuple(launches),
+        visits=tuple(visits),
+        canary=canary if visits else None,
         summary=summary,
         judgement=judgement,
         stopped=ending,
@@ -143,8 +160,7 @@ def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:
     arguments += cell.option_arguments
     if cell.timing == END_TO_END and settings.image is not None:
         arguments += ["--image", settings.image]
-    arguments += ["--duration", f"{settings.duration_s:g}s"]
-    arguments += ["--min-samples", str(settings.min_samples)]
+    arguments += _way_of_looking(cell, settings)
     if settings.raw:
         arguments.append("--raw")
     rule = settings.rule
@@ -155,6 +171,20 @@ def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:
         arguments += ["--budget", f"{rule.budget_s:g}s"]
     arguments += ["--seed", str(settings.seed)]
     return shlex.join(["deploybench", "run", *arguments])
+
+
+def _way_of_looking(cell: Cell, settings: RunSettings) -> list[str]:
+    """By visits or by fresh launches, and how long each look is."""
+    arguments = []
+    if settings.launches != AUTO:
+        arguments += ["--launches", settings.launches]
+    if settings.visits(cell.device):
+        arguments += ["--duration", f"{settings.visit_s:g}s"]
+        if not settings.canary:
+            arguments.append("--no-canary")
+        return arguments
+    arguments += ["--duration", f"{settings.duration_s:g}s"]
+    return [*arguments, "--min-samples", str(settings.min_samples)]
 
 
 def failed_export_record(

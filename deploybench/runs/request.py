@@ -8,21 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from deploybench.artifacts.artifact import sha256_of_file
-from deploybench.artifacts.pack import read_pack
-from deploybench.artifacts.workspace import Workspace, open_workspace
+from deploybench.artifacts.workspace import open_workspace
 from deploybench.contracts.registry import recorded_distributions
 from deploybench.errors import DeployBenchError, unknown_name
-from deploybench.export.order import export_requests
-from deploybench.export.pipeline import ExportOptions, check_model_names, default_jobs
 from deploybench.export.request import ExportResult
-from deploybench.hardware.devices import CPU, read_device
-from deploybench.hardware.host import Host, describe_host, usable_cores
+from deploybench.hardware.devices import read_device
+from deploybench.hardware.host import describe_host
 from deploybench.hardware.precisions import PRECISIONS
-from deploybench.hardware.profile import HOST, Profile, check_match, load_profile
-from deploybench.hardware.roof import MeasuredPeaks
-from deploybench.models.source import expand_groups, expand_patterns
-from deploybench.plan.cells import NO_OPTIONS, Planned, Selection, Sizes, plan_cells
+from deploybench.hardware.profile import HOST, check_match, load_profile
+from deploybench.models.source import expand_groups
+from deploybench.plan.cells import NO_OPTIONS, Planned, Sizes, plan_cells
 from deploybench.plan.consent import check_planned, trusting_command
 from deploybench.plan.reachable import check_precisions
 from deploybench.plan.selection import (
@@ -33,9 +28,9 @@ from deploybench.plan.selection import (
     nothing_to_run,
     select_artifacts,
     select_devices,
-    select_runners,
 )
 from deploybench.processes import allow_children, stop_children
+from deploybench.resident import CAN_REST
 from deploybench.results.cell import (
     END_TO_END,
     HOST_TO_HOST,
@@ -44,24 +39,33 @@ from deploybench.results.cell import (
     CellOptions,
 )
 from deploybench.results.record import Record
-from deploybench.results.store import new_run_name
 from deploybench.results.verdict import Verdict
 from deploybench.runs.events import (
-    LaunchStarted,
-    PeaksMeasured,
     RecordUpdated,
     RunEvent,
     RunPlanned,
     SweepStarted,
 )
-from deploybench.runs.missing import missing_exports
 from deploybench.runs.records import failed_export_record, unreadable_record
 from deploybench.runs.run import end_to_end_image, run_cells
-from deploybench.runs.settings import RunContext, RunSettings, settings_of
-from deploybench.runs.sweep import doublings, with_auto_batches
-from deploybench.telemetry.peaks import measured_peaks
+from deploybench.runs.settings import (
+    AUTO,
+    LAUNCHES,
+    RESIDENT,
+    Launches,
+    RunContext,
+    RunSettings,
+    settings_of,
+)
+from deploybench.runs.surroundings import (
+    context_of,
+    export_missing,
+    paths_of,
+    peaks_of,
+    selection_of,
+)
+from deploybench.runs.sweep import with_auto_batches
 
-AUTO: Literal["auto"] = "auto"
 FINEST_PRECISION = 1e-4
 """A target below a hundredth of a percent is finer than any clock here resolves."""
 
@@ -111,13 +115,19 @@ class RunRequest:
     only: Callable[[Cell], bool] | None = None
     """Which of the cells that all this makes are measured; None: every one."""
     precision_target: float = 0.01
-    """Launch until every interval is this narrow: its half-width as a share of the median."""
+    """Look until every interval is this narrow: its half-width as a share of the median."""
     budget_s: float = 60.0
-    """Seconds for the launches of one cell at most."""
+    """Seconds for a cell at most, starts of processes included. The cells of a run that are known
+    early leave theirs to the others."""
     rounds: int | None = None
-    """Exactly so many launches of every cell, instead of a target and a budget."""
-    duration_s: float = 1.0
-    """Seconds that one launch samples."""
+    """Exactly so many fresh launches of every cell, instead of a target and a budget."""
+    launches: Launches = "auto"
+    """``resident``: processes rest in memory and are visited for moments, in turn; ``fresh``: a new
+    process for every look. ``auto``: resident on the CPU, where no number of rounds is given."""
+    canary: bool = True
+    """Whether fixed work between two visits tells the speed that the machine delivers."""
+    duration_s: float | None = None
+    """Seconds that one look samples; None: 1 in a launch, 0.15 in a visit."""
     min_samples: int = 20
     """Samples of one launch at least."""
     raw: bool = False
@@ -155,9 +165,27 @@ class RunRequest:
                 f"a precision target of {self.precision_target:g}",
                 expected=f"a share of the median, at least {FINEST_PRECISION:g}: 0.01 for 1%",
             )
+        if self.launches not in LAUNCHES:
+            raise unknown_name("kind of launches", self.launches, LAUNCHES)
+        if self.launches == RESIDENT:
+            self._check_resident()
         for name, seconds in (("budget", self.budget_s), ("duration", self.duration_s)):
-            if not 0 < seconds < math.inf:
+            if seconds is not None and not 0 < seconds < math.inf:
                 raise DeployBenchError(f"a {name} of {seconds:g} s", expected="more than 0 s")
+
+    def _check_resident(self) -> None:
+        if self.rounds is not None:
+            raise DeployBenchError(
+                "a number of rounds beside resident processes",
+                expected="rounds of fresh launches, or a budget for visits",
+                action="--launches fresh, or --budget instead of --rounds",
+            )
+        if not CAN_REST:
+            raise DeployBenchError(
+                "resident processes on a system that cannot stop them",
+                expected="Linux or macOS",
+                action="--launches fresh",
+            )
 
     @property
     def sizes(self) -> Sizes:
@@ -216,13 +244,13 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     if END_TO_END in request.timings:
         image = end_to_end_image(request.image, workspace)
     settings = settings_of(request, image)
-    selection = _selection(request, devices, image)
+    selection = selection_of(request, devices, image)
     check_options(selection)
     if request.baseline is not None:
         check_baseline(request.baseline, selection)
 
     # The artifacts: those that were named, or those of the workspace and what it lacked.
-    paths = _paths(request, workspace)
+    paths = paths_of(request, workspace)
     models = expand_groups(request.models)
     if request.precisions:
         present = [*workspace.artifacts(), *named_artifacts(workspace, paths)]
@@ -230,7 +258,7 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     not_exported: list[ExportResult] = []
     unreadable: list[tuple[Path, DeployBenchError]] = []
     if not paths:
-        not_exported = _export_missing(models, request, workspace, selection, profile, tell)
+        not_exported = export_missing(models, request, workspace, selection, profile, tell)
         unreadable = workspace.unreadable()
     explained = bool(not_exported or unreadable)
     artifacts = select_artifacts(workspace, models, paths, request.sizes, explained=explained)
@@ -243,8 +271,8 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     check_planned(planned, trust=request.trust, command=command)
 
     # What has no artifact gets its record at once.
-    peaks = _peaks(host, selection, tell)
-    context = _context(request, profile, workspace, host, peaks, selection)
+    peaks = peaks_of(host, selection, tell)
+    context = context_of(request, profile, workspace, host, peaks, selection)
     records = [failed_export_record(result, context, artifacts) for result in not_exported]
     records += [unreadable_record(folder, error, context) for folder, error in unreadable]
     if not planned and not records:
@@ -267,100 +295,6 @@ def _check_counts(name: str, numbers: Sequence[int]) -> None:
             raise DeployBenchError(f"{name}: {number}", expected="whole numbers from 1 on")
 
 
-def _selection(request: RunRequest, devices: Sequence[str], image: Path | None) -> Selection:
-    """Names become runners, and ``auto`` becomes what it starts from."""
-    threads = request.threads or usable_cores()
-    batches: Sequence[int] = [1]
-    if request.batches != AUTO:
-        batches = request.batches
-    streams: Sequence[int] = doublings(threads)
-    if request.streams != AUTO:
-        streams = request.streams
-    image_identity = None
-    if image is not None:
-        image_identity = sha256_of_file(image)[:12]
-    return Selection(
-        runners=select_runners(request.runners, devices),
-        batches=batches,
-        precisions=request.precisions,
-        threads=threads,
-        streams=streams,
-        timings=request.timings,
-        image=image_identity,
-        options=request.options,
-        skip=expand_patterns(request.skip),
-        devices=devices,
-    )
-
-
-def _paths(request: RunRequest, workspace: Workspace) -> list[Path]:
-    """The artifact folders that were named, or that lie in the packs."""
-    if not request.packs:
-        return list(request.artifacts)
-    if request.models or request.artifacts or request.sizes != Sizes():
-        raise DeployBenchError(
-            "a pack beside --model, --artifact or a size",
-            expected="one way to say what to measure",
-        )
-    folders: list[Path] = []
-    for pack in request.packs:
-        folders += [artifact.path for artifact in read_pack(pack, workspace)]
-    return list(dict.fromkeys(folders))  # an artifact may lie in several packs
-
-
-def _export_missing(
-    models: Sequence[str],
-    request: RunRequest,
-    workspace: Workspace,
-    selection: Selection,
-    profile: Profile | None,
-    tell: Tell,
-) -> list[ExportResult]:
-    """Export what the named models lack; the results that have no artifact."""
-    requests = missing_exports(models, workspace, selection, request.sizes, profile)
-    if not requests:
-        return []
-    check_model_names(models)
-    results = export_requests(requests, workspace, ExportOptions(jobs=default_jobs()), tell)
-    return [result for result in results if result.artifact is None]
-
-
-def _peaks(host: Host, selection: Selection, tell: Tell) -> MeasuredPeaks | None:
-    """What this CPU can do at most, where any cell runs on it."""
-    if CPU not in selection.devices:
-        return None
-    peaks = measured_peaks(host, selection.threads)
-    tell(PeaksMeasured(peaks))
-    return peaks
-
-
-def _context(
-    request: RunRequest,
-    profile: Profile | None,
-    workspace: Workspace,
-    host: Host,
-    peaks: MeasuredPeaks | None,
-    selection: Selection,
-) -> RunContext:
-    profile_name = HOST
-    profile_file = None
-    if profile is not None:
-        profile_name = profile.name
-        if request.profile != profile.name:  # what was asked for is then the path of its file
-            profile_file = str(Path(request.profile).resolve())
-    return RunContext(
-        run=new_run_name(),
-        profile=profile_name,
-        workspace=workspace,
-        host=host,
-        peaks=peaks,
-        threads=selection.threads,
-        devices=tuple(selection.devices),
-        hardware=profile,
-        profile_file=profile_file,
-    )
-
-
 def _measure(
     planned: Sequence[Planned], settings: RunSettings, context: RunContext, tell: Tell
 ) -> tuple[list[Record], KeyboardInterrupt | DeployBenchError | None]:
@@ -368,11 +302,8 @@ def _measure(
     latest: dict[tuple[str | int | None, ...], Record] = {}
     cut_short: KeyboardInterrupt | DeployBenchError | None = None
 
-    def start(cell: Planned, number: int) -> None:
-        tell(LaunchStarted(cell, number))
-
     try:
-        for record in run_cells(planned, settings, context, start=start):
+        for record in run_cells(planned, settings, context, tell=tell):
             latest[record.cell.key] = record
             tell(RecordUpdated(record))
     except (KeyboardInterrupt, DeployBenchError) as error:

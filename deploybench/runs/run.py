@@ -1,4 +1,4 @@
-"""A run: the plan's cells are launched in rounds; each launch renews its cell's record."""
+"""A run: the plan's cells are visited, or launched afresh, in rounds; their records follow."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from deploybench.measure.scheduler import run_rounds
 from deploybench.plan.cells import Planned
 from deploybench.results.record import Record
 from deploybench.results.verdict import Judgement, Verdict
+from deploybench.runs.events import LaunchedAfresh, LaunchStarted, RunEvent
 from deploybench.runs.experiment import Experiment
-from deploybench.runs.records import keep, record_of
+from deploybench.runs.records import kept, record_of
 from deploybench.runs.settings import RunContext, RunSettings
+from deploybench.runs.visiting import Visiting
 
 SHORTEST_LIMIT_S = 60.0
 """A launch samples no longer than this, or twice the time asked for, or a third of the budget,
@@ -27,9 +29,9 @@ def run_cells(
     settings: RunSettings,
     context: RunContext,
     *,
-    start: Callable[[Planned, int], None] = lambda planned, number: None,
+    tell: Callable[[RunEvent], None] = lambda event: None,
 ) -> Iterator[Record]:
-    """Measure every cell that is not skipped; yield the cell's record after each launch.
+    """Measure every cell that is not skipped; yield the cell's record as it changes.
 
     The record of a skipped cell comes once. A cell may turn out to be finished only when the next
     round begins; its record, now complete, is then yielded again.
@@ -44,13 +46,34 @@ def run_cells(
             active.append(cell)
             continue
         judgement = Judgement(verdict=Verdict.SKIPPED, reason=cell.skip, advice=cell.remedy)
-        yield from _kept(record_of(cell, (), judgement, context, settings), context)
+        yield from kept(record_of(cell, (), judgement, context, settings), context)
 
+    jobs = [job_of(cell, settings) for cell in active]
+    resting = [index for index, cell in enumerate(active) if settings.visits(cell.cell.device)]
+    afresh = [index for index in range(len(active)) if index not in resting]
+    if resting:
+        cells = [active[index] for index in resting]
+        visiting = Visiting(cells, [jobs[index] for index in resting], settings, context, tell)
+        yield from visiting.records()
+        for position, reason in visiting.afresh.items():
+            tell(LaunchedAfresh(cells[position], reason))
+            afresh.append(resting[position])
+    chosen = [active[index] for index in afresh]
+    yield from _launched(chosen, [jobs[index] for index in afresh], settings, context, tell)
+
+
+def _launched(
+    active: Sequence[Planned],
+    jobs: Sequence[Job],
+    settings: RunSettings,
+    context: RunContext,
+    tell: Callable[[RunEvent], None],
+) -> Iterator[Record]:
+    """Measure the cells in rounds of fresh launches; their records as in :func:`run_cells`."""
     baseline = None
     if settings.compare:
         baseline = settings.baseline
     experiment = Experiment([cell.cell for cell in active], settings.rule, baseline)
-    jobs = [job_of(cell, settings) for cell in active]
     unfinished: set[int] = set()
 
     def record_now(index: int) -> Record:
@@ -67,28 +90,18 @@ def run_cells(
         """The cells whose latest launch turned out to be their last when the next round began."""
         for index in sorted(unfinished):
             if experiment.stopped(index) is not None:
-                yield from _kept(record_now(index), context)
+                yield from kept(record_now(index), context)
 
     for finished in run_rounds(
         jobs,
         experiment.wants_more,
         settings.seed,
-        start=lambda index, number: start(active[index], number),
+        start=lambda index, number: tell(LaunchStarted(active[index], number)),
     ):
         experiment.add(finished.index, finished.launch)
-        yield from _kept(record_now(finished.index), context)
+        yield from kept(record_now(finished.index), context)
         yield from concluded()
     yield from concluded()
-
-
-def _kept(record: Record, context: RunContext) -> Iterator[Record]:
-    """Write the record and hand it on; where it cannot be written, hand it on before saying so."""
-    try:
-        keep(record, context)
-    except DeployBenchError:
-        yield record
-        raise
-    yield record
 
 
 def end_to_end_image(image: Path | None, workspace: Workspace) -> Path:

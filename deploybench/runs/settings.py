@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts.registry import reference_runner
@@ -14,6 +14,7 @@ from deploybench.hardware.host import Host
 from deploybench.hardware.profile import Profile
 from deploybench.hardware.roof import MeasuredPeaks, Roof, roof_of_device
 from deploybench.measure.stopping import ExperimentRule
+from deploybench.resident import CAN_REST
 from deploybench.results.cell import DEFAULT_BASELINE
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 
@@ -21,12 +22,26 @@ if TYPE_CHECKING:
     from deploybench.runs.request import RunRequest
 
 
+Launches = Literal["auto", "resident", "fresh"]
+AUTO: Literal["auto"] = "auto"
+RESIDENT: Literal["resident"] = "resident"
+FRESH: Literal["fresh"] = "fresh"
+LAUNCHES = (AUTO, RESIDENT, FRESH)
+LAUNCH_S = 1.0
+VISIT_S = 0.15
+"""Short, so that the two sides of a pair are close in time, and some visits find a calm moment."""
+
+
 @dataclass(frozen=True)
 class RunSettings:
-    """How long to look: launches with windows of ``duration_s``, until ``rule`` ends each cell.
+    """How long to look: visits or launches, until ``rule`` ends each cell.
 
     ``baseline`` names the runner that the others are compared with; when ``compare`` is set, the
     launches go on until these speed-ups are as precise as the cells. ``raw`` keeps every sample.
+
+    ``launches``: ``fresh`` starts a process for every look of ``duration_s``, ``resident`` visits
+    processes that rest for ``visit_s`` each, with readings of the canary between them unless
+    ``canary`` is off.
     """
 
     rule: ExperimentRule
@@ -37,6 +52,15 @@ class RunSettings:
     compare: bool = False
     image: str | None = None
     raw: bool = False
+    launches: Launches = AUTO
+    visit_s: float = VISIT_S
+    canary: bool = True
+
+    def visits(self, device: str) -> bool:
+        """Whether cells on the device are measured by visits to processes that rest."""
+        if self.launches == AUTO:
+            return CAN_REST and self.rule.max_rounds is None and device == CPU
+        return self.launches == RESIDENT
 
 
 @dataclass(frozen=True)
@@ -78,7 +102,10 @@ def settings_of(request: RunRequest, image: Path | None) -> RunSettings:
     )
     return RunSettings(
         rule=rule,
-        duration_s=request.duration_s,
+        duration_s=request.duration_s or LAUNCH_S,
+        visit_s=request.duration_s or VISIT_S,
+        launches=request.launches,
+        canary=request.canary,
         min_samples=request.min_samples,
         seed=request.seed,
         baseline=request.baseline or reference_runner() or DEFAULT_BASELINE,

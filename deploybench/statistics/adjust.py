@@ -12,7 +12,7 @@ The slope is Theil's and Sen's (Theil 1950, Sen 1968), the median of the slopes 
 visits that lie far enough apart: a few wild visits do not move it. Its interval is that of
 Kendall's test, turned around with as many visits as are independent (Sen 1968).
 
-Where there are enough calm visits they decide; where no visit came near 0 the estimate is
+Where there are enough calm visits they decide; where too few visits came near 0 the estimate is
 extrapolated, and says so.
 """
 
@@ -39,6 +39,9 @@ MOST_VISITS = 400
 STEEPEST = 3.0
 """A time that grows with more than the third power of the speed lost is noise."""
 FEWEST_PAIRS = 30
+FEWEST_CALM = 20
+"""Of fewer calm visits none can be known (``dependence.FEWEST_INDEPENDENT``); as many are nearer to
+the truth than a line, also where they depend on each other or drift."""
 
 
 class Basis(str, Enum):
@@ -103,7 +106,7 @@ def undisturbed(times: Floats, speeds: Floats, worst_speeds: Floats) -> Undistur
     if calm is None:
         return Undisturbed(whole, Basis.UNSEEN, 0, share, slope, whole, None)
     agree = _overlap(calm, whole)
-    if calm.known:
+    if calm.known or count >= FEWEST_CALM:
         return Undisturbed(calm, Basis.CALM, count, share, slope, whole, agree)
     return Undisturbed(whole, Basis.EXTRAPOLATED, count, share, slope, whole, agree)
 

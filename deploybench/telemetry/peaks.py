@@ -1,193 +1,169 @@
-"""The measured peaks of this host, on a thread budget.
-
-Square matrix products give its arithmetic, a large copy and a large sum its memory.
+"""The measured peaks of this host, on a thread budget: the most that any run on it reached.
 
 These are the roofs that "% of peak" refers to: what this machine reached, not what a data sheet
-says. Measured once per CPU model, thread budget and library versions in a process of its own, and
-cached; peaks that other processes disturbed are too low, say so, and are measured again the next
-time.
+says. Every run looks for them again, for a second, and what it finds is remembered (per CPU model,
+thread budget and library versions): one run alone may have met a machine that others slowed all the
+time. ``peak_work.py`` says what they are measured with.
+
+The products by torch, whose import takes longer than all the rest, are measured again only where
+they may be too low: where one run alone looked at them, or numpy's own product, which every run
+measures, has been faster since than it was in the runs that had torch.
+
+Peaks can only be too low, never too high. Those of which no run was free of other processes say so.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import importlib.util
-import json
-import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from time import perf_counter
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-from pydantic import ValidationError
-
-from deploybench.documents import Document
-from deploybench.errors import DeployBenchError
-from deploybench.files import cache_folder, write_whole
-from deploybench.hardware.foreign_work import allowed_foreign_share
 from deploybench.hardware.host import Host
 from deploybench.hardware.precisions import BF16_FLAGS
 from deploybench.hardware.roof import MeasuredPeaks
-from deploybench.processes import die_with_parent, finish, run_child
-from deploybench.telemetry.activity import Activity, between, read_activity, usable_cpus
+from deploybench.processes import run_child
+from deploybench.telemetry.canary import environment_of, gflops_of
+from deploybench.telemetry.canary_memory import remembered as remembered_canary
+from deploybench.telemetry.peak_work import (
+    ALWAYS,
+    BY_TORCH,
+    COPY,
+    COPY_BYTES,
+    MATRIX_SIZES,
+    NUMPY_FP32,
+    READ,
+    PeakRequest,
+    PeakRun,
+    torch_pieces,
+)
+from deploybench.telemetry.remembered import cache_path, read_runs, write_runs
 
-MATRIX_SIZE = 2048
-COPY_BYTES = 256 << 20
-BYTES_PER_DOUBLE = 8
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""What numpy's and torch's libraries read their number of threads from, when they load."""
-SECONDS_EACH = 1.0
+FIRST_SECONDS_A_PIECE = 1.0
+REFRESH_SECONDS = 1.0
+REFRESH_SECONDS_WITH_TORCH = 1.5
 TIME_LIMIT_S = 120.0
-METHOD = 3
+FEWEST_RUNS_WITH_TORCH = 2
+ABOUT_AS_FAST = 0.97
+"""Products by numpy that reach this share of the best are as fast as it."""
+METHOD = 4
 """Counts what was changed in the method: peaks measured otherwise are measured again."""
 
 
-class PeakRequest(Document):
-    """What the child measures."""
-
-    threads: int
-    precisions: tuple[str, ...]
-
-
 def measured_peaks(host: Host, threads: int) -> MeasuredPeaks | None:
-    """The peaks from the cache, or measured now; None when the measurement fails."""
-    path = _cache_path(host, threads)
-    try:
-        return MeasuredPeaks.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        pass
-    precisions: tuple[str, ...] = ("fp32",)
-    if BF16_FLAGS & set(host.isa):  # without them bf16 is emulated: no peak of this host
-        precisions = ("fp32", "bf16")
-    request = PeakRequest(threads=threads, precisions=precisions).model_dump_json()
+    """The peaks as of all runs, with a short look at them now.
+
+    None where nothing is known of them and the measurement fails.
+    """
+    path = cache_path("peaks", METHOD, host, threads, ["numpy", "torch"])
+    before = read_runs(path, PeakRun)
+    pieces: tuple[str, ...] = ALWAYS
+    seconds = REFRESH_SECONDS
+    if needs_torch(before):
+        pieces = (*ALWAYS, *_torch_pieces_of(host))
+        seconds = REFRESH_SECONDS_WITH_TORCH
+    if not before:
+        seconds = FIRST_SECONDS_A_PIECE * len(pieces)
+    runs = before
+    this_run = _measured_now(threads, pieces, seconds)
+    if this_run is not None:
+        runs = (*before, this_run)
+        write_runs(path, runs, _those_to_protect(runs))
+    if not runs:
+        return None
+    peaks = peaks_of(runs, threads)
+    canary = remembered_canary(host, threads)
+    if canary is None:
+        return peaks
+    return peaks.at_least({"fp32": gflops_of(canary.compute_us, threads)})
+
+
+def needs_torch(runs: Sequence[PeakRun]) -> bool:
+    """Whether the products by torch may be too low.
+
+    Few runs had them; or in all that had them the machine was slower than it can be, as numpy's own
+    product tells.
+    """
+    with_torch = [run for run in runs if BY_TORCH.format("fp32") in run.figures]
+    if len(with_torch) < FEWEST_RUNS_WITH_TORCH:
+        return True
+    fastest = _most(runs)[NUMPY_FP32]
+    fastest_beside_torch = _most(with_torch)[NUMPY_FP32]
+    return fastest_beside_torch < ABOUT_AS_FAST * fastest
+
+
+def peaks_of(runs: Sequence[PeakRun], threads: int) -> MeasuredPeaks:
+    """The most of all runs, in whatever order."""
+    most = _most(runs)
+    gflops = {}
+    libraries = "numpy"
+    for precision in ("fp32", "bf16"):
+        by_torch = most.get(BY_TORCH.format(precision))
+        figures = [by_torch]
+        if precision == "fp32":
+            figures.append(most.get(NUMPY_FP32))
+        found = [figure for figure in figures if figure is not None]
+        if found:
+            gflops[precision] = max(found)
+        if by_torch is not None:
+            libraries = "the better of numpy and torch"
+    disturbed = None
+    if all(run.disturbed for run in runs):
+        disturbed = runs[-1].disturbed
+    sizes = " or ".join(f"{size} x {size}" for size in MATRIX_SIZES)
+    products = f"{sizes} products by {libraries}"
+    memory = f"copy and sum of {COPY_BYTES >> 20} MiB by {threads} threads"
+    return MeasuredPeaks(
+        threads=threads,
+        gflops=gflops,
+        copy_gb_per_s=most.get(COPY, 0.0),
+        read_gb_per_s=most.get(READ),
+        method=f"the most of {_runs_in_words(len(runs))}: {products}; {memory}",
+        disturbed=disturbed,
+    )
+
+
+def _measured_now(threads: int, pieces: tuple[str, ...], seconds: float) -> PeakRun | None:
+    """What a child of its own reaches; None where it fails."""
+    request = PeakRequest(threads=threads, pieces=pieces, seconds=seconds)
     outcome = run_child(
-        "deploybench.telemetry.peaks",
-        request,
+        "deploybench.telemetry.peak_work",
+        request.model_dump_json(),
         time_limit_s=TIME_LIMIT_S,
-        environment=dict.fromkeys(THREAD_VARIABLES, str(threads)),
+        environment=environment_of(threads),
     )
     if outcome.reply is None:
         return None
-    peaks = MeasuredPeaks.model_validate_json(outcome.reply)
-    if peaks.disturbed is None:
-        # without a cache they are measured again the next time
-        with contextlib.suppress(DeployBenchError):
-            write_whole(path, peaks.model_dump_json(indent=1))
-    return peaks
+    return PeakRun.model_validate_json(outcome.reply)
 
 
-def main() -> None:
-    """Read a request from standard input, write the peaks to the path in the first argument."""
-    die_with_parent()
-    request = PeakRequest.model_validate_json(sys.stdin.read())
-    threads = request.threads
-    cpus = usable_cpus()
-    before = read_activity(cpus)
-
-    gflops = {"fp32": _best_gflops(_numpy_product())}
-    libraries = "numpy"
-    if importlib.util.find_spec("torch") is not None:
-        for precision in request.precisions:
-            by_torch = _best_gflops(_torch_product(precision, threads))
-            gflops[precision] = max(gflops.get(precision, 0.0), by_torch)
-        libraries = "the better of numpy and torch"
-    copy_gb_per_s = _copy_gb_per_s(threads)
-    read_gb_per_s = _read_gb_per_s(threads)
-    activity = between(before, read_activity(cpus))
-
-    products = f"{MATRIX_SIZE} x {MATRIX_SIZE} products by {libraries}"
-    memory = f"copy and sum of {COPY_BYTES >> 20} MiB by {threads} threads"
-    peaks = MeasuredPeaks(
-        threads=threads,
-        gflops={name: round(value, 1) for name, value in gflops.items()},
-        copy_gb_per_s=round(copy_gb_per_s, 1),
-        read_gb_per_s=round(read_gb_per_s, 1),
-        method=f"{products}; {memory}",
-        disturbed=_disturbed(activity, len(cpus)),
-    )
-    finish(peaks.model_dump_json())
+def _torch_pieces_of(host: Host) -> tuple[str, ...]:
+    """What is measured by torch where it is installed."""
+    if importlib.util.find_spec("torch") is None:
+        return ()
+    if BF16_FLAGS & set(host.isa):
+        return torch_pieces(["fp32", "bf16"])
+    return torch_pieces(["fp32"])  # without the flags bf16 is emulated: no peak of this host
 
 
-def _disturbed(activity: Activity, cpus: int) -> str | None:
-    """What others took meanwhile, in words, when it is more than an idle system's own work."""
-    foreign = activity.foreign_cpu_share or 0.0
-    if foreign <= allowed_foreign_share(cpus, activity.share_resolution):
-        return None
-    return f"other processes took {foreign:.0%} of the CPUs"
+def _most(runs: Sequence[PeakRun]) -> Mapping[str, float]:
+    most: dict[str, float] = {}
+    for run in runs:
+        for piece, figure in run.figures.items():
+            most[piece] = max(figure, most.get(piece, 0.0))
+    return most
 
 
-def _cache_path(host: Host, threads: int) -> Path:
-    versions = {name: host.versions.get(name) for name in ("numpy", "torch")}
-    identity = [
-        METHOD,
-        host.cpu_model,
-        host.isa,
-        host.logical_cores,
-        host.usable_cores,
-        threads,
-        versions,
-    ]
-    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
-    return cache_folder() / f"peaks-{key}.json"
+def _those_to_protect(runs: Sequence[PeakRun]) -> list[PeakRun]:
+    """The runs that the peaks rest on, and the last one that nobody disturbed."""
+    most = _most(runs)
+    chosen = []
+    for run in runs:
+        if any(figure == most[piece] for piece, figure in run.figures.items()):
+            chosen.append(run)
+    chosen += [run for run in runs if run.disturbed is None][-1:]
+    return chosen
 
 
-def _numpy_product() -> Callable[[], object]:
-    matrix = np.random.default_rng(0).standard_normal((MATRIX_SIZE, MATRIX_SIZE)).astype(np.float32)
-    return lambda: matrix @ matrix
-
-
-def _torch_product(precision: str, threads: int) -> Callable[[], object]:
-    import torch
-
-    torch.set_num_threads(threads)
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-    matrix = torch.randn(MATRIX_SIZE, MATRIX_SIZE).to(dtype)
-    return lambda: matrix @ matrix
-
-
-def _best_gflops(product: Callable[[], object]) -> float:
-    """A product of two n x n matrices is n^3 multiply-adds, which are two FLOPs each."""
-    return 2 * MATRIX_SIZE**3 / _best_seconds(product) / 1e9
-
-
-def _copy_gb_per_s(threads: int) -> float:
-    """Bytes read plus bytes written a second, every thread copying its own part."""
-    source = np.ones(COPY_BYTES // BYTES_PER_DOUBLE)
-    target = np.empty_like(source)
-    sources = np.array_split(source, threads)
-    targets = np.array_split(target, threads)
-    with ThreadPoolExecutor(threads) as pool:
-
-        def copy() -> object:
-            return list(pool.map(np.copyto, targets, sources))  # the list waits for all of them
-
-        return 2 * COPY_BYTES / _best_seconds(copy) / 1e9
-
-
-def _read_gb_per_s(threads: int) -> float:
-    """Bytes read a second, every thread adding up its own part."""
-    parts = np.array_split(np.ones(COPY_BYTES // BYTES_PER_DOUBLE), threads)
-    with ThreadPoolExecutor(threads) as pool:
-
-        def add_up() -> object:
-            return list(pool.map(np.sum, parts))
-
-        return COPY_BYTES / _best_seconds(add_up) / 1e9
-
-
-def _best_seconds(work: Callable[[], object]) -> float:
-    """The fastest of the repetitions within the time: a peak is what the machine can do."""
-    work()  # the first touches memory and starts the threads
-    best = float("inf")
-    end = perf_counter() + SECONDS_EACH
-    while perf_counter() < end:
-        start = perf_counter()
-        work()
-        best = min(best, perf_counter() - start)
-    return best
-
-
-if __name__ == "__main__":
-    main()
+def _runs_in_words(count: int) -> str:
+    if count == 1:
+        return "one run"
+    return f"{count} runs"

@@ -15,6 +15,7 @@ from deploybench.plan.cells import Planned
 from deploybench.results.cell import CellOptions
 from deploybench.results.record import Record
 from deploybench.runs import request as requests
+from deploybench.runs import surroundings
 from deploybench.runs.events import (
     LaunchStarted,
     PeaksMeasured,
@@ -43,18 +44,18 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         return [FIRST, SECOND]
 
     def run(
-        planned: object, settings: object, context: object, *, start: Callable[[Planned, int], None]
+        planned: object, settings: object, context: object, *, tell: Callable[[RunEvent], None]
     ) -> Iterator[Record]:
         asked["settings"] = settings
-        start(SECOND, 0)
+        tell(LaunchStarted(SECOND, 0))
         yield record([launch([10.0] * 20)], runner="onnxruntime")
         if asked["cut"]:
             raise KeyboardInterrupt
-        start(FIRST, 0)
+        tell(LaunchStarted(FIRST, 0))
         yield record([], runner="pytorch")
 
     monkeypatch.setattr(requests, "select_artifacts", lambda *_, **__: [])
-    monkeypatch.setattr(requests, "measured_peaks", lambda host, threads: None)
+    monkeypatch.setattr(surroundings, "measured_peaks", lambda host, threads: None)
     monkeypatch.setattr(requests, "plan_cells", plan)
     monkeypatch.setattr(requests, "check_planned", lambda planned, **_: None)
     monkeypatch.setattr(requests, "run_cells", run)
@@ -111,7 +112,7 @@ def test_auto_streams_double_up_to_the_threads_and_groups_are_spelled_out(
 ) -> None:
     carry_out(request(tmp_path, streams="auto", threads=6, skip=["fair/openvino"]))
     selection = asked["selection"]
-    assert isinstance(selection, requests.Selection)
+    assert isinstance(selection, surroundings.Selection)
     assert list(selection.streams) == [1, 2, 4, 6]
     assert len(selection.skip) > 1
     assert all(pattern.endswith("/openvino") for pattern in selection.skip)

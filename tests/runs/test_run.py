@@ -71,13 +71,24 @@ def test_command_names_the_cell_and_how_it_was_measured() -> None:
 
 
 def test_command_of_a_run_until_precise_has_its_precision_and_budget_instead_of_rounds() -> None:
-    found = options_of(command_of(cell(), RunSettings(UNTIL_PRECISE, duration_s=0.05), "host"))
+    found = options_of(
+        command_of(cell(), RunSettings(UNTIL_PRECISE, duration_s=0.05, launches="fresh"), "host")
+    )
     assert (found["--precision-target"], found["--budget"], found["--duration"]) == (
         "1.5%",
         "90s",
         "0.05s",
     )
+    assert found["--launches"] == "fresh"
     assert "--rounds" not in found
+
+
+def test_command_of_visits_has_their_length_and_no_fewest_samples() -> None:
+    settings = RunSettings(UNTIL_PRECISE, visit_s=0.1, canary=False)
+    found = options_of(command_of(cell(), settings, "host"))
+    assert (found["--duration"], found["--budget"]) == ("0.1s", "90s")
+    assert "--no-canary" in found
+    assert not {"--launches", "--min-samples", "--rounds"} & set(found)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +169,7 @@ def measured(
 
     monkeypatch.setattr(benchmark, "run_rounds", partial(run_rounds, launch=one))
     context = RunContext("run", "host", Workspace(folder), host(), None, 2)
-    return run_cells(planned, RunSettings(rule), context)
+    return run_cells(planned, RunSettings(rule, launches="fresh"), context)
 
 
 def steady() -> Iterator[float]:

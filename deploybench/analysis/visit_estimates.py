@@ -1,0 +1,246 @@
+"""What the visits of a cell tell of its time: numbers in, numbers out.
+
+A visit is one value, the logarithm of its median. Beside it stands the speed that the canary was
+given (``statistics/adjust.py``); without a canary the time is as experienced. The estimate holds
+for what was visited: where the processes of a cell differ beyond chance, its interval also spans
+what another process would be, and with fewer than three of them it is not known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from deploybench.analysis.visit_verdicts import FEWEST_PROCESSES
+from deploybench.results.record import RestsOn
+from deploybench.results.visit import CanaryBest, CanaryReading, Visit
+from deploybench.statistics.adjust import Basis, Slope, undisturbed
+from deploybench.statistics.dependence import FEWEST_VALUES, Centre, centre_of
+from deploybench.statistics.drift import drift_of
+from deploybench.statistics.samples import CONFIDENCE
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+NS_PER_MS = 1e6
+LEAST_DRIFT = 0.01
+"""Over a run, a logarithm. Each half of it is then within a quarter of a percent of the whole."""
+LEAST_SHIFT = 0.005
+"""Between processes, a logarithm: a third of the widest interval of a VALID time."""
+SHIFT_CONFIDENCE = 0.99
+"""That two processes differ has to be surer than an interval: each cell is asked once or more."""
+
+
+BASES: dict[Basis, RestsOn] = {
+    Basis.CALM: "calm visits",
+    Basis.EXTRAPOLATED: "extrapolated",
+    Basis.UNSEEN: "not seen",
+}
+
+
+@dataclass(frozen=True)
+class Series:
+    """The visits of a cell in order of time, one entry each.
+
+    ``times`` are the logarithms of their values; ``speeds`` and ``worst_speeds`` those of the share
+    of the machine's speed that was delivered beside them: the mean and the lower of the readings
+    before and after. Both are None without a canary.
+    """
+
+    times: Floats
+    speeds: Floats | None
+    worst_speeds: Floats | None
+    processes: Integers
+
+    def of_times(self, times: Floats) -> Series:
+        """Other figures of the same visits."""
+        return replace(self, times=times)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The time of a cell as a logarithm, and what it rests on.
+
+    ``centre`` has the interval; ``whole`` is the estimate from all visits along ``slope``, where a
+    canary was read. ``drift`` and ``process_shift`` are logarithms: see
+    :class:`deploybench.results.record.Visited`.
+    """
+
+    centre: Centre
+    basis: RestsOn
+    calm_visits: int
+    calm_share: float
+    slope: Slope
+    whole: Centre | None
+    agree: bool | None
+    drift: float
+    processes: int
+    process_shift: float | None
+
+    @property
+    def steady(self) -> bool:
+        """Whether it holds in each half of the time, and no trend goes through it."""
+        return self.centre.halves_agree and self.drift == 0
+
+    @property
+    def unlike_processes(self) -> bool:
+        """Whether processes differ and are too few to tell the usual one."""
+        return bool(self.process_shift) and self.processes < FEWEST_PROCESSES
+
+    @property
+    def known(self) -> bool:
+        """Whether the interval can be trusted."""
+        seen = self.basis in ("calm visits", "no canary")
+        return seen and self.centre.known and self.steady and not self.unlike_processes
+
+
+def usable(visits: Sequence[Visit], canary: CanaryBest | None) -> list[Visit]:
+    """The visits that have samples.
+
+    Where some have a reading of the canary, the others say nothing of an undisturbed time and are
+    left out.
+    """
+    sampled = [visit for visit in visits if visit.count and visit.window_ns]
+    with_reading = [visit for visit in sampled if shares_delivered(visit, canary)]
+    return with_reading or sampled
+
+
+def shares_delivered(visit: Visit, canary: CanaryBest | None) -> list[float]:
+    """The share of its speed that the machine delivered before and after, as far as it is known."""
+    if canary is None:
+        return []
+    readings: list[CanaryReading | None] = [visit.before, visit.after]
+    return [canary.delivered(reading) for reading in readings if reading is not None]
+
+
+def series_of(visits: Sequence[Visit], canary: CanaryBest | None) -> Series:
+    """The medians (ms) of :func:`usable` visits, and the speed that was delivered beside them."""
+    times = np.log(np.array([visit.median_ns for visit in visits])) - math.log(NS_PER_MS)
+    processes = np.array([visit.process for visit in visits], dtype=np.int64)
+    delivered = [shares_delivered(visit, canary) for visit in visits]
+    if not all(delivered):
+        return Series(times, None, None, processes)
+    speeds = np.array([sum(shares) / len(shares) for shares in delivered])
+    worst_speeds = np.array([min(shares) for shares in delivered])
+    return Series(times, np.log(speeds), np.log(worst_speeds), processes)
+
+
+def estimate_of(series: Series) -> Estimate:
+    """The undisturbed time; as experienced where there was no canary. Needs one visit."""
+    if series.speeds is None or series.worst_speeds is None:
+        return _between_processes(
+            Estimate(
+                centre=centre_of(series.times),
+                basis="no canary",
+                calm_visits=0,
+                calm_share=0.0,
+                slope=Slope(0.0, 0.0, 0.0),
+                whole=None,
+                agree=None,
+                drift=_drift(series.times),
+                processes=len(set(series.processes.tolist())),
+                process_shift=None,
+            ),
+            series.times,
+            series.processes,
+        )
+    adjusted = undisturbed(series.times, series.speeds, series.worst_speeds)
+    at_full_speed = series.times - adjusted.slope.value * series.speeds
+    counted = at_full_speed
+    if adjusted.basis is Basis.CALM:
+        counted = at_full_speed[series.worst_speeds >= math.log(adjusted.calm_share)]
+    return _between_processes(
+        Estimate(
+            centre=adjusted.centre,
+            basis=BASES[adjusted.basis],
+            calm_visits=adjusted.calm_visits,
+            calm_share=adjusted.calm_share,
+            slope=adjusted.slope,
+            whole=adjusted.whole,
+            agree=adjusted.agree,
+            drift=_drift(counted),
+            processes=len(set(series.processes.tolist())),
+            process_shift=None,
+        ),
+        at_full_speed,
+        series.processes,
+    )
+
+
+def _drift(times: Floats) -> float:
+    drift = drift_of(times)
+    if abs(drift) < LEAST_DRIFT:
+        return 0.0
+    return drift
+
+
+def _between_processes(estimate: Estimate, times: Floats, processes: Integers) -> Estimate:
+    """The same with what the processes differ by.
+
+    Processes that are a sample of all that might be started have a mean whose interval is
+    Student's: their standard deviation over the root of their number. It is added to the interval
+    as an independent error is.
+    """
+    if estimate.processes < 2:
+        return estimate
+    effects, surely = _process_effects(times, processes)
+    if not surely:
+        return replace(estimate, process_shift=0.0)
+    shift = max(effects) - min(effects)
+    wider = _spread_of_mean(effects)
+    centre = estimate.centre
+    return replace(
+        estimate,
+        process_shift=shift,
+        centre=replace(
+            centre,
+            low=centre.value - math.hypot(centre.value - centre.low, wider),
+            high=centre.value + math.hypot(centre.high - centre.value, wider),
+        ),
+    )
+
+
+def _process_effects(times: Floats, processes: Integers) -> tuple[list[float], bool]:
+    """By how much each process differs from the one that was visited most, and whether any does.
+
+    Processes of a cell take turns, so each visit is held against the nearest one of the other
+    process: what the machine did in the meantime is in both.
+    """
+    names, counts = np.unique(processes, return_counts=True)
+    usual = names[int(np.argmax(counts))]
+    confidence = 1 - (1 - SHIFT_CONFIDENCE) / (len(names) - 1)
+    moments_of_usual = np.flatnonzero(processes == usual)
+    effects = [0.0]
+    surely = False
+    for name in names:
+        moments = np.flatnonzero(processes == name)
+        if name == usual or len(moments) < FEWEST_VALUES:
+            continue
+        beside = _nearest(moments_of_usual, moments)
+        difference = centre_of(times[moments] - times[beside], confidence)
+        effects.append(difference.value)
+        excludes_zero = difference.low > 0 or difference.high < 0
+        if excludes_zero and abs(difference.value) >= LEAST_SHIFT:
+            surely = True
+    return effects, surely
+
+
+def _nearest(others: Integers, moments: Integers) -> Integers:
+    """For each moment the nearest of the other ones; both in ascending order."""
+    after = np.clip(np.searchsorted(others, moments), 1, len(others) - 1)
+    before = after - 1
+    is_nearer = moments - others[before] <= others[after] - moments
+    nearest: Integers = np.where(is_nearer, others[before], others[after])
+    return nearest
+
+
+def _spread_of_mean(effects: Sequence[float]) -> float:
+    from scipy.stats import t as student
+
+    count = len(effects)
+    deviation = float(np.std(effects, ddof=1))
+    return float(student.ppf(0.5 + CONFIDENCE / 2, count - 1)) * deviation / math.sqrt(count)

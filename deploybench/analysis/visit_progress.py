@@ -1,0 +1,106 @@
+"""How narrow the intervals of a cell are by now, and how long it takes until they are narrow.
+
+Asked for after every round while a run goes on, so it looks at medians only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deploybench.analysis.speedups import paired_logs
+from deploybench.analysis.visit_estimates import estimate_of, series_of, usable
+from deploybench.results.visit import CanaryBest, Visit
+from deploybench.statistics.adjust import FEWEST_CALM
+from deploybench.statistics.dependence import FEWEST_INDEPENDENT, Centre, centre_of
+
+
+@dataclass(frozen=True)
+class VisitWidths:
+    """Relative half-widths of the undisturbed time and of the speed-up over the baseline.
+
+    None where there is no interval yet; of the speed-up also where there is no baseline.
+    ``known`` says whether what there is can be trusted. ``grow`` is how many times the visits that
+    there are it would take for that; None where it cannot be told: no visit was calm.
+    ``process_shift`` is by how much (share) the processes of the cell differ beyond chance.
+    """
+
+    undisturbed_half_width: float | None
+    speedup_half_width: float | None
+    known: bool
+    grow: float | None
+    process_shift: float = 0.0
+
+    def narrow(self, wanted: float) -> bool:
+        """Whether all that there is is known, and no wider than ``wanted``."""
+        if not self.known or self.undisturbed_half_width is None:
+            return False
+        if self.undisturbed_half_width > wanted:
+            return False
+        return self.speedup_half_width is None or self.speedup_half_width <= wanted
+
+
+def widths(
+    visits: Sequence[Visit],
+    canary: CanaryBest | None,
+    visits_of_baseline: Sequence[Visit] | None = None,
+) -> VisitWidths:
+    """The widths after these visits of a cell; ``visits_of_baseline`` are of the same rounds.
+
+    They are None for a cell that is compared with none.
+    """
+    beside_canary = usable(visits, canary)
+    if not beside_canary:
+        return VisitWidths(None, None, known=False, grow=None)
+    estimate = estimate_of(series_of(beside_canary, canary))
+    known = estimate.known
+    shift = math.expm1(estimate.process_shift or 0.0)
+    grow = _grow(estimate.centre)
+    if estimate.basis in ("extrapolated", "not seen"):
+        grow = None
+        if estimate.calm_visits:
+            grow = FEWEST_CALM / estimate.calm_visits
+    speedup_half_width = None
+    if visits_of_baseline is not None:
+        logs = paired_logs(visits_of_baseline, visits)
+        if len(logs) == 0:
+            return VisitWidths(_width(estimate.centre), None, False, grow, shift)
+        pairs = centre_of(logs)
+        known = known and pairs.known
+        speedup_half_width = _width(pairs)
+        grow = _more(grow, _grow(pairs))
+    return VisitWidths(_width(estimate.centre), speedup_half_width, known, grow, shift)
+
+
+def seconds_left(found: VisitWidths, wanted: float, spent: float) -> float | None:
+    """How long it takes until all is known and as narrow as ``wanted``, if ``spent`` seconds have
+    led here; None where it cannot be told."""
+    if found.grow is None or found.undisturbed_half_width is None:
+        return None
+    grow = max(found.grow, 1.0)
+    for width in (found.undisturbed_half_width, found.speedup_half_width):
+        if width is not None:
+            # A width goes with one over the root of the time.
+            grow = max(grow, (width / wanted) ** 2)
+    return spent * (grow - 1)
+
+
+def _width(centre: Centre) -> float | None:
+    """Of a logarithm's interval, relative to the value itself."""
+    if not math.isfinite(centre.distance):
+        return None
+    return math.expm1(centre.distance)
+
+
+def _grow(centre: Centre) -> float | None:
+    """How many times the values until they are surely worth enough independent ones."""
+    if centre.surely <= 0:
+        return None
+    return FEWEST_INDEPENDENT / centre.surely
+
+
+def _more(first: float | None, second: float | None) -> float | None:
+    if first is None or second is None:
+        return None
+    return max(first, second)

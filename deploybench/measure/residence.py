@@ -1,0 +1,194 @@
+"""The processes that rest in memory, and the canary among them.
+
+One process at a time is awake: the one that starts, the one that is visited, or the canary. The
+canary is read between every two visits, so that each visit lies between two readings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+
+import psutil
+
+from deploybench.documents import now
+from deploybench.measure.job import Job
+from deploybench.measure.resident_worker import MEMORY, VisitReply, VisitRequest
+from deploybench.measure.scheduler import SETUP_LIMIT_S, worker_environment
+from deploybench.resident import Resident, ResidentLostError
+from deploybench.results.launch import Launch, MemoryPhases
+from deploybench.results.visit import CanaryReading, Visit
+from deploybench.telemetry.canary import environment_of
+
+WORKER = "deploybench.measure.resident_worker"
+CANARY = "deploybench.telemetry.canary"
+NS_PER_S = 1_000_000_000
+CANARY_LIMIT_S = 60.0
+"""A reading takes 15 ms; a machine that is suspended or swaps may take far longer."""
+
+
+@dataclass(frozen=True)
+class VisitTimes:
+    """How long the calls of one visit are timed, and how long they may go on at most."""
+
+    duration_s: float
+    limit_s: float
+    raw: bool = False
+
+
+@dataclass
+class _Process:
+    """A process that rests, with what it holds of the memory."""
+
+    resident: Resident
+    number: int
+    bytes: int = 0
+
+
+class Residence:
+    """The processes of some cells, each by the index of its cell; a context manager.
+
+    ``canary_threads`` is the budget of the canary; None: there is none. Raises DeployBenchError
+    where no child can be started.
+    """
+
+    def __init__(self, times: VisitTimes, canary_threads: int | None) -> None:
+        self._times = times
+        self._stack = ExitStack()
+        self._cells: dict[int, list[_Process]] = {}
+        """The processes of each cell that live, in the order of their turns."""
+        self._began: float | None = None
+        self._canary: Resident | None = None
+        self._reading: CanaryReading | None = None
+        self.readings: list[CanaryReading] = []
+        """Of the canary, as they came."""
+        if canary_threads is not None:
+            environment = environment_of(canary_threads)
+            self._canary = self._stack.enter_context(Resident(CANARY, environment))
+
+    def __enter__(self) -> Residence:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for processes in self._cells.values():
+            for process in processes:
+                process.resident.close()
+        self._stack.close()
+
+    def start(self, index: int, job: Job, number: int) -> Launch:
+        """Start one more process of a cell; a crash or a hang is a launch with its cause.
+
+        Only a process whose launch was measured stays; its visits bear ``number``.
+        """
+        processes = self._cells.setdefault(index, [])
+        started = now()
+        spawned_ns = time.monotonic_ns()
+        resident = Resident(WORKER, worker_environment(job))
+        launch = _launch(resident, job.replaced(spawned_ns=spawned_ns))
+        seconds = (time.monotonic_ns() - spawned_ns) / NS_PER_S
+        launch = launch.replaced(started=started, seconds=seconds)
+        if not launch.measured:
+            resident.close()
+        else:
+            processes.append(_Process(resident, number, _proportional_bytes(resident.number)))
+        self._reading = None  # an old one tells nothing of the next visit
+        return launch
+
+    def visit(self, index: int, number: int, order: int) -> Visit:
+        """Visit the process of a cell whose turn it is, in round ``number``.
+
+        Raises ResidentLostError when it has died or its runtime raised: it is then no more.
+        """
+        processes = self._cells[index]
+        process = processes.pop(0)
+        before = self._reading or self._read_canary()
+        began = time.monotonic()
+        if self._began is None:
+            self._began = began
+        request = VisitRequest(
+            duration_ns=round(self._times.duration_s * NS_PER_S),
+            limit_ns=round(self._times.limit_s * NS_PER_S),
+            raw=self._times.raw,
+        )
+        try:
+            answer = process.resident.ask(
+                request.model_dump_json(), SETUP_LIMIT_S + 2 * self._times.limit_s
+            )
+            reply = VisitReply.model_validate_json(answer)
+            if reply.error is not None:
+                raise ResidentLostError(reply.error)
+        except ResidentLostError:
+            process.resident.close()
+            self._reading = None
+            raise
+        processes.append(process)
+        self._reading = self._read_canary()
+        return Visit(
+            round=number,
+            order=order,
+            process=process.number,
+            at_s=began - self._began,
+            before=before,
+            after=self._reading,
+            **reply.model_dump(exclude={"error"}),
+        )
+
+    def end(self, index: int) -> dict[int, MemoryPhases]:
+        """End the processes of a cell; the memory of each by its number, where it still answers."""
+        memories = {}
+        for process in self._cells.get(index, []):
+            with contextlib.suppress(ResidentLostError):
+                answer = process.resident.ask(MEMORY, SETUP_LIMIT_S)
+                memories[process.number] = MemoryPhases.model_validate_json(answer)
+            process.resident.close()
+        self._cells[index] = []
+        return memories
+
+    def processes_of(self, index: int) -> int:
+        """How many processes of the cell rest here."""
+        return len(self._cells.get(index, []))
+
+    def restless(self, index: int) -> bool:
+        """Whether a process of the cell took CPU time while it should have been at rest."""
+        return any(process.resident.restless for process in self._cells.get(index, []))
+
+    def bytes_of(self, index: int) -> int:
+        """What the largest process of the cell holds of the memory."""
+        return max((process.bytes for process in self._cells.get(index, [])), default=0)
+
+    def _read_canary(self) -> CanaryReading | None:
+        """The canary now; None where there is none, or no longer."""
+        if self._canary is None:
+            return None
+        try:
+            answer = self._canary.ask("read", CANARY_LIMIT_S)
+        except ResidentLostError:
+            self._canary = None
+            return None
+        reading = CanaryReading.model_validate_json(answer)
+        self.readings.append(reading)
+        return reading
+
+
+def _launch(resident: Resident, job: Job) -> Launch:
+    limit_s = SETUP_LIMIT_S + 2 * job.limit_s
+    try:
+        return Launch.model_validate_json(resident.ask(job.model_dump_json(), limit_s))
+    except ResidentLostError as lost:
+        return Launch(error=str(lost))
+
+
+def _proportional_bytes(number: int) -> int:
+    """What a process holds of the memory; what it shares counts in part."""
+    with contextlib.suppress(psutil.Error):
+        full = psutil.Process(number).memory_full_info()
+        return int(getattr(full, "pss", full.uss))
+    return 0

@@ -1,0 +1,177 @@
+"""The best that the canary ever took on this host: what its delivered speed is a share of.
+
+Within one run it cannot be known: others may take a part of the machine for all of the run, and
+everything then looks calm. So each run leaves its best, and the least of all runs counts.
+
+- *The best of a run* is a low percentile of its readings, of each piece of work for itself. A
+  single fastest reading is luck.
+- *The best of all runs* is the least of theirs. But from five runs on it is at most 3 % below the
+  second least: one run that was faster than any other ever again (on a processor that was cold, or
+  on another host behind the same name) would make every later one look disturbed. With fewer runs
+  the odd one may be the only calm one, and counts.
+- *The run at hand* always counts for itself: it is never compared with a worse best than its own.
+
+A run of few readings leaves nothing: its low percentile is no low one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field
+
+from deploybench.hardware.host import Host
+from deploybench.results.visit import CanaryBest, CanaryReading
+from deploybench.statistics.adjust import FARTHEST_CALM
+from deploybench.telemetry.canary import METHOD
+from deploybench.telemetry.remembered import RememberedRun, cache_path, read_runs, write_runs
+
+LOW_SHARE = 0.05
+"""Of the readings of a run that are faster than what counts as its best."""
+FEWEST_READINGS = 20
+FEWEST_RUNS_TO_OUTVOTE = 5
+FARTHEST_ALONE = 1.03
+"""By how much one run may be faster than every other: as far as calm runs lie from each other."""
+
+
+class CanaryRun(RememberedRun):
+    """The best of one run."""
+
+    compute_us: float = Field(gt=0, allow_inf_nan=False)
+    memory_us: float = Field(gt=0, allow_inf_nan=False)
+    readings: int
+
+
+def remembered(host: Host, threads: int) -> CanaryBest | None:
+    """The best of all runs before this one; None where nothing is known."""
+    return best_of_runs(read_runs(_path(host, threads), CanaryRun), threads)
+
+
+def remember(host: Host, threads: int, readings: Sequence[CanaryReading]) -> CanaryBest:
+    """Keep what this run found, at its end; the best of it and of all before.
+
+    Raises ValueError where there are neither readings nor earlier runs.
+    """
+    path = _path(host, threads)
+    before = read_runs(path, CanaryRun)
+    if len(readings) >= FEWEST_READINGS:
+        own = low_of(readings)
+        this_run = CanaryRun(
+            compute_us=own.compute_us, memory_us=own.memory_us, readings=len(readings)
+        )
+        runs = (*before, this_run)
+        write_runs(path, runs, _two_fastest(runs))
+    return best_of(best_of_runs(before, threads), readings, threads)
+
+
+def best_of(
+    before: CanaryBest | None, readings: Sequence[CanaryReading], threads: int
+) -> CanaryBest:
+    """The best of the runs before and of this one, as far as it has come.
+
+    Raises ValueError where there are neither.
+    """
+    if not readings:
+        if before is None:
+            raise ValueError("nothing is known of the canary: there are no readings")
+        return before
+    own = low_of(readings)
+    if before is None:
+        return CanaryBest(
+            threads=threads,
+            compute_us=own.compute_us,
+            memory_us=own.memory_us,
+            runs=1,
+            of_this_run=own,
+        )
+    return CanaryBest(
+        threads=threads,
+        compute_us=min(before.compute_us, own.compute_us),
+        memory_us=min(before.memory_us, own.memory_us),
+        runs=before.runs + 1,
+        of_this_run=own,
+    )
+
+
+def best_of_runs(runs: Sequence[CanaryRun], threads: int) -> CanaryBest | None:
+    """What counts of some runs, in whatever order; None of none."""
+    if not runs:
+        return None
+    return CanaryBest(
+        threads=threads,
+        compute_us=_least([run.compute_us for run in runs]),
+        memory_us=_least([run.memory_us for run in runs]),
+        runs=len(runs),
+    )
+
+
+def low_of(readings: Sequence[CanaryReading]) -> CanaryReading:
+    """The low percentile (nearest rank) of each piece of work, and never the least of several."""
+    rank = max(math.ceil(LOW_SHARE * len(readings)), 2)
+    index = min(rank, len(readings)) - 1
+    return CanaryReading(
+        compute_us=sorted(reading.compute_us for reading in readings)[index],
+        memory_us=sorted(reading.memory_us for reading in readings)[index],
+    )
+
+
+def in_words(best: CanaryBest, before: CanaryBest | None) -> str | None:
+    """What a user has to know of the best that times were adjusted to; None where all is well.
+
+    ``before`` is what was remembered when the run began.
+    """
+    own = best.of_this_run
+    if own is None:
+        return None
+    if before is None:
+        return "the machine's own speed is known from this run alone"
+    faster = before.delivered(own)
+    if faster > FARTHEST_ALONE:
+        runs = "the one before"
+        if before.runs > 1:
+            runs = f"the {before.runs} before"
+        return f"the machine was faster than ever seen: by {faster - 1:.0%} than in {runs}"
+    share = best.delivered(own)
+    if share < FARTHEST_CALM:
+        return f"the machine never came near its own speed in this run: at best {share:.0%} of it"
+    return None
+
+
+def outvoted_in_words(host: Host, threads: int) -> str | None:
+    """Whether one earlier run was so much faster than the others that it does not count."""
+    runs = read_runs(_path(host, threads), CanaryRun)
+    best = best_of_runs(runs, threads)
+    if best is None:
+        return None
+    for run in runs:
+        for what, ours, counts in (
+            ("arithmetic", run.compute_us, best.compute_us),
+            ("memory", run.memory_us, best.memory_us),
+        ):
+            if ours < counts:
+                return (
+                    f"the run of {run.at:%Y-%m-%d} had {counts / ours - 1:.0%} faster {what} than "
+                    f"what counts as this machine's own: it counts when another run comes near it"
+                )
+    return None
+
+
+def _least(times_us: Sequence[float]) -> float:
+    """The least; of several runs, at most 3 % below the second least."""
+    in_order = sorted(times_us)
+    if len(in_order) < FEWEST_RUNS_TO_OUTVOTE:
+        return in_order[0]
+    return max(in_order[0], in_order[1] / FARTHEST_ALONE)
+
+
+def _two_fastest(runs: Sequence[CanaryRun]) -> list[CanaryRun]:
+    """The runs that the best rests on, of each piece of work."""
+    by_compute = sorted(runs, key=lambda run: run.compute_us)
+    by_memory = sorted(runs, key=lambda run: run.memory_us)
+    return [*by_compute[:2], *by_memory[:2]]
+
+
+def _path(host: Host, threads: int) -> Path:
+    return cache_path("canary", METHOD, host, threads, ["numpy"])

@@ -1,0 +1,106 @@
+"""The canary does the same work each time, and answers one line with one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploybench.resident import CAN_REST, Resident
+from deploybench.results.visit import CanaryReading
+from deploybench.telemetry import canary as module
+from deploybench.telemetry.canary import (
+    STREAM_BYTES,
+    STREAM_BYTES_A_THREAD,
+    STREAM_PASSES,
+    THREAD_VARIABLES,
+    Canary,
+    environment_of,
+    serve,
+    threads_told,
+)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_reading_has_both_pieces_of_work(threads: int) -> None:
+    reading = Canary(threads).read()
+    assert reading.compute_us > 0
+    assert reading.memory_us > 0
+
+
+@pytest.mark.parametrize(("threads", "products"), [(1, 2), (2, 3), (16, 24)])
+def test_more_threads_are_busy_about_as_long(
+    threads: int, products: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    made = Canary(threads)
+    monkeypatch.setattr(module.np, "matmul", lambda *_, **__: calls.append("product"))
+    made._multiply()
+    assert len(calls) == products
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 16])
+def test_every_thread_copies_its_own_part_of_all_of_it(threads: int) -> None:
+    made = Canary(threads)
+    for part in made._parts:
+        for target, source in part:
+            target[:] = 0
+            source[:] = 2
+    made._stream(passes=1)
+    total_bytes = 0
+    for part in made._parts:
+        for target, source in part:
+            assert (target == 2).all()
+            total_bytes += target.nbytes + source.nbytes
+    assert len(made._parts) == threads
+    assert total_bytes == max(STREAM_BYTES, STREAM_BYTES_A_THREAD * threads)
+
+
+def test_what_wakes_the_machine_up_is_not_in_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the copy, the first pass; of the products, a small one."""
+    made = Canary(2)
+    done: list[object] = []
+    took = iter([5_000_000, 2_000_000, 9_000_000])
+
+    def stream(passes: int) -> int:
+        done.append(passes)
+        return next(took)
+
+    def multiply() -> int:
+        done.append("products")
+        return next(took)
+
+    monkeypatch.setattr(made, "_stream", stream)
+    monkeypatch.setattr(made, "_multiply", multiply)
+    monkeypatch.setattr(module.np, "matmul", lambda *_: done.append("small product"))
+    assert made.read() == CanaryReading(compute_us=9000, memory_us=2000)
+    assert done == [1, STREAM_PASSES, "small product", "products"]
+
+
+def test_each_request_is_answered_by_one_line_whatever_it_says() -> None:
+    answers: list[str] = []
+    serve(Canary(1), ["{}", "", "anything"], answers.append)
+    assert len(answers) == 3
+    for answer in answers:
+        assert "\n" not in answer
+        CanaryReading.model_validate_json(answer)
+
+
+@pytest.mark.skipif(not CAN_REST, reason="this system stops no processes")
+def test_child_answers_as_a_resident() -> None:
+    with Resident("deploybench.telemetry.canary", environment_of(1)) as child:
+        for _ in range(2):
+            reading = CanaryReading.model_validate_json(child.ask("read", 60))
+            assert reading.compute_us > 0
+            assert reading.memory_us > 0
+
+
+def test_the_budget_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment_of(3).items():
+        monkeypatch.setenv(name, value)
+    assert threads_told() == 3
+    assert set(environment_of(3)) == set(THREAD_VARIABLES)
+
+
+@pytest.mark.parametrize("told", ["", "two", "0"])
+def test_a_budget_that_is_none_is_not_followed(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(THREAD_VARIABLES[0], told)
+    assert threads_told() >= 1

@@ -1,0 +1,273 @@
+"""The best of the canary: never luck, never of one run alone for long, never lost by a bad file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from deploybench.results.visit import CanaryBest, CanaryReading
+from deploybench.telemetry.canary_memory import (
+    FARTHEST_ALONE,
+    FEWEST_READINGS,
+    FEWEST_RUNS_TO_OUTVOTE,
+    CanaryRun,
+    best_of,
+    best_of_runs,
+    in_words,
+    low_of,
+    outvoted_in_words,
+    remember,
+    remembered,
+)
+from deploybench.telemetry.remembered import LONGEST_PROTECTED, MOST_RUNS, kept_of
+from tests.records import host
+
+CALM_US, SLOW_US, MEMORY_US = 13_000.0, 16_000.0, 2_000.0
+times_us = some.floats(min_value=1.0, max_value=1e6)
+readings_of_any_machine = some.lists(
+    some.builds(CanaryReading, compute_us=times_us, memory_us=times_us), min_size=1, max_size=200
+)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def readings(compute_us: float, count: int = FEWEST_READINGS) -> list[CanaryReading]:
+    return [CanaryReading(compute_us=compute_us, memory_us=MEMORY_US)] * count
+
+
+def run(compute_us: float, memory_us: float = MEMORY_US, days_ago: float = 0.0) -> CanaryRun:
+    at = datetime(2026, 11, 27, tzinfo=timezone.utc) - timedelta(days=days_ago)
+    return CanaryRun(at=at, compute_us=compute_us, memory_us=memory_us, readings=100)
+
+
+some_runs = some.lists(
+    some.builds(CanaryRun, compute_us=times_us, memory_us=times_us, readings=some.just(100)),
+    min_size=1,
+    max_size=30,
+)
+
+
+def computed(runs: Sequence[CanaryRun]) -> float:
+    best = best_of_runs(runs, 2)
+    assert best is not None
+    return best.compute_us
+
+
+def cache_file(tmp_path: Path) -> Path:
+    (path,) = (tmp_path / "cache" / "deploybench").iterdir()
+    return path
+
+
+def test_nothing_is_known_of_a_host_that_was_never_measured() -> None:
+    assert remembered(host(), 2) is None
+
+
+def test_a_slow_run_is_compared_with_what_an_earlier_one_found() -> None:
+    """As in 80 s of a real run: slow all the time, and calm by its own measure."""
+    remember(host(), 2, readings(CALM_US))
+    best = remember(host(), 2, readings(SLOW_US))
+    assert best.compute_us == CALM_US
+    assert best.runs == 2
+    assert best.of_this_run == CanaryReading(compute_us=SLOW_US, memory_us=MEMORY_US)
+    assert best.delivered(readings(SLOW_US)[0]) == pytest.approx(15 / 18)
+    assert remembered(host(), 2) == CanaryBest(
+        threads=2, compute_us=CALM_US, memory_us=MEMORY_US, runs=2
+    )
+
+
+def test_the_best_is_of_this_host_and_thread_budget_alone() -> None:
+    remember(host(), 2, readings(CALM_US))
+    assert remembered(host(), 1) is None
+    assert remembered(host(cpu_model="another"), 2) is None
+    assert remembered(host(isa=("avx512f",)), 2) is None
+    assert remembered(host(usable_cores=1), 2) is None
+    assert remembered(host(versions={"numpy": "3"}), 2) is None
+    assert remembered(host(environment_kept={"OPENBLAS_CORETYPE": "Zen"}), 2) is None
+    assert remembered(host(hostname="another name of it", load_1m=3.0), 2) is not None
+
+
+def test_a_run_of_few_readings_is_not_remembered() -> None:
+    best = remember(host(), 2, readings(CALM_US, FEWEST_READINGS - 1))
+    assert best.compute_us == CALM_US
+    assert remembered(host(), 2) is None
+
+
+@pytest.mark.parametrize(("count", "rank"), [(1, 1), (2, 2), (20, 2), (40, 2), (41, 3), (200, 10)])
+def test_best_of_a_run_is_a_low_percentile_and_never_the_single_fastest(
+    count: int, rank: int
+) -> None:
+    of_a_run = [CanaryReading(compute_us=n, memory_us=count + 1 - n) for n in range(1, count + 1)]
+    assert low_of(of_a_run) == CanaryReading(compute_us=rank, memory_us=rank)
+
+
+@given(readings_of_any_machine, some.randoms())
+def test_order_of_readings_does_not_matter(of_a_run: list[CanaryReading], chance: object) -> None:
+    shuffled = list(of_a_run)
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert low_of(shuffled) == low_of(of_a_run)
+
+
+@given(some_runs, some.randoms())
+def test_order_of_runs_does_not_matter(runs: list[CanaryRun], chance: object) -> None:
+    shuffled = list(runs)
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert best_of_runs(shuffled, 2) == best_of_runs(runs, 2)
+
+
+@given(some_runs, some.integers(0, 29), times_us)
+def test_a_faster_run_never_makes_the_best_slower(
+    runs: list[CanaryRun], number: int, faster_us: float
+) -> None:
+    changed = list(runs)
+    changed[number % len(runs)] = run(min(faster_us, runs[number % len(runs)].compute_us))
+    assert computed(changed) <= computed(runs)
+
+
+@given(some_runs.filter(lambda runs: len(runs) >= FEWEST_RUNS_TO_OUTVOTE), times_us)
+def test_one_more_run_never_makes_the_best_slower(runs: list[CanaryRun], one_us: float) -> None:
+    assert computed([*runs, run(one_us)]) <= computed(runs)
+
+
+@given(some_runs)
+def test_the_best_is_no_better_than_what_any_run_found(runs: list[CanaryRun]) -> None:
+    in_order = sorted(one.compute_us for one in runs)
+    assert computed(runs) >= in_order[0]
+    if len(runs) < FEWEST_RUNS_TO_OUTVOTE:
+        assert computed(runs) == in_order[0]
+    else:
+        assert computed(runs) <= in_order[1]
+
+
+def test_one_freak_run_does_not_spoil_all_later_ones() -> None:
+    freak_us = CALM_US / 2
+    remember(host(), 2, readings(freak_us))
+    for _ in range(FEWEST_RUNS_TO_OUTVOTE - 1):
+        best = remember(host(), 2, readings(CALM_US))
+        assert best.compute_us == freak_us
+    best = remember(host(), 2, readings(CALM_US))
+    assert best.compute_us == pytest.approx(CALM_US / FARTHEST_ALONE)
+    words = outvoted_in_words(host(), 2)
+    assert words is not None
+    assert "94% faster arithmetic than what counts" in words
+    # Twice is no freak.
+    remember(host(), 2, readings(freak_us))
+    assert remember(host(), 2, readings(CALM_US)).compute_us == freak_us
+    assert outvoted_in_words(host(), 2) is None
+
+
+def test_nothing_is_outvoted_on_a_host_without_runs() -> None:
+    assert outvoted_in_words(host(), 2) is None
+
+
+@given(readings_of_any_machine, readings_of_any_machine)
+def test_a_run_is_never_compared_with_a_worse_best_than_its_own(
+    before: list[CanaryReading], own: list[CanaryReading]
+) -> None:
+    best = best_of(best_of(None, before, 2), own, 2)
+    assert best.of_this_run == low_of(own)
+    assert best.delivered(low_of(own)) <= 1
+    assert best.compute_us == min(low_of(before).compute_us, low_of(own).compute_us)
+
+
+def test_without_readings_the_best_is_the_remembered_one() -> None:
+    before = best_of(None, readings(CALM_US), 2)
+    assert best_of(before, [], 2) == before
+    with pytest.raises(ValueError, match="no readings"):
+        best_of(None, [], 2)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"{}",
+        b"null",
+        b"\xff\xfe",
+        b'[{"at": "2026-11-27T00:00:00Z", "compute_us": NaN, "memory_us": 1, "readings": 99}]',
+        b'[{"at": "2026-11-27T00:00:00Z", "compute_us": 0, "memory_us": 1, "readings": 99}]',
+        b'[{"at": "2026-11-27T00:00:00Z", "compute_us": -5, "memory_us": 1, "readings": 99}]',
+        b'[{"at": "yesterday", "compute_us": 5, "memory_us": 1, "readings": 99}]',
+        b'[{"at": "2026-11-27T00:00:00", "compute_us": 5, "memory_us": 1, "readings": 99}]',
+    ],
+)
+def test_a_broken_file_is_nothing_known_and_is_mended(content: bytes, tmp_path: Path) -> None:
+    remember(host(), 2, readings(CALM_US))
+    cache_file(tmp_path).write_bytes(content)
+    assert remembered(host(), 2) is None
+    best = remember(host(), 2, readings(SLOW_US))
+    assert (best.compute_us, best.runs) == (SLOW_US, 1)
+    assert remembered(host(), 2) == best.replaced(of_this_run=None)
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    assert remember(host(), 2, readings(CALM_US)).compute_us == CALM_US
+    assert remembered(host(), 2) is None
+
+
+def test_a_folder_in_place_of_the_file_is_no_error(tmp_path: Path) -> None:
+    remember(host(), 2, readings(CALM_US))
+    path = cache_file(tmp_path)
+    path.unlink()
+    path.mkdir()
+    assert remember(host(), 2, readings(SLOW_US)).compute_us == SLOW_US
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_runs_that_others_slowed_do_not_make_the_best_forgotten() -> None:
+    for _ in range(2):
+        remember(host(), 2, readings(CALM_US))
+    for _ in range(MOST_RUNS + 5):
+        best = remember(host(), 2, readings(SLOW_US))
+    assert best.compute_us == CALM_US
+    assert best.runs <= MOST_RUNS + 5
+
+
+def test_last_runs_are_kept_and_protected_ones_for_some_months() -> None:
+    now = run(1).at
+    recent = [run(1) for _ in range(MOST_RUNS)]
+    fast, fast_and_old, slow = (
+        run(2, days_ago=2),
+        run(3, days_ago=LONGEST_PROTECTED.days + 1),
+        run(4, days_ago=3),
+    )
+    kept = kept_of([fast_and_old, slow, fast, *recent], [fast, fast_and_old], now)
+    assert kept == (fast, *recent)
+
+
+def test_words_on_the_first_run_of_a_host() -> None:
+    best = best_of(None, readings(CALM_US), 2)
+    assert in_words(best, None) == "the machine's own speed is known from this run alone"
+
+
+def test_words_on_a_machine_that_was_slow_all_the_time() -> None:
+    before = best_of(None, readings(CALM_US), 2)
+    best = best_of(before, readings(SLOW_US), 2)
+    assert in_words(best, before) == (
+        "the machine never came near its own speed in this run: at best 83% of it"
+    )
+
+
+def test_words_on_a_machine_that_was_faster_than_ever() -> None:
+    before = best_of(None, readings(SLOW_US), 2)
+    best = best_of(before, readings(CALM_US), 2)
+    assert in_words(best, before) == (
+        "the machine was faster than ever seen: by 20% than in the one before"
+    )
+    again = best_of(before.replaced(runs=4), readings(CALM_US), 2)
+    assert str(in_words(again, before.replaced(runs=4))).endswith("than in the 4 before")
+
+
+def test_there_are_no_words_where_all_is_well() -> None:
+    before = best_of(None, readings(CALM_US), 2)
+    assert in_words(best_of(before, readings(CALM_US * 1.02), 2), before) is None
+    assert in_words(best_of(before, [], 2), before) is None
