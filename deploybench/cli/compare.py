@@ -8,7 +8,7 @@ import typer
 
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded
-from deploybench.cli.sources import records_of
+from deploybench.cli.sources import other_runs, records_of
 from deploybench.plurals import counted
 
 
@@ -31,6 +31,7 @@ def compare(
     margin: Annotated[
         str, typer.Option("--margin", help="Cells within this of each other are the SAME.")
     ] = "2%",
+    run_shift: parse.RunShiftOption = None,
     workspace: parse.WorkspaceOption = None,
     table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
@@ -56,7 +57,8 @@ def compare(
         )
     first = records_of(baseline, workspace)
     second = first if candidate is None else records_of(candidate, workspace)
-    rows = compare_records(first, second, allowed=allowed, across=axis)
+    others = other_runs([*first, *second], workspace, run_shift)
+    rows = compare_records(first, second, allowed=allowed, across=axis, others=others)
     print_report(comparison_report(rows, limit), asked)
     if all(row.ratio is None for row in rows):
         raise DeployBenchError(

@@ -50,6 +50,14 @@ AllowOption = Annotated[
         "host, version, an option of the cell such as graph, all.",
     ),
 ]
+RunShiftOption = Annotated[
+    str | None,
+    typer.Option(
+        "--run-shift",
+        help="By how much whole runs shift (standard deviation): 2%. [default: from four runs of "
+        "a cell or more, else 3%; of undisturbed times 1.1%]",
+    ),
+]
 ArtifactOption = Annotated[
     list[Path] | None, typer.Option("--artifact", help="One artifact folder; repeatable.")
 ]

@@ -155,7 +155,7 @@ def _cell(
         image_size=(manifest.preprocessing.height, manifest.preprocessing.width),
         patch_size=manifest.model.patch_size,
         backend=manifest.backend,
-        form=_form(artifact),
+        form=form_of(artifact),
         runner=runner,
         device=device,
         precision=precision,
@@ -184,7 +184,7 @@ def _plan_cell(
     return Planned(cell, artifact, reason, remedy)
 
 
-def _form(artifact: Artifact) -> str:
+def form_of(artifact: Artifact) -> str:
     """What tells two artifacts of one model and backend apart: precision, batch, GPU and opset."""
     manifest = artifact.manifest
     parts = [manifest.precision]

@@ -35,6 +35,7 @@ from deploybench.results.cell import (
     END_TO_END,
     HOST_TO_HOST,
     TIMINGS,
+    Cell,
     CellOptions,
 )
 from deploybench.results.record import Record
@@ -111,6 +112,8 @@ class RunRequest:
     """Each is asked of the runners that obey it: ``CellOptions(cuda_graph=True)``."""
     skip: Sequence[str] = ()
     """Cells to leave out, as MODEL/RUNNER patterns: ``*/inductor``, ``fair/openvino``."""
+    only: Callable[[Cell], bool] | None = None
+    """Which of the cells that all this makes are measured; None: every one."""
     precision_target: float = 0.01
     """Look until every interval is this narrow: its half-width as a share of the median."""
     budget_s: float = 60.0
@@ -262,6 +265,8 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
 
     # The cells; none of them runs code of others without consent.
     planned = plan_cells(artifacts, selection, profile)
+    if request.only is not None:
+        planned = [plan for plan in planned if request.only(plan.cell)]
     command = trusting_command("run", request.artifacts, request.packs, request.workspace)
     check_planned(planned, trust=request.trust, command=command)
 

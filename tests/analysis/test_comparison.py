@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploybench.analysis.between_runs import OtherRuns
 from deploybench.analysis.comparison import (
     Comparison,
     Status,
@@ -24,8 +25,13 @@ STEADY = [10.0, 10.1, 9.9, 10.05, 9.95, 10.02]
 MEDIANS = st.lists(st.floats(1, 100), min_size=4, max_size=9)
 
 
+STEADY_RUNS = OtherRuns(given=0.0)
+"""Runs that do not shift as a whole: the launches alone are looked at. Whole runs that do have
+tests of their own (test_between_runs.py)."""
+
+
 def only(baseline: Record, candidate: Record, **options: object) -> Comparison:
-    (row,) = compare_records([baseline], [candidate], **options)
+    (row,) = compare_records([baseline], [candidate], **{"others": STEADY_RUNS, **options})
     return row
 
 
