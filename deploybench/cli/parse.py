@@ -87,6 +87,14 @@ ThreadsOption = Annotated[
         "--threads", min=1, help="CPU thread budget of every runner. [default: usable cores]"
     ),
 ]
+PinOption = Annotated[
+    str,
+    typer.Option(
+        "--pin",
+        help="Keep the processes on CPUs: 0-3,8. auto: where the threads belong, if there are more "
+        "CPUs than threads (Linux). none: the system chooses.",
+    ),
+]
 
 DetailsOption = Annotated[
     bool,
