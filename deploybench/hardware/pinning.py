@@ -5,10 +5,15 @@ core, or on slow cores, and move them: the same cell then takes one time or anot
 them where they belong (``places.py``), ``none`` leaves them to the system. The CPUs that a process
 may use are those of its affinity mask, which the kernel keeps within what the cpusets of its
 cgroups allow (cpuset(7)). Only Linux lets a process be pinned; elsewhere ``auto`` pins nothing.
+
+Another process that is kept on some of the CPUs, as those of a second run beside this one, cannot
+give way: ``auto`` leaves it its cores as long as the others are enough.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -16,10 +21,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import psutil
+
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.hardware.host import usable_cores
-from deploybench.hardware.places import cpus_in_words, list_of_cpus, place_of
+from deploybench.hardware.places import (
+    Place,
+    cores_of_cpus,
+    cpus_in_words,
+    list_of_cpus,
+    place_of,
+)
 from deploybench.hardware.quotas import ROOT, affinity
 from deploybench.processes import can_pin
 
@@ -124,13 +137,17 @@ def thread_budget(threads: int | None, pin: Pin) -> int:
 
 
 def pinning_of(
-    pin: Pin, threads: int, usable: Collection[int] | None = None, root: Path = ROOT
+    pin: Pin,
+    threads: int,
+    usable: Collection[int] | None = None,
+    taken: Collection[int] | None = None,
+    root: Path = ROOT,
 ) -> Pinning:
     """Where a budget of so many threads is pinned.
 
-    ``usable`` are the CPUs of this process by default. Raises DeployBenchError for CPUs that
-    cannot be had: on a system that pins nothing, not usable, named twice, or fewer than the
-    threads.
+    ``usable`` are the CPUs of this process by default, ``taken`` the :func:`cpus_of_others`. Raises
+    DeployBenchError for CPUs that cannot be had: on a system that pins nothing, not usable, named
+    twice, or fewer than the threads.
     """
     if usable is None:
         usable = affinity()
@@ -146,7 +163,41 @@ def pinning_of(
     place = place_of(threads, usable, root)
     if place is None:
         return Pinning(AUTO, why="the system does not tell which CPUs are cores of their own")
-    return Pinning(AUTO, place.cpus, place.why)
+    if taken is None:
+        taken = cpus_of_others(usable)
+    return _beside(taken, place, threads, usable, root)
+
+
+def cpus_of_others(usable: Collection[int]) -> frozenset[int]:
+    """Those of the CPUs on which a process of others is kept: it may use some of them, not all.
+
+    The threads of the kernel, of which each CPU has its own, are no such processes.
+    """
+    everywhere = frozenset(usable)
+    others: set[int] = set()
+    for number in psutil.pids():
+        with contextlib.suppress(OSError, psutil.Error):  # it has ended meanwhile
+            kept_on = os.sched_getaffinity(number)
+            if number != os.getpid() and kept_on < everywhere and psutil.Process(number).cmdline():
+                others |= kept_on
+    return frozenset(others)
+
+
+def _beside(
+    taken: Collection[int], place: Place, threads: int, usable: Collection[int], root: Path
+) -> Pinning:
+    """The place, or another one on cores of which others have nothing, if these are enough."""
+    free = set()
+    for core in cores_of_cpus(usable, root):
+        if not set(core.cpus) & set(taken):
+            free.update(core.cpus)
+    other = place_of(threads, free, root)
+    if other is None or len(cores_of_cpus(free, root)) < threads:
+        return Pinning(AUTO, place.cpus, place.why)
+    why = other.why
+    if other.cpus != place.cpus:
+        why += f"; on {cpus_in_words(taken)} others keep processes"
+    return Pinning(AUTO, other.cpus, why)
 
 
 def _check(cpus: Sequence[int], threads: int, usable: Collection[int]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,13 +17,16 @@ from deploybench.hardware.pinning import (
     Pin,
     Pinning,
     check_pin,
+    cpus_of_others,
     pinning_of,
     read_pin,
     thread_budget,
 )
+from deploybench.processes import can_pin, pinned
 from tests.hardware.test_places import HYPER_THREADS, machine
 
 ALL = frozenset(range(16))
+can_be_pinned = pytest.mark.skipif(not can_pin(), reason="this system pins no processes")
 
 
 @pytest.fixture
@@ -32,7 +37,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_auto_keeps_threads_on_cores_of_their_own(root: Path) -> None:
-    found = pinning_of(AUTO, 4, ALL, root)
+    found = pinning_of(AUTO, 4, ALL, (), root)
     assert found.cpus == (0, 1, 2, 3)
     assert found.words == "pinned to CPUs 0-3: one hardware thread of each of 4 cores"
     assert found.tells
@@ -43,34 +48,34 @@ def test_auto_keeps_threads_on_cores_of_their_own(root: Path) -> None:
 def test_auto_leaves_a_budget_alone_that_takes_every_usable_cpu(
     root: Path, threads: int, usable: frozenset[int]
 ) -> None:
-    found = pinning_of(AUTO, threads, usable, root)
+    found = pinning_of(AUTO, threads, usable, (), root)
     assert found.words == "not pinned: the budget takes every usable CPU"
     assert (found.cpus, found.tells) == ((), False)
 
 
 def test_auto_says_where_the_cores_are_not_told(root: Path, tmp_path: Path) -> None:
-    found = pinning_of(AUTO, 2, ALL, tmp_path / "nothing")
+    found = pinning_of(AUTO, 2, ALL, (), tmp_path / "nothing")
     assert found.cpus == ()
     assert found.words.endswith("the system does not tell which CPUs are cores of their own")
     assert found.tells
 
 
 def test_none_leaves_the_cpus_to_the_system_and_is_repeated(root: Path) -> None:
-    found = pinning_of(NONE, 4, ALL, root)
+    found = pinning_of(NONE, 4, ALL, (), root)
     assert (found.cpus, found.tells, found.arguments) == ((), False, ["--pin", "none"])
 
 
 def test_cpus_are_taken_as_they_are_and_repeated(root: Path) -> None:
-    found = pinning_of([9, 1, 2, 3], 2, ALL, root)
+    found = pinning_of([9, 1, 2, 3], 2, ALL, (), root)
     assert found.cpus == (1, 2, 3, 9)
     assert found.chosen
     assert found.arguments == ["--pin", "1-3,9"]
 
 
 def test_what_feeds_a_gpu_is_pinned_only_where_the_user_says_where(root: Path) -> None:
-    found = pinning_of(AUTO, 4, ALL, root)
+    found = pinning_of(AUTO, 4, ALL, (), root)
     assert (found.cpus_for("cuda"), found.cpus_for("cpu")) == ((), found.cpus)
-    assert pinning_of([1, 2], 2, ALL, root).cpus_for("cuda:1") == (1, 2)
+    assert pinning_of([1, 2], 2, ALL, (), root).cpus_for("cuda:1") == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +98,7 @@ def test_cpus_that_cannot_be_had_are_refused_in_words(
     root: Path, pin: Pin, threads: int, usable: frozenset[int], words: str
 ) -> None:
     with pytest.raises(DeployBenchError) as refusal:
-        pinning_of(pin, threads, usable, root)
+        pinning_of(pin, threads, usable, (), root)
     assert words in str(refusal.value).replace("\n", " ")
 
 
@@ -102,11 +107,11 @@ def test_system_that_cannot_pin_refuses_cpus_and_measures_without(
 ) -> None:
     """As Windows and macOS."""
     monkeypatch.setattr(pinning, "can_pin", lambda: False)
-    found = pinning_of(AUTO, 4, ALL, root)
+    found = pinning_of(AUTO, 4, ALL, (), root)
     assert found.words == "not pinned: this system keeps no process on certain CPUs"
     assert found.tells
     with pytest.raises(DeployBenchError, match="on a system that keeps no process on certain CPUs"):
-        pinning_of([0, 1], 2, ALL, root)
+        pinning_of([0, 1], 2, ALL, (), root)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +155,39 @@ def test_nothing_is_pinned_unless_somebody_asks() -> None:
     assert not Pinning().tells
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity here")
+@can_be_pinned
 def test_usable_cpus_are_those_of_this_process() -> None:
     mine = sorted(os.sched_getaffinity(0))
     assert pinning_of(mine, 1).cpus == tuple(mine)
+
+
+@pytest.mark.parametrize(
+    ("threads", "taken", "cpus"),
+    [
+        (4, {0, 1, 2, 3}, (4, 5, 6, 7)),
+        (4, {8}, (1, 2, 3, 4)),  # the second hardware thread of core 0
+        (4, {0, 1, 2, 3, 4}, (0, 1, 2, 3)),  # three cores are left
+        (4, {7}, (0, 1, 2, 3)),
+        (8, {0}, (0, 1, 2, 3, 4, 5, 6, 7)),
+    ],
+)
+def test_auto_leaves_others_the_cores_on_which_they_keep_processes(
+    root: Path, threads: int, taken: set[int], cpus: tuple[int, ...]
+) -> None:
+    found = pinning_of(AUTO, threads, ALL, taken, root)
+    assert found.cpus == cpus
+    assert ("others keep processes" in found.why) == (cpus[0] in (1, 4))
+
+
+@can_be_pinned
+def test_cpus_of_others_are_those_of_processes_that_are_kept_on_some() -> None:
+    mine = frozenset(os.sched_getaffinity(0))
+    cpu = max(mine)
+    before = cpus_of_others(mine)
+    with pinned([cpu]):
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        assert cpus_of_others(mine) == before | ({cpu} if len(mine) > 1 else set())
+    finally:
+        child.kill()
+        child.communicate()

@@ -68,6 +68,10 @@ TWO_NODES = (
     nodes("0-3,8-11", "4-7,12-15"),
 )
 UNEVEN_NODES = ([str(cpu) for cpu in range(8)], nodes("0-2", "3-7"))
+KINDS_IN_NODES = (
+    [str(cpu) for cpu in range(8)],
+    {**each("cpu_capacity", [1024, 250, 250, 250] * 2), **nodes("0-3", "4-7")},
+)
 MEMORY_NODE = (["0", "1", "2", "3"], nodes("0-3", ""))
 
 
@@ -215,6 +219,16 @@ P, E = "performance", "efficiency"
             "0,3-7",
             "6 cores in nodes 0-1",
             (0, 1),
+        ),
+        case(
+            "one node before the strongest cores of several",
+            KINDS_IN_NODES,
+            3,
+            "0-7",
+            "0-2",
+            "1 performance and 2 efficiency cores in node 0",
+            (0,),
+            (P, E),
         ),
         case("a node without CPUs", MEMORY_NODE, 2, "0-3", "0-1", "2 cores", (0,)),
         case(

@@ -13,10 +13,13 @@ from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Runner
 from deploybench.measure import preparing
 from deploybench.measure.job import Job
-from deploybench.measure.preparing import prepared
+from deploybench.measure.preparing import Ready, prepared, timed_launch
 from deploybench.measure.proof import misplaced
 from deploybench.measure.scheduler import run_job
+from deploybench.measure.timed import TimedCalls
 from deploybench.processes import can_pin
+from deploybench.results.launch import EnergyReading, Launch
+from tests.records import surroundings
 
 FORMAT_OF = {"onnxruntime": "onnx", "openvino": "openvino", "pytorch": "pytorch"}
 
@@ -63,6 +66,34 @@ def test_worker_that_did_not_start_where_it_was_pinned_loads_nothing(
         assert not ready.holds
         assert "pinned to CPUs 0-1" in (ready.launch.refused or "")
         assert ready.launch.pinned == (0, 1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("ran_on", "words"),
+    [((0, 1), None), ((0,), "on no more than 1 CPU (0)"), ((0, 1, 5), "may also run on 5")],
+)
+def test_threads_of_the_calls_are_held_to_the_pinned_cpus(
+    ran_on: tuple[int, ...], words: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = TimedCalls(
+        samples_ns=(1,) * 20,
+        sample_cpu_ns=(),
+        sample_switches=(),
+        device_ns=(),
+        warm_up=0,
+        unsettled=None,
+        window_ns=20,
+        window_cpu_ns=20,
+        surroundings=surroundings(),
+        energy=EnergyReading(joules=None, source="none"),
+        threads_cpus=ran_on,
+    )
+    monkeypatch.setattr(preparing, "time_calls", lambda *_: timed)
+    ready = Ready(Launch(pinned=(0, 1)), frozenset({0, 1}))
+    launch = timed_launch(job(pin=(0, 1), threads=2), ready)
+    assert launch.pinned == (0, 1)
+    assert (launch.refused is None) == (words is None)
+    assert (words or "") in (launch.refused or "")
 
 
 @pytest.mark.skipif(not can_pin(), reason="this system pins no processes")
