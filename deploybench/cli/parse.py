@@ -84,7 +84,9 @@ TaskOption = Annotated[
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
-        "--threads", min=1, help="CPU thread budget of every runner. [default: usable cores]"
+        "--threads",
+        min=1,
+        help="CPU thread budget of every runner. [default: usable cores, or those of --pin]",
     ),
 ]
 PinOption = Annotated[
