@@ -84,6 +84,9 @@ class Progress:
                     "deploybench run --model NAME exports what is missing"
                 )
             to_launch = [cell for cell in event.cells if cell.skip is None]
+            concerned = any(event.pinning.concerns(cell.cell.device) for cell in to_launch)
+            if event.pinning.tells and concerned:
+                self._remark(f"threads: {event.pinning.words}")
             self._open_bar("measuring", len(to_launch))
         elif isinstance(event, LaunchStarted):
             self._say(f"round {event.round + 1}: {event.planned.cell.title()}")
@@ -100,6 +103,8 @@ class Progress:
         elif isinstance(event, RecordUpdated):
             self._note(event.record)
         elif isinstance(event, ScenariosPlanned):
+            if event.pinning.tells:
+                self._remark(f"threads: {event.pinning.words}")
             self._open_bar("measuring", event.count)
         elif isinstance(event, TestStarted):
             title = f"{event.scenario.value}: {event.cell.title()}"

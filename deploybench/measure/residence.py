@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -52,11 +53,13 @@ class _Process:
 class Residence:
     """The processes of some cells, each by the index of its cell; a context manager.
 
-    ``canary_threads`` is the budget of the canary; None: there is none. Raises DeployBenchError
-    where no child can be started.
+    ``canary_threads`` is the budget of the canary, ``canary_cpus`` where it is pinned; without a
+    budget there is none. Raises DeployBenchError where no child can be started.
     """
 
-    def __init__(self, times: VisitTimes, canary_threads: int | None) -> None:
+    def __init__(
+        self, times: VisitTimes, canary_threads: int | None, canary_cpus: Sequence[int] = ()
+    ) -> None:
         self._times = times
         self._stack = ExitStack()
         self._cells: dict[int, list[_Process]] = {}
@@ -68,7 +71,8 @@ class Residence:
         """Of the canary, as they came."""
         if canary_threads is not None:
             environment = environment_of(canary_threads)
-            self._canary = self._stack.enter_context(Resident(CANARY, environment))
+            canary = Resident(CANARY, environment, canary_cpus)
+            self._canary = self._stack.enter_context(canary)
 
     def __enter__(self) -> Residence:
         return self
@@ -92,7 +96,7 @@ class Residence:
         processes = self._cells.setdefault(index, [])
         started = now()
         spawned_ns = time.monotonic_ns()
-        resident = Resident(WORKER, worker_environment(job))
+        resident = Resident(WORKER, worker_environment(job), job.pin)
         launch = _launch(resident, job.replaced(spawned_ns=spawned_ns))
         seconds = (time.monotonic_ns() - spawned_ns) / NS_PER_S
         launch = launch.replaced(started=started, seconds=seconds)

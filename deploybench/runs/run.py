@@ -138,5 +138,6 @@ def job_of(planned: Planned, settings: RunSettings) -> Job:
         min_samples=settings.min_samples,
         limit_s=min(longest_s, third_of_budget_s),
         raw=settings.raw,
+        pin=settings.pinning.cpus_for(cell.device),
         **cell.option_values,
     )

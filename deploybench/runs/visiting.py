@@ -15,6 +15,7 @@ from time import monotonic
 
 from deploybench.analysis.lost_launches import without_lost
 from deploybench.analysis.visit_progress import VisitWidths, seconds_left, widths
+from deploybench.hardware.devices import CPU
 from deploybench.measure.job import Job
 from deploybench.measure.residence import Residence, VisitTimes
 from deploybench.measure.stopping import Ending
@@ -107,8 +108,11 @@ class Visiting:
             self._cells.append(_Cell(cell, settling, partners))
         self._times = VisitTimes(settings.visit_s, jobs[0].limit_s, settings.raw)
         self._canary_threads = context.threads if settings.canary else None
+        self._canary_cpus = settings.pinning.cpus_for(CPU)
+        # What is remembered is of the best CPUs for the budget: of others it says nothing.
+        self._comparable = not settings.pinning.chosen
         self._remembered: CanaryBest | None = None
-        if self._canary_threads is not None:
+        if self._canary_threads is not None and self._comparable:
             self._remembered = remembered(context.host, self._canary_threads)
         self._canary: CanaryBest | None = self._remembered
         self._readings: list[CanaryReading] = []
@@ -126,7 +130,7 @@ class Visiting:
         waiting = [sorted(group, key=self._is_no_baseline) for group in groups.values()]
         try:
             while waiting:
-                with Residence(self._times, self._canary_threads) as residence:
+                with Residence(self._times, self._canary_threads, self._canary_cpus) as residence:
                     block = _Block(residence)
                     yield from self._start_block(block, waiting)
                     plan = self._plan(block)
@@ -326,7 +330,7 @@ class Visiting:
 
     def _remember(self) -> None:
         """Keep the best of this run's canary for later runs on this host."""
-        if self._canary_threads is not None and self._readings:
+        if self._canary_threads is not None and self._comparable and self._readings:
             remember(self._context.host, self._canary_threads, self._readings)
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
+from deploybench.hardware.pinning import Pinning
 from deploybench.measure import residence
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.plan.cells import Planned
@@ -32,6 +33,7 @@ from deploybench.runs import visiting
 from deploybench.runs.events import LaunchedAfresh, RunEvent, VisitLost, VisitsMade
 from deploybench.runs.run import run_cells
 from deploybench.runs.settings import RunContext, RunSettings
+from deploybench.telemetry.canary_memory import remembered
 from tests.conftest import run_cli
 from tests.records import cell, host, launch
 
@@ -136,7 +138,8 @@ class MadeUp:
     unrest: ClassVar[str | None] = None
     clock: ClassVar[float] = 0.0
 
-    def __init__(self, times: object, canary_threads: int | None) -> None:
+    def __init__(self, times: object, canary_threads: int | None, canary_cpus: object = ()) -> None:
+        self.canary_cpus = canary_cpus
         self.readings: list[CanaryReading] = []
         self.started: list[int] = []
         self.living: dict[int, list[int]] = {}
@@ -385,3 +388,16 @@ def test_sleep_is_told_by_two_clocks_of_which_one_stands_still(
     )
     monkeypatch.setattr(residence, "time", clocks)
     assert residence.slept_s() == 30.0
+
+
+@pytest.mark.usefixtures("made_up")
+@pytest.mark.parametrize(("asked", "remembers"), [("auto", True), ("2-3", False)])
+def test_canary_is_pinned_beside_its_cells_and_remembered_of_the_usual_cpus_only(
+    tmp_path: Path, asked: str, remembers: bool
+) -> None:
+    """Efficiency cores that the user chose would else make every other run look too fast, and
+    performance cores every run on them disturbed."""
+    visited(tmp_path, "pytorch", pinning=Pinning(asked, (2, 3)))
+    (made,) = MadeUp.made
+    assert made.canary_cpus == made.jobs[0].pin == (2, 3)
+    assert (remembered(host(), 2) is not None) == remembers
