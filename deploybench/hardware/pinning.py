@@ -187,7 +187,7 @@ def _beside(
     taken: Collection[int], place: Place, threads: int, usable: Collection[int], root: Path
 ) -> Pinning:
     """The place, or another one on cores of which others have nothing, if these are enough."""
-    free = set()
+    free: set[int] = set()
     for core in cores_of_cpus(usable, root):
         if not set(core.cpus) & set(taken):
             free.update(core.cpus)
