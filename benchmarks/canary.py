@@ -46,11 +46,18 @@ class Timed:
     reading: CanaryReading
 
 
+READ_BY_LINES = """
+import sys
+from deploybench.telemetry.canary import Canary, serve, threads_told
+serve(Canary(threads_told()), sys.stdin, lambda line: print(line, flush=True))
+"""
+
+
 @contextmanager
 def canary_process(threads: int) -> Iterator[subprocess.Popen[str]]:
-    """The canary's own child, at rest on its pipe."""
+    """The canary in a process of its own, at rest on its pipe; a line for each line."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "deploybench.telemetry.canary"],
+        [sys.executable, "-c", READ_BY_LINES],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -128,9 +135,12 @@ def trace_text(found: Sequence[Timed], best: CanaryBest) -> str:
 
 def report(found: Sequence[Timed], kinds: Sequence[str], best: CanaryBest) -> str:
     """All that the readings showed."""
+    runs = "this run alone"
+    if best.runs > 1:
+        runs = f"{best.runs} runs"
     lines = [
         f"best: {best.compute_us / 1e3:.2f} ms of products and {best.memory_us / 1e3:.2f} ms of "
-        f"copies, of {best.runs} run(s)",
+        f"copies, of {runs}",
         "",
         f"{'beside':32s}{'count':>6s}   p10 / p50 / p90     products and copies at p50",
     ]
