@@ -1,7 +1,8 @@
 """A neighbour on the same machine: is any estimate silently wrong?
 
 Trials of some cells by visits, each with another kind of neighbour beside it, and quiet trials
-among them, which give the truth. The kinds are those of ``neighbours.py``. A trial is silently wrong when a VALID undisturbed time is more
+among them, which give the truth. The kinds are those of ``neighbours.py``. A trial is silently
+wrong when a VALID undisturbed time is more
 than 3 % from the quiet one. Wanted: none of 50 of each kind. How many are answered at all is told,
 too.
 
