@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploybench.analysis.speedups import paired_logs
 from deploybench.analysis.visit_estimates import estimate_of, series_of, usable
+from deploybench.analysis.visit_ratios import paired_logs
 from deploybench.results.visit import CanaryBest, Visit
 from deploybench.statistics.adjust import FEWEST_CALM
 from deploybench.statistics.dependence import FEWEST_INDEPENDENT, Centre, centre_of
