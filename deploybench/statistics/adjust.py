@@ -39,7 +39,7 @@ MOST_VISITS = 400
 STEEPEST = 3.0
 """A time that grows with more than the third power of the speed lost is noise."""
 FEWEST_PAIRS = 30
-FEWEST_CALM = 20
+FEWEST_CALM = 15
 """Of fewer calm visits none can be known (``dependence.FEWEST_INDEPENDENT``); as many are nearer to
 the truth than a line, also where they depend on each other or drift."""
 

@@ -32,10 +32,10 @@ from deploybench.statistics.samples import CONFIDENCE, half_width
 
 Floats = npt.NDArray[np.float64]
 
-FEWEST_INDEPENDENT = 20.0
+FEWEST_INDEPENDENT = 15.0
 """Fewer independent values than this cannot show how dependent they are: of simulated AR(1) series
-that were called known with 12, only 86 to 89 % were covered at a correlation of 0.9 (benchmarks/
-dependence.py)."""
+that were called known with 10, only 83 % were covered at a correlation of 0.9, with 15 it is 95 %
+(benchmarks/dependence.py)."""
 LARGEST_CORRELATION = 0.998
 UPPER_DEVIATIONS = 2.0
 """The correlation of neighbours may be larger than estimated by this many standard errors."""
