@@ -35,7 +35,7 @@ from deploybench.analysis.visit_verdicts import FEWEST_PROCESSES, judge_visits
 from deploybench.analysis.visited import visited_of
 from deploybench.results.verdict import Verdict
 from deploybench.statistics.dependence import centre_of
-from deploybench.statistics.ratios import Answer, Ratio, answer
+from deploybench.statistics.ratios import Answer, answer
 
 Floats = npt.NDArray[np.float64]
 Generator = np.random.Generator
@@ -55,7 +55,8 @@ class Trouble:
     """Logarithms, one entry a round: what is added to the times beside the cells' own noise.
 
     ``seen`` is the speed that was delivered, at most 0; ``unseen`` slows both cells, ``own`` the
-    baseline alone. ``truth`` is the undisturbed time of either.
+    baseline alone. ``truth`` is the undisturbed time of either, ``slopes`` how the two follow the
+    delivered speed.
     """
 
     seen: Floats
@@ -64,6 +65,7 @@ class Trouble:
     truth: tuple[float, float] = (0.0, 0.0)
     processes: int = 2
     process_levels: float = 0.0
+    slopes: tuple[float, float] = (-1.0, -1.0)
 
 
 Draw = Callable[[Generator], Trouble]
@@ -157,6 +159,11 @@ def contended(generator: Generator) -> Trouble:
     return replace(quiet(), seen=-0.25 * np.maximum(wave + 0.4, 0))
 
 
+def contended_unlike(generator: Generator) -> Trouble:
+    """Beside others the baseline is slowed twice as much; undisturbed both take as long."""
+    return replace(contended(generator), slopes=(-1.2, -0.6))
+
+
 def never_calm(generator: Generator) -> Trouble:
     wave = autoregressive(0.9, 0.08)(generator, ROUNDS)
     return replace(quiet(), seen=-np.maximum(0.25 + wave, 0.07))
@@ -188,6 +195,7 @@ KINDS: dict[str, Draw] = {
     "bursts, unseen": _bursts("unseen"),
     "bursts, own": _bursts("own"),
     "contended": contended,
+    "contended, unlike": contended_unlike,
     "never calm": never_calm,
     "1 process, sd 0.3 %": _processes(1, 0.003),
     "2 processes, sd 0.3 %": _processes(2, 0.003),
@@ -238,13 +246,13 @@ def cells_of(trouble: Trouble, generator: Generator) -> Pair:
     """The visits of both cells."""
     made = []
     truths = []
-    for index in range(2):
+    for index, slope in enumerate(trouble.slopes):
         apart = generator.normal(0, BETWEEN_TWO_VISITS, ROUNDS) * (trouble.seen < -0.02)
         speed = np.minimum(trouble.seen + apart, 0.0)
         readings = speed + generator.normal(0, CANARY_NOISE, (2, ROUNDS))
         processes = np.arange(ROUNDS) % trouble.processes
         levels = generator.normal(0, trouble.process_levels, trouble.processes)
-        times = -speed + trouble.unseen + levels[processes]
+        times = slope * speed + trouble.unseen + levels[processes]
         if index == 0:
             times = times + trouble.own
         times = times + generator.normal(0, OWN_NOISE, ROUNDS)
@@ -267,11 +275,18 @@ def trial(kind: str, generator: Generator, result: Result) -> None:
         logs = pair.cells[0].times - pair.cells[1].times
         error = math.hypot(*(estimate.process_error for estimate in estimates))
         pairs = centre_of(logs).with_error(error)
+        undisturbed = ratio_of_medians(
+            estimates[0].centre,
+            estimates[1].centre,
+            known=estimates[0].known and estimates[1].known,
+        )
+        paired = ratio_of_pairs(pairs, logs)
+        ratio = settled(paired, undisturbed).ratio
         narrow = all(
             estimate.known and math.expm1(estimate.centre.distance) <= WANTED
             for estimate in estimates
         )
-        stops = narrow and pairs.known and math.expm1(pairs.distance) <= WANTED
+        stops = narrow and ratio.coverage > 0 and ratio.half_width <= WANTED
         if stops or count == ROUNDS:
             break
         rounds = rounds * LOOKS_GROW + 1
@@ -286,9 +301,8 @@ def trial(kind: str, generator: Generator, result: Result) -> None:
             centre = estimate.centre
             result.covered += centre.low <= most + drift and least + drift <= centre.high
 
-    undisturbed = undisturbed_ratio(estimates)
     of_medians = ratio_of_medians(centre_of(pair.cells[0].times), centre_of(pair.cells[1].times))
-    ratio = settled(ratio_of_pairs(pairs, logs), undisturbed, of_medians).ratio
+    ratio = settled(paired, undisturbed, of_medians).ratio
     answers = answer(ratio)
     result.alarms += answers in (Answer.FASTER, Answer.SLOWER)
     result.answered += answers is not Answer.AMBIGUOUS
@@ -302,14 +316,6 @@ def trial(kind: str, generator: Generator, result: Result) -> None:
 def is_valid(series: Series, estimate: Estimate) -> bool:
     visited = visited_of(len(series.times), series, estimate, centre_of(np.exp(series.times)))
     return judge_visits(visited, estimate.centre).verdict is Verdict.VALID
-
-
-def undisturbed_ratio(estimates: list[Estimate]) -> Ratio | None:
-    first, second = estimates
-    ratio = ratio_of_medians(first.centre, second.centre)
-    if ratio is None:
-        return None
-    return replace(ratio, coverage=0.95 if first.known and second.known else 0.0)
 
 
 def simulate(kind: str, trials: int, seed: int) -> Result:

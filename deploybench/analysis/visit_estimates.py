@@ -108,7 +108,12 @@ def usable(visits: Sequence[Visit], canary: CanaryBest | None) -> list[Visit]:
     left out.
     """
     sampled = [visit for visit in visits if visit.count and visit.window_ns]
-    with_reading = [visit for visit in sampled if shares_delivered(visit, canary)]
+    if canary is None:
+        return sampled
+    with_reading = []
+    for visit in sampled:
+        if visit.before is not None or visit.after is not None:
+            with_reading.append(visit)
     return with_reading or sampled
 
 

@@ -18,6 +18,8 @@ from deploybench.statistics.dependence import Centre
 from deploybench.statistics.ratios import Ratio
 from deploybench.statistics.samples import CONFIDENCE
 
+MUCH_SURER = 0.8
+"""The undisturbed ratio counts when its interval is narrower than this share of the other one."""
 Floats = npt.NDArray[np.float64]
 Ends = tuple[float, float, float]
 """The lower end, the value and the upper end of a logarithm."""
@@ -31,23 +33,24 @@ class Settled:
     remark: str = ""
 
 
-def settled(paired: Ratio, undisturbed: Ratio | None, of_medians: Ratio | None) -> Settled:
+def settled(paired: Ratio, undisturbed: Ratio | None, of_medians: Ratio | None = None) -> Settled:
     """Which ratio is the answer.
 
-    The paired one, unless it contradicts the undisturbed one and both of its times are known:
-    then contention slows the two cells by different amounts. Or unless it contradicts that of the
-    medians, which is what anybody would reckon from the two times that are shown: then one side has
-    modes of its own, and the middle of the ratios is not the ratio of the middles.
+    The paired one, unless both undisturbed times are known and their ratio contradicts it: then
+    contention slows the two cells by different amounts; or is much surer, because contention makes
+    pairs scatter. Or unless it contradicts that of the medians, which is what anybody would reckon
+    from the two times that are shown: then one side has modes of its own, and the middle of the
+    ratios is not the ratio of the middles.
     """
-    undisturbed_is_known = undisturbed is not None and undisturbed.coverage >= CONFIDENCE
-    if undisturbed is not None and undisturbed_is_known:
+    if undisturbed is not None and undisturbed.coverage >= CONFIDENCE:
         if _contradict(paired, undisturbed):
             return Settled(
                 undisturbed,
                 f"undisturbed {_text(undisturbed)}, as the machine was {_text(paired)}: contention "
                 "slows the two by different amounts",
             )
-        if paired.coverage < CONFIDENCE:
+        is_surer = undisturbed.half_width < MUCH_SURER * paired.half_width
+        if paired.coverage < CONFIDENCE or is_surer:
             return Settled(undisturbed)
     if of_medians is not None and _contradict(paired, of_medians):
         return Settled(
@@ -91,14 +94,19 @@ def ratio_of_pairs(pairs: Centre, logs: Floats) -> Ratio:
     )
 
 
-def ratio_of_medians(slow: Centre, fast: Centre) -> Ratio | None:
-    """The ratio of two medians that are logarithms; None where one has no interval."""
+def ratio_of_medians(slow: Centre, fast: Centre, *, known: bool | None = None) -> Ratio | None:
+    """The ratio of two medians that are logarithms; None where one has no interval.
+
+    ``known`` says whether both can be trusted, where more decides about it than they themselves.
+    """
+    if known is None:
+        known = slow.known and fast.known
     if not math.isfinite(slow.distance) or not math.isfinite(fast.distance):
         return None
     return ratio_of_times(
         (slow.low, slow.value, slow.high),
         (fast.low, fast.value, fast.high),
-        known=slow.known and fast.known,
+        known=known,
         count=min(slow.count, fast.count),
     )
 

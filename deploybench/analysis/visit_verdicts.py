@@ -93,7 +93,7 @@ def judge_visited_speedup(speedup: Speedup) -> Judgement:
     pairs = speedup.pairs
     assert pairs is not None  # only those of launches have none
     if speedup.rests_on_undisturbed:
-        reason = speedup.remark or f"of the undisturbed times; {_pairs(pairs)} do not tell"
+        reason = speedup.remark or f"of the undisturbed times, surer than {_pairs(pairs)}"
         return Judgement(verdict=Verdict.VALID, reason=reason)
     if pairs.count < FEWEST_VALUES:
         return Judgement(

@@ -34,7 +34,7 @@ CALM_SHARES = (0.98, 0.97, 0.96, 0.95)
 FARTHEST_CALM = CALM_SHARES[-1]
 LEAST_DISTANCE = 0.03
 """Of two visits' speeds: nearer ones tell a slope of their noise."""
-MOST_VISITS = 400
+MOST_VISITS = 200
 """Of which all pairs are looked at; of more, as many are drawn."""
 STEEPEST = 3.0
 """A time that grows with more than the third power of the speed lost is noise."""
