@@ -30,12 +30,14 @@ class VisitWidths:
     None where there is no interval yet; of the speed-up also where there is no baseline.
     ``known`` says whether what there is can be trusted. ``grow`` is how many times the visits that
     there are it would take for that; None where it cannot be told: no visit was calm.
+    ``process_shift`` is by how much (share) the processes of the cell differ beyond chance.
     """
 
     undisturbed_half_width: float | None
     speedup_half_width: float | None
     known: bool
     grow: float | None
+    process_shift: float = 0.0
 
     def narrow(self, wanted: float) -> bool:
         """Whether all that there is is known, and no wider than ``wanted``."""
@@ -60,13 +62,14 @@ def widths(
         return VisitWidths(None, None, known=False, grow=None)
     grow = _until_known(estimate)
     undisturbed_half_width = _width(estimate.centre)
+    shift = math.expm1(estimate.process_shift or 0.0)
     if visits_of_baseline is None:
-        return VisitWidths(undisturbed_half_width, None, estimate.known, grow)
+        return VisitWidths(undisturbed_half_width, None, estimate.known, grow, shift)
 
     of_baseline = _estimate(visits_of_baseline, canary)
     logs = paired_logs(visits_of_baseline, visits)
     if of_baseline is None or len(logs) == 0:
-        return VisitWidths(undisturbed_half_width, None, known=False, grow=grow)
+        return VisitWidths(undisturbed_half_width, None, False, grow, shift)
     # What the processes of either differ by is no part of a single ratio.
     error = math.hypot(of_baseline.process_error, estimate.process_error)
     pairs = centre_of(logs).with_error(error)
@@ -81,6 +84,7 @@ def widths(
         speedup_half_width,
         known=estimate.known and ratio.coverage >= CONFIDENCE,
         grow=grow,
+        process_shift=shift,
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from deploybench.analysis.summary import summarise
 from deploybench.analysis.visit_progress import VisitWidths, seconds_left, widths
 from tests.records import launch
-from tests.visits import BEST, contended, times_ms, visits
+from tests.visited_cells import BEST, contended, times_ms, visits
 
 CALM = np.ones(300)
 

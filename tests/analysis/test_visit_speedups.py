@@ -15,7 +15,7 @@ from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
 from deploybench.statistics.ratios import Answer, answer
 from tests import records
-from tests.visits import BEST, Floats, contended, record, times_ms, visits
+from tests.visited_cells import BEST, Floats, contended, record, times_ms, visits
 
 ROUNDS = 240
 CALM = np.ones(ROUNDS)

@@ -14,7 +14,7 @@ from deploybench.results.launch import Launch
 from deploybench.results.verdict import Judgement, Verdict
 from deploybench.results.visit import CanaryBest, CanaryReading, Visit
 from tests.records import launch, parity, surroundings
-from tests.visits import BEST, Floats, contended, times_ms, visits
+from tests.visited_cells import BEST, Floats, contended, times_ms, visits
 
 ROUNDS = 240
 CALM = np.ones(ROUNDS)

@@ -12,7 +12,7 @@ from deploybench.results.launch import EnergyReading, Launch
 from deploybench.results.record import StateSummary, Visited
 from deploybench.results.visit import Visit
 from tests.records import launch
-from tests.visits import BEST, contended, reading, times_ms, visits
+from tests.visited_cells import BEST, contended, reading, times_ms, visits
 
 ROUNDS = 240
 
