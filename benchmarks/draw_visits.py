@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 MET, ADJUSTED, MACHINE = "tab:orange", "tab:blue", "tab:gray"
 NS_PER_MS = 1e6
+Mark = tuple[float, int]
+"""A time in ms, and the line of its cell."""
 WIDTH = 9.0
 """Of a picture, inches."""
 LOOK = {
@@ -212,7 +214,8 @@ def draw_cells(records: Sequence[Record]) -> Figure:
         _draw_model(axis, members)
         axis.set_title(model, loc="left", fontsize=10)
     axes[-1].set_xlabel("time of a call, ms")
-    axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False, ncols=3)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", frameon=False, ncols=4)
     return figure
 
 
@@ -220,27 +223,42 @@ def _draw_model(axis: Axes, members: Sequence[Record]) -> None:
     """The fastest undisturbed cell on top."""
     ordered = sorted(members, key=lambda record: -state_of(record).p50_ms)
     places = list(range(len(ordered)))
-    undisturbed = [state_of(record).p50_ms for record in ordered]
-    met = [visited_of(record).experienced_p50_ms for record in ordered]
-    tails = [_p99_ms(record) for record in ordered]
-    for place, first, middle, last in zip(places, undisturbed, met, tails, strict=True):
-        times = [first, middle, last or middle]
-        axis.plot(
-            [min(times), max(times)], [place, place], color="lightgray", linewidth=1, zorder=1
-        )
-    axis.plot(undisturbed, places, "o", color=ADJUSTED, label="undisturbed")
-    axis.plot(met, places, "o", color=MET, label="as met, half of the calls")
-    known = [(tail, place) for tail, place in zip(tails, places, strict=True) if tail is not None]
-    axis.plot(
-        [tail for tail, _ in known],
-        [place for _, place in known],
-        "|",
-        color=MET,
-        label="as met, 99 of 100 calls",
-    )
+    for place, record in zip(places, ordered, strict=True):
+        first, middle = state_of(record).p50_ms, visited_of(record).experienced_p50_ms
+        last = _p99_ms(record) or middle
+        ends = [min(first, middle), max(first, last)]
+        axis.plot(ends, [place, place], color="lightgray", linewidth=1, zorder=1)
+    known: list[Mark] = []
+    unknown: list[Mark] = []
+    met: list[Mark] = []
+    tails: list[Mark] = []
+    for place, record in zip(places, ordered, strict=True):
+        undisturbed = (state_of(record).p50_ms, place)
+        if visited_of(record).known:
+            known.append(undisturbed)
+        else:
+            unknown.append(undisturbed)
+        met.append((visited_of(record).experienced_p50_ms, place))
+        tail_ms = _p99_ms(record)
+        if tail_ms is not None:
+            tails.append((tail_ms, place))
+    _marks(axis, known, "o", ADJUSTED, "undisturbed")
+    _marks(axis, unknown, "o", ADJUSTED, "undisturbed, not known", hollow=True)
+    _marks(axis, met, "o", MET, "as met, half of the calls")
+    _marks(axis, tails, "|", MET, "as met, 99 of 100 calls")
     axis.set_yticks(places, [_label(record, ordered) for record in ordered])
     axis.set_ylim(-0.6, len(ordered) - 0.4)
     axis.set_xlim(left=0)
+
+
+def _marks(
+    axis: Axes, marks: Sequence[Mark], marker: str, colour: str, label: str, hollow: bool = False
+) -> None:
+    inside = "full"
+    if hollow:
+        inside = "none"
+    times, places = [mark[0] for mark in marks], [mark[1] for mark in marks]
+    axis.plot(times, places, marker, color=colour, fillstyle=inside, label=label)
 
 
 def _label(record: Record, beside: Sequence[Record]) -> str:

@@ -137,7 +137,8 @@ def _times_as_many(visited: Visited) -> float:
     if visited.basis == "extrapolated":
         deciding = visited.calm_visits
     independent = visited.independent / visited.visits * deciding
-    return FEWEST_INDEPENDENT / max(independent, 1)
+    # They may depend on each other more than it seems: twice as many at least.
+    return max(FEWEST_INDEPENDENT / max(independent, 1), 2)
 
 
 def _narrows(state: StateSummary) -> bool:

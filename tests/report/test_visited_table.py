@@ -184,12 +184,15 @@ def test_line_on_the_machine_says_what_no_time_would_do() -> None:
 
 
 def test_line_on_the_machine_does_not_give_up_on_a_few_visits() -> None:
-    first = visited_record(11.9, 13.2, judgement=QUIETER, changes={**UNSEEN, "visits": 4})
+    first = visited_record(
+        11.9, 13.2, judgement=QUIETER, changes={**UNSEEN, "visits": 4, "independent": 1.0}
+    )
     assert first.summary is not None
     (state,) = first.summary.states
     no_interval = state.replaced(p50_low_ms=None, p50_high_ms=None)
     few = first.replaced(summary=first.summary.replaced(states=(no_interval,)))
-    assert "more would do" in machine_line([few])
+    # Twenty times as many until they are worth enough; 3 visits took 2 s.
+    assert "about 52 seconds more would do" in machine_line([few])
 
 
 def test_line_on_the_machine_tells_one_that_was_never_fast() -> None:
