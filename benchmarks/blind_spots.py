@@ -9,8 +9,12 @@ precision's cost on the right model. ``unseen`` is the share of the faults that 
 moves the fp32 outputs by less than float32 rounds (two biases that are added to the same sum,
 exchanged) is no fault: it is counted by itself, as ``none``.
 
-The last column is the audit of the weights: the share of the same faults that it would not refuse
-in a format that keeps the tensors' names.
+That is parity alone. The audit of the weights has columns of its own. ``audit named`` is the share
+of the same faults that it does not refuse in a format that keeps the names of all tensors, as a
+pytorch artifact does. ``audit onnx`` is its share in the ONNX graph that the product's exporter
+writes of the model in fp16, where the matrices of linear layers are stored transposed, under other
+names; a tensor that is wrong there is named as not found, which refuses nothing. ``onnx fp16`` and
+``onnx bf16`` are what neither parity nor that audit refuses.
 
     python -m benchmarks.blind_spots [--models resnet18@96,test_vit] [--faults 40] [--seed 0]
 
@@ -20,17 +24,25 @@ in a format that keeps the tensors' names.
 from __future__ import annotations
 
 import argparse
+import copy
 import random
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
+import numpy as np
 import torch
 
 from benchmarks.trials import print_host
 from deploybench.artifacts.parity import compare_outputs, plain_images
-from deploybench.artifacts.weights_audit import audit_weights
+from deploybench.artifacts.weights_audit import WRAPPER, Array, Folded, audit_weights
+from deploybench.contracts import ExportSpec
+from deploybench.contracts.registry import exporter
+from deploybench.models.folding import find_folds
 from deploybench.models.loading import load_model, reference_images
+from deploybench.models.outputs import NamedOutputs
 from deploybench.models.precision_cost import DTYPES, exact, outputs_in
 from deploybench.models.source import BuildOptions, BuiltModel
 
@@ -41,6 +53,8 @@ MODELS = (
 )
 KINDS = ("dropped", "sign", "transposed", "swapped", "x1.05")
 PRECISIONS = ("fp32", "fp16", "bf16")
+COUNTED = (*PRECISIONS, "audit named", "audit onnx", "onnx fp16", "onnx bf16")
+"""What a fault may pass: parity in a precision, an audit, or both."""
 NO_EFFECT = 1e-5
 """Of the spread, in fp32: below it a fault changes nothing that float32 itself does not."""
 
@@ -54,14 +68,72 @@ class Fault:
     other: str = ""
 
 
+def _none_yet() -> dict[str, int]:
+    return dict.fromkeys(COUNTED, 0)
+
+
 @dataclass
 class Counts:
-    """Of one kind: how many had an effect, had none, passed parity, and passed the audit."""
+    """Of one kind: how many had an effect, had none, and passed, by column of the table."""
 
     tried: int = 0
     no_effect: int = 0
-    unseen: dict[str, int] | None = None
-    unaudited: int = 0
+    unseen: dict[str, int] = field(default_factory=_none_yet)
+
+    def add(self, others: Counts) -> None:
+        self.tried += others.tried
+        self.no_effect += others.no_effect
+        for column, unseen in others.unseen.items():
+            self.unseen[column] += unseen
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What the ONNX exporter writes of a model in fp16: its tensors by the names in the file.
+
+    ``source`` are the model's, cast; ``own`` says under which name of the file each stands there as
+    it is.
+    """
+
+    stored: Mapping[str, Array]
+    source: Mapping[str, Array]
+    own: Mapping[str, str]
+    folds: tuple[Folded, ...]
+
+    @classmethod
+    def of(cls, module: torch.nn.Module, images: torch.Tensor) -> Graph:
+        folds = find_folds(module, images[:1])
+        half = NamedOutputs(copy.deepcopy(module), torch.float16, [()]).eval()
+        plugin = exporter("onnx").require()
+        with tempfile.TemporaryDirectory() as folder:
+            spec = ExportSpec(precision="fp16", options=plugin.default_options())
+            files = plugin.export(half, images[:2].contiguous(), spec, Path(folder))
+            stored = plugin.stored_tensors(Path(folder) / files.entry)
+        assert stored is not None
+        source = {name: half_precision(tensor) for name, tensor in floating(module).items()}
+        own = {}
+        for stored_name, tensor in stored.items():
+            name = stored_name.removeprefix(WRAPPER)
+            if name in source and np.array_equal(source[name], tensor):
+                own[name] = stored_name
+        return cls(stored, source, own, folds)
+
+    def is_refused(self, fault: Fault, faulty_tensors: Mapping[str, torch.Tensor]) -> bool:
+        """Whether the audit refuses the file with the fault in it.
+
+        What the file has under another name is left right there: the audit would not find the
+        wrong values, which it says, and refuses nothing.
+        """
+        stored = dict(self.stored)
+        for name in (fault.name, fault.other):
+            if name in self.own:
+                stored[self.own[name]] = half_precision(faulty_tensors[name])
+        return bool(audit_weights(self.source, stored, self.folds, "fp16").wrong)
+
+
+def half_precision(tensor: torch.Tensor) -> Array:
+    values: Array = tensor.half().float().numpy()
+    return values
 
 
 def faults_of(module: torch.nn.Module, each: int, seed: int) -> list[Fault]:
@@ -132,7 +204,8 @@ def try_faults(built: BuiltModel, each: int, seed: int) -> dict[str, Counts]:
     exact_outputs = exact(module, images).float().numpy()
     costs = {precision: outputs_in(module, images, precision).numpy() for precision in DTYPES}
     source = {name: tensor.numpy().copy() for name, tensor in floating(module).items()}
-    counts = {kind: Counts(unseen=dict.fromkeys(PRECISIONS, 0)) for kind in KINDS}
+    graph = Graph.of(module, images)
+    counts = {kind: Counts() for kind in KINDS}
     for fault in faults_of(module, each, seed):
         count = counts[fault.kind]
         with faulty(module, fault):
@@ -142,22 +215,24 @@ def try_faults(built: BuiltModel, each: int, seed: int) -> dict[str, Counts]:
                 count.no_effect += 1
                 continue
             count.tried += 1
-            assert count.unseen is not None
             count.unseen["fp32"] += report.passed
+            tensors = floating(module)
+            unaudited = not graph.is_refused(fault, tensors)
+            count.unseen["audit onnx"] += unaudited
             for precision, cost in costs.items():
                 outputs = outputs_in(module, images, precision).numpy()
                 report = compare_outputs(reference, outputs, precision, plain, rounded=cost)
                 count.unseen[precision] += report.passed
-            stored = {name: tensor.numpy() for name, tensor in floating(module).items()}
-            count.unaudited += not audit_weights(source, stored, (), "fp32").wrong
+                count.unseen[f"onnx {precision}"] += report.passed and unaudited
+            stored = {name: tensor.numpy() for name, tensor in tensors.items()}
+            count.unseen["audit named"] += not audit_weights(source, stored, (), "fp32").wrong
     return counts
 
 
 def row(name: str, kind: str, count: Counts) -> str:
-    assert count.unseen is not None
-    shares = [_share(count.unseen[precision], count.tried) for precision in PRECISIONS]
+    shares = [_share(count.unseen[column], count.tried) for column in COUNTED]
     cells = [name, kind, str(count.tried), str(count.no_effect), *shares]
-    return f"| {' | '.join([*cells, _share(count.unaudited, count.tried)])} |"
+    return f"| {' | '.join(cells)} |"
 
 
 def _share(unseen: int, tried: int) -> str:
@@ -175,9 +250,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     print_host()
-    columns = ("model", "fault", "tried", "none", *(f"unseen {p}" for p in PRECISIONS), "audit")
+    columns = ("model", "fault", "tried", "none", *COUNTED)
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
-    totals = {kind: Counts(unseen=dict.fromkeys(PRECISIONS, 0)) for kind in KINDS}
+    totals = {kind: Counts() for kind in KINDS}
     for named in options.models.split(","):
         name, _, pixels = named.partition("@")
         size = None
@@ -187,14 +262,7 @@ def main() -> None:
         built, _ = load_model(f"timm:{name}", build, None, allow_partial=False)
         for kind, count in try_faults(built, options.faults, options.seed).items():
             print(row(named, kind, count), flush=True)
-            total = totals[kind]
-            total.tried += count.tried
-            total.no_effect += count.no_effect
-            total.unaudited += count.unaudited
-            for precision in PRECISIONS:
-                assert total.unseen is not None
-                assert count.unseen is not None
-                total.unseen[precision] += count.unseen[precision]
+            totals[kind].add(count)
     for kind, total in totals.items():
         print(row("all", kind, total), flush=True)
 

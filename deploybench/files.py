@@ -142,6 +142,18 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def from_here(path: str | Path) -> str:
+    """The path as it is typed from the current folder, where that is no longer than the path."""
+    given = str(path)
+    try:
+        relative = os.path.relpath(given)
+    except (OSError, ValueError):  # the current folder is gone, or the path is on another drive
+        return given
+    if len(relative) > len(given):
+        return given
+    return relative
+
+
 def slug(name: str) -> str:
     """A model name as a folder name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"

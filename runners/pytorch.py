@@ -63,11 +63,15 @@ def load_module(artifact: Artifact, options: RunOptions) -> torch.nn.Module:
     patch_size = None
     if "patch_size" in given:
         patch_size = int(given["patch_size"])
+    batchnorm_epsilon = None
+    if "batchnorm_epsilon" in given:
+        batchnorm_epsilon = float(given["batchnorm_epsilon"])
     build = BuildOptions(
         num_classes=num_classes,
         in_channels=in_channels,
         image_size=(preprocessing.height, preprocessing.width),
         patch_size=patch_size,
+        batchnorm_epsilon=batchnorm_epsilon,
     )
     dtypes = {
         "fp32": torch.float32,

@@ -74,14 +74,16 @@ def run_here(
     from deploybench.cli.main import application
 
     asked = [str(argument) for argument in arguments]
-    before = Path.cwd()
+    before, typed = Path.cwd(), sys.argv
     os.chdir(cwd or before)
+    sys.argv = ["deploybench", *asked]
     try:
         outcome = CliRunner().invoke(
             application(asked), asked, env=environment, prog_name="deploybench"
         )
     finally:
         os.chdir(before)
+        sys.argv = typed
     if outcome.exception is not None and not isinstance(outcome.exception, SystemExit):
         raise outcome.exception
     return subprocess.CompletedProcess(asked, outcome.exit_code, outcome.stdout, outcome.stderr)

@@ -85,7 +85,7 @@ def test_every_variable_has_one_policy(name: str, policy: Policy | None) -> None
             False,
             marks=trust(
                 "OMP_THREAD_LIMIT=1, GOMP_CPU_AFFINITY=0, OPENBLAS_NUM_THREADS=1 of the user",
-                "reached the workers, and no word of it in the record or on the row",
+                "reached the workers, and no word of it in the record or the table",
                 "cleared for the workers, and in the record",
             ),
         ),
@@ -189,7 +189,7 @@ def options(device: str = "cpu", threads: int = 2) -> RunOptions:
 
 @trust(
     "two threads that a mask keeps on one CPU",
-    "threads 2 on the row, and no word of the mask",
+    "NOISY by the other work on the machine, 'Threads: 2', and no word of the mask",
     "INVALID: what worked may run on no more than 1 CPU (0)",
 )
 def test_threads_that_cannot_run_side_by_side_are_refused() -> None:
@@ -211,7 +211,7 @@ def test_thread_limit_that_comes_back_in_the_worker_is_refused() -> None:
 @pytest.mark.trust(
     item=19,
     case="predict, in a process of its own, with OMP_THREAD_LIMIT=1",
-    before="one thread, whatever --threads says",
+    before="one thread worked, while --threads and PyTorch said 2, without a word",
     now="cleared while the artifact runs, and said",
 )
 def test_what_runs_in_this_process_sees_no_settings_of_threads(

@@ -100,21 +100,21 @@ def trust(case: str, before: str, now: str = "nothing is left") -> pytest.MarkDe
             "worker",
             marks=trust(
                 "kill -9 while a worker imports, with a process that it started",
-                "both went on, and a temporary folder stayed",
+                "both went on, and the worker's temporary folder stayed",
             ),
         ),
         pytest.param(
             "server",
             marks=trust(
                 "kill -9 while the server of exports imports",
-                "the server went on importing, and what it had started stayed",
+                "the server went on importing; what it had started stayed, and a temporary folder",
             ),
         ),
         pytest.param(
             "forked",
             marks=trust(
                 "kill -9 while an export imports its module",
-                "what it had started stayed, and a temporary folder",
+                "the export went; what it had started stayed, and a temporary folder",
             ),
         ),
         "thread",

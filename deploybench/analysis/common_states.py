@@ -9,13 +9,29 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from deploybench.analysis.states import State, nearest, probe_readings, states_of
+from deploybench.analysis.matching import hardware
+from deploybench.analysis.states import (
+    State,
+    all_hops,
+    levels_of,
+    nearest,
+    probe_readings,
+    states_of,
+)
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.statistics.ratios import unpaired_ratio
 from deploybench.statistics.samples import CONFIDENCE
 
 StatesByLevel = dict[float | None, State]
+
+
+def states_of_both(old: Record, new: Record) -> tuple[StatesByLevel, StatesByLevel]:
+    """The states of two records, with one set of levels for both."""
+    measured = [launch for launch in (*old.launches, *new.launches) if launch.measured]
+    levels = levels_of(all_hops(measured))
+    alike = hardware(old) == hardware(new)
+    return states_by_level(old, levels, alike), states_by_level(new, levels, alike)
 
 
 def states_by_level(record: Record, levels: Sequence[float], alike: bool) -> StatesByLevel:

@@ -1,9 +1,7 @@
 """Two sets of records joined by cell: how many times faster the candidate is.
 
 A row is one cell in one state. Its ratio is paired by round when both records come from one run;
-between runs it is the rank-sum one of the launches that count. The rank-sum interval knows how
-launches of one run differ, not how the machine changed between the runs: where its own probes
-(compute, memory) moved beyond chance, the interval is widened by as much on both sides.
+what is done between runs says ``between_runs.py``.
 
 What is unlike is refused, not compared: another batch, precision, number of threads, host or
 version of this harness makes another measurement, unless the user says that this is what to
@@ -17,13 +15,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from deploybench.analysis.common_states import (
-    StatesByLevel,
-    machine_shift,
-    names_of,
-    state_at,
-    states_by_level,
+from deploybench.analysis.between_runs import (
+    LAUNCH_MEDIANS,
+    NO_OTHERS,
+    UNDISTURBED,
+    BetweenRuns,
+    Measured,
+    OtherRuns,
+    launches_between_runs,
+    measured_in,
 )
+from deploybench.analysis.common_states import names_of, state_at, states_of_both
 from deploybench.analysis.matching import (
     AXES,
     Axis,
@@ -36,12 +38,13 @@ from deploybench.analysis.matching import (
     unlike,
 )
 from deploybench.analysis.speedups import paired_speedups, speedups_of
-from deploybench.analysis.states import (
-    State,
-    all_hops,
-    levels_of,
+from deploybench.analysis.states import State
+from deploybench.analysis.visits_between_runs import (
+    experienced_between_runs,
+    has_visits,
+    visited_state,
+    visits_between_runs,
 )
-from deploybench.analysis.verdicts import judge_state
 from deploybench.results.cell import Cell
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
@@ -53,9 +56,12 @@ from deploybench.statistics.ratios import (
     answer,
     half_width_that_settles,
     more_rounds,
-    unpaired_ratio,
 )
-from deploybench.statistics.samples import FEWEST_FOR_INTERVAL, median
+from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
+from deploybench.statistics.shift import RunShift
+
+VISITS = "visits"
+MEASURE_TOGETHER = "measure both again, in one run (gate --rerun-baseline)"
 
 
 class Status(str, Enum):
@@ -89,8 +95,9 @@ class Comparison:
     """One cell in one state of the machine (``hop_ns`` names it).
 
     ``ratio`` is baseline time / candidate time: above 1 the candidate is faster. ``machine_shift``
-    (log) is by how much an end of its interval was moved out because the machine's probes moved.
-    ``reason`` says why there is no ratio; ``notes`` hold what else differs.
+    (log) is by how much an end of its interval was moved out because the machine's probes moved,
+    ``run_shift`` what it includes of the shift of whole runs: None within one run. ``times`` says
+    whose ratio it is. ``reason`` says why there is no ratio; ``notes`` hold what else differs.
     """
 
     baseline: Side | None
@@ -100,6 +107,8 @@ class Comparison:
     hop_ns: float | None = None
     ratio: Ratio | None = None
     machine_shift: float = 0.0
+    run_shift: RunShift | None = None
+    times: str = LAUNCH_MEDIANS
     notes: tuple[str, ...] = ()
 
     @property
@@ -114,12 +123,15 @@ def compare_records(
     *,
     allowed: Collection[str] = (),
     across: Axis | None = None,
+    others: OtherRuns = NO_OTHERS,
 ) -> list[Comparison]:
     """The rows of every cell of either side, in the baseline's order.
 
-    Where a side has a cell twice, its latest record counts. Raises DeployBenchError when a record
-    is on both sides, or when no record has the value that ``across`` asks for.
+    Where a side has a cell twice, its latest record counts; the others tell, with those of
+    ``others``, by how much whole runs shift. Raises DeployBenchError when a record is on both
+    sides, or when no record has the value that ``across`` asks for.
     """
+    others = replace(others, records=(*others.records, *baseline, *candidate))
     if across is None:
         refuse_the_same_run(baseline, candidate)
     else:
@@ -131,7 +143,7 @@ def compare_records(
     rows: list[Comparison] = []
     for old, new in match(latest(baseline), latest(candidate), free):
         if old is not None and new is not None:
-            rows += _compare(old, new, allowed, free)
+            rows += compare_pair(old, new, allowed=allowed, free=free, others=others)
         elif old is not None:
             rows.append(_one_sided(_side(old), None, Status.ONLY_BASELINE))
         elif new is not None:
@@ -184,12 +196,16 @@ def rounds_to_settle(row: Comparison, wanted: float | None) -> int | None:
         return None
     if ratio.count < FEWEST_FOR_INTERVAL:
         return FEWEST_FOR_INTERVAL - ratio.count
-    if wanted <= row.machine_shift:
+    # Only what the runs themselves scatter goes down with more rounds. The shift of the machine is
+    # a fixed part of both widths, and so is that of whole runs, which adds up as squares do.
+    fixed = 0.0
+    if row.run_shift is not None:
+        fixed = row.run_shift.half_width
+    if wanted - row.machine_shift <= fixed:
         return None
-    # Only what the launches themselves scatter goes down with more rounds: the shift of the machine
-    # is a fixed part of both widths.
-    scatter = ratio.half_width - row.machine_shift
-    more = more_rounds(ratio.count, scatter, wanted - row.machine_shift)
+    scatter = math.sqrt(max((ratio.half_width - row.machine_shift) ** 2 - fixed**2, 0.0))
+    wanted_scatter = math.sqrt((wanted - row.machine_shift) ** 2 - fixed**2)
+    more = more_rounds(ratio.count, scatter, wanted_scatter)
     if more > MOST_ROUNDS:
         return None
     return max(more, 1)
@@ -206,13 +222,21 @@ def what_settles(row: Comparison, wanted: float) -> str:
             rounds += " of each run"
         return f"about {rounds} would settle it"
     if row.machine_shift:
-        return "measure both again, close in time: rounds do not take away that the machine moved"
+        return f"{MEASURE_TOGETHER}: rounds do not take away that the machine moved"
+    if row.run_shift is not None and wanted <= row.run_shift.half_width:
+        return f"{MEASURE_TOGETHER}: rounds do not take away that whole runs shift"
     return "too close for any number of rounds"
 
 
-def _compare(
-    old: Record, new: Record, allowed: Collection[str], free: Collection[str]
+def compare_pair(
+    old: Record,
+    new: Record,
+    *,
+    allowed: Collection[str] = (),
+    free: Collection[str] = (),
+    others: OtherRuns = NO_OTHERS,
 ) -> list[Comparison]:
+    """The rows of two records of one cell. What is in ``free`` may differ without being told."""
     # What differs, in words, by the name under which it may be allowed.
     differing = {name: text for name, text in unlike(old, new).items() if name not in free}
     row = Comparison(
@@ -236,38 +260,24 @@ def _compare(
             reasons.append(f"{name} {judgement.verdict.value}: {judgement.reason}")
     if reasons:
         return [replace(row, status=Status.NO_NUMBER, reason="; ".join(reasons))]
-    return _compare_states(row, old, new)
-
-
-def _compare_states(row: Comparison, old: Record, new: Record) -> list[Comparison]:
-    same_run = old.run == new.run and old.host.hostname == new.host.hostname
-    if same_run and (old.visits or new.visits):
-        return [_paired_visits(row, old, new)]
-    # One set of levels for both records, so that a state has one name on both sides.
-    measured = [launch for launch in (*old.launches, *new.launches) if launch.measured]
-    levels = levels_of(all_hops(measured))
-    alike = hardware(old) == hardware(new)
-    before = states_by_level(old, levels, alike)
-    after = states_by_level(new, levels, alike)
-    if same_run:
-        rows = _paired(row, old, new, before, after)
+    if old.run == new.run and old.host.hostname == new.host.hostname:
+        if old.visits or new.visits:
+            return [_paired_visits(row, old, new)]
+        rows = _paired(row, old, new)
     else:
-        rows = _unpaired(row, old, new, before, after)
+        found = _found_between_runs(old, new, others)
+        rows = [_between_runs(row, old, new, between) for between in found]
     if rows:
         return rows
+    before, after = states_of_both(old, new)
     seen = f"baseline {names_of(before)}, candidate {names_of(after)}"
     reason = f"the two were never in one state of the machine together: {seen}"
     return [replace(row, status=Status.NO_COMMON_STATE, reason=reason)]
 
 
-def _paired(
-    row: Comparison,
-    old: Record,
-    new: Record,
-    before: StatesByLevel,
-    after: StatesByLevel,
-) -> list[Comparison]:
+def _paired(row: Comparison, old: Record, new: Record) -> list[Comparison]:
     """A row for each state, both sides from one run: the ratio is paired by round."""
+    before, after = states_of_both(old, new)
     rows = []
     for speedup in paired_speedups(old.launches, new.launches):
         notes = list(row.notes)
@@ -281,8 +291,8 @@ def _paired(
             hop_ns=speedup.hop_ns,
             ratio=speedup.ratio,
             notes=tuple(notes),
-            baseline=_side(old, state_at(before, speedup.hop_ns)),
-            candidate=_side(new, state_at(after, speedup.hop_ns)),
+            baseline=_side_in(old, state_at(before, speedup.hop_ns)),
+            candidate=_side_in(new, state_at(after, speedup.hop_ns)),
         )
         rows.append(compared)
     return rows
@@ -302,6 +312,7 @@ def _paired_visits(row: Comparison, old: Record, new: Record) -> Comparison:
         row,
         status=Status.COMPARED,
         ratio=speedup.ratio,
+        times=UNDISTURBED if speedup.rests_on_undisturbed else VISITS,
         notes=notes,
         baseline=_visited_side(old),
         candidate=_visited_side(new),
@@ -309,83 +320,61 @@ def _paired_visits(row: Comparison, old: Record, new: Record) -> Comparison:
 
 
 def _visited_side(record: Record) -> Side:
-    side = _side(record)
-    if record.summary is None or not record.summary.states:
-        return side
-    state = record.summary.states[0]
-    return replace(side, p50_ms=state.p50_ms, launches=state.launches)
-
-
-def _unpaired(
-    row: Comparison,
-    old: Record,
-    new: Record,
-    before: StatesByLevel,
-    after: StatesByLevel,
-) -> list[Comparison]:
-    """A row for each state that both runs were in, the one with most launches first."""
-    rows = []
-    common = before.keys() & after.keys()
-    for level in sorted(common, key=lambda level: -_fewest(before[level], after[level])):
-        first, second = before[level].counted, after[level].counted
-        ratio = unpaired_ratio(
-            [launch.median_ms for launch in first], [launch.median_ms for launch in second]
-        )
-        if ratio is None:
-            continue
-        notes = list(row.notes)
-
-        # The probes of unlike hardware differ because the hardware does.
-        shift = 0.0
-        if hardware(old) == hardware(new):
-            probe, shift = machine_shift(first, second)
-            if shift:
-                moved = f"{math.expm1(shift):.1%}"
-                notes.append(f"the machine's {probe} probe moved {moved} between the runs")
-        if before.keys() != after.keys():
-            sides = f"baseline {names_of(before)}, candidate {names_of(after)}"
-            notes.append(f"states on one side only: {sides}")
-        compared = replace(
-            row,
-            status=Status.COMPARED,
-            hop_ns=level,
-            machine_shift=shift,
-            ratio=_widened(ratio, shift),
-            baseline=_side(old, before[level]),
-            candidate=_side(new, after[level]),
-            notes=tuple(notes),
-        )
-        rows.append(compared)
-    return rows
-
-
-def _fewest(first: State, second: State) -> int:
-    return min(len(first.counted), len(second.counted))
-
-
-def _widened(ratio: Ratio, shift: float) -> Ratio:
-    """Both ends moved out by ``shift``, which is a log: there it would be added."""
-    factor = math.exp(shift)
-    return replace(ratio, low=ratio.low / factor, high=ratio.high * factor)
-
-
-def _side(record: Record, state: State | None = None) -> Side:
-    """One side of a row: of the state where there is one, else of the whole record."""
+    state = visited_state(record)
     if state is None:
-        return Side(
-            run=record.run,
-            cell=record.cell,
-            verdict=record.judgement.verdict,
-            reason=record.judgement.reason,
-            p50_ms=None,
-            launches=len(record.launches),
-        )
-    judgement = judge_state(state)
+        return _side(record)
+    return replace(_side(record), p50_ms=state.p50_ms, launches=state.launches)
+
+
+def _found_between_runs(old: Record, new: Record, others: OtherRuns) -> list[BetweenRuns]:
+    visited = [has_visits(record) for record in (old, new)]
+    if all(visited):
+        return [visits_between_runs(old, new, others)]
+    if any(visited):
+        return [experienced_between_runs(old, new, others)]
+    return launches_between_runs(old, new, others)
+
+
+def _between_runs(row: Comparison, old: Record, new: Record, found: BetweenRuns) -> Comparison:
+    return replace(
+        row,
+        status=Status.COMPARED,
+        hop_ns=found.hop_ns,
+        machine_shift=found.machine_shift,
+        run_shift=found.run_shift,
+        times=found.times,
+        ratio=found.ratio,
+        baseline=_side_of(old, found.baseline),
+        candidate=_side_of(new, found.candidate),
+        notes=(*row.notes, *found.notes),
+    )
+
+
+def _side_of(record: Record, measured: Measured) -> Side:
     return Side(
         run=record.run,
         cell=record.cell,
-        verdict=judgement.verdict,
-        reason=judgement.reason,
-        p50_ms=median([launch.median_ms for launch in state.counted]),
-        launches=len(state.counted),
+        verdict=measured.verdict,
+        reason=measured.reason,
+        p50_ms=measured.p50_ms,
+        launches=measured.count,
     )
+
+
+def _side(record: Record) -> Side:
+    """One side of a row that has no time of its own."""
+    return Side(
+        run=record.run,
+        cell=record.cell,
+        verdict=record.judgement.verdict,
+        reason=record.judgement.reason,
+        p50_ms=None,
+        launches=len(record.launches),
+    )
+
+
+def _side_in(record: Record, state: State | None) -> Side:
+    """One side of a row of that state of the machine."""
+    if state is None:
+        return _side(record)
+    return _side_of(record, measured_in(state))

@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from deploybench.analysis.between_runs import LAUNCH_MEDIANS
 from deploybench.analysis.comparison import Comparison, Status, what_settles
 from deploybench.errors import EXIT_INCONCLUSIVE, EXIT_SOME_FAILED
 from deploybench.results.verdict import Verdict
 from deploybench.statistics.ratios import Ratio
-from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
+from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL
 
 
 class Outcome(str, Enum):
@@ -134,8 +135,11 @@ def percent(share: float) -> str:
 
 
 def _has_interval(row: Comparison) -> bool:
-    """Whether there are launches enough for an interval of the ratio."""
-    return row.ratio is not None and row.ratio.count >= FEWEST_FOR_INTERVAL
+    """Whether there is an interval of the ratio that can be trusted."""
+    ratio = row.ratio
+    if ratio is None:
+        return False
+    return ratio.count >= FEWEST_FOR_INTERVAL and ratio.coverage >= CONFIDENCE
 
 
 def _check(row: Comparison, largest: float) -> Check:
@@ -171,7 +175,8 @@ def _check_ratio(row: Comparison, ratio: Ratio, largest: float) -> Check:
     distance = abs(math.log1p(largest) - math.log(slowdown.value))
     settles = what_settles(row, distance)
     if not _has_interval(row):
-        reason = f"{ratio.count} launches give no 95 % interval; {settles}"
+        what = "launches" if row.times == LAUNCH_MEDIANS else "visits"
+        reason = f"{ratio.count} {what} give no 95 % interval; {settles}"
         return Check(row, Outcome.INCONCLUSIVE, reason)
     doubt = _doubt(row, ratio)
     if doubt is not None:

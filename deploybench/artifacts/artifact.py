@@ -17,6 +17,7 @@ from pydantic import Field, JsonValue
 from deploybench.artifacts.built import Built
 from deploybench.artifacts.contents import check_names, check_nothing_else
 from deploybench.artifacts.external_data import ONNX_SUFFIX, check_external_data
+from deploybench.artifacts.own_images import OwnImages
 from deploybench.artifacts.parity import ParityReport
 from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.artifacts.references import REFERENCE, Array, read_references
@@ -24,6 +25,7 @@ from deploybench.artifacts.task import Task
 from deploybench.artifacts.weights import Weights
 from deploybench.documents import Document, read_document
 from deploybench.errors import DeployBenchError
+from deploybench.plurals import counted
 
 MANIFEST = "manifest.json"
 LABELS = "labels.json"
@@ -125,6 +127,10 @@ class Manifest(Document):
     task: Task | None = Field(
         default=None, description="what the main output means; None before that was written down"
     )
+    own_images: OwnImages | None = Field(
+        default=None,
+        description="the user's images among the references; None where the built-in ones are all",
+    )
     seal: str = Field(default="", description="sha256 over the manifest without this field")
 
     def sealed(self) -> Manifest:
@@ -145,6 +151,21 @@ class Manifest(Document):
     @property
     def verified(self) -> bool:
         return self.parity is not None and self.parity.passed
+
+    @property
+    def verified_words(self) -> str:
+        """``verified``, with what that does not cover: an insensitive model, random weights.
+
+        Empty where it is not verified.
+        """
+        if self.parity is None or not self.parity.passed:
+            return ""
+        words = ["verified"]
+        if self.parity.weak:
+            words.append("weakly")
+        if self.weights.random_words:
+            words.append(self.weights.random_words)
+        return ", ".join(words)
 
     @property
     def size_bytes(self) -> int:
@@ -193,7 +214,7 @@ class Artifact:
         if not named or len(labels) != classes:
             raise DeployBenchError(
                 f"{path} does not hold the names of the classes",
-                expected=f"a list of {classes} names",
+                expected=f"a list of {counted(classes, 'name')}",
                 action=self._advice_to_export_again(),
             )
         return list(labels)

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from deploybench.artifacts.artifact import MANIFEST, Artifact, Manifest, open_artifact
+from deploybench.artifacts.differences import differences
 from deploybench.artifacts.workspace import Workspace, artifact_name
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.files import slug
@@ -28,7 +29,7 @@ def newest_of_each(artifacts: Sequence[Artifact]) -> list[Artifact]:
 
     A newer one supersedes when it answers the same request (with another version of a library, or
     after the checkpoint was trained further), or has the same weights in the same form (from a
-    checkpoint under another name, or with other labels).
+    checkpoint under another name, with other labels, or verified on other images).
     """
     newest = _newest(artifacts)
     return [artifact for index, artifact in enumerate(artifacts) if index in newest]
@@ -51,6 +52,12 @@ def short_names(artifacts: Sequence[Artifact]) -> list[str]:
         else:
             names.append(f"{plain[index]}-{artifact.manifest.key[:KEY_DIGITS]}")
     return names
+
+
+def differences_of(artifacts: Sequence[Artifact]) -> list[str]:
+    """For each, what its key stands for where two artifacts would have one name; else nothing."""
+    manifests = [artifact.manifest for artifact in artifacts]
+    return differences(manifests, [_sized_name(artifact) for artifact in artifacts])
 
 
 def artifacts_named(
@@ -98,9 +105,17 @@ def only_artifact_named(name: str | Path, workspace: Workspace) -> Artifact:
     present = workspace.artifacts()
     paths = [artifact.path for artifact in present]
     name_of = dict(zip(paths, short_names(present), strict=True))
+    difference_of = dict(zip(paths, differences_of(present), strict=True))
     names = sorted(name_of[artifact.path] for artifact in matching)
+    described = []
+    for artifact in sorted(matching, key=lambda artifact: name_of[artifact.path]):
+        difference = difference_of[artifact.path]
+        if difference:
+            described.append(f"{name_of[artifact.path]} ({difference})")
+        else:
+            described.append(name_of[artifact.path])
     raise DeployBenchError(
-        f"'{name}' means {len(matching)} artifacts: {', '.join(names)}",
+        f"'{name}' means {len(matching)} artifacts: {', '.join(described)}",
         expected="a name that means one",
         action=f"write one of these names, such as {names[0]}",
     )
@@ -134,6 +149,7 @@ def _slots(manifest: Manifest) -> tuple[tuple[str, ...], tuple[str, ...]]:
     without_files = dict(model)
     without_files.pop("checkpoint", None)
     without_files.pop("labels", None)
+    without_files.pop("reference_images", None)
 
     form_fields = _as_text(form)
     by_request = ("request", *form_fields, *_as_text(model))

@@ -22,10 +22,16 @@ from pathlib import Path
 from typing import Literal
 
 from deploybench.artifacts.artifact import MANIFEST, Artifact
-from deploybench.artifacts.naming import artifacts_named, newest_of_each, short_names
+from deploybench.artifacts.naming import (
+    artifacts_named,
+    differences_of,
+    newest_of_each,
+    short_names,
+)
 from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
 from deploybench.files import STAGING_PREFIX
+from deploybench.plurals import counted
 
 SCENARIOS = "scenarios"
 UNTOUCHED_S = 60.0
@@ -44,6 +50,8 @@ class StoredArtifact:
     superseded: bool
     damage: str | None
     """The first file that is missing or has another size than the manifest says."""
+    difference: str = ""
+    """What the key in its name stands for, where it has one."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,8 @@ def stored_artifacts(workspace: Workspace) -> list[StoredArtifact]:
     artifacts = workspace.artifacts()
     newest = {artifact.path for artifact in newest_of_each(artifacts)}
     stored = []
-    for name, artifact in zip(short_names(artifacts), artifacts, strict=True):
+    names, differences = short_names(artifacts), differences_of(artifacts)
+    for name, difference, artifact in zip(names, differences, artifacts, strict=True):
         stored.append(
             StoredArtifact(
                 name=name,
@@ -85,6 +94,7 @@ def stored_artifacts(workspace: Workspace) -> list[StoredArtifact]:
                 size_bytes=size_on_disk(artifact.path),
                 superseded=artifact.path not in newest,
                 damage=_damage(artifact),
+                difference=difference,
             )
         )
     return stored
@@ -285,7 +295,7 @@ def _old_runs(
         if older_than_s is None:
             reason = f"it is not among the newest {keep_last}"
         elif age_s > older_than_s:
-            reason = f"it is {age_s / 86400:.0f} days old"
+            reason = f"it is {counted(round(age_s / 86400), 'day')} old"
         else:
             continue
         removals.append(_removal(stored.path, reason, stored.name))

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from deploybench.documents import Document
+from deploybench.plurals import counted
 
 MOST_LEFT_SHOWN = 4
 """Of what a checkpoint holds beside the state that was taken."""
@@ -57,15 +58,27 @@ class Weights(Document):
     @property
     def partly_random(self) -> str:
         """How much of the model a partial load left random, in words; empty for none of it."""
-        share = self.random_share
-        if not share:
+        if not self.random_share:
             return ""
+        return f"{self._shown_share} random"
+
+    @property
+    def random_words(self) -> str:
+        """The same beside words that are not about the weights: ``72% of the weights random``."""
+        if not self.random_share:
+            return ""
+        return f"{self._shown_share} of the weights random"
+
+    @property
+    def _shown_share(self) -> str:
+        """The random share without decimals, which is neither 0 nor all where it is between."""
+        share = self.random_share
         shown = f"{share:.0%}"
         if shown == "0%":
-            shown = "less than 1%"
-        elif shown == "100%" and share < 1:
-            shown = "more than 99%"
-        return f"{shown} random"
+            return "less than 1%"
+        if shown == "100%" and share < 1:
+            return "more than 99%"
+        return shown
 
     @property
     def summary(self) -> str:
@@ -75,7 +88,7 @@ class Weights(Document):
         state = ""
         if self.taken:
             state = f" from {self.taken}"
-        parts = [f"{self.loaded} tensors loaded{state}"]
+        parts = [f"{counted(self.loaded, 'tensor')} loaded{state}"]
         if self.missing:
             parts.append(f"{self.missing} missing")
         if self.random_parameters:

@@ -8,7 +8,8 @@ import typer
 
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded
-from deploybench.cli.sources import records_of
+from deploybench.cli.sources import other_runs, records_of
+from deploybench.plurals import counted
 
 
 @guarded
@@ -30,6 +31,7 @@ def compare(
     margin: Annotated[
         str, typer.Option("--margin", help="Cells within this of each other are the SAME.")
     ] = "2%",
+    run_shift: parse.RunShiftOption = None,
     workspace: parse.WorkspaceOption = None,
     table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
@@ -55,11 +57,12 @@ def compare(
         )
     first = records_of(baseline, workspace)
     second = first if candidate is None else records_of(candidate, workspace)
-    rows = compare_records(first, second, allowed=allowed, across=axis)
+    others = other_runs([*first, *second], workspace, run_shift)
+    rows = compare_records(first, second, allowed=allowed, across=axis, others=others)
     print_report(comparison_report(rows, limit), asked)
     if all(row.ratio is None for row in rows):
         raise DeployBenchError(
-            f"none of {len(rows)} cells could be compared",
+            f"none of {counted(len(rows), 'cell')} could be compared",
             expected="the same cell with a number on both sides; the rows say what is missing or "
             "unlike",
             action="--allow NAMES compares unlike rows; deploybench run measures what is missing",

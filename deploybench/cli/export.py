@@ -67,6 +67,20 @@ def export(
     levels: preparing.LevelsOption = None,
     background: preparing.BackgroundOption = None,
     keep_orientation: preparing.KeepOrientationOption = False,
+    batchnorm_epsilon: Annotated[
+        float | None,
+        typer.Option(
+            "--batchnorm-epsilon",
+            help="That the weights were trained with: 1e-3. [default: the model's own]",
+        ),
+    ] = None,
+    reference_images: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--reference-images",
+            help="Images of your own, or a folder of them, to verify on as well; repeatable.",
+        ),
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Text file of class names, one line a class.")
     ] = None,
@@ -151,6 +165,8 @@ def export(
             background=background,
             keep_orientation=keep_orientation,
         ),
+        batchnorm_epsilon=batchnorm_epsilon,
+        reference_images=reference_images or (),
         labels=labels,
         outputs=parse.split_names(output),
         task=task,

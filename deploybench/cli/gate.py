@@ -3,13 +3,14 @@ without a baseline), 2 refused."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded, say_aside
-from deploybench.cli.sources import records_of
+from deploybench.cli.sources import folder_of, other_runs, records_of
 from deploybench.errors import EXIT_INCONCLUSIVE, DeployBenchError
 
 if TYPE_CHECKING:
@@ -29,6 +30,27 @@ def gate(
         str, typer.Option("--max-regression", help="The slowdown that is accepted.")
     ] = "5%",
     allow: parse.AllowOption = None,
+    rerun_baseline: Annotated[
+        bool | None,
+        typer.Option(
+            "--rerun-baseline/--no-rerun-baseline",
+            help="Measure both sides' artifacts again, in one run, and judge that. [default: "
+            "where both are at hand and nothing else changed]",
+        ),
+    ] = None,
+    baseline_artifact: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--baseline-artifact",
+            help="The baseline's artifact, for --rerun-baseline; repeatable. [default: that of "
+            "its record, in the workspace or in BASELINE/artifacts]",
+        ),
+    ] = None,
+    budget: Annotated[
+        str, typer.Option("--budget", help="Time for a cell that is measured again.")
+    ] = "60s",
+    trust: parse.TrustOption = False,
+    run_shift: parse.RunShiftOption = None,
     workspace: parse.WorkspaceOption = None,
     table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
@@ -39,10 +61,12 @@ def gate(
     from deploybench.analysis.comparison import compare_records
     from deploybench.analysis.gate import EXIT_CODES, check_rows, outcome_of, summary_line
     from deploybench.analysis.matching import read_allowed
+    from deploybench.cli.progress import Progress
     from deploybench.report.comparison_table import gate_table
     from deploybench.report.printing import print_report
     from deploybench.report.table import Format, Prose, Report, Style
     from deploybench.results.store import NoRecordsError
+    from deploybench.runs.again import AgainRequest, compare_again
 
     asked = parse.output_format(table_format, json=json, markdown=markdown)
     largest = parse.percent(max_regression, "--max-regression")
@@ -53,7 +77,22 @@ def gate(
     except NoRecordsError as error:
         _say_without_baseline(error, asked)
         raise typer.Exit(EXIT_INCONCLUSIVE) from None
-    rows = compare_records(old, new, allowed=allowed)
+    others = other_runs([*old, *new], workspace, run_shift)
+    if rerun_baseline is False:
+        rows = compare_records(old, new, allowed=allowed, others=others)
+    else:
+        request = AgainRequest(
+            workspace=workspace,
+            baseline_artifacts=baseline_artifact or (),
+            artifact_folders=[folder_of(baseline, workspace) / "artifacts"],
+            budget_s=parse.seconds(budget, "--budget"),
+            trust=trust,
+            insist=bool(rerun_baseline),
+        )
+        with Progress(missing_first=True) as progress:
+            rows = compare_again(
+                old, new, request, allowed=allowed, others=others, on_event=progress.tell
+            )
     checks = check_rows(rows, largest)
     line = summary_line(checks, largest)
     table = gate_table(checks, largest)

@@ -50,6 +50,14 @@ AllowOption = Annotated[
         "host, version, an option of the cell such as graph, all.",
     ),
 ]
+RunShiftOption = Annotated[
+    str | None,
+    typer.Option(
+        "--run-shift",
+        help="By how much whole runs shift (standard deviation): 2%. [default: from four runs of "
+        "a cell or more, else 3%; of undisturbed times 1.1%]",
+    ),
+]
 ArtifactOption = Annotated[
     list[Path] | None, typer.Option("--artifact", help="One artifact folder; repeatable.")
 ]
@@ -84,7 +92,17 @@ TaskOption = Annotated[
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
-        "--threads", min=1, help="CPU thread budget of every runner. [default: usable cores]"
+        "--threads",
+        min=1,
+        help="CPU thread budget of every runner. [default: usable cores, or those of --pin]",
+    ),
+]
+PinOption = Annotated[
+    str,
+    typer.Option(
+        "--pin",
+        help="Keep the processes on CPUs: 0-3,8. auto: where the threads belong, if there are more "
+        "CPUs than threads (Linux). none: the system chooses.",
     ),
 ]
 

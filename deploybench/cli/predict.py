@@ -10,6 +10,7 @@ import typer
 from deploybench.cli import parse
 from deploybench.cli import preprocessing as preparing
 from deploybench.cli.guard import guarded, say_aside
+from deploybench.plurals import counted
 
 COLUMNS = ("image", "rank", "probability", "index", "class")
 
@@ -40,6 +41,7 @@ def predict(
 
     from deploybench.artifacts.naming import only_artifact_named
     from deploybench.artifacts.workspace import open_workspace
+    from deploybench.cli.typed import typed_with
     from deploybench.environment import cleared_of, in_words
     from deploybench.errors import EXIT_SOME_FAILED
     from deploybench.evaluate.predict import images_in, predict_images
@@ -63,11 +65,12 @@ def predict(
         task=task,
         trust=trust,
         preprocessing=preprocessing,
+        command=typed_with("--trust"),
     )
     print_report(prediction_report(predictions), asked)
     unreadable = [prediction for prediction in predictions if "error" in prediction]
     for prediction in unreadable:
         say_aside(f"left out: {prediction['error']}")
     if unreadable:
-        say_aside(f"{len(unreadable)} of {len(predictions)} images could not be read")
+        say_aside(f"{len(unreadable)} of {counted(len(predictions), 'image')} could not be read")
         raise typer.Exit(EXIT_SOME_FAILED)

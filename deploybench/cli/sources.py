@@ -1,4 +1,5 @@
-"""Where records come from on the command line: a run of the workspace, a folder, or a file."""
+"""Where records come from on the command line: a run of the workspace, a folder, or a file; and
+what tells by how much whole runs shift."""
 
 from __future__ import annotations
 
@@ -6,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deploybench.analysis.between_runs import OtherRuns
     from deploybench.results.record import Record
 
 
@@ -16,12 +20,37 @@ def records_of(name: str | None, workspace: Path | None) -> list[Record]:
     from deploybench.errors import DeployBenchError
     from deploybench.results.store import latest_run, read_records
 
-    folder = open_workspace(workspace).records_folder
     if name is not None:
-        return read_records(folder / name if (folder / name).exists() else Path(name))
+        return read_records(folder_of(name, workspace))
+    folder = open_workspace(workspace).records_folder
     run = latest_run(folder)
     if run is None:
         raise DeployBenchError(
             f"{folder} holds no run in which anything was measured", action="deploybench run"
         )
     return read_records(run)
+
+
+def folder_of(name: str, workspace: Path | None) -> Path:
+    """The folder of the run of that name, else the folder or file itself."""
+    from deploybench.artifacts.workspace import open_workspace
+
+    run = open_workspace(workspace).records_folder / name
+    if run.exists():
+        return run
+    return Path(name)
+
+
+def other_runs(
+    records: Sequence[Record], workspace: Path | None, run_shift: str | None
+) -> OtherRuns:
+    """The shift of whole runs as the user gives it, else other runs of the cells to tell it."""
+    from deploybench.analysis.between_runs import OtherRuns
+    from deploybench.artifacts.workspace import open_workspace
+    from deploybench.cli import parse
+    from deploybench.results.store import other_runs_of
+
+    if run_shift is not None:
+        return OtherRuns(given=parse.percent(run_shift, "--run-shift"))
+    folder = open_workspace(workspace).records_folder
+    return OtherRuns(records=other_runs_of(records, folder))

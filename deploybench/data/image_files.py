@@ -31,6 +31,8 @@ from deploybench.errors import DeployBenchError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+"""Of the files that are taken from a folder."""
 EXIF_ORIENTATION = 0x0112
 TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 
@@ -50,6 +52,11 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
         return self.bands[0].size
+
+
+def is_image(file: Path) -> bool:
+    """By its name; a hidden file is what a system keeps for itself (``._photo.jpg`` of macOS)."""
+    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
 
 
 def open_picture(path: Path, spec: Preprocessing) -> Picture:

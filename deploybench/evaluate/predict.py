@@ -18,6 +18,7 @@ from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.contracts.registry import runner as find_runner
 from deploybench.contracts.registry import runners_of_format
 from deploybench.data.assumptions import assumptions_in
+from deploybench.data.image_files import IMAGE_SUFFIXES, is_image
 from deploybench.data.postprocess import main_output, task_in
 from deploybench.data.preprocess import read_image
 from deploybench.data.preprocessing_options import PreprocessingOptions
@@ -28,8 +29,6 @@ from deploybench.hardware.devices import CPU
 from deploybench.hardware.host import usable_cores
 from deploybench.measure.proof import prove, reference_batches
 from deploybench.processes import QUIET_RUNTIMES
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
 
 class _Seen(TypedDict):
@@ -64,7 +63,7 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             images.append(path)
             continue
-        inside = [file for file in sorted(path.iterdir()) if _is_image(file)]
+        inside = [file for file in sorted(path.iterdir()) if is_image(file)]
         if not inside:
             raise DeployBenchError(
                 f"the folder {path} holds no image",
@@ -73,11 +72,6 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
             )
         images += inside
     return images
-
-
-def _is_image(file: Path) -> bool:
-    """By its name; a hidden file is what a system keeps for itself (``._photo.jpg`` of macOS)."""
-    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
 
 
 def predict_images(
@@ -90,6 +84,7 @@ def predict_images(
     trust: bool = False,
     preprocessing: PreprocessingOptions | None = None,
     task: str | None = None,
+    command: str | None = None,
 ) -> list[Prediction]:
     """What the artifact's main output says of each image, on the CPU, as its task has it.
 
@@ -101,7 +96,8 @@ def predict_images(
     beyond the manifest about how images are read. An image that does not read has an ``error``
     instead, and the others go on. Raises DeployBenchError when none reads, for an artifact that
     failed parity, and when the artifact cannot be run. An artifact that holds code and was not made
-    here is refused, too; with ``trust`` the user answers for it from now on.
+    here is refused, too; with ``trust`` the user answers for it from now on. ``command`` is what
+    the refusal says to type; None makes one of the artifact and the first image.
 
     Variables that set threads (``OMP_NUM_THREADS``) are cleared meanwhile, as they are for workers:
     ``threads`` says how many. A runtime that this process loaded before has read them already.
@@ -115,7 +111,9 @@ def predict_images(
         )
     plugin = _runner_for(artifact, runner)
     if trust or plugin.runs_code:
-        command = shlex.join(["deploybench", "predict", str(path), "IMAGE", "--trust"])
+        if command is None:
+            first = [str(image) for image in images[:1]]
+            command = shlex.join(["deploybench", "predict", str(path), *first, "--trust"])
         check_consent([artifact], trust=trust, command=command)
     manifest = artifact.manifest
     labels = artifact.labels()

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from deploybench.artifacts.artifact import sha256_of_file
+from deploybench.data.own_images import choose_images, hash_of_images
 from deploybench.documents import Document
 from deploybench.export.request import ModelRequest
 from deploybench.models.source import RANDOM_WEIGHTS
@@ -40,18 +41,27 @@ def contents_of(model: ModelRequest) -> list[dict[str, str]]:
     exported under such a key is still found by it, unless the file holds several states: what was
     taken then may not be what is taken now.
 
-    Raises DeployBenchError for a folder of weights from which no file can be chosen.
+    Reference images of the user's count, although they change nothing of what is run: what was
+    verified on other images has not been verified on these.
+
+    Raises DeployBenchError for a folder of weights from which no file can be chosen, and for images
+    that are not there.
     """
-    by_files = {}
+    own_images = {}
+    if model.reference_images:
+        taken = choose_images(model.reference_images)
+        own_images["reference_images"] = hash_of_images(taken)
+    by_files = {**own_images}
     if model.checkpoint is not None:
         by_files["checkpoint"] = sha256_of_weights(Path(model.checkpoint))
     if model.labels is not None:
         by_files["labels"] = sha256_of_file(Path(model.labels))
-    today = {}
+    today = {**own_images}
     chosen = False
     if model.checkpoint is not None:
         of_file = by_files["checkpoint"]
-        tensors = _of_tensors(model.replaced(labels=None).model_dump_json(), of_file)
+        asked = model.replaced(labels=None, reference_images=())
+        tensors = _of_tensors(asked.model_dump_json(), of_file)
         # A checkpoint that does not read counts by its file: the export says what is wrong with it.
         today["checkpoint"] = tensors.sha256 or of_file
         chosen = tensors.chosen

@@ -167,6 +167,7 @@ def run(job: ExportJob) -> None:
         ),
         built=_identity(job, built),
         task=task,
+        own_images=reference.own,
     )
     (staging / MANIFEST).write_text(manifest.sealed().model_dump_json(indent=1))
 

@@ -29,6 +29,7 @@ from deploybench.hardware.host import usable_cores
 from deploybench.hardware.precisions import PRECISIONS
 from deploybench.hardware.profile import HOST, Profile, load_profile
 from deploybench.models.source import expand_groups
+from deploybench.plurals import counted
 from deploybench.processes import allow_children
 
 
@@ -92,6 +93,12 @@ class ExportOrder:
     """Channels of the input; None: the model's own."""
     preprocessing: PreprocessingOptions = field(default_factory=PreprocessingOptions)
     """How the model's images are prepared; what is left out is the model's own, or assumed."""
+    batchnorm_epsilon: float | None = None
+    """Of every batch norm, as the weights were trained with; None: the training's, where the
+    checkpoint says it, else the model's own."""
+    reference_images: Sequence[Path] = ()
+    """Image files, and folders of them, that artifacts are held against fp32 eager on beside the
+    built-in images; of many, some are taken."""
     labels: Path | None = None
     """A text file of class names, one line a class."""
     outputs: Sequence[str] = ()
@@ -207,6 +214,8 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
             preprocessing=_said(order.preprocessing),
             outputs=tuple(order.outputs),
             task=order.task,
+            batchnorm_epsilon=order.batchnorm_epsilon,
+            reference_images=tuple(str(path.absolute()) for path in order.reference_images),
         )
         for precision, backend in forms:
             request = ExportRequest(
@@ -260,7 +269,7 @@ def _check(order: ExportOrder, models: Sequence[str]) -> None:
         )
     if order.checkpoint is not None and len(models) != 1:
         raise DeployBenchError(
-            f"--checkpoint with {len(models)} models", expected="one model a checkpoint"
+            f"--checkpoint with {counted(len(models), 'model')}", expected="one model a checkpoint"
         )
     if order.checkpoint_key is not None and order.checkpoint is None:
         own = [name for name in models if name.startswith("hub:")]
@@ -277,11 +286,18 @@ def _check(order: ExportOrder, models: Sequence[str]) -> None:
         if precision not in PRECISIONS:
             raise unknown_name("precision", precision, PRECISIONS)
     order.preprocessing.check()
+    epsilon = order.batchnorm_epsilon
+    if epsilon is not None and not 0 < epsilon < 1:
+        raise DeployBenchError(
+            f"--batchnorm-epsilon {epsilon:g}",
+            expected="a small number over 0, as 1e-3 (EfficientNet's paper) or 1e-5 (PyTorch)",
+        )
     if order.task is not None:
         read_task(order.task)
     if order.batch is not None and order.batch < 1:
         raise DeployBenchError(
-            f"a batch of {order.batch} images", expected="1 or more, or None for a free one"
+            f"a batch of {order.batch} images",
+            expected="1 or more, or None for a free one",
         )
 
 

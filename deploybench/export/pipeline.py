@@ -23,13 +23,16 @@ from deploybench.artifacts.signature import is_signed
 from deploybench.artifacts.workspace import Workspace, publish
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import exporter, exporters, runners, runners_of_format
+from deploybench.data.own_images import choose_images
 from deploybench.errors import DeployBenchError
+from deploybench.export.files import check_files, seen_from_here
 from deploybench.export.identity import PRELOAD, contents_of, identity_of_weights
 from deploybench.export.job import ExportJob, ExportReply
 from deploybench.export.labels import with_labels_of, with_task_of
 from deploybench.export.look import Looks
 from deploybench.export.names import NameCheck
 from deploybench.export.request import ExportRequest, ExportResult
+from deploybench.files import from_here
 from deploybench.hardware.devices import CPU, CUDA
 from deploybench.hardware.gpus import targets_here
 from deploybench.hardware.host import usable_cores
@@ -100,7 +103,8 @@ def export_one(
     try:
         artifact, reused, remark = _export(request, workspace, options, looks or Looks())
     except DeployBenchError as error:
-        return ExportResult(request, None, False, perf_counter() - began, error)
+        seen = seen_from_here(error, [request.model])
+        return ExportResult(request, None, False, perf_counter() - began, seen)
     except OSError as error:
         problem = DeployBenchError(
             f"{error.filename or workspace.root} cannot be read or written: {error.strerror}",
@@ -157,27 +161,36 @@ def takes_target(backend: str) -> bool:
 def check_requests(requests: Sequence[ExportRequest]) -> None:
     """Refuse what cannot work before anything starts.
 
-    That is an unknown model, backend or precision, an option that is not taken, a missing file.
+    That is an unknown model, backend or precision, an option that is not taken, a file that is
+    missing or does not read, a checkpoint that is none.
     """
     for request in requests:
         _check_request(request)
-    check_model_names(sorted({request.model.name for request in requests}))
+    checkpoints = {request.model.checkpoint for request in requests if request.model.checkpoint}
+    names = {request.model.name for request in requests}
+    try:
+        check_model_names(sorted(names), sorted(checkpoints))
+    except DeployBenchError as error:
+        raise seen_from_here(error, [request.model for request in requests]) from None
 
 
-def check_model_names(names: Sequence[str]) -> None:
-    """Refuse an unknown model. Looking into timm's registry imports torch, so a child does that."""
+def check_model_names(names: Sequence[str], checkpoints: Sequence[str] = ()) -> None:
+    """Refuse an unknown model, and a checkpoint that does not read.
+
+    Looking into timm's registry or a checkpoint imports torch, so a child does that.
+    """
     foreign = []
     for name in names:
         source, own_name = find_source(name)
         source.identity(own_name)
         if not source.names():
             foreign.append(name)
-    if not foreign:
+    if not foreign and not checkpoints:
         return
-    request = NameCheck(names=tuple(foreign)).model_dump_json()
+    request = NameCheck(names=tuple(foreign), checkpoints=tuple(checkpoints)).model_dump_json()
     outcome = run_forked(NAME_CHILD, request, preload=PRELOAD, time_limit_s=NAME_LIMIT_S)
     if outcome.reply is None:
-        raise DeployBenchError(f"the model names could not be checked: {outcome.error}")
+        raise DeployBenchError(f"the models and checkpoints could not be checked: {outcome.error}")
     ExportReply.model_validate_json(outcome.reply).raise_failure()
 
 
@@ -193,11 +206,8 @@ def _check_request(request: ExportRequest) -> None:
         plugin.read_options(request.options)
     if entry.usable:
         entry.require().check_target(request.target)
-    checkpoint, labels = request.model.checkpoint, request.model.labels
-    if checkpoint is not None and not Path(checkpoint).exists():
-        raise DeployBenchError(f"there is no checkpoint {checkpoint}", action="check the path")
-    if labels is not None and not Path(labels).is_file():
-        raise DeployBenchError(f"there is no file {labels}", action="check the path")
+    check_files(request.model)
+    choose_images(request.model.reference_images)
 
 
 def _export(
@@ -255,7 +265,8 @@ def _other_source(request: ExportRequest, artifact: Artifact) -> str | None:
     if checkpoint is None or checkpoint == first:
         return None
     return (
-        f"{checkpoint} holds the weights that were exported from {first}: it is the same artifact"
+        f"{from_here(checkpoint)} holds the weights that were exported from {from_here(first)}: it "
+        "is the same artifact"
     )
 
 

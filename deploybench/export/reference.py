@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from deploybench.artifacts.artifact import TensorSpec
+from deploybench.artifacts.own_images import OwnImages
 from deploybench.artifacts.references import Array, write_references
 from deploybench.export.request import ModelRequest
 from deploybench.models.source import BuiltModel
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from deploybench.models.outputs import Outputs, OutputTensor
 
+LARGEST_BATCH = 8
+"""Images that the model sees at once, as many as are built in: more would take more memory."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -24,13 +28,15 @@ class Reference:
 
     All are float32: ``images`` of shape (images, channels, height, width), ``outputs``, those of
     the main output, of (images, classes), ``further`` those of the others by name, of (images, …).
-    ``layout`` says what the model returns, and where.
+    ``layout`` says what the model returns, and where; ``own`` what is told of the user's images
+    among them.
     """
 
     images: torch.Tensor
     outputs: torch.Tensor
     layout: Outputs
     further: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    own: OwnImages | None = None
 
     @property
     def by_name(self) -> dict[str, torch.Tensor]:
@@ -51,19 +57,26 @@ def output_spec(output: OutputTensor, batch: int | Literal["batch"]) -> TensorSp
 def reference_of(asked: ModelRequest, built: BuiltModel, *, one_image: bool) -> Reference:
     """The reference images, and what the model makes of them eagerly in fp32.
 
-    ``one_image``: it sees one at a time, as the artifact will.
+    First the built-in ones, then those of the user's, read as the artifact's preprocessing says;
+    where the model hardly tells all these apart, further built-in ones. ``one_image``: it sees one
+    at a time, as the artifact will. Raises DeployBenchError for a file that is no image.
     """
     import torch
 
     from deploybench.artifacts.parity import hardly_differs
+    from deploybench.data.own_images import own_inputs
     from deploybench.data.references import more_telling_inputs
     from deploybench.models.loading import reference_images
     from deploybench.models.outputs import check_same, find_outputs
 
     images = reference_images(built.preprocessing)
+    own = None
+    if asked.reference_images:
+        inputs, own = own_inputs(asked.reference_images, built.preprocessing)
+        images = torch.cat([images, torch.from_numpy(inputs)])
     classes = built.num_classes
     # Other images, and another number of them: what belongs to an image has to follow.
-    first, other = images, images[1:]
+    first, other = images[:LARGEST_BATCH], images[1:LARGEST_BATCH]
     if one_image:
         first, other = images[:1], images[-1:]
     with torch.no_grad():
@@ -77,7 +90,7 @@ def reference_of(asked: ModelRequest, built: BuiltModel, *, one_image: bool) -> 
             images = torch.cat([images, more])
             tensors = _outputs_on(images, built, layout, one_image=one_image)
     main = tensors.pop(layout.main.name)
-    return Reference(images, main, layout, tensors)
+    return Reference(images, main, layout, tensors, own)
 
 
 def _outputs_on(
@@ -88,7 +101,7 @@ def _outputs_on(
 
     from deploybench.models.outputs import at_path, check_integers
 
-    size = 1 if one_image else len(images)
+    size = 1 if one_image else LARGEST_BATCH
     returned = [built.module(batch) for batch in images.split(size)]
     tensors = {}
     for output in layout.tensors:
@@ -121,7 +134,7 @@ def costs_of(built: BuiltModel, reference: Reference, *, one_image: bool) -> dic
     if main.is_integer:
         return {}
     model = NamedOutputs(built.module, torch.float32, [main.path]).eval()
-    size = 1 if one_image else len(reference.images)
+    size = 1 if one_image else LARGEST_BATCH
     batches = reference.images.split(size)
 
     def in_precision(precision: str, batch: torch.Tensor) -> torch.Tensor:

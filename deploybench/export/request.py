@@ -82,6 +82,8 @@ class ModelRequest(Document):
     checkpoint_key: str | None = None
     outputs: tuple[str, ...] = ()
     task: str | None = None
+    batchnorm_epsilon: float | None = None
+    reference_images: tuple[str, ...] = ()
 
     @model_serializer(mode="wrap")
     def _store_given(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -100,6 +102,7 @@ class ModelRequest(Document):
             image_size=self.image_size,
             patch_size=self.patch_size,
             pretrained=self.pretrained,
+            batchnorm_epsilon=self.batchnorm_epsilon,
         )
 
 
@@ -157,9 +160,9 @@ class ExportRequest(Document):
     ) -> str:
         """The content key: equal requests on equal inputs and versions have equal keys.
 
-        The checkpoint counts by its content (``contents``, hashes by option; see
-        ``deploybench.export.identity``), not by its path; labels and task change no file that is
-        run; ``identity`` is the model source's and
+        The checkpoint and the user's reference images count by their content (``contents``, hashes
+        by option; see ``deploybench.export.identity``), not by their path; labels and task change
+        no file that is run; ``identity`` is the model source's and
         the exporter's, ``versions`` those of everything that takes part.
         """
         request = self.model_dump(
@@ -171,6 +174,7 @@ class ExportRequest(Document):
                     "checkpoint_key": True,
                     "labels": True,
                     "task": True,
+                    "reference_images": True,
                 },
             },
         )
@@ -189,6 +193,8 @@ class ExportRequest(Document):
         arguments += ["--precision", self.precision, "--batch", batch]
         for output in self.model.outputs:
             arguments += ["--output", output]
+        for path in self.model.reference_images:
+            arguments += ["--reference-images", path]
         if_given = {
             "--checkpoint": self.model.checkpoint,
             "--checkpoint-key": self.model.checkpoint_key,
@@ -196,6 +202,7 @@ class ExportRequest(Document):
             "--in-channels": self.model.in_channels,
             "--image-size": image_size,
             "--patch-size": self.model.patch_size,
+            "--batchnorm-epsilon": self.model.batchnorm_epsilon,
             "--labels": self.model.labels,
             "--task": self.model.task,
             "--target": self.target,

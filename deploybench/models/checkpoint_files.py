@@ -15,6 +15,7 @@ from pathlib import Path
 from deploybench.errors import DeployBenchError
 from deploybench.models.torch_pickle import TorchFile, read_pickle, read_torch_zip
 from deploybench.models.weights_folder import ACCEPTED, INDEX_SUFFIX, weight_map, weights_file
+from deploybench.plurals import counted
 
 SAVE_AGAIN = "save it again with torch.save(model.state_dict(), FILE) or as safetensors"
 LONGEST_HEAD = 4096
@@ -57,13 +58,19 @@ def read_weights(path: Path) -> TorchFile:
     Nothing that a file names is run, whatever the version of torch. Raises DeployBenchError that
     says what the file is where it holds no weights, or why it cannot be read.
     """
-    file = weights_file(path)
+    file = path
     try:
+        file = weights_file(path)
         if file.name.endswith(INDEX_SUFFIX):
             return _read_shards(file)
         return _read_file(file)
     except DeployBenchError:
         raise
+    except PermissionError as error:
+        raise DeployBenchError(
+            f"{error.filename or file} cannot be read: {error.strerror}",
+            action="check the permissions of the file and of the folders that it lies in",
+        ) from None
     except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, ValueError) as error:
         raise damaged(file, error) from None
     except Exception as error:  # pickles and safetensors of damaged files raise many kinds
@@ -212,7 +219,8 @@ def _read_shards(index: Path) -> TorchFile:
     lost = [name for name in shard_of if name not in tensors]
     if lost:
         raise DeployBenchError(
-            f"the shards of {index} lack {len(lost)} tensors that it names, such as {lost[0]}",
+            f"the shards of {index} lack {counted(len(lost), 'tensor')} that it names, such as "
+            f"{lost[0]}",
             action="download the shards again",
         )
     return TorchFile(tensors, sorted(kinds))

@@ -7,8 +7,7 @@ is asked for (``allow_partial``), and counted.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,8 +17,10 @@ from deploybench.errors import DeployBenchError
 from deploybench.models.checkpoint_states import State, choose_state, left_in, where, words_of
 from deploybench.models.checkpoint_tree import Checkpoint, StateDict, listed, tensors_of
 from deploybench.models.position_embeddings import at_own_size
+from deploybench.models.timm_filter import as_timm_reads_it, changes_in_words
 from deploybench.models.torch_pickle import StoredTensor
 from deploybench.models.unused_weights import unused_in_eval
+from deploybench.plurals import counted
 
 COUNTERS = frozenset({"num_batches_tracked", "n_averaged", "total_ops", "total_params", "initted"})
 """Last names of what training and profiling count: eval reads none of them."""
@@ -119,9 +120,8 @@ def load_state(
     state = _chosen(checkpoint, module, key)
     given = tensors_of(checkpoint, {**state.others, **state.places})
     remarks = _remarks(checkpoint, state)
-    fitted = _as_timm_reads_it(module, given)
-    if fitted is not given:
-        remarks.append("names or sizes changed by the architecture's own filter")
+    fitted = as_timm_reads_it(module, given)
+    remarks += changes_in_words(given, fitted)
     resized = at_own_size(module, fitted)
     if resized is not fitted:
         remarks.append(
@@ -160,7 +160,8 @@ def load_state(
     return LoadReport(
         taken=where(checkpoint, state),
         left=tuple(
-            f"{name} ({count} tensors)" for name, count in left_in(checkpoint, state).items()
+            f"{name} ({counted(count, 'tensor')})"
+            for name, count in left_in(checkpoint, state).items()
         ),
         loaded=tuple(sorted_out.usable),
         missing=tuple(sorted_out.missing),
@@ -225,10 +226,10 @@ def _other_architecture(
         f"{name} {_shape(given[name])} against {_shape(own[name])}" for name in sorted_out.misshaped
     ]
     return DeployBenchError(
-        f"{checkpoint.path} is of another architecture: {len(missing)} keys missing "
+        f"{checkpoint.path} is of another architecture: {counted(len(missing), 'key')} missing "
         f"({listed(missing)}), {len(unexpected)} unexpected ({listed(unexpected)}), {len(shapes)} "
         f"mis-shaped ({listed(shapes)})",
-        expected=f"the {len(own)} keys of the model",
+        expected=f"the {counted(len(own), 'key')} of the model",
         action="choose the model that it was trained with, or pass --allow-partial to load "
         "what fits",
     )
@@ -256,7 +257,7 @@ def _refuse_wrong_numbers(
             not_finite.append(name)
     if wrong:
         raise DeployBenchError(
-            f"{checkpoint.path} holds {len(wrong)} tensors of another kind of number: "
+            f"{checkpoint.path} holds {counted(len(wrong), 'tensor')} of another kind of number: "
             f"{listed(wrong)}",
             expected="real numbers (fp32, fp16, bf16 or fp64) for weights",
             action="pass the checkpoint from before quantisation; deploybench quantises by itself "
@@ -264,7 +265,7 @@ def _refuse_wrong_numbers(
         )
     if not_finite:
         raise DeployBenchError(
-            f"{checkpoint.path} holds NaN or Inf in {len(not_finite)} tensors: "
+            f"{checkpoint.path} holds NaN or Inf in {counted(len(not_finite), 'tensor')}: "
             f"{listed(not_finite)}",
             expected="finite weights",
             action="the training diverged, or a cast overflowed: choose an earlier checkpoint",
@@ -299,7 +300,8 @@ def _remarks(checkpoint: Checkpoint, state: State) -> list[str]:
         remarks.append(f"the checkpoint is in {names}, read as float32")
     if state.beside:
         remarks.append(
-            f"{len(state.beside)} tensors from beside it: {listed(list(state.beside.values()))}"
+            f"{counted(len(state.beside), 'tensor')} from beside it: "
+            f"{listed(list(state.beside.values()))}"
         )
     foreign = [kind for kind in checkpoint.kinds if not kind.startswith(PLAIN_KINDS)]
     if foreign:
@@ -322,46 +324,3 @@ def _grouped(names: Collection[str]) -> str:
             group = f"*.{name.rpartition('.')[2]}"
         groups[group] = groups.get(group, 0) + 1
     return listed([f"{group} ({count})" for group, count in groups.items()])
-
-
-def _as_timm_reads_it(module: nn.Module, state: StateDict) -> StateDict:
-    """The state after timm's own filter for this kind of module, where more of it fits then.
-
-    The filter renames what the architecture's authors called otherwise, and resizes what depends
-    on the image size (Swin's and BEiT's tables of relative positions). A checkpoint of another
-    patch size stays as it is: resampled, its patches would be another model's. A module may bring
-    a ``checkpoint_filter_fn`` of its own.
-    """
-    own = module.state_dict()
-    if _fitting(own, state) == len(own) or _of_other_patches(own, state):
-        return state
-    written_in = sys.modules.get(type(module).__module__)
-    read = getattr(module, "checkpoint_filter_fn", None)
-    if read is None:
-        read = getattr(written_in, "checkpoint_filter_fn", None)
-    if read is None:
-        return state
-    try:
-        filtered = {
-            str(name): tensor
-            for name, tensor in read(dict(state), module).items()
-            if isinstance(tensor, torch.Tensor)
-        }
-    except Exception:  # it is written for checkpoints of this kind of module, and may meet others
-        return state
-    if _fitting(own, filtered) > _fitting(own, state):
-        return filtered
-    return state
-
-
-def _fitting(own: Mapping[str, torch.Tensor], state: StateDict) -> int:
-    """How many of the module's tensors the state has in their shape."""
-    return sum(name in state and state[name].shape == tensor.shape for name, tensor in own.items())
-
-
-def _of_other_patches(own: StateDict, state: StateDict) -> bool:
-    """Whether the state embeds patches of another shape than the module."""
-    for name, tensor in own.items():
-        if "patch_embed" in name and name in state and state[name].shape != tensor.shape:
-            return True
-    return False

@@ -17,13 +17,8 @@ from dataclasses import dataclass, field
 import torch
 
 from deploybench.errors import DeployBenchError
-from deploybench.models.checkpoint_tree import (
-    Checkpoint,
-    StateDict,
-    joined,
-    listed,
-    tensors_of,
-)
+from deploybench.models.checkpoint_keys import names_under, no_such_key, within
+from deploybench.models.checkpoint_tree import Checkpoint, StateDict, listed, tensors_of
 
 TRANSPARENT = frozenset(
     {
@@ -88,7 +83,9 @@ def choose_state(
     """
     names: Collection[str] = checkpoint.tensors
     if key is not None:
-        names = _under_key(checkpoint, key)
+        names = names_under(checkpoint, key)
+        if not names:
+            raise no_such_key(checkpoint, key, _sizes(checkpoint, own))
     states = _states(checkpoint, own, names)
     fits = {prefix: _fitting(checkpoint, own, places) for prefix, places in states.items()}
     candidates = [prefix for prefix in states if key is not None or not _of_optimizer(prefix)]
@@ -116,7 +113,7 @@ def choose_state(
     under = [
         name
         for name in names
-        if checkpoint.containers[name] == container and _within(_bare(name, own), chosen)
+        if checkpoint.containers[name] == container and within(_bare(name, own), chosen)
     ]
     taken = set(places.values())
     others = {}
@@ -260,8 +257,16 @@ def _fitting(
     }
 
 
-def _within(name: str, prefix: str) -> bool:
-    return not prefix or name.startswith(f"{prefix}.")
+def _sizes(checkpoint: Checkpoint, own: Mapping[str, torch.Tensor]) -> dict[str, int]:
+    """How many of the module's tensors each state has, by its key; a part of a state is none."""
+    states = _states(checkpoint, own, checkpoint.tensors)
+    most = max((len(places) for places in states.values()), default=0)
+    sizes = {}
+    for prefix, places in states.items():
+        # A part of the module may hold names that other parts hold, too.
+        if len(places) * 2 > most:
+            sizes[where(checkpoint, State(prefix, places))] = len(places)
+    return sizes
 
 
 def _around(prefix: str) -> list[str]:
@@ -350,36 +355,3 @@ def _preferred(
 def _same(checkpoint: Checkpoint, first: Mapping[str, str], second: Mapping[str, str]) -> bool:
     one, other = tensors_of(checkpoint, first), tensors_of(checkpoint, second)
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def _under_key(checkpoint: Checkpoint, key: str) -> list[str]:
-    """The full names under a key, which is a full name's beginning, or the beginning of a name
-    within a mapping (``teacher`` for ``state_dict.teacher.conv.weight``)."""
-    wanted = key.strip(".")
-    names = [name for name in checkpoint.tensors if _within(name, wanted)]
-    if not names:
-        for name in checkpoint.tensors:
-            container = checkpoint.containers[name]
-            if _within(name[len(container) :].lstrip("."), wanted):
-                names.append(name)
-    if not names:
-        raise DeployBenchError(
-            f"{checkpoint.path} holds no tensor under '{key}'",
-            expected=f"one of {listed(_keys(checkpoint), LISTED_STATES)}",
-            action="name one with --checkpoint-key, or leave it out",
-        )
-    return names
-
-
-def _keys(checkpoint: Checkpoint) -> list[str]:
-    """The mappings that hold tensors, and the first names in them, with how many each holds."""
-    counts: Counter[str] = Counter()
-    for name in checkpoint.tensors:
-        container = checkpoint.containers[name]
-        if container:
-            counts[container] += 1
-        inside = name[len(container) :].lstrip(".")
-        if "." in inside:
-            counts[joined(container, inside.partition(".")[0])] += 1
-    ordered = sorted(counts, key=lambda key: (-counts[key], key))
-    return [f"{key} ({counts[key]} tensors)" for key in ordered]

@@ -17,6 +17,13 @@ from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.artifacts.weights import Weights
 from deploybench.data.references import telling_inputs
 from deploybench.errors import DeployBenchError
+from deploybench.models.batch_norms import (
+    EPSILON,
+    assumed_epsilon,
+    batch_norms,
+    set_epsilon,
+    trained_epsilon,
+)
 from deploybench.models.character import explained
 from deploybench.models.checkpoint import (
     Checkpoint,
@@ -78,6 +85,7 @@ def load_model(
             built.module, state, allow_partial=allow_partial, key=checkpoint_key, example=images
         )
         built = replace(built, training_arguments=state.arguments)
+    built, epsilon_remark = _with_epsilon(name, built, options)
     module = built.module.float().eval().requires_grad_(False)
     unknown = state is None and not options.pretrained
     _first_run(name, module, built, one_image=one_image)
@@ -95,6 +103,8 @@ def load_model(
             "pretrained",
             str(getattr(module, "pretrained_cfg", {}).get("hf_hub_id") or name),
         )
+    if report is not None:
+        report = replace(report, remarks=(*report.remarks, *epsilon_remark))
     if report is not None and report.random:
         fill_missing(module, report.random, reference_images(built.preprocessing), SEED)
     weights = Weights.model_validate(
@@ -141,6 +151,25 @@ def _at_trained_size(
     except Exception:  # the arguments may be of something else by the same name
         return built, options
     return trained, asked
+
+
+def _with_epsilon(
+    name: str, built: BuiltModel, options: BuildOptions
+) -> tuple[BuiltModel, tuple[str, ...]]:
+    """The model with the epsilon of batch norms that was asked for, or that its weights were
+    trained with as far as the checkpoint says; and what is said of one that nobody asked for.
+
+    It is among the arguments that the model is built with again.
+    """
+    epsilon = options.batchnorm_epsilon
+    remarks: tuple[str, ...] = ()
+    if epsilon is None:
+        epsilon = trained_epsilon(built.training_arguments)
+        if epsilon is None or not batch_norms(built.module):
+            return built, assumed_epsilon(built)
+        remarks = (f"batch-norm epsilon {epsilon:g}, as the checkpoint's training had it",)
+    set_epsilon(name, built.module, epsilon)
+    return replace(built, arguments={**built.arguments, EPSILON: epsilon}), remarks
 
 
 def reference_images(spec: Preprocessing) -> torch.Tensor:
@@ -208,6 +237,8 @@ def rebuild(
     rebuilt = build(source, own_name, replace(arguments, pretrained=False))
     if built is not None:
         check_same_build(name, rebuilt, built)
+    if arguments.batchnorm_epsilon is not None:
+        set_epsilon(name, rebuilt.module, arguments.batchnorm_epsilon)
     module = rebuilt.module.eval().requires_grad_(False)
     wrapped = NamedOutputs(module, dtype, paths)
     result = wrapped.load_state_dict(load_file(state_file), strict=False)

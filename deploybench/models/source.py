@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 GROUP = "deploybench.models"
 FACTORY_SOURCE = "python"
-RANDOM_WEIGHTS = "2"
+RANDOM_WEIGHTS = "3"
 """The version of the weights that a seed stands for: it goes up whenever
 :mod:`deploybench.models.initialise` or the images that it looks at change what it draws. Weights of
 two versions are different weights: they have other names, and their artifacts other keys."""
@@ -36,7 +36,7 @@ two versions are different weights: they have other names, and their artifacts o
 class BuildOptions:
     """What the user may change about a model; None leaves the model's own default.
 
-    Sizes are in pixels.
+    Sizes are in pixels. ``batchnorm_epsilon`` is set in what a source built, whatever the source.
     """
 
     num_classes: int | None = None
@@ -44,6 +44,7 @@ class BuildOptions:
     image_size: tuple[int, int] | None = None
     patch_size: int | None = None
     pretrained: bool = False
+    batchnorm_epsilon: float | None = None
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def _own(
     function: str, image_size: int, family: str, task: str | None = None, **arguments: Argument
 ) -> ZooEntry:
     # Attention augmentation has a table of relative positions, of the size of the feature map.
-    augmented = bool(arguments.get("transition") or arguments.get("augmented"))
+    augmented = family.startswith("AA ")
     return ZooEntry(
         architecture=f"{NETS}.{function}",
         image_size=image_size,
@@ -154,6 +154,8 @@ ZOO: dict[str, ZooEntry] = {
     "wrn-28-10": _own("wide_resnet:wrn_28_10", 32, "WideResNet"),
     "wrn-28-10-preact": _own("wide_resnet:wrn_28_10", 32, "WideResNet", preactivation=True),
     "aa-wrn-28-10": _own("wide_resnet:wrn_28_10", 32, "AA WideResNet", augmented=True),
+    "aa-resnet34": _own("resnet:aa_resnet", 224, "AA ResNet", depth=34),
+    "aa-resnet50": _own("resnet:aa_resnet", 224, "AA ResNet", depth=50),
     # CheXpert's five findings, each of which an X-ray may show.
     "densenet121": _own("densenet:densenet121", 320, "DenseNet", "multi_label"),
     "aa-densenet121": _own(
@@ -164,7 +166,7 @@ ZOO: dict[str, ZooEntry] = {
 SOFTMAX = "vit"
 """The member of the fair family that the others are compared with."""
 FAIR = tuple(name for name, entry in ZOO.items() if entry.family == FAIR_FAMILY)
-AUGMENTED_FAMILIES = ("DenseNet", "AA DenseNet", "WideResNet", "AA WideResNet")
+AUGMENTED_FAMILIES = ("DenseNet", "AA DenseNet", "WideResNet", "AA WideResNet", "AA ResNet")
 """The augmented networks, and the plain ones that they are compared with."""
 GROUPS: dict[str, tuple[str, ...]] = {
     "fair": tuple(name for name in FAIR if ZOO[name].rank is None),

@@ -16,6 +16,7 @@ from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry, unfit_for
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.hardware.profile import Profile
+from deploybench.plurals import counted
 from deploybench.results.cell import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, Cell, CellOptions
 
 NO_OPTIONS = CellOptions()
@@ -154,7 +155,7 @@ def _cell(
         image_size=(manifest.preprocessing.height, manifest.preprocessing.width),
         patch_size=manifest.model.patch_size,
         backend=manifest.backend,
-        form=_form(artifact),
+        form=form_of(artifact),
         runner=runner,
         device=device,
         precision=precision,
@@ -183,7 +184,7 @@ def _plan_cell(
     return Planned(cell, artifact, reason, remedy)
 
 
-def _form(artifact: Artifact) -> str:
+def form_of(artifact: Artifact) -> str:
     """What tells two artifacts of one model and backend apart: precision, batch, GPU and opset."""
     manifest = artifact.manifest
     parts = [manifest.precision]
@@ -208,7 +209,7 @@ def _why_not(
         return f"{entry.name} cannot run on bound inputs", "leave out --engine-only"
     if cell.streams > cell.threads:
         return (
-            f"{cell.streams} streams do not fit into {cell.threads} threads",
+            f"{cell.streams} streams do not fit into {counted(cell.threads, 'thread')}",
             "at least one thread a stream",
         )
     if cell.streams > 1 and kind_of(cell.device) != CPU:

@@ -14,6 +14,7 @@ from deploybench.analysis.answers import (
 )
 from deploybench.data.image_size import full_text
 from deploybench.hardware.devices import CPU
+from deploybench.plurals import counted
 from deploybench.report.contention_text import contention_text, of_calls
 from deploybench.report.figures import (
     CAUSES,
@@ -121,15 +122,15 @@ def _not_known(answer: ModelAnswer) -> str:
     text = f"which runner is the fastest is not known; perhaps {perhaps}"
     if answer.more_rounds is None:
         return f"{text}. They are too close, or the machine too restless, for rounds to tell."
-    return f"{text}. About {answer.more_rounds} more rounds would tell."
+    return f"{text}. About {counted(answer.more_rounds, 'more round')} would tell."
 
 
 def _sureness(answer: ModelAnswer) -> str:
     """From how many rounds, and whether anything disturbed them."""
     count = min((lead.ratio.count for lead in answer.leads), default=0)
-    rounds = f"{count} rounds"
+    rounds = counted(count, "round")
     if answer.records[0].visits:
-        rounds = f"{count} visits"
+        rounds = counted(count, "visit")
     confidence = f"95 % sure, from {rounds}"
     if all(lead.undisturbed for lead in answer.leads):
         return f"{confidence[0].upper()}{confidence[1:]}."
@@ -184,7 +185,7 @@ def _undecided(answer: ModelAnswer) -> str:
     text = f"whether {names} {verb} faster than {fastest}"
     if answer.more_rounds is None:
         return f"{text}; they are too close, or the machine too restless, for rounds to tell."
-    return f"{text}; about {answer.more_rounds} more rounds would tell."
+    return f"{text}; about {counted(answer.more_rounds, 'more round')} would tell."
 
 
 def _what_would_settle(answers: Sequence[ModelAnswer]) -> list[Prose]:
@@ -246,7 +247,7 @@ def _main_cause(records: Sequence[Record]) -> str:
     if not causes:
         return "the differences are smaller than what the rounds can tell"
     cause, count = causes.most_common(1)[0]
-    return f"{cause} ({count} of {len(records)} measurements)"
+    return f"{cause} ({count} of {counted(len(records), 'measurement')})"
 
 
 def _nothing_to_compare(answers: Sequence[ModelAnswer]) -> list[Prose]:
@@ -282,7 +283,7 @@ def _name(answer: ModelAnswer, answers: Sequence[ModelAnswer]) -> str:
     if len({other.batch for other in cells}) > 1 or cell.batch > 1:
         parts.append(f"batch {cell.batch}")
     if len({other.threads for other in cells}) > 1:
-        parts.append(f"{cell.threads} threads")
+        parts.append(counted(cell.threads, "thread"))
     if cell.streams > 1:
         parts.append(f"{cell.streams} streams")
     if cell.timing != HOST_TO_HOST:

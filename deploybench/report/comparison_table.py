@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from deploybench.analysis.between_runs import LAUNCH_MEDIANS
 from deploybench.analysis.comparison import (
     Comparison,
     Side,
@@ -24,6 +25,7 @@ from deploybench.report.figures import ANSWER_STYLES, form, four_digits
 from deploybench.report.table import NOTHING, Column, Note, Report, Style, Table, table_of
 from deploybench.results.verdict import Verdict
 from deploybench.statistics.ratios import Ratio
+from deploybench.statistics.shift import RunShift
 
 R = TypeVar("R")
 
@@ -38,9 +40,10 @@ OUTCOME_STYLES = {
 def comparison_report(rows: Sequence[Comparison], margin: float) -> Report:
     """The rows with the speed-up and the answer to: is the candidate faster?"""
     legend = (
-        f"speed-up: baseline time / candidate time of launch medians, above 1 the candidate is "
+        f"speed-up: baseline time / candidate time of {_times(rows)}, above 1 the candidate is "
         f"faster; "
-        f"{_interval(rows)} SAME: the whole interval is within {percent(margin)} of 1. {_hop(rows)}"
+        f"{_interval(rows)} {_run_shift(rows)}SAME: the whole interval is within {percent(margin)} "
+        f"of 1. {_hop(rows)}"
     )
 
     def answer_text(row: Comparison) -> str:
@@ -88,9 +91,9 @@ def gate_table(checks: Sequence[Check], largest: float) -> Table:
     """The rows with the slowdown and what the gate says of them."""
     rows = [check.row for check in checks]
     legend = (
-        f"slowdown: candidate time / baseline time of launch medians; {_interval(rows)} "
-        f"PASS: the whole interval is at or below {1 + largest:.4g}; REGRESSION: all of it is "
-        f"above. {_hop(rows)}"
+        f"slowdown: candidate time / baseline time of {_times(rows)}; {_interval(rows)} "
+        f"{_run_shift(rows)}PASS: the whole interval is at or below {1 + largest:.4g}; "
+        f"REGRESSION: all of it is above. {_hop(rows)}"
     )
     columns = (
         *_shown(_comparison_columns(lambda check: check.row), checks),
@@ -211,13 +214,14 @@ def _comparison_notes(row: Comparison, margin: float) -> list[Note]:
         parts.append(what_settles(row, wanted))
     if row.status is Status.COMPARED:
         parts += _doubts(row)
-    return _note_of([*parts, *row.notes])
+    return _note_of([*parts, *row.notes, *_shift_note(row)])
 
 
 def _gate_notes(check: Check) -> list[Note]:
+    notes = [*check.row.notes, *_shift_note(check.row)]
     if check.outcome is Outcome.PASS:
-        return _note_of(check.row.notes)
-    return _note_of([check.reason, *check.row.notes])
+        return _note_of(notes)
+    return _note_of([check.reason, *notes])
 
 
 def _note_of(parts: Sequence[str]) -> list[Note]:
@@ -272,17 +276,63 @@ def _milliseconds(side: Side | None) -> str:
     return four_digits(side.p50_ms)
 
 
+def _times(rows: Sequence[Comparison]) -> str:
+    """Whose ratios these are."""
+    kinds = {row.times: None for row in rows if row.ratio is not None}
+    return " or ".join(kinds) or LAUNCH_MEDIANS
+
+
 def _interval(rows: Sequence[Comparison]) -> str:
     """By which tests the intervals were found."""
-    ratios = [row.ratio for row in rows if row.ratio is not None]
-    tests = []
-    if any(not ratio.paired for ratio in ratios):
-        tests.append("unpaired (rank-sum)")
-    if any(ratio.paired for ratio in ratios):
-        tests.append("paired by round (signed-rank)")
+    tests: dict[str, None] = {}
+    for row in rows:
+        if row.ratio is None:
+            continue
+        test = "both intervals together"
+        if row.times == LAUNCH_MEDIANS:
+            test = "signed-rank" if row.ratio.paired else "rank-sum"
+        how = "paired by round" if row.ratio.paired else "unpaired"
+        if row.ratio.paired and row.times != LAUNCH_MEDIANS:
+            test = "under dependence"
+        tests[f"{how} ({test})"] = None
     if not tests:
         return "nothing was compared."
     return f"{' or '.join(tests)}."
+
+
+def _run_shift(rows: Sequence[Comparison]) -> str:
+    """What the intervals between runs include of the shift of whole runs, and where it is from."""
+    assumed: dict[float, float] = {}
+    estimated = 0
+    for row in rows:
+        if row.run_shift is None:
+            continue
+        if row.run_shift.runs:
+            estimated += 1
+        else:
+            assumed[row.run_shift.deviation] = row.run_shift.half_width
+    parts = []
+    for deviation, half_width in sorted(assumed.items()):
+        parts.append(
+            f"whole runs are taken to shift by {percent(deviation)} (--run-shift), which is "
+            f"±{percent(half_width)} of an interval"
+        )
+    if estimated:
+        parts.append("by how much whole runs shift is estimated where a note says so")
+    if not parts:
+        return ""
+    return f"Between runs: {'; '.join(parts)}. "
+
+
+def _shift_note(row: Comparison) -> list[str]:
+    """Where the shift of whole runs is estimated: by how much, and from how many."""
+    shift = row.run_shift
+    if shift is None or not shift.runs:
+        return []
+    return [
+        f"whole runs of it shift by {percent(shift.deviation)} ({shift.runs} runs), which is "
+        f"±{percent(shift.half_width)} of the interval"
+    ]
 
 
 def _hop(rows: Sequence[Comparison]) -> str:
@@ -300,8 +350,16 @@ def _data(row: Comparison) -> dict[str, object]:
         "notes": "; ".join(row.notes),
         "state_hop_ns": row.hop_ns,
         **_ratio_data(row.ratio),
+        "times": row.times,
         "machine_shift_log": row.machine_shift,
+        **_run_shift_data(row.run_shift),
     }
+
+
+def _run_shift_data(shift: RunShift | None) -> dict[str, object]:
+    if shift is None:
+        return dict.fromkeys(("run_shift_log", "run_shift_runs"))
+    return {"run_shift_log": shift.half_width, "run_shift_runs": shift.runs}
 
 
 def _ratio_data(ratio: Ratio | None) -> dict[str, object]:

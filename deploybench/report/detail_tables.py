@@ -47,11 +47,14 @@ def detail_sections(rows: Sequence[Row]) -> list[Table | Prose]:
     if visited:
         title = "Percentiles as met, ms, with their 95 % intervals"
         sections.append(_table(VISITS_TITLE, VISITS, visited, VISITS_REMARK))
+    around: tuple[Column[Row], ...] = AROUND
+    if any(row.pinned_cpus for row in measured):
+        around = (*AROUND, PINNED)
     sections += [
         _table(title, percentiles, measured),
         _table("Process start to first answer, s", START_UP, cells),
         _table("Memory above the harness after each phase, MiB", MEMORY, cells),
-        _table("Around the launches", AROUND, measured),
+        _table("Around the launches", around, measured),
     ]
     bounded = [row for row in measured if row.bound_ms is not None]
     if bounded:
@@ -267,6 +270,8 @@ AROUND = (
     _figure("switches", lambda row: row.switches_per_call, "{:.1f}"),
     _figure("J/image", lambda row: row.energy_j_per_image, "{:.3g}"),
 )
+PINNED = _text("pinned to", lambda row: row.pinned_cpus or NOTHING)
+"""The CPUs that the processes were kept on, where those of any row were."""
 ROOFLINE = (
     _figure("bound ms", lambda row: row.bound_ms, "{:.3g}"),
     _text("limit", lambda row: row.bound_limited_by or NOTHING),

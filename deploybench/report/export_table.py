@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deploybench.data.assumptions import UNDESCRIBED, advice_on, assumption_of, assumptions_in
+from deploybench.files import from_here
 from deploybench.report.figures import MIB
 from deploybench.report.meaning_text import meaning_data, meaning_lines
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
@@ -22,7 +23,7 @@ def export_report(results: Sequence[ExportResult]) -> Report:
         Column["ExportResult"]("model", "model", lambda result: result.request.model.name),
         Column["ExportResult"]("backend", "backend", lambda result: result.request.backend),
         Column["ExportResult"]("precision", "prec", lambda result: result.request.precision),
-        Column["ExportResult"]("state", "state", _state, style=_state_style),
+        Column["ExportResult"]("state", "state", _state, folds=True, style=_state_style),
         Column["ExportResult"]("image_size", "px", _pixels),
         Column["ExportResult"]("batch", "batch", lambda result: str(_batch(result)), priority=2),
         Column["ExportResult"]("size_mib", "MB", _size, number=True, priority=2),
@@ -56,6 +57,7 @@ def export_report(results: Sequence[ExportResult]) -> Report:
         sections.append(Prose(tuple(meanings)))
     # Exports of one model have the same remarks: each is made once.
     remarks = dict.fromkeys(_weights_line(result) for result in shown)
+    remarks |= dict.fromkeys(_own_images_line(result) for result in shown)
     remarks |= dict.fromkeys(result.remark for result in shown if result.remark)
     remarks.pop("", None)
     if remarks:
@@ -102,7 +104,16 @@ def _weights_line(result: ExportResult) -> str:
     manifest = _manifest(result)
     if manifest is None or not manifest.weights.summary:
         return ""
-    return f"{manifest.model.name}, {manifest.weights.source}: {manifest.weights.summary}"
+    source = from_here(manifest.weights.source)
+    return f"{manifest.model.name}, {source}: {manifest.weights.summary}"
+
+
+def _own_images_line(result: ExportResult) -> str:
+    """Which images of the user's the artifact was verified on; empty for none."""
+    manifest = _manifest(result)
+    if manifest is None or manifest.own_images is None:
+        return ""
+    return f"{manifest.model.name}: {manifest.own_images.summary}"
 
 
 def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
@@ -119,8 +130,12 @@ def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
             "parity_budget": None,
             "parity_note": None,
             "parity_weak": None,
+            "own_images": None,
         }
     max_error, budget, weak = None, None, None
+    own_images = None
+    if manifest.own_images is not None:
+        own_images = manifest.own_images.model_dump(mode="json")
     if manifest.parity is not None:
         weak = manifest.parity.weak
         max_error, budget = manifest.parity.max_error, manifest.parity.budget_error
@@ -135,6 +150,7 @@ def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
         "parity_budget": budget,
         "parity_note": manifest.parity_note,
         "parity_weak": weak,
+        "own_images": own_images,
     }
 
 
@@ -223,21 +239,27 @@ def _state(result: ExportResult) -> str:
         return "FAILED"
     if not result.ok:
         return "INVALID"
-    if not result.artifact.manifest.verified:
-        return "not run here"
-    state = "verified"
-    if result.artifact.manifest.parity is not None and result.artifact.manifest.parity.weak:
-        state = "verified, weakly"
+    manifest = result.artifact.manifest
+    state = manifest.verified_words
+    if not state:
+        return _unverified(manifest)
     if result.reused:
         state += ", already there"
     return state
 
 
+def _unverified(manifest: Manifest) -> str:
+    """The state of what no runner here could check."""
+    if manifest.weights.random_words:
+        return f"not run here, {manifest.weights.random_words}"
+    return "not run here"
+
+
 def _state_style(result: ExportResult) -> Style:
     if result.artifact is None or not result.ok:
         return Style.BAD
-    parity = result.artifact.manifest.parity
-    if parity is None or parity.weak:
+    manifest = result.artifact.manifest
+    if manifest.parity is None or manifest.parity.weak or manifest.weights.random_words:
         return Style.DOUBTFUL
     return Style.GOOD
 
@@ -256,7 +278,7 @@ def _notes(result: ExportResult) -> list[Note]:
         return [
             Note(
                 f"parity is weak on this model: {manifest.parity.weak}",
-                advice="export trained weights, or compare the outputs on images of your own",
+                advice=_advice_on_weakness(manifest),
             )
         ]
     if manifest.verified:
@@ -264,3 +286,12 @@ def _notes(result: ExportResult) -> list[Note]:
     if result.ok:
         return [Note(manifest.parity_note or "")]
     return [Note(f"parity: {manifest.parity_note}; the artifact is kept and will not be timed")]
+
+
+def _advice_on_weakness(manifest: Manifest) -> str:
+    if manifest.own_images is None:
+        return "export trained weights, or add --reference-images with images of your own"
+    return (
+        "the images that were given do not help: give --reference-images others, or export trained "
+        "weights"
+    )

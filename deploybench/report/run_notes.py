@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deploybench.hardware.devices import CPU
+from deploybench.plurals import counted
 from deploybench.report.figures import CAUSES, CAUSES_OF_VISITS
 from deploybench.report.run_cells import speedups_differ
 from deploybench.report.table import Note
@@ -27,14 +28,21 @@ def notes_of(row: Row) -> list[Note]:
         share = f"{row.weights_random_share:.1%} of the parameters are random (--allow-partial)"
         notes.append(Note("part of the weights is random", f"{row.weights}: {share}"))
     if row.parity_weak:
-        notes.append(Note("parity is weak on this model", f"weak parity: {row.parity_weak}"))
+        notes.append(
+            Note(
+                "parity is weak on this model",
+                f"weak parity: {row.parity_weak}",
+                "export it with --reference-images FOLDER: images that the model tells apart",
+            )
+        )
     if not row.complete:
-        done = f"{row.launches} launches"
+        done = counted(row.launches, "launch", "launches")
         if row.visits:
-            done = f"{row.visits} visits"
+            done = counted(row.visits, "visit")
         notes.append(Note("interrupted", f"interrupted after {done}"))
     if row.more_rounds:
-        detail = f"{row.stopped}: about {row.more_rounds} more rounds for the precision asked for"
+        rounds = counted(row.more_rounds, "more round")
+        detail = f"{row.stopped}: about {rounds} for the precision asked for"
         notes.append(Note("the precision asked for was not reached", detail))
     if row.environment:
         detail = f"{row.environment} was set, and reached the workers"
@@ -81,11 +89,11 @@ def _notes_on_threads(row: Row) -> list[Note]:
     """Threads that were asked for and had nothing to do, or more than were asked for."""
     if row.threads_ran is None or row.device != CPU or row.streams > 1:
         return []
-    count = f"{row.threads_ran:g} of {row.asked_threads} threads worked"
+    count = f"{row.threads_ran:g} of {counted(row.asked_threads, 'thread')} worked"
     if row.threads_ran < row.asked_threads:
         return [Note("not every thread had work", f"{count}: the model leaves the rest idle")]
     if row.threads_ran > row.asked_threads:
-        detail = f"{row.threads_ran:g} threads worked, {row.asked_threads} were asked for"
+        detail = f"{counted(row.threads_ran, 'thread')} worked, {row.asked_threads} were asked for"
         return [Note("more threads worked than were asked for", detail)]
     return []
 
@@ -96,8 +104,7 @@ def _reason(row: Row) -> str:
     if row.speedup_verdict is Verdict.VALID:
         parts.append("the speed-up, paired by round, is VALID")
     if row.launches_flipped and row.p50_ms is not None:
-        if row.launches_flipped == 1:
-            parts.append("1 launch met a change of state and counts nowhere")
-        else:
-            parts.append(f"{row.launches_flipped} launches met a change of state and count nowhere")
+        verb = "counts" if row.launches_flipped == 1 else "count"
+        launches = counted(row.launches_flipped, "launch", "launches")
+        parts.append(f"{launches} met a change of state and {verb} nowhere")
     return "; ".join(parts)

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploybench.plurals import counted
 from deploybench.report.figures import MIB
 from deploybench.report.table import NOTHING, Column, Prose, Report, Style, Table, table_of
 
@@ -37,8 +38,8 @@ def workspace_report(
     else:
         sections.append(Prose(("no runs",)))
     total = sum(stored.size_bytes for stored in artifacts) + sum(run.size_bytes for run in runs)
-    summary = f"{len(artifacts)} artifacts, {len(runs)} runs, {size_text(total)}"
-    sections.append(Prose((summary,)))
+    held = f"{counted(len(artifacts), 'artifact')}, {counted(len(runs), 'run')}"
+    sections.append(Prose((f"{held}, {size_text(total)}",)))
     data = {
         "artifacts": [_artifact_data(stored) for stored in artifacts],
         "runs": [_run_data(run) for run in runs],
@@ -84,7 +85,7 @@ def age_text(created: str, now: datetime | None = None) -> str:
 
 
 def _artifact_table(artifacts: Sequence[StoredArtifact]) -> Table:
-    columns = (
+    columns = [
         Column["StoredArtifact"]("name", "artifact", lambda stored: stored.name),
         Column["StoredArtifact"]("form", "form", _form),
         Column["StoredArtifact"](
@@ -97,9 +98,15 @@ def _artifact_table(artifacts: Sequence[StoredArtifact]) -> Table:
             "state",
             "state",
             lambda stored: _state(stored)[0],
+            folds=True,
             style=lambda stored: _state(stored)[1],
         ),
-    )
+    ]
+    if any(stored.difference for stored in artifacts):
+        told_by = Column["StoredArtifact"](
+            "difference", "told by", lambda stored: stored.difference, folds=True
+        )
+        columns.insert(2, told_by)
     return table_of(columns, artifacts, data=_artifact_data)
 
 
@@ -136,7 +143,9 @@ def _artifact_data(stored: StoredArtifact) -> dict[str, object]:
         "key": manifest.key,
         "size_bytes": stored.size_bytes,
         "verified": manifest.verified,
+        "weights_random_share": manifest.weights.random_share,
         "superseded": stored.superseded,
+        "difference": stored.difference,
         "damage": stored.damage,
         "created": manifest.created,
         "path": str(stored.artifact.path),
@@ -176,7 +185,7 @@ def _form(stored: StoredArtifact) -> str:
 
 
 def _state(stored: StoredArtifact) -> tuple[str, Style]:
-    """What matters most of it in one word, so that no table cuts it."""
+    """What matters most of it in few words."""
     manifest = stored.artifact.manifest
     if stored.damage is not None:
         return "damaged", Style.BAD
@@ -186,7 +195,10 @@ def _state(stored: StoredArtifact) -> tuple[str, Style]:
         return "unverified", Style.DOUBTFUL
     if not manifest.verified:
         return "INVALID", Style.BAD
-    return "verified", Style.GOOD
+    words = manifest.verified_words
+    if words != "verified":
+        return words, Style.DOUBTFUL
+    return words, Style.GOOD
 
 
 def _verdicts(run: StoredRun) -> str:

@@ -5,10 +5,11 @@ A record is written whole; where one does not read, the first thing that is wron
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -19,13 +20,23 @@ from deploybench.hardware.devices import CPU
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
 
+MOST_OTHER_RUNS = 12
+"""The shift of whole runs is known within a quarter by then, and records take time to read."""
+
 
 class NoRecordsError(DeployBenchError):
     """There is nothing to read: the first run of a pipeline has no baseline, say."""
 
 
 def write_record(record: Record, folder: Path) -> Path:
-    """Write the record whole into ``folder``, named after its cell.
+    """Write the record whole into ``folder``, named after its cell."""
+    path = folder / _file_name(record)
+    write_whole(path, record.model_dump_json(indent=1))
+    return path
+
+
+def _file_name(record: Record) -> str:
+    """The name after the cell, the same in every run.
 
     A record of an export that failed has no artifact whose key would tell it from another of the
     same model: there the whole cell and the command that repeats it do.
@@ -41,9 +52,7 @@ def write_record(record: Record, folder: Path) -> Path:
     else:
         parts.append(f"none-{_digest(record)}")
     name = "-".join(parts).replace(":", "-").replace("/", "-")
-    path = folder / f"{name}.json"
-    write_whole(path, record.model_dump_json(indent=1))
-    return path
+    return f"{name}.json"
 
 
 def read_records(path: Path) -> list[Record]:
@@ -71,6 +80,23 @@ def read_records(path: Path) -> list[Record]:
 def runs_in(folder: Path) -> list[Path]:
     """The runs of a workspace, oldest first: one folder each, named by time."""
     return sorted(item for item in folder.glob("*") if item.is_dir() and any(item.glob("*.json")))
+
+
+def other_runs_of(records: Sequence[Record], folder: Path) -> list[Record]:
+    """The records of the same cells in the newest runs of a workspace; not those that do not read.
+
+    They tell by how much whole runs shift. At most :data:`MOST_OTHER_RUNS` of a cell are read.
+    """
+    known = {(record.run, _file_name(record)) for record in records}
+    newest_first = list(reversed(runs_in(folder)))
+    found = []
+    for name in sorted({_file_name(record) for record in records}):
+        runs = [run for run in newest_first if (run / name).is_file()]
+        for run in runs[:MOST_OTHER_RUNS]:
+            if (run.name, name) not in known:
+                with contextlib.suppress(DeployBenchError):
+                    found.append(_read(run / name))
+    return found
 
 
 def new_run_name() -> str:

@@ -43,7 +43,8 @@ class Row:
     in for the device's library.
 
     The samples of ``launches_binned`` launches are counts in bins. ``threads_ran`` is how many
-    threads worked, ``environment`` the user's variables that change numbers.
+    threads worked, ``pinned_cpus`` the CPUs that the processes were kept on (``0-3,8``),
+    ``environment`` the user's variables that change numbers.
 
     Of a cell that was visited (``visits``) ``p50_ms`` and what follows from it is *undisturbed*:
     what this hardware does when nobody interferes. ``undisturbed_basis`` is what that rests on and
@@ -75,6 +76,7 @@ class Row:
     asked_threads: int
     threads: int | None
     threads_ran: float | None = None
+    pinned_cpus: str | None = None
     provider: str | None
     provenance: str = "measured"
     state_hop_ns: float | None = None

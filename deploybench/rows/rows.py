@@ -13,6 +13,7 @@ from deploybench.analysis.lost_launches import noting_losses
 from deploybench.analysis.typical import typical_gpu, typical_launch
 from deploybench.data.image_size import size_text
 from deploybench.environment import in_words, said_of
+from deploybench.hardware.places import list_of_cpus
 from deploybench.models.zoo import FAIR, SOFTMAX
 from deploybench.results.record import Record
 from deploybench.rows.readers import (
@@ -96,6 +97,7 @@ def row_of(finding: Finding) -> Row:
         asked_threads=cell.threads,
         threads=facts.threads,
         threads_ran=typical.threads_ran,
+        pinned_cpus=_pinned(record),
         provider=facts.provider,
         provenance=record.provenance,
         state_hop_ns=state.hop_ns,
@@ -238,6 +240,12 @@ def row_of(finding: Finding) -> Row:
         assumed="; ".join(record.assumed),
         command=record.command,
     )
+
+
+def _pinned(record: Record) -> str | None:
+    if record.pinned is None:
+        return None
+    return list_of_cpus(record.pinned)
 
 
 def _flops(macs: int | None) -> int | None:

@@ -15,6 +15,7 @@ from time import monotonic
 
 from deploybench.analysis.lost_launches import without_lost
 from deploybench.analysis.visit_progress import VisitWidths, seconds_left, widths
+from deploybench.hardware.devices import CPU
 from deploybench.measure.job import Job
 from deploybench.measure.residence import Residence, VisitTimes
 from deploybench.measure.stopping import Ending
@@ -24,7 +25,7 @@ from deploybench.resident import ResidentLostError
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.results.visit import CanaryBest, CanaryReading, Visit
-from deploybench.runs.events import LaunchStarted, RunEvent, VisitsMade
+from deploybench.runs.events import LaunchStarted, RunEvent, VisitLost, VisitsMade
 from deploybench.runs.experiment import Stopped, is_baseline, partners_of
 from deploybench.runs.records import kept, record_of
 from deploybench.runs.settings import RunContext, RunSettings
@@ -107,8 +108,11 @@ class Visiting:
             self._cells.append(_Cell(cell, settling, partners))
         self._times = VisitTimes(settings.visit_s, jobs[0].limit_s, settings.raw)
         self._canary_threads = context.threads if settings.canary else None
+        self._canary_cpus = settings.pinning.cpus_for(CPU)
+        # What is remembered is of the best CPUs for the budget: of others it says nothing.
+        self._comparable = not settings.pinning.chosen
         self._remembered: CanaryBest | None = None
-        if self._canary_threads is not None:
+        if self._canary_threads is not None and self._comparable:
             self._remembered = remembered(context.host, self._canary_threads)
         self._canary: CanaryBest | None = self._remembered
         self._readings: list[CanaryReading] = []
@@ -126,7 +130,7 @@ class Visiting:
         waiting = [sorted(group, key=self._is_no_baseline) for group in groups.values()]
         try:
             while waiting:
-                with Residence(self._times, self._canary_threads) as residence:
+                with Residence(self._times, self._canary_threads, self._canary_cpus) as residence:
                     block = _Block(residence)
                     yield from self._start_block(block, waiting)
                     plan = self._plan(block)
@@ -266,7 +270,7 @@ class Visiting:
         if block.residence.processes_of(index) == 0:
             return
         try:
-            cell.visits.append(block.residence.visit(index, self._round, position))
+            visit = block.residence.visit(index, self._round, position)
         except ResidentLostError as lost:
             cell.launches.append(Launch(round=self._round, error=str(lost)))
             if cell.failed:
@@ -274,6 +278,10 @@ class Visiting:
             elif block.residence.processes_of(index) == 0:
                 yield from self._start(block, index)
             return
+        if visit is None:
+            self._tell(VisitLost(cell.planned, "the machine slept"))
+        else:
+            cell.visits.append(visit)
         if block.residence.restless(index):
             block.residence.end(index)
             self.afresh[index] = "its process works on while it should rest"
@@ -322,7 +330,7 @@ class Visiting:
 
     def _remember(self) -> None:
         """Keep the best of this run's canary for later runs on this host."""
-        if self._canary_threads is not None and self._readings:
+        if self._canary_threads is not None and self._comparable and self._readings:
             remember(self._context.host, self._canary_threads, self._readings)
 
 

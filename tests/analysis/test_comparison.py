@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploybench.analysis.between_runs import OtherRuns
 from deploybench.analysis.comparison import (
     Comparison,
     Status,
@@ -24,8 +25,13 @@ STEADY = [10.0, 10.1, 9.9, 10.05, 9.95, 10.02]
 MEDIANS = st.lists(st.floats(1, 100), min_size=4, max_size=9)
 
 
+STEADY_RUNS = OtherRuns(given=0.0)
+"""Runs that do not shift as a whole: the launches alone are looked at. Whole runs that do have
+tests of their own (test_between_runs.py)."""
+
+
 def only(baseline: Record, candidate: Record, **options: object) -> Comparison:
-    (row,) = compare_records([baseline], [candidate], **options)
+    (row,) = compare_records([baseline], [candidate], **{"others": STEADY_RUNS, **options})
     return row
 
 
@@ -167,6 +173,17 @@ def test_library_versions_that_differ_are_noted_not_refused() -> None:
     row = only(record(STEADY), record(STEADY, "after", versions={"onnxruntime": "1.31"}))
     assert row.status is Status.COMPARED
     assert row.notes == ("onnxruntime 1.30 → 1.31",)
+
+
+def test_other_cpus_that_processes_were_kept_on_are_noted_not_refused() -> None:
+    def kept_on(cpus: tuple[int, ...] | None, run: str) -> Record:
+        return record([launch(ms, number, pinned=cpus) for number, ms in enumerate(STEADY)], run)
+
+    row = only(kept_on(None, "before"), kept_on((0, 1, 2, 8), "after"))
+    assert row.status is Status.COMPARED
+    assert row.notes == ("not pinned → pinned to CPUs 0-2,8",)
+    row = only(kept_on((0, 1), "before"), kept_on((0, 1), "after"))
+    assert row.notes == ()
 
 
 def test_states_of_the_machine_are_compared_each_with_its_own() -> None:

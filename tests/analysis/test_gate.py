@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploybench.analysis.between_runs import OtherRuns
 from deploybench.analysis.comparison import compare_records
 from deploybench.analysis.gate import (
     EXIT_CODES,
@@ -26,6 +27,10 @@ CLOSE = st.lists(st.floats(10, 10.4), min_size=3, max_size=9)
 ORDER = [Outcome.REGRESSION, Outcome.INCONCLUSIVE, Outcome.PASS]
 
 
+STEADY_RUNS = OtherRuns(given=0.0)
+"""Runs that do not shift as a whole, so that the gate is looked at alone."""
+
+
 def times(factor: float) -> list[float]:
     return [factor * ms for ms in STEADY]
 
@@ -33,7 +38,8 @@ def times(factor: float) -> list[float]:
 def gate(
     baseline: Record, candidate: Record, largest: float = 0.05, allowed: tuple[str, ...] = ()
 ) -> Check:
-    (check,) = check_rows(compare_records([baseline], [candidate], allowed=allowed), largest)
+    rows = compare_records([baseline], [candidate], allowed=allowed, others=STEADY_RUNS)
+    (check,) = check_rows(rows, largest)
     return check
 
 
@@ -164,7 +170,7 @@ def test_baseline_without_a_number_decides_nothing_and_alone_is_inconclusive() -
 def test_missing_cell_is_inconclusive_and_a_new_one_is_passed_over() -> None:
     baseline = [record(STEADY), record(STEADY, model="gone")]
     candidate = [record(STEADY, "after"), record(STEADY, "after", model="new")]
-    checks = check_rows(compare_records(baseline, candidate), 0.05)
+    checks = check_rows(compare_records(baseline, candidate, others=STEADY_RUNS), 0.05)
     assert [check.outcome for check in checks] == [
         Outcome.PASS,
         Outcome.INCONCLUSIVE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,17 @@ import pytest
 from deploybench.artifacts.artifact import open_artifact
 from deploybench.artifacts.naming import (
     artifacts_named,
+    differences_of,
     newest_of_each,
     only_artifact_named,
     short_names,
 )
+from deploybench.artifacts.tidy import stored_artifacts
 from deploybench.artifacts.weights import Weights
 from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
-from tests.artifacts.workspaces import MODEL, ONNX, PYTORCH, add_copy, kept_workspace
+from deploybench.report.workspace_table import workspace_report
+from tests.artifacts.workspaces import KEPT, MODEL, ONNX, PYTORCH, add_copy, kept_workspace
 
 LATER = "2027-01-01T00:00:00.000+00:00"
 
@@ -159,3 +163,76 @@ def test_a_folder_that_is_no_artifact_is_refused_as_such(
 ) -> None:
     with pytest.raises(DeployBenchError, match="is no artifact"):
         artifacts_named(tmp_path, workspace)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        pytest.param(
+            {"weights": Weights(kind="checkpoint", source="/runs/a/best.pth", sha256="a")},
+            {"weights": Weights(kind="checkpoint", source="/runs/a/last.pth", sha256="b")},
+            ["best.pth", "last.pth"],
+            id="two checkpoints",
+        ),
+        pytest.param(
+            {"weights": Weights(kind="checkpoint", source="/runs/a/best.pth", sha256="a")},
+            {"weights": Weights(kind="checkpoint", source="/runs/b/best.pth", sha256="b")},
+            ["a/best.pth", "b/best.pth"],
+            id="two checkpoints of one name",
+        ),
+        pytest.param(
+            {"weights": Weights(kind="checkpoint", source="/a/best.pth", sha256="a")},
+            {},
+            ["best.pth", "random weights"],
+            id="a checkpoint and none",
+        ),
+        pytest.param(
+            {"asked": {"opset": 17}}, {"asked": {}}, ["opset 17", "default opset"], id="an option"
+        ),
+        pytest.param(
+            {"model": {"num_classes": 3}},
+            {"model": {"num_classes": 10}},
+            ["3 classes", "10 classes"],
+            id="classes",
+        ),
+        pytest.param(
+            {"model": {"preprocessing": {"crop": 0.9, "mean": [0.1, 0.2]}}},
+            {"model": {"labels": "/names.txt"}},
+            ["preprocessing crop 0.9, mean 0.1 0.2", "default preprocessing"],
+            id="preprocessing",
+        ),
+    ],
+)
+def test_what_only_a_key_tells_apart_is_said_in_few_words(
+    first: dict[str, object], second: dict[str, object], words: list[str], tmp_path: Path
+) -> None:
+    workspace = kept_workspace(tmp_path / "workspace")
+    request = open_artifact(KEPT / "artifacts" / ONNX).manifest.request
+    model = request["model"]
+    assert isinstance(model, dict)
+    for digit, changes in (("1", first), ("2", second)):
+        asked, changed = changes.pop("asked", {}), changes.pop("model", {})
+        add_copy(
+            workspace,
+            ONNX,
+            f"onnx-fp32-dynamic-{digit * 8}",
+            key=digit * 64,
+            request={**request, **asked, "model": {**model, **changed}},  # type: ignore[dict-item]
+            created=f"2027-01-0{digit}T00:00:00.000+00:00",
+            **changes,
+        )
+    artifacts = workspace.artifacts()
+
+    assert differences_of(artifacts) == words
+    stored = stored_artifacts(workspace)
+    assert words[0] in str(workspace_report(stored, [], []).sections)
+    if len(newest_of_each(artifacts)) == 2:
+        with pytest.raises(DeployBenchError, match=re.escape(f"({words[0]}), ")):
+            only_artifact_named(f"{MODEL}/onnx", workspace)
+
+
+def test_what_its_name_tells_apart_needs_no_further_words(workspace: Workspace) -> None:
+    stored = stored_artifacts(workspace)
+
+    assert [artifact.difference for artifact in stored] == ["", ""]
+    assert "told by" not in str(workspace_report(stored, [], []).sections)

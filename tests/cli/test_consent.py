@@ -208,8 +208,27 @@ def test_command_line_says_why_and_what_to_type(cli_here: Cli, tmp_path: Path, i
 
     assert refused.returncode == EXIT_REFUSED
     assert "made elsewhere, or made before signatures" in refused.stderr
-    assert f"deploybench predict {folder} IMAGE --trust" in refused.stderr
+    assert f"deploybench predict {folder} {image} --trust" in refused.stderr
     assert trusted.returncode == again.returncode == 0, trusted.stderr + again.stderr
+
+
+@pytest.mark.trust(
+    item=22,
+    case="what the refusal of predict says to type",
+    before="no refusal: the artifact was run",
+    now="the command as it was typed, with --trust",
+)
+def test_the_command_to_type_is_the_one_that_was_typed(cli_here: Cli, tmp_path: Path) -> None:
+    kept_workspace(tmp_path / "workspace", TORCHSCRIPT)
+    words = ["predict", "timm:test_efficientnet/torchscript", "a photo.png", "--top", "2"]
+
+    refused = cli_here(*words, "--workspace", "workspace", "--", "-b.png", cwd=tmp_path)
+
+    assert refused.returncode == EXIT_REFUSED
+    assert (
+        "type once: deploybench predict timm:test_efficientnet/torchscript 'a photo.png' --top 2 "
+        "--workspace workspace --trust -- -b.png\n"
+    ) in refused.stderr
 
 
 def test_runner_that_says_nothing_of_itself_runs_code() -> None:

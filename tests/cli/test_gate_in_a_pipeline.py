@@ -34,14 +34,14 @@ class Pipeline:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.summary = folder / "summary.md"
-        self.runs = 0
+        self.runs = 3
 
     def job(self, *cells: Record, on_main: bool = False) -> subprocess.CompletedProcess[str]:
         """What follows ``deploybench run``: its records lie in the workspace."""
         self.runs += 1
         records = Workspace(self.folder / "deploybench-workspace").records_folder
         for kept in cells:
-            run = f"run-{self.runs}"
+            run = f"run-{self.runs:02}"
             write_record(kept.model_copy(update={"run": run}), records / run)
         self.summary.write_text("")
         done = self._step("gate")
@@ -63,14 +63,19 @@ class Pipeline:
 
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Pipeline:
-    """After a first job on the main branch."""
+    """After some jobs on the main branch: the runs of these tell by how much whole runs shift."""
     pipeline = Pipeline(tmp_path)
+    (tmp_path / "deploybench-workspace" / "artifacts").mkdir(parents=True)
     first = pipeline.job(record(STEADY), record(STEADY, runner="openvino"), on_main=True)
     assert first.returncode == 0, first.stderr
     assert "::warning::" in first.stdout
     assert "INCONCLUSIVE: no baseline: there are no records at baseline" in (
         pipeline.summary.read_text()
     )
+    for number in range(3):
+        for runner in ("onnxruntime", "openvino"):
+            earlier = record(STEADY, f"run-0{number}", runner=runner)
+            write_record(earlier, tmp_path / "baseline" / earlier.run)
     return pipeline
 
 
@@ -78,6 +83,18 @@ def test_second_job_is_held_against_the_first(pipeline: Pipeline) -> None:
     done = pipeline.job(record(STEADY), record(STEADY, runner="openvino"))
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert "**PASS: 2 of 2" in pipeline.summary.read_text()
+
+
+def test_baseline_keeps_the_artifacts_and_the_latest_eight_runs(pipeline: Pipeline) -> None:
+    made = pipeline.folder / "deploybench-workspace" / "artifacts" / "net"
+    made.mkdir()
+    for number in range(10, 18):
+        (pipeline.folder / "baseline" / f"run-{number}").mkdir()
+    pipeline.runs = 20
+    pipeline.job(record(STEADY), on_main=True)
+    kept = sorted(path.name for path in (pipeline.folder / "baseline").iterdir())
+    assert kept == ["artifacts", *(f"run-{number}" for number in (*range(11, 18), 21))]
+    assert (pipeline.folder / "baseline" / "artifacts" / "net").is_dir()
 
 
 def test_slower_job_fails(pipeline: Pipeline) -> None:
@@ -102,7 +119,7 @@ def test_missing_cell_is_a_warning_and_a_new_one_is_passed_over(pipeline: Pipeli
 
 
 def test_records_that_do_not_read_fail_the_job(pipeline: Pipeline) -> None:
-    next((pipeline.folder / "baseline").iterdir()).write_text("{")
+    next((pipeline.folder / "baseline").glob("*/*.json")).write_text("{")
     assert pipeline.job(record(STEADY)).returncode == 2
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import timm
 import torch
 
+from deploybench.artifacts.tidy import StoredArtifact
+from deploybench.artifacts.weights import Weights
 from deploybench.artifacts.workspace import Workspace
 from deploybench.export.identity import contents_of
 from deploybench.export.order import ExportOrder, requests_of
@@ -18,7 +21,8 @@ from deploybench.models.loading import load_model
 from deploybench.models.source import BuildOptions
 from deploybench.report.export_table import export_data, export_report
 from deploybench.report.run_notes import notes_of
-from deploybench.report.table import Prose
+from deploybench.report.table import Prose, Report
+from deploybench.report.workspace_table import workspace_report
 from deploybench.rows.row import row_data
 from deploybench.rows.rows import rows_of
 from tests.records import launch, record
@@ -78,6 +82,57 @@ def test_a_partial_load_is_counted_in_the_output(exported: ExportResult) -> None
     assert isinstance(data, dict)
     assert data["missing"] > 0
     assert data["random_parameters"] > 0
+
+
+@pytest.mark.trust(
+    item=3,
+    case="--allow-partial with the last stage and the classifier missing: the state",
+    before="verified",
+    now="verified, N% of the weights random, in the export's table and in the workspace's",
+)
+def test_a_partial_load_is_never_called_verified_without_its_random_share(
+    exported: ExportResult, half: Path
+) -> None:
+    assert exported.artifact is not None
+    weights = exported.artifact.manifest.weights
+    words = f"verified, {weights.random_share:.0%} of the weights random"
+    assert state_in(export_report([exported])) == words
+    assert state_in(export_report([replace(exported, reused=True)])) == f"{words}, already there"
+    stored = StoredArtifact(
+        name="half", artifact=exported.artifact, size_bytes=1, superseded=False, damage=None
+    )
+    assert state_in(workspace_report([stored], [], [])) == words
+
+
+@pytest.mark.parametrize(
+    ("random_parameters", "words"),
+    [
+        (1, "less than 1% of the weights random"),
+        (720, "72% of the weights random"),
+        (999, "more than 99% of the weights random"),
+        (1000, "100% of the weights random"),
+        (0, ""),
+    ],
+)
+def test_the_random_share_is_neither_nothing_nor_all_where_it_is_between(
+    random_parameters: int, words: str
+) -> None:
+    weights = Weights(
+        kind="checkpoint",
+        source="half.pth",
+        sha256="0",
+        random_parameters=random_parameters,
+        parameters=1000,
+    )
+    assert weights.random_words == words
+
+
+def state_in(report: Report) -> str:
+    """What the only line of the first table says in its column ``state``."""
+    table = report.tables[0]
+    [line] = table.lines
+    [index] = [index for index, column in enumerate(table.columns) if column.key == "state"]
+    return line.cells[index].text
 
 
 @pytest.mark.trust(

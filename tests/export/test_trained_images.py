@@ -49,7 +49,7 @@ def checkpoint(path: Path, name: str, arguments: object) -> Path:
 @pytest.mark.trust(
     item=15,
     case="timm's training checkpoint with args (img_size, crop_pct, interpolation, mean, std)",
-    before="refused: argparse.Namespace in the file",
+    before="refused: 'Unsupported global: argparse.Namespace'",
     now="exported with that size and preprocessing, and nothing assumed",
 )
 def test_arguments_of_a_training_prepare_the_images_of_the_export(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_arguments_of_a_training_prepare_the_images_of_the_export(tmp_path: Path
             marks=pytest.mark.trust(
                 item=15,
                 case="hyper-parameters in a checkpoint, the mean an array, the deviation a tensor",
-                before="refused: an array of NumPy's in the file",
+                before="refused: 'Unsupported global: numpy._core.multiarray._reconstruct'",
                 now="read as the lists that they are",
             ),
             id="arrays",

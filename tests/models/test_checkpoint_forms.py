@@ -160,48 +160,49 @@ def test_narrow_numbers_are_loaded_and_said(
     assert "read as float32" in report.remarks[0]
 
 
+SAID = "refused, and said to be that"
 KIND = "verified, the numbers cast without a word"
 NO_CAUSE = "failed parity: 'the fp32 eager reference itself holds NaN or Inf'"
 REFUSED = [
-    case("two states that nothing tells apart", 4, NO_STATE, "both named; --checkpoint-key",
+    case("two states that nothing tells apart", 4, NO_STATE, "refused: --checkpoint-key chooses",
          saved({"first": raw(), "second": trained()}), "--checkpoint-key first"),
-    case("an integer tensor for a real one", 5, KIND, "refused",
+    case("whole numbers in the place of weights", 5, KIND, "refused",
          saved(forms.INTEGER_HEAD), "fc.weight (integer numbers for real ones)"),
-    case("a complex tensor for a real one", 5, KIND, "refused",
+    case("complex numbers in the place of weights", 5, KIND, "refused",
          saved(forms.COMPLEX_HEAD), "fc.weight (complex numbers for real ones)"),
     case("a quantised tensor", 5, "RuntimeError: 'Copying from quantized Tensor …'", "refused",
          saved(forms.QUANTISED_HEAD), "fc.weight (quantised numbers for real ones)"),
     case("8-bit floats without their scale", 5, KIND, "refused",
          saved(forms.EIGHT_BITS), "fc.weight (8-bit floating"),
     case("NaN in the weights", 5, NO_CAUSE, "refused: the training diverged",
-         saved(forms.DIVERGED), "NaN or Inf in 1 tensors: fc.weight"),
+         saved(forms.DIVERGED), "NaN or Inf in 1 tensor: fc.weight"),
     case("Inf in a bias", 5, NO_CAUSE, "refused: the training diverged",
-         saved(forms.OVERFLOWN), "NaN or Inf in 1 tensors: fc.bias"),
-    case("a Git LFS pointer", 5, NOT_CODE, "named; git lfs pull",
+         saved(forms.OVERFLOWN), "NaN or Inf in 1 tensor: fc.bias"),
+    case("a Git LFS pointer", 5, NOT_CODE, f"{SAID}; git lfs pull",
          forms.written(forms.LFS), "git lfs pull"),
-    case("an HTML page", 5, NOT_CODE, "named", forms.written(forms.PAGE), "page of HTML"),
-    case("gzip", 5, NOT_CODE, "named; gunzip", forms.written(forms.GZIPPED), "gunzip"),
-    case("JSON", 5, NOT_CODE, "named", forms.written(b'{"a": 1}', "c.json"), "JSON"),
-    case("an ONNX file", 5, NOT_CODE, "named", forms.written(forms.ONNX, "c.onnx"), "an ONNX file"),
-    case("Keras' HDF5", 5, NOT_CODE, "named", forms.written(forms.KERAS, "c.h5"), "Keras"),
-    case("an empty file", 5, "refused: EOFError", "named", forms.written(b""), "empty (0 bytes)"),
-    case("text", 5, "refused: KeyError: 101", "named", forms.written(b"hello"), "text: 'hello'"),
-    case("NumPy's .npz", 5, "refused: enforce fail at inline_container.cc", "named",
+    case("an HTML page", 5, NOT_CODE, SAID, forms.written(forms.PAGE), "page of HTML"),
+    case("gzip", 5, NOT_CODE, f"{SAID}; gunzip", forms.written(forms.GZIPPED), "gunzip"),
+    case("JSON", 5, NOT_CODE, SAID, forms.written(b'{"a": 1}', "c.json"), "JSON"),
+    case("an ONNX file", 5, NOT_CODE, SAID, forms.written(forms.ONNX, "c.onnx"), "an ONNX file"),
+    case("Keras' HDF5", 5, NOT_CODE, SAID, forms.written(forms.KERAS, "c.h5"), "Keras"),
+    case("an empty file", 5, "refused: EOFError", SAID, forms.written(b""), "empty (0 bytes)"),
+    case("text", 5, "refused: KeyError: 101", SAID, forms.written(b"hello"), "text: 'hello'"),
+    case("NumPy's .npz", 5, "refused: enforce fail at inline_container.cc", SAID,
          forms.arrays, "NumPy"),
-    case("a zip of something else", 5, "refused: enforce fail at inline_container.cc", "named",
+    case("a zip of something else", 5, "refused: enforce fail at inline_container.cc", SAID,
          forms.zipped, "readme.txt"),
-    case("a truncated file", 5, "refused: Invalid argument", "named",
+    case("a truncated file", 5, "refused: Invalid argument", SAID,
          forms.truncated, "damaged or truncated"),
     plain("truncated safetensors", forms.truncated_safetensors, "damaged or truncated"),
-    case("an index whose shard is missing", 5, NOT_CODE, "the shard is named",
+    case("an index whose shard is missing", 5, NOT_CODE, "refused, with the shard's name",
          forms.lost_shard, "model-2.safetensors, which is not there"),
-    case("a folder with several files", 5, "refused: there is no checkpoint", "both named",
-         forms.several_files, "best.pth, last.pth"),
-    case("a folder without weights", 5, "refused: there is no checkpoint", "what it has is named",
-         forms.dead_folder, "it has readme.txt"),
-    case("TorchScript", 6, NOT_HERE, "named, not opened",
+    case("a folder with several files", 5, "refused: there is no checkpoint",
+         "refused, with both names", forms.several_files, "best.pth, last.pth"),
+    case("a folder without weights", 5, "refused: there is no checkpoint",
+         "refused, with what it has", forms.dead_folder, "it has readme.txt"),
+    case("TorchScript", 6, NOT_HERE, f"{SAID}; not opened",
          forms.torchscript, "TorchScript archive"),
-    case("a tar file of torch before 0.2", 6, NOT_HERE, "named, not opened",
+    case("a tar file of torch before 0.2", 6, NOT_HERE, f"{SAID}; not opened",
          forms.tar, "tar archive"),
     plain("a pickle that acts", saved(forms.Acting()), "system, which acts on the machine"),
 ]  # fmt: skip
@@ -241,13 +242,38 @@ def test_a_key_chooses_the_state(key: str, tmp_path: Path) -> None:
     item=4,
     case="a key that is not there",
     before="no option",
-    now="refused with the keys that are there",
+    now="refused with the keys that hold states",
 )
-def test_a_wrong_key_lists_what_is_there(tmp_path: Path) -> None:
+def test_a_wrong_key_lists_the_states_and_not_their_parts(tmp_path: Path) -> None:
     with pytest.raises(DeployBenchError) as refusal:
         load(saved(DINO)(tmp_path), key="momentum")
 
-    assert "student.module (13 tensors)" in str(refusal.value)
+    assert (
+        refusal.value.expected == "the key of a state: student (13 tensors), teacher (13 tensors)"
+    )
+
+
+def test_a_listed_key_is_as_long_as_tells_it_from_the_others(tmp_path: Path) -> None:
+    together = {"state_dict": {**under("model.", raw()), **under("ema.model.", trained())}}
+
+    with pytest.raises(DeployBenchError) as refusal:
+        load(saved(together)(tmp_path), key="teacher")
+
+    assert refusal.value.expected == (
+        "the key of a state: state_dict.ema (13 tensors), state_dict.model (13 tensors)"
+    )
+    for key in ("state_dict.ema", "state_dict.model"):
+        assert load(saved(together)(tmp_path), key=key)[1].taken.startswith(key)
+
+
+def test_a_key_of_a_plain_state_dict_is_refused_without_the_names_of_its_layers(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(DeployBenchError) as refusal:
+        load(saved(trained())(tmp_path), key="ema")
+
+    assert refusal.value.expected == "no key: the file itself is the state"
+    assert refusal.value.action == "leave --checkpoint-key out"
 
 
 @pytest.mark.trust(

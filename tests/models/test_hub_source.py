@@ -220,8 +220,11 @@ def test_preprocessing_that_has_no_words_here_is_refused(
 
 SIZES: dict[str, dict[str, Any]] = {
     "ViT": {"size": {"height": 32, "width": 32}, "resample": 2},
-    "ViT, before sizes had names": {"feature_extractor_type": "ViTFeatureExtractor", "size": 32},
-    "ConvNeXt and ResNet, before sizes had names": {
+    "ViT, from when sizes had no names": {
+        "feature_extractor_type": "ViTFeatureExtractor",
+        "size": 32,
+    },
+    "ConvNeXt and ResNet, from when sizes had no names": {
         "feature_extractor_type": "ConvNextFeatureExtractor",
         "size": 32,
         "crop_pct": 0.8,
@@ -275,9 +278,9 @@ def processor_folder(folder: Path, changes: dict[str, Any]) -> Path:
             changes,
             marks=pytest.mark.trust(
                 item=5,
-                case=f"a folder of transformers, image processor of {kind}",
+                case=f"the images of a folder of transformers: {kind}",
                 before=NO_SOURCE,
-                now="the preprocessing gives its output on a picture, to a level of 255",
+                now="prepared as its own image processor prepares them, to 1/255",
             ),
             id=kind,
         )
@@ -305,9 +308,9 @@ def test_preprocessing_gives_what_the_folders_own_processor_gives(
 
 @pytest.mark.trust(
     item=5,
-    case="a folder of transformers, image processor with a crop of its own (PoolFormer)",
+    case="the images of a folder of transformers: PoolFormer, with a crop of its own",
     before=NO_SOURCE,
-    now="refused: its own output on a picture is another",
+    now="refused: its own image processor does what is not known here",
 )
 def test_processor_that_does_something_else_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("transformers")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._decomp import decomposition_table
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from deploybench.artifacts.parity import compare_outputs, plain_images
 from deploybench.data.synthetic import reference_inputs
-from deploybench.models.loading import load_model
+from deploybench.models.loading import load_model, reference_images
 from deploybench.models.precision_cost import DTYPES, outputs_in
 from deploybench.models.source import BuildOptions
 
@@ -60,3 +65,32 @@ def test_what_is_written_through_a_view_is_seen_by_its_base() -> None:
 
     outputs = outputs_in(Shifted(), torch.zeros(1, 2), "bf16")
     assert outputs.tolist() == [[1.0, 0.0]]
+
+
+APART = ("norm", "gelu", "silu", "hard", "sigmoid", "softmax", "scaled_dot_product", "addmm")
+"""Parts of the names of the operators of ATen that are taken apart below."""
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_efficientnet", "test_convnext"])
+def test_an_artifact_that_rounds_within_norms_and_activations_is_accepted(name: str) -> None:
+    """As a runtime would be that has no kernel for them, and rounds each of their steps."""
+    built, _ = load_model(f"timm:{name}", BuildOptions(), None, allow_partial=False)
+    images = reference_images(built.preprocessing)
+    plain = plain_images(images.numpy())
+    table = {}
+    for operator, decomposition in decomposition_table.items():
+        if any(part in str(operator) for part in APART):
+            table[operator] = decomposition
+
+    module = built.module
+    with torch.no_grad():
+        reference = module(images).numpy()
+    for precision in DTYPES:
+        cost = outputs_in(module, images, precision).numpy()
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+            # The graph holds the module's own tensors, which outputs_in rounds by name.
+            graph = make_fx(module, decomposition_table=table)(images)
+        apart = outputs_in(graph, images, precision).numpy()
+        report = compare_outputs(reference, apart, precision, plain, rounded=cost)
+        assert report.passed, report.reason
+        assert not np.array_equal(apart, cost)

@@ -178,7 +178,7 @@ def test_operators_with_weights_are_counted_as_by_hand(body: Body, by_hand: int)
 @pytest.mark.trust(
     item=17,
     case="an operator that no formula knows: of another library, a compiled kernel, a transform",
-    before="counted 0, no word",
+    before="counted 0, no word; where nothing else was counted, KeyError: 'Global'",
     now="MACs are at least (≥), with the operator's name",
 )
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ columns."""
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -122,6 +123,13 @@ def test_drifting_cell_with_a_valid_speedup_says_so() -> None:
     assert "the speed-up, paired by round, is VALID" in details[0]
     assert "2.00 ±0.0% FASTER" in printed(records)
     assert "DRIFTING" in printed(records)
+
+
+def test_weak_parity_names_the_option_that_makes_it_say_more() -> None:
+    (row,) = rows_of([record(launches(10.0))])
+    (note,) = notes_of(replace(row, parity_weak="the outputs hardly depend on the image"))
+    assert note.cause == "parity is weak on this model"
+    assert "--reference-images" in note.advice
 
 
 def test_saturation_is_marked_and_the_mark_explained() -> None:

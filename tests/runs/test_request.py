@@ -11,10 +11,12 @@ import pytest
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.errors import DeployBenchError
+from deploybench.hardware.pinning import NONE, NOT_WANTED, Pinning
 from deploybench.plan.cells import Planned
 from deploybench.results.cell import CellOptions
 from deploybench.results.record import Record
 from deploybench.runs import request as requests
+from deploybench.runs import surroundings
 from deploybench.runs.events import (
     LaunchStarted,
     PeaksMeasured,
@@ -43,18 +45,18 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         return [FIRST, SECOND]
 
     def run(
-        planned: object, settings: object, context: object, *, start: Callable[[Planned, int], None]
+        planned: object, settings: object, context: object, *, tell: Callable[[RunEvent], None]
     ) -> Iterator[Record]:
         asked["settings"] = settings
-        start(SECOND, 0)
+        tell(LaunchStarted(SECOND, 0))
         yield record([launch([10.0] * 20)], runner="onnxruntime")
         if asked["cut"]:
             raise KeyboardInterrupt
-        start(FIRST, 0)
+        tell(LaunchStarted(FIRST, 0))
         yield record([], runner="pytorch")
 
     monkeypatch.setattr(requests, "select_artifacts", lambda *_, **__: [])
-    monkeypatch.setattr(requests, "measured_peaks", lambda host, threads: None)
+    monkeypatch.setattr(surroundings, "measured_peaks", lambda host, threads: None)
     monkeypatch.setattr(requests, "plan_cells", plan)
     monkeypatch.setattr(requests, "check_planned", lambda planned, **_: None)
     monkeypatch.setattr(requests, "run_cells", run)
@@ -70,14 +72,14 @@ def test_run_tells_every_step_and_returns_the_records_in_the_order_of_the_plan(
     asked: Asked, tmp_path: Path
 ) -> None:
     events: list[RunEvent] = []
-    result = carry_out(request(tmp_path), events.append)
+    result = carry_out(request(tmp_path, pin="none"), events.append)
     assert [made.cell.runner for made in result.records] == ["pytorch", "onnxruntime"]
     assert result.folder == tmp_path / "records" / result.run
     assert not result.interrupted
     pytorch, onnxruntime = result.records
     assert events == [
         PeaksMeasured(None),
-        RunPlanned((FIRST, SECOND), result.folder),
+        RunPlanned((FIRST, SECOND), result.folder, pinning=Pinning(NONE, why=NOT_WANTED)),
         LaunchStarted(SECOND, 0),
         RecordUpdated(onnxruntime),
         LaunchStarted(FIRST, 0),
@@ -111,7 +113,7 @@ def test_auto_streams_double_up_to_the_threads_and_groups_are_spelled_out(
 ) -> None:
     carry_out(request(tmp_path, streams="auto", threads=6, skip=["fair/openvino"]))
     selection = asked["selection"]
-    assert isinstance(selection, requests.Selection)
+    assert isinstance(selection, surroundings.Selection)
     assert list(selection.streams) == [1, 2, 4, 6]
     assert len(selection.skip) > 1
     assert all(pattern.endswith("/openvino") for pattern in selection.skip)
