@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from deploybench.errors import DeployBenchError
 from deploybench.results.record import Record, StateSummary, Visited
 from deploybench.results.store import read_records
+from deploybench.statistics.samples import median
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,6 +77,7 @@ def main() -> None:
         path = options.out / f"{name}.svg"
         figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
         print(path)
+    print(caption_of(shown))
 
 
 def visited_records(records: Sequence[Record]) -> list[Record]:
@@ -135,6 +137,20 @@ def name_of(record: Record) -> str:
     return f"{record.cell.model} on {record.cell.runner}"
 
 
+def caption_of(record: Record) -> str:
+    """What the first two pictures show, in a sentence for the page."""
+    points = points_of(record)
+    visited = visited_of(record)
+    seconds = points[-1].at_s - points[0].at_s
+    delivered = median([point.delivered for point in points])
+    return (
+        f"{name_of(record)}: {visited.visits} visits in {seconds:.0f} s, {visited.calm_visits} of "
+        f"them calm. Beside half of them the machine delivered {delivered:.0%} of its own speed or "
+        f"less. As met: {visited.experienced_p50_ms:.1f} ms on median; "
+        f"{_estimate_text(state_of(record))}."
+    )
+
+
 def draw_trace(record: Record) -> Figure:
     """Over time: the machine above, the times as met in the middle, adjusted below."""
     points = points_of(record)
@@ -144,7 +160,7 @@ def draw_trace(record: Record) -> Figure:
     machine.axhspan(100 * share, 100, color="tab:green", alpha=0.15, linewidth=0)
     machine.plot(seconds, [100 * point.delivered for point in points], color=MACHINE, linewidth=1)
     machine.set_ylabel("speed that the\nmachine delivered, %")
-    machine.set_ylim(0, 105)
+    machine.set_ylim(0, 105 * max(1, *(point.delivered for point in points)))
     machine.set_title(
         f"{name_of(record)}: {len(points)} visits. Green: {share:.0%} of its own speed or more",
         loc="left",
@@ -168,7 +184,7 @@ def draw_trace(record: Record) -> Figure:
     top = 1.05 * max(point.met_ms for point in points)
     for axis in (met, adjusted):
         axis.set_ylim(0, top)
-        axis.legend(loc="lower right", frameon=False, ncols=2)
+        axis.legend(loc="upper right", framealpha=0.8, edgecolor="none", ncols=2)
     return figure
 
 
@@ -196,7 +212,7 @@ def draw_slope(record: Record) -> Figure:
     axis.set_ylabel("time of a call, ms")
     axis.set_ylim(bottom=0)
     axis.set_title(name_of(record), loc="left", fontsize=10)
-    axis.legend(loc="lower left", frameon=False)
+    axis.legend(loc="upper right", framealpha=0.8, edgecolor="none")
     return figure
 
 
@@ -278,6 +294,8 @@ def _p99_ms(record: Record) -> float | None:
 
 def _estimate_text(state: StateSummary) -> str:
     text = f"undisturbed: {state.p50_ms:.1f} ms"
+    if state.visited is not None and not state.visited.known:
+        text = f"undisturbed, not known: perhaps {state.p50_ms:.1f} ms"
     if state.p50_low_ms is None or state.p50_high_ms is None:
         return text
     return f"{text} ({state.p50_low_ms:.1f} to {state.p50_high_ms:.1f})"

@@ -202,6 +202,24 @@ def test_line_on_the_machine_tells_one_that_was_never_fast() -> None:
     assert machine_line([calm]) == "This machine delivered all of its own speed."
 
 
+def test_line_on_the_machine_tells_one_that_is_faster_than_is_known_of_it() -> None:
+    made = visited_record(11.9, 13.2, shares=(0.60, 0.70, 1.34))
+    line = machine_line([made])
+    assert "(60% to 100%); at times it was at 134% of what is remembered of it" in line
+
+
+def test_advice_that_differs_in_its_figures_alone_is_told_once() -> None:
+    made = []
+    for rounds, runner in ((1080, "pytorch"), (480, "onnxruntime")):
+        advice = f"about {rounds} more rounds would meet 20 calm visits"
+        judgement = QUIETER.replaced(advice=advice)
+        made.append(visited_record(11.9, 13.2, judgement=judgement, changes=UNSEEN, runner=runner))
+    text = one_line(printed(made))
+    assert "→ [1] stop other work, ask for dedicated cores, or measure at a quieter time" in text
+    assert "more rounds would meet" not in text
+    assert "about 480 more rounds would meet" in one_line(printed(made[1:]))
+
+
 def test_line_on_the_machine_doubts_a_speed_that_one_run_alone_saw() -> None:
     made = visited_record(7.8, 13.2)
     assert made.canary is not None
