@@ -47,10 +47,10 @@ def _speed(shares: Shares, runs_remembered: int) -> str:
         )
         if shares.most < OWN_SPEED:
             speed += f", at best {shares.most:.0%}"
-    if shares.most > FASTER_THAN_KNOWN:
+    if shares.fastest > FASTER_THAN_KNOWN:
         speed += (
-            f"; at times it was at {shares.most:.0%} of what is remembered of it, so its own speed "
-            "is not known yet"
+            f"; at times it was at {shares.fastest:.0%} of what is remembered of it, so its own "
+            "speed is not known yet"
         )
     elif runs_remembered == 1:
         # What one run saw at best may itself be slow.
