@@ -16,6 +16,7 @@ from deploybench.runs.events import (
     PeaksMeasured,
     RecordUpdated,
     RunPlanned,
+    SpeedRemarked,
     SweepStarted,
     VisitLost,
     VisitsMade,
@@ -95,6 +96,8 @@ class Progress:
                 f"round {event.rounds}: {event.known} of {event.cells} rows known, "
                 f"at most {_minutes(event.left_s)} for the others"
             )
+        elif isinstance(event, SpeedRemarked):
+            self._remark(event.words)
         elif isinstance(event, VisitLost):
             self._remark(f"a visit was left out, {event.reason}: {event.planned.cell.title()}")
         elif isinstance(event, LaunchedAfresh):

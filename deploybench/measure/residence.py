@@ -91,7 +91,7 @@ class Residence:
     def start(self, index: int, job: Job, number: int) -> Launch:
         """Start one more process of a cell; a crash or a hang is a launch with its cause.
 
-        Only a process whose launch was measured stays; its visits bear ``number``.
+        Only a process that may be timed stays; its visits bear ``number``.
         """
         processes = self._cells.setdefault(index, [])
         started = now()
@@ -100,7 +100,7 @@ class Residence:
         launch = _launch(resident, job.replaced(spawned_ns=spawned_ns))
         seconds = (time.monotonic_ns() - spawned_ns) / NS_PER_S
         launch = launch.replaced(started=started, seconds=seconds)
-        if not launch.measured:
+        if not launch.measured or launch.refused is not None:
             resident.close()
         else:
             processes.append(_Process(resident, number, _proportional_bytes(resident.number)))

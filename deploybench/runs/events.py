@@ -74,6 +74,13 @@ class VisitLost:
 
 
 @dataclass(frozen=True)
+class SpeedRemarked:
+    """What a user has to know of the machine's own speed, to which times were adjusted."""
+
+    words: str
+
+
+@dataclass(frozen=True)
 class LaunchedAfresh:
     """A cell cannot be measured by visits here, for that reason: it is launched for every look."""
 
@@ -98,6 +105,7 @@ RunEvent = (
     | LaunchStarted
     | VisitsMade
     | VisitLost
+    | SpeedRemarked
     | LaunchedAfresh
     | RecordUpdated
 )

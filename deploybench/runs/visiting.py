@@ -25,11 +25,11 @@ from deploybench.resident import ResidentLostError
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.results.visit import CanaryBest, CanaryReading, Visit
-from deploybench.runs.events import LaunchStarted, RunEvent, VisitLost, VisitsMade
+from deploybench.runs.events import LaunchStarted, RunEvent, SpeedRemarked, VisitLost, VisitsMade
 from deploybench.runs.experiment import Stopped, is_baseline, partners_of
 from deploybench.runs.records import kept, record_of
 from deploybench.runs.settings import RunContext, RunSettings
-from deploybench.telemetry.canary_memory import best_of, remember, remembered
+from deploybench.telemetry.canary_memory import best_of, in_words, remember, remembered
 from deploybench.telemetry.free_memory import available_bytes
 
 SETTLING_S = 0.3
@@ -128,6 +128,7 @@ class Visiting:
             groups[cell.planned.cell.group].append(index)
         # The baseline first: where memory ends within a group, it is in every block.
         waiting = [sorted(group, key=self._is_no_baseline) for group in groups.values()]
+        block: _Block | None = None
         try:
             while waiting:
                 with Residence(self._times, self._canary_threads, self._canary_cpus) as residence:
@@ -138,6 +139,12 @@ class Visiting:
                     self._end_block(block, plan)
                 for index in block.cells:
                     yield from self._kept(index)
+        except KeyboardInterrupt:
+            # What was seen since the records were last written is not lost.
+            if block is not None:
+                for index in block.cells:
+                    yield from self._kept(index)
+            raise
         finally:
             self._remember()
 
@@ -295,7 +302,9 @@ class Visiting:
             for number, memory in block.residence.end(index).items():
                 cell.launches[number] = cell.launches[number].replaced(memory=memory)
             ending = Ending.SPENT
-            if cell.widths is not None and cell.widths.narrow(plan.rule.half_width):
+            if cell.failed:
+                ending = Ending.FAILED
+            elif cell.widths is not None and cell.widths.narrow(plan.rule.half_width):
                 ending = Ending.PRECISE
             cell.stopped = Stopped(ending, None)
 
@@ -329,9 +338,14 @@ class Visiting:
         return not is_baseline(self._cells[index].planned.cell, self._settings.baseline)
 
     def _remember(self) -> None:
-        """Keep the best of this run's canary for later runs on this host."""
-        if self._canary_threads is not None and self._comparable and self._readings:
-            remember(self._context.host, self._canary_threads, self._readings)
+        """Keep the best of this run's canary for later runs on this host, and say what is odd."""
+        if self._canary_threads is None or not self._comparable or not self._readings:
+            return
+        best = best_of(self._remembered, self._readings, self._canary_threads)
+        words = in_words(best, self._remembered)
+        if words is not None:
+            self._tell(SpeedRemarked(words))
+        remember(self._context.host, self._canary_threads, self._readings)
 
 
 def _room() -> int:
