@@ -168,6 +168,19 @@ def test_runs_with_visits_are_compared_at_equal_delivered_speed() -> None:
     assert row.run_shift == assumed_shift(ASSUMED_SHIFT_UNDISTURBED)
 
 
+def test_runs_with_visits_may_differ_by_what_whole_runs_shift() -> None:
+    row = compared(visits_run(1.0, "before"), visits_run(1.025, "after"))
+    assert width(row) > assumed_shift(ASSUMED_SHIFT_UNDISTURBED).half_width
+    assert answer_of(row) is Answer.AMBIGUOUS
+    steady = OtherRuns(given=0.0)
+    certain = compared(visits_run(1.0, "before"), visits_run(1.025, "after"), steady)
+    assert answer_of(certain) is Answer.SLOWER
+    turned = compared(visits_run(1.025, "after"), visits_run(1.0, "before"))
+    assert row.ratio is not None
+    assert turned.ratio is not None
+    assert turned.ratio.low == pytest.approx(1 / row.ratio.high)
+
+
 def test_run_that_only_looked_calm_is_not_judged_once_the_other_run_knew_a_better_best() -> None:
     """The machine gave 81 % of its speed for all of the first run, which knew no better."""
     slow = np.full(60, math.log(0.81))
