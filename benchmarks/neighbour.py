@@ -1,11 +1,17 @@
-"""A neighbour at half of one core: is any estimate silently wrong?
+"""A neighbour on the same machine: is any estimate silently wrong?
 
-Trials of one cell with a foreign process that is busy half of the time on one core, through the
-whole trial or from half of its rounds on; between them quiet trials, which give the truth for each
-state of the machine. A trial is silently wrong when a VALID estimate is more than 3 % from the
-quiet one of the same state. Wanted: none of 50.
+Trials of some cells by visits, each with another kind of neighbour beside it, and quiet trials
+among them, which give the truth. A trial is silently wrong when a VALID undisturbed time is more
+than 3 % from the quiet one. Wanted: none of 50 of each kind. How many are answered at all is told,
+too.
 
-    python -m benchmarks.neighbour WORKSPACE [--model timm:test_vit] [--trials 50] [--rounds 12]
+    half       one core busy half of the time, in turns of 10 ms
+    both       two processes that are always busy
+    memory     a copy of 256 MiB, again and again
+    vectors    products of matrices on one core
+
+    python -m benchmarks.neighbour WORKSPACE [--cells timm:test_vit/onnxruntime,...] [--trials 50]
+        [--budget 10] [--kinds half,both,memory,vectors]
 """
 
 from __future__ import annotations
@@ -15,73 +21,65 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.trials import artifact_for, experiment, job_for, print_host
-from deploybench.analysis.states import SAME_STATE, states_of
-from deploybench.analysis.summary import summarise
-from deploybench.measure.job import Job
-from deploybench.measure.scheduler import run_job
-from deploybench.measure.stopping import ExperimentRule
-from deploybench.results.launch import Launch
-from deploybench.results.record import StateSummary
+from benchmarks.trials import print_host
+from benchmarks.visits import cell_for, measured
+from deploybench.plan.cells import Planned
+from deploybench.results.record import Record
+from deploybench.results.verdict import Verdict
 from deploybench.statistics.samples import median
 
+CELLS = "timm:test_vit/onnxruntime,efficientnet-b0/onnxruntime"
 TOLERANCE = 0.03
-KINDS: dict[str, Callable[[int], int]] = {
-    "throughout": lambda rounds: 0,
-    "half-way": lambda rounds: rounds // 2,
-}
-"""How many of a trial's rounds are without the neighbour."""
 QUIET_EVERY = 5
-NEIGHBOUR = """
+HALF = """
 import os, sys, time
-os.sched_setaffinity(0, {int(sys.argv[1])})
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {int(sys.argv[1])})
 while True:
     end = time.perf_counter() + 0.01
     while time.perf_counter() < end:
         pass
     time.sleep(0.01)
 """
+BUSY = """
+while True:
+    pass
+"""
+MEMORY = """
+import numpy as np
+source = np.ones(32 << 20)
+target = np.empty_like(source)
+while True:
+    np.copyto(target, source)
+"""
+VECTORS = """
+import numpy as np
+matrix = np.ones((512, 512), np.float32)
+while True:
+    matrix @ matrix
+"""
+KINDS = {"half": [HALF], "both": [BUSY, BUSY], "memory": [MEMORY], "vectors": [VECTORS]}
 
 
 @contextmanager
-def neighbour() -> Iterator[None]:
-    """A process that uses half of one core of ours while this lasts."""
-    core = min(os.sched_getaffinity(0))
-    child = subprocess.Popen([sys.executable, "-c", NEIGHBOUR, str(core)])
+def neighbour(kind: str = "half") -> Iterator[None]:
+    """The processes of a kind of neighbour, while this lasts."""
+    core = min(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    children = [
+        subprocess.Popen([sys.executable, "-c", program, str(core)], env=environment)
+        for program in KINDS[kind]
+    ]
     try:
         yield
     finally:
-        child.kill()
-        child.wait()
-
-
-def trial(job: Job, rounds: int, seed: int, quiet_rounds: int) -> list[Launch]:
-    """``rounds`` launches; the neighbour is there from the one after ``quiet_rounds`` on."""
-    done: list[Job] = []
-
-    def launch(asked: Job) -> Launch:
-        done.append(asked)
-        if len(done) <= quiet_rounds:
-            return run_job(asked)
-        with neighbour():
-            return run_job(asked)
-
-    rule = ExperimentRule(half_width=None, budget_s=float("inf"), min_rounds=1, max_rounds=rounds)
-    return experiment([job], ["cell"], rule, seed, launch=launch).launches[0]
-
-
-def wrongness(state: StateSummary, quiet: list[Launch]) -> float | None:
-    """How far the estimate is from the quiet one of the same state; None when no quiet trial met
-    that state."""
-    for truth in states_of(quiet):
-        same = state.hop_ns is None or truth.hop_ns is None
-        if same or max(state.hop_ns, truth.hop_ns) <= SAME_STATE * min(state.hop_ns, truth.hop_ns):
-            return abs(state.p50_ms / median([launch.median_ms for launch in truth.counted]) - 1)
-    return None
+        for child in children:
+            child.kill()
+            child.wait()
 
 
 def main() -> None:
@@ -89,86 +87,74 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("workspace", type=Path)
-    parser.add_argument("--model", default="timm:test_vit")
-    parser.add_argument("--runner", default="onnxruntime")
+    parser.add_argument("--cells", default=CELLS, help="as MODEL/RUNNER, with commas")
     parser.add_argument("--trials", type=int, default=50, help="of each kind")
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--kinds", default="throughout,half-way")
-    parser.add_argument("--duration", type=float, default=0.5, help="seconds of samples a launch")
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--budget", type=float, default=10.0, help="seconds a cell")
     options = parser.parse_args()
     print_host()
-    job = job_for(
-        artifact_for(options.workspace, options.model, options.runner),
-        options.runner,
-        options.duration,
-    )
-    quiet: list[Launch] = []
-    quiet_rounds = {kind: KINDS[kind](options.rounds) for kind in options.kinds.split(",")}
-    found: dict[str, list[list[Launch]]] = {kind: [] for kind in quiet_rounds}
+    names = options.cells.split(",")
+    planned = [cell_for(options.workspace, *name.rsplit("/", 1)) for name in names]
+    quiet: list[list[Record]] = []
+    found: dict[str, list[list[Record]]] = {kind: [] for kind in options.kinds.split(",")}
     for number in range(options.trials):
         if number % QUIET_EVERY == 0:
-            quiet += trial(job, options.rounds, number, options.rounds)
-        for kind, first in quiet_rounds.items():
-            found[kind].append(trial(job, options.rounds, number, first))
-        if number % QUIET_EVERY == 0:
-            print(f"{number + 1} trials", flush=True)
-    for state in states_of(quiet):
-        medians = [launch.median_ms for launch in state.counted]
-        print(
-            f"quiet, hop {state.hop_ns or 0:.0f} ns: {median(medians):.3f} ms, {len(medians)} "
-            f"launches"
-        )
+            quiet.append(_trial(planned, options.budget, number))
+        for kind, trials in found.items():
+            with neighbour(kind):
+                trials.append(_trial(planned, options.budget, number))
+        print(f"{number + 1} trials", flush=True)
+    truths = [_truth(name, [trial[index] for trial in quiet]) for index, name in enumerate(names)]
     wrong = 0
     for kind, trials in found.items():
-        print(f"\nneighbour, {kind}: {len(trials)} trials")
-        wrong += report(trials, quiet)
+        for index, name in enumerate(names):
+            wrong += _report(f"{kind}, {name}", [trial[index] for trial in trials], truths[index])
     sys.exit(wrong > 0)
 
 
-def report(trials: list[list[Launch]], quiet: list[Launch]) -> int:
-    """Print what the trials came to; how many were silently wrong."""
-    verdicts: Counter[str] = Counter()
-    silently_wrong, unknown, off = 0, 0, []
-    for launches in trials:
-        summary = summarise(launches, 1)
-        for state in summary.states if summary else ():
-            verdicts[state.judgement.verdict.value] += 1
-            if state.judgement.verdict.value == "VALID":
-                distance = wrongness(state, quiet)
-                unknown += distance is None
-                off += [] if distance is None else [distance]
-                if distance is not None and distance > TOLERANCE:
-                    silently_wrong += 1
-                    print_trial(launches, distance)
-    naive = [
-        abs(median([launch.median_ms for launch in one]) / _middle(quiet) - 1) for one in trials
-    ]
-    print(f"verdicts of the states seen: {dict(verdicts)}")
-    print(f"silently wrong: {silently_wrong}; VALID in a state that no quiet trial met: {unknown}")
-    if off:
-        print(f"VALID estimates are off by {median(off):.1%} (median), {max(off):.1%} at most")
+def _trial(planned: list[Planned], budget_s: float, seed: int) -> list[Record]:
+    return measured(planned, budget_s=budget_s, half_width=0.01, seed=seed)
+
+
+def _truth(name: str, records: list[Record]) -> float | None:
+    """The median of the quiet VALID times in ms; None where there is none."""
+    times = [_p50_ms(record) for record in records if record.judgement.verdict is Verdict.VALID]
+    if not times:
+        print(f"quiet, {name}: no VALID time in {len(records)} trials")
+        return None
+    apart = max(times) / min(times) - 1
     print(
-        f"a plain median over the same launches is off by {median(naive):.1%} (median), "
-        f"{max(naive):.1%} at most"
+        f"quiet, {name}: {median(times):.3f} ms, {len(times)} of {len(records)} VALID, "
+        f"{apart:.1%} apart"
     )
-    return silently_wrong
+    return median(times)
 
 
-def print_trial(launches: list[Launch], distance: float) -> None:
-    """Every launch of a trial that was silently wrong, with what was seen around it."""
-    print(f"silently wrong by {distance:.1%}:")
-    for number, launch in enumerate(launches):
-        around = launch.surroundings
-        seen = (
-            f"foreign {around.foreign_cpu_share}, steal {around.steal_share}, hops {around.hops}"
-            if around
-            else ""
-        )
-        print(f"  {number}: {launch.median_ms:.3f} ms, {seen}; {launch.unsettled or 'settled'}")
+def _report(name: str, records: list[Record], truth: float | None) -> int:
+    """Print what the trials came to; how many were silently wrong."""
+    verdicts = Counter(record.judgement.verdict.value for record in records)
+    off = []
+    met = []
+    for record in records:
+        assert record.summary is not None
+        visited = record.summary.states[0].visited
+        if truth is not None and visited is not None:
+            met.append(visited.experienced_p50_ms / truth - 1)
+            if record.judgement.verdict is Verdict.VALID:
+                off.append(abs(_p50_ms(record) / truth - 1))
+    wrong = sum(distance > TOLERANCE for distance in off)
+    words = f"{name}: {dict(verdicts)}, silently wrong {wrong}"
+    if off:
+        words += f"; VALID times off by {median(off):.1%} (median), {max(off):.1%} at most"
+    if met:
+        words += f"; as met {median(met):+.0%}"
+    print(words)
+    return wrong
 
 
-def _middle(launches: list[Launch]) -> float:
-    return median([launch.median_ms for launch in launches])
+def _p50_ms(record: Record) -> float:
+    assert record.summary is not None
+    return record.summary.states[0].p50_ms
 
 
 if __name__ == "__main__":

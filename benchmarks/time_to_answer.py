@@ -1,10 +1,12 @@
-"""What does an answer cost? Seconds a cell until its estimate is known to 1 %.
+"""What does an answer cost? Seconds a cell until its time and its speed-up are known to 1 %.
 
-The cells are launched in rounds as in ``deploybench run --precision-target 1% --budget 120s``. The
-seconds are the wall time of a cell's launches, start-up and probes included.
+One run by visits of every model on every runner, as ``deploybench run --baseline pytorch`` does;
+after every few rounds of its record the estimate is made again from the visits until then. The
+seconds of a cell are the share of the run's wall time that went to it: its starts, its visits and
+the canary beside them. Wanted: a median of 30 s at most.
 
-    python -m benchmarks.time_to_answer WORKSPACE [--models resnet50,vit]
-        [--runners onnxruntime,openvino]
+    python -m benchmarks.time_to_answer WORKSPACE [--models resnet50,vit,efficientnet-b0]
+        [--runners pytorch,onnxruntime,openvino,torchscript] [--budget 60]
 """
 
 from __future__ import annotations
@@ -12,11 +14,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.trials import artifact_for, experiment, job_for, print_host
-from deploybench.analysis.summary import summarise
-from deploybench.measure.stopping import ExperimentRule
-from deploybench.runs.experiment import state_widths
-from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
+from benchmarks.trials import print_host
+from benchmarks.visits import cell_for, measured
+from deploybench.analysis.visit_progress import widths
+from deploybench.results.record import Record
+from deploybench.statistics.samples import median
+
+STEP = 5
+"""Rounds between two looks."""
+BETWEEN_VISITS_S = 0.03
+"""The canary, and waking and stopping two processes."""
 
 
 def main() -> None:
@@ -24,40 +31,74 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("workspace", type=Path)
-    parser.add_argument("--models", default="resnet50,vit")
-    parser.add_argument("--runners", default="onnxruntime,openvino")
+    parser.add_argument("--models", default="resnet50,vit,efficientnet-b0")
+    parser.add_argument("--runners", default="pytorch,onnxruntime,openvino,torchscript")
     parser.add_argument("--precision", type=float, default=0.01)
-    parser.add_argument("--budget", type=float, default=120.0, help="seconds a cell")
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds a cell")
     options = parser.parse_args()
     print_host()
-    pairs = [
-        (model, runner)
-        for model in options.models.split(",")
-        for runner in options.runners.split(",")
-    ]
-    jobs = [
-        job_for(artifact_for(options.workspace, model, runner), runner, 1.0)
-        for model, runner in pairs
-    ]
-    rule = ExperimentRule(
-        half_width=options.precision, budget_s=options.budget, min_rounds=FEWEST_FOR_INTERVAL
+    runners = options.runners.split(",")
+    answered: list[float] = []
+    cells = 0
+    heads = f"{'time known':>11} {'speed-up known':>15}"
+    print(f"{'cell':30} {'p50 ms':>8} {'±':>6} {'verdict':9} {heads}")
+    for model in options.models.split(","):
+        planned = [cell_for(options.workspace, model, runner) for runner in runners]
+        records = measured(
+            planned,
+            budget_s=options.budget,
+            half_width=options.precision / 10,  # so that nothing ends before its time
+            baseline=runners[0],
+        )
+        for record in records:
+            cells += 1
+            time_s, ratio_s = seconds_to(record, records[0], options.precision)
+            assert record.summary is not None
+            state = record.summary.states[0]
+            width = (state.p50_high_ms or float("inf")) / state.p50_ms - 1
+            shown = [_seconds(time_s), "–" if record is records[0] else _seconds(ratio_s)]
+            print(
+                f"{model + ' ' + record.cell.runner:30} {state.p50_ms:8.2f} {width:6.1%} "
+                f"{record.judgement.verdict.value:9} {shown[0]:>11} {shown[1]:>15}",
+                flush=True,
+            )
+            needed = time_s if record is records[0] else _both(time_s, ratio_s)
+            if needed is not None:
+                answered.append(needed)
+    print(
+        f"\n{len(answered)} of {cells} cells known to {options.precision:.0%} within "
+        f"{options.budget:g} s"
     )
-    trial = experiment(jobs, [f"{model} {runner}" for model, runner in pairs], rule, seed=0)
-    print(f"{'cell':24} {'s':>5} {'rounds':>6}  ended by      estimates, ms (hop ns: half-width)")
-    for index, (model, runner) in enumerate(pairs):
-        launches, stopped = trial.launches[index], trial.stopped(index)
-        summary = summarise(launches, 1)
-        widths = ", ".join(
-            "?" if width is None else f"{width:.1%}" for width in state_widths(launches)
-        )
-        seen = summary.states if summary else ()
-        states = ", ".join(f"{state.p50_ms:.2f} ({state.hop_ns or 0:.0f})" for state in seen)
-        seconds = sum(launch.seconds for launch in launches)
-        ending = stopped.ending.value if stopped else "-"
-        print(
-            f"{model + ' ' + runner:24} {seconds:5.0f} {len(launches):6d}  {ending:13} {states}: "
-            f"{widths}"
-        )
+    if answered:
+        print(f"median of those: {median(answered):.0f} s a cell")
+
+
+def seconds_to(
+    record: Record, baseline: Record, precision: float
+) -> tuple[float | None, float | None]:
+    """How long until the time, and until the speed-up, was first known as narrowly as that."""
+    started_s = sum(launch.seconds for launch in record.launches)
+    time_s = ratio_s = None
+    for count in range(STEP, len(record.visits) + 1, STEP):
+        seen = record.visits[:count]
+        until_s = started_s + sum(visit.window_ns / 1e9 + BETWEEN_VISITS_S for visit in seen)
+        if time_s is None and widths(seen, record.canary).narrow(precision):
+            time_s = until_s
+        if ratio_s is None and record is not baseline:
+            beside = [visit for visit in baseline.visits if visit.round <= seen[-1].round]
+            width = widths(seen, record.canary, beside).speedup_half_width
+            if width is not None and width <= precision:
+                ratio_s = until_s
+    return time_s, ratio_s
+
+
+def _both(*times: float | None) -> float | None:
+    known = [time for time in times if time is not None]
+    return max(known) if len(known) == len(times) else None
+
+
+def _seconds(value: float | None) -> str:
+    return "not" if value is None else f"{value:.0f} s"
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from deploybench.hardware.host import usable_cores
 from deploybench.models.source import expand_groups
 from deploybench.models.zoo import ZOO
 
-FAILED = "no: see below"
+FAILED, NOT_TRIED = "no: see below", "–"
 BACKENDS = "torchscript,onnx,openvino,torch-export,pytorch"
 INTRODUCTION = """# The zoo x the exporters
 
@@ -117,7 +117,8 @@ def document(
         fixed = " (fixed)" if model in ZOO and ZOO[model].fixed_size else ""
         size = side or (ZOO[model].image_size if model in ZOO else "")
         lines.append(f"| {model} | {size}{fixed} | {' | '.join(cells)} |")
-    others = len(backends) * sum(name in kept for name in ZOO if name not in models)
+    rows_kept = [kept[name] for name in ZOO if name in kept and name not in models]
+    others = sum(len(backends) - row.count(f"| {NOT_TRIED} ") for row in rows_kept)
     good = others + sum(result.ok for result in found.values())
     lines += [
         "",

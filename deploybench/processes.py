@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from pathlib import Path
@@ -70,28 +70,36 @@ NOT_STARTED = ChildOutcome(None, "not started: the run was interrupted", "")
 
 
 def run_child(
-    module: str, request: str, *, time_limit_s: float, environment: Mapping[str, str] | None = None
+    module: str,
+    request: str,
+    *,
+    time_limit_s: float,
+    environment: Mapping[str, str] | None = None,
+    cpus: Collection[int] = (),
 ) -> ChildOutcome:
     """Run ``python -m module REPLY_PATH`` in a session of its own with ``request`` on standard
     input.
 
-    The child does not import from the current folder. Raises DeployBenchError where there is no
-    folder for temporary files.
+    The child does not import from the current folder. It is pinned to ``cpus``, if there are any
+    (:func:`pinned`). Raises DeployBenchError where there is no folder for temporary files, and
+    where it cannot be pinned.
     """
     if _stopping.is_set():
         return NOT_STARTED
     with scratch_folder() as folder:
         reply_path = folder / "reply.json"
         log_path = folder / "log.txt"
+        variables = child_environment(folder, environment or {})
         with log_path.open("wb") as log_file:
-            child = subprocess.Popen(
-                [*python_module(module), str(reply_path)],
-                stdin=subprocess.PIPE,
-                stdout=log_file,
-                stderr=subprocess.STDOUT,
-                env=child_environment(folder, environment or {}),
-                start_new_session=True,
-            )
+            with pinned(cpus):
+                child = subprocess.Popen(
+                    [*python_module(module), str(reply_path)],
+                    stdin=subprocess.PIPE,
+                    stdout=log_file,
+                    stderr=subprocess.STDOUT,
+                    env=variables,
+                    start_new_session=True,
+                )
             error = None
             try:
                 child.communicate(request.encode(), timeout=time_limit_s)
@@ -100,6 +108,40 @@ def run_child(
             finally:
                 kill_group(child)
         return _outcome(reply_path, log_path, error, child.returncode)
+
+
+def can_pin() -> bool:
+    """Whether this system keeps a process on certain CPUs when it is asked to."""
+    return hasattr(os, "sched_setaffinity")
+
+
+@contextlib.contextmanager
+def pinned(cpus: Collection[int]) -> Iterator[None]:
+    """What is started within the body runs on these CPUs only; on any where there are none of them.
+
+    A child inherits the affinity mask of the thread that starts it (sched_setaffinity(2)): it is on
+    its CPUs before it imports anything, and so are all threads and processes that it starts. This
+    thread has its own mask again afterwards; the other threads of this process keep theirs.
+
+    Raises DeployBenchError where the system refuses the CPUs.
+    """
+    if not cpus:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, cpus)
+    except OSError as error:
+        numbers = ",".join(map(str, sorted(cpus)))
+        raise DeployBenchError(
+            f"no process can be pinned to CPUs {numbers}: {error.strerror or error}",
+            expected="CPUs that this process may use",
+            action="--pin none measures without",
+        ) from error
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def run_forked(

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 
@@ -26,7 +26,13 @@ import psutil
 
 from deploybench.errors import DeployBenchError
 from deploybench.family import scratch_folder
-from deploybench.processes import cause_of_death, child_environment, kill_group, python_module
+from deploybench.processes import (
+    cause_of_death,
+    child_environment,
+    kill_group,
+    pinned,
+    python_module,
+)
 
 REPLIES = "DEPLOYBENCH_REPLIES"
 """The variable that tells a resident the number of the pipe for its answers."""
@@ -45,10 +51,16 @@ class ResidentLostError(Exception):
 class Resident:
     """A child ``python -m module`` that rests between the questions; a context manager.
 
-    Raises DeployBenchError where no child can be started.
+    It is pinned to ``cpus``, if there are any. Raises DeployBenchError where no child can be
+    started, or pinned.
     """
 
-    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        environment: Mapping[str, str] | None = None,
+        cpus: Collection[int] = (),
+    ) -> None:
         self._stack = ExitStack()
         folder = self._stack.enter_context(scratch_folder())
         self._log_path = folder / "log.txt"
@@ -60,17 +72,22 @@ class Resident:
         self._rested_s = self._used_s = 0.0
         """Of all rests: how long they were, and the CPU time that it took meanwhile."""
         changes = {**(environment or {}), REPLIES: str(writing)}
+        variables = child_environment(folder, changes)
         with self._log_path.open("wb") as log:
             try:
-                self._child = subprocess.Popen(
-                    python_module(module),
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=child_environment(folder, changes),
-                    pass_fds=(writing,),
-                    start_new_session=True,
-                )
+                with pinned(cpus):
+                    self._child = subprocess.Popen(
+                        python_module(module),
+                        stdin=subprocess.PIPE,
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        env=variables,
+                        pass_fds=(writing,),
+                        start_new_session=True,
+                    )
+            except DeployBenchError:
+                self._stack.close()
+                raise
             except OSError as error:
                 self._stack.close()
                 raise DeployBenchError(

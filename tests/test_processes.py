@@ -4,6 +4,7 @@ start."""
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -16,21 +17,30 @@ import pytest
 
 from deploybench import processes
 from deploybench.errors import DeployBenchError
-from deploybench.processes import python_module, run_child
+from deploybench.processes import can_pin, python_module, run_child
 from tests.conftest import run_cli
 
 SHADOWS = ("statistics", "numpy", "random", "psutil", "tempfile", "pydantic", "torch")
 CHILD = """
-import json, random, statistics, sys
+import json, os, random, statistics, sys
 import numpy, psutil
 from deploybench.processes import finish
 
 def main():
-    finish(json.dumps({"asked": sys.stdin.read(), "here": sys.argv[1:], "path": sys.path}))
+    threads = {}
+    if hasattr(os, "sched_getaffinity"):
+        for thread in os.listdir("/proc/self/task"):
+            threads[thread] = sorted(os.sched_getaffinity(int(thread)))
+    reply = {
+        "asked": sys.stdin.read(), "here": sys.argv[1:], "path": sys.path, "threads": threads
+    }
+    finish(json.dumps(reply))
 
 if __name__ == "__main__":
     main()
 """
+
+can_be_pinned = pytest.mark.skipif(not can_pin(), reason="this system pins no processes")
 
 
 @pytest.fixture
@@ -143,3 +153,30 @@ def test_servers_that_start_side_by_side_leave_the_environment_as_it_was(
     for start in starts:
         start.join()
     assert "PYTHONSAFEPATH" not in os.environ
+
+
+@can_be_pinned
+def test_child_and_all_its_threads_run_on_the_cpus_that_it_is_pinned_to(shadowed: Path) -> None:
+    """Those too that a library starts while it is imported, as numpy's does."""
+    mine = os.sched_getaffinity(0)
+    cpu = max(mine)
+    many = {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+    outcome = run_child("small_child", "{}", time_limit_s=60, environment=many, cpus=[cpu])
+    threads = json.loads(outcome.reply or b"")["threads"]
+    assert set(map(tuple, threads.values())) == {(cpu,)}
+    assert os.sched_getaffinity(0) == mine
+
+
+@can_be_pinned
+def test_child_without_cpus_runs_where_this_process_may(shadowed: Path) -> None:
+    outcome = run_child("small_child", "{}", time_limit_s=60)
+    threads = json.loads(outcome.reply or b"")["threads"]
+    assert set(map(tuple, threads.values())) == {tuple(sorted(os.sched_getaffinity(0)))}
+
+
+@can_be_pinned
+def test_cpus_that_the_system_refuses_start_no_child(shadowed: Path) -> None:
+    mine = os.sched_getaffinity(0)
+    with pytest.raises(DeployBenchError, match="no process can be pinned to CPUs 1000"):
+        run_child("small_child", "{}", time_limit_s=60, cpus=[1000])
+    assert os.sched_getaffinity(0) == mine

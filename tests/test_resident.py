@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploybench.errors import DeployBenchError
+from deploybench.processes import can_pin
 from deploybench.resident import CAN_REST, Resident, ResidentLostError
 
 pytestmark = pytest.mark.skipif(not CAN_REST, reason="this system stops no processes")
@@ -37,6 +39,9 @@ for question in questions():
         os.abort()
     if question == "hang":
         time.sleep(600)
+    if question == "where":
+        reply(str(sorted(os.sched_getaffinity(0))))
+        continue
     reply(f"{question} {os.getpid()}")
 """
 PARENT = """
@@ -134,3 +139,14 @@ def test_stopped_process_dies_with_its_parent(
     parent.send_signal(number)
     parent.wait()
     wait_until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
+
+
+@pytest.mark.skipif(not can_pin(), reason="this system pins no processes")
+def test_resident_stays_on_the_cpus_that_it_is_pinned_to(module: str) -> None:
+    mine = os.sched_getaffinity(0)
+    cpu = max(mine)
+    with Resident(module, cpus=[cpu]) as child:
+        assert child.ask("where", 60) == child.ask("where", 60) == str([cpu])
+    assert os.sched_getaffinity(0) == mine
+    with pytest.raises(DeployBenchError, match="pinned to CPUs 1000"):
+        Resident(module, cpus=[1000])

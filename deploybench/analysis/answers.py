@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploybench.analysis.findings import baseline_of
+from deploybench.analysis.findings import answer_if_any, baseline_of
 from deploybench.analysis.speedups import MOST_ROUNDS_OF_VISITS, rounds_to_settle, speedups_of
 from deploybench.analysis.verdicts import judge_speedup
 from deploybench.data.image_size import size_text
@@ -43,7 +43,8 @@ class Lead:
     """How many times faster the fastest runner is than ``cell``.
 
     ``undisturbed`` is false where other work ran beside the rounds that the ratio is from.
-    ``rounds_to_settle`` would give an answer that is not AMBIGUOUS.
+    ``rounds_to_settle`` would give an answer that is not AMBIGUOUS. ``experienced_answer`` and
+    ``undisturbed_answer`` are those of the two ratios of cells that were visited.
     """
 
     cell: Cell
@@ -51,6 +52,16 @@ class Lead:
     answer: Answer
     undisturbed: bool
     rounds_to_settle: int = 0
+    experienced_answer: Answer | None = None
+    undisturbed_answer: Answer | None = None
+    undisturbed_ratio: Ratio | None = None
+
+    @property
+    def contention_decides(self) -> bool:
+        """Whether it is known to be faster undisturbed, and known not to be as the machine was."""
+        if self.undisturbed_answer is not Answer.FASTER:
+            return False
+        return self.experienced_answer in (Answer.SAME, Answer.SLOWER)
 
 
 @dataclass(frozen=True)
@@ -242,6 +253,9 @@ def _leads(leader: Record, others: Sequence[Record], margin: float) -> list[Lead
                 answer=answer(most.ratio, margin),
                 undisturbed=judgement.verdict is Verdict.VALID,
                 rounds_to_settle=rounds_to_settle(most, margin),
+                experienced_answer=answer_if_any(most.experienced, margin),
+                undisturbed_answer=answer_if_any(most.undisturbed, margin),
+                undisturbed_ratio=most.undisturbed,
             )
         )
     return leads

@@ -22,6 +22,7 @@ from deploybench.results.verdict import Judgement
 from deploybench.statistics.ratios import (
     DEFAULT_MARGIN,
     Answer,
+    Ratio,
     answer,
 )
 from deploybench.statistics.samples import median
@@ -35,6 +36,7 @@ class AgainstBaseline:
     """How many times faster than the baseline a cell is.
 
     ``more_rounds`` would settle an AMBIGUOUS answer; None for other answers.
+    ``experienced_answer`` and ``undisturbed_answer`` are those of the two ratios of visits.
     """
 
     runner: str
@@ -42,6 +44,8 @@ class AgainstBaseline:
     answer: Answer
     judgement: Judgement
     more_rounds: int | None
+    experienced_answer: Answer | None = None
+    undisturbed_answer: Answer | None = None
 
     @property
     def reason(self) -> str:
@@ -277,7 +281,16 @@ def _judged(baseline: Record, speedup: Speedup, margin: float) -> AgainstBaselin
         answer=faster_or_not,
         judgement=judge_speedup(speedup),
         more_rounds=more_rounds,
+        experienced_answer=answer_if_any(speedup.experienced, margin),
+        undisturbed_answer=answer_if_any(speedup.undisturbed, margin),
     )
+
+
+def answer_if_any(ratio: Ratio | None, margin: float) -> Answer | None:
+    """What the interval of one of a speed-up's two ratios says; None where there is none."""
+    if ratio is None:
+        return None
+    return answer(ratio, margin)
 
 
 def _in_the_same_state(point: Point | None, state: StateSummary) -> Point | None:

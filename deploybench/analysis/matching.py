@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from deploybench.environment import in_words, said_of
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.hardware.devices import CPU, kind_of
+from deploybench.hardware.places import cpus_in_words
 from deploybench.results.cell import Cell
 from deploybench.results.record import Record
 
@@ -238,4 +239,12 @@ def changes(old: Record, new: Record) -> list[str]:
     for name, version in before.items():
         if name in after and after[name] != version:
             changed.append(f"{name} {version} → {after[name]}")
+    if old.pinned != new.pinned:
+        changed.append(f"{_pinned(old)} → {_pinned(new)}")
     return changed
+
+
+def _pinned(record: Record) -> str:
+    if record.pinned is None:
+        return "not pinned"
+    return f"pinned to {cpus_in_words(record.pinned)}"

@@ -25,6 +25,7 @@ from deploybench.artifacts.task import Task
 from deploybench.artifacts.weights import Weights
 from deploybench.documents import Document, read_document
 from deploybench.errors import DeployBenchError
+from deploybench.plurals import counted
 
 MANIFEST = "manifest.json"
 LABELS = "labels.json"
@@ -213,7 +214,7 @@ class Artifact:
         if not named or len(labels) != classes:
             raise DeployBenchError(
                 f"{path} does not hold the names of the classes",
-                expected=f"a list of {classes} names",
+                expected=f"a list of {counted(classes, 'name')}",
                 action=self._advice_to_export_again(),
             )
         return list(labels)

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from deploybench.artifacts.cost import CostVerdict, held_to_cost
 from deploybench.documents import Document
+from deploybench.plurals import counted
 
 ROUNDING = {"fp32": 2**-24, "tf32": 2**-11, "fp16": 2**-11, "bf16": 2**-8, "int8": 2**-8}
 """The relative rounding error of one number. (tf32 and int8: of what their products take in.)"""
@@ -168,7 +169,7 @@ def compare_outputs(
     outputs = candidate.astype(np.float64).reshape(expected.shape)
     not_finite = outputs.size - int(np.isfinite(outputs).sum())
     if not_finite:
-        return failure(f"{not_finite} of {outputs.size} outputs are NaN or Inf")
+        return failure(f"{not_finite} of {counted(outputs.size, 'output')} are NaN or Inf")
 
     units = _units(expected, spreads, budget, precision)
     if plain is not None and precision != "fp32":
@@ -184,7 +185,7 @@ def compare_outputs(
     if cosine is not None and cosine < budget.min_cosine:
         reasons.append(f"cosine {cosine:.6f}, budget {budget.min_cosine}")
     if flipped:
-        reasons.append(f"another top-1 class on {flipped} of {len(expected)} images")
+        reasons.append(f"another top-1 class on {flipped} of {counted(len(expected), 'image')}")
     cost = None
     if rounded is not None:
         # On an image of one colour roundings add up, otherwise on every runtime: no measure of it.

@@ -31,6 +31,7 @@ from deploybench.artifacts.naming import (
 from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
 from deploybench.files import STAGING_PREFIX
+from deploybench.plurals import counted
 
 SCENARIOS = "scenarios"
 UNTOUCHED_S = 60.0
@@ -294,7 +295,7 @@ def _old_runs(
         if older_than_s is None:
             reason = f"it is not among the newest {keep_last}"
         elif age_s > older_than_s:
-            reason = f"it is {age_s / 86400:.0f} days old"
+            reason = f"it is {counted(round(age_s / 86400), 'day')} old"
         else:
             continue
         removals.append(_removal(stored.path, reason, stored.name))

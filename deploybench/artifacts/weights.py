@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from deploybench.documents import Document
+from deploybench.plurals import counted
 
 MOST_LEFT_SHOWN = 4
 """Of what a checkpoint holds beside the state that was taken."""
@@ -87,7 +88,7 @@ class Weights(Document):
         state = ""
         if self.taken:
             state = f" from {self.taken}"
-        parts = [f"{self.loaded} tensors loaded{state}"]
+        parts = [f"{counted(self.loaded, 'tensor')} loaded{state}"]
         if self.missing:
             parts.append(f"{self.missing} missing")
         if self.random_parameters:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
+from deploybench.plurals import counted
 
 Array = npt.NDArray[np.float32]
 
@@ -65,7 +66,8 @@ class WeightsAudit(Document):
         if self.wrong:
             raise DeployBenchError(
                 f"{entry} holds other values than the model under the names of "
-                f"{len(self.wrong)} of its {self.tensors} tensors: {_listed(self.wrong)}",
+                f"{len(self.wrong)} of its {counted(self.tensors, 'tensor')}: "
+                f"{_listed(self.wrong)}",
                 expected="the model's own weights, cast to the artifact's precision",
                 action="this is a fault of the exporter: choose another version of it, or another "
                 "backend",

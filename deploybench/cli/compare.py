@@ -9,6 +9,7 @@ import typer
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded
 from deploybench.cli.sources import other_runs, records_of
+from deploybench.plurals import counted
 
 
 @guarded
@@ -61,7 +62,7 @@ def compare(
     print_report(comparison_report(rows, limit), asked)
     if all(row.ratio is None for row in rows):
         raise DeployBenchError(
-            f"none of {len(rows)} cells could be compared",
+            f"none of {counted(len(rows), 'cell')} could be compared",
             expected="the same cell with a number on both sides; the rows say what is missing or "
             "unlike",
             action="--allow NAMES compares unlike rows; deploybench run measures what is missing",

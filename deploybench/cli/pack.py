@@ -9,6 +9,7 @@ import typer
 
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded, say, say_aside
+from deploybench.plurals import counted
 
 
 @guarded
@@ -63,4 +64,5 @@ def pack(
         )
     write_pack(packed, out)
     names = ", ".join(dict.fromkeys(part.manifest.model.name for part in packed))
-    say(f"{out}: {len(packed)} artifacts of {names}, {out.stat().st_size / 2**20:.1f} MiB")
+    artifacts = counted(len(packed), "artifact")
+    say(f"{out}: {artifacts} of {names}, {out.stat().st_size / 2**20:.1f} MiB")

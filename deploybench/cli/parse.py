@@ -92,7 +92,17 @@ TaskOption = Annotated[
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
-        "--threads", min=1, help="CPU thread budget of every runner. [default: usable cores]"
+        "--threads",
+        min=1,
+        help="CPU thread budget of every runner. [default: usable cores, or those of --pin]",
+    ),
+]
+PinOption = Annotated[
+    str,
+    typer.Option(
+        "--pin",
+        help="Keep the processes on CPUs: 0-3,8. auto: where the threads belong, if there are more "
+        "CPUs than threads (Linux). none: the system chooses.",
     ),
 ]
 

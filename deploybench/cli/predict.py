@@ -10,6 +10,7 @@ import typer
 from deploybench.cli import parse
 from deploybench.cli import preprocessing as preparing
 from deploybench.cli.guard import guarded, say_aside
+from deploybench.plurals import counted
 
 COLUMNS = ("image", "rank", "probability", "index", "class")
 
@@ -71,5 +72,5 @@ def predict(
     for prediction in unreadable:
         say_aside(f"left out: {prediction['error']}")
     if unreadable:
-        say_aside(f"{len(unreadable)} of {len(predictions)} images could not be read")
+        say_aside(f"{len(unreadable)} of {counted(len(predictions), 'image')} could not be read")
         raise typer.Exit(EXIT_SOME_FAILED)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from deploybench.export.order import ExportFinished, ExportsPlanned, ExportStarted
 from deploybench.inert import inert
+from deploybench.plurals import counted
 from deploybench.report.console import progress_bar, remark
 from deploybench.runs.events import (
     LaunchedAfresh,
@@ -15,7 +16,9 @@ from deploybench.runs.events import (
     PeaksMeasured,
     RecordUpdated,
     RunPlanned,
+    SpeedRemarked,
     SweepStarted,
+    VisitLost,
     VisitsMade,
 )
 from deploybench.scenarios.events import ScenarioFinished, ScenariosPlanned, TestStarted
@@ -62,7 +65,7 @@ class Progress:
         if isinstance(event, ExportsPlanned):
             count = len(event.requests)
             if self._missing_first:
-                self._remark(f"exporting {count} missing artifacts first")
+                self._remark(f"exporting {counted(count, 'missing artifact')} first")
             self._open_bar("exporting", count)
         elif isinstance(event, ExportStarted):
             request = event.request
@@ -82,6 +85,9 @@ class Progress:
                     "deploybench run --model NAME exports what is missing"
                 )
             to_launch = [cell for cell in event.cells if cell.skip is None]
+            concerned = any(event.pinning.concerns(cell.cell.device) for cell in to_launch)
+            if event.pinning.tells and concerned:
+                self._remark(f"threads: {event.pinning.words}")
             self._open_bar("measuring", len(to_launch))
         elif isinstance(event, LaunchStarted):
             self._say(f"round {event.round + 1}: {event.planned.cell.title()}")
@@ -90,12 +96,18 @@ class Progress:
                 f"round {event.rounds}: {event.known} of {event.cells} rows known, "
                 f"at most {_minutes(event.left_s)} for the others"
             )
+        elif isinstance(event, SpeedRemarked):
+            self._remark(event.words)
+        elif isinstance(event, VisitLost):
+            self._remark(f"a visit was left out, {event.reason}: {event.planned.cell.title()}")
         elif isinstance(event, LaunchedAfresh):
             title = event.planned.cell.title()
             self._remark(f"launched for every look, {event.reason}: {title}", "yellow")
         elif isinstance(event, RecordUpdated):
             self._note(event.record)
         elif isinstance(event, ScenariosPlanned):
+            if event.pinning.tells:
+                self._remark(f"threads: {event.pinning.words}")
             self._open_bar("measuring", event.count)
         elif isinstance(event, TestStarted):
             title = f"{event.scenario.value}: {event.cell.title()}"

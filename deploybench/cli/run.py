@@ -48,6 +48,7 @@ def run(
         list[str] | None, typer.Option("--precision", help="[default: each artifact's own]")
     ] = None,
     threads: parse.ThreadsOption = None,
+    pin: parse.PinOption = "auto",
     precision_target: Annotated[
         str, typer.Option("--precision-target", help="Look until every interval is this narrow.")
     ] = "1%",
@@ -135,6 +136,7 @@ def run(
     """Measure artifacts on this machine: processes that are visited in turn, parity before time."""
     from deploybench.cli.progress import Progress
     from deploybench.errors import EXIT_SOME_FAILED
+    from deploybench.hardware.pinning import read_pin
     from deploybench.report.console import remark
     from deploybench.report.printing import print_report
     from deploybench.report.run_report import run_report
@@ -163,6 +165,7 @@ def run(
         precisions=parse.precisions(precision),
         batches=parse.numbers_or_auto(batch, "--batch"),
         threads=threads,
+        pin=read_pin(pin),
         streams=parse.numbers_or_auto(streams, "--streams"),
         timings=timings,
         image=image,

@@ -81,6 +81,7 @@ def scenario(
         list[str] | None, typer.Option("--precision", help="[default: each artifact's own]")
     ] = None,
     threads: parse.ThreadsOption = None,
+    pin: parse.PinOption = "auto",
     seed: Annotated[
         int | None,
         typer.Option(
@@ -95,6 +96,7 @@ def scenario(
     """Measure under MLPerf's load scenarios with MLPerf's own LoadGen. Not an MLPerf submission."""
     from deploybench.cli.progress import Progress
     from deploybench.errors import EXIT_SOME_FAILED
+    from deploybench.hardware.pinning import read_pin
     from deploybench.report.console import remark
     from deploybench.report.printing import print_report
     from deploybench.report.scenario_table import scenario_report
@@ -106,6 +108,7 @@ def scenario(
     request = ScenarioRequest(
         scenarios=scenarios_named(parse.split_names(scenario)),
         threads=threads,
+        pin=read_pin(pin),
         duration_s=parse.seconds(duration, "--duration"),
         percentile=percentile,
         min_queries=min_queries,

@@ -10,6 +10,7 @@ from deploybench.contracts.plugin import Plugin
 from deploybench.contracts.session import Session
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import kind_of
+from deploybench.plurals import counted
 
 if TYPE_CHECKING:
     from deploybench.artifacts.artifact import Artifact
@@ -35,7 +36,7 @@ class RunOptions:
     def __post_init__(self) -> None:
         if not 1 <= self.streams <= self.threads:
             raise DeployBenchError(
-                f"{self.streams} streams on {self.threads} threads",
+                f"{counted(self.streams, 'stream')} on {counted(self.threads, 'thread')}",
                 expected="at least one stream, and at least one thread for each",
                 action="ask for fewer streams or more threads",
             )

@@ -20,6 +20,7 @@ from deploybench.artifacts.preprocessing import (
 from deploybench.data.image_values import WHITE_8, check_window
 from deploybench.documents import Document
 from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.plurals import counted
 
 PARTS: tuple[PreprocessingPart, ...] = get_args(PreprocessingPart)
 WIDEST_CROP = 2.0
@@ -176,7 +177,8 @@ def _for_channels(flag: str, numbers: tuple[float, ...], channels: int) -> tuple
         return numbers * channels
     if len(numbers) != channels:
         raise DeployBenchError(
-            f"{flag} has {len(numbers)} values, and the model takes {channels} channels",
+            f"{flag} has {counted(len(numbers), 'value')}, and the model takes "
+            f"{counted(channels, 'channel')}",
             expected=f"{channels}, with commas, or one for all",
         )
     return numbers

@@ -25,6 +25,7 @@ from deploybench.artifacts.workspace import Workspace, publish
 from deploybench.data.postprocess import task_in
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.plurals import counted
 
 
 def read_labels(path: Path, classes: int) -> tuple[str, ...]:
@@ -36,7 +37,7 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     labels = tuple(line for line in lines if line)
     if len(labels) != classes:
         raise DeployBenchError(
-            f"{path} has {len(labels)} names", expected=f"{classes}, one line a class"
+            f"{path} has {counted(len(labels), 'name')}", expected=f"{classes}, one line a class"
         )
     return labels
 

@@ -29,6 +29,7 @@ from deploybench.hardware.host import usable_cores
 from deploybench.hardware.precisions import PRECISIONS
 from deploybench.hardware.profile import HOST, Profile, load_profile
 from deploybench.models.source import expand_groups
+from deploybench.plurals import counted
 from deploybench.processes import allow_children
 
 
@@ -268,7 +269,7 @@ def _check(order: ExportOrder, models: Sequence[str]) -> None:
         )
     if order.checkpoint is not None and len(models) != 1:
         raise DeployBenchError(
-            f"--checkpoint with {len(models)} models", expected="one model a checkpoint"
+            f"--checkpoint with {counted(len(models), 'model')}", expected="one model a checkpoint"
         )
     if order.checkpoint_key is not None and order.checkpoint is None:
         own = [name for name in models if name.startswith("hub:")]
@@ -295,7 +296,8 @@ def _check(order: ExportOrder, models: Sequence[str]) -> None:
         read_task(order.task)
     if order.batch is not None and order.batch < 1:
         raise DeployBenchError(
-            f"a batch of {order.batch} images", expected="1 or more, or None for a free one"
+            f"a batch of {order.batch} images",
+            expected="1 or more, or None for a free one",
         )
 
 

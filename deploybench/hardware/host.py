@@ -128,13 +128,15 @@ def describe_host(distributions: tuple[str, ...] = ()) -> Host:
     )
 
 
-def usable_cores(root: Path = ROOT) -> int:
+def usable_cores(root: Path = ROOT, cpus: frozenset[int] | None = None) -> int:
     """The cores that a cell may use unless it is told otherwise.
 
-    As many as the CPUs of this process's affinity mask belong to: a second hardware thread of a
-    core adds no core. At most the whole CPUs of the tightest cgroup quota, and at least one.
+    As many as the CPUs belong to, by default those of this process's affinity mask: a second
+    hardware thread of a core adds no core. At most the whole CPUs of the tightest cgroup quota, and
+    at least one.
     """
-    cpus = affinity()
+    if cpus is None:
+        cpus = affinity()
     cores = cores_of(cpus, root)
     if cores is None:
         physical = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1

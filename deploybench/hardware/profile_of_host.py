@@ -20,6 +20,7 @@ from deploybench.hardware.nvml import named_handle, open_nvml
 from deploybench.hardware.precisions import PRECISIONS, cpu_lacking, gpu_lacking
 from deploybench.hardware.profile import HOST, Match, Peaks, Profile, profile_names, profile_of
 from deploybench.hardware.roof import MeasuredPeaks
+from deploybench.plurals import counted
 
 OF_ANY_HOST = frozenset({"deploybench", "numpy", "mlcommons-loadgen"})
 """Distributions of the harness itself: they are no part of what hardware needs."""
@@ -58,7 +59,7 @@ def new_profile(name: str | None, device: str, host: Host, *, measure: PeakMeasu
         return _of_cpu(name, host, measure(host, host.usable_cores))
     gpu = gpu_of(device, host)
     if gpu is None:
-        cause = host.gpu_note or f"it has {len(host.gpus)} GPUs"
+        cause = host.gpu_note or f"it has {counted(len(host.gpus), 'GPU')}"
         raise DeployBenchError(
             f"there is no {device} on this host: {cause}",
             action="deploybench doctor says more; --device cpu describes the CPU",
@@ -83,12 +84,13 @@ def _of_cpu(name: str | None, host: Host, measured: MeasuredPeaks | None) -> Pro
     sources["memory_gb"] = f"read on {host.hostname}: the whole memory of the machine"
     if host.cache_bytes:
         sources["cache_mb"] = (
-            f"read on {host.hostname}: second- and third-level caches of {host.usable_cores} cores"
+            f"read on {host.hostname}: second- and third-level caches of "
+            f"{counted(host.usable_cores, 'core')}"
         )
     lacking = cpu_lacking(host.isa)
     return Profile(
         name=name or _name_after(host.cpu_model),
-        title=f"{host.cpu_model}, {host.usable_cores} cores",
+        title=f"{host.cpu_model}, {counted(host.usable_cores, 'core')}",
         device="cpu",
         match=Match(cpu_vendor=_exactly(host.cpu_vendor), cpu_model=_exactly(host.cpu_model)),
         peaks=_cpu_peaks(host, measured),
@@ -97,8 +99,8 @@ def _of_cpu(name: str | None, host: Host, measured: MeasuredPeaks | None) -> Pro
         stack=_stack(host),
         sources=sources | _stack_sources(host),
         notes=(
-            f"The peaks are what this machine reached with {measured.threads} threads, not a data "
-            f"sheet's.",
+            f"The peaks are what this machine reached with {counted(measured.threads, 'thread')}, "
+            f"not a data sheet's.",
         ),
     )
 

@@ -101,15 +101,20 @@ def cores_of(cpus: frozenset[int], root: Path = ROOT) -> int | None:
 
     None where the system does not tell.
     """
-    cores = set()
-    for cpu in cpus:
-        folder = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
-        # the older name of the same list stands second
-        siblings = _text(folder / "core_cpus_list") or _text(folder / "thread_siblings_list")
-        if not siblings:
-            return None
-        cores.add(siblings)
+    cores = {siblings_of(cpu, root) for cpu in cpus}
+    if "" in cores:
+        return None
     return len(cores)
+
+
+def siblings_of(cpu: int, root: Path = ROOT) -> str:
+    """The list of the hardware threads of the CPU's core, as the kernel writes it.
+
+    Nothing where the system does not tell.
+    """
+    folder = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
+    # the older name of the same list stands second
+    return text_of(folder / "core_cpus_list") or text_of(folder / "thread_siblings_list")
 
 
 def whole_cpus(quota: Quota | None) -> int | None:
@@ -138,7 +143,7 @@ def _groups(root: Path) -> Iterator[_Group]:
 def _own_paths(root: Path) -> dict[int, str]:
     """This process's cgroup by version, from /proc/self/cgroup: ``4:cpu,cpuacct:/a/b``."""
     paths = {}
-    for line in _text(root / "proc/self/cgroup").splitlines():
+    for line in text_of(root / "proc/self/cgroup").splitlines():
         fields = line.split(":", 2)
         if len(fields) < 3:
             continue
@@ -156,7 +161,7 @@ def _mounts(root: Path) -> Iterator[tuple[int, str, str]]:
     A line of /proc/self/mountinfo: ``36 35 98:0 ROOT POINT options [optional ...] - TYPE source
     OPTIONS``.
     """
-    for line in _text(root / "proc/self/mountinfo").splitlines():
+    for line in text_of(root / "proc/self/mountinfo").splitlines():
         mount, separator, system = line.partition(" - ")
         fields, described = mount.split(), system.split()
         if not separator or len(fields) < 5 or not described:
@@ -190,10 +195,10 @@ def _quota_of(group: _Group, root: Path) -> Quota | None:
     """The group's own quota; None where it has none."""
     if group.version == 2:
         path = group.folder / "cpu.max"
-        limit, _, period = _text(path).partition(" ")
+        limit, _, period = text_of(path).partition(" ")
     else:
         path = group.folder / "cpu.cfs_quota_us"
-        limit, period = _text(path), _text(group.folder / "cpu.cfs_period_us")
+        limit, period = text_of(path), text_of(group.folder / "cpu.cfs_period_us")
     # no quota is written as "max" in version 2 and as -1 in version 1
     if not limit.isdigit() or not period.isdigit() or int(limit) == 0 or int(period) == 0:
         return None
@@ -203,7 +208,7 @@ def _quota_of(group: _Group, root: Path) -> Quota | None:
 def _counters(path: Path) -> dict[str, int]:
     """The lines of a ``cpu.stat``: a name and a number each."""
     counters = {}
-    for line in _text(path).splitlines():
+    for line in text_of(path).splitlines():
         name, _, number = line.partition(" ")
         if number.strip().isdigit():
             counters[name] = int(number)
@@ -224,7 +229,7 @@ def _unescaped(path: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
     """The text of a file; nothing where it does not read."""
     try:
         return path.read_text().strip()

@@ -15,7 +15,7 @@ class Job(CellOptions):
 
     ``spawned_ns`` is the parent's monotonic clock when it started the process (Linux has one for
     all processes). ``image`` is the file that an end-to-end call reads. ``raw`` keeps every sample,
-    however many there are.
+    however many there are. ``pin`` are the CPUs that the process is started on; none: any.
     """
 
     artifact: str
@@ -34,6 +34,7 @@ class Job(CellOptions):
     min_samples: int = 20
     limit_s: float = 60.0
     raw: bool = False
+    pin: tuple[int, ...] = ()
 
     @property
     def run_options(self) -> RunOptions:

@@ -20,6 +20,7 @@ from deploybench.measure.calls import Call, end_to_end, engine_only, host_to_hos
 from deploybench.measure.job import Job
 from deploybench.measure.proof import (
     crowded,
+    misplaced,
     prove,
     reference_batches,
     thread_limit,
@@ -108,9 +109,10 @@ def prepared(
     """
     cpus = usable_cpus()  # some runtimes pin the thread that loads them
     options = job.run_options
-    limited = thread_limit(os.environ, options)
-    if limited is not None:
-        yield Ready(Launch(refused=limited), cpus)
+    pinned = tuple(sorted(cpus)) if job.pin else None
+    refused = thread_limit(os.environ, options) or misplaced(job.pin, cpus)
+    if refused is not None:
+        yield Ready(Launch(refused=refused, pinned=pinned), cpus)
         return
     batches = reference_batches(artifact, job.batch)
     gc.collect()
@@ -142,6 +144,7 @@ def prepared(
                 facts=proof.facts,
                 refused=proof.refused,
                 parity=proof.parity,
+                pinned=pinned,
                 start_s=start_s,
                 import_s=imported.seconds,
                 load_s=loaded.seconds,
@@ -174,6 +177,7 @@ def timed_launch(job: Job, ready: Ready) -> Launch:
     refused = None
     if len(ready.cpus) >= options.threads or len(ready.cpus) < (os.cpu_count() or 1):
         refused = crowded(options, timed.threads_cpus)
+    refused = refused or misplaced(job.pin, timed.threads_cpus)
     return _with_samples(ready.launch, timed, ready.memory()).replaced(refused=refused)
 
 

@@ -7,7 +7,7 @@ What is refused or fails parity gets no number. An error on the way is told in w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from deploybench.data.postprocess import main_output
 from deploybench.data.synthetic import REFERENCE_IMAGES, whole_batches
 from deploybench.errors import DeployBenchError, DeviceError
 from deploybench.hardware.devices import CPU, kind_of, same_device
+from deploybench.hardware.places import cpus_in_words, list_of_cpus
 from deploybench.results.launch import Facts
 
 Array = npt.NDArray[np.float32]
@@ -140,6 +141,22 @@ def crowded(asked: RunOptions, cpus_of_threads: Sequence[int] | None) -> str | N
     return (
         f"asked for threads {asked.threads}, and what worked may run on no more than {count} CPU "
         f"({cpus}): an affinity mask keeps it there"
+    )
+
+
+def misplaced(pin: Collection[int], cpus: Collection[int] | None) -> str | None:
+    """Why what worked was not kept where it was pinned, or None.
+
+    ``cpus`` are those on which it may run. A runtime may keep its threads on some of the pinned
+    CPUs; where any of them may leave these, it undid the pinning.
+    """
+    outside = set(cpus or ()) - set(pin)
+    if not pin or not outside:
+        return None
+    return (
+        f"pinned to {cpus_in_words(pin)}, and what worked may also run on "
+        f"{list_of_cpus(outside)}: something in the process sets its own affinity "
+        f"(--pin none leaves the CPUs to it)"
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -26,6 +27,7 @@ from deploybench.telemetry.canary import environment_of
 WORKER = "deploybench.measure.resident_worker"
 CANARY = "deploybench.telemetry.canary"
 NS_PER_S = 1_000_000_000
+LEAST_SLEEP_S = 0.5
 CANARY_LIMIT_S = 60.0
 """A reading takes 15 ms; a machine that is suspended or swaps may take far longer."""
 
@@ -51,11 +53,13 @@ class _Process:
 class Residence:
     """The processes of some cells, each by the index of its cell; a context manager.
 
-    ``canary_threads`` is the budget of the canary; None: there is none. Raises DeployBenchError
-    where no child can be started.
+    ``canary_threads`` is the budget of the canary, ``canary_cpus`` where it is pinned; without a
+    budget there is none. Raises DeployBenchError where no child can be started.
     """
 
-    def __init__(self, times: VisitTimes, canary_threads: int | None) -> None:
+    def __init__(
+        self, times: VisitTimes, canary_threads: int | None, canary_cpus: Sequence[int] = ()
+    ) -> None:
         self._times = times
         self._stack = ExitStack()
         self._cells: dict[int, list[_Process]] = {}
@@ -67,7 +71,8 @@ class Residence:
         """Of the canary, as they came."""
         if canary_threads is not None:
             environment = environment_of(canary_threads)
-            self._canary = self._stack.enter_context(Resident(CANARY, environment))
+            canary = Resident(CANARY, environment, canary_cpus)
+            self._canary = self._stack.enter_context(canary)
 
     def __enter__(self) -> Residence:
         return self
@@ -86,29 +91,32 @@ class Residence:
     def start(self, index: int, job: Job, number: int) -> Launch:
         """Start one more process of a cell; a crash or a hang is a launch with its cause.
 
-        Only a process whose launch was measured stays; its visits bear ``number``.
+        Only a process that may be timed stays; its visits bear ``number``.
         """
         processes = self._cells.setdefault(index, [])
         started = now()
         spawned_ns = time.monotonic_ns()
-        resident = Resident(WORKER, worker_environment(job))
+        resident = Resident(WORKER, worker_environment(job), job.pin)
         launch = _launch(resident, job.replaced(spawned_ns=spawned_ns))
         seconds = (time.monotonic_ns() - spawned_ns) / NS_PER_S
         launch = launch.replaced(started=started, seconds=seconds)
-        if not launch.measured:
+        if not launch.measured or launch.refused is not None:
             resident.close()
         else:
             processes.append(_Process(resident, number, _proportional_bytes(resident.number)))
         self._reading = None  # an old one tells nothing of the next visit
         return launch
 
-    def visit(self, index: int, number: int, order: int) -> Visit:
+    def visit(self, index: int, number: int, order: int) -> Visit | None:
         """Visit the process of a cell whose turn it is, in round ``number``.
 
-        Raises ResidentLostError when it has died or its runtime raised: it is then no more.
+        None where the machine slept meanwhile (suspend and resume): such a visit tells nothing.
+        Raises ResidentLostError when the process has died or its runtime raised: it is then no
+        more.
         """
         processes = self._cells[index]
         process = processes.pop(0)
+        slept_before_s = slept_s()
         before = self._reading or self._read_canary()
         began = time.monotonic()
         if self._began is None:
@@ -131,6 +139,9 @@ class Residence:
             raise
         processes.append(process)
         self._reading = self._read_canary()
+        if slept_s() - slept_before_s > LEAST_SLEEP_S:
+            self._reading = None
+            return None
         return Visit(
             round=number,
             order=order,
@@ -176,6 +187,16 @@ class Residence:
         reading = CanaryReading.model_validate_json(answer)
         self.readings.append(reading)
         return reading
+
+
+def slept_s() -> float:
+    """How long the machine has slept since it was started; 0 where the system does not tell.
+
+    Linux's monotonic clock stands still meanwhile, its boot clock does not.
+    """
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
 
 def _launch(resident: Resident, job: Job) -> Launch:

@@ -74,7 +74,9 @@ def run_job(job: Job) -> Launch:
     environment = worker_environment(job)
     spawned_ns = time.monotonic_ns()
     request = job.replaced(spawned_ns=spawned_ns).model_dump_json()
-    outcome = run_child(WORKER, request, time_limit_s=limit_s, environment=environment)
+    outcome = run_child(
+        WORKER, request, time_limit_s=limit_s, environment=environment, cpus=job.pin
+    )
     seconds = (time.monotonic_ns() - spawned_ns) / 1e9
     return _launch_of(outcome).replaced(started=started, seconds=seconds)
 

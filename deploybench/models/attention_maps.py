@@ -37,6 +37,7 @@ from torch import nn
 from deploybench.errors import DeployBenchError
 from deploybench.models.attention_labels import PER_TOKEN, label_of, mixed_by
 from deploybench.models.softmaxes import Softmax, SoftmaxWatch, taken_apart
+from deploybench.plurals import counted
 
 
 class IncompleteAttention(UserWarning):
@@ -126,7 +127,9 @@ def read_attention(model: nn.Module, images: torch.Tensor) -> AttentionMaps:
     if not found.maps:
         found = _with_class_activation(model, images, found.unread)
     if found.unread:
-        words = f"{len(found.unread)} softmaxes are in no map: {_named(found.unread)}"
+        verb = "is" if len(found.unread) == 1 else "are"
+        softmaxes = counted(len(found.unread), "softmax", "softmaxes")
+        words = f"{softmaxes} {verb} in no map: {_named(found.unread)}"
         warnings.warn(words, IncompleteAttention, stacklevel=2)
     return found
 

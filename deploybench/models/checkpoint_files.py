@@ -15,6 +15,7 @@ from pathlib import Path
 from deploybench.errors import DeployBenchError
 from deploybench.models.torch_pickle import TorchFile, read_pickle, read_torch_zip
 from deploybench.models.weights_folder import ACCEPTED, INDEX_SUFFIX, weight_map, weights_file
+from deploybench.plurals import counted
 
 SAVE_AGAIN = "save it again with torch.save(model.state_dict(), FILE) or as safetensors"
 LONGEST_HEAD = 4096
@@ -218,7 +219,8 @@ def _read_shards(index: Path) -> TorchFile:
     lost = [name for name in shard_of if name not in tensors]
     if lost:
         raise DeployBenchError(
-            f"the shards of {index} lack {len(lost)} tensors that it names, such as {lost[0]}",
+            f"the shards of {index} lack {counted(len(lost), 'tensor')} that it names, such as "
+            f"{lost[0]}",
             action="download the shards again",
         )
     return TorchFile(tensors, sorted(kinds))

@@ -20,6 +20,7 @@ from deploybench.models.position_embeddings import at_own_size
 from deploybench.models.timm_filter import as_timm_reads_it, changes_in_words
 from deploybench.models.torch_pickle import StoredTensor
 from deploybench.models.unused_weights import unused_in_eval
+from deploybench.plurals import counted
 
 COUNTERS = frozenset({"num_batches_tracked", "n_averaged", "total_ops", "total_params", "initted"})
 """Last names of what training and profiling count: eval reads none of them."""
@@ -159,7 +160,8 @@ def load_state(
     return LoadReport(
         taken=where(checkpoint, state),
         left=tuple(
-            f"{name} ({count} tensors)" for name, count in left_in(checkpoint, state).items()
+            f"{name} ({counted(count, 'tensor')})"
+            for name, count in left_in(checkpoint, state).items()
         ),
         loaded=tuple(sorted_out.usable),
         missing=tuple(sorted_out.missing),
@@ -224,10 +226,10 @@ def _other_architecture(
         f"{name} {_shape(given[name])} against {_shape(own[name])}" for name in sorted_out.misshaped
     ]
     return DeployBenchError(
-        f"{checkpoint.path} is of another architecture: {len(missing)} keys missing "
+        f"{checkpoint.path} is of another architecture: {counted(len(missing), 'key')} missing "
         f"({listed(missing)}), {len(unexpected)} unexpected ({listed(unexpected)}), {len(shapes)} "
         f"mis-shaped ({listed(shapes)})",
-        expected=f"the {len(own)} keys of the model",
+        expected=f"the {counted(len(own), 'key')} of the model",
         action="choose the model that it was trained with, or pass --allow-partial to load "
         "what fits",
     )
@@ -255,7 +257,7 @@ def _refuse_wrong_numbers(
             not_finite.append(name)
     if wrong:
         raise DeployBenchError(
-            f"{checkpoint.path} holds {len(wrong)} tensors of another kind of number: "
+            f"{checkpoint.path} holds {counted(len(wrong), 'tensor')} of another kind of number: "
             f"{listed(wrong)}",
             expected="real numbers (fp32, fp16, bf16 or fp64) for weights",
             action="pass the checkpoint from before quantisation; deploybench quantises by itself "
@@ -263,7 +265,7 @@ def _refuse_wrong_numbers(
         )
     if not_finite:
         raise DeployBenchError(
-            f"{checkpoint.path} holds NaN or Inf in {len(not_finite)} tensors: "
+            f"{checkpoint.path} holds NaN or Inf in {counted(len(not_finite), 'tensor')}: "
             f"{listed(not_finite)}",
             expected="finite weights",
             action="the training diverged, or a cast overflowed: choose an earlier checkpoint",
@@ -298,7 +300,8 @@ def _remarks(checkpoint: Checkpoint, state: State) -> list[str]:
         remarks.append(f"the checkpoint is in {names}, read as float32")
     if state.beside:
         remarks.append(
-            f"{len(state.beside)} tensors from beside it: {listed(list(state.beside.values()))}"
+            f"{counted(len(state.beside), 'tensor')} from beside it: "
+            f"{listed(list(state.beside.values()))}"
         )
     foreign = [kind for kind in checkpoint.kinds if not kind.startswith(PLAIN_KINDS)]
     if foreign:

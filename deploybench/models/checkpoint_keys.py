@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 
 from deploybench.errors import DeployBenchError
 from deploybench.models.checkpoint_tree import Checkpoint, listed
+from deploybench.plurals import counted
 
 LISTED_KEYS = 4
 
@@ -45,7 +46,7 @@ def no_such_key(checkpoint: Checkpoint, key: str, states: Mapping[str, int]) -> 
             expected="no key: the file itself is the state",
             action="leave --checkpoint-key out",
         )
-    described = [f"{_shortest(name, keys)} ({sizes[name]} tensors)" for name in keys]
+    described = [f"{_shortest(name, keys)} ({counted(sizes[name], 'tensor')})" for name in keys]
     return DeployBenchError(
         found,
         expected=f"the key of a state: {listed(described, LISTED_KEYS)}",

@@ -23,6 +23,7 @@ from torch import nn
 from deploybench.artifacts.artifact import PathStep
 from deploybench.contracts import INPUT_NAME, OUTPUT_NAME
 from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.plurals import counted
 
 Path = tuple[PathStep, ...]
 LARGEST_INTEGER = 1 << 24
@@ -310,7 +311,8 @@ def _nothing_to_hand_out(returned: object, images: int) -> DeployBenchError:
                 what += ": a detector, whose number of boxes differs from image to image"
         elif all(isinstance(item, torch.Tensor) for item in returned):
             shapes = ", ".join(_shape(tuple(item.shape)) for item in returned[:MOST_KEYS])
-            what = f"a {many} of {len(returned)} tensors without a dimension of images: {shapes}"
+            tensors = counted(len(returned), "tensor")
+            what = f"a {many} of {tensors} without a dimension of images: {shapes}"
         else:
             what = f"a {many} of {_listed([_problem(item, images) or '' for item in returned])}"
     elif isinstance(returned, Mapping):

@@ -16,6 +16,7 @@ from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry, unfit_for
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.hardware.profile import Profile
+from deploybench.plurals import counted
 from deploybench.results.cell import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, Cell, CellOptions
 
 NO_OPTIONS = CellOptions()
@@ -208,7 +209,7 @@ def _why_not(
         return f"{entry.name} cannot run on bound inputs", "leave out --engine-only"
     if cell.streams > cell.threads:
         return (
-            f"{cell.streams} streams do not fit into {cell.threads} threads",
+            f"{cell.streams} streams do not fit into {counted(cell.threads, 'thread')}",
             "at least one thread a stream",
         )
     if cell.streams > 1 and kind_of(cell.device) != CPU:

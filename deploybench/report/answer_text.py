@@ -14,7 +14,15 @@ from deploybench.analysis.answers import (
 )
 from deploybench.data.image_size import full_text
 from deploybench.hardware.devices import CPU
-from deploybench.report.figures import CAUSES, MIB, TOO_WIDE, WIDEST_SHOWN, three_digits
+from deploybench.plurals import counted
+from deploybench.report.contention_text import contention_text, of_calls
+from deploybench.report.figures import (
+    CAUSES,
+    CAUSES_OF_VISITS,
+    MIB,
+    TOO_WIDE,
+    WIDEST_SHOWN,
+)
 from deploybench.report.table import Prose
 from deploybench.results.cell import HOST_TO_HOST, Cell
 from deploybench.results.record import Record
@@ -50,6 +58,7 @@ def _lines(answers: Sequence[ModelAnswer]) -> list[str]:
             # Once a model: memory hardly depends on how the calls are timed.
             remembered.add(model)
             lines += [f"  {line}" for line in _memory(answer)]
+        lines += [f"  {line}" for line in _contention(answer)]
         if answer.undecided and answer.fastest is not None:
             lines.append(f"  Not known: {_undecided(answer)}")
     return lines
@@ -69,6 +78,8 @@ def _fastest(answer: ModelAnswer) -> str:
     elif answer.as_fast:
         others = [_runner(cell, answer) for cell in answer.as_fast]
         text = f"{_several([name, *others])} are equally fast, and the fastest"
+    elif any(lead.contention_decides for lead in answer.leads):
+        text = f"{name} is the fastest undisturbed"
     else:
         text = f"{name} is the fastest"
     parts = []
@@ -111,16 +122,34 @@ def _not_known(answer: ModelAnswer) -> str:
     text = f"which runner is the fastest is not known; perhaps {perhaps}"
     if answer.more_rounds is None:
         return f"{text}. They are too close, or the machine too restless, for rounds to tell."
-    return f"{text}. About {answer.more_rounds} more rounds would tell."
+    return f"{text}. About {counted(answer.more_rounds, 'more round')} would tell."
 
 
 def _sureness(answer: ModelAnswer) -> str:
     """From how many rounds, and whether anything disturbed them."""
-    rounds = min((lead.ratio.count for lead in answer.leads), default=0)
-    confidence = f"95 % sure, from {rounds} rounds"
+    count = min((lead.ratio.count for lead in answer.leads), default=0)
+    rounds = counted(count, "round")
+    if answer.records[0].visits:
+        rounds = counted(count, "visit")
+    confidence = f"95 % sure, from {rounds}"
     if all(lead.undisturbed for lead in answer.leads):
         return f"{confidence[0].upper()}{confidence[1:]}."
-    return f"Likely, not certain: other work disturbed some of the {rounds} rounds."
+    return f"Likely, not certain: other work disturbed some of the {rounds}."
+
+
+def _contention(answer: ModelAnswer) -> list[str]:
+    """Where it is other work on the machine that decides who is the faster one."""
+    fastest = answer.fastest
+    if fastest is None:
+        return []
+    records = {record.cell.key: record for record in answer.records}
+    lines = []
+    for lead in answer.leads:
+        if lead.contention_decides:
+            other = records[lead.cell.key]
+            names = (_runner(fastest.cell, answer), _runner(other.cell, answer))
+            lines.append(contention_text(lead, fastest, other, names))
+    return lines
 
 
 def _memory(answer: ModelAnswer) -> list[str]:
@@ -156,7 +185,7 @@ def _undecided(answer: ModelAnswer) -> str:
     text = f"whether {names} {verb} faster than {fastest}"
     if answer.more_rounds is None:
         return f"{text}; they are too close, or the machine too restless, for rounds to tell."
-    return f"{text}; about {answer.more_rounds} more rounds would tell."
+    return f"{text}; about {counted(answer.more_rounds, 'more round')} would tell."
 
 
 def _what_would_settle(answers: Sequence[ModelAnswer]) -> list[Prose]:
@@ -209,12 +238,16 @@ def _main_cause(records: Sequence[Record]) -> str:
     """What disturbed most of the measurements."""
     causes: Counter[str] = Counter()
     for record in records:
-        if record.judgement.verdict in CAUSES:
-            causes[CAUSES[record.judgement.verdict]] += 1
+        verdict = record.judgement.verdict
+        if verdict in CAUSES:
+            cause = CAUSES[verdict]
+            if record.visits:
+                cause = CAUSES_OF_VISITS[verdict]
+            causes[cause] += 1
     if not causes:
         return "the differences are smaller than what the rounds can tell"
     cause, count = causes.most_common(1)[0]
-    return f"{cause} ({count} of {len(records)} measurements)"
+    return f"{cause} ({count} of {counted(len(records), 'measurement')})"
 
 
 def _nothing_to_compare(answers: Sequence[ModelAnswer]) -> list[Prose]:
@@ -225,12 +258,12 @@ def _nothing_to_compare(answers: Sequence[ModelAnswer]) -> list[Prose]:
     for answer in answers:
         record = answer.records[0]
         assert record.summary is not None  # answers are of records with a number
-        milliseconds = three_digits(record.summary.states[0].p50_ms)
+        takes = of_calls(record.summary.states[0])
         doubt = ""
         if record.judgement.verdict is not Verdict.VALID:
             doubt = f", not to be relied on ({record.judgement.verdict.value})"
         name = _name(answer, answers)
-        lines.append(f"{name}: {record.cell.runner} takes {milliseconds} ms a call{doubt}.")
+        lines.append(f"{name}: {record.cell.runner} {takes}{doubt}.")
     lines.append("One runner alone: there is nothing to compare it with.")
     return [Prose(tuple(lines), title=TITLE)]
 
@@ -250,7 +283,7 @@ def _name(answer: ModelAnswer, answers: Sequence[ModelAnswer]) -> str:
     if len({other.batch for other in cells}) > 1 or cell.batch > 1:
         parts.append(f"batch {cell.batch}")
     if len({other.threads for other in cells}) > 1:
-        parts.append(f"{cell.threads} threads")
+        parts.append(counted(cell.threads, "thread"))
     if cell.streams > 1:
         parts.append(f"{cell.streams} streams")
     if cell.timing != HOST_TO_HOST:

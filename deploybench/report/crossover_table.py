@@ -8,6 +8,7 @@ from itertools import groupby
 
 from deploybench.analysis.crossover import Crossover, Point, Shape
 from deploybench.data.image_size import short_text
+from deploybench.plurals import counted
 from deploybench.report.figures import ANSWER_STYLES
 from deploybench.report.table import NOTHING, Column, Style, Table, table_of
 from deploybench.statistics.ratios import Answer
@@ -96,7 +97,7 @@ def _title(crossover: Crossover) -> str:
     cell = crossover.cell
     return (
         f"{cell.runner} · {cell.form} · run as {cell.precision} · batch {cell.batch} · "
-        f"{cell.threads} threads"
+        f"{counted(cell.threads, 'thread')}"
     )
 
 

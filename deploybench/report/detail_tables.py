@@ -19,6 +19,15 @@ ROOFLINE_REMARK = (
     "keep; unfused: what every product and convolution reads and writes as well, which is no bound"
 )
 
+VISITS_TITLE = "The visits, and what the undisturbed time rests on; ms"
+VISITS_REMARK = (
+    "calm: how many visits found the machine at so much of its own speed or more; all visits: the "
+    "undisturbed time as all of them give it, moved to full speed along the slope; worth: so many "
+    "independent ones; delivered: of the machine's own speed, what a tenth, half and nine tenths "
+    "of the visits got at most; slope: at -0.8 a call takes 0.8 % longer where the machine "
+    "delivers 1 % less; halves: of the run; apart: the medians of two processes, beyond chance"
+)
+
 
 def detail_sections(rows: Sequence[Row]) -> list[Table | Prose]:
     """Tables of the rows that were measured, why rows are not valid, the command of each cell."""
@@ -33,11 +42,19 @@ def detail_sections(rows: Sequence[Row]) -> list[Table | Prose]:
     percentiles: tuple[Column[Row], ...] = PERCENTILES
     if any(row.device_p50_ms is not None for row in measured):
         percentiles = (*PERCENTILES, DEVICE_TIME)
+    visited = [row for row in measured if row.visits]
+    title = "Percentiles, ms, with their 95 % intervals"
+    if visited:
+        title = "Percentiles as met, ms, with their 95 % intervals"
+        sections.append(_table(VISITS_TITLE, VISITS, visited, VISITS_REMARK))
+    around: tuple[Column[Row], ...] = AROUND
+    if any(row.pinned_cpus for row in measured):
+        around = (*AROUND, PINNED)
     sections += [
-        _table("Percentiles, ms, with their 95 % intervals", percentiles, measured),
+        _table(title, percentiles, measured),
         _table("Process start to first answer, s", START_UP, cells),
         _table("Memory above the harness after each phase, MiB", MEMORY, cells),
-        _table("Around the launches", AROUND, measured),
+        _table("Around the launches", around, measured),
     ]
     bounded = [row for row in measured if row.bound_ms is not None]
     if bounded:
@@ -116,6 +133,42 @@ def _interval(
     return f"{value:.3g} ({low:.3g}–{high:.3g})"
 
 
+def _median(row: Row) -> str:
+    """As met, like the other percentiles."""
+    if row.experienced_p50_ms is None:
+        return _interval(row.p50_ms, row.p50_low_ms, row.p50_high_ms, None)
+    return _interval(
+        row.experienced_p50_ms, row.experienced_p50_low_ms, row.experienced_p50_high_ms, None
+    )
+
+
+def _calm(row: Row) -> str:
+    if row.calm_visits is None or row.calm_share is None or row.delivered_p50 is None:
+        return NOTHING
+    return f"{row.calm_visits} at {row.calm_share:.0%}"
+
+
+def _all_visits(row: Row) -> str:
+    if row.all_visits_ms is None:
+        return NOTHING
+    return _interval(row.all_visits_ms, row.all_visits_low_ms, row.all_visits_high_ms, None)
+
+
+def _delivered(row: Row) -> str:
+    shares = (row.delivered_p10, row.delivered_p50, row.delivered_p90)
+    if None in shares:
+        return NOTHING
+    return " / ".join(form(share, "{:.0%}") for share in shares)
+
+
+def _halves(row: Row) -> str:
+    if row.p50_low_ms is None:
+        return NOTHING
+    if row.halves_agree:
+        return "agree"
+    return "differ"
+
+
 def _moved_mb(row: Row) -> float | None:
     if row.moved_bytes is None:
         return None
@@ -149,9 +202,22 @@ WHY = (
     Column[Row]("why", "why", _why, folds=True),
     Column[Row]("advice", "what to do", _advice, folds=True),
 )
+VISITS = (
+    _figure("processes", lambda row: row.processes, "{}"),
+    _figure("visits", lambda row: row.visits, "{}"),
+    _text("calm", _calm),
+    _text("rests on", lambda row: row.undisturbed_basis or NOTHING),
+    _text("undisturbed", lambda row: _interval(row.p50_ms, row.p50_low_ms, row.p50_high_ms, None)),
+    _text("all visits", _all_visits),
+    _figure("worth", lambda row: row.independent_visits, "{:.0f}"),
+    _text("delivered", _delivered),
+    _figure("slope", lambda row: row.delivered_slope, "{:.2f}"),
+    _text("halves", _halves),
+    _figure("apart", lambda row: row.process_shift, "{:.1%}"),
+)
 PERCENTILES = (
     _text("samples", lambda row: str(row.samples)),
-    _text("p50", lambda row: _interval(row.p50_ms, row.p50_low_ms, row.p50_high_ms, None)),
+    _text("p50", _median),
     _text(
         "p90",
         lambda row: _interval(row.p90_ms, row.p90_low_ms, row.p90_high_ms, row.p90_samples_needed),
@@ -204,6 +270,8 @@ AROUND = (
     _figure("switches", lambda row: row.switches_per_call, "{:.1f}"),
     _figure("J/image", lambda row: row.energy_j_per_image, "{:.3g}"),
 )
+PINNED = _text("pinned to", lambda row: row.pinned_cpus or NOTHING)
+"""The CPUs that the processes were kept on, where those of any row were."""
 ROOFLINE = (
     _figure("bound ms", lambda row: row.bound_ms, "{:.3g}"),
     _text("limit", lambda row: row.bound_limited_by or NOTHING),

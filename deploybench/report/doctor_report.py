@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from deploybench.hardware.host import Host
+from deploybench.hardware.host import Host, usable_cores
+from deploybench.hardware.pinning import AUTO, pinning_of
 from deploybench.report.gpu_table import GpuRow, gpu_rows, gpu_table
 from deploybench.report.plugin_table import PluginRow, plugin_rows, plugin_table
 from deploybench.report.profile_table import host_section
@@ -18,13 +19,19 @@ def doctor_report(host: Host, workspace: str) -> Report:
     on_gpu = gpu_rows(host)
     return Report(
         sections=(
-            host_section(host, extra=(("workspace", workspace),)),
+            host_section(host, extra=(("threads", _threads()), ("workspace", workspace))),
             plugin_table(rows, title="Plug-ins"),
             *_remedies(rows),
             gpu_table(on_gpu, host),
         ),
         data=_data(host, rows, on_gpu, workspace),
     )
+
+
+def _threads() -> str:
+    """How many a cell gets that is not told otherwise, and where they run."""
+    threads = usable_cores()
+    return f"{threads} by default, {pinning_of(AUTO, threads).words}"
 
 
 def _remedies(rows: Sequence[PluginRow]) -> list[Prose]:

@@ -40,6 +40,12 @@ CAUSES = {
     Verdict.UNSTABLE: "their launches are too few, or do not agree closely enough",
 }
 """What a verdict says of measurements, for people who do not know the word."""
+CAUSES_OF_VISITS = {
+    Verdict.DRIFTING: "their times moved in the course of the run",
+    Verdict.NOISY: "other work on the machine disturbed their visits",
+    Verdict.UNSTABLE: "their visits are too few, or do not agree closely enough",
+}
+"""The same of cells whose processes were visited."""
 
 
 def form(value: float | None, pattern: str) -> str:

@@ -11,6 +11,7 @@ from deploybench.hardware.gpus import Gpu
 from deploybench.hardware.host import Host
 from deploybench.hardware.precisions import PRECISIONS
 from deploybench.hardware.profile import HOST, MismatchError, Profile, check_match, figures
+from deploybench.plurals import counted
 from deploybench.report.figures import good_or_bad, yes_or_no
 from deploybench.report.table import Column, Prose, Report, Style, Table, table_of, texts
 
@@ -140,11 +141,11 @@ def _core_limits(host: Host) -> str:
     limits = []
     cpus, cores = host.affinity_cpus, host.affinity_cores
     if cpus is not None and cpus < host.logical_cores:
-        limits.append(f"the affinity mask has {cpus} of {host.logical_cores} CPUs")
+        limits.append(f"the affinity mask has {cpus} of {counted(host.logical_cores, 'CPU')}")
     if cpus is not None and cores is not None and cores < cpus:
-        limits.append(f"{cpus} CPUs are hardware threads of {_cores(cores)}")
+        limits.append(f"{cpus} CPUs are hardware threads of {counted(cores, 'core')}")
     if host.cpu_quota is not None:
-        quota = f"the quota of {host.cpu_quota_source} is {host.cpu_quota:g} CPUs"
+        quota = f"the quota of {host.cpu_quota_source} is {counted(host.cpu_quota, 'CPU')}"
         if host.cpu_quota < 1:
             quota += ", so that one thread has to wait"
         elif host.cpu_quota != int(host.cpu_quota) and host.usable_cores <= host.cpu_quota:
@@ -163,12 +164,6 @@ def _environment_facts(host: Host) -> list[tuple[str, str]]:
         words = f"{in_words(host.environment_cleared)}: cleared for the workers"
         facts.append(("" if said else "environment", words))
     return facts
-
-
-def _cores(count: int) -> str:
-    if count == 1:
-        return "1 core"
-    return f"{count} cores"
 
 
 def _gpu_facts(host: Host) -> list[tuple[str, str]]:
@@ -249,7 +244,7 @@ def _peak_lines(peaks: MeasuredPeaks | None) -> list[tuple[str, str]]:
     memory = f"copy {peaks.copy_gb_per_s:g} GB/s"
     if peaks.read_gb_per_s:
         memory += f", read {peaks.read_gb_per_s:g} GB/s"
-    memory += f" ({peaks.threads} threads)"
+    memory += f" ({counted(peaks.threads, 'thread')})"
     lines = [("measured peaks", f"{gflops}, {memory}"), ("method", peaks.method)]
     if peaks.disturbed:
         lines.append(("disturbed", f"{peaks.disturbed}: the peaks are too low"))

@@ -9,6 +9,7 @@ from itertools import pairwise
 from deploybench.analysis.ranking import Ranked, Ranking
 from deploybench.data.image_size import short_text
 from deploybench.hardware.devices import CPU
+from deploybench.plurals import counted
 
 TITLE = "Kendall tau of MACs with p50 latency"
 
@@ -39,7 +40,7 @@ def ranking_lines(rankings: Sequence[Ranking]) -> list[str]:
         lines.append(f"MACs predict: {' < '.join(_names(widest.by_macs))}")
         lines += [
             f"{_name(ranking)} gives: {_order(ranking.by_time)}; "
-            f"fewer MACs were faster in {ranking.agreeing} of {ranking.pairs} pairs"
+            f"fewer MACs were faster in {ranking.agreeing} of {counted(ranking.pairs, 'pair')}"
             for ranking in trusted
         ]
     return lines

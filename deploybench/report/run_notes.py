@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from deploybench.hardware.devices import CPU
-from deploybench.report.figures import CAUSES
+from deploybench.plurals import counted
+from deploybench.report.figures import CAUSES, CAUSES_OF_VISITS
+from deploybench.report.run_cells import speedups_differ
 from deploybench.report.table import Note
 from deploybench.results.cell import END_TO_END
 from deploybench.results.verdict import Verdict
@@ -18,7 +20,7 @@ def notes_of(row: Row) -> list[Note]:
     if row.p50_ms is None and row.mixed_states_ms is not None:
         notes.append(Note("the machine changed speed during every launch", row.reason, row.advice))
     elif row.verdict in CAUSES:
-        notes.append(Note(CAUSES[row.verdict], _reason(row), row.advice))
+        notes.append(Note(_cause(row), _reason(row), row.advice))
     elif row.verdict is not Verdict.VALID:
         # What failed or was refused differs from row to row: its reason is its cause.
         notes.append(Note(row.reason, advice=row.advice))
@@ -34,9 +36,13 @@ def notes_of(row: Row) -> list[Note]:
             )
         )
     if not row.complete:
-        notes.append(Note("interrupted", f"interrupted after {row.launches} launches"))
+        done = counted(row.launches, "launch", "launches")
+        if row.visits:
+            done = counted(row.visits, "visit")
+        notes.append(Note("interrupted", f"interrupted after {done}"))
     if row.more_rounds:
-        detail = f"{row.stopped}: about {row.more_rounds} more rounds for the precision asked for"
+        rounds = counted(row.more_rounds, "more round")
+        detail = f"{row.stopped}: about {rounds} for the precision asked for"
         notes.append(Note("the precision asked for was not reached", detail))
     if row.environment:
         detail = f"{row.environment} was set, and reached the workers"
@@ -48,6 +54,7 @@ def notes_of(row: Row) -> list[Note]:
         )
         notes.append(Note("the samples of a launch are counted in bins", detail))
     notes += _notes_on_threads(row)
+    notes += _note_on_contention(row)
     if row.speedup_answer is Answer.AMBIGUOUS:
         notes.append(Note("the speed-up is not settled", f"speed-up: {row.speedup_reason}"))
     if row.assumed and row.timing == END_TO_END:
@@ -56,15 +63,37 @@ def notes_of(row: Row) -> list[Note]:
     return notes
 
 
+def _cause(row: Row) -> str:
+    """What a verdict says of a row that has a number; of visits, what its time rests on."""
+    if not row.visits:
+        return CAUSES[row.verdict]
+    if row.undisturbed_basis == "not seen":
+        return "the machine was never at its own speed beside their visits"
+    if row.undisturbed_basis == "extrapolated":
+        return "the machine was too seldom at its own speed beside their visits"
+    return CAUSES_OF_VISITS[row.verdict]
+
+
+def _note_on_contention(row: Row) -> list[Note]:
+    """Where the ratio of the undisturbed times is not that of the times as met."""
+    if not speedups_differ(row):
+        return []
+    detail = (
+        f"{row.undisturbed_speedup:.2f} times as fast as {row.baseline} undisturbed, "
+        f"{row.experienced_speedup:.2f} as the machine was"
+    )
+    return [Note("what disturbs slows these and the baseline unequally", detail)]
+
+
 def _notes_on_threads(row: Row) -> list[Note]:
     """Threads that were asked for and had nothing to do, or more than were asked for."""
     if row.threads_ran is None or row.device != CPU or row.streams > 1:
         return []
-    count = f"{row.threads_ran:g} of {row.asked_threads} threads worked"
+    count = f"{row.threads_ran:g} of {counted(row.asked_threads, 'thread')} worked"
     if row.threads_ran < row.asked_threads:
         return [Note("not every thread had work", f"{count}: the model leaves the rest idle")]
     if row.threads_ran > row.asked_threads:
-        detail = f"{row.threads_ran:g} threads worked, {row.asked_threads} were asked for"
+        detail = f"{counted(row.threads_ran, 'thread')} worked, {row.asked_threads} were asked for"
         return [Note("more threads worked than were asked for", detail)]
     return []
 
@@ -75,8 +104,7 @@ def _reason(row: Row) -> str:
     if row.speedup_verdict is Verdict.VALID:
         parts.append("the speed-up, paired by round, is VALID")
     if row.launches_flipped and row.p50_ms is not None:
-        if row.launches_flipped == 1:
-            parts.append("1 launch met a change of state and counts nowhere")
-        else:
-            parts.append(f"{row.launches_flipped} launches met a change of state and count nowhere")
+        verb = "counts" if row.launches_flipped == 1 else "count"
+        launches = counted(row.launches_flipped, "launch", "launches")
+        parts.append(f"{launches} met a change of state and {verb} nowhere")
     return "; ".join(parts)

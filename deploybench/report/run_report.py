@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from deploybench.analysis.answers import answers_of
 from deploybench.analysis.crossover import crossovers
+from deploybench.analysis.delivered import delivered_of
 from deploybench.analysis.findings import contradicted_roofs, findings_of
 from deploybench.analysis.ranking import rankings
 from deploybench.report.answer_text import answer_sections
 from deploybench.report.crossover_table import crossover_tables
+from deploybench.report.delivered_text import delivered_lines
 from deploybench.report.detail_tables import detail_sections
 from deploybench.report.ranking_text import ranking_lines
 from deploybench.report.run_table import run_table
@@ -48,6 +50,11 @@ def run_report(
     sections: list[Table | Prose] = [
         *answer_sections(answers_of(records, baseline, margin), records),
         table,
+    ]
+    machine = delivered_lines(delivered_of(records))
+    if machine:
+        sections.append(Prose(tuple(machine)))
+    sections += [
         Prose(tuple(ranking_lines(rankings(findings)))),
         *crossover_tables(crossed),
     ]

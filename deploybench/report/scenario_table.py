@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deploybench.data.image_size import size_text
+from deploybench.plurals import counted
 from deploybench.report.figures import VERDICT_STYLES
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, table_of
 from deploybench.scenarios.loadgen import LoadGenResult
@@ -149,9 +150,10 @@ def _remarks(records: Sequence[ScenarioRecord]) -> list[str]:
     for record in records:
         padded = _padded(record)
         if padded:
+            verb = "does" if padded == 1 else "do"
             lines.append(
-                f"{_name(record)}: the last batch of each query is padded by {padded} images, "
-                f"which do not count"
+                f"{_name(record)}: the last batch of each query is padded by "
+                f"{counted(padded, 'image')}, which {verb} not count"
             )
     durations = {record.settings.min_duration_s for record in records}
     if durations:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from deploybench.inert import shortened
+from deploybench.plurals import counted
 from deploybench.report.table import NOTHING, Cell, Line, Prose, Report, SharedNote, Style, Table
 
 LOOKS = {
@@ -266,9 +267,7 @@ def _print_notes(notes: Sequence[SharedNote], console: Console) -> None:
     for number, note in enumerate(notes, 1):
         names = list(dict.fromkeys(name for name in note.names if name))
         if len(note.names) > FEW_NAMES or not names:
-            about = "1 row"
-            if len(note.names) > 1:
-                about = f"{len(note.names)} rows"
+            about = counted(len(note.names), "row")
         else:
             about = ", ".join(names)
         for part in fold(f"[{number}] {about}: {note.text}", console.width, indent=INDENT):

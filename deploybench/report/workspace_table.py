@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploybench.plurals import counted
 from deploybench.report.figures import MIB
 from deploybench.report.table import NOTHING, Column, Prose, Report, Style, Table, table_of
 
@@ -37,8 +38,8 @@ def workspace_report(
     else:
         sections.append(Prose(("no runs",)))
     total = sum(stored.size_bytes for stored in artifacts) + sum(run.size_bytes for run in runs)
-    summary = f"{len(artifacts)} artifacts, {len(runs)} runs, {size_text(total)}"
-    sections.append(Prose((summary,)))
+    held = f"{counted(len(artifacts), 'artifact')}, {counted(len(runs), 'run')}"
+    sections.append(Prose((f"{held}, {size_text(total)}",)))
     data = {
         "artifacts": [_artifact_data(stored) for stored in artifacts],
         "runs": [_run_data(run) for run in runs],

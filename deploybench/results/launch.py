@@ -197,6 +197,9 @@ class Launch(Document):
     threads_cpus: tuple[int, ...] | None = Field(
         None, description="the CPUs on which any of these threads may run"
     )
+    pinned: tuple[int, ...] | None = Field(
+        None, description="the CPUs that the process was kept on; None: it was left to the system"
+    )
     memory: MemoryPhases | None = None
     surroundings: Surroundings | None = None
     energy: EnergyReading | None = None

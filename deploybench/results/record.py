@@ -196,6 +196,14 @@ class Record(Document):
         return "measured"
 
     @property
+    def pinned(self) -> tuple[int, ...] | None:
+        """The CPUs that the processes were kept on; None where the system chose."""
+        for launch in self.launches:
+            if launch.pinned is not None:
+                return launch.pinned
+        return None
+
+    @property
     def parity(self) -> ParityReport | None:
         """What the first launch that was checked showed."""
         for launch in self.launches:

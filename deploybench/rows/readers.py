@@ -16,7 +16,7 @@ from deploybench.analysis.typical import TypicalGpu
 from deploybench.results.launch import Facts
 from deploybench.results.record import Bound, Percentile, StateSummary, Summary
 from deploybench.results.verdict import Verdict
-from deploybench.statistics.ratios import Answer
+from deploybench.statistics.ratios import Answer, Ratio
 
 BYTES_PER_MIB = 1 << 20
 
@@ -52,6 +52,32 @@ class StateFigures:
     energy_j: float | None = None
     left_out: int = 0
     samples: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisitFigures:
+    """What the visits of a cell showed; None of a cell whose processes were launched afresh."""
+
+    basis: str | None = None
+    known: bool | None = None
+    calm_visits: int | None = None
+    calm_share: float | None = None
+    halves_agree: bool | None = None
+    all_visits_ms: float | None = None
+    all_visits_low_ms: float | None = None
+    all_visits_high_ms: float | None = None
+    estimates_agree: bool | None = None
+    experienced_p50_ms: float | None = None
+    experienced_low_ms: float | None = None
+    experienced_high_ms: float | None = None
+    delivered_p10: float | None = None
+    delivered_p50: float | None = None
+    delivered_p90: float | None = None
+    slope: float | None = None
+    processes: int | None = None
+    process_shift: float | None = None
+    visits: int | None = None
+    independent: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +121,17 @@ class SpeedupFigures:
     answer: Answer | None = None
     verdict: Verdict | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RatioFigures:
+    """One of the two speed-ups of cells that were visited: as met, or of the undisturbed times."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    coverage: float | None = None
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +203,34 @@ def state_figures(state: StateSummary | None) -> StateFigures:
     )
 
 
+def visit_figures(state: StateSummary | None) -> VisitFigures:
+    if state is None or state.visited is None:
+        return VisitFigures()
+    visited = state.visited
+    return VisitFigures(
+        basis=visited.basis,
+        known=visited.known,
+        calm_visits=visited.calm_visits,
+        calm_share=visited.calm_share,
+        halves_agree=visited.halves_agree,
+        all_visits_ms=visited.whole_ms,
+        all_visits_low_ms=visited.whole_low_ms,
+        all_visits_high_ms=visited.whole_high_ms,
+        estimates_agree=visited.agree,
+        experienced_p50_ms=visited.experienced_p50_ms,
+        experienced_low_ms=visited.experienced_low_ms,
+        experienced_high_ms=visited.experienced_high_ms,
+        delivered_p10=visited.delivered_p10,
+        delivered_p50=visited.delivered_p50,
+        delivered_p90=visited.delivered_p90,
+        slope=visited.slope,
+        processes=visited.processes,
+        process_shift=visited.process_shift,
+        visits=visited.visits,
+        independent=visited.independent,
+    )
+
+
 def percentile_figures(state: StateSummary | None, fraction: float) -> PercentileFigures:
     """The percentile of the state's samples at that fraction: 0.99 is p99."""
     percentile = _percentile(state, fraction)
@@ -213,6 +278,30 @@ def speedup_figures(against: AgainstBaseline | None) -> SpeedupFigures:
         answer=against.answer,
         verdict=against.judgement.verdict,
         reason=against.reason,
+    )
+
+
+def experienced_figures(against: AgainstBaseline | None) -> RatioFigures:
+    if against is None:
+        return RatioFigures()
+    return _ratio_figures(against.speedup.experienced, against.experienced_answer)
+
+
+def undisturbed_figures(against: AgainstBaseline | None) -> RatioFigures:
+    if against is None:
+        return RatioFigures()
+    return _ratio_figures(against.speedup.undisturbed, against.undisturbed_answer)
+
+
+def _ratio_figures(ratio: Ratio | None, answer: Answer | None) -> RatioFigures:
+    if ratio is None:
+        return RatioFigures()
+    return RatioFigures(
+        value=ratio.value,
+        low=ratio.low,
+        high=ratio.high,
+        coverage=ratio.coverage,
+        answer=answer,
     )
 
 

@@ -43,7 +43,17 @@ class Row:
     in for the device's library.
 
     The samples of ``launches_binned`` launches are counts in bins. ``threads_ran`` is how many
-    threads worked, ``environment`` the user's variables that change numbers.
+    threads worked, ``pinned_cpus`` the CPUs that the processes were kept on (``0-3,8``),
+    ``environment`` the user's variables that change numbers.
+
+    Of a cell that was visited (``visits``) ``p50_ms`` and what follows from it is *undisturbed*:
+    what this hardware does when nobody interferes. ``undisturbed_basis`` is what that rests on and
+    ``undisturbed_known`` whether its interval can be trusted; ``all_visits_ms`` is the other
+    estimate, from all visits; see :class:`~deploybench.results.record.Visited`. The percentiles
+    and ``experienced_p50_ms`` are what a user of the machine met. ``delivered_*`` is the share of
+    the machine's own speed that it gave beside the visits. ``experienced_speedup`` is of visits
+    that are close in time, ``undisturbed_speedup`` of the undisturbed times; ``speedup`` is the
+    first, which is known more closely, unless the two contradict each other.
     """
 
     model: str
@@ -66,6 +76,7 @@ class Row:
     asked_threads: int
     threads: int | None
     threads_ran: float | None = None
+    pinned_cpus: str | None = None
     provider: str | None
     provenance: str = "measured"
     state_hop_ns: float | None = None
@@ -77,6 +88,18 @@ class Row:
     p50_low_ms: float | None = None
     p50_high_ms: float | None = None
     p50_coverage: float | None = None
+    undisturbed_basis: str | None = None
+    undisturbed_known: bool | None = None
+    calm_visits: int | None = None
+    calm_share: float | None = None
+    halves_agree: bool | None = None
+    all_visits_ms: float | None = None
+    all_visits_low_ms: float | None = None
+    all_visits_high_ms: float | None = None
+    estimates_agree: bool | None = None
+    experienced_p50_ms: float | None = None
+    experienced_p50_low_ms: float | None = None
+    experienced_p50_high_ms: float | None = None
     p90_ms: float | None = None
     p90_low_ms: float | None = None
     p90_high_ms: float | None = None
@@ -136,12 +159,26 @@ class Row:
     speedup_answer: Answer | None = None
     speedup_verdict: Verdict | None = None
     speedup_reason: str = ""
+    experienced_speedup: float | None = None
+    experienced_speedup_low: float | None = None
+    experienced_speedup_high: float | None = None
+    experienced_speedup_coverage: float | None = None
+    experienced_speedup_answer: Answer | None = None
+    undisturbed_speedup: float | None = None
+    undisturbed_speedup_low: float | None = None
+    undisturbed_speedup_high: float | None = None
+    undisturbed_speedup_coverage: float | None = None
+    undisturbed_speedup_answer: Answer | None = None
     tokens: int | None = None
     softmax_speedup: float | None = None
     softmax_speedup_low: float | None = None
     softmax_speedup_high: float | None = None
     softmax_answer: Answer | None = None
     cores_used: float | None = None
+    delivered_p10: float | None = None
+    delivered_p50: float | None = None
+    delivered_p90: float | None = None
+    delivered_slope: float | None = None
     foreign_cpu_share: float | None
     steal_share: float | None
     switches_per_call: float | None
@@ -163,6 +200,10 @@ class Row:
     launches: int
     launches_left_out: int = 0
     launches_flipped: int
+    processes: int | None = None
+    process_shift: float | None = None
+    visits: int | None = None
+    independent_visits: float | None = None
     samples: int = 0
     launches_binned: int = 0
     verdict: Verdict

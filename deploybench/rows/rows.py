@@ -13,10 +13,12 @@ from deploybench.analysis.lost_launches import noting_losses
 from deploybench.analysis.typical import typical_gpu, typical_launch
 from deploybench.data.image_size import size_text
 from deploybench.environment import in_words, said_of
+from deploybench.hardware.places import list_of_cpus
 from deploybench.models.zoo import FAIR, SOFTMAX
 from deploybench.results.record import Record
 from deploybench.rows.readers import (
     bound_figures,
+    experienced_figures,
     fact_figures,
     gpu_figures,
     mib,
@@ -25,6 +27,8 @@ from deploybench.rows.readers import (
     speedup_figures,
     state_figures,
     summary_figures,
+    undisturbed_figures,
+    visit_figures,
 )
 from deploybench.rows.row import Row
 from deploybench.statistics.ratios import DEFAULT_MARGIN
@@ -60,12 +64,15 @@ def row_of(finding: Finding) -> Row:
     facts = fact_figures(finding.facts)
     summary = summary_figures(record.summary)
     state = state_figures(finding.state)
+    visit = visit_figures(finding.state)
     p90 = percentile_figures(finding.state, 0.9)
     p95 = percentile_figures(finding.state, 0.95)
     p99 = percentile_figures(finding.state, 0.99)
     p999 = percentile_figures(finding.state, 0.999)
     bound = bound_figures(record.bound)
     speedup = speedup_figures(finding.against)
+    experienced = experienced_figures(finding.against)
+    undisturbed = undisturbed_figures(finding.against)
     softmax = softmax_figures(finding.softmax)
     gpu = gpu_figures(typical_gpu(record.launches))
     judgement = finding.judgement
@@ -90,6 +97,7 @@ def row_of(finding: Finding) -> Row:
         asked_threads=cell.threads,
         threads=facts.threads,
         threads_ran=typical.threads_ran,
+        pinned_cpus=_pinned(record),
         provider=facts.provider,
         provenance=record.provenance,
         state_hop_ns=state.hop_ns,
@@ -101,6 +109,18 @@ def row_of(finding: Finding) -> Row:
         p50_low_ms=state.p50_low_ms,
         p50_high_ms=state.p50_high_ms,
         p50_coverage=state.p50_coverage,
+        undisturbed_basis=visit.basis,
+        undisturbed_known=visit.known,
+        calm_visits=visit.calm_visits,
+        calm_share=visit.calm_share,
+        halves_agree=visit.halves_agree,
+        all_visits_ms=visit.all_visits_ms,
+        all_visits_low_ms=visit.all_visits_low_ms,
+        all_visits_high_ms=visit.all_visits_high_ms,
+        estimates_agree=visit.estimates_agree,
+        experienced_p50_ms=visit.experienced_p50_ms,
+        experienced_p50_low_ms=visit.experienced_low_ms,
+        experienced_p50_high_ms=visit.experienced_high_ms,
         p90_ms=p90.ms,
         p90_low_ms=p90.low_ms,
         p90_high_ms=p90.high_ms,
@@ -159,12 +179,26 @@ def row_of(finding: Finding) -> Row:
         speedup_answer=speedup.answer,
         speedup_verdict=speedup.verdict,
         speedup_reason=speedup.reason,
+        experienced_speedup=experienced.value,
+        experienced_speedup_low=experienced.low,
+        experienced_speedup_high=experienced.high,
+        experienced_speedup_coverage=experienced.coverage,
+        experienced_speedup_answer=experienced.answer,
+        undisturbed_speedup=undisturbed.value,
+        undisturbed_speedup_low=undisturbed.low,
+        undisturbed_speedup_high=undisturbed.high,
+        undisturbed_speedup_coverage=undisturbed.coverage,
+        undisturbed_speedup_answer=undisturbed.answer,
         tokens=record.tokens,
         softmax_speedup=softmax.value,
         softmax_speedup_low=softmax.low,
         softmax_speedup_high=softmax.high,
         softmax_answer=softmax.answer,
         cores_used=state.cores_used,
+        delivered_p10=visit.delivered_p10,
+        delivered_p50=visit.delivered_p50,
+        delivered_p90=visit.delivered_p90,
+        delivered_slope=visit.slope,
         foreign_cpu_share=typical.foreign_cpu_share,
         steal_share=typical.steal_share,
         switches_per_call=typical.switches_per_call,
@@ -186,6 +220,10 @@ def row_of(finding: Finding) -> Row:
         launches=_launches(finding),
         launches_left_out=state.left_out,
         launches_flipped=summary.launches_flipped,
+        processes=visit.processes,
+        process_shift=visit.process_shift,
+        visits=visit.visits,
+        independent_visits=visit.independent,
         samples=state.samples,
         launches_binned=sum(launch.steady_histogram is not None for launch in shown_launches),
         verdict=judgement.verdict,
@@ -202,6 +240,12 @@ def row_of(finding: Finding) -> Row:
         assumed="; ".join(record.assumed),
         command=record.command,
     )
+
+
+def _pinned(record: Record) -> str | None:
+    if record.pinned is None:
+        return None
+    return list_of_cpus(record.pinned)
 
 
 def _flops(macs: int | None) -> int | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploybench.export.order import ExportFinished, ExportsPlanned, ExportStarted
+from deploybench.hardware.pinning import UNPINNED, Pinning
 from deploybench.hardware.roof import MeasuredPeaks
 from deploybench.plan.cells import Planned
 from deploybench.results.record import Record
@@ -34,11 +35,13 @@ class RunPlanned:
     """These cells will be launched or are skipped; their records go into ``folder``.
 
     ``idle_runners`` were named and have no cell: no artifact is in a format that they run.
+    ``pinning`` says on which CPUs the processes of cells on the CPU are kept.
     """
 
     cells: tuple[Planned, ...]
     folder: Path
     idle_runners: tuple[str, ...] = ()
+    pinning: Pinning = UNPINNED
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,21 @@ class VisitsMade:
     known: int
     cells: int
     left_s: float
+
+
+@dataclass(frozen=True)
+class VisitLost:
+    """A visit of the cell tells nothing, for that reason, and is in no record."""
+
+    planned: Planned
+    reason: str
+
+
+@dataclass(frozen=True)
+class SpeedRemarked:
+    """What a user has to know of the machine's own speed, to which times were adjusted."""
+
+    words: str
 
 
 @dataclass(frozen=True)
@@ -86,6 +104,8 @@ RunEvent = (
     | RunPlanned
     | LaunchStarted
     | VisitsMade
+    | VisitLost
+    | SpeedRemarked
     | LaunchedAfresh
     | RecordUpdated
 )

@@ -157,6 +157,7 @@ def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:
         arguments += ["--streams", str(cell.streams)]
     if cell.timing != HOST_TO_HOST:
         arguments.append(f"--{cell.timing}")
+    arguments += settings.pinning.arguments
     arguments += cell.option_arguments
     if cell.timing == END_TO_END and settings.image is not None:
         arguments += ["--image", settings.image]

@@ -14,6 +14,8 @@ from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.export.request import ExportResult
 from deploybench.hardware.devices import read_device
 from deploybench.hardware.host import describe_host
+from deploybench.hardware.pinning import AUTO as PIN_AUTO
+from deploybench.hardware.pinning import Pin, check_pin
 from deploybench.hardware.precisions import PRECISIONS
 from deploybench.hardware.profile import HOST, check_match, load_profile
 from deploybench.models.source import expand_groups
@@ -101,7 +103,10 @@ class RunRequest:
     batches: Sequence[int] | Literal["auto"] = (1,)
     """Images a call; ``auto`` doubles until that stops paying."""
     threads: int | None = None
-    """The CPU threads that every cell may use; None: the usable cores."""
+    """The CPU threads that every cell may use; None: the usable cores, or those of ``pin``."""
+    pin: Pin = PIN_AUTO
+    """The CPUs that the processes are kept on; ``auto``: where the threads belong, if there are
+    more CPUs than threads; ``none``: the system chooses."""
     streams: Sequence[int] | Literal["auto"] = (1,)
     """Sessions that run at the same time and share the threads; ``auto``: 1, 2, 4, … threads."""
     timings: Sequence[str] = (HOST_TO_HOST,)
@@ -157,6 +162,7 @@ class RunRequest:
             _check_counts("streams", self.streams)
         if self.threads is not None:
             _check_counts("threads", (self.threads,))
+        check_pin(self.pin)
         if self.rounds is not None:
             _check_counts("rounds", (self.rounds,))
         _check_counts("samples of a launch", (self.min_samples,))
@@ -280,7 +286,8 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     if request.batches == AUTO:
         planned = with_auto_batches(planned, settings, start=lambda cell: tell(SweepStarted(cell)))
     folder = workspace.records_folder / context.run
-    tell(RunPlanned(tuple(planned), folder, idle_runners(request.runners, planned)))
+    idle = idle_runners(request.runners, planned)
+    tell(RunPlanned(tuple(planned), folder, idle, settings.pinning))
     measured, cut_short = _measure(planned, settings, context, tell)
     return RunResult(context.run, folder, (*records, *measured), cut_short)
 

@@ -16,7 +16,7 @@ from deploybench.results.verdict import Judgement, Verdict
 from deploybench.runs.events import LaunchedAfresh, LaunchStarted, RunEvent
 from deploybench.runs.experiment import Experiment
 from deploybench.runs.records import kept, record_of
-from deploybench.runs.settings import RunContext, RunSettings
+from deploybench.runs.settings import RESIDENT, RunContext, RunSettings
 from deploybench.runs.visiting import Visiting
 
 SHORTEST_LIMIT_S = 60.0
@@ -51,6 +51,9 @@ def run_cells(
     jobs = [job_of(cell, settings) for cell in active]
     resting = [index for index, cell in enumerate(active) if settings.visits(cell.cell.device)]
     afresh = [index for index in range(len(active)) if index not in resting]
+    if settings.launches == RESIDENT:
+        for index in afresh:
+            tell(LaunchedAfresh(active[index], "only cells on the CPU are visited"))
     if resting:
         cells = [active[index] for index in resting]
         visiting = Visiting(cells, [jobs[index] for index in resting], settings, context, tell)
@@ -135,5 +138,6 @@ def job_of(planned: Planned, settings: RunSettings) -> Job:
         min_samples=settings.min_samples,
         limit_s=min(longest_s, third_of_budget_s),
         raw=settings.raw,
+        pin=settings.pinning.cpus_for(cell.device),
         **cell.option_values,
     )

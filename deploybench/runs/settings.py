@@ -11,6 +11,7 @@ from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts.registry import reference_runner
 from deploybench.hardware.devices import CPU
 from deploybench.hardware.host import Host
+from deploybench.hardware.pinning import UNPINNED, Pinning, pinning_of, thread_budget
 from deploybench.hardware.profile import Profile
 from deploybench.hardware.roof import MeasuredPeaks, Roof, roof_of_device
 from deploybench.measure.stopping import ExperimentRule
@@ -41,7 +42,7 @@ class RunSettings:
 
     ``launches``: ``fresh`` starts a process for every look of ``duration_s``, ``resident`` visits
     processes that rest for ``visit_s`` each, with readings of the canary between them unless
-    ``canary`` is off.
+    ``canary`` is off. ``pinning`` says on which CPUs their processes are kept.
     """
 
     rule: ExperimentRule
@@ -55,11 +56,14 @@ class RunSettings:
     launches: Launches = AUTO
     visit_s: float = VISIT_S
     canary: bool = True
+    pinning: Pinning = UNPINNED
 
     def visits(self, device: str) -> bool:
         """Whether cells on the device are measured by visits to processes that rest."""
+        if device != CPU:  # nothing tells yet what speed a GPU delivers beside a visit
+            return False
         if self.launches == AUTO:
-            return CAN_REST and self.rule.max_rounds is None and device == CPU
+            return CAN_REST and self.rule.max_rounds is None
         return self.launches == RESIDENT
 
 
@@ -112,4 +116,5 @@ def settings_of(request: RunRequest, image: Path | None) -> RunSettings:
         compare=request.baseline is not None,
         image=None if image is None else str(image),
         raw=request.raw,
+        pinning=pinning_of(request.pin, thread_budget(request.threads, request.pin)),
     )

@@ -14,7 +14,8 @@ from deploybench.export.order import export_requests
 from deploybench.export.pipeline import ExportOptions, check_model_names, default_jobs
 from deploybench.export.request import ExportResult
 from deploybench.hardware.devices import CPU
-from deploybench.hardware.host import Host, usable_cores
+from deploybench.hardware.host import Host
+from deploybench.hardware.pinning import thread_budget
 from deploybench.hardware.profile import HOST, Profile
 from deploybench.hardware.roof import MeasuredPeaks
 from deploybench.models.source import expand_patterns
@@ -35,7 +36,7 @@ Tell = Callable[[RunEvent], None]
 
 def selection_of(request: RunRequest, devices: Sequence[str], image: Path | None) -> Selection:
     """Names become runners, and ``auto`` becomes what it starts from."""
-    threads = request.threads or usable_cores()
+    threads = thread_budget(request.threads, request.pin)
     batches: Sequence[int] = [1]
     if request.batches != AUTO:
         batches = request.batches

@@ -15,6 +15,7 @@ from time import monotonic
 
 from deploybench.analysis.lost_launches import without_lost
 from deploybench.analysis.visit_progress import VisitWidths, seconds_left, widths
+from deploybench.hardware.devices import CPU
 from deploybench.measure.job import Job
 from deploybench.measure.residence import Residence, VisitTimes
 from deploybench.measure.stopping import Ending
@@ -24,11 +25,11 @@ from deploybench.resident import ResidentLostError
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.results.visit import CanaryBest, CanaryReading, Visit
-from deploybench.runs.events import LaunchStarted, RunEvent, VisitsMade
+from deploybench.runs.events import LaunchStarted, RunEvent, SpeedRemarked, VisitLost, VisitsMade
 from deploybench.runs.experiment import Stopped, is_baseline, partners_of
 from deploybench.runs.records import kept, record_of
 from deploybench.runs.settings import RunContext, RunSettings
-from deploybench.telemetry.canary_memory import best_of, remember, remembered
+from deploybench.telemetry.canary_memory import best_of, in_words, remember, remembered
 from deploybench.telemetry.free_memory import available_bytes
 
 SETTLING_S = 0.3
@@ -107,8 +108,11 @@ class Visiting:
             self._cells.append(_Cell(cell, settling, partners))
         self._times = VisitTimes(settings.visit_s, jobs[0].limit_s, settings.raw)
         self._canary_threads = context.threads if settings.canary else None
+        self._canary_cpus = settings.pinning.cpus_for(CPU)
+        # What is remembered is of the best CPUs for the budget: of others it says nothing.
+        self._comparable = not settings.pinning.chosen
         self._remembered: CanaryBest | None = None
-        if self._canary_threads is not None:
+        if self._canary_threads is not None and self._comparable:
             self._remembered = remembered(context.host, self._canary_threads)
         self._canary: CanaryBest | None = self._remembered
         self._readings: list[CanaryReading] = []
@@ -124,9 +128,10 @@ class Visiting:
             groups[cell.planned.cell.group].append(index)
         # The baseline first: where memory ends within a group, it is in every block.
         waiting = [sorted(group, key=self._is_no_baseline) for group in groups.values()]
+        block: _Block | None = None
         try:
             while waiting:
-                with Residence(self._times, self._canary_threads) as residence:
+                with Residence(self._times, self._canary_threads, self._canary_cpus) as residence:
                     block = _Block(residence)
                     yield from self._start_block(block, waiting)
                     plan = self._plan(block)
@@ -134,6 +139,12 @@ class Visiting:
                     self._end_block(block, plan)
                 for index in block.cells:
                     yield from self._kept(index)
+        except KeyboardInterrupt:
+            # What was seen since the records were last written is not lost.
+            if block is not None:
+                for index in block.cells:
+                    yield from self._kept(index)
+            raise
         finally:
             self._remember()
 
@@ -266,7 +277,7 @@ class Visiting:
         if block.residence.processes_of(index) == 0:
             return
         try:
-            cell.visits.append(block.residence.visit(index, self._round, position))
+            visit = block.residence.visit(index, self._round, position)
         except ResidentLostError as lost:
             cell.launches.append(Launch(round=self._round, error=str(lost)))
             if cell.failed:
@@ -274,6 +285,10 @@ class Visiting:
             elif block.residence.processes_of(index) == 0:
                 yield from self._start(block, index)
             return
+        if visit is None:
+            self._tell(VisitLost(cell.planned, "the machine slept"))
+        else:
+            cell.visits.append(visit)
         if block.residence.restless(index):
             block.residence.end(index)
             self.afresh[index] = "its process works on while it should rest"
@@ -287,7 +302,9 @@ class Visiting:
             for number, memory in block.residence.end(index).items():
                 cell.launches[number] = cell.launches[number].replaced(memory=memory)
             ending = Ending.SPENT
-            if cell.widths is not None and cell.widths.narrow(plan.rule.half_width):
+            if cell.failed:
+                ending = Ending.FAILED
+            elif cell.widths is not None and cell.widths.narrow(plan.rule.half_width):
                 ending = Ending.PRECISE
             cell.stopped = Stopped(ending, None)
 
@@ -321,9 +338,14 @@ class Visiting:
         return not is_baseline(self._cells[index].planned.cell, self._settings.baseline)
 
     def _remember(self) -> None:
-        """Keep the best of this run's canary for later runs on this host."""
-        if self._canary_threads is not None and self._readings:
-            remember(self._context.host, self._canary_threads, self._readings)
+        """Keep the best of this run's canary for later runs on this host, and say what is odd."""
+        if self._canary_threads is None or not self._comparable or not self._readings:
+            return
+        best = best_of(self._remembered, self._readings, self._canary_threads)
+        words = in_words(best, self._remembered)
+        if words is not None:
+            self._tell(SpeedRemarked(words))
+        remember(self._context.host, self._canary_threads, self._readings)
 
 
 def _room() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deploybench.hardware.pinning import UNPINNED, Pinning
 from deploybench.results.cell import Cell
 from deploybench.scenarios.record import ScenarioRecord
 from deploybench.scenarios.settings import Scenario
@@ -11,9 +12,13 @@ from deploybench.scenarios.settings import Scenario
 
 @dataclass(frozen=True)
 class ScenariosPlanned:
-    """So many records will come: every cell in every scenario."""
+    """So many records will come: every cell in every scenario.
+
+    ``pinning`` says on which CPUs the processes are kept.
+    """
 
     count: int
+    pinning: Pinning = UNPINNED
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,10 @@ class Trial(Document):
     facts: Facts | None = None
     parity: ParityReport | None = None
     loadgen: LoadGenResult | None = None
+    pinned: tuple[int, ...] | None = Field(
+        default=None,
+        description="the CPUs that the process was kept on; None: it was left to the system",
+    )
 
     @property
     def provenance(self) -> Provenance:

@@ -14,11 +14,13 @@ from deploybench.artifacts.workspace import open_workspace
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry, recorded_distributions
 from deploybench.errors import DeployBenchError, unknown_name
-from deploybench.hardware.host import describe_host, usable_cores
+from deploybench.hardware.host import describe_host
+from deploybench.hardware.pinning import AUTO, Pin, check_pin, pinning_of, thread_budget
 from deploybench.models.source import expand_groups
 from deploybench.plan.cells import Planned, Selection, Sizes, plan_cells
 from deploybench.plan.consent import check_planned, trusting_command
 from deploybench.plan.selection import nothing_to_run, select_artifacts, select_runners
+from deploybench.plurals import counted
 from deploybench.processes import allow_children, stop_children
 from deploybench.results.store import new_run_name
 from deploybench.results.verdict import Verdict
@@ -55,7 +57,9 @@ class ScenarioRequest:
     scenarios: Sequence[Scenario] = (Scenario.SINGLE_STREAM,)
     """Which of MLPerf's; see ``scenarios/settings.py``."""
     threads: int | None = None
-    """The CPU threads of all instances together; None: the usable cores."""
+    """The CPU threads of all instances together; None: the usable cores, or those of ``pin``."""
+    pin: Pin = AUTO
+    """The CPUs that the processes are kept on, as in ``RunRequest``."""
     duration_s: float = 10.0
     """Seconds of a test at least (MLPerf: 600)."""
     percentile: float | None = None
@@ -98,7 +102,7 @@ class ScenarioRequest:
     @property
     def thread_budget(self) -> int:
         """The CPU threads that all instances together may use."""
-        return self.threads or usable_cores()
+        return thread_budget(self.threads, self.pin)
 
     def settings(self) -> list[ScenarioSettings]:
         """The settings of each scenario.
@@ -144,6 +148,7 @@ class ScenarioRequest:
         )
 
     def _check_values(self) -> None:
+        check_pin(self.pin)
         if self.percentile is not None and not 0 < self.percentile < 100:
             raise DeployBenchError(
                 f"--percentile {self.percentile:g}", expected="more than 0 and less than 100"
@@ -165,7 +170,7 @@ class ScenarioRequest:
             )
         if (self.instances or 1) > self.thread_budget:
             raise DeployBenchError(
-                f"--instances {self.instances} share {self.thread_budget} threads",
+                f"--instances {self.instances} share {counted(self.thread_budget, 'thread')}",
                 expected="a thread for each at least",
                 action=f"--instances {self.thread_budget} or fewer, or more --threads",
             )
@@ -241,6 +246,7 @@ def run_scenarios(
     allow_children()
     tell = on_event or _ignore
     request.settings()
+    pinning = pinning_of(request.pin, request.thread_budget)
     check_loadgen()
     entries = select_runners(request.runners)
     workspace = open_workspace(request.workspace)
@@ -258,8 +264,9 @@ def run_scenarios(
         raise nothing_to_run(artifacts, selection)
     command = trusting_command("scenario", request.artifacts, workspace=request.workspace)
     check_planned([planned for planned, _ in cells], trust=request.trust, command=command)
-    context = ScenarioContext(new_run_name(), workspace, describe_host(recorded_distributions()))
-    tell(ScenariosPlanned(len(cells)))
+    host = describe_host(recorded_distributions())
+    context = ScenarioContext(new_run_name(), workspace, host, pinning)
+    tell(ScenariosPlanned(len(cells), pinning))
     records: list[ScenarioRecord] = []
     interrupted = False
     try:

@@ -20,6 +20,7 @@ from deploybench.contracts.registry import runners
 from deploybench.documents import now
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import Host
+from deploybench.hardware.pinning import UNPINNED, Pinning
 from deploybench.plan.cells import Planned
 from deploybench.processes import run_child
 from deploybench.results.verdict import Judgement, Verdict
@@ -50,11 +51,12 @@ FIRST_UTILISATION = 0.5
 
 @dataclass(frozen=True)
 class ScenarioContext:
-    """Where the records of one command go, and the machine."""
+    """Where the records of one command go, the machine, and on which CPUs of it tests run."""
 
     run: str
     workspace: Workspace
     host: Host
+    pinning: Pinning = UNPINNED
 
 
 def check_loadgen() -> None:
@@ -84,8 +86,8 @@ def run_scenario(
     if settings.searches:
         return _find_highest_rate(planned, settings, context, start)
     start("")
-    trial = _try(planned, settings)
-    judgement = judge_scenario(trial, command_of(planned, settings))
+    trial = _try(planned, settings, context.pinning)
+    judgement = judge_scenario(trial, command_of(planned, settings, context.pinning))
     return _keep(planned, settings, trial, (), judgement, context)
 
 
@@ -101,9 +103,9 @@ def _find_highest_rate(
     confirming one, or the last one where no rate was found.
     """
     start("alone")
-    alone = _try(planned, _alone(settings))
+    alone = _try(planned, _alone(settings), context.pinning)
     if alone.loadgen is None:
-        judgement = judge_scenario(alone, command_of(planned, settings))
+        judgement = judge_scenario(alone, command_of(planned, settings, context.pinning))
         return _keep(planned, settings, alone, (), judgement, context)
     assert settings.latency_bound_ms is not None
     fastest_ms = min(alone.loadgen.latencies_ns) / 1e6
@@ -131,20 +133,20 @@ def _search(
         start(f"{rate:g}/s")
         seed = settings.schedule_seed + search.trials
         tried = settings.replaced(target_qps=rate, schedule_seed=seed)
-        trial = _try(planned, tried)
+        trial = _try(planned, tried, context.pinning)
         if trial.loadgen is None:
-            judgement = judge_scenario(trial, command_of(planned, tried))
+            judgement = judge_scenario(trial, command_of(planned, tried, context.pinning))
             return _keep(planned, tried, trial, probes, judgement, context)
         probes.append(_probe(tried, trial))
         search.tell(rate, passed=trial.loadgen.valid)
-    judgement = judge_scenario(trial, command_of(planned, tried))
+    judgement = judge_scenario(trial, command_of(planned, tried, context.pinning))
     if search.found_per_s is None:
         rates = [probe.target_qps for probe in probes]
         judgement = judge_no_rate_found(_bound(settings), rates, judgement.advice)
     return _keep(planned, tried, trial, probes, judgement, context)
 
 
-def command_of(planned: Planned, settings: ScenarioSettings) -> str:
+def command_of(planned: Planned, settings: ScenarioSettings, pinning: Pinning) -> str:
     """The one command that measures this again."""
     cell, scenario = planned.cell, settings.scenario
     arguments = ["--artifact", str(planned.artifact.path)]
@@ -168,10 +170,11 @@ def command_of(planned: Planned, settings: ScenarioSettings) -> str:
         arguments += ["--instances", str(settings.instances)]
     if scenario.batched:
         arguments += ["--batch", str(settings.batch)]
+    arguments += pinning.arguments
     return shlex.join(["deploybench", "scenario", *arguments])
 
 
-def _try(planned: Planned, settings: ScenarioSettings) -> Trial:
+def _try(planned: Planned, settings: ScenarioSettings, pinning: Pinning) -> Trial:
     """One test in a fresh process; a crash or a hang is a trial with its cause."""
     cell = planned.cell
     job = ScenarioJob(
@@ -181,12 +184,15 @@ def _try(planned: Planned, settings: ScenarioSettings) -> Trial:
         precision=cell.precision,
         threads=cell.threads,
         settings=settings,
+        pin=pinning.cpus_for(cell.device),
     )
     threads = str(job.threads_each)
     environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     limit_s = LOADING_LIMIT_S + 2 * settings.max_duration_s
     request = job.model_dump_json()
-    outcome = run_child(WORKER, request, time_limit_s=limit_s, environment=environment)
+    outcome = run_child(
+        WORKER, request, time_limit_s=limit_s, environment=environment, cpus=job.pin
+    )
     if outcome.reply is None:
         return Trial(error=outcome.error or "the worker said nothing")
     return Trial.model_validate_json(outcome.reply)
@@ -244,7 +250,7 @@ def _keep(
         judgement=judgement,
         host=context.host,
         versions=installed_versions(tuple(distributions)),
-        command=command_of(planned, settings),
+        command=command_of(planned, settings, context.pinning),
     )
     write_scenario(record, scenarios_folder(context.workspace) / context.run)
     return record

@@ -103,7 +103,11 @@ class ScenarioSettings(Document):
 
 
 class ScenarioJob(Document):
-    """What the parent tells a worker. ``threads`` is the budget of all instances together."""
+    """What the parent tells a worker.
+
+    ``threads`` is the budget of all instances together; ``pin`` are the CPUs that the process is
+    started on; none: any.
+    """
 
     artifact: str
     runner: str
@@ -112,6 +116,7 @@ class ScenarioJob(Document):
     threads: int
     settings: ScenarioSettings
     warmup_s: float = 0.5
+    pin: tuple[int, ...] = ()
 
     @property
     def threads_each(self) -> int:

@@ -18,7 +18,8 @@ from deploybench.artifacts.artifact import Artifact, open_artifact
 from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.contracts.registry import runner
 from deploybench.data.synthetic import REFERENCE_IMAGES
-from deploybench.measure.proof import failure_of, prove, reference_batches
+from deploybench.hardware.quotas import affinity
+from deploybench.measure.proof import failure_of, misplaced, prove, reference_batches
 from deploybench.processes import die_with_parent, finish
 from deploybench.scenarios.loadgen import NS_PER_S, run_test
 from deploybench.scenarios.record import Trial
@@ -52,6 +53,11 @@ def trial(job: ScenarioJob) -> Trial:
 
 def _run(job: ScenarioJob, artifact: Artifact, plugin: Runner) -> Trial:
     settings = job.settings
+    cpus = affinity()  # some runtimes pin the thread that loads them
+    pinned = tuple(sorted(cpus)) if job.pin else None
+    refused = misplaced(job.pin, cpus)
+    if refused is not None:
+        return Trial(refused=refused, pinned=pinned)
     pixels, _ = artifact.reference()
     # The first are the usual ones; the others are for parity.
     images = Images(artifact.manifest.inputs[0].name, pixels[:REFERENCE_IMAGES], settings.batch)
@@ -68,7 +74,11 @@ def _run(job: ScenarioJob, artifact: Artifact, plugin: Runner) -> Trial:
             proof = prove(session, artifact, options, batches)
             if not proof.holds:
                 return Trial(
-                    load_s=load_s, facts=proof.facts, refused=proof.refused, parity=proof.parity
+                    load_s=load_s,
+                    facts=proof.facts,
+                    refused=proof.refused,
+                    parity=proof.parity,
+                    pinned=pinned,
                 )
         call_ns = min(_warm_up(session, images, job.warmup_s) for session in sessions)
         with (
@@ -80,7 +90,13 @@ def _run(job: ScenarioJob, artifact: Artifact, plugin: Runner) -> Trial:
             )
         if system.error is not None:
             raise system.error
-        return Trial(load_s=load_s, facts=proof.facts, parity=proof.parity, loadgen=measured)
+        return Trial(
+            load_s=load_s,
+            facts=proof.facts,
+            parity=proof.parity,
+            loadgen=measured,
+            pinned=pinned,
+        )
 
 
 def _warm_up(session: Session, images: Images, seconds: float) -> float:

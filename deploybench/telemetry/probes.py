@@ -31,15 +31,14 @@ MEMORY_BYTES, MEMORY_TIMES = 1 << 25, 5
 HOPS, HOP_TIMES = 1000, 20
 MOST_PAIRS = 4
 LOOKS = 100_000
-SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 
 
 def probe_machine(threads: int, cpus: Collection[int]) -> dict[str, object]:
     """The readings of all probes: ``compute_us``, ``memory_ms`` and ``hop_ns``, the longest way.
 
-    The hop is between the first ``threads`` of ``cpus``, one a physical core; it is None for a
-    budget of one core and where processes cannot be pinned. Everything is None when the probe
-    itself fails: a measurement without its probes is still one.
+    The hop is between the cores on which ``threads`` of ``cpus`` belong (``hardware/places.py``);
+    it is None for a budget of one core and where processes cannot be pinned. Everything is None
+    when the probe itself fails: a measurement without its probes is still one.
     """
     cores = ",".join(str(cpu) for cpu in _budget(threads, cpus))
     command = [sys.executable, "-I", "-S", __file__, cores]
@@ -66,30 +65,20 @@ def main() -> None:
 
 
 def _budget(threads: int, cpus: Collection[int]) -> list[int]:
-    """As many of the cores as the budget has threads.
+    """One CPU of each of the cores that the budget belongs on.
 
     None where there is no way between cores, or no pinning.
     """
-    if threads < 2 or not hasattr(os, "sched_setaffinity"):
+    # Here, because the child runs this file without the package.
+    from deploybench.hardware.places import first_of_each_core
+    from deploybench.processes import can_pin
+
+    if threads < 2 or not can_pin():
         return []
-    # One CPU of each physical core, the lowest: it comes last and replaces its siblings.
-    cpu_of_core = {_siblings(cpu): cpu for cpu in sorted(cpus, reverse=True)}
-    budget = sorted(cpu_of_core.values())[:threads]
+    budget = first_of_each_core(threads, cpus)
     if len(budget) < 2:
         return []
     return budget
-
-
-def _siblings(cpu: int) -> str:
-    """What the hardware threads of one physical core have in common.
-
-    The CPU itself where that is unknown.
-    """
-    try:
-        with open(SIBLINGS.format(cpu)) as file:  # noqa: PTH123 - this file runs without site-packages, and quickly
-            return file.read().strip()
-    except OSError:
-        return str(cpu)
 
 
 def _compute_ns() -> float:

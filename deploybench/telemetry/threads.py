@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploybench.hardware.places import cpus_of_list
+
 TASKS = Path("/proc/self/task")
 NS_PER_S = 1_000_000_000
 LEAST_SHARE = 0.1
@@ -54,16 +56,6 @@ def threads_between(
     for task in busy:
         cpus |= _allowed(tasks / task)
     return ThreadsRan(len(busy), frozenset(cpus))
-
-
-def cpus_of_list(text: str) -> frozenset[int]:
-    """The numbers of a list as the kernel writes it: ``0-3,8``."""
-    cpus: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if first.isdigit() and (last or first).isdigit():
-            cpus.update(range(int(first), int(last or first) + 1))
-    return frozenset(cpus)
 
 
 def _cpu_ns(task: Path) -> int | None:

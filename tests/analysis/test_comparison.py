@@ -175,6 +175,17 @@ def test_library_versions_that_differ_are_noted_not_refused() -> None:
     assert row.notes == ("onnxruntime 1.30 → 1.31",)
 
 
+def test_other_cpus_that_processes_were_kept_on_are_noted_not_refused() -> None:
+    def kept_on(cpus: tuple[int, ...] | None, run: str) -> Record:
+        return record([launch(ms, number, pinned=cpus) for number, ms in enumerate(STEADY)], run)
+
+    row = only(kept_on(None, "before"), kept_on((0, 1, 2, 8), "after"))
+    assert row.status is Status.COMPARED
+    assert row.notes == ("not pinned → pinned to CPUs 0-2,8",)
+    row = only(kept_on((0, 1), "before"), kept_on((0, 1), "after"))
+    assert row.notes == ()
+
+
 def test_states_of_the_machine_are_compared_each_with_its_own() -> None:
     def two_states(near_ms: float, far_ms: float, run: str, hop: float) -> Record:
         near = [launch(near_ms, number, hop_ns=NEAR_NS * hop) for number in range(6)]

@@ -100,7 +100,7 @@ def test_parity_fails_when_a_clear_top1_flips_although_the_error_is_in_budget() 
     candidate = reference.copy()
     candidate[0, 3], candidate[0, 4] = 1.4, 1.6
     report = compare_outputs(reference, candidate, "int8")
-    assert "another top-1 class on 1 of 1 images" in report.reason
+    assert "another top-1 class on 1 of 1 image" in report.reason
 
 
 def test_parity_forgives_a_flip_between_classes_that_the_reference_ties() -> None:

@@ -123,7 +123,7 @@ def test_compare_of_unlike_rows_only_exits_2_until_they_are_allowed(root: Path, 
     done = cli("compare", "small", "a-unlike", "-w", root)
     assert done.returncode == 2
     assert "unlike: batch 1 → 8; --allow batch compares them" in " ".join(done.stdout.split())
-    assert "none of 1 cells could be compared" in done.stderr
+    assert "none of 1 cell could be compared" in done.stderr
     allowed = cli("compare", "small", "a-unlike", "-w", root, "--allow", "batch,host")
     assert allowed.returncode == 0
     assert "1 → 8" in allowed.stdout

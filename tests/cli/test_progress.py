@@ -13,6 +13,7 @@ from deploybench.cli import progress as module
 from deploybench.cli.progress import Progress
 from deploybench.export.order import ExportsPlanned, ExportStarted
 from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.hardware.pinning import NOT_WANTED, TAKES_ALL, Pinning
 from deploybench.plan.cells import Planned
 from deploybench.runs.events import (
     LaunchStarted,
@@ -24,6 +25,7 @@ from deploybench.runs.events import (
 from tests.records import cell, launch, record
 
 PLANNED = Planned(cell(), cast(Artifact, SimpleNamespace(path=Path("/a"))), None)
+ON_GPU = Planned(cell(device="cuda"), PLANNED.artifact, None)
 REQUEST = ExportRequest(model=ModelRequest(name="vit"), backend="onnx")
 
 
@@ -84,7 +86,7 @@ def test_run_says_that_it_exports_first_and_what_it_could_not_measure(said: list
         progress.tell(SweepStarted(PLANNED))
         progress.tell(SweepStarted(PLANNED))
     assert said == [
-        "remark: exporting 1 missing artifacts first",
+        "remark: exporting 1 missing artifact first",
         "exporting of 1",
         "exporting vit to onnx",
         "gone",
@@ -98,3 +100,29 @@ def test_runner_that_was_named_in_vain_is_said(said: list[str]) -> None:
         progress.tell(RunPlanned((PLANNED,), Path("/records"), ("openvino",)))
     (remark,) = [line for line in said if line.startswith("remark")]
     assert "openvino" in remark
+
+
+@pytest.mark.parametrize(
+    ("pinning", "planned", "remark"),
+    [
+        (
+            Pinning("auto", (0, 1, 2, 3), "4 cores"),
+            PLANNED,
+            ["remark: threads: pinned to CPUs 0-3: 4 cores"],
+        ),
+        (
+            Pinning("auto", (), "nobody knows"),
+            PLANNED,
+            ["remark: threads: not pinned: nobody knows"],
+        ),
+        (Pinning("auto", (), TAKES_ALL), PLANNED, []),
+        (Pinning("none", (), NOT_WANTED), PLANNED, []),
+        (Pinning("auto", (0, 1), "2 cores"), ON_GPU, []),
+    ],
+)
+def test_run_says_where_its_threads_are_kept_where_there_was_something_to_choose(
+    said: list[str], pinning: Pinning, planned: Planned, remark: list[str]
+) -> None:
+    with Progress() as progress:
+        progress.tell(RunPlanned((planned,), Path("/records"), pinning=pinning))
+    assert [line for line in said if line.startswith("remark")] == remark

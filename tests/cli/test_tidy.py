@@ -52,7 +52,7 @@ def test_list_shows_names_sizes_states_and_verdicts_at_80_columns(
     assert f"damaged: {MODEL}/pytorch: labels.json is missing" in shown.stdout
     [run] = [line for line in lines if "20260101-000000-aaaa" in line]
     assert "4 UNSTABLE" in run
-    assert "3 artifacts, 1 runs" in shown.stdout
+    assert "3 artifacts, 1 run," in shown.stdout
 
 
 def test_list_as_data_has_every_field(cli: Cli, workspace: Workspace) -> None:

@@ -77,7 +77,7 @@ def test_bind_says_so_when_a_backend_has_no_engine_only_calls() -> None:
 def test_streams_are_refused_when_there_is_no_thread_for_each(threads: int, streams: int) -> None:
     with pytest.raises(
         DeployBenchError,
-        match=f"{streams} streams on {threads} threads.*fewer streams or more threads",
+        match=f"{streams} streams? on {threads} threads?.*fewer streams or more threads",
     ):
         options(threads, streams)
 

@@ -15,8 +15,14 @@ def test_worker_numbers_the_gpus_as_nvml_does(monkeypatch: pytest.MonkeyPatch) -
     given: list[dict[str, str]] = []
 
     def run_child(
-        module: str, request: str, *, time_limit_s: float, environment: dict[str, str]
+        module: str,
+        request: str,
+        *,
+        time_limit_s: float,
+        environment: dict[str, str],
+        cpus: tuple[int, ...],
     ) -> ChildOutcome:
+        assert cpus == ()
         given.append(environment)
         return ChildOutcome(reply=None, error="not started in this test", log="")
 

@@ -89,7 +89,7 @@ def test_another_architecture_is_refused_with_the_differing_keys() -> None:
     with pytest.raises(DeployBenchError) as refusal:
         load_state(network(), of(state), allow_partial=False)
     for words in (
-        "1 keys missing (2.bias)",
+        "1 key missing (2.bias)",
         "1 unexpected (extra)",
         "0.weight (5, 4) against (8, 4)",
     ):

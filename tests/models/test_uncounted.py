@@ -229,12 +229,13 @@ def test_nothing_of_usual_networks_is_left_uncounted(name: str) -> None:
 def test_figure_that_is_at_least_says_so_in_rows_and_titles_and_has_no_rank() -> None:
     from deploybench.analysis.findings import findings_of
     from deploybench.analysis.ranking import _ranked_models
-    from deploybench.report.run_table import _gflops, _title
+    from deploybench.report.run_cells import gflops_text
+    from deploybench.report.run_table import _title
     from deploybench.rows.rows import rows_of
 
     found = record(launches([10.0] * 6), macs=2 * 10**9).replaced(macs_uncounted=("lib::op",))
     (row,) = rows_of([found])
     assert row.macs_uncounted == "lib::op"
     assert "≥ 2.00 GMAC, not counted: lib::op" in _title(row)
-    assert _gflops(row).startswith("≥ ")
+    assert gflops_text(row).startswith("≥ ")
     assert _ranked_models(findings_of([found])) == []

@@ -186,3 +186,15 @@ def test_verdict_says_when_other_work_on_the_gpu_could_not_be_seen() -> None:
     assert (seen.verdict, unseen.verdict) == ("VALID", "VALID")
     assert "could not be seen" not in seen.reason
     assert "other work on the GPU could not be seen" in unseen.reason
+
+
+@pytest.mark.parametrize(("pinned", "shown"), [((0, 1, 2, 8), "0-2,8"), (None, None)])
+def test_details_have_the_cpus_that_the_processes_were_kept_on(
+    pinned: tuple[int, ...] | None, shown: str | None
+) -> None:
+    (row,) = rows_of([record([launch([8.0] * 20, number=n, pinned=pinned) for n in range(6)])])
+    assert row.pinned_cpus == shown
+    text = details([row])
+    assert ("pinned to" in text) == (shown is not None)
+    assert (shown or "") in text
+    assert "pinned_cpus" in to_csv([row])

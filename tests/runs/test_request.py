@@ -11,6 +11,7 @@ import pytest
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.errors import DeployBenchError
+from deploybench.hardware.pinning import NONE, NOT_WANTED, Pinning
 from deploybench.plan.cells import Planned
 from deploybench.results.cell import CellOptions
 from deploybench.results.record import Record
@@ -71,14 +72,14 @@ def test_run_tells_every_step_and_returns_the_records_in_the_order_of_the_plan(
     asked: Asked, tmp_path: Path
 ) -> None:
     events: list[RunEvent] = []
-    result = carry_out(request(tmp_path), events.append)
+    result = carry_out(request(tmp_path, pin="none"), events.append)
     assert [made.cell.runner for made in result.records] == ["pytorch", "onnxruntime"]
     assert result.folder == tmp_path / "records" / result.run
     assert not result.interrupted
     pytorch, onnxruntime = result.records
     assert events == [
         PeaksMeasured(None),
-        RunPlanned((FIRST, SECOND), result.folder),
+        RunPlanned((FIRST, SECOND), result.folder, pinning=Pinning(NONE, why=NOT_WANTED)),
         LaunchStarted(SECOND, 0),
         RecordUpdated(onnxruntime),
         LaunchStarted(FIRST, 0),

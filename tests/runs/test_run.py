@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,24 +19,30 @@ from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
 from deploybench.files import write_whole
+from deploybench.hardware.pinning import AUTO, NONE, Pinning
 from deploybench.hardware.profile import load_profile
 from deploybench.hardware.roof import MeasuredPeaks
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.plan.cells import Planned
+from deploybench.processes import can_pin
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.results.store import read_records, write_record
 from deploybench.runs import run as benchmark
 from deploybench.runs.records import command_of
+from deploybench.runs.request import RunRequest
 from deploybench.runs.run import end_to_end_image, job_of, run_cells
-from deploybench.runs.settings import RunContext, RunSettings
+from deploybench.runs.settings import RunContext, RunSettings, settings_of
+from deploybench.runs.surroundings import selection_of
 from tests.records import cell, host, launch
 from tests.records import record as made_record
 
 THREE_ROUNDS = ExperimentRule(half_width=None, budget_s=math.inf, min_rounds=6, max_rounds=3)
 UNTIL_PRECISE = ExperimentRule(half_width=0.015, budget_s=90, min_rounds=6)
+
+can_be_pinned = pytest.mark.skipif(not can_pin(), reason="this system pins no processes")
 
 
 def options_of(command: str) -> dict[str, str]:
@@ -295,3 +302,41 @@ def test_peak_of_a_cpu_is_measured_and_that_of_a_gpu_is_the_profile_s(tmp_path: 
     assert found["cuda"].tflops["bf16"] == pytest.approx(71)
     assert replace(context, hardware=None).roof("cuda") is None
     assert replace(context, peaks=None).roof("cpu") is None
+
+
+@pytest.mark.parametrize(
+    ("pinning", "repeated"),
+    [
+        (Pinning(AUTO, (0, 1), "2 cores"), None),
+        (Pinning(NONE), "none"),
+        (Pinning("4-5,7", (4, 5, 7)), "4-5,7"),
+    ],
+)
+def test_launch_is_pinned_as_the_run_is_and_its_command_repeats_what_was_asked(
+    pinning: Pinning, repeated: str | None
+) -> None:
+    settings = RunSettings(THREE_ROUNDS, pinning=pinning)
+    assert job_of(Planned(cell(), ARTIFACT, None), settings).pin == pinning.cpus
+    assert options_of(command_of(cell(), settings, "host")).get("--pin") == repeated
+
+
+def test_launch_on_a_gpu_is_pinned_only_to_cpus_that_the_user_named() -> None:
+    on_gpu = Planned(cell(device="cuda"), ARTIFACT, None)
+    assert job_of(on_gpu, RunSettings(THREE_ROUNDS, pinning=Pinning(AUTO, (0, 1)))).pin == ()
+    assert job_of(on_gpu, RunSettings(THREE_ROUNDS, pinning=Pinning("0-1", (0, 1)))).pin == (0, 1)
+
+
+@can_be_pinned
+def test_request_for_cpus_has_as_many_threads_as_they_are_cores() -> None:
+    cpu = max(os.sched_getaffinity(0))
+    request = RunRequest(pin=[cpu])
+    assert settings_of(request, None).pinning == Pinning(str(cpu), (cpu,), "--pin")
+    assert selection_of(request, ["cpu"], None).threads == 1
+
+
+@can_be_pinned
+def test_request_for_cpus_that_cannot_be_had_is_refused() -> None:
+    with pytest.raises(DeployBenchError, match="--pin 5000: CPU 5000 is not usable"):
+        settings_of(RunRequest(pin=[5000]), None)
+    with pytest.raises(DeployBenchError, match="--pin some"):
+        RunRequest(pin="some")  # type: ignore[arg-type]

@@ -19,6 +19,8 @@ import pytest
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
+from deploybench.hardware.pinning import Pinning
+from deploybench.measure import residence
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.plan.cells import Planned
 from deploybench.resident import CAN_REST, ResidentLostError
@@ -28,9 +30,10 @@ from deploybench.results.store import read_records
 from deploybench.results.verdict import Verdict
 from deploybench.results.visit import CanaryReading, Visit
 from deploybench.runs import visiting
-from deploybench.runs.events import LaunchedAfresh, RunEvent, VisitsMade
+from deploybench.runs.events import LaunchedAfresh, RunEvent, VisitLost, VisitsMade
 from deploybench.runs.run import run_cells
 from deploybench.runs.settings import RunContext, RunSettings
+from deploybench.telemetry.canary_memory import remembered
 from tests.conftest import run_cli
 from tests.records import cell, host, launch
 
@@ -135,7 +138,8 @@ class MadeUp:
     unrest: ClassVar[str | None] = None
     clock: ClassVar[float] = 0.0
 
-    def __init__(self, times: object, canary_threads: int | None) -> None:
+    def __init__(self, times: object, canary_threads: int | None, canary_cpus: object = ()) -> None:
+        self.canary_cpus = canary_cpus
         self.readings: list[CanaryReading] = []
         self.started: list[int] = []
         self.living: dict[int, list[int]] = {}
@@ -357,3 +361,43 @@ def test_what_cannot_rest_here_is_launched_afresh_and_that_is_said(
     else:
         assert launched == ["openvino"]
         assert said == {"openvino": "its process works on while it should rest"}
+
+
+@pytest.mark.usefixtures("made_up")
+def test_visit_during_which_the_machine_slept_is_left_out_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit = MadeUp.visit
+
+    def sleeping(self: MadeUp, index: int, number: int, order: int) -> Visit | None:
+        made = visit(self, index, number, order)
+        return None if number == 2 else made
+
+    monkeypatch.setattr(MadeUp, "visit", sleeping)
+    records, told = visited(tmp_path, "pytorch")
+    (record,) = records.values()
+    assert 2 not in {made.round for made in record.visits}
+    assert [event.reason for event in told if isinstance(event, VisitLost)] == ["the machine slept"]
+
+
+def test_sleep_is_told_by_two_clocks_of_which_one_stands_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clocks = SimpleNamespace(
+        CLOCK_BOOTTIME=7, clock_gettime=lambda _: 130.0, monotonic=lambda: 100.0
+    )
+    monkeypatch.setattr(residence, "time", clocks)
+    assert residence.slept_s() == 30.0
+
+
+@pytest.mark.usefixtures("made_up")
+@pytest.mark.parametrize(("asked", "remembers"), [("auto", True), ("2-3", False)])
+def test_canary_is_pinned_beside_its_cells_and_remembered_of_the_usual_cpus_only(
+    tmp_path: Path, asked: str, remembers: bool
+) -> None:
+    """Efficiency cores that the user chose would else make every other run look too fast, and
+    performance cores every run on them disturbed."""
+    visited(tmp_path, "pytorch", pinning=Pinning(asked, (2, 3)))
+    (made,) = MadeUp.made
+    assert made.canary_cpus == made.jobs[0].pin == (2, 3)
+    assert (remembered(host(), 2) is not None) == remembers

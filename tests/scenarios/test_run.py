@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,15 +18,19 @@ from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts.registry import runner
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import describe_host
+from deploybench.hardware.pinning import Pinning
 from deploybench.plan.cells import Planned
+from deploybench.processes import ChildOutcome, can_pin
 from deploybench.results.verdict import Verdict
 from deploybench.scenarios.record import ScenarioRecord, read_scenario, scenarios_folder
 from deploybench.scenarios.request import ScenarioRequest, plan_scenarios
 from deploybench.scenarios.run import ScenarioContext, check_loadgen, run_scenario
 from deploybench.scenarios.search import RateSearch
-from deploybench.scenarios.settings import Scenario, ScenarioSettings
+from deploybench.scenarios.settings import Scenario, ScenarioJob, ScenarioSettings
+from deploybench.scenarios.worker import trial
 from tests.conftest import rewrite_manifest
 
+can_be_pinned = pytest.mark.skipif(not can_pin(), reason="this system pins no processes")
 Artifacts = Callable[[str], Artifact]
 FORMAT_OF = {"onnxruntime": "onnx", "pytorch": "pytorch"}
 SERVER = {"instances": 2, "target_qps": 60.0, "latency_bound_s": 5.0, "percentile": 90.0}
@@ -211,3 +216,40 @@ def test_missing_loadgen_is_refused_with_the_pip_line(monkeypatch: pytest.Monkey
     with pytest.raises(DeployBenchError) as refusal:
         check_loadgen()
     assert refusal.value.action == 'pip install "deploybench[loadgen]"'
+
+
+def test_test_is_pinned_and_its_command_repeats_the_cpus(
+    tiny_artifact: Artifacts, context: ScenarioContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[ScenarioJob] = []
+
+    def run_child(module: str, request: str, *, cpus: tuple[int, ...], **_: object) -> ChildOutcome:
+        started.append(ScenarioJob.model_validate_json(request))
+        assert cpus == started[-1].pin
+        return ChildOutcome(None, "not started in this test", "")
+
+    monkeypatch.setattr("deploybench.scenarios.run.run_child", run_child)
+    pinned = replace(context, pinning=Pinning("2-3", (2, 3)))
+    record = run(tiny_artifact("onnx"), "onnxruntime", Scenario.SINGLE_STREAM, pinned)
+    assert started[0].pin == (2, 3)
+    assert record.command.endswith("--pin 2-3")
+
+
+@can_be_pinned
+def test_trial_says_the_cpus_that_its_process_was_kept_on(
+    tiny_artifact: Artifacts, context: ScenarioContext
+) -> None:
+    cpus = tuple(sorted(os.sched_getaffinity(0)))[-2:]
+    pinned = replace(context, pinning=Pinning("named", cpus))
+    record = run(tiny_artifact("onnx"), "onnxruntime", Scenario.OFFLINE, pinned)
+    assert record.trial.pinned == cpus
+    job = ScenarioJob(
+        artifact=str(tiny_artifact("onnx").path),
+        runner="onnxruntime",
+        device="cpu",
+        precision="fp32",
+        threads=1,
+        settings=record.settings,
+        pin=(5000,),
+    )
+    assert "pinned to CPU 5000, and what worked may also run on" in (trial(job).refused or "")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deploybench.hardware import places
 from deploybench.results.launch import Probes
 from deploybench.telemetry import probes
 from deploybench.telemetry.probes import probe_machine
@@ -40,14 +41,11 @@ def test_budget_of_one_thread_has_no_hop_but_the_other_readings() -> None:
     assert found["memory_ms"]
 
 
-@pytest.mark.parametrize(("threads", "expected"), [(2, [4, 5]), (3, [4, 5, 6]), (1000, [4, 5, 6])])
-def test_budget_is_one_cpu_of_each_physical_core_that_this_process_may_use(
-    threads: int, expected: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_budget_is_one_cpu_of_each_core_that_the_threads_belong_on(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for cpu, siblings in ((4, "4,8"), (5, "5,9"), (8, "4,8"), (9, "5,9")):
-        (tmp_path / f"cpu{cpu}").write_text(siblings + "\n")
-    monkeypatch.setattr(probes, "SIBLINGS", str(tmp_path / "cpu{}"))
-    assert probes._budget(threads, {4, 5, 6, 8, 9}) == expected
+    monkeypatch.setattr(places, "first_of_each_core", lambda threads, cpus: sorted(cpus)[-threads:])
+    assert probes._budget(2, {4, 5, 6, 8, 9}) == [8, 9]
 
 
 def test_there_is_no_hop_between_cores_where_processes_cannot_be_pinned(

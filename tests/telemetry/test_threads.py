@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.telemetry.threads import cpus_of_list, read_threads, threads_between
+from deploybench.hardware.places import cpus_of_list
+from deploybench.telemetry.threads import read_threads, threads_between
 
 MS = 1_000_000
 
