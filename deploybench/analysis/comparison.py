@@ -39,6 +39,7 @@ from deploybench.analysis.matching import (
 )
 from deploybench.analysis.speedups import paired_speedups, speedups_of
 from deploybench.analysis.states import State
+from deploybench.analysis.visit_verdicts import judge_visited_speedup
 from deploybench.analysis.visits_between_runs import (
     experienced_between_runs,
     has_visits,
@@ -220,6 +221,8 @@ def what_settles(row: Comparison, wanted: float) -> str:
             rounds += "s"
         if row.ratio is not None and not row.ratio.paired:
             rounds += " of each run"
+        if row.times != LAUNCH_MEDIANS:
+            rounds += " (a larger --budget)"
         return f"about {rounds} would settle it"
     if row.machine_shift:
         return f"{MEASURE_TOGETHER}: rounds do not take away that the machine moved"
@@ -306,7 +309,10 @@ def _paired_visits(row: Comparison, old: Record, new: Record) -> Comparison:
         return replace(row, status=Status.NO_COMMON_STATE, reason=reason)
     speedup = speedups[0]
     notes = row.notes
-    if speedup.remark:
+    judgement = judge_visited_speedup(speedup)
+    if judgement.verdict is not Verdict.VALID:
+        notes = (*notes, f"the ratio is {judgement.verdict.value}: {judgement.reason}")
+    elif speedup.remark:
         notes = (*notes, speedup.remark)
     return replace(
         row,

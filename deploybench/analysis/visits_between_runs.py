@@ -103,7 +103,7 @@ def experienced_between_runs(old: Record, new: Record, others: OtherRuns) -> Bet
         known=True,
         count=min(before[2], after[2]),
     )
-    run_shift = _shift(old, new, others, lambda record: _valid_experience(record), ASSUMED_SHIFT)
+    run_shift = _shift(old, new, others, _valid_experience, ASSUMED_SHIFT)
     notes = []
     if has_visits(old) != has_visits(new):
         side = "candidate" if has_visits(old) else "baseline"

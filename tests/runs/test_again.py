@@ -256,14 +256,30 @@ def test_baseline_that_no_longer_runs_is_no_pass_and_a_candidate_that_does_not_i
 
 
 def test_only_the_cells_of_the_records_are_measured(workspace: Workspace, runs: Runs) -> None:
+    """Of what the values of all records could be combined to."""
     old, new = both(workspace)
+    means: list[dict[str, Any]] = [{"batch": 1, "streams": 1}, {"batch": 4, "streams": 2}]
     sides = (
-        [record_of(old, 1.0, "before"), record_of(old, 1.0, "before", batch=4)],
-        [record_of(new, 1.0, "after"), record_of(new, 1.0, "after", batch=4, precision="bf16")],
+        [record_of(old, 1.0, "before", **item) for item in means],
+        [record_of(new, 1.0, "after", **item) for item in means],
     )
     compare_again(*sides, AgainRequest(workspace=workspace.root))
     (asked,) = runs.asked
-    assert asked.batches == [1]
+    assert (asked.batches, asked.streams) == ([1, 4], [1, 2])
+    assert asked.only is not None
+    wanted = {"batch": 4, "streams": 2}, {"batch": 4, "streams": 1}
+    cells = [record_of(new, 1.0, "again", **item).cell for item in wanted]
+    assert [asked.only(cell) for cell in cells] == [True, False]
+
+
+def test_sides_that_were_measured_by_unlike_means_are_not_measured_again(
+    workspace: Workspace, runs: Runs
+) -> None:
+    old, new = both(workspace)
+    sides = [record_of(old, 1.0, "before")], [record_of(new, 1.0, "after", batch=4)]
+    row = only(compare_again(*sides, AgainRequest(workspace=workspace.root), allowed=["batch"]))
+    assert row.notes[0] == "on the records: they were measured by unlike means"
+    assert not runs.asked
 
 
 @pytest.fixture
