@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from deploybench.errors import DeployBenchError
 from deploybench.results.record import Record, StateSummary, Visited
 from deploybench.results.store import read_records
+from deploybench.statistics.samples import median
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 MET, ADJUSTED, MACHINE = "tab:orange", "tab:blue", "tab:gray"
 NS_PER_MS = 1e6
+Mark = tuple[float, int]
+"""A time in ms, and the line of its cell."""
 WIDTH = 9.0
 """Of a picture, inches."""
 LOOK = {
@@ -74,6 +77,7 @@ def main() -> None:
         path = options.out / f"{name}.svg"
         figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
         print(path)
+    print(caption_of(shown))
 
 
 def visited_records(records: Sequence[Record]) -> list[Record]:
@@ -133,6 +137,20 @@ def name_of(record: Record) -> str:
     return f"{record.cell.model} on {record.cell.runner}"
 
 
+def caption_of(record: Record) -> str:
+    """What the first two pictures show, in a sentence for the page."""
+    points = points_of(record)
+    visited = visited_of(record)
+    seconds = points[-1].at_s - points[0].at_s
+    delivered = median([point.delivered for point in points])
+    return (
+        f"{name_of(record)}: {visited.visits} visits in {seconds:.0f} s, {visited.calm_visits} of "
+        f"them calm. Beside half of them the machine delivered {delivered:.0%} of its own speed or "
+        f"less. As met: {visited.experienced_p50_ms:.1f} ms on median; "
+        f"{_estimate_text(state_of(record))}."
+    )
+
+
 def draw_trace(record: Record) -> Figure:
     """Over time: the machine above, the times as met in the middle, adjusted below."""
     points = points_of(record)
@@ -142,7 +160,7 @@ def draw_trace(record: Record) -> Figure:
     machine.axhspan(100 * share, 100, color="tab:green", alpha=0.15, linewidth=0)
     machine.plot(seconds, [100 * point.delivered for point in points], color=MACHINE, linewidth=1)
     machine.set_ylabel("speed that the\nmachine delivered, %")
-    machine.set_ylim(0, 105)
+    machine.set_ylim(0, 105 * max(1, *(point.delivered for point in points)))
     machine.set_title(
         f"{name_of(record)}: {len(points)} visits. Green: {share:.0%} of its own speed or more",
         loc="left",
@@ -166,7 +184,7 @@ def draw_trace(record: Record) -> Figure:
     top = 1.05 * max(point.met_ms for point in points)
     for axis in (met, adjusted):
         axis.set_ylim(0, top)
-        axis.legend(loc="lower right", frameon=False, ncols=2)
+        axis.legend(loc="upper right", framealpha=0.8, edgecolor="none", ncols=2)
     return figure
 
 
@@ -194,7 +212,7 @@ def draw_slope(record: Record) -> Figure:
     axis.set_ylabel("time of a call, ms")
     axis.set_ylim(bottom=0)
     axis.set_title(name_of(record), loc="left", fontsize=10)
-    axis.legend(loc="lower left", frameon=False)
+    axis.legend(loc="upper right", framealpha=0.8, edgecolor="none")
     return figure
 
 
@@ -212,7 +230,8 @@ def draw_cells(records: Sequence[Record]) -> Figure:
         _draw_model(axis, members)
         axis.set_title(model, loc="left", fontsize=10)
     axes[-1].set_xlabel("time of a call, ms")
-    axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False, ncols=3)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", frameon=False, ncols=4)
     return figure
 
 
@@ -220,27 +239,42 @@ def _draw_model(axis: Axes, members: Sequence[Record]) -> None:
     """The fastest undisturbed cell on top."""
     ordered = sorted(members, key=lambda record: -state_of(record).p50_ms)
     places = list(range(len(ordered)))
-    undisturbed = [state_of(record).p50_ms for record in ordered]
-    met = [visited_of(record).experienced_p50_ms for record in ordered]
-    tails = [_p99_ms(record) for record in ordered]
-    for place, first, middle, last in zip(places, undisturbed, met, tails, strict=True):
-        times = [first, middle, last or middle]
-        axis.plot(
-            [min(times), max(times)], [place, place], color="lightgray", linewidth=1, zorder=1
-        )
-    axis.plot(undisturbed, places, "o", color=ADJUSTED, label="undisturbed")
-    axis.plot(met, places, "o", color=MET, label="as met, half of the calls")
-    known = [(tail, place) for tail, place in zip(tails, places, strict=True) if tail is not None]
-    axis.plot(
-        [tail for tail, _ in known],
-        [place for _, place in known],
-        "|",
-        color=MET,
-        label="as met, 99 of 100 calls",
-    )
+    for place, record in zip(places, ordered, strict=True):
+        first, middle = state_of(record).p50_ms, visited_of(record).experienced_p50_ms
+        last = _p99_ms(record) or middle
+        ends = [min(first, middle), max(first, last)]
+        axis.plot(ends, [place, place], color="lightgray", linewidth=1, zorder=1)
+    known: list[Mark] = []
+    unknown: list[Mark] = []
+    met: list[Mark] = []
+    tails: list[Mark] = []
+    for place, record in zip(places, ordered, strict=True):
+        undisturbed = (state_of(record).p50_ms, place)
+        if visited_of(record).known:
+            known.append(undisturbed)
+        else:
+            unknown.append(undisturbed)
+        met.append((visited_of(record).experienced_p50_ms, place))
+        tail_ms = _p99_ms(record)
+        if tail_ms is not None:
+            tails.append((tail_ms, place))
+    _marks(axis, known, "o", ADJUSTED, "undisturbed")
+    _marks(axis, unknown, "o", ADJUSTED, "undisturbed, not known", hollow=True)
+    _marks(axis, met, "o", MET, "as met, half of the calls")
+    _marks(axis, tails, "|", MET, "as met, 99 of 100 calls")
     axis.set_yticks(places, [_label(record, ordered) for record in ordered])
     axis.set_ylim(-0.6, len(ordered) - 0.4)
     axis.set_xlim(left=0)
+
+
+def _marks(
+    axis: Axes, marks: Sequence[Mark], marker: str, colour: str, label: str, hollow: bool = False
+) -> None:
+    inside = "full"
+    if hollow:
+        inside = "none"
+    times, places = [mark[0] for mark in marks], [mark[1] for mark in marks]
+    axis.plot(times, places, marker, color=colour, fillstyle=inside, label=label)
 
 
 def _label(record: Record, beside: Sequence[Record]) -> str:
@@ -260,6 +294,8 @@ def _p99_ms(record: Record) -> float | None:
 
 def _estimate_text(state: StateSummary) -> str:
     text = f"undisturbed: {state.p50_ms:.1f} ms"
+    if state.visited is not None and not state.visited.known:
+        text = f"undisturbed, not known: perhaps {state.p50_ms:.1f} ms"
     if state.p50_low_ms is None or state.p50_high_ms is None:
         return text
     return f"{text} ({state.p50_low_ms:.1f} to {state.p50_high_ms:.1f})"

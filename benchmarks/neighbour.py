@@ -1,30 +1,23 @@
 """A neighbour on the same machine: is any estimate silently wrong?
 
 Trials of some cells by visits, each with another kind of neighbour beside it, and quiet trials
-among them, which give the truth. A trial is silently wrong when a VALID undisturbed time is more
+among them, which give the truth. The kinds are those of ``neighbours.py``. A trial is silently
+wrong when a VALID undisturbed time is more
 than 3 % from the quiet one. Wanted: none of 50 of each kind. How many are answered at all is told,
 too.
 
-    half       one core busy half of the time, in turns of 10 ms
-    both       two processes that are always busy
-    memory     a copy of 256 MiB, again and again
-    vectors    products of matrices on one core
-
     python -m benchmarks.neighbour WORKSPACE [--cells timm:test_vit/onnxruntime,...] [--trials 50]
-        [--budget 10] [--kinds half,both,memory,vectors]
+        [--budget 10] [--kinds half,both,memory,vector]
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.neighbours import NEIGHBOURS, neighbour
 from benchmarks.trials import print_host
 from benchmarks.visits import cell_for, measured
 from deploybench.plan.cells import Planned
@@ -35,51 +28,6 @@ from deploybench.statistics.samples import median
 CELLS = "timm:test_vit/onnxruntime,efficientnet-b0/onnxruntime"
 TOLERANCE = 0.03
 QUIET_EVERY = 5
-HALF = """
-import os, sys, time
-if hasattr(os, "sched_setaffinity"):
-    os.sched_setaffinity(0, {int(sys.argv[1])})
-while True:
-    end = time.perf_counter() + 0.01
-    while time.perf_counter() < end:
-        pass
-    time.sleep(0.01)
-"""
-BUSY = """
-while True:
-    pass
-"""
-MEMORY = """
-import numpy as np
-source = np.ones(32 << 20)
-target = np.empty_like(source)
-while True:
-    np.copyto(target, source)
-"""
-VECTORS = """
-import numpy as np
-matrix = np.ones((512, 512), np.float32)
-while True:
-    matrix @ matrix
-"""
-KINDS = {"half": [HALF], "both": [BUSY, BUSY], "memory": [MEMORY], "vectors": [VECTORS]}
-
-
-@contextmanager
-def neighbour(kind: str = "half") -> Iterator[None]:
-    """The processes of a kind of neighbour, while this lasts."""
-    core = min(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    children = [
-        subprocess.Popen([sys.executable, "-c", program, str(core)], env=environment)
-        for program in KINDS[kind]
-    ]
-    try:
-        yield
-    finally:
-        for child in children:
-            child.kill()
-            child.wait()
 
 
 def main() -> None:
@@ -89,7 +37,7 @@ def main() -> None:
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--cells", default=CELLS, help="as MODEL/RUNNER, with commas")
     parser.add_argument("--trials", type=int, default=50, help="of each kind")
-    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--kinds", default=",".join(NEIGHBOURS))
     parser.add_argument("--budget", type=float, default=10.0, help="seconds a cell")
     options = parser.parse_args()
     print_host()

@@ -17,7 +17,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.neighbour import neighbour
+from benchmarks.neighbours import neighbour
 from benchmarks.trials import print_host
 from benchmarks.visits import cell_for, measured
 from deploybench.results.record import Record, StateSummary
@@ -59,7 +59,7 @@ def main() -> None:
             due = began + 60 * options.minutes * number / (options.runs - 1)
             time.sleep(max(due - time.monotonic(), 0.0))
         beside = options.beside > 0 and number % options.beside == options.beside - 1
-        with neighbour() if beside else nullcontext():
+        with neighbour("half") if beside else nullcontext():
             records = measured(
                 planned, budget_s=options.budget, half_width=options.precision, seed=number
             )

@@ -8,6 +8,7 @@ place. What is not known comes with the number of rounds that would tell, and th
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections import defaultdict
 from collections.abc import Sequence
@@ -28,12 +29,17 @@ from deploybench.statistics.ratios import (
     Ratio,
     answer,
 )
-from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
+from deploybench.statistics.samples import FEWEST_FOR_INTERVAL, median
 
 MOST_ROUNDS_ADVISED = 100
 """More rounds than this are no advice: what disturbs the machine has to go first."""
 USUAL_ROUNDS = 12
 """Rounds to start with where those that there are say nothing: twice the fewest."""
+USUAL_BUDGET_S = 60
+"""For a cell that is visited: the default of the command."""
+TIMES_ITS_WINDOW = 2.0
+"""What a visit takes in all: the untimed calls and the canary take about as long as its samples."""
+NS_PER_S = 1e9
 PROFILE_OF_THIS_HOST = "host"
 DEFAULT_WORKSPACE = "deploybench-workspace"
 
@@ -172,7 +178,19 @@ def command_for(records: Sequence[Record], rounds: int) -> str:
     workspace = _workspace_of(cells[0])
     if workspace is not None:
         words += ["--workspace", str(workspace)]
+    if all(record.visits for record in records):
+        # A number of rounds would be of fresh launches.
+        return shlex.join([*words, "--budget", f"{_seconds_for(records, rounds)}s"])
     return shlex.join([*words, "--rounds", str(rounds)])
+
+
+def _seconds_for(records: Sequence[Record], rounds: int) -> int:
+    """The time for a cell in which so many rounds visit it, in whole steps of ten seconds."""
+    slowest_s = 0.0
+    for record in records:
+        visit_s = median([visit.window_ns / NS_PER_S for visit in record.visits])
+        slowest_s = max(slowest_s, TIMES_ITS_WINDOW * visit_s)
+    return max(USUAL_BUDGET_S, math.ceil(rounds * slowest_s / 10) * 10)
 
 
 def rounds_in_all(leads: Sequence[Lead], more: int | None) -> int:

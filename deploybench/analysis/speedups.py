@@ -15,14 +15,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from deploybench.analysis.disturbances import disturbances
 from deploybench.analysis.states import all_hops, flipped, levels_of, nearest
+from deploybench.analysis.visit_ratios import (
+    Ends,
+    paired_logs,
+    ratio_of_medians,
+    ratio_of_pairs,
+    ratio_of_times,
+    settled,
+)
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record, StateSummary
-from deploybench.results.visit import Visit
 from deploybench.statistics.dependence import FEWEST_INDEPENDENT, Centre, centre_of
 from deploybench.statistics.ratios import (
     DEFAULT_MARGIN,
@@ -34,11 +38,10 @@ from deploybench.statistics.ratios import (
     more_rounds,
     paired_ratio,
 )
-from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL
+from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 
 MOST_ROUNDS_OF_VISITS = 2000
 """At 0.3 s a visit this is ten minutes of one cell."""
-Floats = npt.NDArray[np.float64]
 Pair = tuple[Launch, Launch]
 """The baseline's launch and the candidate's in one round."""
 
@@ -100,55 +103,25 @@ def visited_speedup(baseline: Record, candidate: Record) -> Speedup | None:
     logs = paired_logs(baseline.visits, candidate.visits)
     if len(logs) == 0:
         return None
-    pairs = centre_of(logs)
-    experienced = ratio_of(pairs, logs)
-    of_medians = _of_medians(baseline.visits, candidate.visits)
     before, after = _visited_state(baseline), _visited_state(candidate)
+    # What the processes of either differ by is no part of a single ratio.
+    error = math.hypot(_process_error(before), _process_error(after))
+    pairs = centre_of(logs).with_error(error)
+    experienced = ratio_of_pairs(pairs, logs)
     undisturbed = _of_undisturbed(before, after)
-
-    ratio = experienced
-    remark = ""
-    if undisturbed is not None and undisturbed.coverage:
-        if _contradict(experienced, undisturbed):
-            ratio = undisturbed
-            remark = (
-                f"undisturbed {_text(undisturbed)}, as the machine was {_text(experienced)}: "
-                "contention slows the two by different amounts"
-            )
-        elif not experienced.coverage:
-            ratio = undisturbed
-    if ratio is experienced and of_medians is not None and _contradict(experienced, of_medians):
-        # One side has modes of its own: the middle of the ratios is not the ratio of the middles,
-        # which is what anybody would reckon from the two times.
-        ratio = of_medians
-        remark = (
-            f"of the medians of all visits; paired by round it is {_text(experienced)}: one of the "
-            "two has modes of its own"
-        )
+    of_medians = ratio_of_medians(_median_of(baseline), _median_of(candidate))
+    chosen = settled(experienced, undisturbed, of_medians)
     return Speedup(
         hop_ns=None,
-        ratio=ratio,
+        ratio=chosen.ratio,
         changed=0,
         disturbed=0,
         experienced=experienced,
         undisturbed=undisturbed,
         pairs=pairs,
         delivered=_least_delivered(before, after),
-        remark=remark,
+        remark=chosen.remark,
     )
-
-
-def paired_logs(baseline: Sequence[Visit], candidate: Sequence[Visit]) -> Floats:
-    """The logarithms of baseline / candidate of each round that visited both, in order of time.
-
-    Of several visits in one round the n-th of both are a pair.
-    """
-    before, after = _by_round(baseline), _by_round(candidate)
-    logs = []
-    for number in sorted(before.keys() & after.keys()):
-        for slow, fast in zip(before[number], after[number], strict=False):
-            logs.append(math.log(slow.median_ns / fast.median_ns))
-    return np.array(logs)
 
 
 def rounds_to_settle(speedup: Speedup, margin: float = DEFAULT_MARGIN) -> int:
@@ -168,26 +141,6 @@ def most_rounds(speedup: Speedup) -> int:
     if speedup.pairs is None:
         return MOST_ROUNDS
     return MOST_ROUNDS_OF_VISITS
-
-
-def ratio_of(pairs: Centre, logs: Floats) -> Ratio:
-    """The centre of paired logarithms as a ratio; its coverage is 0 where it is not known.
-
-    Too few pairs have no interval: then its ends are those of the pairs.
-    """
-    low, high = pairs.low, pairs.high
-    if not math.isfinite(low):
-        low = float(logs.min())
-    if not math.isfinite(high):
-        high = float(logs.max())
-    return Ratio(
-        value=math.exp(pairs.value),
-        low=math.exp(low),
-        high=math.exp(high),
-        coverage=CONFIDENCE if pairs.known else 0.0,
-        count=pairs.count,
-        paired=True,
-    )
 
 
 def paired_speedups(baseline: Sequence[Launch], candidate: Sequence[Launch]) -> list[Speedup]:
@@ -248,20 +201,24 @@ def _speedup(level: float | None, pairs: Sequence[Pair], changed: int) -> Speedu
     return Speedup(level, ratio, changed, disturbed)
 
 
-def _by_round(visits: Sequence[Visit]) -> dict[int, list[Visit]]:
-    by_round: dict[int, list[Visit]] = {}
-    for visit in visits:
-        if visit.count:
-            by_round.setdefault(visit.round, []).append(visit)
-    return by_round
-
-
 def _visited_state(record: Record) -> StateSummary | None:
     """The one estimate of visits; None where there is none."""
     if record.summary is None or not record.summary.states:
         return None
     state = record.summary.states[0]
     return state if state.visited is not None else None
+
+
+def _process_error(state: StateSummary | None) -> float:
+    """The half-width of a logarithm's interval that follows from what processes differ by."""
+    if state is None or state.visited is None:
+        return 0.0
+    return math.log1p(state.visited.process_error)
+
+
+def _median_of(record: Record) -> Centre:
+    """The logarithm of the time as experienced: of all visits."""
+    return centre_of([math.log(visit.median_ns) for visit in record.visits if visit.count])
 
 
 def _of_undisturbed(before: StateSummary | None, after: StateSummary | None) -> Ratio | None:
@@ -275,51 +232,13 @@ def _of_undisturbed(before: StateSummary | None, after: StateSummary | None) -> 
         return None
     known = before.visited.known and after.visited.known
     counts = [item.calm_visits or item.visits for item in (before.visited, after.visited)]
-    return _divided(slow, fast, known, min(counts))
-
-
-def _of_medians(baseline: Sequence[Visit], candidate: Sequence[Visit]) -> Ratio | None:
-    """The ratio of the medians of all visits of either; None where one has no interval."""
-    ends = []
-    known = True
-    for visits in (baseline, candidate):
-        centre = centre_of([math.log(visit.median_ns) for visit in visits if visit.count])
-        if not math.isfinite(centre.distance):
-            return None
-        known = known and centre.known
-        ends.append((centre.low, centre.value, centre.high))
-    return _divided(ends[0], ends[1], known, min(len(baseline), len(candidate)))
-
-
-Ends = tuple[float, float, float]
-"""The lower end, the value and the upper end of a logarithm."""
+    return ratio_of_times(slow, fast, known=known, count=min(counts))
 
 
 def _logs_of(state: StateSummary) -> Ends | None:
     if state.p50_low_ms is None or state.p50_high_ms is None:
         return None
     return math.log(state.p50_low_ms), math.log(state.p50_ms), math.log(state.p50_high_ms)
-
-
-def _divided(slow: Ends, fast: Ends, known: bool, count: int) -> Ratio:
-    """The ratio of two times.
-
-    Both intervals are combined as errors that know nothing of each other: what the two have in
-    common makes the true one narrower.
-    """
-    slow_low, slow_value, slow_high = slow
-    fast_low, fast_value, fast_high = fast
-    centre = slow_value - fast_value
-    below = math.hypot(slow_value - slow_low, fast_high - fast_value)
-    above = math.hypot(slow_high - slow_value, fast_value - fast_low)
-    return Ratio(
-        value=math.exp(centre),
-        low=math.exp(centre - below),
-        high=math.exp(centre + above),
-        coverage=CONFIDENCE if known else 0.0,
-        count=count,
-        paired=False,
-    )
 
 
 def _least_delivered(*states: StateSummary | None) -> float | None:
@@ -329,12 +248,3 @@ def _least_delivered(*states: StateSummary | None) -> float | None:
         if state is not None and state.visited is not None:
             shares.append(state.visited.delivered_p50)
     return min((share for share in shares if share is not None), default=None)
-
-
-def _contradict(first: Ratio, second: Ratio) -> bool:
-    """Whether the intervals have no point in common."""
-    return first.low > second.high or second.low > first.high
-
-
-def _text(ratio: Ratio) -> str:
-    return f"x{ratio.value:.3g}"

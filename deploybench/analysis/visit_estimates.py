@@ -31,6 +31,8 @@ LEAST_DRIFT = 0.01
 """Over a run, a logarithm. Each half of it is then within a quarter of a percent of the whole."""
 LEAST_SHIFT = 0.005
 """Between processes, a logarithm: a third of the widest interval of a VALID time."""
+WIDE = 2.576
+"""Standard errors to either side of an interval of 99 %."""
 SHIFT_CONFIDENCE = 0.99
 """That two processes differ has to be surer than an interval: each cell is asked once or more."""
 
@@ -80,6 +82,7 @@ class Estimate:
     drift: float
     processes: int
     process_shift: float | None
+    process_error: float = 0.0
 
     @property
     def steady(self) -> bool:
@@ -105,7 +108,12 @@ def usable(visits: Sequence[Visit], canary: CanaryBest | None) -> list[Visit]:
     left out.
     """
     sampled = [visit for visit in visits if visit.count and visit.window_ns]
-    with_reading = [visit for visit in sampled if shares_delivered(visit, canary)]
+    if canary is None:
+        return sampled
+    with_reading = []
+    for visit in sampled:
+        if visit.before is not None or visit.after is not None:
+            with_reading.append(visit)
     return with_reading or sampled
 
 
@@ -187,27 +195,31 @@ def _between_processes(estimate: Estimate, times: Floats, processes: Integers) -
     """
     if estimate.processes < 2:
         return estimate
-    effects, surely = _process_effects(times, processes)
-    if not surely:
-        return replace(estimate, process_shift=0.0)
-    shift = max(effects) - min(effects)
-    wider = _spread_of_mean(effects)
-    centre = estimate.centre
+    effects = _process_effects(times, processes)
+    error = _error_of_mean(effects)
     return replace(
         estimate,
-        process_shift=shift,
-        centre=replace(
-            centre,
-            low=centre.value - math.hypot(centre.value - centre.low, wider),
-            high=centre.value + math.hypot(centre.high - centre.value, wider),
-        ),
+        process_shift=effects.shift,
+        process_error=error,
+        centre=estimate.centre.with_error(error),
     )
 
 
-def _process_effects(times: Floats, processes: Integers) -> tuple[list[float], bool]:
-    """By how much each process differs from the one that was visited most, and whether any does.
+@dataclass(frozen=True)
+class Effects:
+    """By how much each process differs from the one that was visited most (logarithms).
 
-    Processes of a cell take turns, so each visit is held against the nearest one of the other
+    ``shift`` is the largest difference that is no chance, 0 where there is none; ``noise`` the
+    standard error of an effect.
+    """
+
+    effects: Floats
+    noise: float
+    shift: float
+
+
+def _process_effects(times: Floats, processes: Integers) -> Effects:
+    """Processes of a cell take turns, so each visit is held against the nearest one of the other
     process: what the machine did in the meantime is in both.
     """
     names, counts = np.unique(processes, return_counts=True)
@@ -215,6 +227,7 @@ def _process_effects(times: Floats, processes: Integers) -> tuple[list[float], b
     confidence = 1 - (1 - SHIFT_CONFIDENCE) / (len(names) - 1)
     moments_of_usual = np.flatnonzero(processes == usual)
     effects = [0.0]
+    variances = []
     surely = False
     for name in names:
         moments = np.flatnonzero(processes == name)
@@ -223,10 +236,34 @@ def _process_effects(times: Floats, processes: Integers) -> tuple[list[float], b
         beside = _nearest(moments_of_usual, moments)
         difference = centre_of(times[moments] - times[beside], confidence)
         effects.append(difference.value)
+        variances.append((difference.distance / WIDE) ** 2)
         excludes_zero = difference.low > 0 or difference.high < 0
         if excludes_zero and abs(difference.value) >= LEAST_SHIFT:
             surely = True
-    return effects, surely
+    shift = 0.0
+    if surely:
+        shift = max(effects) - min(effects)
+    noise = math.sqrt(sum(variances) / len(variances)) if variances else math.inf
+    return Effects(np.array(effects), noise, shift)
+
+
+def _error_of_mean(processes: Effects) -> float:
+    """The half-width of the interval of the mean of all processes that might be started.
+
+    Of two that do not surely differ nothing can be told: then it is 0.
+    """
+    from scipy.stats import t as student
+
+    count = len(processes.effects)
+    if count < FEWEST_PROCESSES and not processes.shift:
+        return 0.0
+    # What the effects vary by noise alone is in the interval of the visits already. Each effect is
+    # a difference, so its noise is that of two processes.
+    variance = float(processes.effects.var(ddof=1)) - processes.noise**2 / 2
+    if variance <= 0:
+        return 0.0
+    factor = float(student.ppf(0.5 + CONFIDENCE / 2, count - 1))
+    return factor * math.sqrt(variance / count)
 
 
 def _nearest(others: Integers, moments: Integers) -> Integers:
@@ -236,11 +273,3 @@ def _nearest(others: Integers, moments: Integers) -> Integers:
     is_nearer = moments - others[before] <= others[after] - moments
     nearest: Integers = np.where(is_nearer, others[before], others[after])
     return nearest
-
-
-def _spread_of_mean(effects: Sequence[float]) -> float:
-    from scipy.stats import t as student
-
-    count = len(effects)
-    deviation = float(np.std(effects, ddof=1))
-    return float(student.ppf(0.5 + CONFIDENCE / 2, count - 1)) * deviation / math.sqrt(count)

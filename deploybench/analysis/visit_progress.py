@@ -9,11 +9,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploybench.analysis.speedups import paired_logs
-from deploybench.analysis.visit_estimates import estimate_of, series_of, usable
+from deploybench.analysis.visit_estimates import Estimate, estimate_of, series_of, usable
+from deploybench.analysis.visit_ratios import (
+    paired_logs,
+    ratio_of_medians,
+    ratio_of_pairs,
+    settled,
+)
 from deploybench.results.visit import CanaryBest, Visit
 from deploybench.statistics.adjust import FEWEST_CALM
 from deploybench.statistics.dependence import FEWEST_INDEPENDENT, Centre, centre_of
+from deploybench.statistics.ratios import Ratio
+from deploybench.statistics.samples import CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -50,27 +57,58 @@ def widths(
 
     They are None for a cell that is compared with none.
     """
+    estimate = _estimate(visits, canary)
+    if estimate is None:
+        return VisitWidths(None, None, known=False, grow=None)
+    grow = _until_known(estimate)
+    undisturbed_half_width = _width(estimate.centre)
+    shift = math.expm1(estimate.process_shift or 0.0)
+    if visits_of_baseline is None:
+        return VisitWidths(undisturbed_half_width, None, estimate.known, grow, shift)
+
+    of_baseline = _estimate(visits_of_baseline, canary)
+    logs = paired_logs(visits_of_baseline, visits)
+    if of_baseline is None or len(logs) == 0:
+        return VisitWidths(undisturbed_half_width, None, False, grow, shift)
+    # What the processes of either differ by is no part of a single ratio.
+    error = math.hypot(of_baseline.process_error, estimate.process_error)
+    pairs = centre_of(logs).with_error(error)
+    ratio = settled(ratio_of_pairs(pairs, logs), _of_undisturbed(of_baseline, estimate)).ratio
+    speedup_half_width = None
+    if not ratio.paired or _width(pairs) is not None:
+        speedup_half_width = ratio.half_width
+    if not ratio.coverage:
+        grow = _more(grow, _grow(pairs))
+    return VisitWidths(
+        undisturbed_half_width,
+        speedup_half_width,
+        known=estimate.known and ratio.coverage >= CONFIDENCE,
+        grow=grow,
+        process_shift=shift,
+    )
+
+
+def _estimate(visits: Sequence[Visit], canary: CanaryBest | None) -> Estimate | None:
     beside_canary = usable(visits, canary)
     if not beside_canary:
-        return VisitWidths(None, None, known=False, grow=None)
-    estimate = estimate_of(series_of(beside_canary, canary))
-    known = estimate.known
-    shift = math.expm1(estimate.process_shift or 0.0)
-    grow = _grow(estimate.centre)
-    if estimate.basis in ("extrapolated", "not seen"):
-        grow = None
-        if estimate.calm_visits:
-            grow = FEWEST_CALM / estimate.calm_visits
-    speedup_half_width = None
-    if visits_of_baseline is not None:
-        logs = paired_logs(visits_of_baseline, visits)
-        if len(logs) == 0:
-            return VisitWidths(_width(estimate.centre), None, False, grow, shift)
-        pairs = centre_of(logs)
-        known = known and pairs.known
-        speedup_half_width = _width(pairs)
-        grow = _more(grow, _grow(pairs))
-    return VisitWidths(_width(estimate.centre), speedup_half_width, known, grow, shift)
+        return None
+    return estimate_of(series_of(beside_canary, canary))
+
+
+def _of_undisturbed(slow: Estimate, fast: Estimate) -> Ratio | None:
+    """The ratio of the undisturbed times, where both were looked for."""
+    if "no canary" in (slow.basis, fast.basis):
+        return None
+    return ratio_of_medians(slow.centre, fast.centre, known=slow.known and fast.known)
+
+
+def _until_known(estimate: Estimate) -> float | None:
+    """How many times the visits until the undisturbed time is known; None: that cannot be told."""
+    if estimate.basis in ("calm visits", "no canary"):
+        return _grow(estimate.centre)
+    if estimate.calm_visits == 0:
+        return None
+    return FEWEST_CALM / estimate.calm_visits
 
 
 def seconds_left(found: VisitWidths, wanted: float, spent: float) -> float | None:

@@ -93,7 +93,7 @@ def judge_visited_speedup(speedup: Speedup) -> Judgement:
     pairs = speedup.pairs
     assert pairs is not None  # only those of launches have none
     if speedup.rests_on_undisturbed:
-        reason = speedup.remark or f"of the undisturbed times; {_pairs(pairs)} do not tell"
+        reason = speedup.remark or f"of the undisturbed times, surer than {_pairs(pairs)}"
         return Judgement(verdict=Verdict.VALID, reason=reason)
     if pairs.count < FEWEST_VALUES:
         return Judgement(
@@ -178,7 +178,8 @@ def _unseen_by_canary(launches: Sequence[Launch], visited: Visited) -> list[Dist
 
 
 def _not_seen(visited: Visited, canary: CanaryBest | None) -> Judgement:
-    calm = f"{visited.calm_visits} of {visited.visits} visits were calm"
+    were = "was" if visited.calm_visits == 1 else "were"
+    calm = f"{visited.calm_visits} of {visited.visits} visits {were} calm"
     if visited.calm_visits == 0:
         calm = f"none of {visited.visits} visits was calm"
     reason = f"{delivered_text(visited)}; {calm}; the undisturbed time is extrapolated"

@@ -42,7 +42,7 @@ def state_of_visits(
     series = series_of(beside_canary, canary)
     estimate = estimate_of(series)
     experienced = centre_of(np.array([visit.median_ns / NS_PER_MS for visit in sampled]))
-    visited = _visited(len(sampled), series, estimate, experienced)
+    visited = visited_of(len(sampled), series, estimate, experienced)
     counted = _counted(beside_canary, canary, estimate)
     low_ms, high_ms = _interval(estimate.centre)
     coverage = None
@@ -67,7 +67,8 @@ def state_of_visits(
     )
 
 
-def _visited(count: int, series: Series, estimate: Estimate, experienced: Centre) -> Visited:
+def visited_of(count: int, series: Series, estimate: Estimate, experienced: Centre) -> Visited:
+    """The document; ``experienced`` is in ms."""
     whole_ms, whole_low_ms, whole_high_ms = None, None, None
     if estimate.whole is not None:
         whole_ms = math.exp(estimate.whole.value)
@@ -95,6 +96,7 @@ def _visited(count: int, series: Series, estimate: Estimate, experienced: Centre
         experienced_low_ms=_finite(experienced.low),
         experienced_high_ms=_finite(experienced.high),
         process_shift=None if shift is None else math.expm1(shift),
+        process_error=math.expm1(estimate.process_error),
         drift=math.expm1(estimate.drift),
     )
 

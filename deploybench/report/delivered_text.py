@@ -11,6 +11,8 @@ ALL_OF_IT = 0.99
 """More than this of its speed is all that a canary can tell."""
 OWN_SPEED = 0.95
 """A machine that never delivered this much was not seen at its own speed."""
+FASTER_THAN_KNOWN = 1.1
+"""Single readings may be a little less than the least that is believed; not by more than this."""
 SECONDS_PER_MINUTE = 60
 LIMIT = f"±{WIDEST_INTERVAL:.1%}"
 
@@ -40,12 +42,17 @@ def _speed(shares: Shares, runs_remembered: int) -> str:
         speed = "This machine delivered all of its own speed"
     else:
         speed = (
-            f"This machine delivered {shares.p50:.0%} of its own speed on median "
-            f"({shares.p10:.0%} to {shares.p90:.0%})"
+            f"This machine delivered {min(shares.p50, 1):.0%} of its own speed on median "
+            f"({min(shares.p10, 1):.0%} to {min(shares.p90, 1):.0%})"
         )
         if shares.most < OWN_SPEED:
             speed += f", at best {shares.most:.0%}"
-    if runs_remembered == 1:
+    if shares.fastest > FASTER_THAN_KNOWN:
+        speed += (
+            f"; at times it was at {shares.fastest:.0%} of what is remembered of it, so its own "
+            "speed is not known yet"
+        )
+    elif runs_remembered == 1:
         # What one run saw at best may itself be slow.
         speed += ", as far as this one run can tell"
     return speed

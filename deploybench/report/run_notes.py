@@ -5,7 +5,7 @@ from __future__ import annotations
 from deploybench.hardware.devices import CPU
 from deploybench.plurals import counted
 from deploybench.report.figures import CAUSES, CAUSES_OF_VISITS
-from deploybench.report.run_cells import speedups_differ
+from deploybench.report.run_cells import NOT_SEEN, speedups_differ
 from deploybench.report.table import Note
 from deploybench.results.cell import END_TO_END
 from deploybench.results.verdict import Verdict
@@ -20,7 +20,7 @@ def notes_of(row: Row) -> list[Note]:
     if row.p50_ms is None and row.mixed_states_ms is not None:
         notes.append(Note("the machine changed speed during every launch", row.reason, row.advice))
     elif row.verdict in CAUSES:
-        notes.append(Note(_cause(row), _reason(row), row.advice))
+        notes.append(Note(_cause(row), _reason(row), row.advice, _shared_advice(row)))
     elif row.verdict is not Verdict.VALID:
         # What failed or was refused differs from row to row: its reason is its cause.
         notes.append(Note(row.reason, advice=row.advice))
@@ -72,6 +72,17 @@ def _cause(row: Row) -> str:
     if row.undisturbed_basis == "extrapolated":
         return "the machine was too seldom at its own speed beside their visits"
     return CAUSES_OF_VISITS[row.verdict]
+
+
+def _shared_advice(row: Row) -> str:
+    """How much longer differs from row to row: the line under the table says it for all."""
+    if not row.visits:
+        return ""
+    if row.undisturbed_basis in NOT_SEEN:
+        return "stop other work, ask for dedicated cores, or measure at a quieter time"
+    if row.verdict is Verdict.UNSTABLE:
+        return "give the run more time: a larger --budget"
+    return ""
 
 
 def _note_on_contention(row: Row) -> list[Note]:

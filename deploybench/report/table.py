@@ -98,12 +98,14 @@ class Note:
     """Why a line is not what was hoped for, and what to do about it.
 
     Lines with the same ``cause`` share one note. ``detail`` says the same with the line's own
-    figures; it is shown where no other line shares the cause.
+    figures; it is shown where no other line shares the cause. ``shared_advice`` takes the place of
+    advices that differ in their figures.
     """
 
     cause: str
     detail: str = ""
     advice: str = ""
+    shared_advice: str = ""
 
     @property
     def full(self) -> str:
@@ -111,7 +113,18 @@ class Note:
 
     @property
     def inert(self) -> Note:
-        return Note(inert(self.cause), inert(self.detail), inert(self.advice))
+        return Note(
+            inert(self.cause), inert(self.detail), inert(self.advice), inert(self.shared_advice)
+        )
+
+
+def _advices(notes: Sequence[Note]) -> tuple[str, ...]:
+    """Each once; the one that they share instead of several that differ."""
+    advices = tuple(dict.fromkeys(note.advice for note in notes if note.advice))
+    shared = tuple(dict.fromkeys(note.shared_advice for note in notes if note.shared_advice))
+    if len(advices) > 1 and shared:
+        return shared
+    return advices
 
 
 @dataclass(frozen=True)
@@ -193,7 +206,7 @@ class Table:
                 cause=cause,
                 names=tuple(name for name, _ in members),
                 details=tuple(dict.fromkeys(note.full for _, note in members)),
-                advices=tuple(dict.fromkeys(note.advice for _, note in members if note.advice)),
+                advices=_advices([note for _, note in members]),
             )
             for cause, members in by_cause.items()
         )

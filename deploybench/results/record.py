@@ -48,10 +48,12 @@ class Visited(Document):
 
     ``whole_*`` is the estimate from all visits along ``slope``, by how much the logarithm of the
     time grows with that of the delivered speed; ``agree`` whether it and that of the calm ones can
-    both be true. Experienced is what a user of the machine met. ``process_shift`` is by how much
-    (share) the medians of two processes differ where chance alone would not make them (0: nowhere;
-    None: there was one process), ``drift`` by how much the time rose from the first visit to the
-    last, beyond chance.
+    both be true. Experienced is what a user of the machine met.
+
+    ``process_shift`` is by how much (share) the medians of two processes differ where chance alone
+    would not make them (0: nowhere; None: nothing tells); ``process_error`` (share) the half-width
+    that follows for what a process usually takes, and is part of the interval. ``drift`` is by how
+    much the time rose from the first visit to the last, beyond chance.
     """
 
     visits: int
@@ -74,6 +76,7 @@ class Visited(Document):
     experienced_low_ms: float | None
     experienced_high_ms: float | None
     process_shift: float | None = None
+    process_error: float = 0.0
     drift: float = 0.0
 
 

@@ -188,12 +188,16 @@ def summary_figures(summary: Summary | None) -> SummaryFigures:
 def state_figures(state: StateSummary | None) -> StateFigures:
     if state is None:
         return StateFigures()
+    coverage = state.p50_coverage
+    if state.visited is not None and not state.visited.known:
+        # Its interval is at least so wide: what it covers nobody knows.
+        coverage = 0.0
     return StateFigures(
         hop_ns=state.hop_ns,
         p50_ms=state.p50_ms,
         p50_low_ms=state.p50_low_ms,
         p50_high_ms=state.p50_high_ms,
-        p50_coverage=state.p50_coverage,
+        p50_coverage=coverage,
         device_p50_ms=state.device_p50_ms,
         throughput_per_s=state.throughput_per_s,
         cores_used=state.cores_used,

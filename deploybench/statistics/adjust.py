@@ -34,14 +34,19 @@ CALM_SHARES = (0.98, 0.97, 0.96, 0.95)
 FARTHEST_CALM = CALM_SHARES[-1]
 LEAST_DISTANCE = 0.03
 """Of two visits' speeds: nearer ones tell a slope of their noise."""
-MOST_VISITS = 400
+MOST_VISITS = 200
 """Of which all pairs are looked at; of more, as many are drawn."""
 STEEPEST = 3.0
 """A time that grows with more than the third power of the speed lost is noise."""
 FEWEST_PAIRS = 30
-FEWEST_CALM = 20
+FEWEST_CALM = 15
 """Of fewer calm visits none can be known (``dependence.FEWEST_INDEPENDENT``); as many are nearer to
 the truth than a line, also where they depend on each other or drift."""
+
+NEARER = 0.85
+"""Of its speed the machine delivered at least this beside the visits that are looked at again."""
+BEND = 0.02
+"""Of a line over so short a way, at its end: what was seen of short cells with many barriers."""
 
 
 class Basis(str, Enum):
@@ -67,6 +72,7 @@ class Undisturbed:
 
     ``calm_visits`` delivered at least ``calm_share`` of the machine's speed. ``whole`` is the
     estimate from all visits; ``agree`` says whether its interval and that of the calm ones overlap,
+    or else that from the visits next to them: a bend far off full speed contradicts nothing. It is
     None where there is only one of them.
     """
 
@@ -105,7 +111,7 @@ def undisturbed(times: Floats, speeds: Floats, worst_speeds: Floats) -> Undistur
             break
     if calm is None:
         return Undisturbed(whole, Basis.UNSEEN, 0, share, slope, whole, None)
-    agree = _overlap(calm, whole)
+    agree = _overlap(calm, whole) or _agrees_with_nearer(calm, times, speeds, chosen)
     if calm.known or count >= FEWEST_CALM:
         return Undisturbed(calm, Basis.CALM, count, share, slope, whole, agree)
     return Undisturbed(whole, Basis.EXTRAPOLATED, count, share, slope, whole, agree)
@@ -167,6 +173,21 @@ def _at_full_speed(times: Floats, speeds: Floats, slope: Slope) -> Centre:
         surely=centre.surely,
         halves_agree=centre.halves_agree,
     )
+
+
+def _agrees_with_nearer(
+    calm: Centre, times: Floats, speeds: Floats, is_calm: npt.NDArray[np.bool_]
+) -> bool:
+    """Whether the line through the visits next to the calm ones agrees with these.
+
+    It may miss them by a little: time seldom follows a straight line.
+    """
+    nearer = (speeds >= math.log(NEARER)) & ~is_calm
+    if int(nearer.sum()) < FEWEST_CALM:
+        return False
+    times, speeds = times[nearer], speeds[nearer]
+    line = _at_full_speed(times, speeds, slope_of(times, speeds))
+    return calm.low - BEND <= line.high and line.low <= calm.high + BEND
 
 
 def _overlap(first: Centre, second: Centre) -> bool:

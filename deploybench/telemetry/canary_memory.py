@@ -5,10 +5,12 @@ everything then looks calm. So each run leaves its best, and the least of all ru
 
 - *The best of a run* is a low percentile of its readings, of each piece of work for itself. A
   single fastest reading is luck.
-- *The best of all runs* is the least of theirs. But from five runs on it is at most 3 % below the
-  second least: one run that was faster than any other ever again (on a processor that was cold, or
-  on another host behind the same name) would make every later one look disturbed. With fewer runs
-  the odd one may be the only calm one, and counts.
+- *The best of all runs* is the least of theirs, because what others take only makes it slower. One
+  run may all the same have been faster than any other ever will (a processor that was cold, another
+  host behind the same name), and must not make every later one look disturbed for ever. It is
+  outvoted, and counts as 3 % below the second least, where the next four agree with each other
+  within 3 % and were made over three days or more. Runs that others slowed do not agree so well
+  and for so long; until then the odd one may be the only calm one, and counts.
 - *The run at hand* always counts for itself: it is never compared with a worse best than its own.
 
 A run of few readings leaves nothing: its low percentile is no low one.
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydantic import Field
@@ -31,9 +34,10 @@ from deploybench.telemetry.remembered import RememberedRun, cache_path, read_run
 LOW_SHARE = 0.05
 """Of the readings of a run that are faster than what counts as its best."""
 FEWEST_READINGS = 20
-FEWEST_RUNS_TO_OUTVOTE = 5
-FARTHEST_ALONE = 1.03
-"""By how much one run may be faster than every other: as far as calm runs lie from each other."""
+FEWEST_TO_OUTVOTE = 4
+SHORTEST_AGREEMENT = timedelta(days=3)
+FARTHEST_APART = 1.03
+"""Of calm runs from each other."""
 
 
 class CanaryRun(RememberedRun):
@@ -101,8 +105,8 @@ def best_of_runs(runs: Sequence[CanaryRun], threads: int) -> CanaryBest | None:
         return None
     return CanaryBest(
         threads=threads,
-        compute_us=_least([run.compute_us for run in runs]),
-        memory_us=_least([run.memory_us for run in runs]),
+        compute_us=_least([(run.compute_us, run.at) for run in runs]),
+        memory_us=_least([(run.memory_us, run.at) for run in runs]),
         runs=len(runs),
     )
 
@@ -128,7 +132,7 @@ def in_words(best: CanaryBest, before: CanaryBest | None) -> str | None:
     if before is None:
         return "the machine's own speed is known from this run alone"
     faster = before.delivered(own)
-    if faster > FARTHEST_ALONE:
+    if faster > FARTHEST_APART:
         runs = "the one before"
         if before.runs > 1:
             runs = f"the {before.runs} before"
@@ -158,12 +162,20 @@ def outvoted_in_words(host: Host, threads: int) -> str | None:
     return None
 
 
-def _least(times_us: Sequence[float]) -> float:
-    """The least; of several runs, at most 3 % below the second least."""
+def _least(times_us: Sequence[tuple[float, datetime]]) -> float:
+    """The least of the times, each with its date, unless the next ones outvote it."""
     in_order = sorted(times_us)
-    if len(in_order) < FEWEST_RUNS_TO_OUTVOTE:
-        return in_order[0]
-    return max(in_order[0], in_order[1] / FARTHEST_ALONE)
+    least_us = in_order[0][0]
+    others = in_order[1 : 1 + FEWEST_TO_OUTVOTE]
+    if len(others) < FEWEST_TO_OUTVOTE:
+        return least_us
+    second_us, last_us = others[0][0], others[-1][0]
+    dates = [at for _, at in others]
+    they_agree = last_us <= FARTHEST_APART * second_us
+    for_long = max(dates) - min(dates) >= SHORTEST_AGREEMENT
+    if they_agree and for_long:
+        return max(least_us, second_us / FARTHEST_APART)
+    return least_us
 
 
 def _two_fastest(runs: Sequence[CanaryRun]) -> list[CanaryRun]:

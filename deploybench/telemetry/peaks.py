@@ -1,9 +1,9 @@
 """The measured peaks of this host, on a thread budget: the most that any run on it reached.
 
 These are the roofs that "% of peak" refers to: what this machine reached, not what a data sheet
-says. Every run looks for them again, for a second, and what it finds is remembered (per CPU model,
-thread budget and library versions): one run alone may have met a machine that others slowed all the
-time. ``peak_work.py`` says what they are measured with.
+says. A run looks for them again, for a second, unless another one just did, and what it finds is
+remembered (per CPU model, thread budget and library versions): one run alone may have met a machine
+that others slowed all the time. ``peak_work.py`` says what they are measured with.
 
 The products by torch, whose import takes longer than all the rest, are measured again only where
 they may be too low: where one run alone looked at them, or numpy's own product, which every run
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
 
 from deploybench.hardware.host import Host
 from deploybench.hardware.precisions import BF16_FLAGS
@@ -41,6 +42,8 @@ FIRST_SECONDS_A_PIECE = 1.0
 REFRESH_SECONDS = 1.0
 REFRESH_SECONDS_WITH_TORCH = 1.5
 TIME_LIMIT_S = 120.0
+FRESH = timedelta(minutes=10)
+"""What was looked for so lately is not looked for again: a machine's moods last for minutes."""
 FEWEST_RUNS_WITH_TORCH = 2
 ABOUT_AS_FAST = 0.97
 """Products by numpy that reach this share of the best are as fast as it."""
@@ -49,24 +52,18 @@ METHOD = 4
 
 
 def measured_peaks(host: Host, threads: int) -> MeasuredPeaks | None:
-    """The peaks as of all runs, with a short look at them now.
+    """The peaks as of all runs, with a short look at them where the last one is some time ago.
 
     None where nothing is known of them and the measurement fails.
     """
     path = cache_path("peaks", METHOD, host, threads, ["numpy", "torch"])
     before = read_runs(path, PeakRun)
-    pieces: tuple[str, ...] = ALWAYS
-    seconds = REFRESH_SECONDS
-    if needs_torch(before):
-        pieces = (*ALWAYS, *_torch_pieces_of(host))
-        seconds = REFRESH_SECONDS_WITH_TORCH
-    if not before:
-        seconds = FIRST_SECONDS_A_PIECE * len(pieces)
     runs = before
-    this_run = _measured_now(threads, pieces, seconds)
-    if this_run is not None:
-        runs = (*before, this_run)
-        write_runs(path, runs, _those_to_protect(runs))
+    if not _fresh(before):
+        this_run = _measured_now(threads, *_look(before, host))
+        if this_run is not None:
+            runs = (*before, this_run)
+            write_runs(path, runs, _those_to_protect(runs))
     if not runs:
         return None
     peaks = peaks_of(runs, threads)
@@ -119,6 +116,24 @@ def peaks_of(runs: Sequence[PeakRun], threads: int) -> MeasuredPeaks:
         method=f"the most of {_runs_in_words(len(runs))}: {products}; {memory}",
         disturbed=disturbed,
     )
+
+
+def _fresh(runs: Sequence[PeakRun]) -> bool:
+    """Whether the last run was just now, and nobody disturbed it."""
+    if not runs or runs[-1].disturbed:
+        return False
+    # A date that lies ahead was written by a clock that was wrong.
+    return timedelta(0) <= datetime.now(timezone.utc) - runs[-1].at < FRESH
+
+
+def _look(before: Sequence[PeakRun], host: Host) -> tuple[tuple[str, ...], float]:
+    """What is measured in this run, and for how many seconds in all."""
+    if not needs_torch(before):
+        return ALWAYS, REFRESH_SECONDS
+    pieces = (*ALWAYS, *_torch_pieces_of(host))
+    if not before:
+        return pieces, FIRST_SECONDS_A_PIECE * len(pieces)
+    return pieces, REFRESH_SECONDS_WITH_TORCH
 
 
 def _measured_now(threads: int, pieces: tuple[str, ...], seconds: float) -> PeakRun | None:

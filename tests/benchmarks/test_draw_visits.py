@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.draw_visits import chosen, draw_cells, draw_slope, draw_trace, points_of
+from benchmarks.draw_visits import caption_of, chosen, draw_cells, draw_slope, draw_trace, points_of
 from benchmarks.draw_visits import visited_records as visited_only
 from deploybench.errors import DeployBenchError
 from deploybench.results.record import Record
@@ -54,6 +54,19 @@ def test_pictures_are_svg_with_their_words_and_units_as_text(tmp_path: Path) -> 
         assert text.lstrip().startswith("<?xml")
         for word in words:
             assert word in text, word
+
+
+def test_picture_of_a_time_that_is_not_known_says_so(tmp_path: Path) -> None:
+    known, doubted = made(), made()
+    assert doubted.summary is not None
+    (state,) = doubted.summary.states
+    assert state.visited is not None
+    unseen = state.replaced(visited=state.visited.replaced(known=False))
+    doubted = doubted.replaced(summary=doubted.summary.replaced(states=(unseen,)))
+    assert "; undisturbed: 40.0 ms (39.8 to 40.2)." in caption_of(known)
+    assert "; undisturbed, not known: perhaps 40.0 ms" in caption_of(doubted)
+    draw_trace(doubted).savefig(tmp_path / "picture.svg")
+    assert "undisturbed, not known: perhaps" in (tmp_path / "picture.svg").read_text("utf-8")
 
 
 def test_run_without_visits_is_refused_and_says_what_to_do() -> None:

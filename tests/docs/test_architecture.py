@@ -96,7 +96,7 @@ def test_every_arrow_of_the_map_is_an_import_that_runs_down() -> None:
 
 
 def test_every_room_of_the_map_has_a_line_in_the_table_of_rooms_on_its_floor() -> None:
-    lines = re.findall(r"^\| (\d) \| (`.*?`) \|", PAGE, re.MULTILINE)
+    lines = re.findall(r"^\| (\d+) \| (`.*?`) \|", PAGE, re.MULTILINE)
     told = [(int(floor), room) for floor, cell in lines for room in re.findall(r"`(\w+)`", cell)]
     floors = drawn_floors()
     drawn = [(len(floors) - number, room) for number, floor in enumerate(floors) for room in floor]

@@ -62,3 +62,15 @@ def test_ranking_that_contention_turns_around_is_told_with_both_times() -> None:
 def test_one_runner_alone_is_told_with_both_times(basis: str, words: str) -> None:
     alone = visited_record(7.8, 13.2, changes={"basis": basis})
     assert words in one_line(text_of(run_report([alone])))
+
+
+def test_command_that_settles_visits_gives_them_time_and_no_number_of_launches() -> None:
+    """Of visits ``--rounds`` would be fresh launches."""
+    few = busy_and_calm(12)
+    made = [
+        record_of_visits(ms, slope=-0.8, shares=few, runner=runner)
+        for ms, runner in ((9.3, "pytorch"), (9.2, "onnxruntime"))
+    ]
+    text = one_line(text_of(run_report(made)))
+    assert "--budget 60s" in text
+    assert "--rounds" not in text

@@ -29,7 +29,7 @@ from tests.report.test_run_table import (
     without_answer,
 )
 from tests.rows.test_rows import launches
-from tests.visits import NOISY, visited_record
+from tests.visits import NOISY, reading, visited_record
 
 QUIETER = Judgement(
     verdict=Verdict.NOISY,
@@ -165,11 +165,12 @@ def test_line_on_the_machine_tells_its_speed_and_what_more_time_would_do() -> No
     assert machine_line([known]) == (
         "This machine delivered 78% of its own speed on median (61% to 95%)."
     )
-    # Twice as wide as asked for: three times as many visits more. 3 visits took 2 s and a call.
-    wide = visited_record(41.3, 45.6, width=0.03, judgement=NOISY, runner="openvino")
+    # Twice as wide as asked for: three times as many visits more. The 6 of both took 2.2 s.
+    many: dict[str, object] = {"visits": 400}
+    wide = visited_record(41.3, 45.6, width=0.03, judgement=NOISY, runner="openvino", changes=many)
     assert machine_line([known, wide]) == (
         "This machine delivered 78% of its own speed on median (61% to 95%): 1 of 2 rows is not "
-        "known within ±1.5%; about 2 minutes more would do."
+        "known within ±1.5%; about 7 minutes more would do."
     )
 
 
@@ -184,19 +185,43 @@ def test_line_on_the_machine_says_what_no_time_would_do() -> None:
 
 
 def test_line_on_the_machine_does_not_give_up_on_a_few_visits() -> None:
-    first = visited_record(11.9, 13.2, judgement=QUIETER, changes={**UNSEEN, "visits": 4})
+    first = visited_record(
+        11.9, 13.2, judgement=QUIETER, changes={**UNSEEN, "visits": 4, "independent": 1.0}
+    )
     assert first.summary is not None
     (state,) = first.summary.states
     no_interval = state.replaced(p50_low_ms=None, p50_high_ms=None)
     few = first.replaced(summary=first.summary.replaced(states=(no_interval,)))
-    assert "more would do" in machine_line([few])
+    # Twenty times as many until they are worth enough; 3 visits took 2 s.
+    assert "about 52 seconds more would do" in machine_line([few])
 
 
 def test_line_on_the_machine_tells_one_that_was_never_fast() -> None:
     slow = visited_record(11.9, 13.2, shares=(0.60, 0.70, 0.81))
     assert "(60% to 81%), at best 81%" in machine_line([slow])
+    assert slow.canary is not None
+    robust = slow.canary.replaced(of_this_run=reading(0.75))
+    assert "at best 75%" in machine_line([slow.replaced(canary=robust)])
     calm = visited_record(11.9, 12.0, shares=(0.995, 0.998, 1.0))
     assert machine_line([calm]) == "This machine delivered all of its own speed."
+
+
+def test_line_on_the_machine_tells_one_that_is_faster_than_is_known_of_it() -> None:
+    made = visited_record(11.9, 13.2, shares=(0.60, 0.70, 1.34))
+    line = machine_line([made])
+    assert "(60% to 100%); at times it was at 134% of what is remembered of it" in line
+
+
+def test_advice_that_differs_in_its_figures_alone_is_told_once() -> None:
+    made = []
+    for rounds, runner in ((1080, "pytorch"), (480, "onnxruntime")):
+        advice = f"about {rounds} more rounds would meet 20 calm visits"
+        judgement = QUIETER.replaced(advice=advice)
+        made.append(visited_record(11.9, 13.2, judgement=judgement, changes=UNSEEN, runner=runner))
+    text = one_line(printed(made))
+    assert "→ [1] stop other work, ask for dedicated cores, or measure at a quieter time" in text
+    assert "more rounds would meet" not in text
+    assert "about 480 more rounds would meet" in one_line(printed(made[1:]))
 
 
 def test_line_on_the_machine_doubts_a_speed_that_one_run_alone_saw() -> None:

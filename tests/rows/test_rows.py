@@ -16,6 +16,7 @@ from deploybench.results.record import Record
 from deploybench.rows.row import field_names, to_csv, to_json
 from deploybench.rows.rows import rows_of
 from tests.records import launch, parity, record, surroundings
+from tests.visits import visited_record
 
 NEAR, FAR = 105.0, 235.0
 RUN = "20260101-000000-aaaa"
@@ -274,6 +275,14 @@ def test_rows_as_csv_and_json_hold_no_formula_and_no_escape_code() -> None:
     assert printed["model"] == "'=cmd|' /C calc'!A0 \\x1b[2J\\x7f +1"
     for text in (to_csv(rows), to_json(rows)):
         assert not set(text) & {"\x1b", "\x7f", "\r"}
+
+
+def test_interval_of_an_undisturbed_time_that_is_not_known_covers_nothing() -> None:
+    (known,) = rows_of([visited_record(7.8, 13.2)])
+    assert (known.undisturbed_known, known.p50_coverage) == (True, 0.95)
+    (doubted,) = rows_of([visited_record(7.8, 13.2, changes={"known": False})])
+    assert (doubted.undisturbed_known, doubted.p50_coverage) == (False, 0.0)
+    assert doubted.p50_low_ms is not None, "how wide it is at least is told"
 
 
 def test_sweep_over_batches_is_read_on_each_device_alone() -> None:

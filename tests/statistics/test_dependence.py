@@ -31,8 +31,9 @@ def test_a_long_ar1_series_has_about_the_inefficiency_of_theory(
 
     estimate, largest = inefficiency_of(values)
 
-    # That of the median is a little smaller than (1 + r) / (1 - r), which is the mean's.
-    assert 0.6 * inefficiency < estimate < 1.3 * inefficiency
+    # That of the median is a little smaller than (1 + r) / (1 - r), which is the mean's; that of
+    # means of neighbours up to a half larger.
+    assert 0.6 * inefficiency < estimate < 1.5 * inefficiency
     assert largest >= estimate
 
 

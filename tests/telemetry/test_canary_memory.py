@@ -12,9 +12,9 @@ from hypothesis import strategies as some
 
 from deploybench.results.visit import CanaryBest, CanaryReading
 from deploybench.telemetry.canary_memory import (
-    FARTHEST_ALONE,
+    FARTHEST_APART,
     FEWEST_READINGS,
-    FEWEST_RUNS_TO_OUTVOTE,
+    FEWEST_TO_OUTVOTE,
     CanaryRun,
     best_of,
     best_of_runs,
@@ -24,7 +24,7 @@ from deploybench.telemetry.canary_memory import (
     remember,
     remembered,
 )
-from deploybench.telemetry.remembered import LONGEST_PROTECTED, MOST_RUNS, kept_of
+from deploybench.telemetry.remembered import LONGEST_PROTECTED, MOST_RUNS, kept_of, write_runs
 from tests.records import host
 
 CALM_US, SLOW_US, MEMORY_US = 13_000.0, 16_000.0, 2_000.0
@@ -49,7 +49,13 @@ def run(compute_us: float, memory_us: float = MEMORY_US, days_ago: float = 0.0) 
 
 
 some_runs = some.lists(
-    some.builds(CanaryRun, compute_us=times_us, memory_us=times_us, readings=some.just(100)),
+    some.builds(
+        CanaryRun,
+        at=some.datetimes(timezones=some.just(timezone.utc)),
+        compute_us=times_us,
+        memory_us=times_us,
+        readings=some.just(100),
+    ),
     min_size=1,
     max_size=30,
 )
@@ -122,45 +128,64 @@ def test_order_of_runs_does_not_matter(runs: list[CanaryRun], chance: object) ->
     assert best_of_runs(shuffled, 2) == best_of_runs(runs, 2)
 
 
-@given(some_runs, some.integers(0, 29), times_us)
-def test_a_faster_run_never_makes_the_best_slower(
-    runs: list[CanaryRun], number: int, faster_us: float
+@given(some_runs, some.floats(min_value=0.01, max_value=1.0))
+def test_a_run_faster_than_all_never_makes_the_best_slower(
+    runs: list[CanaryRun], share: float
 ) -> None:
-    changed = list(runs)
-    changed[number % len(runs)] = run(min(faster_us, runs[number % len(runs)].compute_us))
-    assert computed(changed) <= computed(runs)
+    fastest_us = min(one.compute_us for one in runs)
+    assert computed([*runs, run(share * fastest_us)]) <= computed(runs)
 
 
-@given(some_runs.filter(lambda runs: len(runs) >= FEWEST_RUNS_TO_OUTVOTE), times_us)
-def test_one_more_run_never_makes_the_best_slower(runs: list[CanaryRun], one_us: float) -> None:
-    assert computed([*runs, run(one_us)]) <= computed(runs)
+@given(some_runs.filter(lambda runs: len(runs) > FEWEST_TO_OUTVOTE), times_us)
+def test_a_run_slower_than_all_changes_nothing(runs: list[CanaryRun], more_us: float) -> None:
+    slowest_us = max(one.compute_us for one in runs)
+    assert computed([*runs, run(slowest_us + more_us)]) == computed(runs)
 
 
 @given(some_runs)
-def test_the_best_is_no_better_than_what_any_run_found(runs: list[CanaryRun]) -> None:
+def test_the_best_is_the_least_or_near_the_second_least(runs: list[CanaryRun]) -> None:
     in_order = sorted(one.compute_us for one in runs)
     assert computed(runs) >= in_order[0]
-    if len(runs) < FEWEST_RUNS_TO_OUTVOTE:
-        assert computed(runs) == in_order[0]
-    else:
-        assert computed(runs) <= in_order[1]
+    if computed(runs) > in_order[0]:
+        assert computed(runs) == in_order[1] / FARTHEST_APART
+
+
+def over_days(times_us: Sequence[float]) -> list[CanaryRun]:
+    """A run a day."""
+    return [run(time_us, days_ago=number) for number, time_us in enumerate(times_us)]
 
 
 def test_one_freak_run_does_not_spoil_all_later_ones() -> None:
     freak_us = CALM_US / 2
-    remember(host(), 2, readings(freak_us))
-    for _ in range(FEWEST_RUNS_TO_OUTVOTE - 1):
-        best = remember(host(), 2, readings(CALM_US))
-        assert best.compute_us == freak_us
-    best = remember(host(), 2, readings(CALM_US))
-    assert best.compute_us == pytest.approx(CALM_US / FARTHEST_ALONE)
+    agreeing = [CALM_US, 1.01 * CALM_US, 1.02 * CALM_US, 1.03 * CALM_US]
+    assert computed(over_days([freak_us, *agreeing])) == CALM_US / FARTHEST_APART
+    # Twice is no freak.
+    assert computed(over_days([freak_us, freak_us, *agreeing])) == freak_us
+    # Nor is what lies near the others.
+    assert computed(over_days([0.98 * CALM_US, *agreeing])) == 0.98 * CALM_US
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [
+        [run(SLOW_US, days_ago=5 * number) for number in range(3)],
+        over_days([SLOW_US, 1.01 * SLOW_US, 1.02 * SLOW_US, 1.04 * SLOW_US]),
+        [run(SLOW_US, days_ago=0.5 * number) for number in range(6)],
+    ],
+    ids=["too few", "they do not agree", "of two days and a half"],
+)
+def test_the_only_calm_run_among_slow_ones_counts(slow: list[CanaryRun]) -> None:
+    assert computed([run(CALM_US), *slow]) == CALM_US
+
+
+def test_what_is_outvoted_is_said(tmp_path: Path) -> None:
+    remember(host(), 2, readings(CALM_US))
+    assert outvoted_in_words(host(), 2) is None
+    runs = over_days([CALM_US / 2, *[CALM_US] * FEWEST_TO_OUTVOTE])
+    write_runs(cache_file(tmp_path), runs, [])
     words = outvoted_in_words(host(), 2)
     assert words is not None
-    assert "94% faster arithmetic than what counts" in words
-    # Twice is no freak.
-    remember(host(), 2, readings(freak_us))
-    assert remember(host(), 2, readings(CALM_US)).compute_us == freak_us
-    assert outvoted_in_words(host(), 2) is None
+    assert words.startswith("the run of 2026-11-27 had 94% faster arithmetic than what counts")
 
 
 def test_nothing_is_outvoted_on_a_host_without_runs() -> None:

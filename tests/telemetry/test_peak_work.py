@@ -42,6 +42,12 @@ def test_the_fastest_call_of_all_visits_counts(monkeypatch: pytest.MonkeyPatch) 
     assert most_of([clock.taking(0.05, 0.04, 0.02, 0.09, 0.06)], 1.0)["piece"] == pytest.approx(50)
 
 
+def test_the_fastest_call_of_one_visit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    most = most_of([clock.taking(0.01, 0.004, 0.002, 0.009)], 0.0)
+    assert most["piece"] == pytest.approx(500)
+
+
 def test_the_first_call_of_a_visit_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     assert most_of([clock.taking(0.001, 0.1)], 0.3)["piece"] == pytest.approx(10)

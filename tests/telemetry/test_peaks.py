@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -27,11 +28,13 @@ def run(
     copy: float = 20.0,
     torch: float | None = None,
     disturbed: str | None = None,
+    ago: timedelta = timedelta(hours=1),
 ) -> PeakRun:
     figures = {"fp32 by numpy": fp32, "copy": copy, "read": copy / 2}
     if torch is not None:
         figures["fp32 by torch"] = torch
-    return PeakRun(figures=figures, disturbed=disturbed)
+    at = datetime.now(timezone.utc) - ago
+    return PeakRun(at=at, figures=figures, disturbed=disturbed)
 
 
 class Measurements:
@@ -89,6 +92,24 @@ def test_a_run_with_a_cache_looks_shortly_and_without_torch(measurements: Measur
     assert second.seconds <= 1.5
     assert third.pieces == ALWAYS
     assert third.seconds <= 1
+
+
+@pytest.mark.parametrize(
+    ("ago", "disturbed", "looks"),
+    [
+        (timedelta(minutes=1), None, 1),
+        (timedelta(minutes=1), OTHERS, 2),
+        (timedelta(minutes=11), None, 2),
+        (timedelta(days=-1), None, 2),
+    ],
+)
+def test_what_was_just_looked_for_in_peace_is_not_looked_for_again(
+    ago: timedelta, disturbed: str | None, looks: int, measurements: Measurements
+) -> None:
+    measurements.left += [run(ago=ago, disturbed=disturbed), run()]
+    peaks_now()
+    peaks_now()
+    assert len(measurements.asked) == looks
 
 
 @pytest.mark.parametrize(
