@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from deploybench.results.store import read_records
     from deploybench.rows.row import Row, to_csv, to_json
     from deploybench.rows.rows import rows_of
+    from deploybench.runs.again import AgainRequest, compare_again
     from deploybench.runs.events import (
         LaunchStarted,
         PeaksMeasured,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AgainRequest",
     "CellOptions",
     "DeployBenchError",
     "ExportFinished",
@@ -72,6 +74,7 @@ __all__ = [
     "TestStarted",
     "answers_of",
     "carry_out",
+    "compare_again",
     "compare_records",
     "export_models",
     "predict_images",
@@ -105,6 +108,7 @@ _HOMES = {
     "results.store": ("read_records",),
     "rows.row": ("Row", "to_csv", "to_json"),
     "rows.rows": ("rows_of",),
+    "runs.again": ("AgainRequest", "compare_again"),
     "runs.events": (
         "LaunchStarted",
         "PeaksMeasured",

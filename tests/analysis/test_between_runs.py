@@ -140,8 +140,9 @@ def test_gate_of_records_says_what_would_tell_where_whole_runs_shift() -> None:
     assert check.outcome is Outcome.REGRESSION
 
 
-FULL_SPEED = np.zeros(60)
-NOISE = np.random.default_rng(3).normal(0, 0.004, 60)
+VISITS = 120
+FULL_SPEED = np.zeros(VISITS)
+NOISE = np.random.default_rng(3).normal(0, 0.004, VISITS)
 
 
 def visits_run(factor: float, name: str, speeds: Floats = FULL_SPEED, **changes: Any) -> Record:
@@ -151,7 +152,7 @@ def visits_run(factor: float, name: str, speeds: Floats = FULL_SPEED, **changes:
 
 def half_speed(share: float) -> Floats:
     """Half of the visits at full speed, half at that share of it."""
-    return np.where(np.arange(60) % 4 < 2, 0.0, math.log(share))
+    return np.where(np.arange(VISITS) % 4 < 2, 0.0, math.log(share))
 
 
 def test_runs_with_visits_are_compared_at_equal_delivered_speed() -> None:
@@ -183,7 +184,7 @@ def test_runs_with_visits_may_differ_by_what_whole_runs_shift() -> None:
 
 def test_run_that_only_looked_calm_is_not_judged_once_the_other_run_knew_a_better_best() -> None:
     """The machine gave 81 % of its speed for all of the first run, which knew no better."""
-    slow = np.full(60, math.log(0.81))
+    slow = np.full(VISITS, math.log(0.81))
     seen = BEST.replaced(compute_us=BEST.compute_us / 0.81, memory_us=BEST.memory_us / 0.81)
     old = visits_run(1.0, "before", slow, best=seen)
     assert old.judgement.verdict is Verdict.VALID
@@ -198,7 +199,7 @@ def test_run_that_only_looked_calm_is_not_judged_once_the_other_run_knew_a_bette
 
 
 def test_bests_of_two_hosts_have_nothing_in_common() -> None:
-    slow = np.full(60, math.log(0.81))
+    slow = np.full(VISITS, math.log(0.81))
     seen = BEST.replaced(compute_us=BEST.compute_us / 0.81, memory_us=BEST.memory_us / 0.81)
     old = visits_run(1.0, "before", slow, best=seen)
     there = old.replaced(host=old.host.replaced(hostname="there"))
@@ -224,7 +225,7 @@ def test_runs_of_visits_tell_their_own_shift_and_those_that_are_not_valid_do_not
     assert row.run_shift is not None
     assert (row.run_shift.runs, answer_of(row, 0.01)) == (5, Answer.FASTER)
     unseen = [
-        visits_run(factor, f"r{factor}", np.full(60, math.log(0.5))) for factor in (1, 2, 3, 4)
+        visits_run(factor, f"r{factor}", np.full(VISITS, math.log(0.5))) for factor in (1, 2, 3, 4)
     ]
     row = compared(visits_run(1.0, "before"), visits_run(0.98, "after"), OtherRuns(records=unseen))
     assert row.run_shift == assumed_shift(ASSUMED_SHIFT_UNDISTURBED)
