@@ -43,7 +43,7 @@ COMMANDS = (
     Command(
         "run",
         "run:run",
-        "Measure artifacts on this machine: rounds of fresh processes, interleaved, parity before "
+        "Measure artifacts on this machine: processes that are visited in turn, parity before "
         "time.",
     ),
     Command(
