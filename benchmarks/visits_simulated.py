@@ -34,7 +34,7 @@ from deploybench.analysis.visit_ratios import (
 from deploybench.analysis.visit_verdicts import FEWEST_PROCESSES, judge_visits
 from deploybench.analysis.visited import visited_of
 from deploybench.results.verdict import Verdict
-from deploybench.statistics.dependence import centre_of
+from deploybench.statistics.dependence import centre_of, centre_of_logs
 from deploybench.statistics.ratios import Answer, answer
 
 Floats = npt.NDArray[np.float64]
@@ -274,7 +274,7 @@ def trial(kind: str, generator: Generator, result: Result) -> None:
         estimates = [estimate_of(series) for series in pair.cells]
         logs = pair.cells[0].times - pair.cells[1].times
         error = math.hypot(*(estimate.process_error for estimate in estimates))
-        pairs = centre_of(logs).with_error(error)
+        pairs = centre_of_logs(logs).with_error(error)
         undisturbed = ratio_of_medians(
             estimates[0].centre,
             estimates[1].centre,

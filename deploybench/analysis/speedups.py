@@ -27,7 +27,7 @@ from deploybench.analysis.visit_ratios import (
 )
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record, StateSummary
-from deploybench.statistics.dependence import FEWEST_INDEPENDENT, Centre, centre_of
+from deploybench.statistics.dependence import FEWEST_INDEPENDENT, Centre, centre_of_logs
 from deploybench.statistics.ratios import (
     DEFAULT_MARGIN,
     MOST_ROUNDS,
@@ -106,7 +106,7 @@ def visited_speedup(baseline: Record, candidate: Record) -> Speedup | None:
     before, after = _visited_state(baseline), _visited_state(candidate)
     # What the processes of either differ by is no part of a single ratio.
     error = math.hypot(_process_error(before), _process_error(after))
-    pairs = centre_of(logs).with_error(error)
+    pairs = centre_of_logs(logs).with_error(error)
     experienced = ratio_of_pairs(pairs, logs)
     undisturbed = _of_undisturbed(before, after)
     of_medians = ratio_of_medians(_median_of(baseline), _median_of(candidate))
@@ -218,7 +218,7 @@ def _process_error(state: StateSummary | None) -> float:
 
 def _median_of(record: Record) -> Centre:
     """The logarithm of the time as experienced: of all visits."""
-    return centre_of([math.log(visit.median_ns) for visit in record.visits if visit.count])
+    return centre_of_logs([math.log(visit.median_ns) for visit in record.visits if visit.count])
 
 
 def _of_undisturbed(before: StateSummary | None, after: StateSummary | None) -> Ratio | None:

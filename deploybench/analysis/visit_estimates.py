@@ -19,7 +19,7 @@ from deploybench.analysis.visit_verdicts import FEWEST_PROCESSES
 from deploybench.results.record import RestsOn
 from deploybench.results.visit import CanaryBest, CanaryReading, Visit
 from deploybench.statistics.adjust import Basis, Slope, undisturbed
-from deploybench.statistics.dependence import FEWEST_VALUES, Centre, centre_of
+from deploybench.statistics.dependence import FEWEST_VALUES, Centre, centre_of, centre_of_logs
 from deploybench.statistics.drift import drift_of
 from deploybench.statistics.samples import CONFIDENCE
 
@@ -142,7 +142,7 @@ def estimate_of(series: Series) -> Estimate:
     if series.speeds is None or series.worst_speeds is None:
         return _between_processes(
             Estimate(
-                centre=centre_of(series.times),
+                centre=centre_of_logs(series.times),
                 basis="no canary",
                 calm_visits=0,
                 calm_share=0.0,

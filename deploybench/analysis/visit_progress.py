@@ -18,7 +18,7 @@ from deploybench.analysis.visit_ratios import (
 )
 from deploybench.results.visit import CanaryBest, Visit
 from deploybench.statistics.adjust import FEWEST_CALM
-from deploybench.statistics.dependence import FEWEST_INDEPENDENT, Centre, centre_of
+from deploybench.statistics.dependence import FEWEST_INDEPENDENT, Centre, centre_of_logs
 from deploybench.statistics.ratios import Ratio
 from deploybench.statistics.samples import CONFIDENCE
 
@@ -72,7 +72,7 @@ def widths(
         return VisitWidths(undisturbed_half_width, None, False, grow, shift)
     # What the processes of either differ by is no part of a single ratio.
     error = math.hypot(of_baseline.process_error, estimate.process_error)
-    pairs = centre_of(logs).with_error(error)
+    pairs = centre_of_logs(logs).with_error(error)
     ratio = settled(ratio_of_pairs(pairs, logs), _of_undisturbed(of_baseline, estimate)).ratio
     speedup_half_width = None
     if not ratio.paired or _width(pairs) is not None:

@@ -25,7 +25,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.statistics.dependence import Centre, centre_of, inefficiency_of
+from deploybench.statistics.dependence import Centre, centre_of_logs, inefficiency_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -159,7 +159,7 @@ def _at_full_speed(times: Floats, speeds: Floats, slope: Slope) -> Centre:
 
     Its interval is wider by what the slope's own interval makes of the distance.
     """
-    centre = centre_of(times - slope.value * speeds)
+    centre = centre_of_logs(times - slope.value * speeds)
     distance = abs(float(np.median(speeds)))
     # A steeper slope takes more off, a flatter one less.
     less = (slope.value - slope.low) * distance

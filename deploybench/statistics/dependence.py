@@ -46,6 +46,8 @@ FEWEST_MEANS = 8
 MEANS_DEVIATIONS = 1.0
 """As ``UPPER_DEVIATIONS``, of the correlation of means. Calibrated by simulation: slow processes
 under noise are covered in 95 % instead of 89 (a correlation of 0.9; benchmarks/dependence.py)."""
+QUIET = 0.0025
+"""A logarithm. The visits of a cell on a quiet machine of one's own scatter over less."""
 FEWEST_VALUES = 8
 """Of fewer values no correlation can be estimated."""
 
@@ -124,6 +126,27 @@ def centre_of(values: Sequence[float] | Floats, confidence: float = CONFIDENCE) 
     halves = np.array_split(series, 2)
     halves_agree = all(low <= float(np.median(half)) <= high for half in halves)
     return Centre(median, low, high, count, independent, count / largest, halves_agree)
+
+
+def centre_of_logs(values: Sequence[float] | Floats, confidence: float = CONFIDENCE) -> Centre:
+    """The same of logarithms, where values that hardly differ need not tell how they depend.
+
+    Values that all lie within ``QUIET`` of their median are known to twice that, whatever they know
+    of each other: only what never showed in any of them could move the median further.
+    """
+    centre = centre_of(values, confidence)
+    if centre.known or centre.count < FEWEST_VALUES:
+        return centre
+    series = np.asarray(values, dtype=np.float64)
+    if float(np.abs(series - centre.value).max()) > QUIET:
+        return centre
+    return replace(
+        centre,
+        low=centre.value - 2 * QUIET,
+        high=centre.value + 2 * QUIET,
+        surely=max(centre.surely, FEWEST_INDEPENDENT),
+        halves_agree=True,
+    )
 
 
 def inefficiency_of(series: Floats) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.dependence import autoregressive, look
-from deploybench.statistics.dependence import centre_of, inefficiency_of
+from deploybench.statistics.dependence import centre_of, centre_of_logs, inefficiency_of
 
 
 def test_independent_values_are_worth_about_their_number() -> None:
@@ -63,6 +63,17 @@ def test_equal_values_are_known_exactly() -> None:
 
     assert (centre.low, centre.value, centre.high) == (5.0, 5.0, 5.0)
     assert centre.known
+
+
+def test_values_that_hardly_differ_are_known_whatever_they_know_of_each_other() -> None:
+    wave = 0.002 * np.sin(np.arange(20) / 6)
+
+    assert not centre_of(wave).known
+    centre = centre_of_logs(wave)
+    assert centre.known
+    assert centre.distance == pytest.approx(0.005)
+    assert not centre_of_logs(2 * wave).known
+    assert not centre_of_logs(wave[:7]).known
 
 
 def test_a_few_values_have_no_interval() -> None:
