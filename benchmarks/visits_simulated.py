@@ -308,9 +308,9 @@ def trial(kind: str, generator: Generator, result: Result) -> None:
     result.answered += answers is not Answer.AMBIGUOUS
     if ratio.coverage:
         result.ratios += 1
-        result.ratios_covered += (
-            ratio.low <= math.exp(trouble.truth[0] - trouble.truth[1]) <= ratio.high
-        )
+        (slow_least, slow_most), (fast_least, fast_most) = pair.truth
+        least, most = math.exp(slow_least - fast_most), math.exp(slow_most - fast_least)
+        result.ratios_covered += ratio.low <= most and least <= ratio.high
 
 
 def is_valid(series: Series, estimate: Estimate) -> bool:
