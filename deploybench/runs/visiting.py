@@ -185,7 +185,7 @@ class Visiting:
         least_s = LEAST_SHARE_OF_VISITS * plan.rule.budget_s
         ends = max(block.began + plan.rule.budget_s, looked + least_s)
         first = self._round
-        while not plan.done(self._round - first):
+        while not self._all_known(block, plan, self._round - first):
             number = self._round - first
             another = plan.another_process(number)
             if another is not None and self._expected_bytes(block, another) < _room():
@@ -206,6 +206,14 @@ class Visiting:
                 for index in block.cells:
                     yield from self._kept(index)
                 written = monotonic()
+
+    def _all_known(self, block: _Block, plan: VisitPlan, number: int) -> bool:
+        """Whether nothing is left to do before round ``number``, with what was seen until now."""
+        if not plan.done(number):
+            return False
+        self._look(block, plan)
+        self._tell_plan(plan, block)
+        return plan.done(number)
 
     def _plan(self, block: _Block) -> VisitPlan:
         states = {}

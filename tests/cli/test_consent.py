@@ -264,11 +264,16 @@ def test_export_does_not_hand_on_what_somebody_else_put_in_its_place(
     assert export_one(request, workspace, ExportOptions()).reused
 
 
-def test_artifacts_are_loaded_in_three_places_each_behind_a_question_of_consent() -> None:
+def test_artifacts_are_loaded_in_few_places_each_behind_a_question_of_consent() -> None:
     """Whoever loads artifacts anywhere else asks ``check_consent`` or ``check_planned`` first, and
     is added here."""
     loading = set()
     for path in (ROOT / "deploybench").rglob("*.py"):
         if re.search(r"\bplugin\.load(_streams)?\(", path.read_text()):
             loading.add(path.relative_to(ROOT / "deploybench").as_posix())
-    assert loading == {"evaluate/predict.py", "measure/worker.py", "scenarios/worker.py"}
+    assert loading == {
+        "evaluate/predict.py",
+        "measure/preparing.py",
+        "measure/worker.py",
+        "scenarios/worker.py",
+    }

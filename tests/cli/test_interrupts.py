@@ -89,7 +89,7 @@ def test_killed_parent_leaves_no_worker_behind(tiny_workspace: Workspace, tmp_pa
         workers = [
             process
             for process in psutil.Process(child.pid).children()
-            if "measure.worker" in command_of(process)
+            if "measure.resident_worker" in command_of(process)
         ]
     time.sleep(1)
     child.kill()

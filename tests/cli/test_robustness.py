@@ -127,13 +127,17 @@ def test_full_disk_is_no_crash(root: Path) -> None:
     assert "/some/file could not be written: No space left on device" in done.stderr
 
 
+GATE = ["gate", "-b", "before", "--run-shift", "0%"]
+"""Two made-up runs that did not shift: the gate passes."""
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS)
 @pytest.mark.parametrize("form", [(), ("--markdown",), ("--json",)])
 def test_gate_passes_on_a_terminal_that_lacks_characters(
     encoding: dict[str, str], form: tuple[str, ...], root: Path
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "deploybench", "gate", "-b", "before", *form, "-w", str(root)],
+        [sys.executable, "-m", "deploybench", *GATE, *form, "-w", str(root)],
         capture_output=True,
         encoding="latin-1",
         env={**os.environ, **encoding},
@@ -210,13 +214,13 @@ def test_closed_streams_are_no_crash() -> None:
 def test_user_without_a_home_or_a_name_sees_the_table(root: Path, cli: Cli) -> None:
     nobody = "import pathlib\ndef home(): raise RuntimeError('no home')\npathlib.Path.home = home"
     environment = {"XDG_CACHE_HOME": "", "HOME": ""}
-    for arguments in (["doctor"], ["gate", "-b", "before"]):
+    for arguments in (["doctor"], GATE):
         done = broken_cli(nobody, *arguments, "-w", root, **environment)
         assert done.returncode == 0, done.stderr
 
 
 def test_missing_temporary_folder_is_no_crash(root: Path, cli: Cli) -> None:
-    done = cli("gate", "-b", "before", "-w", root, environment={"TMPDIR": "/nowhere"})
+    done = cli(*GATE, "-w", root, environment={"TMPDIR": "/nowhere"})
     assert done.returncode == 0, done.stderr
 
 

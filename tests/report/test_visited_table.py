@@ -192,8 +192,8 @@ def test_line_on_the_machine_does_not_give_up_on_a_few_visits() -> None:
     (state,) = first.summary.states
     no_interval = state.replaced(p50_low_ms=None, p50_high_ms=None)
     few = first.replaced(summary=first.summary.replaced(states=(no_interval,)))
-    # Twenty times as many until they are worth enough; 3 visits took 2 s.
-    assert "about 52 seconds more would do" in machine_line([few])
+    # Fifteen times as many until they are worth enough; 3 visits took 2 s.
+    assert "about 38 seconds more would do" in machine_line([few])
 
 
 def test_line_on_the_machine_tells_one_that_was_never_fast() -> None:
