@@ -89,7 +89,7 @@ def visited_record(
     *,
     width: float = 0.004,
     judgement: Judgement = VALID,
-    shares: Sequence[float] = (0.61, 0.78, 0.95),
+    shares: Sequence[float] = (0.61, 0.78, 0.951),
     changes: dict[str, object] | None = None,
     p99_ms: float | None = 20.0,
     **of_the_cell: object,

@@ -28,6 +28,7 @@ from pydantic import Field
 from deploybench.hardware.host import Host
 from deploybench.results.visit import CanaryBest, CanaryReading
 from deploybench.statistics.adjust import FARTHEST_CALM
+from deploybench.statistics.samples import median
 from deploybench.telemetry.canary import METHOD
 from deploybench.telemetry.remembered import RememberedRun, cache_path, read_runs, write_runs
 
@@ -112,12 +113,16 @@ def best_of_runs(runs: Sequence[CanaryRun], threads: int) -> CanaryBest | None:
 
 
 def low_of(readings: Sequence[CanaryReading]) -> CanaryReading:
-    """The low percentile (nearest rank) of each piece of work, and never the least of several."""
+    """What a run knows of the machine at its best.
+
+    Of the arithmetic the low percentile (nearest rank), and never the least of several; of the way
+    to memory the median: see ``CanaryBest``.
+    """
     rank = max(math.ceil(LOW_SHARE * len(readings)), 2)
     index = min(rank, len(readings)) - 1
     return CanaryReading(
         compute_us=sorted(reading.compute_us for reading in readings)[index],
-        memory_us=sorted(reading.memory_us for reading in readings)[index],
+        memory_us=median([reading.memory_us for reading in readings]),
     )
 
 
