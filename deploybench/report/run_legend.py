@@ -118,6 +118,9 @@ def _legend_of_baseline(rows: Sequence[Row]) -> list[str]:
 
 def _legend_of_peaks(rows: Sequence[Row], doubted: Roofs) -> list[str]:
     """What the peaks are, and why some shares of them are not shown."""
+    valid = [row for row in rows if row.verdict is Verdict.VALID]
+    if not valid and any(row.visits for row in rows):
+        return ["%peak and ×bound: of times that are VALID, here of none"]
     kinds = sorted({kind_of(row.device) for row in rows})
     parts = [f"%peak: of {' or '.join(PEAKS[kind] for kind in kinds)}"]
     if any(row.times_bound for row in rows):

@@ -32,10 +32,13 @@ from deploybench.report.run_cells import (
 )
 from deploybench.report.run_legend import legend_of
 from deploybench.report.run_notes import notes_of
-from deploybench.report.table import Column, Table, table_of
+from deploybench.report.table import NOT_KNOWN, NOTHING, Column, Table, table_of
 from deploybench.rows.row import Row
 
 KEY_LETTERS = 8
+
+
+PEAK_COLUMNS = ("share_of_peak", "times_bound")
 
 
 def run_table(rows: Sequence[Row], doubted_roofs: Roofs = ()) -> Table:
@@ -106,6 +109,9 @@ def _shown(column: Column[Row], rows: Sequence[Row]) -> bool:
         return len({(row.runner, row.form) for row in rows}) > len({row.runner for row in rows})
     if column.key == "artifact_key":
         return _twins(rows)
+    if column.key in PEAK_COLUMNS and any(row.visits for row in rows):
+        # The figures of visits take their room: a column that knows nothing goes.
+        return any(column.show(row) not in (NOTHING, NOT_KNOWN) for row in rows)
     if column.key == "times_bound":
         return any(row.bound_ms for row in rows)
     if column.key == "experienced_p50_ms":

@@ -79,7 +79,12 @@ def test_time_that_was_worked_out_and_not_seen_is_marked_and_explained(basis: st
     text = one_line(printed([made]))
     assert "≈: worked out from slower moments, not seen" in text
     assert "± ≥: at least" in text
-    assert cells_of([made], "share_of_peak") == ["n/a"]
+
+
+def test_share_of_the_peak_is_left_out_where_no_time_of_visits_is_valid() -> None:
+    made = visited_record(11.9, 13.2, width=0.05, judgement=QUIETER, changes=UNSEEN)
+    assert cells_of([made], "share_of_peak") == []
+    assert "%peak and ×bound: of times that are VALID, here of none" in one_line(printed([made]))
 
 
 def test_time_that_was_seen_has_neither_mark() -> None:
