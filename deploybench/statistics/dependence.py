@@ -41,7 +41,7 @@ UPPER_DEVIATIONS = 2.0
 """The correlation of neighbours may be larger than estimated by this many standard errors."""
 LONGEST_LAG = 2000
 TOGETHER = (4, 8)
-FEWEST_MEANS = 8
+FEWEST_MEANS = 16
 """So many values are averaged, if there are so many means then."""
 MEANS_DEVIATIONS = 1.0
 """As ``UPPER_DEVIATIONS``, of the correlation of means. Calibrated by simulation: slow processes
