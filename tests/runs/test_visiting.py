@@ -6,8 +6,6 @@ from __future__ import annotations
 import itertools
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +31,7 @@ from deploybench.runs.events import LaunchedAfresh, RunEvent, VisitLost, VisitsM
 from deploybench.runs.run import run_cells
 from deploybench.runs.settings import RunContext, RunSettings
 from deploybench.telemetry.canary_memory import remembered
+from tests.cli.processes import start_cli
 from tests.conftest import run_cli
 from tests.records import cell, host
 from tests.runs.made_up import MadeUp
@@ -89,18 +88,13 @@ def test_rounds_visit_every_cell_between_two_readings_of_the_canary(
 def test_no_stopped_process_is_left_when_a_run_ends_in_the_middle(
     tiny_workspace: Workspace, number: signal.Signals
 ) -> None:
-    run = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "deploybench", "run", "-w", str(tiny_workspace.root)),
-            *("--runner", "onnxruntime,openvino", "--budget", "120s"),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    run = start_cli(
+        ["run", "-w", str(tiny_workspace.root), "-r", "onnxruntime,openvino", "--budget", "120s"]
     )
     try:
         resting = wait_for(lambda: stopped_children(run.pid) if run.poll() is None else None)
         run.send_signal(number)
-        run.wait(60)
+        run.communicate(timeout=60)
     finally:
         run.kill()
     wait_for(lambda: not any(process.is_running() for process in resting) or None)
