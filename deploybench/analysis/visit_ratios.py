@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deploybench.results.visit import Visit
-from deploybench.statistics.dependence import Centre
+from deploybench.statistics.dependence import Centre, widest_interval
 from deploybench.statistics.ratios import Ratio
 from deploybench.statistics.samples import CONFIDENCE
 
@@ -77,9 +77,17 @@ def paired_logs(baseline: Sequence[Visit], candidate: Sequence[Visit]) -> Floats
 def ratio_of_pairs(pairs: Centre, logs: Floats) -> Ratio:
     """The centre of paired logarithms as a ratio; its coverage is 0 where it is not known.
 
-    Too few pairs have no interval: then its ends are those of the pairs.
+    Where it is not known how dependent the pairs are the interval is the widest that they allow: a
+    large ratio is then still an answer. Too few pairs have no interval: then its ends are those of
+    the pairs.
     """
     low, high = pairs.low, pairs.high
+    known = pairs.known
+    if not known:
+        widest = widest_interval(logs)
+        if widest is not None:
+            low, high = min(low, widest[0]), max(high, widest[1])
+            known = True
     if not math.isfinite(low):
         low = float(logs.min())
     if not math.isfinite(high):
@@ -88,7 +96,7 @@ def ratio_of_pairs(pairs: Centre, logs: Floats) -> Ratio:
         value=math.exp(pairs.value),
         low=math.exp(low),
         high=math.exp(high),
-        coverage=CONFIDENCE if pairs.known else 0.0,
+        coverage=CONFIDENCE if known else 0.0,
         count=pairs.count,
         paired=True,
     )

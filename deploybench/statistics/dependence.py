@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.statistics.samples import CONFIDENCE, half_width
+from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL, half_width
 
 Floats = npt.NDArray[np.float64]
 
@@ -98,8 +98,6 @@ def centre_of(values: Sequence[float] | Floats, confidence: float = CONFIDENCE) 
 
     Needs one value.
     """
-    from scipy.stats import t as student
-
     series = np.asarray(values, dtype=np.float64)
     count = len(series)
     ordered = np.sort(series)
@@ -110,8 +108,45 @@ def centre_of(values: Sequence[float] | Floats, confidence: float = CONFIDENCE) 
     inefficiency, largest = inefficiency_of(series)
     independent = count / inefficiency
 
-    # The number of values below the true median varies by sqrt(count x inefficiency) / 2.
-    freedom = max(independent - 1, 1.0)
+    low, high = _ends(ordered, inefficiency, confidence)
+    halves = np.array_split(series, 2)
+    halves_agree = all(low <= float(np.median(half)) <= high for half in halves)
+    return Centre(median, low, high, count, independent, count / largest, halves_agree)
+
+
+def widest_interval(
+    values: Sequence[float] | Floats, confidence: float = CONFIDENCE
+) -> tuple[float, float] | None:
+    """The interval of the median under the largest dependence that the values do not rule out.
+
+    It holds where it is not known how dependent they are, and is as wide as that takes. None where
+    they may be worth fewer independent ones than an interval needs, or where the median of either
+    half of the time lies outside.
+    """
+    series = np.asarray(values, dtype=np.float64)
+    count = len(series)
+    if count < FEWEST_VALUES:
+        return None
+    _, largest = inefficiency_of(series)
+    if count / largest < FEWEST_FOR_INTERVAL:
+        return None
+    low, high = _ends(np.sort(series), largest, confidence)
+    if not math.isfinite(high - low):
+        return None
+    if not all(low <= float(np.median(half)) <= high for half in np.array_split(series, 2)):
+        return None
+    return low, high
+
+
+def _ends(ordered: Floats, inefficiency: float, confidence: float) -> tuple[float, float]:
+    """The order statistics between which the median lies; infinite where there are too few.
+
+    The number of values below the true median varies by sqrt(count x inefficiency) / 2.
+    """
+    from scipy.stats import t as student
+
+    count = len(ordered)
+    freedom = max(count / inefficiency - 1, 1.0)
     away = float(student.ppf(0.5 + confidence / 2, freedom))
     ranks = away * math.sqrt(count * inefficiency) / 2
     below = math.floor(count / 2 - ranks + 0.5)
@@ -122,10 +157,7 @@ def centre_of(values: Sequence[float] | Floats, confidence: float = CONFIDENCE) 
     high = math.inf
     if above < count:
         high = float(ordered[above])
-
-    halves = np.array_split(series, 2)
-    halves_agree = all(low <= float(np.median(half)) <= high for half in halves)
-    return Centre(median, low, high, count, independent, count / largest, halves_agree)
+    return low, high
 
 
 def centre_of_logs(values: Sequence[float] | Floats, confidence: float = CONFIDENCE) -> Centre:

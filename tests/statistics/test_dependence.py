@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.dependence import autoregressive, look
-from deploybench.statistics.dependence import centre_of, centre_of_logs, inefficiency_of
+from deploybench.statistics.dependence import (
+    centre_of,
+    centre_of_logs,
+    inefficiency_of,
+    widest_interval,
+)
 
 
 def test_independent_values_are_worth_about_their_number() -> None:
@@ -98,3 +103,23 @@ def test_the_centre_lies_in_its_interval_and_moves_with_the_values(
     assert centre.low <= centre.value <= centre.high
     assert 0 <= centre.surely <= centre.independent <= centre.count
     assert moved.value == pytest.approx(centre.value * scale + shift, rel=1e-6, abs=1e-3)
+
+
+def test_widest_interval_holds_where_the_dependence_is_not_known() -> None:
+    generator = np.random.default_rng(7)
+    covered = intervals = 0
+    for _ in range(150):
+        series = autoregressive(0.5, 1.0)(generator, 76)
+        if centre_of(series).known:
+            continue
+        widest = widest_interval(series)
+        if widest is not None:
+            intervals += 1
+            covered += widest[0] <= 0 <= widest[1]
+    assert intervals > 10
+    assert covered >= 0.9 * intervals
+
+
+def test_widest_interval_is_none_of_few_values_and_of_a_drift() -> None:
+    assert widest_interval([0.1, 0.2, 0.3]) is None
+    assert widest_interval(np.linspace(0, 1, 80)) is None
