@@ -8,6 +8,7 @@ temporary folder.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import ClassVar
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Arrays, RunOptions, Session
+from deploybench.contracts.registry import runners
 from deploybench.runners.onnxruntime import OnnxRuntimeRunner, OnnxRuntimeSession
 
 SLOWDOWN = float(os.environ.get("DEPLOYBENCH_SLOWDOWN", "0.03"))
@@ -44,8 +46,8 @@ class SlowedRunner(OnnxRuntimeRunner):
 
 @contextmanager
 def installed(slowdown: float) -> Iterator[str]:
-    """The name of the runner, which child processes find as a plug-in that is slower by
-    ``slowdown``."""
+    """The name of the runner, which this process and its children find as a plug-in that is slower
+    by ``slowdown``."""
     with tempfile.TemporaryDirectory() as folder:
         info = Path(folder) / "slowed-1.dist-info"
         info.mkdir()
@@ -62,8 +64,12 @@ def installed(slowdown: float) -> Iterator[str]:
         ]
         os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         os.environ["DEPLOYBENCH_SLOWDOWN"] = str(slowdown)
+        sys.path.append(folder)
+        runners.cache_clear()
         try:
             yield name
         finally:
+            sys.path.remove(folder)
+            runners.cache_clear()
             os.environ.clear()
             os.environ.update(before)

@@ -38,9 +38,10 @@ REPLIES = "DEPLOYBENCH_REPLIES"
 """The variable that tells a resident the number of the pipe for its answers."""
 CAN_REST = hasattr(signal, "SIGSTOP")
 LONGEST_READ = 1 << 16
-RESTLESS_SHARE = 0.05
-"""Of one CPU: a child that takes more than this over all its rests was not stopped."""
-LEAST_CPU_S = 0.05
+RESTLESS_SHARE = 0.25
+"""Of one CPU: a child that takes more than this over all its rests was not stopped. Threads that
+spin take some ms until the signal has reached them, of a rest of 200 ms."""
+LEAST_CPU_S = 0.2
 """The system counts CPU time in steps of 10 ms, and a busy one is late with its stopping."""
 
 
