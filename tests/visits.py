@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from deploybench.analysis.summary import summarise
 from deploybench.results.record import Percentile, Record, StateSummary, Visited
 from deploybench.results.verdict import Judgement, Verdict
-from deploybench.results.visit import CanaryBest, CanaryReading, Visit
+from deploybench.results.visit import CanaryBest, Visit
 from tests.records import MS, launch, record
+from tests.visited_cells import reading
 
 BEST = CanaryBest(threads=2, compute_us=4000.0, memory_us=1000.0, runs=5)
 VALID = Judgement(verdict=Verdict.VALID, reason="96 calm visits, ±0.4 %")
@@ -31,11 +32,6 @@ class Interval:
     @property
     def high_ms(self) -> float:
         return self.ms * (1 + self.width)
-
-
-def reading(share: float) -> CanaryReading:
-    """What the canary took where the machine delivered this share of its own speed."""
-    return CanaryReading(compute_us=BEST.compute_us / share, memory_us=BEST.memory_us / share)
 
 
 def visits_at(shares: Sequence[float], ms: float, *, seconds_apart: float = 1.0) -> list[Visit]:

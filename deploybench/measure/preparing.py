@@ -26,7 +26,7 @@ from deploybench.measure.proof import (
     thread_limit,
     timed_inputs,
 )
-from deploybench.measure.timed import TimedCalls, time_calls
+from deploybench.measure.timed import time_calls
 from deploybench.results.cell import END_TO_END, ENGINE_ONLY
 from deploybench.results.launch import Launch, MemoryPhases
 from deploybench.telemetry.activity import usable_cpus
@@ -178,30 +178,8 @@ def timed_launch(job: Job, ready: Ready) -> Launch:
     if len(ready.cpus) >= options.threads or len(ready.cpus) < (os.cpu_count() or 1):
         refused = crowded(options, timed.threads_cpus)
     refused = refused or misplaced(job.pin, timed.threads_cpus)
-    return _with_samples(ready.launch, timed, ready.memory()).replaced(refused=refused)
-
-
-def _with_samples(launch: Launch, timed: TimedCalls, memory: MemoryPhases) -> Launch:
-    """The launch with what was seen while it was timed."""
-    return launch.replaced(
-        samples_ns=timed.samples_ns,
-        sample_cpu_ns=timed.sample_cpu_ns,
-        sample_switches=timed.sample_switches,
-        device_ns=timed.device_ns,
-        warm_up=timed.warm_up,
-        unsettled=timed.unsettled,
-        window_ns=timed.window_ns,
-        window_cpu_ns=timed.window_cpu_ns,
-        threads_ran=timed.threads_ran,
-        threads_cpus=timed.threads_cpus,
-        sample_count=timed.sample_count,
-        steady_histogram=timed.steady_histogram,
-        device_histogram=timed.device_histogram,
-        switches=timed.switches,
-        surroundings=timed.surroundings,
-        energy=timed.energy,
-        memory=memory,
-    )
+    # What was seen bears the names that it has in the launch.
+    return ready.launch.replaced(**vars(timed), memory=ready.memory(), refused=refused)
 
 
 def _call(job: Job, artifact: Artifact, session: Session, inputs: Arrays) -> Call:

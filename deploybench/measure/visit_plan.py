@@ -48,7 +48,6 @@ class CellState:
     partners: Sequence[int] = ()
     start_s: float = 0.0
     processes: int = 0
-    visits: int = 0
     known: bool = False
     process_shift: float = 0.0
     ended: bool = False

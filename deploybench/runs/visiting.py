@@ -18,6 +18,7 @@ from deploybench.analysis.visit_progress import VisitWidths, seconds_left, width
 from deploybench.hardware.devices import CPU
 from deploybench.measure.job import Job
 from deploybench.measure.residence import Residence, VisitTimes
+from deploybench.measure.steady import FEWEST_SAMPLES
 from deploybench.measure.stopping import Ending
 from deploybench.measure.visit_plan import CellState, VisitPlan, VisitRule
 from deploybench.plan.cells import Planned
@@ -67,11 +68,6 @@ class _Cell:
         """Whether what went wrong is more than one lost process."""
         return any(not launch.measured for launch in without_lost(self.launches))
 
-    @property
-    def complete(self) -> bool:
-        """Whether it needs no more visits."""
-        return self.failed or self.stopped is not None
-
 
 @dataclass
 class _Block:
@@ -103,7 +99,7 @@ class Visiting:
         cells = [cell.cell for cell in planned]
         self._cells: list[_Cell] = []
         for index, (cell, job) in enumerate(zip(planned, jobs, strict=True)):
-            settling = job.replaced(duration_s=SETTLING_S, min_samples=8, probes=False)
+            settling = job.replaced(duration_s=SETTLING_S, min_samples=FEWEST_SAMPLES, probes=False)
             partners = partners_of(index, cells, settings.baseline)
             self._cells.append(_Cell(cell, settling, partners))
         self._times = VisitTimes(settings.visit_s, jobs[0].limit_s, settings.raw)

@@ -1,14 +1,31 @@
-"""Processes at rest that are made up: for what a run does when memory or a process is lost."""
+"""An artifact, and processes at rest, that are made up: for runs in which nothing is measured."""
 
 from __future__ import annotations
 
 import random
-from typing import Any, ClassVar
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
+from deploybench.artifacts.artifact import Artifact
 from deploybench.resident import ResidentLostError
 from deploybench.results.launch import Launch, MemoryPhases
 from deploybench.results.visit import CanaryReading, Visit
 from tests.records import launch
+
+ARTIFACT = cast(
+    Artifact,
+    SimpleNamespace(
+        path=Path("/a"),
+        manifest=SimpleNamespace(
+            model=SimpleNamespace(parameters=1, macs=1, macs_uncounted=(), tokens=None),
+            weights=SimpleNamespace(kind="random", random_share=0.0),
+            preprocessing=SimpleNamespace(model_fields_set=set()),
+            assumed=(),
+            size_bytes=1,
+        ),
+    ),
+)
 
 
 class MadeUp:

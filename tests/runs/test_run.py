@@ -10,12 +10,9 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 
-from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
 from deploybench.files import write_whole
@@ -38,6 +35,7 @@ from deploybench.runs.settings import RunContext, RunSettings, settings_of
 from deploybench.runs.surroundings import selection_of
 from tests.records import cell, host, launch
 from tests.records import record as made_record
+from tests.runs.made_up import ARTIFACT
 
 THREE_ROUNDS = ExperimentRule(half_width=None, budget_s=math.inf, min_rounds=6, max_rounds=3)
 UNTIL_PRECISE = ExperimentRule(half_width=0.015, budget_s=90, min_rounds=6)
@@ -143,21 +141,6 @@ def test_command_finds_our_image_from_any_folder(
 def test_command_names_the_profile_because_it_decides_the_device() -> None:
     found = options_of(command_of(cell(device="cuda"), RunSettings(THREE_ROUNDS), "rtx3090"))
     assert found["--profile"] == "rtx3090"
-
-
-ARTIFACT = cast(
-    Artifact,
-    SimpleNamespace(
-        path=Path("/a"),
-        manifest=SimpleNamespace(
-            model=SimpleNamespace(parameters=1, macs=1, macs_uncounted=(), tokens=None),
-            weights=SimpleNamespace(kind="random", random_share=0.0),
-            preprocessing=SimpleNamespace(model_fields_set=set()),
-            assumed=(),
-            size_bytes=1,
-        ),
-    ),
-)
 
 
 def measured(

@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import psutil
 import pytest
 
-from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
 from deploybench.hardware.pinning import Pinning
 from deploybench.measure import residence
@@ -34,7 +33,7 @@ from deploybench.telemetry.canary_memory import remembered
 from tests.cli.processes import start_cli
 from tests.conftest import run_cli
 from tests.records import cell, host
-from tests.runs.made_up import MadeUp
+from tests.runs.made_up import ARTIFACT, MadeUp
 
 needs_rest = pytest.mark.skipif(not CAN_REST, reason="this system stops no processes")
 
@@ -121,19 +120,6 @@ def wait_for(look: Callable[[], Any]) -> Any:
     raise AssertionError("it did not come to that")
 
 
-ARTIFACT = cast(
-    Artifact,
-    SimpleNamespace(
-        path=Path("/a"),
-        manifest=SimpleNamespace(
-            model=SimpleNamespace(parameters=1, macs=1, macs_uncounted=(), tokens=None),
-            weights=SimpleNamespace(kind="random", random_share=0.0),
-            preprocessing=SimpleNamespace(model_fields_set=set()),
-            assumed=(),
-            size_bytes=1,
-        ),
-    ),
-)
 RULE = ExperimentRule(half_width=0.01, budget_s=60.0, min_rounds=6)
 
 
