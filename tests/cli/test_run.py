@@ -15,6 +15,7 @@ from deploybench.analysis.states import SAME_STATE
 from deploybench.artifacts.workspace import Workspace
 from deploybench.report.console import PIPE_WIDTH
 from deploybench.results.store import read_records
+from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 from tests.conftest import TINY, Cli, run_cli
 
 QUICK = ("--duration", "50ms", "--min-samples", "8")
@@ -243,15 +244,15 @@ def test_precision_that_cannot_be_reached_ends_with_the_budget_and_says_how_many
 
 
 @pytest.mark.measures
-def test_precision_that_any_launch_has_ends_after_six_rounds(
+def test_precision_that_any_launch_has_ends_after_the_fewest_that_tell(
     tiny_workspace: Workspace, cli: Cli
 ) -> None:
-    asked = ("--precision-target", "100000%", "--budget", "60s")
+    asked = ("--launches", "fresh", "--precision-target", "100000%", "--budget", "60s")
     done = cli("run", "-w", tiny_workspace.root, "-r", "onnxruntime", *asked, *QUICK, "--json")
     rows = json.loads(done.stdout)
     assert {row["stopped"] for row in rows} == {"precise"}
     (record,) = read_records(tiny_workspace.records_folder / rows[0]["run"])
-    assert len(record.launches) >= 6
+    assert len(record.launches) >= FEWEST_FOR_INTERVAL
     assert record.more_rounds == 0
 
 
