@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploybench.analysis.visit_estimates import share_delivered
 from deploybench.errors import DeployBenchError
 from deploybench.results.record import Record, StateSummary, Visited
 from deploybench.results.store import read_records
@@ -111,12 +112,12 @@ def points_of(record: Record) -> list[Point]:
     for visit in sorted(record.visits, key=lambda visit: visit.at_s):
         if visit.before is None or visit.after is None or not visit.count:
             continue
-        shares = [record.canary.delivered(reading) for reading in (visit.before, visit.after)]
-        delivered = sum(shares) / len(shares)
+        delivered = share_delivered(visit, record.canary)
+        assert delivered is not None  # of a visit that has readings
         met_ms = visit.median_ns / NS_PER_MS
         # Along the slope in logarithms: at a slope of -1 half the speed doubles the time.
         adjusted_ms = met_ms / delivered**visited.slope
-        calm = min(shares) >= visited.calm_share
+        calm = delivered >= visited.calm_share
         points.append(Point(visit.at_s, delivered, met_ms, adjusted_ms, calm))
     return points
 

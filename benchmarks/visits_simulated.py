@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import median_filter
 
 from benchmarks.dependence import autoregressive
 from deploybench.analysis.visit_estimates import Estimate, Series, estimate_of
@@ -34,6 +35,7 @@ from deploybench.analysis.visit_ratios import (
 from deploybench.analysis.visit_verdicts import FEWEST_PROCESSES, judge_visits
 from deploybench.analysis.visited import visited_of
 from deploybench.results.verdict import Verdict
+from deploybench.statistics.adjust import SpeedNoise
 from deploybench.statistics.dependence import centre_of, centre_of_logs
 from deploybench.statistics.ratios import Answer, answer
 
@@ -45,7 +47,11 @@ ROUNDS = 400
 FIRST_LOOK, LOOKS_GROW = 20, 1.25
 WANTED = 0.015
 OWN_NOISE = 0.01
-CANARY_NOISE = 0.003
+CANARY_NOISE = 0.03
+"""Of one reading, as on a shared machine; the speed beside a visit is the median of those around."""
+ROUNDS_AROUND = 3
+READINGS_A_ROUND = 2
+"""To either side of a round: two cells are visited, and two readings made, in half a second."""
 BETWEEN_TWO_VISITS = 0.02
 """Of one round: how much of what the machine does is not the same for both cells."""
 
@@ -233,12 +239,11 @@ class Pair:
 
 def _upto(series: Series, rounds: int) -> Series:
     assert series.speeds is not None
-    assert series.worst_speeds is not None
     return Series(
         series.times[:rounds],
         series.speeds[:rounds],
-        series.worst_speeds[:rounds],
         series.processes[:rounds],
+        series.noise,
     )
 
 
@@ -250,13 +255,21 @@ def cells_of(trouble: Trouble, generator: Generator) -> Pair:
         apart = generator.normal(0, BETWEEN_TWO_VISITS, ROUNDS) * (trouble.seen < -0.02)
         speed = np.minimum(trouble.seen + apart, 0.0)
         readings = speed + generator.normal(0, CANARY_NOISE, (2, ROUNDS))
+        at_a_time = 4 * ROUNDS_AROUND + 1
+        of_median = CANARY_NOISE * math.sqrt(math.pi / 2)
+        noise = SpeedNoise(
+            of_median / math.sqrt(at_a_time), of_median / math.sqrt(READINGS_A_ROUND)
+        )
+        # In order of time: both readings of a round, then those of the next.
+        in_order = readings.T.ravel()
+        speeds = median_filter(in_order, size=at_a_time, mode="nearest")[::2]
         processes = np.arange(ROUNDS) % trouble.processes
         levels = generator.normal(0, trouble.process_levels, trouble.processes)
         times = slope * speed + trouble.unseen + levels[processes]
         if index == 0:
             times = times + trouble.own
         times = times + generator.normal(0, OWN_NOISE, ROUNDS)
-        made.append(Series(times, readings.mean(axis=0), readings.min(axis=0), processes))
+        made.append(Series(times, speeds, processes, noise))
         middle = 0.0
         if trouble.processes < FEWEST_PROCESSES:
             middle = float(levels.mean())

@@ -25,7 +25,8 @@ class Document(BaseModel):
 
         (``model_copy`` checks nothing.)
         """
-        return type(self).model_validate({**dict(self), **changes})
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self).model_validate({**fields, **changes})
 
 
 def now() -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deploybench.analysis.verdicts import WIDEST_INTERVAL
+from deploybench.analysis.visit_estimates import share_delivered
 from deploybench.results.record import Record, StateSummary, Visited
 from deploybench.statistics.dependence import FEWEST_INDEPENDENT
 from deploybench.statistics.samples import half_width, nearest_rank
@@ -98,9 +99,9 @@ def _shares(records: Sequence[Record]) -> Shares | None:
         if record.canary.of_this_run is not None:
             best_shares.append(record.canary.delivered(record.canary.of_this_run))
         for visit in record.visits:
-            for reading in (visit.before, visit.after):
-                if reading is not None:
-                    shares.append(record.canary.delivered(reading))
+            share = share_delivered(visit, record.canary)
+            if share is not None:
+                shares.append(share)
     if not shares:
         return None
     shares.sort()

@@ -17,16 +17,20 @@ import numpy.typing as npt
 
 from deploybench.analysis.visit_verdicts import FEWEST_PROCESSES
 from deploybench.results.record import RestsOn
-from deploybench.results.visit import CanaryBest, CanaryReading, Visit
-from deploybench.statistics.adjust import Basis, Slope, undisturbed
+from deploybench.results.visit import AROUND_S, NEW_PAGES, CanaryBest, Visit, middle_of
+from deploybench.statistics.adjust import EXACT, Basis, Slope, SpeedNoise, undisturbed
 from deploybench.statistics.dependence import FEWEST_VALUES, Centre, centre_of, centre_of_logs
 from deploybench.statistics.drift import drift_of
-from deploybench.statistics.samples import CONFIDENCE
+from deploybench.statistics.samples import CONFIDENCE, median
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 NS_PER_MS = 1e6
+MEDIAN_DISTANCE = 0.674
+NS_PER_US = 1e3
+LARGEST_FAULTS_SHARE = 0.8
+"""More than this of a call is no waiting for pages: several threads wait at a time."""
 LEAST_DRIFT = 0.01
 """Over a run, a logarithm. Each half of it is then within a quarter of a percent of the whole."""
 LEAST_SHIFT = 0.005
@@ -48,15 +52,14 @@ BASES: dict[Basis, RestsOn] = {
 class Series:
     """The visits of a cell in order of time, one entry each.
 
-    ``times`` are the logarithms of their values; ``speeds`` and ``worst_speeds`` those of the share
-    of the machine's speed that was delivered beside them: the mean and the lower of the readings
-    before and after. Both are None without a canary.
+    ``times`` are the logarithms of their values; ``speeds`` those of the share of the machine's
+    speed that was delivered beside them, None without a canary, and ``noise`` how well they are known.
     """
 
     times: Floats
     speeds: Floats | None
-    worst_speeds: Floats | None
     processes: Integers
+    noise: SpeedNoise = EXACT
 
     def of_times(self, times: Floats) -> Series:
         """Other figures of the same visits."""
@@ -112,34 +115,84 @@ def usable(visits: Sequence[Visit], canary: CanaryBest | None) -> list[Visit]:
         return sampled
     with_reading = []
     for visit in sampled:
-        if visit.before is not None or visit.after is not None:
+        if visit.around or visit.before or visit.after:
             with_reading.append(visit)
     return with_reading or sampled
 
 
-def shares_delivered(visit: Visit, canary: CanaryBest | None) -> list[float]:
-    """The share of its speed that the machine delivered before and after, as far as it is known."""
-    if canary is None:
-        return []
-    readings: list[CanaryReading | None] = [visit.before, visit.after]
-    return [canary.delivered(reading) for reading in readings if reading is not None]
+def share_delivered(visit: Visit, canary: CanaryBest) -> float | None:
+    """The share of its speed that the machine delivered beside a visit; None without a reading.
+
+    Its speed at what the cell does: as far as it waits for new pages, at these.
+    """
+    around = visit.around
+    if around is None:
+        # Of a run before there were readings of the seconds around a visit.
+        readings = [reading for reading in (visit.before, visit.after) if reading is not None]
+        if not readings:
+            return None
+        around = middle_of(readings)
+    return canary.delivered(around, faults_share(visit, canary))
+
+
+def faults_share(visit: Visit, canary: CanaryBest) -> float:
+    """Which part of its time the cell waits for new pages while the machine is at its best."""
+    if not visit.faults or canary.faults_us is None:
+        return 0.0
+    faults_a_call = visit.faults / visit.count
+    waiting_ns = faults_a_call * canary.faults_us / NEW_PAGES * NS_PER_US
+    return min(waiting_ns / visit.median_ns, LARGEST_FAULTS_SHARE)
 
 
 def series_of(visits: Sequence[Visit], canary: CanaryBest | None) -> Series:
     """The medians (ms) of :func:`usable` visits, and the speed that was delivered beside them."""
     times = np.log(np.array([visit.median_ns for visit in visits])) - math.log(NS_PER_MS)
     processes = np.array([visit.process for visit in visits], dtype=np.int64)
-    delivered = [shares_delivered(visit, canary) for visit in visits]
-    if not all(delivered):
-        return Series(times, None, None, processes)
-    speeds = np.array([sum(shares) / len(shares) for shares in delivered])
-    worst_speeds = np.array([min(shares) for shares in delivered])
-    return Series(times, np.log(speeds), np.log(worst_speeds), processes)
+    if canary is None:
+        return Series(times, None, processes)
+    shares = []
+    for visit in visits:
+        share = share_delivered(visit, canary)
+        if share is None:
+            return Series(times, None, processes)
+        shares.append(share)
+    return Series(times, np.log(np.array(shares)), processes, _noise(visits))
+
+
+def _noise(visits: Sequence[Visit]) -> SpeedNoise:
+    """By how much single readings scatter about those around them, and so the median of these.
+
+    Robust: the median distance of a normal distribution is 0.674 standard deviations. The variance
+    of a median of normal values is pi / 2 times that of their mean.
+    """
+    distances = []
+    for visit in visits:
+        for reading in (visit.before, visit.after):
+            if visit.around is not None and reading is not None:
+                distances.append(abs(math.log(reading.compute_us / visit.around.compute_us)))
+    if not distances:
+        return EXACT
+    of_median = median(distances) / MEDIAN_DISTANCE * math.sqrt(math.pi / 2)
+    readings = median([visit.readings_around for visit in visits if visit.around is not None])
+    own = _readings_in_all(visits) / len(visits)
+    return SpeedNoise(of_median / math.sqrt(readings), of_median / math.sqrt(own))
+
+
+def _readings_in_all(visits: Sequence[Visit]) -> float:
+    """How many readings of the canary tell of these visits: those near several count once."""
+    readings = 0.0
+    until_s = -math.inf
+    for visit in sorted(visits, key=lambda visit: visit.at_s):
+        begin_s, end_s = visit.at_s - AROUND_S, visit.end_s + AROUND_S
+        new_s = max(end_s - max(begin_s, until_s), 0.0)
+        readings += visit.readings_around * new_s / (end_s - begin_s)
+        until_s = max(until_s, end_s)
+    return max(readings, 1.0)
 
 
 def estimate_of(series: Series) -> Estimate:
     """The undisturbed time; as experienced where there was no canary. Needs one visit."""
-    if series.speeds is None or series.worst_speeds is None:
+    if series.speeds is None:
         return _between_processes(
             Estimate(
                 centre=centre_of_logs(series.times),
@@ -156,11 +209,11 @@ def estimate_of(series: Series) -> Estimate:
             series.times,
             series.processes,
         )
-    adjusted = undisturbed(series.times, series.speeds, series.worst_speeds)
+    adjusted = undisturbed(series.times, series.speeds, series.noise)
     at_full_speed = series.times - adjusted.slope.value * series.speeds
     counted = at_full_speed
     if adjusted.basis is Basis.CALM:
-        counted = at_full_speed[series.worst_speeds >= math.log(adjusted.calm_share)]
+        counted = at_full_speed[series.speeds >= math.log(adjusted.calm_share)]
     return _between_processes(
         Estimate(
             centre=adjusted.centre,

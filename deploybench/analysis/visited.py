@@ -14,7 +14,7 @@ from deploybench.analysis.visit_estimates import (
     Series,
     estimate_of,
     series_of,
-    shares_delivered,
+    share_delivered,
     usable,
 )
 from deploybench.analysis.visit_verdicts import judge_visits
@@ -124,11 +124,12 @@ def _counted(
     visits: Sequence[Visit], canary: CanaryBest | None, estimate: Estimate
 ) -> Sequence[Visit]:
     """The visits whose figures are undisturbed: the calm ones, where the time rests on them."""
-    if estimate.basis != "calm visits":
+    if estimate.basis != "calm visits" or canary is None:
         return visits
     calm = []
     for visit in visits:
-        if min(shares_delivered(visit, canary)) >= estimate.calm_share:
+        share = share_delivered(visit, canary)
+        if share is not None and share >= estimate.calm_share:
             calm.append(visit)
     return calm
 

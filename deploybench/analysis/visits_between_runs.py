@@ -21,7 +21,7 @@ from deploybench.analysis.run_shifts import TimeOf, shift_of_runs
 from deploybench.analysis.visited import state_of_visits
 from deploybench.results.record import Record, StateSummary, Visited
 from deploybench.results.verdict import Judgement, Verdict
-from deploybench.results.visit import CanaryBest
+from deploybench.results.visit import CanaryBest, lesser_known
 from deploybench.statistics.ratios import Ratio
 from deploybench.statistics.samples import CONFIDENCE, median, median_interval
 from deploybench.statistics.shift import (
@@ -131,6 +131,7 @@ def common_best(old: Record, new: Record) -> CanaryBest | None:
         threads=first.threads,
         compute_us=min(first.compute_us, second.compute_us),
         memory_us=min(first.memory_us, second.memory_us),
+        faults_us=lesser_known(first.faults_us, second.faults_us),
         runs=max(first.runs, second.runs),
     )
 
@@ -143,7 +144,9 @@ def estimated_with(record: Record, best: CanaryBest | None) -> StateSummary:
     if best is None or own is None or own.threads != best.threads or _moved(own, best) < BEST_MOVED:
         return state
     launches = [launch for launch in record.launches if launch.measured]
-    known = own.replaced(compute_us=best.compute_us, memory_us=best.memory_us)
+    known = own.replaced(
+        compute_us=best.compute_us, memory_us=best.memory_us, faults_us=best.faults_us
+    )
     return state_of_visits(launches, record.visits, known, record.cell.batch)
 
 

@@ -22,7 +22,7 @@ from deploybench.telemetry.memory import WindowMemory
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1e9
-USER_S, SYSTEM_S, INVOLUNTARY_SWITCHES = 0, 1, 15
+USER_S, SYSTEM_S, MINOR_FAULTS, INVOLUNTARY_SWITCHES = 0, 1, 6, 15
 """Where these fields stand in getrusage's tuple."""
 COLUMNS = 5
 SAMPLES, ENDS, CPU_TIMES, SWITCHES, DEVICE = range(COLUMNS)
@@ -40,7 +40,8 @@ class Window:
 
     ``ends_ns`` are since the window began, ``cpu_ns`` is the CPU time of all threads of this
     process. What belongs to single samples is empty where it cannot be told: several streams at
-    once, no getrusage, no device.
+    once, no getrusage, no device. ``faults`` are the page faults of the whole window that no disk
+    was read for.
     """
 
     samples_ns: tuple[int, ...]
@@ -49,6 +50,7 @@ class Window:
     sample_cpu_ns: tuple[int, ...] = ()
     sample_switches: tuple[int, ...] = ()
     device_ns: tuple[int, ...] = ()
+    faults: int | None = None
 
     def followed_by(self, later: Window) -> Window:
         """This window and one that was timed right after it as one."""
@@ -59,6 +61,7 @@ class Window:
             self.sample_cpu_ns + later.sample_cpu_ns,
             self.sample_switches + later.sample_switches,
             self.device_ns + later.device_ns,
+            None if self.faults is None or later.faults is None else self.faults + later.faults,
         )
 
     def wall_ns(self, cut: int = 0) -> int:
@@ -126,11 +129,13 @@ def run_window(
         memory.ends(recorder.held_bytes)
     sample_cpu_ns: tuple[int, ...] = ()
     sample_switches: tuple[int, ...] = ()
+    faults = None
     if first_usage:
         first_cpu_ns = round((first_usage[USER_S] + first_usage[SYSTEM_S]) * NS_PER_S)
         sample_cpu_ns = _increases(first_cpu_ns, recorder.column(CPU_TIMES, count))
         first_switches = int(first_usage[INVOLUNTARY_SWITCHES])
         sample_switches = _increases(first_switches, recorder.column(SWITCHES, count))
+        faults = int(reading[MINOR_FAULTS] - first_usage[MINOR_FAULTS])
     device_ns: tuple[int, ...] = ()
     if device_ms is not None:
         device_ns = tuple(recorder.column(DEVICE, count))
@@ -141,6 +146,7 @@ def run_window(
         sample_cpu_ns=sample_cpu_ns,
         sample_switches=sample_switches,
         device_ns=device_ns,
+        faults=faults,
     )
 
 

@@ -23,6 +23,7 @@ from deploybench.resident import Resident, ResidentLostError
 from deploybench.results.launch import Launch, MemoryPhases
 from deploybench.results.visit import CanaryReading, Visit
 from deploybench.telemetry.canary import environment_of
+from deploybench.telemetry.trace import Trace
 
 WORKER = "deploybench.measure.resident_worker"
 CANARY = "deploybench.telemetry.canary"
@@ -54,21 +55,24 @@ class Residence:
     """The processes of some cells, each by the index of its cell; a context manager.
 
     ``canary_threads`` is the budget of the canary, ``canary_cpus`` where it is pinned; without a
-    budget there is none. Raises DeployBenchError where no child can be started.
+    budget there is none. Its readings go into ``trace``, which may hold those of residences before
+    this one. Raises DeployBenchError where no child can be started.
     """
 
     def __init__(
-        self, times: VisitTimes, canary_threads: int | None, canary_cpus: Sequence[int] = ()
+        self,
+        times: VisitTimes,
+        canary_threads: int | None,
+        canary_cpus: Sequence[int],
+        trace: Trace,
     ) -> None:
         self._times = times
+        self._trace = trace
         self._stack = ExitStack()
         self._cells: dict[int, list[_Process]] = {}
         """The processes of each cell that live, in the order of their turns."""
-        self._began: float | None = None
         self._canary: Resident | None = None
         self._reading: CanaryReading | None = None
-        self.readings: list[CanaryReading] = []
-        """Of the canary, as they came."""
         if canary_threads is not None:
             environment = environment_of(canary_threads)
             canary = Resident(CANARY, environment, canary_cpus)
@@ -118,9 +122,7 @@ class Residence:
         process = processes.pop(0)
         slept_before_s = slept_s()
         before = self._reading or self._read_canary()
-        began = time.monotonic()
-        if self._began is None:
-            self._began = began
+        began_s = self._trace.since_begin_s(time.monotonic())
         request = VisitRequest(
             duration_ns=round(self._times.duration_s * NS_PER_S),
             limit_ns=round(self._times.limit_s * NS_PER_S),
@@ -146,7 +148,7 @@ class Residence:
             round=number,
             order=order,
             process=process.number,
-            at_s=began - self._began,
+            at_s=began_s,
             before=before,
             after=self._reading,
             **reply.model_dump(exclude={"error"}),
@@ -185,7 +187,7 @@ class Residence:
             self._canary = None
             return None
         reading = CanaryReading.model_validate_json(answer)
-        self.readings.append(reading)
+        self._trace.add(time.monotonic(), reading)
         return reading
 
 

@@ -59,6 +59,7 @@ class VisitReply(Document):
     window_ns: int = 0
     cpu_ns: int = 0
     switches: int | None = None
+    faults: int | None = None
     device_ns: float | None = None
     joules: float | None = None
     error: str | None = None
@@ -165,6 +166,7 @@ def _reply(window: Window, request: VisitRequest, joules: float | None) -> Visit
         window_ns=window.wall_ns(),
         cpu_ns=window.cpu_ns,
         switches=switches,
+        faults=window.faults,
         device_ns=device_ns,
         joules=joules,
     )

@@ -6,6 +6,7 @@ again and again. All times are wall clock.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from pydantic import Field
 from deploybench.documents import Document
 from deploybench.results.launch import Histogram
 from deploybench.statistics.counted import Counted, counted
+from deploybench.statistics.samples import median
 
 
 class CanaryReading(Document):
@@ -20,8 +22,29 @@ class CanaryReading(Document):
 
     compute_us: float
     memory_us: float
+    faults_us: float | None = None
 
 
+def middle_of(readings: Sequence[CanaryReading]) -> CanaryReading:
+    """The median of each piece of work; needs one reading."""
+    faults_us = [reading.faults_us for reading in readings if reading.faults_us is not None]
+    return CanaryReading(
+        compute_us=median([reading.compute_us for reading in readings]),
+        memory_us=median([reading.memory_us for reading in readings]),
+        faults_us=median(faults_us) if faults_us else None,
+    )
+
+
+def lesser_known(first: float | None, second: float | None) -> float | None:
+    """The lesser of those times that are known; None where neither is."""
+    return min((time for time in (first, second) if time is not None), default=None)
+
+
+NS_PER_S = 1e9
+AROUND_S = 2.0
+"""Readings of the canary so long before a visit, and so long after it, tell of its moment."""
+NEW_PAGES = 1024
+"""That a reading of the canary touches."""
 MEMORY_ALLOWANCE = 1.25
 """By so much the way to memory may be slower than usual before it counts: on shared machines it has
 two speeds (2.8 and 4.0 ms were seen from one second to the next) that most cells do not feel, and a
@@ -31,29 +54,39 @@ neighbour who copies makes it slower than both."""
 class CanaryBest(Document):
     """What the canary takes on this host at the best, and in how many runs it was looked for.
 
-    ``compute_us`` is the least of its arithmetic, ``memory_us`` what the way to memory usually
-    takes. ``threads`` is the budget that it works with. ``of_this_run`` is the same of this run
+    ``compute_us`` and ``faults_us`` are the least of its arithmetic and of its new pages,
+    ``memory_us`` what the way to memory usually takes. ``threads`` is the budget that it works with. ``of_this_run`` is the same of this run
     alone: a machine that was slow all the time shows in the distance of the two.
     """
 
     threads: int
     compute_us: float
     memory_us: float
+    faults_us: float | None = None
     runs: int
     of_this_run: CanaryReading | None = None
 
-    def delivered(self, reading: CanaryReading) -> float:
-        """The share of the machine's own speed that this reading was given; 1 is all of it."""
-        compute = self.compute_us / reading.compute_us
+    def delivered(self, reading: CanaryReading, faults_share: float = 0.0) -> float:
+        """The share of the machine's own speed that this reading was given; 1 is all of it.
+
+        ``faults_share`` is which part of its time a cell waits for new pages when the machine is at
+        its best: so much of it goes with their time, the rest with that of the arithmetic.
+        """
+        slower = reading.compute_us / self.compute_us
+        if self.faults_us is not None and reading.faults_us is not None:
+            slower_faults = reading.faults_us / self.faults_us
+            slower = (1 - faults_share) * slower + faults_share * slower_faults
         memory = MEMORY_ALLOWANCE * self.memory_us / reading.memory_us
-        return min(compute, memory)
+        return min(1 / slower, memory)
 
 
 class Visit(Document):
     """The calls of one visit.
 
     ``process`` is the number of the launch whose process was visited. Of very many samples a
-    histogram takes the place of ``samples_ns``. The canary was read ``before`` and ``after``.
+    histogram takes the place of ``samples_ns``. The canary was read ``before`` and ``after``;
+    ``around`` is the median of all its readings near the visit, of which there are
+    ``readings_around`` (``telemetry/trace.py``).
     """
 
     round: int
@@ -65,12 +98,15 @@ class Visit(Document):
     window_ns: int = Field(description="wall time of the samples")
     cpu_ns: int = Field(0, description="CPU time of all threads of the process meanwhile")
     switches: int | None = Field(None, description="involuntary context switches meanwhile")
+    faults: int | None = Field(None, description="page faults meanwhile that read no disk")
     device_ns: float | None = Field(
         None, description="median of the calls by the device's own clock"
     )
     joules: float | None = None
     before: CanaryReading | None = None
     after: CanaryReading | None = None
+    around: CanaryReading | None = None
+    readings_around: int = 0
 
     @property
     def values_ns(self) -> Counted:
@@ -90,3 +126,8 @@ class Visit(Document):
     def median_ns(self) -> float:
         """Needs one sample. Found once: a run asks for it after every round."""
         return self.values_ns.median()
+
+    @property
+    def end_s(self) -> float:
+        """When it ended, since the first visit of the run."""
+        return self.at_s + self.window_ns / NS_PER_S

@@ -25,13 +25,14 @@ from deploybench.plan.cells import Planned
 from deploybench.resident import ResidentLostError
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
-from deploybench.results.visit import CanaryBest, CanaryReading, Visit
+from deploybench.results.visit import CanaryBest, Visit, middle_of
 from deploybench.runs.events import LaunchStarted, RunEvent, SpeedRemarked, VisitLost, VisitsMade
 from deploybench.runs.experiment import Stopped, is_baseline, partners_of
 from deploybench.runs.records import kept, record_of
 from deploybench.runs.settings import RunContext, RunSettings
 from deploybench.telemetry.canary_memory import best_of, in_words, remember, remembered
 from deploybench.telemetry.free_memory import available_bytes
+from deploybench.telemetry.trace import Trace
 
 SETTLING_S = 0.3
 """The window of calls that a process's launch shows, before its first visit."""
@@ -53,13 +54,18 @@ Tell = Callable[[RunEvent], None]
 
 @dataclass
 class _Cell:
-    """A cell and what its processes showed so far. ``widths`` is None until it was looked at."""
+    """A cell and what its processes showed so far.
+
+    ``widths`` is None until it was looked at. Of the first ``settled`` visits it is known what the
+    canary says of their seconds.
+    """
 
     planned: Planned
     job: Job
     partners: list[int]
     launches: list[Launch] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
+    settled: int = 0
     widths: VisitWidths | None = None
     stopped: Stopped | None = None
 
@@ -111,7 +117,7 @@ class Visiting:
         if self._canary_threads is not None and self._comparable:
             self._remembered = remembered(context.host, self._canary_threads)
         self._canary: CanaryBest | None = self._remembered
-        self._readings: list[CanaryReading] = []
+        self._trace = Trace()
         self._round = 0
 
     def records(self) -> Iterator[Record]:
@@ -127,7 +133,10 @@ class Visiting:
         block: _Block | None = None
         try:
             while waiting:
-                with Residence(self._times, self._canary_threads, self._canary_cpus) as residence:
+                residence = Residence(
+                    self._times, self._canary_threads, self._canary_cpus, self._trace
+                )
+                with residence:
                     block = _Block(residence)
                     yield from self._start_block(block, waiting)
                     plan = self._plan(block)
@@ -236,7 +245,9 @@ class Visiting:
 
     def _look(self, block: _Block, plan: VisitPlan) -> None:
         """Compute how far each cell is, and tell the user."""
-        self._canary = self._best_canary(block)
+        self._canary = self._best_canary()
+        for index in block.cells:
+            self._look_around(self._cells[index])
         spent_s = monotonic() - block.began
         wanted = plan.rule.half_width
         known = 0
@@ -261,8 +272,20 @@ class Visiting:
                 return self._cells[partner].visits
         return None
 
-    def _best_canary(self, block: _Block) -> CanaryBest | None:
-        readings = [*self._readings, *block.residence.readings]
+    def _look_around(self, cell: _Cell) -> None:
+        """Give the visits what the canary says of their seconds, until no later reading can."""
+        for position in range(cell.settled, len(cell.visits)):
+            visit = cell.visits[position]
+            readings = self._trace.around(visit.at_s, visit.end_s)
+            if readings:
+                cell.visits[position] = visit.replaced(
+                    around=middle_of(readings), readings_around=len(readings)
+                )
+            if self._trace.is_settled(visit.end_s):
+                cell.settled = position + 1
+
+    def _best_canary(self) -> CanaryBest | None:
+        readings = self._trace.smoothed()
         if self._canary_threads is None or not (readings or self._remembered):
             return None
         return best_of(self._remembered, readings, self._canary_threads)
@@ -300,7 +323,6 @@ class Visiting:
     def _end_block(self, block: _Block, plan: VisitPlan) -> None:
         """End the processes; the memory of each is that of all its visits."""
         self._look(block, plan)
-        self._readings += block.residence.readings
         for index in block.cells:
             cell = self._cells[index]
             for number, memory in block.residence.end(index).items():
@@ -319,6 +341,7 @@ class Visiting:
 
     def _record(self, index: int) -> Record:
         cell = self._cells[index]
+        self._look_around(cell)
         return record_of(
             cell.planned,
             cell.launches,
@@ -343,13 +366,14 @@ class Visiting:
 
     def _remember(self) -> None:
         """Keep the best of this run's canary for later runs on this host, and say what is odd."""
-        if self._canary_threads is None or not self._comparable or not self._readings:
+        readings = self._trace.smoothed()
+        if self._canary_threads is None or not self._comparable or not readings:
             return
-        best = best_of(self._remembered, self._readings, self._canary_threads)
+        best = best_of(self._remembered, readings, self._canary_threads)
         words = in_words(best, self._remembered)
         if words is not None:
             self._tell(SpeedRemarked(words))
-        remember(self._context.host, self._canary_threads, self._readings)
+        remember(self._context.host, self._canary_threads, readings)
 
 
 def _room() -> int:

@@ -4,16 +4,20 @@ A visit's time ``y`` and the speed ``x`` that a canary was given beside it are b
 ``x`` is 0 where the machine delivers what it can, and below 0 where others take a part. Two
 estimates of ``y`` at ``x = 0`` are made:
 
-- **calm**: from the visits near 0 alone, moved to 0 along the slope. The nearest range to 0 whose
-  visits suffice is taken, because far from 0 a short cell with many barriers follows no line.
+- **calm**: from the visits near 0 alone, moved to 0 along the slope. Of several ranges the one that
+  knows it best is taken: farther ones have more visits, and more of the slope's error. None goes
+  far, because there a short cell with many barriers follows no line.
 - **whole**: from all visits, along the slope.
 
 The slope is Theil's and Sen's (Theil 1950, Sen 1968), the median of the slopes of all pairs of
 visits that lie far enough apart: a few wild visits do not move it. Its interval is that of
-Kendall's test, turned around with as many visits as are independent (Sen 1968).
+Kendall's test, turned around with as many visits as are independent (Sen 1968). What is known
+before any visit is that a call on half of a machine takes about twice as long: a slope of -1, give
+or take. Both are weighed by their errors, so that a machine that hardly moved, which shows no
+slope, is not taken for one that does not matter.
 
-Where there are enough calm visits they decide; where too few visits came near 0 the estimate is
-extrapolated, and says so.
+Where there are enough calm visits they decide, if some were at (nearly) full speed; where too few
+came near 0 the estimate is extrapolated, and says so.
 """
 
 from __future__ import annotations
@@ -29,9 +33,17 @@ from deploybench.statistics.dependence import Centre, centre_of_logs, inefficien
 
 Floats = npt.NDArray[np.float64]
 
-CALM_SHARES = (0.98, 0.97, 0.96, 0.95)
-"""A visit is calm when the machine delivered at least this share of its speed beside it."""
-FARTHEST_CALM = CALM_SHARES[-1]
+CALM_SHARES = (0.95, 0.93, 0.90)
+"""A visit is calm when the machine delivered at least this share of its speed beside it. Of nearer
+ranges the visits would be those whose speed was read too high."""
+FARTHEST_CALM = CALM_SHARES[0]
+"""Full speed was seen where some visits were given this share of it."""
+FEWEST_SEEN = 5
+EXPECTED_SLOPE = -1.0
+EXPECTED_ERROR = 0.3
+"""One standard error. Of 13 cells on two virtual cores the slopes were -0.7 to -1.2."""
+NORMAL_95 = 1.96
+"""Standard errors to either side of an interval of 95 %."""
 LEAST_DISTANCE = 0.03
 """Of two visits' speeds: nearer ones tell a slope of their noise."""
 MOST_VISITS = 200
@@ -39,6 +51,9 @@ MOST_VISITS = 200
 STEEPEST = 3.0
 """A time that grows with more than the third power of the speed lost is noise."""
 FEWEST_PAIRS = 30
+LEAST_SLOPE_ERROR = 0.02
+LEAST_RELIABILITY = 0.5
+"""Where more than half of what the speeds vary by is noise they show no slope."""
 FEWEST_CALM = 15
 """Of fewer calm visits none can be known (``dependence.FEWEST_INDEPENDENT``); as many are nearer to
 the truth than a line, also where they depend on each other or drift."""
@@ -90,37 +105,93 @@ class Undisturbed:
         return self.basis is Basis.CALM and self.centre.known
 
 
-def undisturbed(times: Floats, speeds: Floats, worst_speeds: Floats) -> Undisturbed:
-    """The estimate from visits in order of time; all three are logarithms of one entry a visit.
+@dataclass(frozen=True)
+class SpeedNoise:
+    """How well the speed beside a visit is known: standard deviations of logarithms.
 
-    ``speeds`` are the mean of the canary before and after a visit, ``worst_speeds`` the lower of
-    the two: a visit is calm when both were.
+    ``speed`` is that of the median of all readings near a visit. Visits near each other share
+    readings: ``own`` is that of as many readings as there are for each visit.
     """
-    slope = slope_of(times, speeds)
-    whole = _at_full_speed(times, speeds, slope)
-    calm: Centre | None = None
-    count = 0
-    share = FARTHEST_CALM
-    for share in CALM_SHARES:
-        chosen = worst_speeds >= math.log(share)
-        count = int(chosen.sum())
-        if count == 0:
-            continue
-        calm = _at_full_speed(times[chosen], speeds[chosen], slope)
-        if calm.known:
-            break
-    if calm is None:
-        return Undisturbed(whole, Basis.UNSEEN, 0, share, slope, whole, None)
-    agree = _overlap(calm, whole) or _agrees_with_nearer(calm, times, speeds, chosen)
-    if calm.known or count >= FEWEST_CALM:
+
+    speed: float = 0.0
+    own: float = 0.0
+
+
+EXACT = SpeedNoise()
+
+
+def undisturbed(times: Floats, speeds: Floats, noise: SpeedNoise = EXACT) -> Undisturbed:
+    """The estimate from visits in order of time; both are logarithms of one entry a visit.
+
+    ``speeds`` are the shares of its speed that the machine delivered beside the visits, known as
+    well as ``noise`` says.
+    """
+    slope = slope_of(times, speeds, noise)
+    whole = _at_full_speed(times, speeds, slope, noise)
+    seen = int((speeds >= math.log(FARTHEST_CALM)).sum())
+    if seen == 0:
+        return Undisturbed(whole, Basis.UNSEEN, 0, FARTHEST_CALM, slope, whole, None)
+
+    share, calm = _best_known(times, speeds, slope, noise)
+    is_calm = speeds >= math.log(share)
+    count = int(is_calm.sum())
+    agree = _overlap(calm, whole) or _agrees_with_nearer(calm, times, speeds, is_calm, noise)
+    if count >= FEWEST_CALM and seen >= FEWEST_SEEN:
         return Undisturbed(calm, Basis.CALM, count, share, slope, whole, agree)
-    return Undisturbed(whole, Basis.EXTRAPOLATED, count, share, slope, whole, agree)
+    return Undisturbed(whole, Basis.EXTRAPOLATED, seen, FARTHEST_CALM, slope, whole, agree)
 
 
-def slope_of(times: Floats, speeds: Floats) -> Slope:
-    """How the times follow the delivered speed; 0 where the speed never moved enough to tell."""
+def _best_known(
+    times: Floats, speeds: Floats, slope: Slope, noise: SpeedNoise
+) -> tuple[float, Centre]:
+    """The range of calm visits with the narrowest interval, and their estimate.
+
+    Where none is known it is the nearest one that has enough visits, else the farthest.
+    """
+    found = []
+    for share in CALM_SHARES:
+        is_calm = speeds >= math.log(share)
+        if is_calm.any():
+            centre = _at_full_speed(times[is_calm], speeds[is_calm], slope, noise)
+            found.append((share, centre))
+    known = [(share, centre) for share, centre in found if centre.known]
+    if known:
+        return min(known, key=lambda one: one[1].distance)
+    for share, centre in found:
+        if centre.count >= FEWEST_CALM:
+            return share, centre
+    return found[-1]
+
+
+def slope_of(times: Floats, speeds: Floats, noise: SpeedNoise = EXACT) -> Slope:
+    """How the times follow the delivered speed: as expected, and as far as the visits show it."""
+    seen = _slope_seen(times, speeds, noise)
+    if seen is None:
+        reach = NORMAL_95 * EXPECTED_ERROR
+        return Slope(EXPECTED_SLOPE, EXPECTED_SLOPE - reach, EXPECTED_SLOPE + reach)
+    # Two estimates that know nothing of each other, each with one over its variance as its weight.
+    error = max((seen.high - seen.low) / (2 * NORMAL_95), LEAST_SLOPE_ERROR)
+    weight_seen, weight_expected = 1 / error**2, 1 / EXPECTED_ERROR**2
+    weights = weight_seen + weight_expected
+    value = (weight_seen * seen.value + weight_expected * EXPECTED_SLOPE) / weights
+    reach = NORMAL_95 / math.sqrt(weights)
+    return Slope(_bounded(value), _bounded(value - reach), _bounded(value + reach))
+
+
+def _slope_seen(times: Floats, speeds: Floats, noise: SpeedNoise) -> Slope | None:
+    """The slope of the visits alone; None where the speed never moved enough to tell.
+
+    Noise in the speeds makes a slope flatter, by the share of their variance that is no noise
+    (Fuller 1987, the reliability ratio); it is made steeper by that again.
+    """
     from scipy.stats import norm
 
+    variance_seen = float(speeds.var())
+    reliability = 1.0
+    if variance_seen > 0:
+        reliability = 1 - noise.speed**2 / variance_seen
+    if reliability < LEAST_RELIABILITY:
+        return None
     count = len(times)
     if count > MOST_VISITS:
         # Evenly over time, so that every part of the run has its say.
@@ -131,7 +202,7 @@ def slope_of(times: Floats, speeds: Floats) -> Slope:
     apart = speeds[second] - speeds[first]
     far_enough = np.abs(apart) >= LEAST_DISTANCE
     if int(far_enough.sum()) < FEWEST_PAIRS:
-        return Slope(0.0, -STEEPEST, 0.0)
+        return None
     rises = (times[second] - times[first])[far_enough] / apart[far_enough]
     rises = np.sort(rises)
     pairs = len(rises)
@@ -144,9 +215,10 @@ def slope_of(times: Floats, speeds: Floats) -> Slope:
     variance = independent * (independent - 1) * (2 * independent + 5) / 18
     all_pairs = independent * (independent - 1) / 2
     share = float(norm.ppf(0.975)) * math.sqrt(variance) / all_pairs / 2
-    low = rises[max(math.floor(pairs * (0.5 - share)), 0)]
-    high = rises[min(math.ceil(pairs * (0.5 + share)), pairs - 1)]
-    return Slope(_bounded(float(np.median(rises))), _bounded(float(low)), _bounded(float(high)))
+    low = float(rises[max(math.floor(pairs * (0.5 - share)), 0)])
+    high = float(rises[min(math.ceil(pairs * (0.5 + share)), pairs - 1)])
+    flatter = float(np.median(rises))
+    return Slope(flatter / reliability, low / reliability, high / reliability)
 
 
 def _bounded(slope: float) -> float:
@@ -154,16 +226,20 @@ def _bounded(slope: float) -> float:
     return min(max(slope, -STEEPEST), 0.0)
 
 
-def _at_full_speed(times: Floats, speeds: Floats, slope: Slope) -> Centre:
+def _at_full_speed(
+    times: Floats, speeds: Floats, slope: Slope, noise: SpeedNoise = EXACT
+) -> Centre:
     """The median of the times moved along the slope to full speed.
 
-    Its interval is wider by what the slope's own interval makes of the distance.
+    Its interval is wider by what the slope's own interval makes of the distance, and by the error
+    of the speeds.
     """
     centre = centre_of_logs(times - slope.value * speeds)
     distance = abs(float(np.median(speeds)))
     # A steeper slope takes more off, a flatter one less.
     less = (slope.value - slope.low) * distance
     more = (slope.high - slope.value) * distance
+    error = NORMAL_95 * abs(slope.value) * noise.own / math.sqrt(len(times))
     return Centre(
         value=centre.value,
         low=centre.low - less,
@@ -172,11 +248,15 @@ def _at_full_speed(times: Floats, speeds: Floats, slope: Slope) -> Centre:
         independent=centre.independent,
         surely=centre.surely,
         halves_agree=centre.halves_agree,
-    )
+    ).with_error(error)
 
 
 def _agrees_with_nearer(
-    calm: Centre, times: Floats, speeds: Floats, is_calm: npt.NDArray[np.bool_]
+    calm: Centre,
+    times: Floats,
+    speeds: Floats,
+    is_calm: npt.NDArray[np.bool_],
+    noise: SpeedNoise,
 ) -> bool:
     """Whether the line through the visits next to the calm ones agrees with these.
 
@@ -186,7 +266,7 @@ def _agrees_with_nearer(
     if int(nearer.sum()) < FEWEST_CALM:
         return False
     times, speeds = times[nearer], speeds[nearer]
-    line = _at_full_speed(times, speeds, slope_of(times, speeds))
+    line = _at_full_speed(times, speeds, slope_of(times, speeds, noise), noise)
     return calm.low - BEND <= line.high and line.low <= calm.high + BEND
 
 

@@ -11,6 +11,10 @@ compute   products of two 768 x 768 float32 matrices by numpy's BLAS on all thre
 memory    a copy that is larger than the cores' own caches, every thread its own part. The threads
           meet in a barrier now and again: the way between the cores is in it, too.
 
+faults    pages that were never touched: the system has to find and clear each of them. On a
+          virtual machine that costs several times as much at one time as at another, and a runtime
+          that gives its memory back after every call pays it thousands of times a call.
+
 A reading is the whole time of each: whatever was taken meanwhile is in it. (The least of several
 products, or their median, would miss a neighbour who is there half of the time.) The work depends
 on the number of threads alone. On two cores of 3 GHz it takes 10 to 20 ms.
@@ -28,6 +32,7 @@ import math
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from mmap import PAGESIZE, mmap
 from threading import Barrier
 from time import perf_counter_ns
 
@@ -37,9 +42,9 @@ import numpy.typing as npt
 from deploybench.hardware.quotas import affinity
 from deploybench.processes import die_with_parent
 from deploybench.resident import questions, replier
-from deploybench.results.visit import CanaryReading
+from deploybench.results.visit import NEW_PAGES, CanaryReading
 
-METHOD = 2
+METHOD = 3
 """Counts what was changed in the work: what an earlier one took is not compared with it."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """What numpy's libraries read their number of threads from, when they load."""
@@ -96,7 +101,12 @@ class Canary:
         memory_ns = self._stream(STREAM_PASSES)
         np.matmul(self._small, self._small)  # wakes the library's threads up
         compute_ns = self._multiply()
-        return CanaryReading(compute_us=compute_ns / NS_PER_US, memory_us=memory_ns / NS_PER_US)
+        faults_ns = _touch_new_pages()
+        return CanaryReading(
+            compute_us=compute_ns / NS_PER_US,
+            memory_us=memory_ns / NS_PER_US,
+            faults_us=faults_ns / NS_PER_US,
+        )
 
     def _multiply(self) -> int:
         start = perf_counter_ns()
@@ -117,6 +127,15 @@ class Canary:
                 np.copyto(target, source)
                 self._barrier.wait()
         return start, perf_counter_ns()
+
+
+def _touch_new_pages() -> int:
+    """From asking the system for pages until it has them back; the process keeps none of them."""
+    start = perf_counter_ns()
+    with mmap(-1, NEW_PAGES * PAGESIZE) as pages:
+        for offset in range(0, len(pages), PAGESIZE):
+            pages[offset] = 1
+    return perf_counter_ns() - start
 
 
 def _in_pieces(target: Floats, source: Floats) -> list[tuple[Floats, Floats]]:

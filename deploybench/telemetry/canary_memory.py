@@ -4,7 +4,8 @@ Within one run it cannot be known: others may take a part of the machine for all
 everything then looks calm. So each run leaves its best, and the least of all runs counts.
 
 - *The best of a run* is a low percentile of its readings, of each piece of work for itself. A
-  single fastest reading is luck.
+  single fastest reading is luck, so the readings are those of a few seconds each
+  (:meth:`deploybench.telemetry.trace.Trace.smoothed`).
 - *The best of all runs* is the least of theirs, because what others take only makes it slower. One
   run may all the same have been faster than any other ever will (a processor that was cold, another
   host behind the same name), and must not make every later one look disturbed for ever. It is
@@ -26,14 +27,15 @@ from pathlib import Path
 from pydantic import Field
 
 from deploybench.hardware.host import Host
-from deploybench.results.visit import CanaryBest, CanaryReading
+from deploybench.results.visit import CanaryBest, CanaryReading, lesser_known
 from deploybench.statistics.adjust import FARTHEST_CALM
 from deploybench.statistics.samples import median
 from deploybench.telemetry.canary import METHOD
 from deploybench.telemetry.remembered import RememberedRun, cache_path, read_runs, write_runs
 
-LOW_SHARE = 0.05
-"""Of the readings of a run that are faster than what counts as its best."""
+LOW_SHARE = 0.1
+"""Of the readings of a run that are faster than what counts as its best. A lower one would be
+what the readings scatter by."""
 FEWEST_READINGS = 20
 FEWEST_TO_OUTVOTE = 4
 SHORTEST_AGREEMENT = timedelta(days=3)
@@ -46,6 +48,7 @@ class CanaryRun(RememberedRun):
 
     compute_us: float = Field(gt=0, allow_inf_nan=False)
     memory_us: float = Field(gt=0, allow_inf_nan=False)
+    faults_us: float | None = Field(None, gt=0, allow_inf_nan=False)
     readings: int
 
 
@@ -64,7 +67,10 @@ def remember(host: Host, threads: int, readings: Sequence[CanaryReading]) -> Can
     if len(readings) >= FEWEST_READINGS:
         own = low_of(readings)
         this_run = CanaryRun(
-            compute_us=own.compute_us, memory_us=own.memory_us, readings=len(readings)
+            compute_us=own.compute_us,
+            memory_us=own.memory_us,
+            faults_us=own.faults_us,
+            readings=len(readings),
         )
         runs = (*before, this_run)
         write_runs(path, runs, _two_fastest(runs))
@@ -88,6 +94,7 @@ def best_of(
             threads=threads,
             compute_us=own.compute_us,
             memory_us=own.memory_us,
+            faults_us=own.faults_us,
             runs=1,
             of_this_run=own,
         )
@@ -95,6 +102,7 @@ def best_of(
         threads=threads,
         compute_us=min(before.compute_us, own.compute_us),
         memory_us=min(before.memory_us, own.memory_us),
+        faults_us=lesser_known(before.faults_us, own.faults_us),
         runs=before.runs + 1,
         of_this_run=own,
     )
@@ -108,6 +116,7 @@ def best_of_runs(runs: Sequence[CanaryRun], threads: int) -> CanaryBest | None:
         threads=threads,
         compute_us=_least([(run.compute_us, run.at) for run in runs]),
         memory_us=_least([(run.memory_us, run.at) for run in runs]),
+        faults_us=_least_known(runs),
         runs=len(runs),
     )
 
@@ -115,14 +124,14 @@ def best_of_runs(runs: Sequence[CanaryRun], threads: int) -> CanaryBest | None:
 def low_of(readings: Sequence[CanaryReading]) -> CanaryReading:
     """What a run knows of the machine at its best.
 
-    Of the arithmetic the low percentile (nearest rank), and never the least of several; of the way
-    to memory the median: see ``CanaryBest``.
+    Of the arithmetic and of new pages the low percentile (nearest rank), and never the least of
+    several; of the way to memory the median: see ``CanaryBest``.
     """
-    rank = max(math.ceil(LOW_SHARE * len(readings)), 2)
-    index = min(rank, len(readings)) - 1
+    faults_us = [reading.faults_us for reading in readings if reading.faults_us is not None]
     return CanaryReading(
-        compute_us=sorted(reading.compute_us for reading in readings)[index],
+        compute_us=_low([reading.compute_us for reading in readings]),
         memory_us=median([reading.memory_us for reading in readings]),
+        faults_us=_low(faults_us) if faults_us else None,
     )
 
 
@@ -165,6 +174,16 @@ def outvoted_in_words(host: Host, threads: int) -> str | None:
                     f"what counts as this machine's own: it counts when another run comes near it"
                 )
     return None
+
+
+def _low(times_us: Sequence[float]) -> float:
+    rank = max(math.ceil(LOW_SHARE * len(times_us)), 2)
+    return sorted(times_us)[min(rank, len(times_us)) - 1]
+
+
+def _least_known(runs: Sequence[CanaryRun]) -> float | None:
+    known = [(run.faults_us, run.at) for run in runs if run.faults_us is not None]
+    return _least(known) if known else None
 
 
 def _least(times_us: Sequence[tuple[float, datetime]]) -> float:

@@ -11,6 +11,7 @@ from deploybench.artifacts.artifact import Artifact
 from deploybench.resident import ResidentLostError
 from deploybench.results.launch import Launch, MemoryPhases
 from deploybench.results.visit import CanaryReading, Visit
+from deploybench.telemetry.trace import Trace
 from tests.records import launch
 
 ARTIFACT = cast(
@@ -39,9 +40,11 @@ class MadeUp:
     unrest: ClassVar[str | None] = None
     clock: ClassVar[float] = 0.0
 
-    def __init__(self, times: object, canary_threads: int | None, canary_cpus: object = ()) -> None:
+    def __init__(
+        self, times: object, canary_threads: int | None, canary_cpus: object, trace: Trace
+    ) -> None:
         self.canary_cpus = canary_cpus
-        self.readings: list[CanaryReading] = []
+        self.trace = trace
         self.started: list[int] = []
         self.living: dict[int, list[int]] = {}
         self.jobs: dict[int, Any] = {}
@@ -62,9 +65,10 @@ class MadeUp:
 
     def visit(self, index: int, number: int, order: int) -> Visit:
         MadeUp.clock += 0.2
-        count = len(self.readings)
+        count = len(self.trace.readings)
         reading = CanaryReading(compute_us=9000.0, memory_us=4000.0)
-        self.readings.append(reading)
+        began_s = self.trace.since_begin_s(MadeUp.clock)
+        self.trace.add(MadeUp.clock, reading)
         process = self.living[index].pop(0)
         if count in MadeUp.deaths:
             raise ResidentLostError("killed by SIGKILL")
@@ -73,7 +77,7 @@ class MadeUp:
             round=number,
             order=order,
             process=process,
-            at_s=MadeUp.clock,
+            at_s=began_s,
             samples_ns=(round(1e7 * random.Random(count).gauss(1, 0.005)),) * 15,
             window_ns=150_000_000,
             cpu_ns=300_000_000,

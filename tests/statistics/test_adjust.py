@@ -7,7 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from deploybench.statistics.adjust import Basis, Floats, slope_of, undisturbed
+from deploybench.statistics.adjust import (
+    EXPECTED_ERROR,
+    EXPECTED_SLOPE,
+    Basis,
+    Floats,
+    SpeedNoise,
+    slope_of,
+    undisturbed,
+)
 
 VISITS = 400
 TRUTH = math.log(10.0)
@@ -34,18 +42,46 @@ def test_the_slope_is_found_although_some_visits_are_wild() -> None:
     assert slope.low < -1.2 < slope.high
 
 
-def test_a_machine_that_never_moved_tells_no_slope() -> None:
+def test_a_machine_that_never_moved_shows_no_slope_so_the_expected_one_is_as_good_as_it_was() -> (
+    None
+):
     generator = np.random.default_rng(1)
 
     slope = slope_of(generator.normal(0, 0.01, 100), generator.normal(0, 0.002, 100))
 
-    assert slope.value == 0.0
+    assert slope.value == EXPECTED_SLOPE
+    assert slope.high - slope.low == pytest.approx(2 * 1.96 * EXPECTED_ERROR)
+
+
+def test_noise_of_the_speeds_neither_flattens_the_slope_nor_counts_as_movement() -> None:
+    generator = np.random.default_rng(1)
+    speeds = generator.uniform(-0.1, 0.0, VISITS)
+    times = -1.2 * speeds + generator.normal(0, 0.01, VISITS)
+    noise = SpeedNoise(speed=0.02)
+    read = speeds + generator.normal(0, noise.speed, VISITS)
+
+    assert slope_of(times, read).value > -0.95
+    assert slope_of(times, read, noise).value == pytest.approx(-1.2, abs=0.12)
+
+    of_noise_alone = generator.normal(0, noise.speed, VISITS)
+    assert slope_of(times, of_noise_alone, noise).value == EXPECTED_SLOPE
+
+
+def test_a_level_of_the_speeds_that_is_badly_known_is_in_the_interval() -> None:
+    generator = np.random.default_rng(1)
+    times, speeds = visits(generator, slope=-1.0, slowest=0.9, calm_share=0.8)
+
+    well_known = undisturbed(times, speeds, SpeedNoise(speed=0.01, own=0.03))
+    badly_known = undisturbed(times, speeds, SpeedNoise(speed=0.01, own=0.3))
+
+    assert badly_known.centre.distance > 1.96 * 0.3 / math.sqrt(VISITS)
+    assert well_known.centre.distance < badly_known.centre.distance / 3
 
 
 def test_where_a_third_of_the_visits_are_calm_they_decide() -> None:
     times, speeds = visits(np.random.default_rng(2), slope=-1.0, slowest=0.5, calm_share=0.35)
 
-    estimate = undisturbed(times, speeds, speeds)
+    estimate = undisturbed(times, speeds)
 
     assert estimate.basis is Basis.CALM
     assert estimate.known
@@ -58,7 +94,7 @@ def test_where_no_visit_was_calm_the_estimate_is_extrapolated_and_not_known() ->
     times, speeds = visits(np.random.default_rng(3), slope=-1.0, slowest=0.5, calm_share=0.0)
     slowed = speeds - 0.2
 
-    estimate = undisturbed(times + 0.2, slowed, slowed)
+    estimate = undisturbed(times + 0.2, slowed)
 
     assert estimate.basis in (Basis.EXTRAPOLATED, Basis.UNSEEN)
     assert not estimate.known
@@ -70,7 +106,7 @@ def test_calm_visits_that_contradict_the_others_say_so() -> None:
     times, speeds = visits(np.random.default_rng(4), slope=-1.0, slowest=0.5, calm_share=0.25)
     times[speeds > -0.02] += 0.1
 
-    estimate = undisturbed(times, speeds, speeds)
+    estimate = undisturbed(times, speeds)
 
     assert estimate.basis is Basis.CALM
     assert estimate.centre.value == pytest.approx(TRUTH + 0.1, abs=0.01)
@@ -82,7 +118,7 @@ def test_a_cell_that_follows_no_line_far_off_full_speed_contradicts_nothing() ->
     times, speeds = visits(np.random.default_rng(4), slope=-1.0, slowest=0.5, calm_share=0.25)
     times += 2 * speeds**2
 
-    estimate = undisturbed(times, speeds, speeds)
+    estimate = undisturbed(times, speeds)
 
     assert estimate.centre.value == pytest.approx(TRUTH, abs=0.01)
     assert not (estimate.whole.low <= TRUTH <= estimate.whole.high)

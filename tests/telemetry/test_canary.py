@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from mmap import PAGESIZE
+from resource import RUSAGE_SELF, getrusage
+
 import pytest
 
 from deploybench.resident import CAN_REST, Resident
-from deploybench.results.visit import CanaryReading
+from deploybench.results.visit import NEW_PAGES, CanaryReading
 from deploybench.telemetry import canary as module
 from deploybench.telemetry.canary import (
     STREAM_BYTES,
@@ -13,6 +16,7 @@ from deploybench.telemetry.canary import (
     STREAM_PASSES,
     THREAD_VARIABLES,
     Canary,
+    _touch_new_pages,
     environment_of,
     serve,
     threads_told,
@@ -20,10 +24,11 @@ from deploybench.telemetry.canary import (
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_a_reading_has_both_pieces_of_work(threads: int) -> None:
+def test_a_reading_has_all_pieces_of_work(threads: int) -> None:
     reading = Canary(threads).read()
     assert reading.compute_us > 0
     assert reading.memory_us > 0
+    assert reading.faults_us is not None and reading.faults_us > 0
 
 
 @pytest.mark.parametrize(("threads", "products"), [(1, 2), (2, 4), (16, 32)])
@@ -71,8 +76,20 @@ def test_what_wakes_the_machine_up_is_not_in_the_reading(monkeypatch: pytest.Mon
     monkeypatch.setattr(made, "_stream", stream)
     monkeypatch.setattr(made, "_multiply", multiply)
     monkeypatch.setattr(module.np, "matmul", lambda *_: done.append("small product"))
-    assert made.read() == CanaryReading(compute_us=9000, memory_us=2000)
+    monkeypatch.setattr(module, "_touch_new_pages", lambda: 3_000_000)
+    assert made.read() == CanaryReading(compute_us=9000, memory_us=2000, faults_us=3000)
     assert done == [1, STREAM_PASSES, "small product", "products"]
+
+
+def test_new_pages_are_touched_and_given_back() -> None:
+    before = getrusage(RUSAGE_SELF)
+    held_kb = before.ru_maxrss
+    took_ns = [_touch_new_pages() for _ in range(20)]
+    after = getrusage(RUSAGE_SELF)
+
+    assert min(took_ns) > 0
+    assert after.ru_minflt - before.ru_minflt >= 20 * NEW_PAGES
+    assert after.ru_maxrss - held_kb < 3 * NEW_PAGES * PAGESIZE / 1024
 
 
 def test_each_request_is_answered_by_one_line_whatever_it_says() -> None:
