@@ -32,6 +32,9 @@ FEWEST_PROCESSES = 3
 """Of two processes that differ nobody can say which is the usual one."""
 LEAST_DELIVERED = 0.9
 """On median: beside less than that, a speed-up may be that of a contended machine alone."""
+MANY_FAULTS = 100
+"""A call that waits for as many new pages loses 0.1 ms or more on a virtual machine."""
+UNLIKE_FAULTS = 1.2
 LONGER = "measure longer: a larger --budget or --rounds"
 
 
@@ -67,7 +70,8 @@ def judge_visits(
     if visited.process_shift and visited.processes < FEWEST_PROCESSES:
         return Judgement(
             verdict=Verdict.UNSTABLE,
-            reason=f"{visited.processes} processes of it differ by {visited.process_shift:.1%}",
+            reason=f"{visited.processes} processes of it differ by {visited.process_shift:.1%}"
+            f"{_unlike_faults(visited)}",
             advice=f"which is the usual one, {FEWEST_PROCESSES} or more of them tell: {LONGER}",
         )
     if visited.agree is False:
@@ -177,6 +181,17 @@ def _unseen_by_canary(launches: Sequence[Launch], visited: Visited) -> list[Dist
     return unseen
 
 
+def _unlike_faults(visited: Visited) -> str:
+    """That processes ask the system for unlike numbers of pages, in words; else empty."""
+    least, most = visited.faults_least, visited.faults_most
+    if least is None or most is None or most < MANY_FAULTS or most < UNLIKE_FAULTS * least:
+        return ""
+    return (
+        f" (one asks the system for {least:,.0f} new pages a call, another for {most:,.0f}: an "
+        "allocator that keeps memory would mend it)"
+    )
+
+
 def _not_seen(visited: Visited, canary: CanaryBest | None) -> Judgement:
     were = "was" if visited.calm_visits == 1 else "were"
     calm = f"{visited.calm_visits} of {visited.visits} visits {were} calm"
@@ -264,8 +279,8 @@ def _reservations(visited: Visited, launches: Sequence[Launch]) -> list[str]:
         reservations.append(delivered_text(visited))
     if visited.process_shift:
         reservations.append(
-            f"{visited.processes} processes differ by {visited.process_shift:.1%}, which the "
-            "interval spans"
+            f"{visited.processes} processes differ by {visited.process_shift:.1%}"
+            f"{_unlike_faults(visited)}, which the interval spans"
         )
     if visited.processes == 1:
         reservations.append("of one process")

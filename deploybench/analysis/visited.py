@@ -43,6 +43,9 @@ def state_of_visits(
     estimate = estimate_of(series)
     experienced = centre_of(np.array([visit.median_ns / NS_PER_MS for visit in sampled]))
     visited = visited_of(len(sampled), series, estimate, experienced)
+    faults = _faults_a_call(sampled)
+    if faults:
+        visited = visited.replaced(faults_least=min(faults), faults_most=max(faults))
     counted = _counted(beside_canary, canary, estimate)
     low_ms, high_ms = _interval(estimate.centre)
     coverage = None
@@ -132,6 +135,15 @@ def _counted(
         if share is not None and share >= estimate.calm_share:
             calm.append(visit)
     return calm
+
+
+def _faults_a_call(visits: Sequence[Visit]) -> list[float]:
+    """Of each process whose page faults were counted."""
+    by_process: dict[int, list[float]] = {}
+    for visit in visits:
+        if visit.faults is not None:
+            by_process.setdefault(visit.process, []).append(visit.faults / visit.count)
+    return [median(faults) for faults in by_process.values()]
 
 
 def _blocks(visits: Sequence[Visit]) -> list[Counted]:

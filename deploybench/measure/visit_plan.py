@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 FEWEST_ROUNDS = 20
 """Of fewer visits nobody can tell how dependent they are (``statistics/dependence.py``)."""
 ROUNDS_OF_KNOWN = 4
-CHEAP_START_S = 3.0
-"""A second process is started where that takes no longer; torch alone takes 2 to 4 s to import."""
+CHEAP_START_S = 10.0
+"""A second process is started where that takes no longer. PyTorch's processes, which take 4 to 8 s
+to start, are those that differ most: one asked the system for 2,300 new pages a call, the next for
+5,800, and took a fifth longer."""
 ROUND_OF_SECOND = 4
 LARGEST_SHARE_OF_SECONDS = 0.15
 """Of the budget, for second processes."""

@@ -53,7 +53,9 @@ class Visited(Document):
     ``process_shift`` is by how much (share) the medians of two processes differ where chance alone
     would not make them (0: nowhere; None: nothing tells); ``process_error`` (share) the half-width
     that follows for what a process usually takes, and is part of the interval. ``drift`` is by how
-    much the time rose from the first visit to the last, beyond chance.
+    much the time rose from the first visit to the last, beyond chance. ``faults_least`` and
+    ``faults_most`` are the new pages that a call asks the system for, in the process with the
+    fewest and in that with the most (medians over visits).
     """
 
     visits: int
@@ -78,6 +80,8 @@ class Visited(Document):
     process_shift: float | None = None
     process_error: float = 0.0
     drift: float = 0.0
+    faults_least: float | None = None
+    faults_most: float | None = None
 
 
 class StateSummary(Document):

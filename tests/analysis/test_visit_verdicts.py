@@ -124,6 +124,20 @@ def test_a_few_visits_are_unstable() -> None:
     assert judgement.reason == "5 visits, an interval needs at least 8"
 
 
+def test_processes_that_wait_for_unlike_numbers_of_pages_say_so() -> None:
+    levels = np.where(np.arange(ROUNDS) % 2, 1.1, 1.0)
+    alike, unlike = [], []
+    for visit in visits(noisy_ms() * levels, CALM):
+        alike.append(visit.replaced(faults=visit.count * 2320))
+        unlike.append(visit.replaced(faults=visit.count * (2320, 5853)[visit.process]))
+
+    assert (
+        "one asks the system for 2,320 new pages a call, another for 5,853" in judged(unlike).reason
+    )
+    assert "2 processes of it differ" in judged(alike).reason
+    assert "pages" not in judged(alike).reason
+
+
 def test_two_processes_that_differ_are_unstable_and_three_may_tell() -> None:
     levels = np.where(np.arange(ROUNDS) % 2, 1.02, 1.0)
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploybench.measure.visit_plan import (
+    CHEAP_START_S,
     MOST_PROCESSES,
     ROUNDS_OF_KNOWN,
     CellState,
@@ -73,7 +74,7 @@ def test_run_is_done_once_all_that_live_are_known_and_never_before_the_fewest_ro
 
 
 def test_second_process_where_starting_is_cheap_and_none_where_it_is_dear() -> None:
-    dear = CellState("a", processes=1, start_s=4.0)
+    dear = CellState("a", processes=1, start_s=CHEAP_START_S + 1)
     cheap = CellState("a", processes=1, start_s=1.0)
     assert plan_of(dear, cheap).another_process(10) == 1
     assert plan_of(dear).another_process(10) is None
