@@ -21,8 +21,10 @@ CHEAP_START_S = 10.0
 to start, are those that differ most: one asked the system for 2,300 new pages a call, the next for
 5,800, and took a fifth longer."""
 ROUND_OF_SECOND = 4
-LARGEST_SHARE_OF_SECONDS = 0.15
+LARGEST_SHARE_OF_SECONDS = 0.12
 """Of the budget, for second processes."""
+LARGEST_SHARE_OF_MORE = 0.25
+"""Of the budget, for these and for those of cells whose processes differ."""
 MOST_PROCESSES = 5
 SHIFTED = 0.01
 """Processes of one cell whose medians differ by more than this need others to judge by."""
@@ -100,7 +102,8 @@ class VisitPlan:
                 continue
             second = cell.processes == 1 and cell.start_s <= CHEAP_START_S
             more = cell.process_shift > SHIFTED and cell.processes < MOST_PROCESSES
-            allowed_s = LARGEST_SHARE_OF_SECONDS * self.rule.budget_s - self.spent_on_seconds_s
+            share = LARGEST_SHARE_OF_MORE if more else LARGEST_SHARE_OF_SECONDS
+            allowed_s = share * self.rule.budget_s - self.spent_on_seconds_s
             if (second or more) and cell.start_s <= allowed_s:
                 return index
         return None

@@ -28,7 +28,7 @@ def test_what_is_valid_covers_the_truth(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["never calm", "AR(1) 0.97"])
 def test_what_cannot_be_known_is_seldom_valid(kind: str) -> None:
-    assert found(kind).valid <= 0.2 * 2 * TRIALS
+    assert found(kind).valid <= 0.25 * 2 * TRIALS
 
 
 def test_every_kind_can_be_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from deploybench.resident import CAN_REST, Resident
 from deploybench.results.visit import NEW_PAGES, CanaryReading
 from deploybench.telemetry import canary as module
 from deploybench.telemetry.canary import (
+    MATRIX_SIZE,
     STREAM_BYTES,
     STREAM_BYTES_A_THREAD,
     STREAM_PASSES,
@@ -35,11 +36,13 @@ def test_a_reading_has_all_pieces_of_work(threads: int) -> None:
 def test_more_threads_are_busy_about_as_long(
     threads: int, products: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[str] = []
+    """Half of the work is in large products, half in small ones."""
+    sizes: list[int] = []
     made = Canary(threads)
-    monkeypatch.setattr(module.np, "matmul", lambda *_, **__: calls.append("product"))
+    monkeypatch.setattr(module.np, "matmul", lambda first, *_, **__: sizes.append(len(first)))
     made._multiply()
-    assert len(calls) == products
+    assert sum(size**3 for size in sizes) == products * MATRIX_SIZE**3
+    assert sizes.count(MATRIX_SIZE) == products / 2
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 16])
