@@ -53,7 +53,7 @@ class Series:
     """The visits of a cell in order of time, one entry each.
 
     ``times`` are the logarithms of their values; ``speeds`` those of the share of the machine's
-    speed that was delivered beside them, None without a canary, and ``noise`` how well they are known.
+    speed that was delivered beside them, None where neither a canary nor a clock told it, and ``noise`` how well they are known.
     """
 
     times: Floats
@@ -149,7 +149,7 @@ def series_of(visits: Sequence[Visit], canary: CanaryBest | None) -> Series:
     times = np.log(np.array([visit.median_ns for visit in visits])) - math.log(NS_PER_MS)
     processes = np.array([visit.process for visit in visits], dtype=np.int64)
     if canary is None:
-        return Series(times, None, processes)
+        return Series(times, _speeds_by_clock(visits), processes)
     shares = []
     for visit in visits:
         share = share_delivered(visit, canary)
@@ -157,6 +157,14 @@ def series_of(visits: Sequence[Visit], canary: CanaryBest | None) -> Series:
             return Series(times, None, processes)
         shares.append(share)
     return Series(times, np.log(np.array(shares)), processes, _noise(visits))
+
+
+def _speeds_by_clock(visits: Sequence[Visit]) -> Floats | None:
+    """Of a GPU the clock of its cores over the fastest of the run; None where no clock was told."""
+    clocks = [visit.clock_mhz for visit in visits if visit.clock_mhz]
+    if len(clocks) < len(visits):
+        return None
+    return np.asarray(np.log(np.array(clocks) / max(clocks)))
 
 
 def _noise(visits: Sequence[Visit]) -> SpeedNoise:

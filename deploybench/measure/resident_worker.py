@@ -33,6 +33,7 @@ from deploybench.resident import questions, replier
 from deploybench.results.launch import Histogram, Launch
 from deploybench.statistics.samples import median
 from deploybench.telemetry.energy import EnergyMeter, Unavailable, open_meter
+from deploybench.telemetry.gpu import core_clock
 
 NS_PER_S = 1_000_000_000
 MEMORY = "memory"
@@ -60,6 +61,7 @@ class VisitReply(Document):
     cpu_ns: int = 0
     switches: int | None = None
     faults: int | None = None
+    clock_mhz: int | None = None
     device_ns: float | None = None
     joules: float | None = None
     error: str | None = None
@@ -101,12 +103,15 @@ def _answer(job: Job, ready: Ready, asked: Iterator[str], reply: Callable[[str],
         energy: EnergyMeter | None = None
         if not isinstance(meter, Unavailable):
             energy = stack.enter_context(meter)
+        clock_mhz = stack.enter_context(core_clock(job.device))
         for question in asked:
             if question == MEMORY:
                 reply(ready.memory().model_dump_json())
                 continue
             try:
                 answer = _visit(ready, VisitRequest.model_validate_json(question), energy)
+                # At once: a GPU at rest lowers its clock.
+                answer = answer.replaced(clock_mhz=clock_mhz())
             except Exception as error:
                 answer = VisitReply(error=failure_of(error).error or str(error))
             reply(answer.model_dump_json())

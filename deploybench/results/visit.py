@@ -99,6 +99,7 @@ class Visit(Document):
     cpu_ns: int = Field(0, description="CPU time of all threads of the process meanwhile")
     switches: int | None = Field(None, description="involuntary context switches meanwhile")
     faults: int | None = Field(None, description="page faults meanwhile that read no disk")
+    clock_mhz: int | None = Field(None, description="of a GPU's cores, right after the calls")
     device_ns: float | None = Field(
         None, description="median of the calls by the device's own clock"
     )

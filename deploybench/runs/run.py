@@ -16,7 +16,7 @@ from deploybench.results.verdict import Judgement, Verdict
 from deploybench.runs.events import LaunchedAfresh, LaunchStarted, RunEvent
 from deploybench.runs.experiment import Experiment
 from deploybench.runs.records import kept, record_of
-from deploybench.runs.settings import RESIDENT, RunContext, RunSettings
+from deploybench.runs.settings import RunContext, RunSettings
 from deploybench.runs.visiting import Visiting
 
 SHORTEST_LIMIT_S = 60.0
@@ -51,9 +51,6 @@ def run_cells(
     jobs = [job_of(cell, settings) for cell in active]
     resting = [index for index, cell in enumerate(active) if settings.visits(cell.cell.device)]
     afresh = [index for index in range(len(active)) if index not in resting]
-    if settings.launches == RESIDENT:
-        for index in afresh:
-            tell(LaunchedAfresh(active[index], "only cells on the CPU are visited"))
     if resting:
         cells = [active[index] for index in resting]
         visiting = Visiting(cells, [jobs[index] for index in resting], settings, context, tell)

@@ -60,11 +60,12 @@ class RunSettings:
 
     def visits(self, device: str) -> bool:
         """Whether cells on the device are measured by visits to processes that rest."""
-        if device != CPU:  # nothing tells yet what speed a GPU delivers beside a visit
+        if not CAN_REST or self.launches == FRESH:
             return False
-        if self.launches == AUTO:
-            return CAN_REST and self.rule.max_rounds is None
-        return self.launches == RESIDENT
+        if self.launches == RESIDENT:
+            return True
+        # A GPU is visited where that is asked for: no card was at hand to prove it on.
+        return device == CPU and self.rule.max_rounds is None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from time import monotonic
 
 from deploybench.analysis.lost_launches import without_lost
 from deploybench.analysis.visit_progress import VisitWidths, seconds_left, widths
-from deploybench.hardware.devices import CPU
+from deploybench.hardware.devices import CPU, kind_of
 from deploybench.measure.job import Job
 from deploybench.measure.residence import Residence, VisitTimes
 from deploybench.measure.steady import FEWEST_SAMPLES
@@ -109,7 +109,8 @@ class Visiting:
             partners = partners_of(index, cells, settings.baseline)
             self._cells.append(_Cell(cell, settling, partners))
         self._times = VisitTimes(settings.visit_s, jobs[0].limit_s, settings.raw)
-        self._canary_threads = context.threads if settings.canary else None
+        on_cpu = any(kind_of(cell.device) == CPU for cell in cells)
+        self._canary_threads = context.threads if settings.canary and on_cpu else None
         self._canary_cpus = settings.pinning.cpus_for(CPU)
         # What is remembered is of the best CPUs for the budget: of others it says nothing.
         self._comparable = not settings.pinning.chosen
@@ -254,7 +255,7 @@ class Visiting:
         left_s = 0.0
         for index in block.cells:
             cell = self._cells[index]
-            cell.widths = widths(cell.visits, self._canary, self._baseline_visits(cell))
+            cell.widths = widths(cell.visits, self._canary_of(cell), self._baseline_visits(cell))
             if cell.widths.narrow(wanted):
                 known += 1
                 continue
@@ -350,8 +351,13 @@ class Visiting:
             self._settings,
             cell.stopped,
             visits=cell.visits,
-            canary=self._canary,
+            canary=self._canary_of(cell),
         )
+
+    def _canary_of(self, cell: _Cell) -> CanaryBest | None:
+        """None of a cell on a GPU: what is taken from the CPU says nothing of its speed, and its
+        visits have their own clock."""
+        return self._canary if kind_of(cell.planned.cell.device) == CPU else None
 
     def _expected_bytes(self, block: _Block, index: int) -> int:
         """What one more process of the cell will hold: as the one before, else by its weights."""

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from deploybench.errors import DeployBenchError
+from deploybench.hardware.devices import Device
 from deploybench.hardware.nvml import device_handle, nvml_provenance, open_nvml
 from deploybench.provenance import Provenance
 
@@ -171,6 +172,42 @@ def sample_gpu(nvml: Any, handle: Any, pid: int, *, contained: bool) -> GpuSampl
         provenance=nvml_provenance(),
         missing=missing,
     )
+
+
+@contextlib.contextmanager
+def core_clock(device: str) -> Iterator[Callable[[], int | None]]:
+    """Within it the clock of the cores (MHz) of ``cuda:N`` can be asked for, again and again.
+
+    NVML stays open meanwhile: opening it takes longer than a clock takes to fall. The answer is
+    None where nothing tells, and of what is no GPU.
+    """
+    named = Device.parse(device)
+    try:
+        nvml = open_nvml() if named.is_gpu else None
+    except DeployBenchError:
+        nvml = None
+    if nvml is None:
+        yield lambda: None
+        return
+    try:
+        yield _clock_asked_of(nvml, named.index)
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _clock_asked_of(nvml: Any, index: int) -> Callable[[], int | None]:
+    try:
+        handle = device_handle(nvml, index)
+    except DeployBenchError:
+        return lambda: None
+
+    def clock_mhz() -> int | None:
+        try:
+            return int(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))
+        except nvml.NVMLError:
+            return None
+
+    return clock_mhz
 
 
 def power_mw(nvml: Any, handle: Any) -> int:

@@ -12,10 +12,12 @@ from typing import Any
 import pynvml
 import pytest
 
+from deploybench.telemetry import gpu
 from deploybench.telemetry.gpu import (
     FIGURES,
     THROTTLE_REASONS,
     GpuSample,
+    core_clock,
     in_pid_namespace,
     read_gpu,
     sample_gpu,
@@ -225,3 +227,30 @@ def test_container_is_told_by_its_process_namespace(
 
 def test_process_is_not_contained_when_the_system_has_no_namespaces(tmp_path: Path) -> None:
     assert not in_pid_namespace(tmp_path / "pid")
+
+
+def test_the_clock_of_the_cores_is_asked_for_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clocks = iter([1980, 1755])
+    double = nvml_double(nvmlDeviceGetClockInfo=lambda handle, domain: next(clocks))
+    monkeypatch.setattr(gpu, "open_nvml", lambda: double)
+
+    with core_clock("cuda:1") as clock_mhz:
+        assert [clock_mhz(), clock_mhz()] == [1980, 1755]
+        assert double.nvmlShutdown.call_count == 0
+    assert double.nvmlShutdown.call_count == 1
+
+
+def test_what_tells_no_clock_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with core_clock("cpu") as clock_mhz:
+        assert clock_mhz() is None
+    double = nvml_double(nvmlDeviceGetClockInfo=not_supported())
+    monkeypatch.setattr(gpu, "open_nvml", lambda: double)
+    with core_clock("cuda") as clock_mhz:
+        assert clock_mhz() is None
+
+
+def test_without_a_driver_there_is_no_clock() -> None:
+    with core_clock("cuda") as clock_mhz:
+        assert clock_mhz() is None

@@ -7,7 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from deploybench.analysis.visit_estimates import faults_share, series_of, share_delivered
+from deploybench.analysis.visit_estimates import (
+    estimate_of,
+    faults_share,
+    series_of,
+    share_delivered,
+)
 from deploybench.results.visit import AROUND_S, NEW_PAGES, CanaryBest, CanaryReading, Visit
 from deploybench.telemetry.trace import Trace
 
@@ -121,3 +126,24 @@ def test_noise_of_the_speed_is_that_of_as_many_readings_as_are_near() -> None:
 
     assert noise.speed == pytest.approx(0.04 * math.sqrt(math.pi / 2 / 16), rel=0.25)
     assert noise.own == pytest.approx(0.04 * math.sqrt(math.pi / 2 / 12), rel=0.25)
+
+
+def test_a_gpu_has_its_clock_for_a_canary() -> None:
+    """Throttled for half of the time: 10 ms at 1,980 MHz, 11 ms at 1,800."""
+    generator = np.random.default_rng(2)
+    visits = []
+    for number in range(80):
+        clock_mhz = 1980 if number % 20 < 10 else 1800
+        took_ns = round(1e7 * 1980 / clock_mhz * math.exp(generator.normal(0, 0.002)))
+        calls = {"samples_ns": (took_ns,) * 3, "window_ns": 3 * took_ns}
+        visits.append(visit(0.3 * number, clock_mhz=clock_mhz, **calls))
+
+    series = series_of(visits, None)
+    found = estimate_of(series)
+
+    assert series.speeds is not None
+    assert math.exp(series.speeds.min()) == pytest.approx(1800 / 1980)
+    assert found.basis == "calm visits"
+    assert math.exp(found.centre.value) == pytest.approx(10.0, rel=0.003)
+    without = series_of([one.replaced(clock_mhz=None) for one in visits], None)
+    assert without.speeds is None
