@@ -19,7 +19,7 @@ from deploybench.analysis.visit_verdicts import FEWEST_PROCESSES
 from deploybench.results.record import RestsOn
 from deploybench.results.visit import AROUND_S, NEW_PAGES, CanaryBest, Visit, middle_of
 from deploybench.statistics.adjust import EXACT, Basis, Slope, SpeedNoise, undisturbed
-from deploybench.statistics.dependence import FEWEST_VALUES, Centre, centre_of, centre_of_logs
+from deploybench.statistics.dependence import FEWEST_VALUES, Centre, centre_of, median_of_logs
 from deploybench.statistics.drift import drift_of
 from deploybench.statistics.samples import CONFIDENCE, median
 
@@ -203,7 +203,7 @@ def estimate_of(series: Series) -> Estimate:
     if series.speeds is None:
         return _between_processes(
             Estimate(
-                centre=centre_of_logs(series.times),
+                centre=median_of_logs(series.times),
                 basis="no canary",
                 calm_visits=0,
                 calm_share=0.0,

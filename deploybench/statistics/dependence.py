@@ -15,8 +15,14 @@ estimated in three ways, and the largest counts:
   every value has for itself hides from the correlation of neighbours, and comes out here. For an
   AR(1) process without noise this is up to a half too much.
 
-The interval is that of order statistics (the sign test turned around), as far apart as that number
-of independent values asks for, by Student's t: the number is itself an estimate.
+The interval of a median is that of order statistics (the sign test turned around), as far apart as
+that number of independent values asks for, by Student's t: the number is itself an estimate.
+
+Of logarithms, whose noise is about symmetric, the centre is that of Hodges and Lehmann (1963): the
+median of the means of all pairs of values, and its interval that of Wilcoxon's signed-rank test
+turned around, as wide as the dependence asks for. It stands up to wild values nearly as well, and is
+a fifth narrower than that of the median. Where the two part, the noise is not symmetric (a cell with
+two modes of its own), and the median counts.
 """
 
 from __future__ import annotations
@@ -48,6 +54,10 @@ MEANS_DEVIATIONS = 1.0
 under noise are covered in 95 % instead of 89 (a correlation of 0.9; benchmarks/dependence.py)."""
 QUIET = 0.0025
 """A logarithm. The visits of a cell on a quiet machine of one's own scatter over less."""
+MOST_PAIRED = 600
+LARGEST_PARTING = 0.5
+"""Of the middle of pairs and the median, in half-widths. Of normal noise they part by a quarter of a
+half-width (one standard deviation)."""
 FEWEST_VALUES = 8
 """Of fewer values no correlation can be estimated."""
 
@@ -161,15 +171,33 @@ def _ends(ordered: Floats, inefficiency: float, confidence: float) -> tuple[floa
 
 
 def centre_of_logs(values: Sequence[float] | Floats, confidence: float = CONFIDENCE) -> Centre:
-    """The same of logarithms, where values that hardly differ need not tell how they depend.
+    """The centre of logarithms in order of time: the middle of the means of all pairs, or the
+    median (see above). Values that hardly differ need not tell how they depend.
+    """
+    series = np.asarray(values, dtype=np.float64)
+    median = centre_of(series, confidence)
+    if len(series) < FEWEST_VALUES:
+        return median
+    centre = _middle_of_pairs(series, confidence)
+    if abs(median.value - centre.value) > LARGEST_PARTING * centre.distance:
+        centre = median
+    return _known_where_quiet(centre, series)
+
+
+def median_of_logs(values: Sequence[float] | Floats) -> Centre:
+    """The median of logarithms in order of time, likewise."""
+    series = np.asarray(values, dtype=np.float64)
+    return _known_where_quiet(centre_of(series), series)
+
+
+def _known_where_quiet(centre: Centre, series: Floats) -> Centre:
+    """Values that hardly differ need not tell how they depend.
 
     Values that all lie within ``QUIET`` of their median are known to twice that, whatever they know
     of each other: only what never showed in any of them could move the median further.
     """
-    centre = centre_of(values, confidence)
     if centre.known or centre.count < FEWEST_VALUES:
         return centre
-    series = np.asarray(values, dtype=np.float64)
     if float(np.abs(series - centre.value).max()) > QUIET:
         return centre
     return replace(
@@ -179,6 +207,48 @@ def centre_of_logs(values: Sequence[float] | Floats, confidence: float = CONFIDE
         surely=max(centre.surely, FEWEST_INDEPENDENT),
         halves_agree=True,
     )
+
+
+def _middle_of_pairs(series: Floats, confidence: float) -> Centre:
+    """The centre of Hodges and Lehmann, of enough values."""
+    from scipy.stats import t as student
+
+    count = len(series)
+    inefficiency, largest = inefficiency_of(series)
+    independent = count / inefficiency
+
+    # The number of means of pairs below the centre has the variance n (n + 1) (2n + 1) / 24 when
+    # the values know nothing of each other (Wilcoxon 1945).
+    values, means = _means_of_pairs(series)
+    variance = values * (values + 1) * (2 * values + 1) / 24 * max(inefficiency * values / count, 1)
+    away = float(student.ppf(0.5 + confidence / 2, max(independent - 1, 1.0)))
+    ranks = away * math.sqrt(variance)
+    below = math.floor(len(means) / 2 - ranks)
+    if below < 1:
+        low, high = -math.inf, math.inf
+    else:
+        low, high = float(means[below - 1]), float(means[-below])
+    halves = np.array_split(series, 2)
+    halves_agree = all(low <= middle_of_pairs(half) <= high for half in halves)
+    value = float(np.median(means))
+    return Centre(value, low, high, count, independent, count / largest, halves_agree)
+
+
+def middle_of_pairs(series: Floats) -> float:
+    """The median of the means of all pairs of values, each with itself, too."""
+    _, means = _means_of_pairs(series)
+    return float(np.median(means))
+
+
+def _means_of_pairs(series: Floats) -> tuple[int, Floats]:
+    """In ascending order, and of how many values. Of very many values neighbours are put together
+    first: there are as many means of pairs as half of their square."""
+    while len(series) > MOST_PAIRED:
+        series = series[len(series) % 2 :].reshape(-1, 2).mean(axis=1)
+    first, second = np.triu_indices(len(series))
+    means = (series[first] + series[second]) / 2
+    means.sort()
+    return len(series), means
 
 
 def inefficiency_of(series: Floats) -> tuple[float, float]:
