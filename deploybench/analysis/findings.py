@@ -53,6 +53,14 @@ class AgainstBaseline:
     undisturbed_answer: Answer | None = None
 
     @property
+    def ranking_differs(self) -> bool:
+        """Whether both answers of visits are known, and undisturbed it is another one."""
+        answers = {self.experienced_answer, self.undisturbed_answer}
+        if None in answers or Answer.AMBIGUOUS in answers:
+            return False
+        return len(answers) > 1
+
+    @property
     def reason(self) -> str:
         """The judgement's reason, and what would settle the answer."""
         if self.more_rounds is None:

@@ -31,9 +31,7 @@ from deploybench.statistics.dependence import FEWEST_INDEPENDENT, Centre, centre
 from deploybench.statistics.ratios import (
     DEFAULT_MARGIN,
     MOST_ROUNDS,
-    Answer,
     Ratio,
-    answer,
     half_width_that_settles,
     more_rounds,
     paired_ratio,
@@ -74,14 +72,6 @@ class Speedup:
     def rests_on_undisturbed(self) -> bool:
         """Whether ``ratio`` is that of the undisturbed times, because the visits contradict it."""
         return self.undisturbed is not None and self.ratio == self.undisturbed
-
-    @property
-    def ranking_changes(self) -> bool:
-        """Whether the two answers that are known say different things."""
-        if self.experienced is None or self.undisturbed is None:
-            return False
-        answers = {answer(self.experienced), answer(self.undisturbed)}
-        return Answer.AMBIGUOUS not in answers and len(answers) > 1
 
 
 def speedups_of(baseline: Record, candidate: Record) -> list[Speedup]:

@@ -194,8 +194,11 @@ def _ratio_text(
 def speedups_differ(row: Row) -> bool:
     """Whether contention slows the two by different amounts.
 
-    Then the speed-up as met and the undisturbed one cannot both be the same number.
+    Then the speed-up as met and the undisturbed one cannot both be the same number, or their
+    answers are not the same.
     """
+    if row.ranking_differs:
+        return True
     met = (row.experienced_speedup_low, row.experienced_speedup_high)
     undisturbed = (row.undisturbed_speedup_low, row.undisturbed_speedup_high)
     if met[0] is None or met[1] is None or undisturbed[0] is None or undisturbed[1] is None:

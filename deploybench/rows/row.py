@@ -55,7 +55,8 @@ class Row:
     and ``experienced_p50_ms`` are what a user of the machine met. ``delivered_*`` is the share of
     the machine's own speed that it gave beside the visits. ``experienced_speedup`` is of visits
     that are close in time, ``undisturbed_speedup`` of the undisturbed times; ``speedup`` is the
-    first, which is known more closely, unless the two contradict each other.
+    first, which is known more closely, unless the two contradict each other. ``ranking_differs``
+    says that both have an answer, and not the same one.
     """
 
     model: str
@@ -173,6 +174,7 @@ class Row:
     undisturbed_speedup_high: float | None = None
     undisturbed_speedup_coverage: float | None = None
     undisturbed_speedup_answer: Answer | None = None
+    ranking_differs: bool = False
     tokens: int | None = None
     softmax_speedup: float | None = None
     softmax_speedup_low: float | None = None

@@ -191,6 +191,7 @@ def row_of(finding: Finding) -> Row:
         undisturbed_speedup_high=undisturbed.high,
         undisturbed_speedup_coverage=undisturbed.coverage,
         undisturbed_speedup_answer=undisturbed.answer,
+        ranking_differs=finding.against is not None and finding.against.ranking_differs,
         tokens=record.tokens,
         softmax_speedup=softmax.value,
         softmax_speedup_low=softmax.low,
