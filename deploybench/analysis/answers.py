@@ -8,15 +8,16 @@ place. What is not known comes with the number of rounds that would tell, and th
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploybench.analysis.findings import answer_if_any, baseline_of
-from deploybench.analysis.speedups import MOST_ROUNDS_OF_VISITS, rounds_to_settle, speedups_of
+from deploybench.analysis.against import answer_if_any
+from deploybench.analysis.findings import baseline_of
+from deploybench.analysis.settling import budget_for, rounds_to_settle
+from deploybench.analysis.speedups import MOST_ROUNDS_OF_VISITS, speedups_of
 from deploybench.analysis.verdicts import judge_speedup
 from deploybench.data.image_size import size_text
 from deploybench.hardware.devices import CPU
@@ -29,17 +30,12 @@ from deploybench.statistics.ratios import (
     Ratio,
     answer,
 )
-from deploybench.statistics.samples import FEWEST_FOR_INTERVAL, median
+from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 
 MOST_ROUNDS_ADVISED = 100
 """More rounds than this are no advice: what disturbs the machine has to go first."""
 USUAL_ROUNDS = 12
 """Rounds to start with where those that there are say nothing: twice the fewest."""
-USUAL_BUDGET_S = 60
-"""For a cell that is visited: the default of the command."""
-TIMES_ITS_WINDOW = 2.0
-"""What a visit takes in all: the untimed calls and the canary take about as long as its samples."""
-NS_PER_S = 1e9
 PROFILE_OF_THIS_HOST = "host"
 DEFAULT_WORKSPACE = "deploybench-workspace"
 
@@ -49,7 +45,8 @@ class Lead:
     """How many times faster the fastest runner is than ``cell``.
 
     ``undisturbed`` is false where other work ran beside the rounds that the ratio is from.
-    ``rounds_to_settle`` would give an answer that is not AMBIGUOUS. ``experienced_answer`` and
+    ``rounds_to_settle`` would give an answer that is not AMBIGUOUS; None where rounds are not what
+    is missing. ``experienced_answer`` and
     ``undisturbed_answer`` are those of the two ratios of cells that were visited.
     """
 
@@ -57,7 +54,7 @@ class Lead:
     ratio: Ratio
     answer: Answer
     undisturbed: bool
-    rounds_to_settle: int = 0
+    rounds_to_settle: int | None = None
     experienced_answer: Answer | None = None
     undisturbed_answer: Answer | None = None
     undisturbed_ratio: Ratio | None = None
@@ -180,17 +177,8 @@ def command_for(records: Sequence[Record], rounds: int) -> str:
         words += ["--workspace", str(workspace)]
     if all(record.visits for record in records):
         # A number of rounds would be of fresh launches.
-        return shlex.join([*words, "--budget", f"{_seconds_for(records, rounds)}s"])
+        return shlex.join([*words, "--budget", f"{budget_for(records, rounds)}s"])
     return shlex.join([*words, "--rounds", str(rounds)])
-
-
-def _seconds_for(records: Sequence[Record], rounds: int) -> int:
-    """The time for a cell in which so many rounds visit it, in whole steps of ten seconds."""
-    slowest_s = 0.0
-    for record in records:
-        visit_s = median([visit.window_ns / NS_PER_S for visit in record.visits])
-        slowest_s = max(slowest_s, TIMES_ITS_WINDOW * visit_s)
-    return max(USUAL_BUDGET_S, math.ceil(rounds * slowest_s / 10) * 10)
 
 
 def rounds_in_all(leads: Sequence[Lead], more: int | None) -> int:
@@ -291,6 +279,8 @@ def _more_rounds(leads: Sequence[Lead], undecided: Sequence[Record], margin: flo
             # They never met in one state of the machine: nothing to reckon with yet.
             needed.append(FEWEST_FOR_INTERVAL)
             continue
+        if lead.rounds_to_settle is None:
+            return None
         needed.append(lead.rounds_to_settle)
     most = max(needed)
     advised = MOST_ROUNDS_ADVISED

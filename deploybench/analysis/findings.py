@@ -10,13 +10,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from deploybench.analysis.against import AgainstBaseline, against_baseline
 from deploybench.analysis.crossover import Crossover, Point
 from deploybench.analysis.reached import CellUnderRoof, RaisedRoof, raised_roofs
-from deploybench.analysis.speedups import Speedup, most_rounds, rounds_to_settle, speedups_of
+from deploybench.analysis.speedups import Speedup, speedups_of
 from deploybench.analysis.states import same_state
 from deploybench.analysis.sweeps import SweepFinding, SweptCell, sweep_findings
 from deploybench.analysis.typical import typical_launch
-from deploybench.analysis.verdicts import judge_speedup
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.results.cell import BASELINE_PRECISION
 from deploybench.results.launch import Facts
@@ -24,9 +24,6 @@ from deploybench.results.record import Bound, Record, StateSummary
 from deploybench.results.verdict import Judgement, Verdict
 from deploybench.statistics.ratios import (
     DEFAULT_MARGIN,
-    Answer,
-    Ratio,
-    answer,
 )
 from deploybench.statistics.samples import median
 
@@ -34,40 +31,6 @@ CellOfRun = tuple[str, tuple[str | int | None, ...]]
 """The name of a run, and the key of a cell in it."""
 ROUNDING = 1e-9
 """What the last digits of a product and its quotient may differ by."""
-
-
-@dataclass(frozen=True)
-class AgainstBaseline:
-    """How many times faster than the baseline a cell is.
-
-    ``more_rounds`` would settle an AMBIGUOUS answer; None for other answers.
-    ``experienced_answer`` and ``undisturbed_answer`` are those of the two ratios of visits.
-    """
-
-    runner: str
-    speedup: Speedup
-    answer: Answer
-    judgement: Judgement
-    more_rounds: int | None
-    experienced_answer: Answer | None = None
-    undisturbed_answer: Answer | None = None
-
-    @property
-    def ranking_differs(self) -> bool:
-        """Whether both answers of visits are known, and undisturbed it is another one."""
-        answers = {self.experienced_answer, self.undisturbed_answer}
-        if None in answers or Answer.AMBIGUOUS in answers:
-            return False
-        return len(answers) > 1
-
-    @property
-    def reason(self) -> str:
-        """The judgement's reason, and what would settle the answer."""
-        if self.more_rounds is None:
-            return self.judgement.reason
-        if self.more_rounds > most_rounds(self.speedup):
-            return f"{self.judgement.reason}; too close for any number"
-        return f"{self.judgement.reason}; about {self.more_rounds} more rounds would settle it"
 
 
 @dataclass(frozen=True)
@@ -290,46 +253,11 @@ def _findings(
             Finding(
                 record=record,
                 state=state,
-                against=_against_baseline(baseline, speedups, state, margin),
+                against=against_baseline(record, baseline, speedups, state, margin),
                 softmax=_in_the_same_state(point, state),
             )
         )
     return findings
-
-
-def _against_baseline(
-    baseline: Record | None, speedups: Sequence[Speedup], state: StateSummary, margin: float
-) -> AgainstBaseline | None:
-    """None for the baseline itself, and where the two never met in that state of the machine."""
-    if baseline is None:
-        return None
-    for speedup in speedups:
-        if same_state(speedup.hop_ns, state.hop_ns):
-            return _judged(baseline, speedup, margin)
-    return None
-
-
-def _judged(baseline: Record, speedup: Speedup, margin: float) -> AgainstBaseline:
-    faster_or_not = answer(speedup.ratio, margin)
-    more_rounds = None
-    if faster_or_not is Answer.AMBIGUOUS:
-        more_rounds = rounds_to_settle(speedup, margin)
-    return AgainstBaseline(
-        runner=baseline.cell.runner,
-        speedup=speedup,
-        answer=faster_or_not,
-        judgement=judge_speedup(speedup),
-        more_rounds=more_rounds,
-        experienced_answer=answer_if_any(speedup.experienced, margin),
-        undisturbed_answer=answer_if_any(speedup.undisturbed, margin),
-    )
-
-
-def answer_if_any(ratio: Ratio | None, margin: float) -> Answer | None:
-    """What the interval of one of a speed-up's two ratios says; None where there is none."""
-    if ratio is None:
-        return None
-    return answer(ratio, margin)
 
 
 def _in_the_same_state(point: Point | None, state: StateSummary) -> Point | None:
