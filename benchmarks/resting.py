@@ -192,7 +192,8 @@ def pairs_of(cell: Job, others: Sequence[Job], pairs: int, visits: int) -> list[
                 beside = phase(residence, others, visits)
                 without = phase(residence, (), visits)
             found.append(Pair(without, beside))
-            print(f"{number + 1} pairs: {found[-1].ratio:.4f}", file=sys.stderr, flush=True)
+            done = counted(number + 1, "pair")
+            print(f"{done}: {found[-1].ratio:.4f}", file=sys.stderr, flush=True)
     return found
 
 
