@@ -191,35 +191,49 @@ def _answer(records: Sequence[Record], baseline: str | None, margin: float) -> M
     by_time = sorted(records, key=_p50_ms)
     fastest, leads = _fastest(by_time, margin)
     as_fast = tuple(lead.cell for lead in leads if lead.answer is Answer.SAME)
-    beaten = [lead for lead in leads if lead.answer is Answer.FASTER]
-    # SLOWER is no decision for the leader: it is left only where three runners beat each other in
-    # a circle, and then nobody is known to be the fastest.
+    undecided = _undecided(fastest, leads, by_time)
+    more = _more_rounds(leads, undecided)
+    rounds = rounds_in_all(leads, more)
+    return ModelAnswer(
+        records=tuple(by_time),
+        fastest=fastest if _beats_or_equals_any(leads) else None,
+        as_fast=as_fast,
+        undecided=tuple(record.cell for record in undecided),
+        leads=tuple(sorted(leads, key=lambda lead: lead.ratio.value)),
+        baseline=_baseline_cell(by_time, records, baseline),
+        memory=_memory(by_time),
+        more_rounds=more,
+        command=command_for([fastest, *undecided], rounds),
+    )
+
+
+def _undecided(fastest: Record, leads: Sequence[Lead], by_time: Sequence[Record]) -> list[Record]:
+    """What may be faster than the fastest, or slower.
+
+    SLOWER is no decision for the leader: it is left only where three runners beat each other in a
+    circle, and then nobody is known to be the fastest.
+    """
     decided = {lead.cell.key for lead in leads if lead.answer in (Answer.FASTER, Answer.SAME)}
     undecided = []
     for record in by_time:
         if record is not fastest and record.cell.key not in decided:
             undecided.append(record)
-    more = _more_rounds(leads, undecided, margin)
-    rounds = rounds_in_all(leads, more)
-    # Without one runner that it beats or equals, the fastest is a guess.
-    known_fastest = None
-    if beaten or as_fast:
-        known_fastest = fastest
-    baseline_cell = None
+    return undecided
+
+
+def _beats_or_equals_any(leads: Sequence[Lead]) -> bool:
+    """Without one runner that it beats or equals, the fastest is a guess."""
+    return any(lead.answer in (Answer.FASTER, Answer.SAME) for lead in leads)
+
+
+def _baseline_cell(
+    by_time: Sequence[Record], records: Sequence[Record], baseline: str | None
+) -> Cell | None:
+    """The cell that the others of the job are compared with."""
     reference = baseline_of(by_time[0], records, baseline)
-    if reference is not None:
-        baseline_cell = reference.cell
-    return ModelAnswer(
-        records=tuple(by_time),
-        fastest=known_fastest,
-        as_fast=as_fast,
-        undecided=tuple(record.cell for record in undecided),
-        leads=tuple(sorted(leads, key=lambda lead: lead.ratio.value)),
-        baseline=baseline_cell,
-        memory=_memory(by_time),
-        more_rounds=more,
-        command=command_for([fastest, *undecided], rounds),
-    )
+    if reference is None:
+        return None
+    return reference.cell
 
 
 def _fastest(by_time: Sequence[Record], margin: float) -> tuple[Record, list[Lead]]:
@@ -267,7 +281,7 @@ def _leads(leader: Record, others: Sequence[Record], margin: float) -> list[Lead
     return leads
 
 
-def _more_rounds(leads: Sequence[Lead], undecided: Sequence[Record], margin: float) -> int | None:
+def _more_rounds(leads: Sequence[Lead], undecided: Sequence[Record]) -> int | None:
     """How many more rounds decide all that is undecided; None where that is none, or too many."""
     if not undecided:
         return None
