@@ -1,4 +1,4 @@
-"""Numbers with the word for what they count: ``1 launch``, ``2 launches``."""
+"""Numbers with the word for what they count: ``1 launch``, ``2 launches``, ``1 of 6 was``."""
 
 from __future__ import annotations
 
@@ -14,3 +14,11 @@ def counted(count: float, one: str, many: str = "") -> str:
     if isinstance(count, float):
         number = f"{count:g}"
     return f"{number} {many or one + 's'}"
+
+
+def counted_of(part: int, whole: int, one: str, many: str = "") -> str:
+    """A part of what is counted, with its verb: ``1 of 6 launches was``, ``2 of 6 were``."""
+    verb = "were"
+    if part == 1:
+        verb = "was"
+    return f"{part} of {counted(whole, one, many)} {verb}"

@@ -8,15 +8,16 @@ place. What is not known comes with the number of rounds that would tell, and th
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploybench.analysis.findings import answer_if_any, baseline_of
-from deploybench.analysis.speedups import MOST_ROUNDS_OF_VISITS, rounds_to_settle, speedups_of
+from deploybench.analysis.against import answer_if_any
+from deploybench.analysis.findings import baseline_of
+from deploybench.analysis.settling import budget_for, rounds_to_settle
+from deploybench.analysis.speedups import MOST_ROUNDS_OF_VISITS, speedups_of
 from deploybench.analysis.verdicts import judge_speedup
 from deploybench.data.image_size import size_text
 from deploybench.hardware.devices import CPU
@@ -29,17 +30,12 @@ from deploybench.statistics.ratios import (
     Ratio,
     answer,
 )
-from deploybench.statistics.samples import FEWEST_FOR_INTERVAL, median
+from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 
 MOST_ROUNDS_ADVISED = 100
 """More rounds than this are no advice: what disturbs the machine has to go first."""
 USUAL_ROUNDS = 12
 """Rounds to start with where those that there are say nothing: twice the fewest."""
-USUAL_BUDGET_S = 60
-"""For a cell that is visited: the default of the command."""
-TIMES_ITS_WINDOW = 2.0
-"""What a visit takes in all: the untimed calls and the canary take about as long as its samples."""
-NS_PER_S = 1e9
 PROFILE_OF_THIS_HOST = "host"
 DEFAULT_WORKSPACE = "deploybench-workspace"
 
@@ -49,7 +45,8 @@ class Lead:
     """How many times faster the fastest runner is than ``cell``.
 
     ``undisturbed`` is false where other work ran beside the rounds that the ratio is from.
-    ``rounds_to_settle`` would give an answer that is not AMBIGUOUS. ``experienced_answer`` and
+    ``rounds_to_settle`` would give an answer that is not AMBIGUOUS; None where rounds are not what
+    is missing. ``experienced_answer`` and
     ``undisturbed_answer`` are those of the two ratios of cells that were visited.
     """
 
@@ -57,7 +54,7 @@ class Lead:
     ratio: Ratio
     answer: Answer
     undisturbed: bool
-    rounds_to_settle: int = 0
+    rounds_to_settle: int | None = None
     experienced_answer: Answer | None = None
     undisturbed_answer: Answer | None = None
     undisturbed_ratio: Ratio | None = None
@@ -180,17 +177,8 @@ def command_for(records: Sequence[Record], rounds: int) -> str:
         words += ["--workspace", str(workspace)]
     if all(record.visits for record in records):
         # A number of rounds would be of fresh launches.
-        return shlex.join([*words, "--budget", f"{_seconds_for(records, rounds)}s"])
+        return shlex.join([*words, "--budget", f"{budget_for(records, rounds)}s"])
     return shlex.join([*words, "--rounds", str(rounds)])
-
-
-def _seconds_for(records: Sequence[Record], rounds: int) -> int:
-    """The time for a cell in which so many rounds visit it, in whole steps of ten seconds."""
-    slowest_s = 0.0
-    for record in records:
-        visit_s = median([visit.window_ns / NS_PER_S for visit in record.visits])
-        slowest_s = max(slowest_s, TIMES_ITS_WINDOW * visit_s)
-    return max(USUAL_BUDGET_S, math.ceil(rounds * slowest_s / 10) * 10)
 
 
 def rounds_in_all(leads: Sequence[Lead], more: int | None) -> int:
@@ -203,35 +191,49 @@ def _answer(records: Sequence[Record], baseline: str | None, margin: float) -> M
     by_time = sorted(records, key=_p50_ms)
     fastest, leads = _fastest(by_time, margin)
     as_fast = tuple(lead.cell for lead in leads if lead.answer is Answer.SAME)
-    beaten = [lead for lead in leads if lead.answer is Answer.FASTER]
-    # SLOWER is no decision for the leader: it is left only where three runners beat each other in
-    # a circle, and then nobody is known to be the fastest.
+    undecided = _undecided(fastest, leads, by_time)
+    more = _more_rounds(leads, undecided)
+    rounds = rounds_in_all(leads, more)
+    return ModelAnswer(
+        records=tuple(by_time),
+        fastest=fastest if _beats_or_equals_any(leads) else None,
+        as_fast=as_fast,
+        undecided=tuple(record.cell for record in undecided),
+        leads=tuple(sorted(leads, key=lambda lead: lead.ratio.value)),
+        baseline=_baseline_cell(by_time, records, baseline),
+        memory=_memory(by_time),
+        more_rounds=more,
+        command=command_for([fastest, *undecided], rounds),
+    )
+
+
+def _undecided(fastest: Record, leads: Sequence[Lead], by_time: Sequence[Record]) -> list[Record]:
+    """What may be faster than the fastest, or slower.
+
+    SLOWER is no decision for the leader: it is left only where three runners beat each other in a
+    circle, and then nobody is known to be the fastest.
+    """
     decided = {lead.cell.key for lead in leads if lead.answer in (Answer.FASTER, Answer.SAME)}
     undecided = []
     for record in by_time:
         if record is not fastest and record.cell.key not in decided:
             undecided.append(record)
-    more = _more_rounds(leads, undecided, margin)
-    rounds = rounds_in_all(leads, more)
-    # Without one runner that it beats or equals, the fastest is a guess.
-    known_fastest = None
-    if beaten or as_fast:
-        known_fastest = fastest
-    baseline_cell = None
+    return undecided
+
+
+def _beats_or_equals_any(leads: Sequence[Lead]) -> bool:
+    """Without one runner that it beats or equals, the fastest is a guess."""
+    return any(lead.answer in (Answer.FASTER, Answer.SAME) for lead in leads)
+
+
+def _baseline_cell(
+    by_time: Sequence[Record], records: Sequence[Record], baseline: str | None
+) -> Cell | None:
+    """The cell that the others of the job are compared with."""
     reference = baseline_of(by_time[0], records, baseline)
-    if reference is not None:
-        baseline_cell = reference.cell
-    return ModelAnswer(
-        records=tuple(by_time),
-        fastest=known_fastest,
-        as_fast=as_fast,
-        undecided=tuple(record.cell for record in undecided),
-        leads=tuple(sorted(leads, key=lambda lead: lead.ratio.value)),
-        baseline=baseline_cell,
-        memory=_memory(by_time),
-        more_rounds=more,
-        command=command_for([fastest, *undecided], rounds),
-    )
+    if reference is None:
+        return None
+    return reference.cell
 
 
 def _fastest(by_time: Sequence[Record], margin: float) -> tuple[Record, list[Lead]]:
@@ -279,7 +281,7 @@ def _leads(leader: Record, others: Sequence[Record], margin: float) -> list[Lead
     return leads
 
 
-def _more_rounds(leads: Sequence[Lead], undecided: Sequence[Record], margin: float) -> int | None:
+def _more_rounds(leads: Sequence[Lead], undecided: Sequence[Record]) -> int | None:
     """How many more rounds decide all that is undecided; None where that is none, or too many."""
     if not undecided:
         return None
@@ -291,6 +293,8 @@ def _more_rounds(leads: Sequence[Lead], undecided: Sequence[Record], margin: flo
             # They never met in one state of the machine: nothing to reckon with yet.
             needed.append(FEWEST_FOR_INTERVAL)
             continue
+        if lead.rounds_to_settle is None:
+            return None
         needed.append(lead.rounds_to_settle)
     most = max(needed)
     advised = MOST_ROUNDS_ADVISED

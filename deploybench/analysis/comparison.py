@@ -46,6 +46,7 @@ from deploybench.analysis.visits_between_runs import (
     visited_state,
     visits_between_runs,
 )
+from deploybench.plurals import counted, counted_of
 from deploybench.results.cell import Cell
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
@@ -216,14 +217,15 @@ def what_settles(row: Comparison, wanted: float) -> str:
     """The same in words."""
     more = rounds_to_settle(row, wanted)
     if more is not None:
-        rounds = f"{more} more round"
-        if more > 1:
-            rounds += "s"
-        if row.ratio is not None and not row.ratio.paired:
-            rounds += " of each run"
-        if row.times != LAUNCH_MEDIANS:
-            rounds += " (a larger --budget)"
-        return f"about {rounds} would settle it"
+        between_runs = row.ratio is not None and not row.ratio.paired
+        if row.times == LAUNCH_MEDIANS:
+            rounds = counted(more, "more round")
+            of_each = " of each run" if between_runs else ""
+            return f"about {rounds}{of_each} would settle it"
+        # Visits take as long as the budget says: a number of rounds would be of fresh launches.
+        visits = counted(more, "more visit")
+        in_each = " in each run" if between_runs else ""
+        return f"about {visits} of each cell{in_each} would settle it: a larger --budget"
     if row.machine_shift:
         return f"{MEASURE_TOGETHER}: rounds do not take away that the machine moved"
     if row.run_shift is not None and wanted <= row.run_shift.half_width:
@@ -285,9 +287,11 @@ def _paired(row: Comparison, old: Record, new: Record) -> list[Comparison]:
     for speedup in paired_speedups(old.launches, new.launches):
         notes = list(row.notes)
         if speedup.changed:
-            notes.append(f"{speedup.changed} rounds set aside: the machine changed state")
+            rounds = counted(speedup.changed, "round")
+            notes.append(f"{rounds} set aside: the machine changed state")
         if speedup.disturbed:
-            notes.append(f"{speedup.disturbed} of {speedup.ratio.count} rounds were disturbed")
+            rounds = counted_of(speedup.disturbed, speedup.ratio.count, "round")
+            notes.append(f"{rounds} disturbed")
         compared = replace(
             row,
             status=Status.COMPARED,

@@ -5,63 +5,41 @@ A finding has all that a row shows and that is computed from more than the cell'
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from deploybench.analysis.against import AgainstBaseline, against_baseline
 from deploybench.analysis.crossover import Crossover, Point
-from deploybench.analysis.speedups import Speedup, most_rounds, rounds_to_settle, speedups_of
+from deploybench.analysis.reached import CellUnderRoof, RaisedRoof, raised_roofs
+from deploybench.analysis.speedups import Speedup, speedups_of
 from deploybench.analysis.states import same_state
 from deploybench.analysis.sweeps import SweepFinding, SweptCell, sweep_findings
 from deploybench.analysis.typical import typical_launch
-from deploybench.analysis.verdicts import judge_speedup
+from deploybench.hardware.devices import CPU, kind_of
 from deploybench.results.cell import BASELINE_PRECISION
 from deploybench.results.launch import Facts
-from deploybench.results.record import Record, StateSummary
-from deploybench.results.verdict import Judgement
+from deploybench.results.record import Bound, Record, StateSummary
+from deploybench.results.verdict import Judgement, Verdict
 from deploybench.statistics.ratios import (
     DEFAULT_MARGIN,
-    Answer,
-    Ratio,
-    answer,
 )
 from deploybench.statistics.samples import median
 
 CellOfRun = tuple[str, tuple[str | int | None, ...]]
 """The name of a run, and the key of a cell in it."""
-
-
-@dataclass(frozen=True)
-class AgainstBaseline:
-    """How many times faster than the baseline a cell is.
-
-    ``more_rounds`` would settle an AMBIGUOUS answer; None for other answers.
-    ``experienced_answer`` and ``undisturbed_answer`` are those of the two ratios of visits.
-    """
-
-    runner: str
-    speedup: Speedup
-    answer: Answer
-    judgement: Judgement
-    more_rounds: int | None
-    experienced_answer: Answer | None = None
-    undisturbed_answer: Answer | None = None
-
-    @property
-    def reason(self) -> str:
-        """The judgement's reason, and what would settle the answer."""
-        if self.more_rounds is None:
-            return self.judgement.reason
-        if self.more_rounds > most_rounds(self.speedup):
-            return f"{self.judgement.reason}; too close for any number"
-        return f"{self.judgement.reason}; about {self.more_rounds} more rounds would settle it"
+ROUNDING = 1e-9
+"""What the last digits of a product and its quotient may differ by."""
 
 
 @dataclass(frozen=True)
 class Finding:
     """One cell in one state of the machine; ``state`` is None where there is no number.
 
-    ``softmax`` compares a fair ViT with its softmax member in the same state.
+    ``softmax`` compares a fair ViT with its softmax member in the same state. ``roof`` is set where
+    the cells of the run were looked at together: the record's own peak may be lower than what one
+    of them reached.
     """
 
     record: Record
@@ -69,6 +47,7 @@ class Finding:
     against: AgainstBaseline | None = None
     softmax: Point | None = None
     sweep: SweepFinding = field(default_factory=SweepFinding)
+    roof: RaisedRoof | None = None
 
     @property
     def facts(self) -> Facts | None:
@@ -128,19 +107,40 @@ class Finding:
         return 2 * self.record.macs * self.state.throughput_per_s / 1e9
 
     @property
+    def peak_gflops(self) -> float | None:
+        """What the device can do at most at the cell's precision, as far as the run knows it."""
+        if self.roof is None:
+            return self.record.peak_gflops
+        return self.roof.peak_gflops
+
+    @property
+    def peak_raised(self) -> bool:
+        """Whether a cell of the run reached more than the peak that was measured before."""
+        return self.roof is not None and self.roof.raised
+
+    @property
+    def bound(self) -> Bound | None:
+        """The least time that one call can take, as far as the run knows it."""
+        if self.roof is None:
+            return self.record.bound
+        return self.roof.bound
+
+    @property
     def share_of_peak(self) -> float | None:
-        """GFLOP/s over the peak of the device at the cell's precision."""
-        if self.gflops is None or not self.record.peak_gflops:
+        """GFLOP/s over the peak of the device at the cell's precision.
+
+        Over 1 only where the time or a stated peak cannot be relied on.
+        """
+        if self.gflops is None or not self.peak_gflops:
             return None
-        return self.gflops / self.record.peak_gflops
+        return _without_rounding(self.gflops / self.peak_gflops)
 
     @property
     def times_bound(self) -> float | None:
-        """The median call over the least time that it can take."""
-        bound = self.record.bound
-        if self.state is None or bound is None or not bound.latency_ms:
+        """The median call over the least time that it can take; below 1 as ``share_of_peak``."""
+        if self.state is None or self.bound is None or not self.bound.latency_ms:
             return None
-        return self.state.p50_ms / bound.latency_ms
+        return _without_rounding(self.state.p50_ms / self.bound.latency_ms)
 
 
 def findings_of(
@@ -168,18 +168,20 @@ def findings_of(
             reference = baseline_of(record, group, baseline)
             softmax_point = points.get((record.run, record.cell.key))
             findings += _findings(record, reference, margin, softmax_point)
-    return _with_sweeps(findings)
+    return _with_roofs(_with_sweeps(findings))
 
 
 def contradicted_roofs(findings: Sequence[Finding]) -> set[tuple[str, str]]:
-    """The runs and devices whose peaks are lower than what was measured there.
+    """The runs and devices whose stated peaks are lower than what was measured there.
 
-    A share of the peak over 1 or a time below the bound says that the peak is wrong: it was
-    measured beside other work, or the clock is above the one that it is stated for. Then no other
-    share of that peak says anything either.
+    A share of the peak over 1 or a time below the bound says that the peak is wrong: the clock is
+    above the one that it is stated for. Then no other share of that peak says anything either.
+    A CPU's peaks are measured, and raised by what the cells reach.
     """
     contradicted = set()
     for finding in findings:
+        if kind_of(finding.record.cell.device) == CPU:
+            continue
         above_the_peak = finding.share_of_peak is not None and finding.share_of_peak > 1
         below_the_bound = finding.times_bound is not None and finding.times_bound < 1
         if above_the_peak or below_the_bound:
@@ -251,46 +253,11 @@ def _findings(
             Finding(
                 record=record,
                 state=state,
-                against=_against_baseline(baseline, speedups, state, margin),
+                against=against_baseline(record, baseline, speedups, state, margin),
                 softmax=_in_the_same_state(point, state),
             )
         )
     return findings
-
-
-def _against_baseline(
-    baseline: Record | None, speedups: Sequence[Speedup], state: StateSummary, margin: float
-) -> AgainstBaseline | None:
-    """None for the baseline itself, and where the two never met in that state of the machine."""
-    if baseline is None:
-        return None
-    for speedup in speedups:
-        if same_state(speedup.hop_ns, state.hop_ns):
-            return _judged(baseline, speedup, margin)
-    return None
-
-
-def _judged(baseline: Record, speedup: Speedup, margin: float) -> AgainstBaseline:
-    faster_or_not = answer(speedup.ratio, margin)
-    more_rounds = None
-    if faster_or_not is Answer.AMBIGUOUS:
-        more_rounds = rounds_to_settle(speedup, margin)
-    return AgainstBaseline(
-        runner=baseline.cell.runner,
-        speedup=speedup,
-        answer=faster_or_not,
-        judgement=judge_speedup(speedup),
-        more_rounds=more_rounds,
-        experienced_answer=answer_if_any(speedup.experienced, margin),
-        undisturbed_answer=answer_if_any(speedup.undisturbed, margin),
-    )
-
-
-def answer_if_any(ratio: Ratio | None, margin: float) -> Answer | None:
-    """What the interval of one of a speed-up's two ratios says; None where there is none."""
-    if ratio is None:
-        return None
-    return answer(ratio, margin)
 
 
 def _in_the_same_state(point: Point | None, state: StateSummary) -> Point | None:
@@ -307,6 +274,36 @@ def _with_sweeps(findings: Sequence[Finding]) -> list[Finding]:
     for finding, sweep in zip(findings, sweeps, strict=True):
         with_sweeps.append(replace(finding, sweep=sweep))
     return with_sweeps
+
+
+def _with_roofs(findings: Sequence[Finding]) -> list[Finding]:
+    """The same findings, each with the roof that is as high as what any of its run reached."""
+    roofs = raised_roofs([_cell_under_roof(finding) for finding in findings])
+    with_roofs = []
+    for finding, roof in zip(findings, roofs, strict=True):
+        with_roofs.append(replace(finding, roof=roof))
+    return with_roofs
+
+
+def _cell_under_roof(finding: Finding) -> CellUnderRoof:
+    record = finding.record
+    cell = CellUnderRoof(
+        run=record.run,
+        device=record.cell.device,
+        precision=record.cell.precision,
+        peak_gflops=record.peak_gflops,
+        bound=record.bound,
+    )
+    if finding.state is None or finding.judgement.verdict is not Verdict.VALID:
+        return cell
+    return replace(cell, gflops=finding.gflops, p50_ms=finding.state.p50_ms)
+
+
+def _without_rounding(ratio: float) -> float:
+    """1 where only the rounding of the arithmetic makes it another number."""
+    if math.isclose(ratio, 1.0, rel_tol=ROUNDING):
+        return 1.0
+    return ratio
 
 
 def _swept_cell(finding: Finding) -> SweptCell:

@@ -19,6 +19,7 @@ from enum import Enum
 from deploybench.analysis.between_runs import LAUNCH_MEDIANS
 from deploybench.analysis.comparison import Comparison, Status, what_settles
 from deploybench.errors import EXIT_INCONCLUSIVE, EXIT_SOME_FAILED
+from deploybench.plurals import counted
 from deploybench.results.verdict import Verdict
 from deploybench.statistics.ratios import Ratio
 from deploybench.statistics.samples import CONFIDENCE, FEWEST_FOR_INTERVAL
@@ -81,7 +82,8 @@ def check_rows(rows: Sequence[Comparison], largest: float) -> list[Check]:
     checks = []
     for row in rows:
         if row.ratio is not None and not _has_interval(row) and row.cells in decided:
-            reason = f"state seen in {row.ratio.count} launches only"
+            launches = counted(row.ratio.count, "launch", "launches")
+            reason = f"state seen in {launches} only"
             checks.append(Check(row, Outcome.SKIPPED, reason))
         else:
             checks.append(_check(row, largest))
@@ -175,8 +177,10 @@ def _check_ratio(row: Comparison, ratio: Ratio, largest: float) -> Check:
     distance = abs(math.log1p(largest) - math.log(slowdown.value))
     settles = what_settles(row, distance)
     if not _has_interval(row):
-        what = "launches" if row.times == LAUNCH_MEDIANS else "visits"
-        reason = f"{ratio.count} {what} give no 95 % interval; {settles}"
+        looks = counted(ratio.count, "visit gives", "visits give")
+        if row.times == LAUNCH_MEDIANS:
+            looks = counted(ratio.count, "launch gives", "launches give")
+        reason = f"{looks} no 95 % interval; {settles}"
         return Check(row, Outcome.INCONCLUSIVE, reason)
     doubt = _doubt(row, ratio)
     if doubt is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+from deploybench.plurals import counted
 from deploybench.results.launch import Launch
 from deploybench.results.verdict import Judgement
 
@@ -45,9 +46,7 @@ def noting_losses(judgement: Judgement, launches: Sequence[Launch]) -> Judgement
     lost = lost_launches(launches)
     if not lost:
         return judgement
-    count = f"{len(lost)} launches were"
-    if len(lost) == 1:
-        count = "1 launch was"
+    count = counted(len(lost), "launch was", "launches were")
     return Judgement(
         verdict=judgement.verdict,
         reason=f"{judgement.reason}; {count} lost: {lost[0].error}",

@@ -10,6 +10,7 @@ from deploybench.environment import in_words, said_of
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.hardware.places import cpus_in_words
+from deploybench.plurals import counted
 from deploybench.results.cell import Cell
 from deploybench.results.record import Record
 
@@ -109,8 +110,10 @@ def refuse_the_same_run(baseline: Sequence[Record], candidate: Sequence[Record])
             shared.append(record)
     if shared:
         run = shared[0].run
+        records = counted(len(shared), "record")
+        verb = "is" if len(shared) == 1 else "are"
         raise DeployBenchError(
-            f"{len(shared)} records of run {run} are on both sides",
+            f"{records} of run {run} {verb} on both sides",
             expected="two different runs, or two things within one",
             action=f"deploybench compare {run} --across runner=onnxruntime,openvino",
         )
@@ -225,7 +228,7 @@ def _own_version(record: Record) -> str:
 def hardware(record: Record) -> tuple[str, ...]:
     """What the cell ran on, by make: two hosts may be alike."""
     host = record.host
-    parts = [host.cpu_model, f"{host.usable_cores} usable cores"]
+    parts = [host.cpu_model, counted(host.usable_cores, "usable core")]
     if record.cell.device != CPU:
         parts += [gpu.name for gpu in host.gpus]
     return tuple(parts)

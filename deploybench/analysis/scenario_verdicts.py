@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from deploybench.analysis.verdicts import Attempt, judge_attempts
+from deploybench.plurals import counted
 from deploybench.results.verdict import Judgement, Verdict
 
 
@@ -62,8 +63,8 @@ def judge_too_slow_alone(bound: str, queries: int, fastest_ms: float) -> Judgeme
     """
     return Judgement(
         verdict=Verdict.INVALID,
-        reason=f"no rate holds {bound}: with nothing else to do, the fastest of {queries} queries "
-        f"took {fastest_ms:.3g} ms",
+        reason=f"no rate holds {bound}: with nothing else to do, the fastest of "
+        f"{counted(queries, 'query', 'queries')} took {fastest_ms:.3g} ms",
         advice="raise --latency-bound",
     )
 
@@ -73,8 +74,11 @@ def judge_no_rate_found(bound: str, tried: Sequence[float], advice: str) -> Judg
 
     ``advice`` is that of its last test.
     """
+    rates = f"no rate of {len(tried)} tried"
+    if len(tried) == 1:
+        rates = "not the one rate that was tried"
     return Judgement(
         verdict=Verdict.INVALID,
-        reason=f"no rate of {len(tried)} tried, down to {min(tried):g}/s, holds {bound} twice",
+        reason=f"{rates}, down to {min(tried):g}/s, holds {bound} twice",
         advice=advice,
     )

@@ -27,21 +27,12 @@ from deploybench.analysis.visit_ratios import (
 )
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record, StateSummary
-from deploybench.statistics.dependence import FEWEST_INDEPENDENT, Centre, centre_of_logs
-from deploybench.statistics.ratios import (
-    DEFAULT_MARGIN,
-    MOST_ROUNDS,
-    Answer,
-    Ratio,
-    answer,
-    half_width_that_settles,
-    more_rounds,
-    paired_ratio,
-)
+from deploybench.statistics.dependence import Centre, centre_of_logs
+from deploybench.statistics.ratios import Ratio, paired_ratio
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 
 MOST_ROUNDS_OF_VISITS = 2000
-"""At 0.3 s a visit this is ten minutes of one cell."""
+"""At 0.3 s a visit this is ten minutes of one cell: more of them settle nothing."""
 Pair = tuple[Launch, Launch]
 """The baseline's launch and the candidate's in one round."""
 
@@ -74,14 +65,6 @@ class Speedup:
     def rests_on_undisturbed(self) -> bool:
         """Whether ``ratio`` is that of the undisturbed times, because the visits contradict it."""
         return self.undisturbed is not None and self.ratio == self.undisturbed
-
-    @property
-    def ranking_changes(self) -> bool:
-        """Whether the two answers that are known say different things."""
-        if self.experienced is None or self.undisturbed is None:
-            return False
-        answers = {answer(self.experienced), answer(self.undisturbed)}
-        return Answer.AMBIGUOUS not in answers and len(answers) > 1
 
 
 def speedups_of(baseline: Record, candidate: Record) -> list[Speedup]:
@@ -122,25 +105,6 @@ def visited_speedup(baseline: Record, candidate: Record) -> Speedup | None:
         delivered=_least_delivered(before, after),
         remark=chosen.remark,
     )
-
-
-def rounds_to_settle(speedup: Speedup, margin: float = DEFAULT_MARGIN) -> int:
-    """How many more rounds would give the speed-up an answer that is not AMBIGUOUS."""
-    ratio = speedup.ratio
-    wanted = half_width_that_settles(ratio, margin)
-    if speedup.pairs is None:
-        return more_rounds(ratio.count, ratio.half_width, wanted)
-    count = speedup.pairs.count
-    surely = max(speedup.pairs.surely, 1.0)
-    until_known = math.ceil(count * (FEWEST_INDEPENDENT / surely - 1))
-    return max(until_known, more_rounds(count, ratio.half_width, wanted), 1)
-
-
-def most_rounds(speedup: Speedup) -> int:
-    """More rounds than this settle nothing: the two are too close."""
-    if speedup.pairs is None:
-        return MOST_ROUNDS
-    return MOST_ROUNDS_OF_VISITS
 
 
 def paired_speedups(baseline: Sequence[Launch], candidate: Sequence[Launch]) -> list[Speedup]:

@@ -28,6 +28,7 @@ from deploybench.analysis.speedups import Speedup
 from deploybench.analysis.states import FEWEST_LAUNCHES, State, probe_readings
 from deploybench.analysis.visit_verdicts import judge_visited_speedup
 from deploybench.artifacts.parity import ParityReport
+from deploybench.plurals import counted, counted_of
 from deploybench.provenance import Provenance
 from deploybench.results.launch import Launch
 from deploybench.results.record import Summary
@@ -118,7 +119,7 @@ def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> 
     if not summary.states:
         return Judgement(
             verdict=Verdict.UNSTABLE,
-            reason=f"the machine changed state during all {summary.flipped} launches",
+            reason=f"the machine changed state during {_all_of(summary.flipped)}",
             advice="shorter launches meet one state more often: --duration",
         )
     return noting_losses(summary.states[0].judgement, launches)
@@ -135,7 +136,7 @@ def judge_estimate(state: State) -> Judgement:
         return judgement
     return Judgement(
         verdict=Verdict.UNSTABLE,
-        reason=f"the interval of {len(state.counted)} launches is ±{width:.1%}, VALID needs "
+        reason=f"the interval of {_launches(state.counted)} is ±{width:.1%}, VALID needs "
         f"±{WIDEST_INTERVAL:.1%}",
         advice=MORE_ROUNDS,
     )
@@ -156,7 +157,7 @@ def judge_state(state: State) -> Judgement:
     if launch_spread > LARGEST_LAUNCH_SPREAD:
         return Judgement(
             verdict=Verdict.DRIFTING,
-            reason=f"the medians of {len(state.counted)} launches spread "
+            reason=f"the medians of {_launches(state.counted)} spread "
             f"{launch_spread:.0%}{_cause(state.counted)}",
             advice="trust speed-ups (paired by round) before absolute times; more rounds narrow "
             "both",
@@ -170,7 +171,7 @@ def judge_state(state: State) -> Judgement:
         )
     if len(state.counted) < FEWEST_FOR_INTERVAL:
         return _too_few(len(state.counted))
-    agreement = f"{len(state.counted)} launches agree within {launch_spread:.1%}"
+    agreement = f"{_launches(state.counted)} agree within {launch_spread:.1%}"
     return Judgement(verdict=Verdict.VALID, reason="; ".join([agreement, *_reservations(state)]))
 
 
@@ -185,16 +186,16 @@ def judge_speedup(speedup: Speedup) -> Judgement:
     if speedup.ratio.coverage < CONFIDENCE:
         return Judgement(
             verdict=Verdict.UNSTABLE,
-            reason=f"{count} pairs of launches, an interval needs {FEWEST_FOR_INTERVAL}",
-            advice="measure more rounds",
+            reason=f"{counted(count, 'pair')} of launches, an interval needs {FEWEST_FOR_INTERVAL}",
+            advice=MORE_ROUNDS,
         )
     if speedup.disturbed:
         return Judgement(
             verdict=Verdict.NOISY,
-            reason=f"{speedup.disturbed} of {count} rounds were disturbed",
+            reason=counted_of(speedup.disturbed, count, "round") + " disturbed",
             advice="stop the other work: it slows two runtimes by different amounts",
         )
-    reason = f"{count} rounds"
+    reason = counted(count, "round")
     if speedup.changed:
         reason += f"; in {speedup.changed} more the machine changed state"
     return Judgement(verdict=Verdict.VALID, reason=reason)
@@ -205,7 +206,9 @@ def _reservations(state: State) -> list[str]:
     reservations = []
     left_out = len(state.launches) - len(state.counted)
     if left_out:
-        reservations.append(f"{left_out} disturbed ones do not count")
+        reservations.append(
+            counted(left_out, "disturbed one does not count", "disturbed ones do not count")
+        )
     if not all(_other_work_is_known(launch) for launch in state.counted):
         reservations.append("other work on the machine could not be seen")
     if any(_gpu_hides_other_work(launch) for launch in state.counted):
@@ -236,15 +239,23 @@ def _half_width(launches: Sequence[Launch]) -> float:
 
 
 def _too_few(count: int) -> Judgement:
-    launches = "launches count"
-    if count == 1:
-        launches = "launch counts"
+    launches = counted(count, "launch counts", "launches count")
     return Judgement(
         verdict=Verdict.UNSTABLE,
-        reason=f"{count} {launches} in this state, an interval of {CONFIDENCE:.0%} needs "
+        reason=f"{launches} in this state, an interval of {CONFIDENCE:.0%} needs "
         f"{FEWEST_FOR_INTERVAL}",
         advice=MORE_ROUNDS,
     )
+
+
+def _launches(launches: Sequence[Launch]) -> str:
+    return counted(len(launches), "launch", "launches")
+
+
+def _all_of(launches: int) -> str:
+    if launches == 1:
+        return "the one launch"
+    return f"all {launches} launches"
 
 
 def _disturbed(disturbed: Sequence[Launch], count: int) -> Judgement:
@@ -259,7 +270,7 @@ def _disturbed(disturbed: Sequence[Launch], count: int) -> Judgement:
     cause = disturbances((examples or disturbed)[0])[0]
     return Judgement(
         verdict=verdict,
-        reason=f"{len(disturbed)} of {count} launches were disturbed: {cause.what}",
+        reason=f"{counted_of(len(disturbed), count, 'launch', 'launches')} disturbed: {cause.what}",
         advice=f"{cause.advice}; trust speed-ups (paired by round) before absolute times",
     )
 

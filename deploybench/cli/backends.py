@@ -10,9 +10,8 @@ from deploybench.cli.guard import guarded
 @guarded
 def backends(table_format: parse.FormatOption = None, json: parse.JsonOption = False) -> None:
     """List exporters and runners; a broken one is a row with its cause."""
-    from deploybench.report.plugin_table import plugin_rows, plugin_table
+    from deploybench.report.plugin_table import plugin_report, plugin_rows
     from deploybench.report.printing import print_report
-    from deploybench.report.table import Report
 
     asked = parse.output_format(table_format, json=json)
-    print_report(Report((plugin_table(plugin_rows()),)), asked)
+    print_report(plugin_report(plugin_rows()), asked)

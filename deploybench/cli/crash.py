@@ -10,12 +10,11 @@ import platform
 import shlex
 import sys
 import traceback
-from datetime import datetime, timezone
 from pathlib import Path
 
 from deploybench.inert import inert
+from deploybench.tracebacks import VARIABLE, whole_traceback, write_traceback
 
-TRACEBACK_VARIABLE = "DEPLOYBENCH_TRACEBACK"
 FRAMES = 3
 
 
@@ -24,7 +23,7 @@ def report_crash(error: BaseException) -> None:
 
     What was run, with which version, where it broke, and where the whole traceback is.
     """
-    whole = "".join(traceback.format_exception(error))
+    whole = whole_traceback(error)
     lines = [f"crashed:  {_last_line(error)}", f"ran:      {_command()}", f"version:  {_version()}"]
     frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
     # The heading stands before the first of them.
@@ -32,7 +31,7 @@ def report_crash(error: BaseException) -> None:
     for frame in frames:
         lines.append(f"{heading:9} {frame.filename}:{frame.lineno} in {frame.name}")
         heading = ""
-    if os.environ.get(TRACEBACK_VARIABLE):
+    if os.environ.get(VARIABLE):
         lines.append(whole)
     else:
         lines.append(_where_the_rest_is(whole))
@@ -61,17 +60,7 @@ def _version() -> str:
 def _where_the_rest_is(whole: str) -> str:
     """Keep the traceback beside the caches; where that cannot be written, print it after all."""
     try:
-        path = _crash_file()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = f"{_command()}\n{_version()}\n{Path.cwd()}\n\n{whole}"
-        path.write_text(text, "utf-8", errors="replace")
+        path = write_traceback(f"{_command()}\n{_version()}\n{Path.cwd()}\n\n{whole}")
     except OSError:
         return whole
-    return f"whole:    {path} ({TRACEBACK_VARIABLE}=1 or deploybench --traceback prints it)"
-
-
-def _crash_file() -> Path:
-    from deploybench.files import cache_folder
-
-    now = datetime.now(timezone.utc)
-    return cache_folder() / "crashes" / f"{now:%Y%m%d-%H%M%S}-{os.getpid()}.txt"
+    return f"whole:    {path} ({VARIABLE}=1 or deploybench --traceback prints it)"

@@ -14,15 +14,15 @@ from typing import Annotated
 import typer
 
 from deploybench.cli.commands import COMMANDS, add_command, add_summary
-from deploybench.cli.crash import TRACEBACK_VARIABLE
 from deploybench.cli.guard import heed_termination, run_to_the_end
 from deploybench.cli.streams import prepare_streams
 from deploybench.hardware.devices import BUS_ORDER
+from deploybench.tracebacks import VARIABLE
 
 
 def _print_tracebacks(asked: bool) -> None:
     if asked:
-        os.environ[TRACEBACK_VARIABLE] = "1"
+        os.environ[VARIABLE] = "1"
 
 
 def _print_version(asked: bool) -> None:
@@ -46,7 +46,8 @@ def options(
             "--traceback",
             callback=_print_tracebacks,
             is_eager=True,
-            help=f"Print the whole traceback of a crash. Also ${TRACEBACK_VARIABLE}=1.",
+            help="Print the whole traceback of a crash, and keep those of what plug-ins raise. "
+            f"Also ${VARIABLE}=1.",
         ),
     ] = False,
 ) -> None:

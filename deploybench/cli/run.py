@@ -135,6 +135,7 @@ def run(
 ) -> None:
     """Measure artifacts on this machine: processes that are visited in turn, parity before time."""
     from deploybench.cli.progress import Progress
+    from deploybench.cli.typed import typed_with
     from deploybench.errors import EXIT_SOME_FAILED
     from deploybench.hardware.pinning import read_pin
     from deploybench.report.console import remark
@@ -184,6 +185,7 @@ def run(
         baseline=baseline,
         seed=seed,
         trust=trust,
+        typed_with_trust=typed_with("--trust"),
         workspace=workspace,
     )
     share = parse.percent(margin, "--margin")

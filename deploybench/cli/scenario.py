@@ -95,6 +95,7 @@ def scenario(
 ) -> None:
     """Measure under MLPerf's load scenarios with MLPerf's own LoadGen. Not an MLPerf submission."""
     from deploybench.cli.progress import Progress
+    from deploybench.cli.typed import typed_with
     from deploybench.errors import EXIT_SOME_FAILED
     from deploybench.hardware.pinning import read_pin
     from deploybench.report.console import remark
@@ -126,6 +127,7 @@ def scenario(
         runners=parse.split_names(runner),
         precisions=parse.precisions(precision),
         trust=trust,
+        typed_with_trust=typed_with("--trust"),
         workspace=workspace,
     )
     with Progress() as progress:

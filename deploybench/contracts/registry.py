@@ -16,6 +16,7 @@ from deploybench.contracts.exporter import Exporter, OptionValue
 from deploybench.contracts.plugin import Plugin
 from deploybench.contracts.runner import Runner
 from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.tracebacks import where_its_traceback_is
 from deploybench.versions import comparable, installed_versions
 
 EXPORTERS = "deploybench.exporters"
@@ -185,6 +186,7 @@ def _load(point: EntryPoint, kind: type[P]) -> Entry[P]:
             problem, remedy = _check(plugin)
     except Exception as error:  # a plug-in may raise anything; it must not take the others down
         problem = f"{point.value} raised {type(error).__name__}: {error}"
+        problem += where_its_traceback_is(error)
         return Entry(point.name, distribution, None, problem, f"repair or uninstall {distribution}")
     if not isinstance(plugin, kind):
         problem = f"{point.value} is a {type(plugin).__name__}, not a {kind.__name__}"

@@ -29,6 +29,7 @@ from deploybench.hardware.devices import CPU
 from deploybench.hardware.host import usable_cores
 from deploybench.measure.proof import prove, reference_batches
 from deploybench.processes import QUIET_RUNTIMES
+from deploybench.tracebacks import where_its_traceback_is
 
 
 class _Seen(TypedDict):
@@ -160,7 +161,8 @@ def predict_images(
         raise
     except Exception as error:  # a runtime may raise anything
         raise DeployBenchError(
-            f"{plugin.name} could not run {path}: {type(error).__name__}: {error}",
+            f"{plugin.name} could not run {path}: {type(error).__name__}: {error}"
+            f"{where_its_traceback_is(error)}",
             action="deploybench backends lists the versions here; the manifest has those of the "
             "export",
         ) from error

@@ -51,6 +51,7 @@ from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.models.source import BuiltModel
 from deploybench.models.tasks import task_assumed, task_of
 from deploybench.processes import die_with_parent, finish
+from deploybench.tracebacks import where_its_traceback_is
 
 if TYPE_CHECKING:
     import torch
@@ -105,7 +106,8 @@ def main() -> None:
         )
     except Exception as error:  # an exporter may raise anything; the row carries its cause
         cause = cause_of(error)
-        reply = ExportReply(found=cause.found, expected=cause.expected, action=cause.action)
+        found = f"{cause.found}{where_its_traceback_is(error)}"
+        reply = ExportReply(found=found, expected=cause.expected, action=cause.action)
     finish(reply.model_dump_json())
 
 

@@ -23,6 +23,7 @@ from deploybench.errors import DeployBenchError, DeviceError
 from deploybench.hardware.devices import CPU, kind_of, same_device
 from deploybench.hardware.places import cpus_in_words, list_of_cpus
 from deploybench.results.launch import Facts
+from deploybench.tracebacks import where_its_traceback_is
 
 Array = npt.NDArray[np.float32]
 OUT_OF_MEMORY = "out of memory"
@@ -200,7 +201,7 @@ def failure_of(error: Exception) -> Failure:
     cause = type(error).__name__
     if _is_out_of_memory(error):
         cause = OUT_OF_MEMORY
-    return Failure(error=f"{cause}: {_first_lines(error)}")
+    return Failure(error=f"{cause}: {_first_lines(error)}{where_its_traceback_is(error)}")
 
 
 def _is_out_of_memory(error: Exception) -> bool:

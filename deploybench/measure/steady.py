@@ -20,6 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from deploybench.plurals import counted
+
 MOST_BLOCKS = 40
 FEWEST_SAMPLES = 8
 """Of fewer calls nobody can tell whether they have settled."""
@@ -53,7 +55,7 @@ def find_steady(samples: Sequence[int]) -> Steady:
     """The cut of one launch's samples (any unit, in order of time)."""
     count = len(samples)
     if count < FEWEST_SAMPLES:
-        return Steady(0, False, 0.0, f"{count} calls are too few to see whether they settled")
+        return Steady(0, False, 0.0, _too_few(count))
 
     # The logarithm of each block's median: levels are compared by their ratio.
     edges = np.linspace(0, count, min(MOST_BLOCKS, count) + 1).astype(int)
@@ -86,11 +88,17 @@ def find_steady(samples: Sequence[int]) -> Steady:
     off_level = (off_blocks - warm_up) / (len(blocks) - warm_up)
 
     if cut > count * LARGEST_WARM_UP:
-        return Steady(cut, False, off_level, f"still warming up after {cut} of {count} calls")
+        calls = counted(count, "call")
+        return Steady(cut, False, off_level, f"still warming up after {cut} of {calls}")
     if off_level > LARGEST_OFF_LEVEL:
         reason = f"{off_level:.0%} of the calls lie at another level than the rest"
         return Steady(cut, False, off_level, reason)
     return Steady(cut, True, off_level, "")
+
+
+def _too_few(count: int) -> str:
+    calls = counted(count, "call is too few", "calls are too few")
+    return f"{calls} to see whether they settled"
 
 
 def _segment(blocks: npt.NDArray[np.float64]) -> list[int]:

@@ -122,7 +122,14 @@ def _not_known(answer: ModelAnswer) -> str:
     text = f"which runner is the fastest is not known; perhaps {perhaps}"
     if answer.more_rounds is None:
         return f"{text}. They are too close, or the machine too restless, for rounds to tell."
-    return f"{text}. About {counted(answer.more_rounds, 'more round')} would tell."
+    return f"{text}. About {_more_looks(answer, answer.more_rounds)} would tell."
+
+
+def _more_looks(answer: ModelAnswer, rounds: int) -> str:
+    """So many more rounds; of visits each round is a visit of every cell."""
+    if all(record.visits for record in answer.records):
+        return f"{counted(rounds, 'more visit')} of each"
+    return counted(rounds, "more round")
 
 
 def _sureness(answer: ModelAnswer) -> str:
@@ -185,7 +192,7 @@ def _undecided(answer: ModelAnswer) -> str:
     text = f"whether {names} {verb} faster than {fastest}"
     if answer.more_rounds is None:
         return f"{text}; they are too close, or the machine too restless, for rounds to tell."
-    return f"{text}; about {counted(answer.more_rounds, 'more round')} would tell."
+    return f"{text}; about {_more_looks(answer, answer.more_rounds)} would tell."
 
 
 def _what_would_settle(answers: Sequence[ModelAnswer]) -> list[Prose]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 
 from deploybench.contracts import Exporter, Runner
 from deploybench.contracts.registry import Entry, exporters, runners
 from deploybench.report.figures import good_or_bad, yes_or_no
-from deploybench.report.table import Column, Table, table_of
+from deploybench.report.table import Column, Prose, Report, Table, table_of
 from deploybench.versions import installed_versions
 
 
@@ -16,7 +16,8 @@ from deploybench.versions import installed_versions
 class PluginRow:
     """One registered exporter or runner.
 
-    ``handles`` are the precisions of an exporter, the formats of a runner.
+    ``handles`` are the precisions of an exporter, the formats of a runner; ``options`` what an
+    exporter takes beside the options of every export, each in words.
     """
 
     kind: str
@@ -27,6 +28,7 @@ class PluginRow:
     versions: str
     problem: str | None
     remedy: str | None
+    options: list[str] = field(default_factory=list)
 
     @property
     def remark(self) -> str:
@@ -62,7 +64,8 @@ def plugin_rows() -> list[PluginRow]:
     """One row a registered exporter or runner."""
     rows = []
     for exporter in exporters().values():
-        rows.append(_row("exporter", exporter, _precisions(exporter)))
+        row = _row("exporter", exporter, _precisions(exporter))
+        rows.append(replace(row, options=_options(exporter)))
     for runner in runners().values():
         rows.append(_row("runner", runner, _formats(runner)))
     return rows
@@ -73,6 +76,25 @@ def plugin_table(rows: Sequence[PluginRow], title: str = "") -> Table:
     several = len({row.package for row in rows}) > 1
     shown = [column for column in COLUMNS if several or column.key != "package"]
     return table_of(shown, rows, title=title, data=asdict)
+
+
+def plugin_report(rows: Sequence[PluginRow]) -> Report:
+    """The table, and below it what the exporters can be asked for."""
+    sections: list[Table | Prose] = [plugin_table(rows)]
+    lines = []
+    for row in rows:
+        lines += [f"  {row.name}: {option}" for option in row.options]
+    if lines:
+        title = "Options of exporters (deploybench export --option NAME=VALUE)"
+        sections.append(Prose(tuple(lines), title=title))
+    return Report(tuple(sections), [asdict(row) for row in rows])
+
+
+def _options(entry: Entry[Exporter]) -> list[str]:
+    """Empty where the exporter is broken."""
+    if entry.plugin is None:
+        return []
+    return [option.described() for option in entry.plugin.options]
 
 
 def _precisions(entry: Entry[Exporter]) -> list[str]:

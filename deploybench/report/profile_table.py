@@ -27,6 +27,7 @@ UNITS = {
 }
 """The words and the unit of each peak."""
 UNCONFIRMED = "unconfirmed: "
+NO_PEAK = "its peak is not known: no bound, and no share of it"
 MEASURED = "measured"
 
 
@@ -297,9 +298,11 @@ def _source(profile: Profile, name: str) -> str:
 
 
 def _precision(profile: Profile, name: str) -> tuple[str, ...]:
-    """The name, whether it runs on the hardware, and why not."""
-    if name in profile.precisions:
+    """The name, whether it runs on the hardware, and why not, or what is not known of it."""
+    if name in profile.precisions and name in profile.peaks.tflops:
         return (name, yes_or_no(True), "")
+    if name in profile.precisions:
+        return (name, yes_or_no(True), NO_PEAK)
     return (name, yes_or_no(False), profile.lacking.get(name, ""))
 
 

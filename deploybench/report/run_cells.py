@@ -132,9 +132,9 @@ def _trusted(row: Row, doubted: Roofs) -> bool:
 
 def share_of_peak_text(doubted: Roofs) -> Callable[[Row], str]:
     def write(row: Row) -> str:
-        if row.share_of_peak is None:
+        if row.achieved_gflops is None or row.peak_gflops is None:
             return NOTHING
-        if not _trusted(row, doubted):
+        if row.share_of_peak is None or not _trusted(row, doubted):
             return NOT_KNOWN
         share = f"{100 * row.share_of_peak:.0f}%"
         if row.macs_uncounted:
@@ -146,9 +146,9 @@ def share_of_peak_text(doubted: Roofs) -> Callable[[Row], str]:
 
 def times_bound_text(doubted: Roofs) -> Callable[[Row], str]:
     def write(row: Row) -> str:
-        if row.times_bound is None:
+        if row.p50_ms is None or not row.bound_ms:
             return NOTHING
-        if not _trusted(row, doubted):
+        if row.times_bound is None or not _trusted(row, doubted):
             return NOT_KNOWN
         return three_digits(row.times_bound)
 
@@ -194,8 +194,11 @@ def _ratio_text(
 def speedups_differ(row: Row) -> bool:
     """Whether contention slows the two by different amounts.
 
-    Then the speed-up as met and the undisturbed one cannot both be the same number.
+    Then the speed-up as met and the undisturbed one cannot both be the same number, or their
+    answers are not the same.
     """
+    if row.ranking_differs:
+        return True
     met = (row.experienced_speedup_low, row.experienced_speedup_high)
     undisturbed = (row.undisturbed_speedup_low, row.undisturbed_speedup_high)
     if met[0] is None or met[1] is None or undisturbed[0] is None or undisturbed[1] is None:

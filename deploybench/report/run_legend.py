@@ -122,10 +122,13 @@ def _legend_of_peaks(rows: Sequence[Row], doubted: Roofs) -> list[str]:
     if not valid and any(row.visits for row in rows):
         return ["%peak and ×bound: of times that are VALID, here of none"]
     kinds = sorted({kind_of(row.device) for row in rows})
-    parts = [f"%peak: of {' or '.join(PEAKS[kind] for kind in kinds)}"]
-    if any(row.times_bound for row in rows):
+    peaks = " or ".join(PEAKS[kind] for kind in kinds)
+    if any(row.peak_raised for row in rows):
+        peaks += ", raised to what the calls of a row reached"
+    parts = [f"%peak: of {peaks}"]
+    if any(row.bound_ms for row in rows):
         parts.append("×bound: p50 over the least time that MACs, bytes and peaks allow")
-    compared = [row for row in rows if row.share_of_peak is not None or row.times_bound is not None]
+    compared = [row for row in rows if row.p50_ms and (row.peak_gflops or row.bound_ms)]
     if any((row.run, row.device) in doubted for row in compared):
         parts.append(
             f"%peak and ×bound {NOT_KNOWN}: calls were faster than the peak allows, so the peak "

@@ -13,6 +13,8 @@ from deploybench.rows.row import Row
 from deploybench.statistics.counted import BIN_WIDTH
 from deploybench.statistics.ratios import Answer
 
+RANKING_DIFFERS = "the ranking differs: undisturbed it is another one than as the machine was"
+
 
 def notes_of(row: Row) -> list[Note]:
     """A note a cause; none for a VALID row that is complete and settled, and assumes nothing."""
@@ -89,11 +91,24 @@ def _note_on_contention(row: Row) -> list[Note]:
     """Where the ratio of the undisturbed times is not that of the times as met."""
     if not speedups_differ(row):
         return []
+    if row.ranking_differs:
+        return [Note(RANKING_DIFFERS, _both_answers(row))]
     detail = (
         f"{row.undisturbed_speedup:.2f} times as fast as {row.baseline} undisturbed, "
         f"{row.experienced_speedup:.2f} as the machine was"
     )
     return [Note("what disturbs slows these and the baseline unequally", detail)]
+
+
+def _both_answers(row: Row) -> str:
+    """The two speed-ups over the baseline, and what each of them says."""
+    assert row.undisturbed_speedup_answer is not None  # of a row whose ranking differs
+    assert row.experienced_speedup_answer is not None
+    return (
+        f"the ranking differs: {row.undisturbed_speedup:.2f} times as fast as {row.baseline} "
+        f"undisturbed ({row.undisturbed_speedup_answer.value}), {row.experienced_speedup:.2f} as "
+        f"the machine was ({row.experienced_speedup_answer.value})"
+    )
 
 
 def _notes_on_threads(row: Row) -> list[Note]:

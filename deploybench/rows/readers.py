@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from deploybench.analysis.against import AgainstBaseline
 from deploybench.analysis.crossover import Point
-from deploybench.analysis.findings import AgainstBaseline
 from deploybench.analysis.typical import TypicalGpu
 from deploybench.results.launch import Facts
 from deploybench.results.record import Bound, Percentile, StateSummary, Summary

@@ -32,15 +32,17 @@ class Row:
     share of the cell's launches that met it; ``main_state`` whether it is the one met most.
     ``bound_ms`` is the least time of one call, computed from MACs, bytes and the hardware's peaks;
     ``times_bound`` is the median over it; ``unfused_ms`` is the same bound with every layer's
-    values moved. See ``roofline.py``. ``gpu_*`` are of the GPU right after the calls were timed.
-    ``speedup`` is over ``baseline`` (fp32), paired by round; its verdict is its own.
-    ``softmax_speedup`` is a fair ViT's over its softmax member on the same runner at the same
-    sizes, where the run has both at two sizes or more. ``device_p50_ms`` is what an engine-only
-    call takes by the device's own clock, ``options`` are those of the cell, each in a field of its
-    own where rows are written as data; ``mixed_states_ms`` is the median over launches that all met
-    a change of the machine's state, so that no state has an estimate; ``assumed`` is what
-    nobody gave when the artifact was exported; ``provenance`` is ``simulated`` where a double stood
-    in for the device's library.
+    values moved (``analysis/bounds.py``). ``peak_raised`` says that a cell of the run reached more
+    than the peak that was measured before it, so that ``peak_gflops`` and the bounds are by what it
+    reached; a share over 1 and a time below its bound are None. ``gpu_*`` are of the GPU right
+    after the calls were timed. ``speedup`` is over ``baseline`` (fp32), paired by round; its
+    verdict is its own. ``softmax_speedup`` is a fair ViT's over its softmax member on the same
+    runner at the same sizes, where the run has both at two sizes or more. ``device_p50_ms`` is what
+    an engine-only call takes by the device's own clock, ``options`` are those of the cell, each in
+    a field of its own where rows are written as data; ``mixed_states_ms`` is the median over
+    launches that all met a change of the machine's state, so that no state has an estimate;
+    ``assumed`` is what nobody gave when the artifact was exported; ``provenance`` is ``simulated``
+    where a double stood in for the device's library.
 
     The samples of ``launches_binned`` launches are counts in bins. ``threads_ran`` is how many
     threads worked, ``pinned_cpus`` the CPUs that the processes were kept on (``0-3,8``),
@@ -53,7 +55,8 @@ class Row:
     and ``experienced_p50_ms`` are what a user of the machine met. ``delivered_*`` is the share of
     the machine's own speed that it gave beside the visits. ``experienced_speedup`` is of visits
     that are close in time, ``undisturbed_speedup`` of the undisturbed times; ``speedup`` is the
-    first, which is known more closely, unless the two contradict each other.
+    first, which is known more closely, unless the two contradict each other. ``ranking_differs``
+    says that both have an answer, and not the same one.
     """
 
     model: str
@@ -145,6 +148,8 @@ class Row:
     macs_uncounted: str = ""
     """Operators that no formula knows: MACs, FLOPs and FLOP/s are at least those given."""
     achieved_gflops: float | None = None
+    peak_gflops: float | None = None
+    peak_raised: bool = False
     share_of_peak: float | None = None
     bound_ms: float | None = None
     bound_limited_by: str | None = None
@@ -169,6 +174,7 @@ class Row:
     undisturbed_speedup_high: float | None = None
     undisturbed_speedup_coverage: float | None = None
     undisturbed_speedup_answer: Answer | None = None
+    ranking_differs: bool = False
     tokens: int | None = None
     softmax_speedup: float | None = None
     softmax_speedup_low: float | None = None

@@ -69,7 +69,7 @@ def row_of(finding: Finding) -> Row:
     p95 = percentile_figures(finding.state, 0.95)
     p99 = percentile_figures(finding.state, 0.99)
     p999 = percentile_figures(finding.state, 0.999)
-    bound = bound_figures(record.bound)
+    bound = bound_figures(finding.bound)
     speedup = speedup_figures(finding.against)
     experienced = experienced_figures(finding.against)
     undisturbed = undisturbed_figures(finding.against)
@@ -165,10 +165,12 @@ def row_of(finding: Finding) -> Row:
         flops_per_image=_flops(record.macs),
         macs_uncounted=", ".join(record.macs_uncounted),
         achieved_gflops=finding.gflops,
-        share_of_peak=finding.share_of_peak,
+        peak_gflops=finding.peak_gflops,
+        peak_raised=finding.peak_raised,
+        share_of_peak=_at_most_one(finding.share_of_peak),
         bound_ms=bound.latency_ms,
         bound_limited_by=bound.limited_by,
-        times_bound=finding.times_bound,
+        times_bound=_at_least_one(finding.times_bound),
         unfused_ms=bound.unfused_ms,
         moved_bytes=bound.moved_bytes,
         baseline=speedup.baseline,
@@ -189,6 +191,7 @@ def row_of(finding: Finding) -> Row:
         undisturbed_speedup_high=undisturbed.high,
         undisturbed_speedup_coverage=undisturbed.coverage,
         undisturbed_speedup_answer=undisturbed.answer,
+        ranking_differs=finding.against is not None and finding.against.ranking_differs,
         tokens=record.tokens,
         softmax_speedup=softmax.value,
         softmax_speedup_low=softmax.low,
@@ -253,6 +256,20 @@ def _flops(macs: int | None) -> int | None:
     if macs is None:
         return None
     return 2 * macs
+
+
+def _at_most_one(share: float | None) -> float | None:
+    """A share of a peak; none where it is over 1, which no time that is known has."""
+    if share is None or share > 1:
+        return None
+    return share
+
+
+def _at_least_one(times: float | None) -> float | None:
+    """How many times its bound a time is; none where it is below, which none that is known is."""
+    if times is None or times < 1:
+        return None
+    return times
 
 
 def _largest_error(record: Record) -> float | None:

@@ -145,6 +145,9 @@ class RunRequest:
     trust: bool = False
     """Whether the user answers for artifacts that were not made here: they may run code, and are
     signed, so that nobody is asked again."""
+    typed_with_trust: str | None = None
+    """The command line with ``--trust``, which a refusal for want of it shows; None: a short one of
+    the artifacts and the workspace alone."""
     workspace: Path | None = None
     """The folder of artifacts and records; None: $DEPLOYBENCH_WORKSPACE, else
     ./deploybench-workspace."""
@@ -273,7 +276,9 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     planned = plan_cells(artifacts, selection, profile)
     if request.only is not None:
         planned = [plan for plan in planned if request.only(plan.cell)]
-    command = trusting_command("run", request.artifacts, request.packs, request.workspace)
+    command = request.typed_with_trust
+    if command is None:
+        command = trusting_command("run", request.artifacts, request.packs, request.workspace)
     check_planned(planned, trust=request.trust, command=command)
 
     # What has no artifact gets its record at once.

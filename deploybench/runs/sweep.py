@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import psutil
-
 from deploybench.hardware.gpus import Gpu
 from deploybench.hardware.host import Host, describe_host, gpu_of
 from deploybench.measure.job import Job
@@ -20,12 +18,14 @@ from deploybench.results.launch import Launch
 from deploybench.runs.run import job_of
 from deploybench.runs.settings import RunSettings
 from deploybench.statistics.saturation import SMALLEST_GAIN
+from deploybench.telemetry.free_memory import available_bytes
 
 LOOK_S = 0.3
 LARGEST_BATCH = 1024
 LONGEST_CALL_S = 5.0
 MEMORY_SHARE = 0.8
-"""Of what is available now: the next size is not tried when it would need more."""
+"""Of what is available now, on the machine and to this process's cgroup: the next size is not tried
+when it would need more."""
 
 
 def with_auto_batches(
@@ -34,7 +34,7 @@ def with_auto_batches(
     *,
     start: Callable[[Planned], None] = lambda planned: None,
     launch: Callable[[Job], Launch] = run_job,
-    available_bytes: Callable[[], int] = lambda: int(psutil.virtual_memory().available),
+    available_bytes: Callable[[], int] = available_bytes,
     host: Callable[[], Host] = describe_host,
 ) -> list[Planned]:
     """Each cell once for every batch size of its sweep; ``planned`` has batch size 1.

@@ -95,6 +95,8 @@ class ScenarioRequest:
     """To compute in; empty: each artifact's own."""
     trust: bool = False
     """Whether the user answers for artifacts that were not made here, as in ``RunRequest``."""
+    typed_with_trust: str | None = None
+    """What a refusal for want of ``trust`` says to type, as in ``RunRequest``."""
     workspace: Path | None = None
     """The folder of artifacts and records; None: $DEPLOYBENCH_WORKSPACE, else
     ./deploybench-workspace."""
@@ -262,7 +264,9 @@ def run_scenarios(
     if not cells:
         selection = Selection(entries, [1], request.precisions, request.thread_budget)
         raise nothing_to_run(artifacts, selection)
-    command = trusting_command("scenario", request.artifacts, workspace=request.workspace)
+    command = request.typed_with_trust
+    if command is None:
+        command = trusting_command("scenario", request.artifacts, workspace=request.workspace)
     check_planned([planned for planned, _ in cells], trust=request.trust, command=command)
     host = describe_host(recorded_distributions())
     context = ScenarioContext(new_run_name(), workspace, host, pinning)

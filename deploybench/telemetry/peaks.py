@@ -21,6 +21,7 @@ from datetime import datetime, timedelta, timezone
 from deploybench.hardware.host import Host
 from deploybench.hardware.precisions import BF16_FLAGS
 from deploybench.hardware.roof import MeasuredPeaks
+from deploybench.plurals import counted
 from deploybench.processes import run_child
 from deploybench.telemetry.canary import environment_of, gflops_of
 from deploybench.telemetry.canary_memory import remembered as remembered_canary
@@ -107,13 +108,13 @@ def peaks_of(runs: Sequence[PeakRun], threads: int) -> MeasuredPeaks:
         disturbed = runs[-1].disturbed
     sizes = " or ".join(f"{size} x {size}" for size in MATRIX_SIZES)
     products = f"{sizes} products by {libraries}"
-    memory = f"copy and sum of {COPY_BYTES >> 20} MiB by {threads} threads"
+    memory = f"copy and sum of {COPY_BYTES >> 20} MiB by {counted(threads, 'thread')}"
     return MeasuredPeaks(
         threads=threads,
         gflops=gflops,
         copy_gb_per_s=most.get(COPY, 0.0),
         read_gb_per_s=most.get(READ),
-        method=f"the most of {_runs_in_words(len(runs))}: {products}; {memory}",
+        method=f"the most of {counted(len(runs), 'run')}: {products}; {memory}",
         disturbed=disturbed,
     )
 
@@ -176,9 +177,3 @@ def _those_to_protect(runs: Sequence[PeakRun]) -> list[PeakRun]:
             chosen.append(run)
     chosen += [run for run in runs if run.disturbed is None][-1:]
     return chosen
-
-
-def _runs_in_words(count: int) -> str:
-    if count == 1:
-        return "one run"
-    return f"{count} runs"

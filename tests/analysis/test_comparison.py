@@ -100,7 +100,7 @@ def test_swapping_the_sides_inverts_the_ratio_and_its_interval(
         ("form", "form fp32-dynamic → fp32-b1", {"form": "fp32-b1"}),
         ("weights", "weights random seed 0 → abc", {"weights_identity": "abc"}),
         ("host", "host here → there", {"machine": host(hostname="there")}),
-        ("host", "2 usable cores → AMD EPYC, 1 usable cores", {"machine": host(usable_cores=1)}),
+        ("host", "2 usable cores → AMD EPYC, 1 usable core", {"machine": host(usable_cores=1)}),
         ("version", "deploybench 1 → 2", {"machine": host(versions={"deploybench": "2"})}),
     ],
 )

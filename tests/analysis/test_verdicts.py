@@ -62,7 +62,7 @@ BUSY = launch(STEADY, surroundings=surroundings(foreign_cpu_share=0.3))
         (
             [BUSY] + [launch(STEADY)] * 2,
             Verdict.NOISY,
-            "1 of 3 launches were disturbed: other processes took 30%",
+            "1 of 3 launches was disturbed: other processes took 30%",
         ),
         (
             [launch(STEADY), scaled(1.032)] * 3,

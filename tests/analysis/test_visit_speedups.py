@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ from deploybench.analysis.answers import answers_of
 from deploybench.analysis.comparison import Status
 from deploybench.analysis.crossover import AttentionFamily, crossovers
 from deploybench.analysis.findings import findings_of
-from deploybench.analysis.speedups import Speedup, most_rounds, rounds_to_settle, speedups_of
+from deploybench.analysis.settling import budget_for, most_rounds, rounds_to_settle, what_settles
+from deploybench.analysis.speedups import Speedup, speedups_of
 from deploybench.analysis.verdicts import judge_speedup
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
@@ -110,7 +113,10 @@ def test_the_ranking_changes_only_where_the_two_answers_do(slope: float, changes
     first = times_ms(generator, delivered, 7.8, slope=-1.3)
     second = times_ms(generator, delivered, 9.3, slope=slope)
 
-    assert speedup_of(*two_cells(first, second, delivered)).ranking_changes is changes
+    _, against = findings_of(list(two_cells(first, second, delivered)), margin=0.02)
+
+    assert against.against is not None
+    assert against.against.ranking_differs is changes
 
 
 def test_where_nothing_was_calm_the_ratio_is_as_the_machine_was_and_noisy() -> None:
@@ -213,10 +219,50 @@ def test_what_is_not_decided_says_how_many_rounds_of_visits_would() -> None:
 
     assert candidate.against is not None
     assert candidate.against.answer is Answer.AMBIGUOUS
-    assert candidate.against.more_rounds is not None
-    assert candidate.against.more_rounds == rounds_to_settle(candidate.against.speedup)
-    assert "more rounds would settle it" in candidate.against.reason
+    more = candidate.against.more_rounds
+    assert more is not None
+    assert more == rounds_to_settle(candidate.against.speedup)
+    words = f"about {more} more visits of each would settle it: --budget "
+    assert words in candidate.against.reason
+    assert candidate.against.reason.endswith(f"{budget_for([slow, fast], 60 + more)}s")
     assert most_rounds(candidate.against.speedup) == 2000
+
+
+def test_ratio_whose_halves_contradict_each_other_is_settled_by_no_number_of_rounds() -> None:
+    slow = record(visits(10 * noise(0.002, seed=1), CALM), runner="pytorch")
+    fast = record(visits(9.5 * noise(0.002, seed=2), CALM), runner="onnxruntime")
+    speedup = speedup_of(slow, fast)
+    assert speedup.pairs is not None
+    # As narrow as it has to be, and of no coverage: one more round would change nothing.
+    drifting = replace(
+        speedup,
+        ratio=replace(speedup.ratio, coverage=0.0),
+        pairs=replace(speedup.pairs, halves_agree=False),
+    )
+
+    assert answer(drifting.ratio) is Answer.AMBIGUOUS
+    assert rounds_to_settle(drifting) is None
+    words = what_settles(drifting, None, [slow, fast])
+    assert words == "the two differ by other amounts at other times: measure again, longer"
+
+
+def test_ratio_that_is_not_known_and_narrow_enough_is_settled_by_no_number_of_rounds() -> None:
+    """Such as that of the medians, where one of the two has modes of its own."""
+    slow = record(visits(10 * noise(0.002, seed=1), CALM), runner="pytorch")
+    speedup = speedup_of(slow, record(visits(9.5 * noise(0.002, seed=2), CALM), runner="openvino"))
+
+    unknown = replace(speedup, ratio=replace(speedup.ratio, coverage=0.0))
+
+    assert rounds_to_settle(unknown) is None
+    assert rounds_to_settle(speedup) == 1, "it is known and has an answer"
+
+
+def test_one_more_visit_is_said_as_one() -> None:
+    slow = record(visits(10 * noise(), CALM), runner="pytorch")
+    speedup = speedup_of(slow, record(visits(10 * noise(seed=3), CALM), runner="onnxruntime"))
+
+    assert "about 1 more visit of each would" in what_settles(speedup, 1, [slow])
+    assert what_settles(speedup, 2001, [slow]) == "too close for any number"
 
 
 def test_cells_of_one_run_compare_by_their_visits() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from deploybench.artifacts.artifact import SIGNATURE, Artifact, open_artifact
 from deploybench.artifacts.pack import write_pack
 from deploybench.artifacts.signature import is_signed, sign, signature_of
 from deploybench.artifacts.workspace import Workspace
+from deploybench.cli.main import application
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import runners
 from deploybench.errors import EXIT_REFUSED, DeployBenchError
@@ -229,6 +232,29 @@ def test_the_command_to_type_is_the_one_that_was_typed(cli_here: Cli, tmp_path: 
         "type once: deploybench predict timm:test_efficientnet/torchscript 'a photo.png' --top 2 "
         "--workspace workspace --trust -- -b.png\n"
     ) in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--runner", "torchscript", "--budget", "5s", "--skip", "*/inductor"],
+        ["scenario", "--scenario", "single-stream", "--runner", "torchscript"],
+    ],
+    ids=["run", "scenario"],
+)
+def test_refusal_of_a_measurement_says_to_type_all_that_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    kept_workspace(tmp_path / "workspace", TORCHSCRIPT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(scenarios, "check_loadgen", lambda: None)
+    typed = ["deploybench", *words, "--workspace", "workspace"]
+    monkeypatch.setattr(sys, "argv", typed)
+
+    refused = CliRunner().invoke(application(), typed[1:])
+
+    assert refused.exit_code == EXIT_REFUSED
+    assert f"type once: {shlex.join(typed)} --trust\n" in refused.output
 
 
 def test_runner_that_says_nothing_of_itself_runs_code() -> None:

@@ -15,6 +15,7 @@ import torch
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
+from deploybench.export import pipeline
 from deploybench.export.pipeline import ExportOptions, check_requests, export_all, export_one
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.measure.job import Job
@@ -216,6 +217,33 @@ def test_request_that_cannot_work_is_refused_before_anything_starts(
 ) -> None:
     with pytest.raises(DeployBenchError, match=words):
         check_requests([request_])
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ({"checkpoint": "/no/such.pt"}, "there is no checkpoint /no/such.pt"),
+        ({"labels": "/no/names.txt"}, "there is no file /no/names.txt"),
+    ],
+)
+def test_file_that_is_not_there_is_refused_before_a_process_is_started_to_look_at_it(
+    monkeypatch: pytest.MonkeyPatch, file: dict[str, str], words: str
+) -> None:
+    def started(*_: object, **__: object) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(pipeline, "run_forked", started)
+    model = ModelRequest(name="resnet50", **file)  # type: ignore[arg-type]
+    with pytest.raises(DeployBenchError, match=words):
+        check_requests([request_of("pytorch", model=model)])
+
+
+def test_labels_that_are_no_text_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_bytes(b"caf\xe9")
+    model = ModelRequest(name="resnet50", labels=str(path))
+    with pytest.raises(DeployBenchError, match="is no text"):
+        check_requests([request_of("pytorch", model=model)])
 
 
 def test_manifest_carries_the_request_and_the_command_that_repeats_it(

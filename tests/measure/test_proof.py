@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,3 +68,21 @@ def test_memory_that_ran_out_is_called_so_whatever_the_runtime_calls_it(
     error: Exception, words: str
 ) -> None:
     assert failure_of(error) == Failure(error=words)
+
+
+def test_traceback_of_what_a_runtime_raised_is_kept_for_who_asks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("DEPLOYBENCH_TRACEBACK", "1")
+
+    def broken_runtime() -> None:
+        raise ValueError("no such thing")
+
+    with pytest.raises(ValueError, match="no such thing") as raised:
+        broken_runtime()
+    words = failure_of(raised.value).error
+
+    (path,) = (tmp_path / "deploybench" / "crashes").iterdir()
+    assert words == f"ValueError: no such thing (traceback: {path})"
+    assert "in broken_runtime" in path.read_text()

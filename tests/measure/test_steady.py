@@ -129,7 +129,8 @@ def test_step_smaller_than_3_percent_is_one_level() -> None:
 def test_too_few_calls_are_unsettled_in_words(count: int) -> None:
     found = find_steady([LEVEL] * count)
     assert (found.cut, found.settled) == (0, False)
-    assert found.reason == f"{count} calls are too few to see whether they settled"
+    calls = "1 call is" if count == 1 else f"{count} calls are"
+    assert found.reason == f"{calls} too few to see whether they settled"
 
 
 def test_samples_that_are_all_equal_are_settled() -> None:

@@ -23,7 +23,7 @@ BOUND = Bound(
     roof="rtx3090",
     precision="fp32",
     batch=1,
-    flops=10**9,
+    flops=2 * 10**8,
     moved_bytes=4_500_000,
     compute_ms=2.0,
     memory_ms=0.5,
@@ -74,7 +74,7 @@ def details(rows: Sequence[Row]) -> str:
 
 
 def test_row_has_the_bound_and_how_many_times_it_the_cell_took() -> None:
-    made = record([launch([8.0] * 20, number=n) for n in range(6)]).model_copy(
+    made = record([launch([8.0] * 20, number=n) for n in range(6)], macs=10**8).model_copy(
         update={"bound": BOUND}
     )
     (row,) = rows_of([made])

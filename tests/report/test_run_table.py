@@ -230,7 +230,7 @@ def test_line_that_is_long_enough_holds_every_figure_of_a_cell() -> None:
     lines = text_of(report, 200).splitlines()
     shown = " ".join(next(line for line in lines if line.startswith("aotinductor")).split())
     assert shown == (
-        "aotinductor fp32 1024 2 engine-only 105 ns 67% 9000 0.0% n/a 114 100 0.10 228 n/a "
+        "aotinductor fp32 1024 2 engine-only 105 ns 67% 9000 0.0% n/a 114 100 0.10 228 100% "
         "1.37 ±0.0% FASTER VALID"
     )
 
@@ -270,7 +270,7 @@ def test_cells_of_two_devices_are_in_one_table_each_against_its_own_baseline() -
     text = printed(two_devices())
     assert "2.00 ±0.0% FASTER" in line_of(text, "onnxruntime", "cpu")
     assert "4.00 ±0.0% FASTER" in line_of(text, "onnxruntime", "cuda")
-    assert "on the same device" in text
+    assert "on the same device" in one_line(text)
     assert "measured matmul peak or the peak that the GPU's profile states" in " ".join(
         text.split()
     )
@@ -322,8 +322,20 @@ def cells_of(records: list[Record], key: str) -> list[str]:
     return [line.cells[index].text for line in table.lines for index in places]
 
 
-def test_share_of_a_peak_that_was_exceeded_is_shown_nowhere_and_the_legend_says_why() -> None:
+def test_share_of_a_measured_peak_is_never_over_a_hundred_and_the_legend_says_why() -> None:
     within, above = record(launches(40.0)), record(launches(10.0), runner="onnxruntime")
+    assert cells_of([within], "share_of_peak") == ["50%"]
+    assert "raised" not in printed([within])
+    assert cells_of([within, above], "share_of_peak") == ["25%", "100%"]
+    legend = "matmul peak, raised to what the calls of a row reached"
+    assert legend in one_line(printed([within, above]))
+
+
+def test_share_of_a_stated_peak_that_was_exceeded_is_shown_nowhere_and_the_legend_says_why() -> (
+    None
+):
+    within = record(launches(40.0), device="cuda")
+    above = record(launches(10.0), device="cuda", runner="onnxruntime")
     assert cells_of([within], "share_of_peak") == ["50%"]
     assert cells_of([within, above], "share_of_peak") == ["n/a", "n/a"]
     assert "so the peak cannot be trusted" in one_line(printed([within, above]))

@@ -135,6 +135,7 @@ def contended() -> Row:
         undisturbed_speedup_high=1.21,
         undisturbed_speedup_coverage=0.95,
         undisturbed_speedup_answer=Answer.FASTER,
+        ranking_differs=True,
     )
 
 
@@ -144,11 +145,41 @@ def test_speedup_that_contention_changes_is_shown_in_both_forms_and_noted() -> N
     assert "met ×" in text
     assert "1.00 ±1.0% SAME" in text
     assert "1.19 ±1.7% FASTER" in text
-    assert "1.19 times as fast as openvino undisturbed, 1.00 as the machine was" in one_line(text)
+    assert (
+        "[1] net onnxruntime: the ranking differs: 1.19 times as fast as openvino undisturbed "
+        "(FASTER), 1.00 as the machine was (SAME)" in one_line(text)
+    )
+
+
+def test_speedup_that_contention_changes_without_another_answer_keeps_the_ranking() -> None:
+    row = replace(
+        contended(),
+        experienced_speedup=1.08,
+        experienced_speedup_low=1.07,
+        experienced_speedup_high=1.09,
+        experienced_speedup_answer=Answer.FASTER,
+        ranking_differs=False,
+    )
+    text = one_line(text_of(Report((run_table([row]),))))
+    assert "1.19 times as fast as openvino undisturbed, 1.08 as the machine was" in text
+    assert "the ranking differs" not in text
+
+
+def test_ranking_that_differs_within_overlapping_intervals_is_shown_in_both_forms() -> None:
+    row = replace(contended(), undisturbed_speedup=1.03, undisturbed_speedup_low=1.005)
+    text = one_line(text_of(Report((run_table([row]),))))
+    assert "met ×" in text
+    assert "the ranking differs" in text
 
 
 def test_speedup_that_contention_does_not_change_is_one_number() -> None:
-    alike = replace(contended(), undisturbed_speedup=1.01, undisturbed_speedup_low=0.98)
+    alike = replace(
+        contended(),
+        undisturbed_speedup=1.01,
+        undisturbed_speedup_low=0.98,
+        undisturbed_speedup_answer=Answer.AMBIGUOUS,
+        ranking_differs=False,
+    )
     text = text_of(Report((run_table([alike]),)))
     assert "met ×" not in text
     assert "undisturbed," not in text.replace("p50: undisturbed,", "").replace("undisturbed.", "")

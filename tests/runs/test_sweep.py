@@ -16,6 +16,7 @@ from deploybench.plan.cells import Planned
 from deploybench.results.launch import GpuReading, Launch
 from deploybench.runs.settings import RunSettings
 from deploybench.runs.sweep import LOOK_S, doublings, with_auto_batches
+from deploybench.telemetry import free_memory
 from tests.records import cell, gpu, host, launch, surroundings
 
 SETTINGS = RunSettings(ExperimentRule(0.01, 60, 6), duration_s=9)
@@ -63,6 +64,24 @@ def test_sweep_ends_with_the_first_size_that_gains_less_than_5_percent() -> None
 
 def test_sweep_ends_at_once_when_a_larger_batch_is_slower() -> None:
     assert sizes(machine(lambda batch: 100 / batch)) == [1, 2]
+
+
+def test_sweep_ends_where_the_next_size_would_not_fit_into_the_cgroup(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The machine has plenty; a container's limit leaves 1 GiB."""
+    bytes_in = {"memory.max": 2 << 30, "memory.current": 1 << 30}
+    monkeypatch.setattr(free_memory, "_number", lambda path: bytes_in.get(path.name))
+    monkeypatch.setattr(free_memory, "_reclaimable", lambda path: 0)
+    monkeypatch.setattr(
+        free_memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=PLENTY)
+    )
+    growing = machine(lambda batch: 100 * batch, lambda batch: 100 * batch)
+
+    found = with_auto_batches([planned()], SETTINGS, launch=growing)
+
+    # From 8 to 16 it grew by 800 MiB: the next step would take 1.6 GiB.
+    assert [one.cell.batch for one in found] == [1, 2, 4, 8, 16]
 
 
 def test_sweep_that_always_pays_ends_at_the_largest_batch() -> None:
