@@ -63,11 +63,11 @@ class Residence:
         self,
         times: VisitTimes,
         canary_threads: int | None,
-        canary_cpus: Sequence[int],
-        trace: Trace,
+        canary_cpus: Sequence[int] = (),
+        trace: Trace | None = None,
     ) -> None:
         self._times = times
-        self._trace = trace
+        self._trace = Trace() if trace is None else trace
         self._stack = ExitStack()
         self._cells: dict[int, list[_Process]] = {}
         """The processes of each cell that live, in the order of their turns."""

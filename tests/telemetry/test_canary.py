@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from mmap import PAGESIZE
 from resource import RUSAGE_SELF, getrusage
 
@@ -11,6 +12,7 @@ from deploybench.resident import CAN_REST, Resident
 from deploybench.results.visit import NEW_PAGES, CanaryReading
 from deploybench.telemetry import canary as module
 from deploybench.telemetry.canary import (
+    LONGEST_NS,
     MATRIX_SIZE,
     STREAM_BYTES,
     STREAM_BYTES_A_THREAD,
@@ -43,6 +45,22 @@ def test_more_threads_are_busy_about_as_long(
     made._multiply()
     assert sum(size**3 for size in sizes) == products * MATRIX_SIZE**3
     assert sizes.count(MATRIX_SIZE) == products / 2
+
+
+def test_beside_others_a_reading_ends_early_and_counts_for_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Canary(2)
+    clock_ns = itertools.count(0, LONGEST_NS)
+    sizes: list[int] = []
+    monkeypatch.setattr(module, "perf_counter_ns", lambda: next(clock_ns))
+    monkeypatch.setattr(module.np, "matmul", lambda first, *_, **__: sizes.append(len(first)))
+
+    took_ns = made._multiply()
+
+    # After the first of four it had taken no more than the limit, after the second it had.
+    assert sum(size**3 for size in sizes) == 2 * MATRIX_SIZE**3
+    assert took_ns == 2 * LONGEST_NS * 2
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 16])
