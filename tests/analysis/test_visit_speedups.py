@@ -213,8 +213,8 @@ def test_findings_answers_and_crossovers_follow_the_visits() -> None:
 
 
 def test_what_is_not_decided_says_how_many_rounds_of_visits_would() -> None:
-    slow = record(visits(10.4 * noise(0.06, seed=1)[:36], CALM), runner="pytorch")
-    fast = record(visits(10 * noise(0.06, seed=2)[:36], CALM), runner="onnxruntime")
+    slow = record(visits(10.5 * noise(0.1, seed=1)[:60], CALM), runner="pytorch")
+    fast = record(visits(10 * noise(0.1, seed=2)[:60], CALM), runner="onnxruntime")
 
     _, candidate = findings_of([slow, fast])
 
