@@ -46,7 +46,7 @@ from deploybench.processes import die_with_parent
 from deploybench.resident import questions, replier
 from deploybench.results.visit import NEW_PAGES, CanaryReading
 
-METHOD = 4
+METHOD = 5
 """Counts what was changed in the work: what an earlier one took is not compared with it."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """What numpy's libraries read their number of threads from, when they load."""
