@@ -1,0 +1,220 @@
+"""Folders of images: a folder a class, with or without folders of splits; or one without classes.
+
+::
+
+    data/cat/1.jpg     data/train/cat/1.jpg     data/1.jpg
+    data/dog/2.jpg     data/val/dog/2.jpg       data/2.jpg
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploybench.data.dataset import DataSet, Example
+from deploybench.data.image_files import IMAGE_SUFFIXES, is_image
+from deploybench.data.opening import DataOptions
+from deploybench.data.sources import ImageFiles
+from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.plurals import counted
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""What folders and columns call a split, in lower case, and its name here."""
+FROM_OTHER_SYSTEMS = frozenset({"__MACOSX", "$RECYCLE.BIN", "@eaDir", "lost+found"})
+MOST_NAMED = 8
+
+
+@dataclass(frozen=True)
+class _ClassFolder:
+    """A folder whose name is a class, with the images in it at any depth."""
+
+    name: str
+    split: str | None
+    keys: tuple[str, ...]
+
+
+def open_folder(root: Path, options: DataOptions) -> DataSet:
+    """The set of images in a folder. Raises DeployBenchError."""
+    inside = folders_in(root)
+    loose = tuple(file.name for file in files_in(root))
+    if options.unlabelled or not inside:
+        return _unlabelled(root)
+    splits = [folder for folder in inside if folder.name.lower() in SPLIT_NAMES]
+    if splits and len(splits) == len(inside) and not loose:
+        return _with_splits(root, splits, options)
+    classes = [_class_folder(root, folder, None) for folder in inside]
+    if not any(one.keys for one in classes):
+        return _unlabelled(root)
+    notes = _notes_of_empty(classes)
+    if loose:
+        notes += (f"left out: {counted(len(loose), 'image')} beside the folders of classes",)
+    return _labelled(root, classes, options, "image folder: a folder a class", notes)
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder by name, without hidden ones and those that systems make."""
+    return sorted(
+        one
+        for one in _listed(folder)
+        if one.is_dir() and not one.name.startswith(".") and one.name not in FROM_OTHER_SYSTEMS
+    )
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The images that lie in the folder itself, by name."""
+    return sorted(one for one in _listed(folder) if is_image(one) and not one.is_dir())
+
+
+def images_below(root: Path, folder: Path) -> Iterator[str]:
+    """The keys of the images in a folder and its folders, sorted folder by folder.
+
+    A link to a folder is followed, but not into a folder that the way led through already.
+    """
+    yield from _below(root, folder, frozenset())
+
+
+def _below(root: Path, folder: Path, passed: frozenset[Path]) -> Iterator[str]:
+    real = folder.resolve()
+    if real in passed:
+        return
+    for file in files_in(folder):
+        yield file.relative_to(root).as_posix()
+    for inner in folders_in(folder):
+        yield from _below(root, inner, passed | {real})
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise DeployBenchError(
+            f"the folder {folder} cannot be read: {error.strerror}", action="check the permissions"
+        ) from None
+
+
+def _class_folder(root: Path, folder: Path, split: str | None) -> _ClassFolder:
+    return _ClassFolder(folder.name, split, tuple(images_below(root, folder)))
+
+
+def _notes_of_empty(classes: list[_ClassFolder]) -> tuple[str, ...]:
+    names = [one.name for one in classes if not one.keys]
+    if not names:
+        return ()
+    return (f"no image in {counted(len(names), 'folder')}: {', '.join(names[:MOST_NAMED])}",)
+
+
+def _unlabelled(root: Path) -> DataSet:
+    keys = tuple(images_below(root, root))
+    if not keys:
+        raise no_images(root)
+    return DataSet(
+        name=root.resolve().name,
+        form="folder of images without labels",
+        root=root,
+        class_names=(),
+        task="single-label",
+        examples=tuple(Example(key) for key in keys),
+        images=ImageFiles(root),
+    )
+
+
+def _with_splits(root: Path, splits: list[Path], options: DataOptions) -> DataSet:
+    """Folders train, val and test, with folders of classes in each; or without classes."""
+    classes = []
+    loose = []
+    for folder in splits:
+        split = SPLIT_NAMES[folder.name.lower()]
+        classes += [_class_folder(root, inner, split) for inner in folders_in(folder)]
+        loose += [
+            Example(file.relative_to(root).as_posix(), split=split) for file in files_in(folder)
+        ]
+    if not any(one.keys for one in classes):
+        if not loose:
+            raise no_images(root)
+        return DataSet(
+            name=root.resolve().name,
+            form="folders of splits, images without labels",
+            root=root,
+            class_names=(),
+            task="single-label",
+            examples=tuple(loose),
+            images=ImageFiles(root),
+        )
+    notes: tuple[str, ...] = ()
+    if loose:
+        notes += (f"left out: {counted(len(loose), 'image')} beside the folders of classes",)
+    if options.class_names is None:
+        _check_splits_agree(root, classes)
+    return _labelled(
+        root, classes, options, "image folders of splits, in each a folder a class", notes
+    )
+
+
+def _check_splits_agree(root: Path, classes: list[_ClassFolder]) -> None:
+    """Refuse a class that is evaluated and never trained: a name is spelt in two ways."""
+    trained = {one.name for one in classes if one.split == "train"}
+    for one in classes:
+        if trained and one.name not in trained and one.keys:
+            raise DeployBenchError(
+                f"{root} has the class '{one.name}' in {one.split} and not in train",
+                expected=f"one of {', '.join(sorted(trained)[:MOST_NAMED])}",
+                action="rename the folder, or name all classes in the model's order with "
+                "--class-names",
+            )
+
+
+def _labelled(
+    root: Path,
+    classes: list[_ClassFolder],
+    options: DataOptions,
+    form: str,
+    notes: tuple[str, ...],
+) -> DataSet:
+    names = options.class_names or tuple(sorted({one.name for one in classes}))
+    position = {name: index for index, name in enumerate(names)}
+    for one in classes:
+        if one.keys and one.name not in position:
+            error = unknown_name("class", one.name, names, action="check --class-names")
+            error.found = f"{root} has a folder for the class '{one.name}', which is not named"
+            raise error
+    if len(names) == 1:
+        raise DeployBenchError(
+            f"{root} has one class only: '{names[0]}'",
+            expected="a folder for each of two classes or more",
+            action=f"for images without labels name the folder itself: {root / names[0]}, or use "
+            "--unlabelled; --class-names names classes that have no image here",
+        )
+    examples = tuple(
+        Example(key, labels=(position[one.name],), split=one.split)
+        for one in classes
+        for key in one.keys
+    )
+    return DataSet(
+        name=root.resolve().name,
+        form=form,
+        root=root,
+        class_names=names,
+        task="single-label",
+        examples=examples,
+        images=ImageFiles(root),
+        notes=notes,
+    )
+
+
+def no_images(root: Path) -> DeployBenchError:
+    """The refusal of a folder without images."""
+    return DeployBenchError(
+        f"the folder {root} holds no image",
+        expected=f"files that end in {', '.join(IMAGE_SUFFIXES)}, in folders of classes or not",
+        action="check the path",
+    )
