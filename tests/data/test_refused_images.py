@@ -123,7 +123,7 @@ def refused(case: str, name: str, content: object, words: str, before: str) -> A
             "DICOM file that is damaged",
             "slice.dcm",
             bytes(128) + b"DICM" + bytes(64),
-            "as DICOM",
+            "it is a DICOM file without an image",
             "refused: 'cannot identify image file'",
         ),
         refused(
