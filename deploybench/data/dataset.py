@@ -27,6 +27,7 @@ from deploybench.plurals import counted
 LabelTask = Literal["single-label", "multi-label"]
 PRESENT, ABSENT, NOT_KNOWN = 1, 0, -1
 """What :meth:`DataSet.targets` says of a class in an image."""
+USUAL_SPLITS = ("train", "val", "test")
 HASHED_AT_ONCE = 256
 HASHING_THREADS = 4
 
@@ -97,8 +98,10 @@ class DataSet:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The names of the splits, in the order in which they first appear."""
-        return tuple(dict.fromkeys(one.split for one in self.examples if one.split is not None))
+        """The names of the splits: train, val and test first, others as they first appear."""
+        names = dict.fromkeys(one.split for one in self.examples if one.split is not None)
+        usual = [name for name in USUAL_SPLITS if name in names]
+        return (*usual, *(name for name in names if name not in usual))
 
     def input(self, example: Example, spec: Preprocessing) -> ImageInput:
         """The image as a model's input: float32, channels x height x width, normalised.
