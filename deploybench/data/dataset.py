@@ -157,6 +157,10 @@ class DataSet:
         """The same set with other examples of it: a part, or with other splits."""
         return replace(self, examples=tuple(examples))
 
+    def with_notes(self, notes: Sequence[str]) -> DataSet:
+        """The same set with other notes."""
+        return replace(self, notes=tuple(notes))
+
     def with_classes(self, names: Sequence[str]) -> DataSet:
         """The same images with the classes of a model, in its order; matched by name.
 

@@ -120,16 +120,23 @@ def _assigned(
     # splits x classes: how many images each split still lacks; and how many in all.
     lacking = share[:, None] * table.sum(axis=0)[None, :]
     room = share * sizes.sum()
+    given = np.zeros_like(lacking)
     chosen: dict[int, str] = {}
     waiting = np.ones(len(groups), dtype=bool)
     while waiting.any():
         rarest = _rarest(table, waiting)
         rows = np.flatnonzero(waiting & (table[:, rarest] > 0))
         # The largest groups first: what is left over is filled up with small ones.
-        for row in rows[np.argsort(-table[rows, rarest], kind="stable")]:
+        ordered = rows[np.argsort(-table[rows, rarest], kind="stable")]
+        for position, row in enumerate(ordered):
             # Where the class is missed most; then where images are missed most.
             order = np.lexsort((-room, -lacking[:, rarest]))
+            # The last groups of a class go where there is none of it.
+            without = order[given[order, rarest] == 0]
+            if len(ordered) - position <= len(without):
+                order = without
             place = int(order[0])
+            given[place] += table[row]
             lacking[place] -= table[row]
             room[place] -= sizes[row]
             waiting[row] = False

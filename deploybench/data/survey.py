@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.data.dataset import DataSet, Example
+from deploybench.data.image_values import GREY_FOR_COLOURS
 from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.data.splits import groups_in_several_splits
 from deploybench.errors import DeployBenchError
@@ -146,7 +147,9 @@ def _looked_at(
         else:
             kind = (picture.mode, *picture.size)
             counts[kind] += 1
-            notes.setdefault(kind, {}).update(dict.fromkeys(picture.notes))
+            # No model is asked about here.
+            told = (note for note in picture.notes if note != GREY_FOR_COLOURS)
+            notes.setdefault(kind, {}).update(dict.fromkeys(told))
         progress("images", index + 1, len(chosen))
     kinds = tuple(
         ImageKind(mode, width, height, count, tuple(notes[mode, width, height]))
