@@ -132,6 +132,16 @@ def test_column_a_class_may_say_uncertain_and_what_that_counts_as_is_said(tmp_pa
     assert ignored.targets().tolist() == [[1, -1], [0, 0], [1, 1]]
 
 
+def test_columns_of_classes_are_taken_in_the_order_that_is_named(tmp_path: Path) -> None:
+    listed(tmp_path, ("1.png", "1", "1"), ("2.png", "0", "1"), header=("image", "a", "b"))
+    assert open_data(tmp_path, class_names=["b", "a"]).counts() == (2, 1)
+    assert open_data(tmp_path, class_names=["b"]).counts() == (2,)
+    more = open_data(tmp_path, class_names=["A", "c", "B"])
+    assert more.targets().tolist() == [[1, -1, 1], [0, -1, 1]]
+    with pytest.raises(DeployBenchError, match="does not have: b"):
+        open_data(tmp_path, class_names=["a", "c"])
+
+
 def test_column_a_class_with_one_1_a_row_is_one_class_an_image(tmp_path: Path) -> None:
     header = ("image", "MEL", "NV")
     listed(tmp_path, ("1.png", "1.0", "0.0"), ("2.png", "0.0", "1.0"), header=header)

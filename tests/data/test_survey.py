@@ -64,6 +64,17 @@ def test_sizes_and_modes_are_counted_and_what_does_not_read_is_listed(tmp_path: 
     assert [one.place for one in again.unreadable] == [broken.place]
 
 
+def test_long_list_of_what_does_not_read_is_cut_and_that_is_said(tmp_path: Path) -> None:
+    for index in range(25):
+        (tmp_path / f"{index:02}.png").write_bytes(b"no image")
+    found = survey(open_data(tmp_path), hashed=False)
+    text = report_markdown(survey_report(found))
+    assert "and 5 more, which --json lists" in text
+    told = survey_data(found)["unreadable"]
+    assert isinstance(told, list)
+    assert len(told) == 25
+
+
 def test_sample_is_from_all_over_the_set(tmp_path: Path) -> None:
     data = open_data(class_folders(tmp_path, {"a": 10, "b": 10}))
     keys = [one.key for one in spread(data.examples, 4)]
