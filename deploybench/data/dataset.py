@@ -30,6 +30,8 @@ PRESENT, ABSENT, NOT_KNOWN = 1, 0, -1
 USUAL_SPLITS = ("train", "val", "test")
 NAMED = 12
 """So many classes are named in an error."""
+UNREADABLE = "unreadable"
+"""In place of an image's hash."""
 HASHED_AT_ONCE = 256
 HASHING_THREADS = 4
 
@@ -217,12 +219,17 @@ class DataSet:
         examples = tuple(translated(one) for one in self.examples)
         return replace(self, class_names=wanted, examples=examples, notes=notes)
 
-    def sha256(self, progress: Callable[[int], object] | None = None) -> str:
+    def sha256(
+        self,
+        progress: Callable[[int], object] | None = None,
+        seen: Callable[[Example, str], object] | None = None,
+    ) -> str:
         """What identifies the data: the content of every image with its key and what is known of
         it, and the names of the classes. Not where the set lies, nor when it was written.
 
-        Every image is read once; ``progress`` is told how many were. An image that cannot be read
-        counts as such, with its key. The same for the same examples in the same order.
+        Every image is read once; ``progress`` is told how many were, ``seen`` the sha256 of each
+        image by itself. An image that cannot be read counts as such (UNREADABLE), with its key. The
+        same for the same examples in the same order.
         """
         digest = hashlib.sha256(repr((self.class_names, self.task)).encode())
         done = 0
@@ -240,6 +247,8 @@ class DataSet:
                         content,
                     )
                     digest.update(repr(known).encode(errors="surrogateescape"))
+                    if seen is not None:
+                        seen(example, content)
                 done += len(part)
                 if progress is not None:
                     progress(done)
@@ -249,7 +258,7 @@ class DataSet:
         try:
             return hashlib.sha256(self.images.content(example.key)).hexdigest()
         except DeployBenchError:
-            return "unreadable"
+            return UNREADABLE
 
 
 def place_of(name: str, names: Sequence[str]) -> int | None:

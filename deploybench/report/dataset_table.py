@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
-from deploybench.data.survey import ClassCount, ImageKind, Survey, Unreadable
+from deploybench.data.survey import ClassCount, Copies, ImageKind, Survey, Unreadable
 from deploybench.plurals import counted
 from deploybench.report.table import NOTHING, Column, Prose, Report, Style, Table, table_of
 
@@ -53,6 +54,7 @@ def survey_data(found: Survey) -> dict[str, object]:
         "unlabelled": found.unlabelled,
         "patients": found.patients,
         "patients_in_several_splits": found.shared_patients,
+        "copies": None if found.copies is None else asdict(found.copies),
         "splits": dict(found.split_sizes),
         "classes": [
             {
@@ -105,10 +107,21 @@ def _remarks(found: Survey) -> tuple[str, ...]:
             f"{counted(found.shared_patients, 'patient')} in more than one split: what is learned "
             "of them in one is tested in another"
         )
+    if found.copies is not None and found.copies.images:
+        remarks.append(_copies(found.copies))
     empty = [one.name for one in found.classes if not one.images]
     if empty:
         remarks.append(f"classes without an image: {', '.join(empty[:8])}")
     return tuple(remarks)
+
+
+def _copies(copies: Copies) -> str:
+    words = f"{counted(copies.images, 'image')} with the content of another, to the byte"
+    if copies.in_another_split:
+        words += f"; {copies.in_another_split} in another split than it"
+    if copies.with_another_label:
+        words += f"; {copies.with_another_label} with another label than it"
+    return words
 
 
 def _looked_at(found: Survey) -> str:

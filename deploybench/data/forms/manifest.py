@@ -86,6 +86,9 @@ def open_manifest(tables: Sequence[tuple[TableFile, str | None]], options: DataO
     seen = _Seen()
     for example, listed in zip(examples, rows, strict=True):
         seen.add(example, listed.table.place(listed.row))
+    away = sum(Path(one.key).is_absolute() for one in examples)
+    if away:
+        notes += (f"{counted(away, 'absolute path')}: the set is another one when they move",)
     if seen.repeated:
         notes += (f"{counted(seen.repeated, 'row')} listed the same image once more",)
     if options.unlabelled:
@@ -136,12 +139,15 @@ def _listed(
                 label = row.cells[chosen.label].strip()
             flags = tuple(_flag(table, row, index) for index in chosen.flags)
             # What a row is later needed for is its line.
-            yield Listed(table, Row(row.line, ()), _key(path), label, flags, split, group)
+            yield Listed(table, Row(row.line, ()), _key(root, path), label, flags, split, group)
 
 
-def _key(path: str) -> str:
-    """The path with slashes, without steps that lead nowhere."""
-    return Path(path.replace("\\", "/")).as_posix()
+def _key(root: Path, text: str) -> str:
+    """The path with slashes, without steps that lead nowhere; relative where it can be."""
+    path = Path(text.replace("\\", "/"))
+    if path.is_absolute() and path.is_relative_to(root.absolute()):
+        path = path.relative_to(root.absolute())
+    return path.as_posix()
 
 
 def _flag(table: TableFile, row: Row, column: int) -> int:

@@ -128,7 +128,7 @@ def _data(
 ) -> DataSet:
     data = DataSet(
         name=folder.resolve().name,
-        form="RadImageNet, brain MRI",
+        form="brain MRI in RadImageNet's layout",
         root=root,
         class_names=BRAIN_MRI,
         task="single-label",
