@@ -103,7 +103,9 @@ class DataSet:
     @property
     def splits(self) -> tuple[str, ...]:
         """The names of the splits: train, val and test first, others as they first appear."""
-        names = dict.fromkeys(one.split for one in self.examples if one.split is not None)
+        names = dict.fromkeys(
+            example.split for example in self.examples if example.split is not None
+        )
         usual = [name for name in USUAL_SPLITS if name in names]
         return (*usual, *(name for name in names if name not in usual))
 
@@ -209,14 +211,14 @@ class DataSet:
             there = (places[index] for index in indices)
             return {place for place in there if place is not None}
 
-        def translated(one: Example) -> Example:
-            if one.labels is None:
-                return one
-            labels = tuple(sorted(moved(one.labels)))
-            unknown = tuple(sorted(moved(one.unknown) | missing))
-            return replace(one, labels=labels, unknown=unknown)
+        def translated(example: Example) -> Example:
+            if example.labels is None:
+                return example
+            labels = tuple(sorted(moved(example.labels)))
+            unknown = tuple(sorted(moved(example.unknown) | missing))
+            return replace(example, labels=labels, unknown=unknown)
 
-        examples = tuple(translated(one) for one in self.examples)
+        examples = tuple(translated(example) for example in self.examples)
         return replace(self, class_names=wanted, examples=examples, notes=notes)
 
     def sha256(

@@ -109,14 +109,14 @@ def survey(
         firsts = _Firsts()
         sha256 = data.sha256(lambda done: progress("hash", done, len(data)), firsts.look)
         copies = firsts.copies
-    groups = {one.group for one in data.examples if one.group is not None}
-    sizes = Counter(one.split for one in data.examples)
+    groups = {example.group for example in data.examples if example.group is not None}
+    sizes = Counter(example.split for example in data.examples)
     return Survey(
         data=data,
         sha256=sha256,
         classes=_classes(data),
         split_sizes=tuple((name, sizes[name]) for name in data.splits),
-        unlabelled=sum(one.labels is None for one in data.examples),
+        unlabelled=sum(example.labels is None for example in data.examples),
         patients=len(groups),
         shared_patients=len(groups_in_several_splits(data)),
         copies=copies,

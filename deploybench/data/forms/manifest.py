@@ -86,7 +86,7 @@ def open_manifest(tables: Sequence[tuple[TableFile, str | None]], options: DataO
     seen = _Seen()
     for example, listed in zip(examples, rows, strict=True):
         seen.add(example, listed.table.place(listed.row))
-    away = sum(Path(one.key).is_absolute() for one in examples)
+    away = sum(Path(example.key).is_absolute() for example in examples)
     if away:
         notes += (f"{counted(away, 'absolute path')}: the set is another one when they move",)
     if seen.repeated:
@@ -188,12 +188,12 @@ def _by_flags(
     """A column a class. Where every row has exactly one, it is one of them, not any number."""
     notes: tuple[str, ...] = (f"a class a column: {', '.join(names[:MOST_NAMED])}",)
     if all(sum(listed.flags) == 1 and min(listed.flags) == 0 for listed in rows):
-        examples = [replace(_example(one), labels=(one.flags.index(1),)) for one in rows]
+        examples = [replace(_example(listed), labels=(listed.flags.index(1),)) for listed in rows]
         return examples, names, "single-label", (*notes, "every image has exactly one of them")
     doubtful = sum(listed.flags.count(-1) for listed in rows)
     if doubtful:
         notes += (uncertain_note(doubtful, uncertain),)
-    examples = [flagged(_example(one), one.flags, uncertain) for one in rows]
+    examples = [flagged(_example(listed), listed.flags, uncertain) for listed in rows]
     return examples, names, "multi-label", notes
 
 
