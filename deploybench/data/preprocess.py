@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.data.image_files import open_picture
-from deploybench.data.image_values import WHITE_8
+from deploybench.data.image_values import WHITE_8, Picture
 from deploybench.errors import DeployBenchError
 
 if TYPE_CHECKING:
@@ -57,12 +57,19 @@ def load_image(path: Path, spec: Preprocessing) -> npt.NDArray[np.float32]:
 
 def read_image(path: Path, spec: Preprocessing) -> ImageInput:
     """The normalised image with the notes on it. Raises DeployBenchError."""
-    picture = open_picture(path, spec)
+    return input_of(open_picture(path, spec), spec, str(path))
+
+
+def input_of(picture: Picture, spec: Preprocessing, place: str) -> ImageInput:
+    """A picture that was read, from a file or from an array, as a model's input.
+
+    ``place`` is where it lies, as an error says it. Raises DeployBenchError.
+    """
     border = spec.crop_border_pixels
     if min(picture.size) <= 2 * border:
         width, height = picture.size
         raise DeployBenchError(
-            f"{path} has {width} x {height} pixels, and the model's preprocessing trims "
+            f"{place} has {width} x {height} pixels, and the model's preprocessing trims "
             f"{border} from every edge",
             expected="a larger image",
         )
