@@ -1,0 +1,197 @@
+"""How good a classifier is that may give an image any number of labels.
+
+A label is given from a probability of one half on. Sensitivity, specificity, F1 and the area under
+the ROC curve are means over the labels that have one, each label weighing the same; a label without
+images, or without images that lack it, has no area and is named. What is not known of an image
+(NOT_KNOWN) decides nothing: it is neither right nor wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from deploybench.statistics.areas import area_of
+from deploybench.statistics.bootstrap import RESAMPLES, interval_of, resamples_of
+from deploybench.statistics.figures import Figure
+from deploybench.statistics.proportions import share
+from deploybench.statistics.quality import FEWEST_EACH_WAY, ClassFigures
+
+Floats = npt.NDArray[np.float64]
+Scores = npt.NDArray[np.floating]
+Integers = npt.NDArray[np.integer]
+Booleans = npt.NDArray[np.bool_]
+
+NOT_KNOWN = -1
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class MultiLabel:
+    """All figures of one classifier on one set of images; None where a figure is not defined.
+
+    ``exact_match`` is the share of images of which every known label is right (``right``, by
+    image), ``label_accuracy`` that of all known labels of all images.
+    """
+
+    images: int
+    exact_match: Figure
+    label_accuracy: Figure
+    sensitivity: Figure | None
+    specificity: Figure | None
+    f1: Figure | None
+    area: Figure | None
+    classes: tuple[ClassFigures, ...]
+    without_area: tuple[int, ...]
+    right: Booleans
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Of each label: images that have it and are given it, and the three other ways. The last
+    dimension is the labels."""
+
+    hits: Floats
+    missed: Floats
+    wrong: Floats
+    spared: Floats
+
+    def sensitivity(self) -> Floats:
+        return _ratio(self.hits, self.hits + self.missed)
+
+    def specificity(self) -> Floats:
+        return _ratio(self.spared, self.spared + self.wrong)
+
+    def f1(self) -> Floats:
+        """Not defined for a label that no image has."""
+        f1 = _ratio(2 * self.hits, 2 * self.hits + self.missed + self.wrong)
+        return np.where(self.hits + self.missed > 0, f1, np.nan)
+
+
+def multi_label(
+    scores: Scores, truth: Integers, *, resamples: int = RESAMPLES, seed: int = 0
+) -> MultiLabel:
+    """The figures of ``scores`` (images x labels, probabilities) against the truth (1, 0, or
+    NOT_KNOWN), of the same shape. Raises ValueError without images, or without a known label."""
+    if scores.shape != truth.shape or not len(truth) or not (truth != NOT_KNOWN).any():
+        raise ValueError(f"scores {scores.shape} do not go with labels {truth.shape}")
+    images = len(truth)
+    known = truth != NOT_KNOWN
+    has = truth == 1
+    given = np.asarray(scores) >= THRESHOLD
+    wrong_label = known & (given != has)
+    right = ~wrong_label.any(axis=1)
+    ways = [(known & way).astype(float) for way in (has & given, has & ~given)]
+    ways += [(known & way).astype(float) for way in (~has & given, ~has & ~given)]
+    areas = [_area(scores, has, known, label) for label in range(truth.shape[1])]
+    drawn = _drawn(ways, wrong_label, known, right, areas, resamples, seed)
+    counts = _Counts(*(way.sum(axis=0) for way in ways))
+    defined = [area[0] for area in areas if area is not None]
+    area = None
+    if defined:
+        mean = math.fsum(figure.value for figure in defined) / len(defined)
+        area = interval_of(mean, mean + drawn["area"], least=0.0)
+    matched = int(np.count_nonzero(right))
+    exact = interval_of(matched / images, drawn["exact"], least=0.0)
+    if min(matched, images - matched) < FEWEST_EACH_WAY:
+        exact = share(matched, images)
+    return MultiLabel(
+        images=images,
+        exact_match=exact,
+        label_accuracy=interval_of(
+            1 - wrong_label.sum() / known.sum(), drawn["accuracy"], least=0.0
+        ),
+        sensitivity=_mean(counts.sensitivity(), drawn["sensitivity"]),
+        specificity=_mean(counts.specificity(), drawn["specificity"]),
+        f1=_mean(counts.f1(), drawn["f1"]),
+        area=area,
+        classes=_by_label(counts, areas),
+        without_area=tuple(index for index, one in enumerate(areas) if one is None),
+        right=right,
+    )
+
+
+def _area(
+    scores: Scores, has: Booleans, known: Booleans, label: int
+) -> tuple[Figure, Floats] | None:
+    """The area of one label, and what each image adds to it when it is drawn once more."""
+    of_label = known[:, label]
+    column = np.asarray(scores[:, label], dtype=np.float64)[of_label]
+    area = area_of(column, has[of_label, label])
+    if area is None:
+        return None
+    pull = np.zeros(len(has))
+    pull[of_label] = area.influence / np.count_nonzero(of_label)
+    return area.figure, pull
+
+
+def _drawn(
+    ways: Sequence[Floats],
+    wrong_label: Booleans,
+    known: Booleans,
+    right: Booleans,
+    areas: Sequence[tuple[Figure, Floats] | None],
+    resamples: int,
+    seed: int,
+) -> dict[str, Floats]:
+    """Every figure of every resample of the images; of the areas, by how much they moved."""
+    images = len(right)
+    pulls = [area[1] for area in areas if area is not None]
+    pull = np.sum(pulls, axis=0) / len(pulls) if pulls else np.zeros(images)
+    wrong, of_image = wrong_label.sum(axis=1), known.sum(axis=1)
+    blocks: list[dict[str, Floats]] = []
+    for times in resamples_of(images, resamples, seed):
+        counts = _Counts(*(times @ way for way in ways))
+        blocks.append(
+            {
+                "exact": times @ right / images,
+                "accuracy": 1 - (times @ wrong) / (times @ of_image),
+                "sensitivity": _nan_mean(counts.sensitivity()),
+                "specificity": _nan_mean(counts.specificity()),
+                "f1": _nan_mean(counts.f1()),
+                "area": times @ pull,
+            }
+        )
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(whole > 0, part / whole, np.nan)
+
+
+def _nan_mean(values: Floats) -> Floats:
+    """Over the labels, of those that are defined; NaN where none is."""
+    defined = ~np.isnan(values)
+    total = np.where(defined, values, 0).sum(axis=-1)
+    return _ratio(total, defined.sum(axis=-1))
+
+
+def _mean(by_label: Floats, replicates: Floats) -> Figure | None:
+    value = float(_nan_mean(by_label))
+    if math.isnan(value):
+        return None
+    return interval_of(value, replicates, least=0.0)
+
+
+def _by_label(
+    counts: _Counts, areas: Sequence[tuple[Figure, Floats] | None]
+) -> tuple[ClassFigures, ...]:
+    figures = []
+    for index, area in enumerate(areas):
+        hits, missed = int(counts.hits[index]), int(counts.missed[index])
+        wrong, spared = int(counts.wrong[index]), int(counts.spared[index])
+        figures.append(
+            ClassFigures(
+                images=hits + missed,
+                predicted=hits + wrong,
+                sensitivity=share(hits, hits + missed) if hits + missed else None,
+                specificity=share(spared, spared + wrong) if spared + wrong else None,
+                area=None if area is None else area[0],
+            )
+        )
+    return tuple(figures)
