@@ -2,13 +2,12 @@
 
 The value is scikit-learn's. What each image adds to it are the placements of DeLong, DeLong and
 Clarke-Pearson (1988): the share of the other group that the image is on the right side of, ties
-counting half. Their variance gives the interval of one class (on the logit, which stays between 0
-and 1), and they let the mean over classes be resampled with all the other figures of an evaluation.
+counting half. They let the mean over classes be resampled with all the other figures of an
+evaluation. One class has Newcombe's interval: of few images a bootstrap sees too little.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +19,8 @@ from deploybench.statistics.samples import CONFIDENCE
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
 
-FEWEST_OF_A_SIDE = 2
-"""With one image on a side nothing tells how images of that side vary."""
+NEAREST = 1e-12
+"""An end is looked for no nearer than this to 0 and 1, where it would be found for every value."""
 
 
 @dataclass(frozen=True)
@@ -54,25 +53,32 @@ def area_of(scores: Floats, positive: Booleans) -> Area | None:
     of_negatives = above / positives
     influence[positive] = (of_positives - value) * count / positives
     influence[~positive] = (of_negatives - value) * count / negatives
-    if min(positives, negatives) < FEWEST_OF_A_SIDE:
-        return Area(Figure(value=value), influence)
-    variance = of_positives.var(ddof=1) / positives + of_negatives.var(ddof=1) / negatives
-    return Area(_on_the_logit(value, math.sqrt(variance)), influence)
+    return Area(newcombe(value, positives, negatives), influence)
 
 
-def _on_the_logit(value: float, deviation: float) -> Figure:
-    """The interval around an area of that standard deviation. A perfect area has none: no image
-    tells how far the next one may be off."""
-    from scipy.special import expit, logit
+def newcombe(value: float, positives: int, negatives: int) -> Figure:
+    """The area with the ends at which its own distance from the value is what chance allows.
+
+    Newcombe 2006, method 5: the variance is Hanley and McNeil's (1982) at the end itself, not at
+    the value, with the mean of the two group sizes in place of each. So it holds for few images,
+    and for an area of 1.
+    """
+    from scipy.optimize import brentq
     from scipy.stats import norm
 
-    if not 0 < value < 1 or deviation == 0:
-        return Figure(value=value)
-    reach = float(norm.ppf((1 + CONFIDENCE) / 2)) * deviation / (value * (1 - value))
-    centre = float(logit(value))
-    return Figure(
-        value=value,
-        low=float(expit(centre - reach)),
-        high=float(expit(centre + reach)),
-        by="delong",
-    )
+    deviations = float(norm.ppf((1 + CONFIDENCE) / 2))
+    mean_size = (positives + negatives) / 2
+
+    def excess(end: float) -> float:
+        """By how much the distance is more than chance allows, squared."""
+        spread = 1 + (mean_size - 1) * ((1 - end) / (2 - end) + end / (1 + end))
+        variance = end * (1 - end) * spread / (positives * negatives)
+        return float((value - end) ** 2 - deviations**2 * variance)
+
+    # Chance allows nothing at 0 and at 1, so each end lies between one of these and the value.
+    low, high = 0.0, 1.0
+    if value > 0:
+        low = brentq(excess, 0.0, min(value, 1 - NEAREST))
+    if value < 1:
+        high = brentq(excess, max(value, NEAREST), 1.0)
+    return Figure(value=value, low=low, high=high, by="newcombe")

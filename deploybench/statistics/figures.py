@@ -6,9 +6,9 @@ from typing import Literal
 
 from deploybench.documents import Document
 
-Basis = Literal["bootstrap", "wilson", "delong", "none"]
+Basis = Literal["bootstrap", "wilson", "newcombe", "none"]
 """``bootstrap``: images drawn again and again with replacement. ``wilson``: the score interval of a
-share. ``delong``: the closed form for an area under a curve. ``none``: there is no interval."""
+share. ``newcombe``: the same for an area under a curve. ``none``: there is no interval."""
 
 
 class Figure(Document):

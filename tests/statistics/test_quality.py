@@ -12,6 +12,7 @@ import pytest
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
+from deploybench.statistics.areas import newcombe
 from deploybench.statistics.bootstrap import resamples_of
 from deploybench.statistics.quality import Classification, calibration_error, classification
 
@@ -217,6 +218,16 @@ def test_nothing_wrong_has_wilsons_interval_and_no_bootstrap_of_no_width() -> No
     assert found.balanced_accuracy.low is None
     assert found.kappa is not None
     assert (found.kappa.value, found.kappa.low) == (1, None)
+
+
+def test_area_of_few_images_has_newcombes_interval_also_where_it_is_perfect() -> None:
+    # 5 of 10 pairs in order, ten of either side: the ends solve (A - x)² = z² V(x)
+    half = newcombe(0.5, 10, 10)
+    assert half.low == pytest.approx(0.2735, abs=1e-4)
+    assert half.high == pytest.approx(1 - 0.2735, abs=1e-4)
+    perfect = newcombe(1.0, 20, 980)
+    assert (perfect.low, perfect.high) == (pytest.approx(0.9501, abs=1e-4), 1)
+    assert newcombe(0.0, 980, 20).high == pytest.approx(1 - 0.9501, abs=1e-4)
 
 
 def test_classifier_that_only_names_a_class_has_nothing_that_needs_to_know_how_sure_it_is() -> None:
