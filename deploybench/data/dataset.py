@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deploybench.artifacts.preprocessing import Preprocessing
-from deploybench.data.image_files import Picture
+from deploybench.data.image_values import Picture
 from deploybench.data.preprocess import ImageInput, input_of
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.plurals import counted

@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import stat
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploybench.artifacts.preprocessing import Preprocessing
+from deploybench.data.dicom import open_dicom
+from deploybench.data.dicom_files import DICOM_SUFFIXES, is_dicom
 from deploybench.data.image_values import (
     MODES,
     NATURAL_MODES,
+    Picture,
     check_deep_colour,
     deep_bands,
     is_deep,
     natural_bands,
+    unreadable,
 )
 from deploybench.data.not_images import RAW_SUFFIXES, what_it_is
 from deploybench.errors import DeployBenchError
@@ -37,26 +40,18 @@ EXIF_ORIENTATION = 0x0112
 TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 
 
-@dataclass(frozen=True)
-class Picture:
-    """An image as it was read.
-
-    ``bands`` is one image of 8-bit pixels (Pillow's mode L or RGB), or one or three of floats from
-    0 to 1 (mode F). ``notes`` say what was decided about it that the file leaves open.
-    """
-
-    bands: tuple[Image, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) in pixels."""
-        return self.bands[0].size
-
-
 def is_image(file: Path) -> bool:
-    """By its name; a hidden file is what a system keeps for itself (``._photo.jpg`` of macOS)."""
-    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+    """By its name; a hidden file is what a system keeps for itself (``._photo.jpg`` of macOS).
+
+    DICOM files often have a name without any suffix, or one that ends in a number (``1.2.840.9``):
+    such a file is looked into.
+    """
+    if file.name.startswith("."):
+        return False
+    suffix = file.suffix.lower()
+    if suffix in IMAGE_SUFFIXES or suffix in DICOM_SUFFIXES:
+        return True
+    return suffix.lstrip(".").isdigit() or (not suffix and is_dicom(file))
 
 
 def open_picture(path: Path, spec: Preprocessing) -> Picture:
@@ -76,6 +71,8 @@ def open_picture(path: Path, spec: Preprocessing) -> Picture:
             f"the model takes {spec.channels} channels", expected="1 or 3 for image files"
         )
     _check_file(path)
+    if is_dicom(path):
+        return open_dicom(path, spec)
     try:
         with warnings.catch_warnings():
             # Pillow warns of images from 90 million pixels on, which is told in a note. Those of
@@ -86,7 +83,7 @@ def open_picture(path: Path, spec: Preprocessing) -> Picture:
     except DeployBenchError:
         raise
     except UnidentifiedImageError:
-        raise _unreadable(path, what_it_is(path) or "of no format that Pillow knows") from None
+        raise unreadable(path, what_it_is(path) or "of no format that Pillow knows") from None
     except Image.DecompressionBombError as error:
         raise DeployBenchError(
             f"{path} is too large to be read safely: {error}",
@@ -94,17 +91,11 @@ def open_picture(path: Path, spec: Preprocessing) -> Picture:
             action="scale it down first",
         ) from None
     except MemoryError:
-        raise _unreadable(path, "it takes more memory than there is") from None
+        raise unreadable(path, "it takes more memory than there is") from None
     except OSError as error:
-        raise _unreadable(path, error.strerror or str(error)) from None
+        raise unreadable(path, error.strerror or str(error)) from None
     except Exception as error:  # a decoder may raise anything on a file that is damaged
-        raise _unreadable(path, str(error) or type(error).__name__) from None
-
-
-def _unreadable(path: Path, why: str) -> DeployBenchError:
-    return DeployBenchError(
-        f"{path} does not read as an image: {why}", expected="a whole PNG, JPEG, TIFF, WebP, …"
-    )
+        raise unreadable(path, str(error) or type(error).__name__) from None
 
 
 def _check_file(path: Path) -> None:
@@ -125,15 +116,15 @@ def _check_file(path: Path) -> None:
             action="write the image into a file first",
         )
     if status.st_size == 0:
-        raise _unreadable(path, "it is empty")
+        raise unreadable(path, "it is empty")
 
 
 def _read(path: Path, opened: Image, spec: Preprocessing) -> Picture:
     """The pixels of an opened file, decoded, the right way up, in the model's channels."""
     if opened.format == "EPS":
-        raise _unreadable(path, "it is a drawing (EPS), which another program would have to render")
+        raise unreadable(path, "it is a drawing (EPS), which another program would have to render")
     if opened.format == "TIFF" and path.suffix.lower() in RAW_SUFFIXES:
-        raise _unreadable(path, "it is a camera's raw file, of which only a preview would be read")
+        raise unreadable(path, "it is a camera's raw file, of which only a preview would be read")
 
     # What only the header tells is gone once the pixels are decoded.
     layout = " ".join(str(tile) for tile in getattr(opened, "tile", ()))
@@ -141,17 +132,17 @@ def _read(path: Path, opened: Image, spec: Preprocessing) -> Picture:
     notes = (*_notes_of_frames(opened), *_notes_of_size(opened))
     opened.load()
     if opened.width < 1 or opened.height < 1:
-        raise _unreadable(path, f"it has {opened.width} x {opened.height} pixels")
+        raise unreadable(path, f"it has {opened.width} x {opened.height} pixels")
 
     image = opened
     if spec.orientation == "apply":
         image, note = _turned(opened)
         notes += note
     if is_deep(image.mode):
-        bands, more_notes = deep_bands(path, opened, image, layout, spec, inverted=inverted)
+        bands, more_notes = deep_bands(str(path), opened, image, layout, spec, inverted=inverted)
     elif image.mode in NATURAL_MODES:
         if ";16" in layout:
-            notes += check_deep_colour(path, image, spec)
+            notes += check_deep_colour(str(path), image, spec)
         bands, more_notes = natural_bands(image, opened, spec)
     else:
         raise DeployBenchError(
@@ -159,7 +150,7 @@ def _read(path: Path, opened: Image, spec: Preprocessing) -> Picture:
             expected="grey, RGB, a palette, CMYK or YCbCr",
             action="save it as RGB",
         )
-    return Picture(bands, (*notes, *more_notes))
+    return Picture(bands, (*notes, *more_notes), opened.mode)
 
 
 def _notes_of_frames(opened: Image) -> tuple[str, ...]:

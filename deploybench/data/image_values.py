@@ -8,7 +8,7 @@ else the image is refused.
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +33,32 @@ DARK_16 = 16383
 """Where 16-bit values reach no further, they are more likely of 10, 12 or 14 bits than dark."""
 FEWER_BITS = (255, 1023, 4095, 16383)
 """White where 8, 10, 12 or 14 bits lie in 16."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as it was read.
+
+    ``bands`` is one image of 8-bit pixels (Pillow's mode L or RGB), or one or three of floats from
+    0 to 1 (mode F). ``notes`` say what was decided about it that the file leaves open; ``mode`` is
+    what its pixels were in the file: Pillow's word for them, or DICOM's with the bits.
+    """
+
+    bands: tuple[Image, ...]
+    notes: tuple[str, ...]
+    mode: str = ""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.bands[0].size
+
+
+def unreadable(place: object, why: str) -> DeployBenchError:
+    """The refusal of what was to be an image."""
+    return DeployBenchError(
+        f"{place} does not read as an image: {why}", expected="a whole PNG, JPEG, TIFF, WebP, …"
+    )
 
 
 def is_deep(mode: str) -> bool:
@@ -66,9 +92,10 @@ def natural_bands(
         return (image,), notes
     low, high = spec.window
     if low < 0 or high > WHITE_8:
-        return (image,), (*notes, f"8-bit image, scaled by 255: {_words(spec.window)} is not its")
-    bands = tuple(_scaled(np.asarray(band), spec.window) for band in image.split())
-    return bands, (*notes, f"{_words(spec.window)} taken as black and white")
+        unfit = f"8-bit image, scaled by 255: {window_words(spec.window)} is not its"
+        return (image,), (*notes, unfit)
+    bands = tuple(scaled(np.asarray(band), spec.window) for band in image.split())
+    return bands, (*notes, f"{window_words(spec.window)} taken as black and white")
 
 
 def _opaque(image: Image, opened: Image, spec: Preprocessing) -> tuple[Image, tuple[str, ...]]:
@@ -95,22 +122,22 @@ def _opaque(image: Image, opened: Image, spec: Preprocessing) -> tuple[Image, tu
     return whole, (f"transparent parts lie on {spec.background}",)
 
 
-def check_deep_colour(path: Path, image: Image, spec: Preprocessing) -> tuple[str, ...]:
+def check_deep_colour(place: str, image: Image, spec: Preprocessing) -> tuple[str, ...]:
     """Of 16 bits a channel Pillow reads the upper 8: right, unless the values use only the lower.
 
     Raises DeployBenchError where they do, and for a window that cannot be applied.
     """
     if spec.window is not None and spec.window != (0, WHITE_16):
         raise DeployBenchError(
-            f"{path} has colours of 16 bits, of which 8 are read; {_words(spec.window)} cannot be "
-            "applied to them",
+            f"{place} has colours of 16 bits, of which 8 are read; {window_words(spec.window)} "
+            "cannot be applied to them",
             action="save it with 8 bits a channel, scaled as the model was trained",
         )
     colours = image.convert("RGB")
     brightest = int(np.asarray(colours).max())
     if spec.window is None and 0 < brightest <= DARK_16 >> 8:
         raise DeployBenchError(
-            f"{path} has colours of 16 bits, and none reaches a quarter of white: they may be of "
+            f"{place} has colours of 16 bits, and none reaches a quarter of white: they may be of "
             "10, 12 or 14 bits",
             action="save it with 8 bits a channel; or, if it is a dark image, --levels 65535",
         )
@@ -118,7 +145,7 @@ def check_deep_colour(path: Path, image: Image, spec: Preprocessing) -> tuple[st
 
 
 def deep_bands(
-    path: Path,
+    place: str,
     opened: Image,
     image: Image,
     layout: str,
@@ -130,24 +157,24 @@ def deep_bands(
     values = np.asarray(image)
     if not np.isfinite(values).all():
         raise DeployBenchError(
-            f"{path} has values that are no finite numbers (NaN or infinity)",
+            f"{place} has values that are no finite numbers (NaN or infinity)",
             action="replace them first",
         )
     lowest, highest = float(values.min()), float(values.max())
     if spec.window is not None:
         window = spec.window
-        notes: tuple[str, ...] = (f"{_words(window)} taken as black and white",)
+        notes: tuple[str, ...] = (f"{window_words(window)} taken as black and white",)
     else:
-        window, note = _natural_window(path, opened, image.mode, layout, lowest, highest)
+        window, note = _natural_window(place, opened, image.mode, layout, lowest, highest)
         notes = (note,)
-    band = _scaled(values, window, inverted=inverted)
+    band = scaled(values, window, inverted=inverted)
     if inverted:
         notes += ("inverted: in this file white is the smallest value",)
     return (band,), notes
 
 
 def _natural_window(
-    path: Path, opened: Image, mode: str, layout: str, lowest: float, highest: float
+    place: str, opened: Image, mode: str, layout: str, lowest: float, highest: float
 ) -> tuple[tuple[float, float], str]:
     """What is black and white in grey values of that mode, and a note that says it.
 
@@ -157,7 +184,7 @@ def _natural_window(
     if mode == "F":
         if lowest < 0 or highest > 1:
             raise DeployBenchError(
-                f"{path} has floating-point {found}: what is black and white there is not known",
+                f"{place} has floating-point {found}: what is black and white there is not known",
                 expected="values from 0 to 1, or a window",
                 action="say it with --window LOW,HIGH (soft tissue in Hounsfield units: "
                 "--window=-160,240)",
@@ -169,7 +196,7 @@ def _natural_window(
     told_by_header = opened.format == "PPM"
     if not mode.startswith("I;16") and opened.format not in ("PNG", "PPM"):
         raise DeployBenchError(
-            f"{path} has integers of more than 16 bits or with a sign, {found}: what is black and "
+            f"{place} has integers of more than 16 bits or with a sign, {found}: what is black and "
             "white there is not known",
             expected="8 or 16 bits, or a window",
             action="say it with --window LOW,HIGH, or --levels HIGH for one that begins at 0",
@@ -177,14 +204,14 @@ def _natural_window(
     if 0 < highest <= DARK_16 and not told_by_header:
         likely = next(white for white in FEWER_BITS if highest <= white)
         raise DeployBenchError(
-            f"{path} has 16-bit {found}: of fewer bits, or a dark image",
+            f"{place} has 16-bit {found}: of fewer bits, or a dark image",
             expected="values that reach further than 16383, or a window",
             action=f"if {likely} is white, --levels {likely}; if it is dark, --levels {WHITE_16}",
         )
     return (0, WHITE_16), "16-bit image: scaled by 65535 (--levels or --window set other values)"
 
 
-def _scaled(
+def scaled(
     values: npt.NDArray[np.generic], window: tuple[float, float], *, inverted: bool = False
 ) -> Image:
     """Floats from 0 (at or under the window) to 1 (at or over it), as an image of mode F."""
@@ -197,7 +224,7 @@ def _scaled(
     return fromarray(levels.astype(np.float32))
 
 
-def _words(window: tuple[float, float]) -> str:
+def window_words(window: tuple[float, float]) -> str:
     low, high = window
     return f"{low:g} to {high:g}"
 

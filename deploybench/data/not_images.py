@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deploybench.data.dicom_files import DICOM_SUFFIXES
+
 HEAD_BYTES = 512
 RAW_SUFFIXES = frozenset(
     {".cr2", ".nef", ".arw", ".dng", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq"}
 )
 """Cameras' raw files that are TIFF inside; the picture that a TIFF reader finds is a preview."""
 SIGNATURES = (
-    (128, b"DICM", "a DICOM file, which has to be converted first (pydicom, dcmtk)"),
     (0, b"\x93NUMPY", "a NumPy array: save it as PNG or TIFF"),
     (344, b"n+1\0", "a NIfTI volume, of which slices have to be saved as images first"),
     (344, b"ni1\0", "a NIfTI volume, of which slices have to be saved as images first"),
@@ -41,7 +42,6 @@ TEXTS = (
     ("<?xml", "an XML document"),
     ("{", "JSON text"),
 )
-DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 
 
 def what_it_is(path: Path) -> str | None:
@@ -52,7 +52,7 @@ def what_it_is(path: Path) -> str | None:
         if head[offset : offset + len(signature)] == signature:
             return f"it is {words}"
     if path.suffix.lower() in DICOM_SUFFIXES:
-        return "by its name it is a DICOM file, which has to be converted first (pydicom, dcmtk)"
+        return "by its name it is a DICOM file, and it lacks DICOM's preamble (dcmconv adds it)"
     text = head.decode("utf-8", errors="replace").lstrip().lower()
     for start, words in TEXTS:
         if text.startswith(start):

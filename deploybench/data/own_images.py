@@ -108,7 +108,8 @@ def _inside(folder: Path) -> list[Path]:
     files = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [Path(parent, name) for name in names if is_image(Path(name))]
+        inside = (Path(parent, name) for name in names)
+        files += [file for file in inside if is_image(file)]
     if not files:
         raise DeployBenchError(
             f"--reference-images {folder}: the folder holds no image",

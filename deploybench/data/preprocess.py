@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deploybench.artifacts.preprocessing import Preprocessing
-from deploybench.data.image_files import Picture, open_picture
-from deploybench.data.image_values import WHITE_8
+from deploybench.data.image_files import open_picture
+from deploybench.data.image_values import WHITE_8, Picture
 from deploybench.errors import DeployBenchError
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploybench.artifacts.preprocessing import Preprocessing
-from deploybench.data.image_files import Picture, open_picture
+from deploybench.data.image_files import open_picture
+from deploybench.data.image_values import Picture
 from deploybench.errors import DeployBenchError
 
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 
 import torch
 
+from deploybench.data.inert_pickle import Inert
 from deploybench.models.numpy_pickle import array_of
-from deploybench.models.torch_pickle import Inert, StoredTensor
+from deploybench.models.torch_pickle import StoredTensor
 
 NAMES = ("args", "hyper_parameters", "hparams", "config", "cfg", "opt")
 """Where training scripts store their arguments, at the top of a checkpoint."""

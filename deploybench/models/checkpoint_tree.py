@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 
+from deploybench.data.inert_pickle import Inert
 from deploybench.errors import DeployBenchError
 from deploybench.models.checkpoint_arguments import stored_arguments
 from deploybench.models.checkpoint_files import damaged, read_weights
 from deploybench.models.numpy_pickle import array_of
-from deploybench.models.torch_pickle import Inert, StoredTensor
+from deploybench.models.torch_pickle import StoredTensor
 
 Entry = torch.Tensor | StoredTensor
 """A tensor of a checkpoint, read or not yet."""

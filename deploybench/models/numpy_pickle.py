@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from deploybench.models.torch_pickle import Inert
+from deploybench.data.inert_pickle import Inert
 
 DTYPES = {
     "f2": torch.float16,

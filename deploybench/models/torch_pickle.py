@@ -2,11 +2,10 @@
 
 A pickle is a program: it names functions and calls them. ``torch.load(weights_only=True)`` was to
 keep it from that, and did not before 2.6 (CVE-2025-32434: TorchScript archives, tar files). Here
-the standard library's unpickler is given nothing to call but what puts data together: containers,
-and the methods below that note down where in the file a tensor lies. Whatever else a file names
-(an ``argparse.Namespace``, a path, a numpy scalar, a configuration, a whole module) becomes an
-:class:`Inert`, which holds what the file says of it and does nothing. So training checkpoints are
-read as people have them, on every version of torch, and no code of theirs is imported or run.
+the unpickler is given nothing to call but what puts data together
+(:mod:`deploybench.data.inert_pickle`): containers, and the methods below that note down where in
+the file a tensor lies. So training checkpoints are read as people have them, on every version of
+torch, and no code of theirs is imported or run.
 
 A file that names what acts on the machine (``os.system``) is refused all the same: it is no
 checkpoint, whatever else it holds.
@@ -18,14 +17,14 @@ import io
 import pickle
 import sys
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import torch
 
+from deploybench.data.inert_pickle import InertUnpickler
 from deploybench.errors import DeployBenchError
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -49,57 +48,10 @@ STORAGE_TYPES: Mapping[str, torch.dtype] = {
     "QUInt8Storage": torch.uint8,
     "QInt32Storage": torch.int32,
 }
-CONTAINERS: Mapping[tuple[str, str], Callable[..., object]] = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("builtins", "dict"): dict,
-    ("builtins", "list"): list,
-    ("builtins", "tuple"): tuple,
-    ("builtins", "set"): set,
-    ("builtins", "frozenset"): frozenset,
-    ("builtins", "complex"): complex,
-    ("torch", "Size"): tuple,
-}
-ACTING_MODULES = frozenset(
-    [
-        "asyncio",
-        "code",
-        "codeop",
-        "ctypes",
-        "commands",
-        "ftplib",
-        "http",
-        "importlib",
-        "marshal",
-        "multiprocessing",
-        "nt",
-        "os",
-        "pdb",
-        "pip",
-        "platform",
-        "popen2",
-        "posix",
-        "pty",
-        "pydoc",
-        "requests",
-        "runpy",
-        "shutil",
-        "signal",
-        "smtplib",
-        "socket",
-        "subprocess",
-        "sys",
-        "tarfile",
-        "tempfile",
-        "timeit",
-        "trace",
-        "urllib",
-        "venv",
-        "webbrowser",
-        "zipfile",
-    ]
-)
-ACTING_BUILTINS = frozenset(
-    ["eval", "exec", "compile", "open", "__import__", "input", "breakpoint"]
+EXPECTED = "a state dict of tensors"
+ACTION = (
+    "do not load this file with torch.load or pickle; get it from where it came from again, or "
+    "save it with torch.save(model.state_dict(), FILE)"
 )
 MOST_ELEMENTS_OF_A_VIEW = 1 << 26
 """A view may repeat what is stored (a stride of 0); this keeps a file of a few bytes from asking
@@ -183,37 +135,6 @@ class LegacyStorage:
         return torch.frombuffer(content, dtype=torch.uint8)
 
 
-class Inert:
-    """An object that the file names; it holds what the file says of it, and does nothing."""
-
-    kind: ClassVar[str] = ""
-    arguments: tuple[object, ...]
-    state: object
-    items: list[object]
-
-    def __new__(cls, *arguments: object, **options: object) -> Inert:
-        inert = super().__new__(cls)
-        inert.__dict__.update(arguments=(*arguments, *options.values()), state=None, items=[])
-        return inert
-
-    def __setstate__(self, state: object) -> None:
-        self.__dict__["state"] = state
-
-    def __call__(self, *arguments: object) -> Inert:
-        return self
-
-    def __setitem__(self, key: object, value: object) -> None:
-        self.items.append((key, value))
-
-    def append(self, item: object) -> None:
-        self.items.append(item)
-
-    add = append
-
-    def extend(self, items: list[object]) -> None:
-        self.items.extend(items)
-
-
 @dataclass
 class TorchFile:
     """What a file holds, with every object that is no plain data left inert."""
@@ -223,31 +144,26 @@ class TorchFile:
     """The classes and functions that the file names and that were neither imported nor called."""
 
 
-class _Unpickler(pickle.Unpickler):
-    """The standard library's, with nothing to call but what puts data together."""
+class _Unpickler(InertUnpickler):
+    """Puts together tensors as well, without reading them."""
 
     def __init__(
         self, stream: BinaryIO, path: Path, storage_of: Callable[[tuple[Any, ...]], Storage] | None
     ) -> None:
-        super().__init__(stream, encoding="latin1")
-        self.path = path
+        super().__init__(stream, path, expected=EXPECTED, action=ACTION)
         self.storage_of = storage_of
-        self.kinds: dict[str, type[Inert]] = {}
 
-    def find_class(self, module: str, name: str) -> Any:
-        module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
-        refuse_what_acts(module, name, self.path)
-        if (module, name) in CONTAINERS:
-            return CONTAINERS[module, name]
+    def data_for(self, module: str, name: str) -> object | None:
+        if (module, name) == ("torch", "Size"):
+            return tuple
         if module in ("torch", "torch.storage") and name in STORAGE_TYPES:
             return STORAGE_TYPES[name]
         if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
-            return getattr(torch, name)
-        if module == "collections" and name in ("defaultdict", "Counter"):
-            return self._mapping
+            dtype: object = getattr(torch, name)
+            return dtype
         # Methods, not functions: a pickle may set attributes of what it names, and of a method it
         # cannot.
-        puts_together = {
+        puts_together: dict[tuple[str, str], object] = {
             ("torch._utils", "_rebuild_tensor"): self._tensor,
             ("torch._utils", "_rebuild_tensor_v2"): self._tensor,
             ("torch._utils", "_rebuild_tensor_v3"): self._tensor_of_dtype,
@@ -257,12 +173,7 @@ class _Unpickler(pickle.Unpickler):
             ("torch._tensor", "_rebuild_from_type_v2"): self._of_type,
             ("torch.storage", "_load_from_bytes"): self._storage_in_bytes,
         }
-        if (module, name) in puts_together:
-            return puts_together[module, name]
-        kind = f"{module}.{name}"
-        if kind not in self.kinds:
-            self.kinds[kind] = type(name.rpartition(".")[2], (Inert,), {"kind": kind})
-        return self.kinds[kind]
+        return puts_together.get((module, name))
 
     def persistent_load(self, pid: Any) -> object:
         if isinstance(pid, tuple) and pid[:1] == ("module",):
@@ -270,12 +181,6 @@ class _Unpickler(pickle.Unpickler):
         if self.storage_of is None or not isinstance(pid, tuple) or pid[:1] != ("storage",):
             raise pickle.UnpicklingError("a reference that is no tensor's storage")
         return self.storage_of(pid)
-
-    def _mapping(self, *arguments: object) -> dict[object, object]:
-        """A Counter with its counts; a defaultdict, whose items follow."""
-        if arguments and isinstance(arguments[0], dict):
-            return dict(arguments[0])
-        return {}
 
     def _tensor(
         self, storage: Storage, offset: int, size: Any, stride: Any, *_: object
@@ -308,20 +213,6 @@ class _Unpickler(pickle.Unpickler):
     def _storage_in_bytes(self, content: bytes) -> object:
         """What ``pickle.dumps`` writes of a storage: a file of ``torch.save`` within the file."""
         return _read_legacy(lambda: io.BytesIO(content), self.path).content
-
-
-def refuse_what_acts(module: str, name: str, path: Path) -> None:
-    """Raise DeployBenchError for a function that does something to the machine."""
-    acts = module.partition(".")[0] in ACTING_MODULES and module not in ("os.path", "signal")
-    acts = acts or (module == "builtins" and name.partition(".")[0] in ACTING_BUILTINS)
-    if acts:
-        raise DeployBenchError(
-            f"{path} names {module}.{name}, which acts on the machine and is no data: nothing in "
-            "it was executed",
-            expected="a state dict of tensors",
-            action="do not load this file with torch.load or pickle; get it from where it came "
-            "from again, or save it with torch.save(model.state_dict(), FILE)",
-        )
 
 
 def read_torch_zip(path: Path, root: str) -> TorchFile:

@@ -120,10 +120,10 @@ def refused(case: str, name: str, content: object, words: str, before: str) -> A
             "empty file", "empty.png", b"", "it is empty", "refused: 'cannot identify image file'"
         ),
         refused(
-            "DICOM file",
+            "DICOM file that is damaged",
             "slice.dcm",
             bytes(128) + b"DICM" + bytes(64),
-            "it is a DICOM file, which has to be converted first",
+            "it is a DICOM file without an image",
             "refused: 'cannot identify image file'",
         ),
         refused(

@@ -72,7 +72,7 @@ def folders_in(folder: Path) -> list[Path]:
 
 def files_in(folder: Path) -> list[Path]:
     """The images that lie in the folder itself, by name."""
-    return sorted(one for one in _listed(folder) if is_image(one) and not one.is_dir())
+    return sorted(one for one in _listed(folder) if not one.is_dir() and is_image(one))
 
 
 def images_below(root: Path, folder: Path) -> Iterator[str]:

@@ -1,0 +1,56 @@
+"""What the parent tells the worker of an evaluation: the cell, the images, where predictions go."""
+
+from __future__ import annotations
+
+from deploybench.contracts import RunOptions
+from deploybench.data.dataset import DataSet
+from deploybench.data.opening import Uncertain, open_data
+from deploybench.data.preprocessing_options import PreprocessingOptions
+from deploybench.documents import Document
+
+
+class DataRequest(Document):
+    """Which images: what :func:`deploybench.data.opening.open_data` is asked for."""
+
+    path: str
+    split: str | None = None
+    class_names: tuple[str, ...] | None = None
+    uncertain: Uncertain | None = None
+    unlabelled: bool = False
+
+    def open(self) -> DataSet:
+        """The set. Raises DeployBenchError."""
+        return open_data(
+            self.path,
+            split=self.split,
+            class_names=self.class_names,
+            uncertain=self.uncertain,
+            unlabelled=self.unlabelled,
+        )
+
+
+class EvaluationJob(Document):
+    """The images of ``data`` that the journal in ``folder`` lacks, on one artifact and runner.
+
+    ``images`` is how many the set has to hold, ``readers`` how many threads read images beside the
+    one that infers. ``pin`` are the CPUs that the process is started on; none: any.
+    """
+
+    artifact: str
+    runner: str
+    device: str
+    precision: str
+    batch: int
+    threads: int
+    readers: int
+    data: DataRequest
+    images: int
+    preprocessing: PreprocessingOptions | None = None
+    folder: str
+    pin: tuple[int, ...] = ()
+
+    @property
+    def run_options(self) -> RunOptions:
+        return RunOptions(
+            device=self.device, threads=self.threads, precision=self.precision, batch=self.batch
+        )
