@@ -31,6 +31,17 @@ def records_of(name: str | None, workspace: Path | None) -> list[Record]:
     return read_records(run)
 
 
+def timed_records(workspace: Path | None) -> list[Record]:
+    """The records of the workspace's latest run in which cells were timed; none where there is
+    none, or it does not read."""
+    from deploybench.errors import DeployBenchError
+
+    try:
+        return records_of(None, workspace)
+    except DeployBenchError:
+        return []
+
+
 def folder_of(name: str, workspace: Path | None) -> Path:
     """The folder of the run of that name, else the folder or file itself."""
     from deploybench.artifacts.workspace import open_workspace

@@ -48,7 +48,8 @@ class Probabilities:
         numbers = self._outputs[rows]
         if self._task.scores == "classes":
             named = np.rint(numbers[:, 0]).astype(np.int64)[:, None]
-            return (named == np.arange(self.shape[1])[columns]).astype(np.float64)
+            one_hot: Floats = (named == np.arange(self.shape[1])[columns]).astype(np.float64)
+            return one_hot
         if self._outputs.shape[1] == 1:
             yes = self._of_each(numbers)
             return np.hstack([1 - yes, yes])[:, columns]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from deploybench.contracts import RunOptions
 from deploybench.data.dataset import DataSet
 from deploybench.data.opening import Uncertain, open_data
@@ -19,14 +21,21 @@ class DataRequest(Document):
     unlabelled: bool = False
 
     def open(self) -> DataSet:
-        """The set. Raises DeployBenchError."""
-        return open_data(
+        """The set; where some images have a label, without those that have none. Raises
+        DeployBenchError."""
+        data = open_data(
             self.path,
             split=self.split,
             class_names=self.class_names,
             uncertain=self.uncertain,
             unlabelled=self.unlabelled,
         )
+        kept = [example for example in data.examples if example.labels is not None]
+        if self.unlabelled or not kept or len(kept) == len(data):
+            return data
+        lacking = len(data) - len(kept)
+        note = f"left out: {lacking} of {len(data)} images, which have no label"
+        return replace(data.with_examples(kept), notes=(*data.notes, note))
 
 
 class EvaluationJob(Document):

@@ -66,8 +66,12 @@ class FailedImage(Document):
 
 
 class ClassQuality(Document):
-    """One class: see :class:`deploybench.statistics.quality.ClassFigures`."""
+    """One class: see :class:`deploybench.statistics.quality.ClassFigures`.
 
+    ``index`` is its place in the model's outputs.
+    """
+
+    index: int
     name: str
     images: int
     predicted: int
@@ -189,3 +193,8 @@ class Quality(Document):
         if self.figures is None:
             return None
         return self.figures.accuracy
+
+    @property
+    def class_names(self) -> dict[int, str]:
+        """The names of the classes that occur, by their place in the model's outputs."""
+        return {one.index: one.name for one in self.classes}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from deploybench.statistics.bootstrap import interval_of
 from deploybench.statistics.figures import Figure
 from deploybench.statistics.samples import CONFIDENCE
 
@@ -54,6 +55,19 @@ def area_of(scores: Floats, positive: Booleans) -> Area | None:
     influence[positive] = (of_positives - value) * count / positives
     influence[~positive] = (of_negatives - value) * count / negatives
     return Area(newcombe(value, positives, negatives), influence)
+
+
+def mean_area(mean: float, moved: Floats) -> Figure:
+    """The mean area of several classes; ``moved`` is by how much each resample moves it.
+
+    To the first order, that is: on the logit, where an area near 1 varies alike to both sides.
+    """
+    from scipy.special import expit, logit
+
+    if not 0 < mean < 1:
+        return interval_of(mean, mean + moved, least=0.0)
+    replicates = expit(logit(mean) + moved / (mean * (1 - mean)))
+    return interval_of(mean, replicates, least=0.0)
 
 
 def newcombe(value: float, positives: int, negatives: int) -> Figure:

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.statistics.areas import area_of
+from deploybench.statistics.areas import area_of, mean_area
 from deploybench.statistics.bootstrap import RESAMPLES, interval_of, resamples_of
 from deploybench.statistics.figures import Figure
 from deploybench.statistics.proportions import share
-from deploybench.statistics.quality import FEWEST_EACH_WAY, ClassFigures
+from deploybench.statistics.quality import FEWEST_EACH_WAY, ClassFigures, Scores
 
 Floats = npt.NDArray[np.float64]
-Scores = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.integer]
 Booleans = npt.NDArray[np.bool_]
 
@@ -82,7 +81,7 @@ def multi_label(
     images = len(truth)
     known = truth != NOT_KNOWN
     has = truth == 1
-    given = np.asarray(scores) >= THRESHOLD
+    given = np.asarray(scores[:, : truth.shape[1]]) >= THRESHOLD
     wrong_label = known & (given != has)
     right = ~wrong_label.any(axis=1)
     ways = [(known & way).astype(float) for way in (has & given, has & ~given)]
@@ -94,7 +93,7 @@ def multi_label(
     area = None
     if defined:
         mean = math.fsum(figure.value for figure in defined) / len(defined)
-        area = interval_of(mean, mean + drawn["area"], least=0.0)
+        area = mean_area(mean, drawn["area"])
     matched = int(np.count_nonzero(right))
     exact = interval_of(matched / images, drawn["exact"], least=0.0)
     if min(matched, images - matched) < FEWEST_EACH_WAY:

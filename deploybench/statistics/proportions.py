@@ -3,9 +3,9 @@
 A share has Wilson's score interval (1927), by SciPy. Two predictors that saw the same images are
 compared image by image: what both get right or both get wrong says nothing of which is better. The
 test is McNemar's (1947) in its exact form, a binomial one on the images that only one of them gets
-right, with the mid-p value (Fagerland, Lydersen and Laake 2013), because the exact one rejects too
-rarely. The interval of the difference is Bonett and Price's (2012): Wald's with one image added to
-each of the two discordant counts, which holds where one of them or both are 0.
+right: it never alarms more often than it says. The interval of the difference is Bonett and Price's
+(2012): Wald's with one image added to each of the two discordant counts, which holds where one of
+them or both are 0.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class QualityAnswer(str, Enum):
 class PairedDifference:
     """Candidate minus baseline, of the share of images that each gets right.
 
-    ``p_value`` is the mid-p value of McNemar's test that neither is better.
+    ``p_value`` is that of McNemar's exact test that neither is better.
     """
 
     value: float
@@ -91,25 +91,18 @@ def difference_of_counts(only_baseline: int, only_candidate: int, images: int) -
         images=images,
         only_baseline=only_baseline,
         only_candidate=only_candidate,
-        p_value=mcnemar_mid_p(only_baseline, only_candidate),
+        p_value=mcnemar(only_baseline, only_candidate),
     )
 
 
-def mcnemar_mid_p(only_baseline: int, only_candidate: int) -> float:
-    """How likely a split of the discordant images as uneven as this one is, were neither better.
-
-    The split as it was seen counts half on either side.
-    """
-    from scipy.stats import binom, binomtest
+def mcnemar(only_baseline: int, only_candidate: int) -> float:
+    """How likely a split of the discordant images at least as uneven is, were neither better."""
+    from scipy.stats import binomtest
 
     discordant = only_baseline + only_candidate
     if discordant == 0:
         return 1.0
-    exact = float(binomtest(only_baseline, discordant, 0.5).pvalue)
-    seen = float(binom.pmf(only_baseline, discordant, 0.5))
-    # The exact value of an even split counts its middle once, any other both tails.
-    halved = seen / 2 if 2 * only_baseline == discordant else seen
-    return min(exact - halved, 1.0)
+    return float(binomtest(only_baseline, discordant, 0.5).pvalue)
 
 
 def quality_answer(

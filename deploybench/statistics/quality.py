@@ -4,9 +4,7 @@ Values are scikit-learn's. Top-k asks whether the true class is among the k most
 the order that ``predict`` prints: of equal probabilities the first class comes first. Balanced
 accuracy is the mean sensitivity of the classes that there are images of. Areas are one class
 against the rest; a class without images, or without others beside it, has none and is named, never
-counted as zero. Cohen's kappa is unweighted: classes have no order. The calibration error is the
-mean distance between how sure the most probable class is and how often it is right, in 15 bins of
-equal width weighed by their images (Guo et al. 2017).
+counted as zero. Cohen's kappa is unweighted: classes have no order.
 
 Intervals come from the same resamples of the images (``bootstrap.py``). A share with fewer than ten
 images right or ten wrong has Wilson's instead, as each class has: of few images a bootstrap sees
@@ -19,27 +17,37 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.statistics.areas import area_of
+from deploybench.statistics.areas import area_of, mean_area
 from deploybench.statistics.bootstrap import RESAMPLES, interval_of, resamples_of
+from deploybench.statistics.calibration import calibration
 from deploybench.statistics.figures import Figure
 from deploybench.statistics.proportions import share
 
 Floats = npt.NDArray[np.float64]
-Scores = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
-CALIBRATION_BINS = 15
 TOP = 5
 FEWEST_EACH_WAY = 10
 """Images right, and images wrong, from which on a share is resampled."""
 ROWS_AT_ONCE = 4096
 COLUMNS_AT_ONCE = 64
 """Probabilities may lie in a file: it is read in parts."""
+
+
+class Scores(Protocol):
+    """An array (images, classes), or what looks like one: it is asked for some rows
+    (``scores[rows]``) or some columns (``scores[:, columns]``) at a time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, part: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ def classification(
     right = predicted == true
     in_top = rank < TOP
     several = len(np.unique(true)) > 1
-    sums = _resampled(true, predicted, right, in_top, confidence, classes, resamples, seed)
+    sums = _resampled(true, predicted, right, in_top, classes, resamples, seed)
     areas = _areas(scores, true, several and sure, resamples, seed)
     by_class = _by_class(true, predicted, right, classes, areas.figures)
     agreement = _agreement(true, predicted) if several else (None, None)
@@ -116,7 +124,7 @@ def classification(
         area=areas.mean,
         kappa=_figure(agreement[0], sums.kappa),
         correlation=_figure(agreement[1], sums.correlation),
-        calibration_error=_calibration(confidence, right, sums.calibration) if sure else None,
+        calibration_error=calibration(confidence, right, resamples, seed) if sure else None,
         classes=by_class,
         without_area=tuple(
             index for index, figures in enumerate(by_class) if sure and figures.area is None
@@ -125,17 +133,6 @@ def classification(
         predicted=predicted,
         right=right,
     )
-
-
-def calibration_error(confidence: Floats, right: Booleans) -> float:
-    """The expected calibration error of the most probable classes."""
-    bins = _bins(confidence)
-    gaps = np.bincount(bins, weights=confidence - right, minlength=CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / len(confidence))
-
-
-def _bins(confidence: Floats) -> Integers:
-    return np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
 
 
 def _read(scores: Scores, true: Integers) -> tuple[Integers, Integers, Floats]:
@@ -164,7 +161,6 @@ class _Sums:
     specificity: Floats
     kappa: Floats
     correlation: Floats
-    calibration: Floats
 
 
 def _resampled(
@@ -172,7 +168,6 @@ def _resampled(
     predicted: Integers,
     right: Booleans,
     in_top: Booleans,
-    confidence: Floats,
     classes: int,
     resamples: int,
     seed: int,
@@ -186,9 +181,6 @@ def _resampled(
     of_true = csr_matrix((ones, (rows, true)), shape=(images, classes))
     of_predicted = csr_matrix((ones, (rows, predicted)), shape=(images, classes))
     of_right = csr_matrix((right.astype(float), (rows, true)), shape=(images, classes))
-    gaps = csr_matrix(
-        (confidence - right, (rows, _bins(confidence))), shape=(images, CALIBRATION_BINS)
-    )
     blocks: list[tuple[Floats, ...]] = []
     for times in resamples_of(images, resamples, seed):
         have = times @ of_true
@@ -200,7 +192,6 @@ def _resampled(
                 times @ in_top / images,
                 *_balanced_of(have, given, hits, images),
                 *_agreement_of(have, given, hits, images),
-                np.abs(times @ gaps).sum(axis=1) / images,
             )
         )
     return _Sums(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
@@ -270,16 +261,6 @@ def _mean_specificity(classes: Sequence[ClassFigures], replicates: Floats) -> Fi
     return interval_of(math.fsum(values) / len(values), replicates, least=0.0)
 
 
-def _calibration(confidence: Floats, right: Booleans, replicates: Floats) -> Figure:
-    """The value is too large by chance, and a resample's is so once more: that much is taken off.
-
-    What a resample has more than the set itself tells by how much the set has more than the truth.
-    """
-    value = calibration_error(confidence, right)
-    raised = float(replicates.mean()) - value
-    return interval_of(value, replicates - 2 * raised, least=0.0)
-
-
 @dataclass(frozen=True)
 class _Areas:
     figures: dict[int, Figure]
@@ -304,7 +285,7 @@ def _areas(scores: Scores, true: Integers, wanted: bool, resamples: int, seed: i
     mean = math.fsum(figure.value for figure in figures.values()) / len(figures)
     pull = influence / len(figures) / len(true)
     moved = np.concatenate([times @ pull for times in resamples_of(len(true), resamples, seed)])
-    return _Areas(figures, interval_of(mean, mean + moved, least=0.0))
+    return _Areas(figures, mean_area(mean, moved))
 
 
 def _by_class(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scipy.stats import binom
 
-from benchmarks.quality_simulated import alarms, coverage
+from benchmarks.quality_simulated import coverage, pairs
 
 SETS = 60
 IMPLAUSIBLE = 0.001
@@ -19,4 +19,9 @@ def test_intervals_hold_what_the_population_has() -> None:
 
 
 def test_two_that_are_equally_good_are_seldom_called_different() -> None:
-    assert alarms(1000, images=500, seed=1) * 1000 <= MOST_ALARMS
+    same = pairs(1000, images=500, seed=1)
+    assert same.alarms * 1000 <= MOST_ALARMS
+    assert same.covered > 0.93
+    better = pairs(300, images=500, seed=1, better_by=0.05)
+    assert better.alarms > 5 * same.alarms
+    assert better.covered > 0.92
