@@ -102,6 +102,11 @@ COMMANDS = (
         "bound:bound",
         "Compute a lower bound on the latency from MACs, bytes and a profile's peaks.",
     ),
+    Command(
+        "data",
+        "data:app",
+        "Show a set of images, split it, or make one: deploybench data show DIR.",
+    ),
     Command("models", "models:app", "List the models, or show one: deploybench models show vit."),
     Command(
         "profiles",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,9 @@ from deploybench.plurals import counted
 LabelTask = Literal["single-label", "multi-label"]
 PRESENT, ABSENT, NOT_KNOWN = 1, 0, -1
 """What :meth:`DataSet.targets` says of a class in an image."""
+USUAL_SPLITS = ("train", "val", "test")
+NAMED = 12
+"""So many classes are named in an error."""
 HASHED_AT_ONCE = 256
 HASHING_THREADS = 4
 
@@ -97,8 +100,10 @@ class DataSet:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The names of the splits, in the order in which they first appear."""
-        return tuple(dict.fromkeys(one.split for one in self.examples if one.split is not None))
+        """The names of the splits: train, val and test first, others as they first appear."""
+        names = dict.fromkeys(one.split for one in self.examples if one.split is not None)
+        usual = [name for name in USUAL_SPLITS if name in names]
+        return (*usual, *(name for name in names if name not in usual))
 
     def input(self, example: Example, spec: Preprocessing) -> ImageInput:
         """The image as a model's input: float32, channels x height x width, normalised.
@@ -154,42 +159,63 @@ class DataSet:
         """The same set with other examples of it: a part, or with other splits."""
         return replace(self, examples=tuple(examples))
 
+    def with_notes(self, notes: Sequence[str]) -> DataSet:
+        """The same set with other notes."""
+        return replace(self, notes=tuple(notes))
+
     def with_classes(self, names: Sequence[str]) -> DataSet:
         """The same images with the classes of a model, in its order; matched by name.
 
-        A class of the model that no image has is kept. Raises DeployBenchError where images have a
-        class that the model does not have.
+        Names that differ in capitals and in what is no letter or digit are the same where that is
+        clear (``Acute infarct``, ``acute_infarct``); a note says so. A class of the model that no
+        image has is kept; of a multi-label set it is not known which images have it.
+
+        Raises DeployBenchError where images have a class that the model does not have.
         """
         wanted = tuple(names)
         if wanted == self.class_names:
             return self
         check_class_names(wanted)
-        position = {name: index for index, name in enumerate(wanted)}
-        used = [name for name, count in zip(self.class_names, self.counts(), strict=True) if count]
-        foreign = [name for name in used if name not in position]
+        places = [place_of(name, wanted) for name in self.class_names]
+        counts = self.counts()
+        foreign = [
+            name
+            for name, place, count in zip(self.class_names, places, counts, strict=True)
+            if count and place is None
+        ]
         if foreign:
             raise DeployBenchError(
                 f"{self.root} has {counted(len(foreign), 'class', 'classes')} that the model does "
-                f"not have: {', '.join(foreign[:8])}",
-                expected=f"among {', '.join(wanted[:12])}",
+                f"not have: {', '.join(foreign[:NAMED])}",
+                expected=f"among {', '.join(wanted[:NAMED])}",
                 action="rename the classes, leave those images out, or name the classes of the "
                 "data in the model's order with --class-names",
             )
-        moved = [position.get(name) for name in self.class_names]
+        respelt = [
+            f"{name} = {wanted[place]}"
+            for name, place in zip(self.class_names, places, strict=True)
+            if place is not None and name != wanted[place]
+        ]
+        notes = self.notes
+        if respelt:
+            notes += (f"classes matched in spite of their spelling: {', '.join(respelt[:NAMED])}",)
+        missing: set[int] = set()
+        if self.task == "multi-label":
+            missing = set(range(len(wanted))) - set(places)
 
-        def translated(indices: tuple[int, ...]) -> tuple[int, ...]:
-            places = (moved[index] for index in indices)
-            return tuple(sorted(place for place in places if place is not None))
+        def moved(indices: Iterable[int]) -> set[int]:
+            there = (places[index] for index in indices)
+            return {place for place in there if place is not None}
 
-        examples = tuple(
-            replace(
-                one,
-                labels=None if one.labels is None else translated(one.labels),
-                unknown=translated(one.unknown),
-            )
-            for one in self.examples
-        )
-        return replace(self, class_names=wanted, examples=examples)
+        def translated(one: Example) -> Example:
+            if one.labels is None:
+                return one
+            labels = tuple(sorted(moved(one.labels)))
+            unknown = tuple(sorted(moved(one.unknown) | missing))
+            return replace(one, labels=labels, unknown=unknown)
+
+        examples = tuple(translated(one) for one in self.examples)
+        return replace(self, class_names=wanted, examples=examples, notes=notes)
 
     def sha256(self, progress: Callable[[int], object] | None = None) -> str:
         """What identifies the data: the content of every image with its key and what is known of
@@ -224,6 +250,18 @@ class DataSet:
             return hashlib.sha256(self.images.content(example.key)).hexdigest()
         except DeployBenchError:
             return "unreadable"
+
+
+def place_of(name: str, names: Sequence[str]) -> int | None:
+    """Where a class is among others: by its name, or by its letters and digits where one fits."""
+    if name in names:
+        return names.index(name)
+    fitting = [index for index, other in enumerate(names) if _bare(other) == _bare(name)]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _bare(name: str) -> str:
+    return "".join(character for character in name.casefold() if character.isalnum())
 
 
 def check_class_names(names: Sequence[str]) -> None:

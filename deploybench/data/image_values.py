@@ -27,6 +27,7 @@ NATURAL_MODES = frozenset(
 )
 """Of 8 bits a channel: Pillow converts them to grey or colours."""
 WITH_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+GREY_FOR_COLOURS = "grey, for a model of colours"
 GREY_MODES = frozenset({"1", "L", "LA", "La"})
 WHITE_8, WHITE_12, WHITE_16 = 255, 4095, 65535
 DARK_16 = 16383
@@ -81,7 +82,7 @@ def natural_bands(
     notes += note
     grey_file = image.mode in GREY_MODES
     if spec.channels == 3 and grey_file:
-        notes += ("grey, for a model of colours",)
+        notes += (GREY_FOR_COLOURS,)
     elif (spec.channels == 1 or spec.color == "grey") and not grey_file and image.mode != "P":
         notes += ("colours, turned into grey",)
     if spec.color == "grey":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from deploybench.data.dataset import DataSet, Example
 from deploybench.data.image_files import IMAGE_SUFFIXES, is_image
-from deploybench.data.opening import DataOptions
+from deploybench.data.options import DataOptions
 from deploybench.data.sources import ImageFiles
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.plurals import counted
