@@ -67,14 +67,14 @@ def rows_of(path: Path, value: object) -> PickledRows:
     A pickle of Python 2, as CIFAR's are, has them as they are; they are read from there. In one
     that writes them as text they are unpacked.
     """
-    state = value.state if isinstance(value, Inert) else None
-    if not isinstance(value, Inert) or not value.kind.endswith("multiarray._reconstruct"):
+    if not isinstance(value, Inert):
         raise damaged(path, "what it calls data is no NumPy array")
-    if not isinstance(state, tuple) or len(state) != 5:
-        raise damaged(path, "its array has no values")
-    _, shape, dtype, fortran, content = state
+    parts = _parts(value)
+    if parts is None:
+        raise damaged(path, "what it calls data is no NumPy array, or has no values")
+    shape, dtype, by_columns, content = parts
     of_bytes = isinstance(dtype, Inert) and dtype.arguments[:1] and dtype.arguments[0] in BYTES
-    if not of_bytes or fortran or not isinstance(shape, tuple) or len(shape) != 2:
+    if not of_bytes or by_columns or not isinstance(shape, tuple) or len(shape) != 2:
         raise damaged(path, f"its array has the shape {shape}, or is not of bytes row by row")
     stored = _bytes(content)
     rows, columns = shape
@@ -92,6 +92,20 @@ def rows_of(path: Path, value: object) -> PickledRows:
     return PickledRows(copy, 0, rows, columns)
 
 
+def _parts(array: Inert) -> tuple[object, object, bool, object] | None:
+    """(shape, dtype, whether it lies column by column, values) of an array, as NumPy pickles it:
+    with a state up to protocol 4, from a buffer from 5 on."""
+    if array.kind.endswith("multiarray._reconstruct"):
+        if not isinstance(array.state, tuple) or len(array.state) != 5:
+            return None
+        _, shape, dtype, fortran, content = array.state
+        return shape, dtype, bool(fortran), content
+    if array.kind.endswith("numeric._frombuffer") and len(array.arguments) == 4:
+        content, dtype, shape, order = array.arguments
+        return shape, dtype, order != "C", content
+    return None
+
+
 def _bytes(content: object) -> bytes | None:
     """Bytes, as Python 3 writes them, and Python 2, and Python 3 for Python 2."""
     if isinstance(content, Inert) and content.kind == "_codecs.encode" and content.arguments:
@@ -101,7 +115,9 @@ def _bytes(content: object) -> bytes | None:
             return content.encode("latin1")
         except UnicodeEncodeError:
             return None
-    return content if isinstance(content, bytes) else None
+    if isinstance(content, (bytes, bytearray)):
+        return bytes(content)
+    return None
 
 
 def damaged(path: Path, why: str) -> DeployBenchError:
