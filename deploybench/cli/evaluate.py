@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from deploybench.cli import preprocessing as preparing
 from deploybench.cli.guard import guarded
 
 if TYPE_CHECKING:
-    from deploybench.data.opening import Uncertain
+    from deploybench.data.options import Uncertain
 
 UNCERTAIN: tuple[Uncertain, ...] = ("ones", "zeros", "ignore")
 
@@ -145,7 +146,11 @@ def _names_in(text: str) -> list[str]:
     from deploybench.errors import DeployBenchError
 
     path = Path(text)
-    if path.is_file():
+    is_file = False
+    with suppress(OSError):  # many names are too long for the name of a file
+        is_file = path.is_file()
+    names = [name.strip() for name in text.split(",")]
+    if is_file:
         try:
             lines = path.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
@@ -154,8 +159,6 @@ def _names_in(text: str) -> list[str]:
                 expected="a text file with one name a line",
             ) from None
         names = [line.strip() for line in lines if line.strip()]
-    else:
-        names = [name.strip() for name in text.split(",")]
     if not names or not all(names):
         raise DeployBenchError(
             f"--class-names {text} holds no names", expected="a,b,c, or a file with one name a line"

@@ -6,6 +6,7 @@ nothing is guessed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from deploybench.errors import DeployBenchError
 from deploybench.plurals import counted
 
 FEW = 6
+BY_NAME = "by name"
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,22 @@ def matched(
             "because the artifact does not name them",
         )
     _check_order(data, labels)
-    how = "by name"
+    how = BY_NAME
     if tuple(labels) != names:
-        how = "by name; the data has them in another order, or not all"
-    return Matched(data.with_classes(labels), how)
+        how = f"{BY_NAME}; the data has them in another order, or not all"
+    return Matched(data.with_classes(_told_apart(labels)), how)
+
+
+def _told_apart(labels: Sequence[str]) -> list[str]:
+    """Names that a model gives twice (ImageNet has two cranes) with their place, so that neither is
+    taken for the other."""
+    count = Counter(labels)
+    apart = []
+    for index, label in enumerate(labels):
+        if count[label] > 1:
+            label = f"{label} (output {index})"
+        apart.append(label)
+    return apart
 
 
 def _check_order(data: DataSet, labels: Sequence[str]) -> None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from deploybench.contracts import RunOptions
 from deploybench.data.dataset import DataSet
-from deploybench.data.opening import Uncertain, open_data
+from deploybench.data.opening import open_data
+from deploybench.data.options import Uncertain
 from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.documents import Document
 

@@ -28,7 +28,7 @@ from deploybench.results.launch import Launch
 from deploybench.versions import installed_versions
 
 WORKER = "deploybench.evaluate.worker"
-LONGEST_S = 30 * 24 * 3600.0
+LONGEST_S = 20 * 24 * 3600.0
 """The worker itself ends when it is silent for long; how long many images take nobody knows."""
 LOOK_EVERY_S = 0.2
 KEY_LETTERS = 16

@@ -6,31 +6,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from deploybench.plurals import counted
-from deploybench.report.figures import (
-    AMBIGUOUS_MARK,
-    VERDICT_STYLES,
-    three_digits,
+from deploybench.report.figures import VERDICT_STYLES, three_digits
+from deploybench.report.quality_cells import (
+    AGREEMENT,
+    DIFFERENCE,
+    INTERVALS,
+    QUALITY_ANSWER_STYLES,
+    agreement_share,
+    difference_text,
+    share_text,
 )
 from deploybench.report.quality_details import class_sections, flip_sections
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
-from deploybench.results.quality import Quality
+from deploybench.results.quality import ITSELF, Quality
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
 from deploybench.rows.quality_row import QualityRow, quality_rows
-from deploybench.statistics.proportions import DEFAULT_QUALITY_MARGIN, QualityAnswer
+from deploybench.statistics.proportions import DEFAULT_QUALITY_MARGIN
 
 MOST_FAILED_SHOWN = 10
-ANSWER_STYLES = {
-    QualityAnswer.BETTER: Style.GOOD,
-    QualityAnswer.WORSE: Style.BAD,
-    QualityAnswer.SAME: Style.PLAIN,
-    QualityAnswer.AMBIGUOUS: Style.DOUBTFUL,
-}
-LEGEND = (
-    "± 95 % interval, percentage points; Δ eager: accuracy less fp32 eager's on the same images, "
-    "and SAME, BETTER, WORSE or ? within --margin; agree: images with fp32 eager's answer; shift: "
-    "largest change of any probability"
-)
 
 
 def quality_report(
@@ -52,7 +46,7 @@ def quality_report(
         group=_title,
         name=lambda row: f"{row.model} {row.runner} {row.precision}",
         notes=_notes,
-        legend=LEGEND if any(row.verdict is Verdict.VALID for row in rows) else "",
+        legend=_legend(rows),
         data=asdict,
     )
     qualities = [record.quality for record in records if record.quality is not None]
@@ -69,30 +63,15 @@ def quality_report(
     return Report(tuple(sections), list(data))
 
 
-def share_text(value: float | None, low: float | None, high: float | None) -> str:
-    """``71.3 ±1.2``, in percent; the farther end where the two differ."""
-    if value is None:
-        return NOTHING
-    if low is None or high is None:
-        return f"{100 * value:.1f}"
-    return f"{100 * value:.1f} ±{100 * max(value - low, high - value):.1f}"
-
-
-def difference_text(
-    value: float | None,
-    low: float | None,
-    high: float | None,
-    answer: QualityAnswer | None,
-) -> str:
-    """``-0.4 ±0.6 SAME``, in percentage points."""
-    if value is None or low is None or high is None:
-        return NOTHING
-    mark = AMBIGUOUS_MARK
-    if answer is not None and answer is not QualityAnswer.AMBIGUOUS:
-        mark = answer.value
-    reach = max(value - low, high - value)
-    # Adding 0 turns -0.0 into 0.0.
-    return f"{100 * value + 0.0:+.1f} ±{100 * reach:.1f} {mark}"
+def _legend(rows: Sequence[QualityRow]) -> str:
+    parts = []
+    if any(row.accuracy is not None for row in rows):
+        parts.append(INTERVALS)
+    if any(row.accuracy_difference is not None for row in rows):
+        parts.append(DIFFERENCE)
+    if any(row.agreement is not None for row in rows):
+        parts.append(AGREEMENT)
+    return "; ".join(parts)
 
 
 def _shares(name: str) -> Callable[[QualityRow], str]:
@@ -137,23 +116,7 @@ def _difference(row: QualityRow) -> str:
 def _difference_style(row: QualityRow) -> Style:
     if row.answer is None:
         return Style.PLAIN
-    return ANSWER_STYLES[row.answer]
-
-
-def _agreement(row: QualityRow) -> str:
-    if row.agreement is None:
-        return NOTHING
-    if row.flipped == 0:
-        return "all"
-    return f"{100 * row.agreement:.2f}%"
-
-
-def _agreement_top5(row: QualityRow) -> str:
-    if row.agreement_top5 is None:
-        return NOTHING
-    if row.agreement_top5 == 1:
-        return "all"
-    return f"{100 * row.agreement_top5:.2f}%"
+    return QUALITY_ANSWER_STYLES[row.answer]
 
 
 def _shift(value: float | None) -> str:
@@ -191,8 +154,14 @@ COLUMNS: tuple[Column[QualityRow], ...] = (
     Column("mcc", "MCC", _plain("mcc"), number=True, priority=4),
     Column("ece", "calibration", _plain("calibration_error"), number=True, priority=4),
     Column("difference", "Δ eager", _difference, number=True, style=_difference_style),
-    Column("agreement", "agree", _agreement, number=True),
-    Column("agreement_top5", "top-5 agree", _agreement_top5, number=True, priority=3),
+    Column("agreement", "agree", lambda row: agreement_share(row.agreement), number=True),
+    Column(
+        "agreement_top5",
+        "top-5 agree",
+        lambda row: agreement_share(row.agreement_top5),
+        number=True,
+        priority=3,
+    ),
     Column("largest_shift", "shift", lambda row: _shift(row.largest_shift), number=True),
     Column("mean_shift", "mean", lambda row: _shift(row.mean_shift), number=True, priority=3),
     Column("p50_ms", "p50", _time, unit="ms", number=True),
@@ -228,11 +197,11 @@ def _notes(row: QualityRow) -> list[Note]:
         notes.append(Note(row.reason, advice=row.advice))
     elif row.images_failed:
         notes.append(Note(row.reason))
-    if row.classes_from and row.classes_from != "by name":
+    if row.classes_from.startswith(("assumed", "as --class-names")):
         notes.append(Note(f"classes: {row.classes_from}"))
     if row.auc_without:
         notes.append(Note(f"no AUC for want of images: {_some(row.auc_without.split(', '))}"))
-    if row.verdict is Verdict.VALID and row.not_compared and row.agreement is None:
+    if row.verdict is Verdict.VALID and row.not_compared not in ("", ITSELF):
         notes.append(Note(f"not held against fp32 eager: {row.not_compared}"))
     return notes
 

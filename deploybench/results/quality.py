@@ -21,6 +21,8 @@ Labels = Literal["single-label", "multi-label", "none"]
 
 MOST_LISTED = 100
 """Of failed images, and of images that flipped: all are counted, and so many are named."""
+ITSELF = "it is fp32 eager itself"
+"""Why the cell that the others are compared with is not compared."""
 
 
 class Marks(Document):

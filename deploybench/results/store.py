@@ -123,6 +123,14 @@ def latest_run(folder: Path) -> Path | None:
     return None
 
 
+def latest_evaluation(folder: Path) -> Path | None:
+    """The newest run of a workspace in which anything was evaluated, or None."""
+    for run in reversed(runs_in(folder)):
+        if any(run.glob(f"{QUALITY_PREFIX}*.json")):
+            return run
+    return None
+
+
 def timed(records: Sequence[Record]) -> list[Record]:
     """The records of cells that were run for their time."""
     return [record for record in records if record.measures == "time"]

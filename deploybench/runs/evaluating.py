@@ -24,7 +24,7 @@ from deploybench.evaluate.scoring import (
     scored,
 )
 from deploybench.plan.cells import Planned
-from deploybench.results.quality import AgainstEager, Quality
+from deploybench.results.quality import ITSELF, AgainstEager, Quality
 from deploybench.results.record import Record
 from deploybench.results.verdict import Judgement, Verdict
 from deploybench.runs.evaluation_plan import Eager, Held
@@ -141,7 +141,7 @@ class Evaluating:
         if reference is None:
             return None, self.eager[planned.cell.group].why_not or NO_ANSWERS
         if reference.planned.cell.key == planned.cell.key:
-            return None, "it is fp32 eager itself"
+            return None, ITSELF
         agreement = agreement_of(reference.evaluated, evaluated, self.data)
         if agreement is None:
             return None, "no image was seen by both"

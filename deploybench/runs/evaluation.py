@@ -11,7 +11,7 @@ from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace, open_workspace
 from deploybench.contracts.registry import recorded_distributions
 from deploybench.data.dataset import DataSet
-from deploybench.data.opening import Uncertain
+from deploybench.data.options import Uncertain
 from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.evaluate.events import (

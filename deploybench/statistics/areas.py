@@ -8,6 +8,7 @@ evaluation. One class has Newcombe's interval: of few images a bootstrap sees to
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,9 +53,18 @@ def area_of(scores: Floats, positive: Booleans) -> Area | None:
     of_positives = below / negatives
     above = positives - (among_all[~positive] - rankdata(scores[~positive]))
     of_negatives = above / positives
-    influence[positive] = (of_positives - value) * count / positives
-    influence[~positive] = (of_negatives - value) * count / negatives
+    influence[positive] = (of_positives - value) * _widened(positives) * count / positives
+    influence[~positive] = (of_negatives - value) * _widened(negatives) * count / negatives
     return Area(newcombe(value, positives, negatives), influence)
+
+
+def _widened(images: int) -> float:
+    """What makes the spread of so few placements that of the images that they stand for.
+
+    Their variance is too small by (n - 1) / n, and the number of images of the class varies with
+    the sample, too, so that 1 / n is on average larger by (n + 1) / n.
+    """
+    return math.sqrt((images + 1) / max(images - 1, 1))
 
 
 def mean_area(mean: float, moved: Floats) -> Figure:
