@@ -114,6 +114,8 @@ def spread(examples: Sequence[Example], count: int | None) -> list[Example]:
     """So many examples from all over the list: the middle of each of as many equal parts."""
     if count is None or count >= len(examples):
         return list(examples)
+    if not count:
+        return []
     step = len(examples) / count
     return [examples[int((index + 0.5) * step)] for index in range(count)]
 

@@ -9,7 +9,7 @@ from deploybench.plurals import counted
 from deploybench.report.table import NOTHING, Column, Prose, Report, Style, Table, table_of
 
 MOST_UNREADABLE = 20
-"""Listed in the table; JSON and CSV have them all."""
+"""Listed in the table; JSON has them all."""
 LEGEND = "share: of all images; of a multi-label set they need not make 100 %"
 
 
@@ -32,6 +32,9 @@ def survey_report(found: Survey) -> Report:
         shown = found.unreadable[:MOST_UNREADABLE]
         title = f"Not readable: {len(found.unreadable)} of {found.sampled} looked at"
         sections.append(table_of(UNREADABLE_COLUMNS, shown, title=title))
+        more = len(found.unreadable) - len(shown)
+        if more:
+            sections.append(Prose((f"and {more} more, which --json lists",), Style.FAINT))
     if found.sha256 is not None:
         sections.append(Prose((f"sha256 of the data: {found.sha256}",), verbatim=True))
     return Report(tuple(sections), survey_data(found))

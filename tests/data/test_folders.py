@@ -152,3 +152,30 @@ def test_file_without_a_suffix_is_an_image_when_it_is_dicom(tmp_path: Path) -> N
     (tmp_path / "cat" / "1.2.840.7").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "cat" / "README").write_bytes(b"no image")
     assert open_data(tmp_path).counts() == (2, 1)
+
+
+def test_folder_beside_splits_that_holds_no_image_is_no_class(tmp_path: Path) -> None:
+    class_folders(tmp_path / "train", {"cat": 2, "dog": 1})
+    class_folders(tmp_path / "val", {"cat": 1, "dog": 1})
+    (tmp_path / "annotations").mkdir()
+    image(tmp_path / "logo.png")
+    data = open_data(tmp_path)
+    assert data.class_names == ("cat", "dog")
+    assert data.splits == ("train", "val")
+    assert any("1 image beside the folders of splits" in note for note in data.notes)
+
+
+def test_splits_and_other_images_side_by_side_are_refused(tmp_path: Path) -> None:
+    class_folders(tmp_path / "train", {"cat": 1, "dog": 1})
+    class_folders(tmp_path, {"extra": 1})
+    with pytest.raises(DeployBenchError, match=r"splits \(train\) and others .* \(extra\)"):
+        open_data(tmp_path)
+    # A class may have such a name, where all classes are named.
+    assert open_data(tmp_path, class_names=["extra", "train"]).counts() == (1, 2)
+
+
+def test_folder_around_the_folders_of_classes_is_named(tmp_path: Path) -> None:
+    class_folders(tmp_path / "dataset", {"cat": 1, "dog": 1})
+    with pytest.raises(DeployBenchError, match="one class only: 'dataset'") as refused:
+        open_data(tmp_path)
+    assert f"the folders in {tmp_path / 'dataset'}, name that one" in str(refused.value.action)

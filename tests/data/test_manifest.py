@@ -84,6 +84,24 @@ def test_parquet_table_is_read_as_csv_is(tmp_path: Path) -> None:
         open_data(tmp_path)
 
 
+def test_parquet_that_holds_the_images_themselves_is_refused_by_its_column(
+    tmp_path: Path,
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    inside = [{"bytes": b"PNG", "path": "1.png"}, {"bytes": b"PNG", "path": "2.png"}]
+    columns = {"image": inside, "label": [0, 1]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "train.parquet")
+    with pytest.raises(DeployBenchError, match="column 'image' holds the images themselves"):
+        open_data(tmp_path / "train.parquet")
+    for name in ("1.png", "2.png"):
+        image(tmp_path / name)
+    columns = {"path": ["1.png", "2.png"], "label": [0, 1], "thumbnail": [b"PNG", b"PNG"]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "train.parquet")
+    assert open_data(tmp_path / "train.parquet").counts() == (1, 1)
+
+
 def test_numbers_are_places_of_classes_from_0_on(tmp_path: Path) -> None:
     listed(tmp_path, ("1.png", "0", "", ""), ("2.png", "3", "", ""))
     data = open_data(tmp_path)
@@ -130,6 +148,16 @@ def test_column_a_class_may_say_uncertain_and_what_that_counts_as_is_said(tmp_pa
     ignored = open_data(tmp_path, uncertain="ignore")
     assert ignored.examples[0].unknown == (1,)
     assert ignored.targets().tolist() == [[1, -1], [0, 0], [1, 1]]
+
+
+def test_columns_of_classes_are_taken_in_the_order_that_is_named(tmp_path: Path) -> None:
+    listed(tmp_path, ("1.png", "1", "1"), ("2.png", "0", "1"), header=("image", "a", "b"))
+    assert open_data(tmp_path, class_names=["b", "a"]).counts() == (2, 1)
+    assert open_data(tmp_path, class_names=["b"]).counts() == (2,)
+    more = open_data(tmp_path, class_names=["A", "c", "B"])
+    assert more.targets().tolist() == [[1, -1, 1], [0, -1, 1]]
+    with pytest.raises(DeployBenchError, match="does not have: b"):
+        open_data(tmp_path, class_names=["a", "c"])
 
 
 def test_column_a_class_with_one_1_a_row_is_one_class_an_image(tmp_path: Path) -> None:

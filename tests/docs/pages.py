@@ -74,6 +74,8 @@ def commands(code: Code, program: str) -> Iterator[list[str]]:
             match = start.search(part)
             if match is None or match[1].startswith("="):
                 continue
+            if program == "make" and "deploybench " in part[: match.start() + 1]:
+                continue  # deploybench data make
             rest = END_OF_COMMAND.split(f"{match[1]} ", maxsplit=1)[0].strip()
             yield [word for word in map(_without_brackets, _words(rest)) if word not in ("…", "")]
 

@@ -57,39 +57,37 @@ def open_chexpert(tables: Sequence[tuple[TableFile, str | None]], options: DataO
     for name in names:
         if name not in FINDINGS:
             raise unknown_name("finding of CheXpert", name, FINDINGS)
-    rows = [(table, split, row) for table, split in tables for row in table.rows()]
-    if not rows:
-        raise DeployBenchError(f"{tables[0][0].path} lists no image")
-    table, _, first = rows[0]
-    root, levels = root_of(table.path.parent, first.cells[table.column(PATH)].strip())
+    first, path = _first_path(tables)
+    root, levels = root_of(first.path.parent, path)
     examples: dict[str, Example] = {}
     doubtful = 0
     lateral = 0
-    missing: list[tuple[TableFile, Row, str]] = []
-    for table, split, row in rows:
-        path = row.cells[table.column(PATH)].strip()
-        key = "/".join(PurePosixPath(path).parts[levels:])
-        if not (root / key).is_file():
-            missing.append((table, row, key))
-            continue
-        flags = [_flag(table, row, name) for name in names]
-        doubtful += flags.count(-1)
-        if VIEW in table.columns:
-            lateral += row.cells[table.column(VIEW)].strip() == LATERAL
-        example = Example(key, group=_patient(key), split=split)
-        examples[key] = flagged(example, flags, options.uncertain)
+    count = 0
+    missing: list[str] = []
+    for table, split in tables:
+        column = table.column(PATH)
+        for row in table.rows():
+            count += 1
+            key = "/".join(PurePosixPath(row.cells[column].strip()).parts[levels:])
+            if not (root / key).is_file():
+                missing.append(f"{table.place(row, column)}: there is no file {root / key}")
+                continue
+            flags = [_flag(table, row, name) for name in names]
+            doubtful += flags.count(-1)
+            if VIEW in table.columns:
+                lateral += row.cells[table.column(VIEW)].strip() == LATERAL
+            example = Example(key, group=_patient(key), split=split)
+            examples[key] = flagged(example, flags, options.uncertain)
     if missing:
-        table, row, key = missing[0]
         raise DeployBenchError(
-            f"{table.place(row, table.column(PATH))}: there is no file {root / key}; "
-            f"{len(missing)} of {len(rows)} are missing",
+            f"{missing[0]}; {len(missing)} of {count} are missing",
             action="copy the images there, or take those rows out",
         )
     notes = ["what is not mentioned counts as absent"]
     if doubtful:
         notes.append(uncertain_note(doubtful, options.uncertain))
     if lateral:
-        notes.append(f"{lateral} of {len(rows)} views are lateral")
+        notes.append(f"{lateral} of {count} views are lateral")
     return DataSet(
         name=tables[0][0].path.resolve().parent.name,
         form=f"CheXpert: {' and '.join(table.path.name for table, _ in tables)}",
@@ -100,6 +98,14 @@ def open_chexpert(tables: Sequence[tuple[TableFile, str | None]], options: DataO
         images=ImageFiles(root),
         notes=tuple(notes),
     )
+
+
+def _first_path(tables: Sequence[tuple[TableFile, str | None]]) -> tuple[TableFile, str]:
+    """The path in the first row that there is. Raises DeployBenchError where there is none."""
+    for table, _ in tables:
+        for row in table.rows():
+            return table, row.cells[table.column(PATH)].strip()
+    raise DeployBenchError(f"{tables[0][0].path} lists no image")
 
 
 def root_of(folder: Path, path: str) -> tuple[Path, int]:

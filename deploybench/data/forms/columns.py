@@ -52,6 +52,13 @@ def has_paths(table: TableFile) -> bool:
 def columns_of(table: TableFile, options: DataOptions) -> Columns:
     """The columns by their use. Raises DeployBenchError where that is not clear."""
     path = _column(table, "path", options)
+    if path is not None and path in table.nested:
+        raise DeployBenchError(
+            f"{table.path}, column '{table.columns[path]}' holds the images themselves, or "
+            "structures, and no paths",
+            expected="paths of image files",
+            action="write the images into files, and their paths into the table",
+        )
     if path is None:
         raise DeployBenchError(
             f"{table.path} has no column of paths: {', '.join(table.columns[:LISTED])}",

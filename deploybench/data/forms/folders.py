@@ -49,9 +49,12 @@ def open_folder(root: Path, options: DataOptions) -> DataSet:
     loose = tuple(file.name for file in files_in(root))
     if options.unlabelled or not inside:
         return _unlabelled(root)
-    splits = [folder for folder in inside if folder.name.lower() in SPLIT_NAMES]
-    if splits and len(splits) == len(inside) and not loose:
-        return _with_splits(root, splits, options)
+    splits = _split_folders(root, inside, options)
+    notes: tuple[str, ...] = ()
+    if splits:
+        if loose:
+            notes = (f"left out: {counted(len(loose), 'image')} beside the folders of splits",)
+        return _with_splits(root, splits, options, notes)
     classes = [_class_folder(root, folder, None) for folder in inside]
     if not any(one.keys for one in classes):
         return _unlabelled(root)
@@ -59,6 +62,34 @@ def open_folder(root: Path, options: DataOptions) -> DataSet:
     if loose:
         notes += (f"left out: {counted(len(loose), 'image')} beside the folders of classes",)
     return _labelled(root, classes, options, "image folder: a folder a class", notes)
+
+
+def _split_folders(root: Path, inside: list[Path], options: DataOptions) -> list[Path]:
+    """The folders that are splits; none where all are classes.
+
+    Raises DeployBenchError where some have the name of a split, and others hold images too.
+    """
+    splits = [folder for folder in inside if folder.name.lower() in SPLIT_NAMES]
+    said = set(options.class_names or ())
+    if not splits or {folder.name for folder in splits} <= said:
+        return []
+    others = [
+        folder.name
+        for folder in inside
+        if folder not in splits and next(images_below(root, folder), None) is not None
+    ]
+    if others:
+        raise DeployBenchError(
+            f"{root} has folders of splits ({_names(splits)}) and others with images "
+            f"({', '.join(others[:MOST_NAMED])})",
+            expected="folders of splits alone, or folders of classes alone",
+            action="name a folder within it; or name all folders as classes with --class-names",
+        )
+    return splits
+
+
+def _names(folders: list[Path]) -> str:
+    return ", ".join(folder.name for folder in folders[:MOST_NAMED])
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -128,7 +159,9 @@ def _unlabelled(root: Path) -> DataSet:
     )
 
 
-def _with_splits(root: Path, splits: list[Path], options: DataOptions) -> DataSet:
+def _with_splits(
+    root: Path, splits: list[Path], options: DataOptions, notes: tuple[str, ...]
+) -> DataSet:
     """Folders train, val and test, with folders of classes in each; or without classes."""
     classes = []
     loose = []
@@ -149,8 +182,8 @@ def _with_splits(root: Path, splits: list[Path], options: DataOptions) -> DataSe
             task="single-label",
             examples=tuple(loose),
             images=ImageFiles(root),
+            notes=notes,
         )
-    notes: tuple[str, ...] = ()
     if loose:
         notes += (f"left out: {counted(len(loose), 'image')} beside the folders of classes",)
     if options.class_names is None:
@@ -188,11 +221,14 @@ def _labelled(
             error.found = f"{root} has a folder for the class '{one.name}', which is not named"
             raise error
     if len(names) == 1:
+        within = root / names[0]
+        action = f"for images without labels name the folder itself: {within}, or use --unlabelled"
+        if within.is_dir() and folders_in(within):
+            action = f"if the classes are the folders in {within}, name that one"
         raise DeployBenchError(
             f"{root} has one class only: '{names[0]}'",
             expected="a folder for each of two classes or more",
-            action=f"for images without labels name the folder itself: {root / names[0]}, or use "
-            "--unlabelled; --class-names names classes that have no image here",
+            action=f"{action}; --class-names names classes that have no image here",
         )
     examples = tuple(
         Example(key, labels=(position[one.name],), split=one.split)
@@ -215,6 +251,7 @@ def no_images(root: Path) -> DeployBenchError:
     """The refusal of a folder without images."""
     return DeployBenchError(
         f"the folder {root} holds no image",
-        expected=f"files that end in {', '.join(IMAGE_SUFFIXES)}, in folders of classes or not",
+        expected=f"files that end in {', '.join(IMAGE_SUFFIXES)}, or DICOM, in folders of classes "
+        "or not",
         action="check the path",
     )

@@ -91,7 +91,7 @@ def open_manifest(tables: Sequence[tuple[TableFile, str | None]], options: DataO
     if options.unlabelled:
         notes += ("labels were not read",)
     files = " and ".join(table.path.name for table, _ in tables)
-    return DataSet(
+    data = DataSet(
         name=root.resolve().name,
         form=f"a list of images: {files}",
         root=root,
@@ -101,6 +101,9 @@ def open_manifest(tables: Sequence[tuple[TableFile, str | None]], options: DataO
         images=ImageFiles(root),
         notes=notes,
     )
+    if flag_names and options.class_names is not None:
+        data = data.with_classes(options.class_names)
+    return data
 
 
 def _listed(
@@ -132,7 +135,8 @@ def _listed(
             if chosen.label is not None:
                 label = row.cells[chosen.label].strip()
             flags = tuple(_flag(table, row, index) for index in chosen.flags)
-            yield Listed(table, row, _key(path), label, flags, split, group)
+            # What a row is later needed for is its line.
+            yield Listed(table, Row(row.line, ()), _key(path), label, flags, split, group)
 
 
 def _key(path: str) -> str:

@@ -46,6 +46,14 @@ class TableFile:
             f"{self.path} is empty", expected="a line with the names of columns, then the images"
         )
 
+    @cached_property
+    def nested(self) -> frozenset[int]:
+        """The columns of a Parquet file whose cells are no text: structures and bytes, as images
+        within the table are. Their cells are read as empty."""
+        if self.path.suffix.lower() != ".parquet":
+            return frozenset()
+        return _nested_columns(self.path)
+
     def rows(self) -> Iterator[Row]:
         """The rows behind the names. Raises DeployBenchError, with the line, for a row of another
         length, and for what is no text."""
@@ -127,6 +135,17 @@ def _parquet_columns(path: Path) -> tuple[str, ...]:
     return tuple(_parquet(path).schema_arrow.names)
 
 
+def _nested_columns(path: Path) -> frozenset[int]:
+    from pyarrow import types
+
+    tests = (types.is_struct, types.is_map, types.is_binary, types.is_large_binary, types.is_union)
+    return frozenset(
+        index
+        for index, field in enumerate(_parquet(path).schema_arrow)
+        if any(test(field.type) for test in tests)
+    )
+
+
 def _parquet_rows(path: Path) -> Iterator[Row]:
     file = _parquet(path)
     line = 0
@@ -173,5 +192,5 @@ def _cell(value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return SEVERAL.join(_cell(part) for part in value)
     if isinstance(value, (bytes, dict)):
-        raise ValueError(f"a column holds {type(value).__name__}, not text or numbers")
+        return ""
     return str(value)

@@ -61,6 +61,12 @@ Python package nilearn ships it. Names of classes and their imbalance are those 
 RadImageNet (Mei et al., 2022), of which nothing else is in here. The spelling of `pituatary_lesion`
 is theirs.
 
+The template: Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal
+Neurological Institute, McGill University. Permission to use, copy, modify, and distribute it for
+any purpose and without fee is granted by them, provided that this copyright notice appears in all
+copies; they make no representations about its suitability for any purpose, and provide it "as is"
+without express or implied warranty.
+
 - {images} images of {pixels} x {pixels} pixels, 8 bits, grey; {patients} made-up patients
 - made with seed {seed}; the same seed makes the same images with the same versions
 - `manifest.csv` lists path, label, split and patient; no patient is in two splits
