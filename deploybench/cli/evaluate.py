@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from deploybench.cli import parse
 from deploybench.cli import preprocessing as preparing
+from deploybench.cli.data import (
+    ColumnOption,
+    UncertainOption,
+    columns_in,
+    names_in,
+    uncertain_in,
+)
 from deploybench.cli.guard import guarded
-
-if TYPE_CHECKING:
-    from deploybench.data.options import Uncertain
-
-UNCERTAIN: tuple[Uncertain, ...] = ("ones", "zeros", "ignore")
 
 
 @guarded
@@ -46,10 +47,8 @@ def evaluate(
             "one a line.",
         ),
     ] = None,
-    uncertain: Annotated[
-        str | None,
-        typer.Option("--uncertain", help="What an uncertain label counts as: ones, zeros, ignore."),
-    ] = None,
+    uncertain: UncertainOption = None,
+    column: ColumnOption = None,
     unlabelled: Annotated[
         bool,
         typer.Option(
@@ -110,8 +109,9 @@ def evaluate(
     request = EvaluationRequest(
         data=data,
         split=split,
-        class_names=None if class_names is None else _names_in(class_names),
-        uncertain=None if uncertain is None else _uncertain(uncertain),
+        class_names=names_in(class_names),
+        uncertain=uncertain_in(uncertain),
+        columns=columns_in(column or []),
         unlabelled=unlabelled,
         models=parse.model_names(model),
         artifacts=artifact or (),
@@ -139,32 +139,3 @@ def evaluate(
         raise result.cut_short
     if result.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _names_in(text: str) -> list[str]:
-    """``a,b,c``, or the lines of the file of that name."""
-    from deploybench.errors import DeployBenchError
-
-    path = Path(text)
-    is_file = False
-    with suppress(OSError):  # many names are too long for the name of a file
-        is_file = path.is_file()
-    names = [name.strip() for name in text.split(",")]
-    if is_file:
-        try:
-            lines = path.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DeployBenchError(
-                f"--class-names {text} cannot be read: {error}",
-                expected="a text file with one name a line",
-            ) from None
-        names = [line.strip() for line in lines if line.strip()]
-    if not names or not all(names):
-        raise DeployBenchError(
-            f"--class-names {text} holds no names", expected="a,b,c, or a file with one name a line"
-        )
-    return names
-
-
-def _uncertain(text: str) -> Uncertain:
-    return parse.choice(text, "--uncertain", UNCERTAIN)

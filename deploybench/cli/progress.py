@@ -76,7 +76,8 @@ class Progress:
         if isinstance(event, DataRead | EvaluationPlanned | CellStarted | ImagesSeen):
             self._tell_of_images(event)
         elif isinstance(event, CellEvaluated):
-            self._advance_cell()
+            if event.record.launches:  # else no process was asked
+                self._advance_cell()
         elif isinstance(event, ExportsPlanned):
             count = len(event.requests)
             if self._missing_first:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pydantic import Field
+
 from deploybench.contracts import RunOptions
 from deploybench.data.dataset import DataSet
 from deploybench.data.opening import open_data
-from deploybench.data.options import Uncertain
+from deploybench.data.options import ColumnUse, Uncertain
 from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.documents import Document
 
@@ -20,6 +22,7 @@ class DataRequest(Document):
     class_names: tuple[str, ...] | None = None
     uncertain: Uncertain | None = None
     unlabelled: bool = False
+    columns: dict[ColumnUse, str] = Field(default_factory=dict)
 
     def open(self) -> DataSet:
         """The set; where some images have a label, without those that have none. Raises
@@ -30,6 +33,7 @@ class DataRequest(Document):
             class_names=self.class_names,
             uncertain=self.uncertain,
             unlabelled=self.unlabelled,
+            columns=self.columns,
         )
         kept = [example for example in data.examples if example.labels is not None]
         if self.unlabelled or not kept or len(kept) == len(data):

@@ -27,6 +27,8 @@ Array = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
 IDENTITY, OUTPUTS, FAILED = "evaluation.json", "outputs.bin", "failed.jsonl"
+PROOF = "launch.json"
+"""What the session was and that it passed parity, beside the predictions that it made."""
 
 
 def row_type(numbers: int) -> np.dtype[np.void]:
@@ -66,7 +68,7 @@ class Journal:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if fresh:
-                for name in (OUTPUTS, FAILED):
+                for name in (OUTPUTS, FAILED, PROOF):
                     (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise DeployBenchError(

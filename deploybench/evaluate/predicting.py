@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
@@ -17,9 +18,9 @@ from deploybench.contracts import Runner
 from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.errors import DeployBenchError
 from deploybench.evaluate.job import DataRequest, EvaluationJob
-from deploybench.evaluate.journal import Journal, Predictions
+from deploybench.evaluate.journal import PROOF, Journal, Predictions
 from deploybench.evaluate.worker import numbers_of
-from deploybench.files import slug
+from deploybench.files import slug, write_whole
 from deploybench.hardware.devices import BUS_ORDER
 from deploybench.hardware.host import Host, gpu_of
 from deploybench.plan.cells import Planned
@@ -58,9 +59,9 @@ class Predicting:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What the worker said (None: nothing was left to do), and all predictions of the cell."""
+    """What the worker said that made the last of the predictions, and all of them."""
 
-    launch: Launch | None
+    launch: Launch
     predictions: Predictions
 
 
@@ -118,7 +119,9 @@ def predict_cell(
             before = journal.read()
             started(before.count)
             launch = None
-            if before.count < common.images.count:
+            if before.count == common.images.count:
+                launch = _proved(journal)
+            if launch is None:
                 launch = _worked(planned, common, journal, seen)
             return Predicted(launch, journal.read())
     except Timeout:
@@ -185,7 +188,18 @@ def _worked(
         raise outcome
     if outcome.reply is None:
         return Launch(error=outcome.error or "the worker said nothing")
-    return Launch.model_validate_json(outcome.reply)
+    launch = Launch.model_validate_json(outcome.reply)
+    if launch.error is None and launch.refused is None:
+        write_whole(journal.folder / PROOF, launch.model_dump_json())
+    return launch
+
+
+def _proved(journal: Journal) -> Launch | None:
+    """What the worker showed that made the last predictions; None where it was killed before."""
+    try:
+        return Launch.model_validate_json((journal.folder / PROOF).read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def _distributions(name: str) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ class Evaluating:
         )
         launch = predicted.launch
         command = evaluation_command(planned, self.context, request)
-        if launch is not None and judge_attempts([launch], command) is not None:
+        if judge_attempts([launch], command) is not None:
             return evaluation_record(planned, launch, None, self.context, request)
         held = self.held[planned.artifact.path]
         evaluated = evaluated_of(predicted.predictions, held.task, held.names, held.classes)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace, open_workspace
 from deploybench.contracts.registry import recorded_distributions
 from deploybench.data.dataset import DataSet
-from deploybench.data.options import Uncertain
+from deploybench.data.options import ColumnUse, Uncertain
 from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.evaluate.events import (
@@ -65,9 +65,13 @@ class EvaluationRequest:
     data: Path
     """A folder or a file of images: see :func:`deploybench.data.opening.open_data`."""
     split: str | None = None
+    """One split of the data by name; None: all images."""
     class_names: Sequence[str] | None = None
     """The classes of the data in the order of the model's outputs."""
     uncertain: Uncertain | None = None
+    """What a label that says *uncertain* counts as; None: as for :func:`open_data`."""
+    columns: Mapping[ColumnUse, str] = field(default_factory=dict)
+    """Which column of a table is which, where its name does not say so."""
     unlabelled: bool = False
     """Whether the labels are left aside: then only the agreement with fp32 eager is told."""
     models: Sequence[str] = ()
@@ -76,13 +80,20 @@ class EvaluationRequest:
     artifacts: Sequence[Path] = ()
     """Artifact folders, or their short names, instead of models."""
     runners: Sequence[str] = ()
+    """By name; empty: all that work on the devices of this host."""
     devices: Sequence[str] = ()
+    """``cpu``, ``cuda``, ``cuda:1``; empty: the CPU."""
     precisions: Sequence[str] = ()
+    """To compute in; empty: each artifact's own."""
     batch: int = DEFAULT_BATCH
     """Images a call, of artifacts whose batch size is free."""
     threads: int | None = None
+    """Of the runtime, and as many that read images; None: the usable cores, or those of ``pin``."""
     pin: Pin = PIN_AUTO
+    """The CPUs that the processes are kept on, as in :class:`~deploybench.runs.request.RunRequest`.
+    """
     task: str | None = None
+    """What the main output means, instead of what the artifact says."""
     preprocessing: PreprocessingOptions | None = None
     """What is said beyond the manifest about how images are read."""
     compare: bool = True
@@ -92,7 +103,10 @@ class EvaluationRequest:
     seed: int = 0
     """Of the bootstrap."""
     trust: bool = False
+    """Whether the user answers for artifacts that were not made here."""
     workspace: Path | None = None
+    """The folder of artifacts, predictions and records; None: $DEPLOYBENCH_WORKSPACE, else
+    ./deploybench-workspace."""
 
     def __post_init__(self) -> None:
         for precision in self.precisions:
@@ -114,6 +128,7 @@ class EvaluationRequest:
             class_names=names,
             uncertain=self.uncertain,
             unlabelled=self.unlabelled,
+            columns=dict(self.columns),
         )
 
 
@@ -240,8 +255,10 @@ def carry_out_evaluation(
             record = evaluating.record_of(cell)
             records.append(record)
             tell(CellEvaluated(record))
-    except (KeyboardInterrupt, DeployBenchError) as error:
+    except KeyboardInterrupt as interrupt:
         stop_children()
+        cut_short = interrupt
+    except DeployBenchError as error:
         cut_short = error
     folder = workspace.records_folder / context.run
     return EvaluationResult(context.run, folder, data, tuple(records), cut_short)

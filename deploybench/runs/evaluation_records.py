@@ -31,8 +31,7 @@ def evaluation_record(
 ) -> Record:
     """Build the record of a cell, write it into the run's folder and hand it back.
 
-    ``launch`` is what the worker said, None where nothing was left to predict. ``problem`` says why
-    there is no quality, where no process was asked.
+    ``launch`` is what the worker said; ``problem`` says why no process was asked.
     """
     manifest, cell = planned.artifact.manifest, planned.cell
     command = evaluation_command(planned, context, data)
@@ -100,6 +99,8 @@ def evaluation_command(planned: Planned, context: RunContext, data: DataRequest)
         words += ["--class-names", ",".join(data.class_names)]
     if data.uncertain is not None:
         words += ["--uncertain", data.uncertain]
+    for use, name in data.columns.items():
+        words += ["--column", f"{use}={name}"]
     if data.unlabelled:
         words.append("--unlabelled")
     words += ["--artifact", str(planned.artifact.path), "--runner", cell.runner]

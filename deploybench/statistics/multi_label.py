@@ -34,7 +34,7 @@ class MultiLabel:
     """All figures of one classifier on one set of images; None where a figure is not defined.
 
     ``exact_match`` is the share of images of which every known label is right (``right``, by
-    image), ``label_accuracy`` that of all known labels of all images.
+    image), among those of which any is known; ``label_accuracy`` that of all known labels.
     """
 
     images: int
@@ -83,21 +83,22 @@ def multi_label(
     has = truth == 1
     given = np.asarray(scores[:, : truth.shape[1]]) >= THRESHOLD
     wrong_label = known & (given != has)
-    right = ~wrong_label.any(axis=1)
+    judged = known.any(axis=1)
+    right = judged & ~wrong_label.any(axis=1)
     ways = [(known & way).astype(float) for way in (has & given, has & ~given)]
     ways += [(known & way).astype(float) for way in (~has & given, ~has & ~given)]
     areas = [_area(scores, has, known, label) for label in range(truth.shape[1])]
-    drawn = _drawn(ways, wrong_label, known, right, areas, resamples, seed)
+    drawn = _drawn(ways, wrong_label, known, judged, right, areas, resamples, seed)
     counts = _Counts(*(way.sum(axis=0) for way in ways))
     defined = [area[0] for area in areas if area is not None]
     area = None
     if defined:
         mean = math.fsum(figure.value for figure in defined) / len(defined)
         area = mean_area(mean, drawn["area"])
-    matched = int(np.count_nonzero(right))
-    exact = interval_of(matched / images, drawn["exact"], least=0.0)
-    if min(matched, images - matched) < FEWEST_EACH_WAY:
-        exact = share(matched, images)
+    matched, of = int(np.count_nonzero(right)), int(np.count_nonzero(judged))
+    exact = interval_of(matched / of, drawn["exact"], least=0.0)
+    if min(matched, of - matched) < FEWEST_EACH_WAY:
+        exact = share(matched, of)
     return MultiLabel(
         images=images,
         exact_match=exact,
@@ -132,6 +133,7 @@ def _drawn(
     ways: Sequence[Floats],
     wrong_label: Booleans,
     known: Booleans,
+    judged: Booleans,
     right: Booleans,
     areas: Sequence[tuple[Figure, Floats] | None],
     resamples: int,
@@ -147,7 +149,7 @@ def _drawn(
         counts = _Counts(*(times @ way for way in ways))
         blocks.append(
             {
-                "exact": times @ right / images,
+                "exact": times @ right / (times @ judged),
                 "accuracy": 1 - (times @ wrong) / (times @ of_image),
                 "sensitivity": _nan_mean(counts.sensitivity()),
                 "specificity": _nan_mean(counts.specificity()),

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
 from deploybench.evaluate.events import CellStarted, EvaluationEvent
+from deploybench.evaluate.journal import Predictions
+from deploybench.evaluate.predicting import Predicted
+from deploybench.results.launch import Launch
 from deploybench.results.quality import ITSELF, Quality
 from deploybench.results.record import Record
 from deploybench.results.store import evaluations_in, latest_run, read_records
@@ -115,7 +119,9 @@ def test_second_evaluation_predicts_nothing_again(workspace: Workspace, tmp_path
     second = evaluate(workspace, data, events=events)
     started = [event for event in events if isinstance(event, CellStarted)]
     assert [event.done for event in started] == [12, 12]
-    assert [record.launches for record in second.records] == [(), ()]
+    # What was proved of the session that made them goes on standing in the record.
+    assert [one.launches for one in second.records] == [one.launches for one in first.records]
+    assert all(record.parity is not None for record in second.records)
     assert [one.quality for one in second.records] == [one.quality for one in first.records]
     events.clear()
     evaluate(workspace, data, events=events, fresh=True, compare=False)
@@ -236,6 +242,80 @@ class TestClasses:
         write_images(data / "green", ["green"])
         with pytest.raises(DeployBenchError, match="2 names, and the model puts out 6"):
             evaluate(workspace, data, class_names=["red", "green"], compare=False)
+
+
+def test_several_labels_an_image_have_figures_of_their_own(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """Two primary colours make up a mixed one: each output is a label of its own."""
+    paths = write_images(tmp_path / "data", ["red", "green", "blue", "yellow"] * 4)
+    lines = ["path," + ",".join(COLOURS)]
+    for number, path in enumerate(paths):
+        shown = {list(COLOURS)[number % 4]}
+        if "yellow" in shown:
+            shown |= {"red", "green"}
+        lines.append(f"{path.name}," + ",".join(str(int(name in shown)) for name in COLOURS))
+    (tmp_path / "data" / "labels.csv").write_text("\n".join(lines))
+    with pytest.raises(DeployBenchError, match="any number of labels an image"):
+        evaluate(workspace, tmp_path / "data")
+    result = evaluate(workspace, tmp_path / "data", task="multi_label")
+    quality = quality_of(of_runner(result, "onnxruntime"))
+    assert quality.data.labels == "multi-label"
+    figures = quality.figures
+    assert figures is not None
+    assert figures.top1 is None
+    assert figures.exact_match is not None
+    assert figures.accuracy == figures.exact_match
+    assert figures.area is not None
+    assert quality.without_area == ("cyan", "magenta")
+    assert quality.eager is not None
+    assert quality.eager.agreement.flipped == 0
+
+
+def test_numbers_that_are_no_scores_are_refused(workspace: Workspace, tmp_path: Path) -> None:
+    data = write_classes(tmp_path / "data", each=1)
+    with pytest.raises(DeployBenchError, match="there is no class that could be right"):
+        evaluate(workspace, data, task="regression")
+
+
+@pytest.mark.parametrize(
+    ("launch", "verdict"),
+    [
+        (Launch(refused="onnxruntime puts out NaN for red/0001.png"), Verdict.INVALID),
+        (Launch(error="killed by SIGKILL"), Verdict.FAILED),
+    ],
+)
+def test_cell_that_broke_or_was_wrong_is_a_row_without_figures(
+    workspace: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    launch: Launch,
+    verdict: Verdict,
+) -> None:
+    data = write_classes(tmp_path / "data", each=1)
+    found = Predictions(np.empty(0, np.int64), np.empty((0, 6), np.float32), {})
+    monkeypatch.setattr(
+        "deploybench.runs.evaluating.predict_cell",
+        lambda *arguments, **named: Predicted(launch, found),
+    )
+    result = evaluate(workspace, data)
+    assert result.failed
+    for record in result.records:
+        assert record.quality is None
+        assert record.judgement.verdict is verdict
+        assert (launch.refused or launch.error or "") in record.judgement.reason
+
+
+def test_same_evaluation_is_not_done_twice_at_the_same_time(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    data = write_classes(tmp_path / "data", each=1)
+    evaluate(workspace, data, compare=False)
+    (folder,) = workspace.evaluations_folder.iterdir()
+    with FileLock(folder / ".lock"):
+        result = evaluate(workspace, data, compare=False)
+    assert isinstance(result.cut_short, DeployBenchError)
+    assert "another process evaluates" in result.cut_short.found
 
 
 def test_folder_without_images_is_refused(workspace: Workspace, tmp_path: Path) -> None:

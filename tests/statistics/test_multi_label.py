@@ -66,6 +66,15 @@ def test_what_is_not_known_of_an_image_is_neither_right_nor_wrong() -> None:
     assert found.label_accuracy.value == pytest.approx(right.mean())
 
 
+def test_image_of_which_no_label_is_known_is_not_among_those_that_are_all_right() -> None:
+    scores, truth = made_up()
+    truth[:100] = NOT_KNOWN
+    found = multi_label(scores, truth)
+    of_known = metrics.accuracy_score(truth[100:], scores[100:] >= 0.5)
+    assert found.exact_match.value == pytest.approx(of_known)
+    assert not found.right[:100].any()
+
+
 def test_labels_of_which_nothing_is_known_are_refused() -> None:
     scores, truth = made_up(10)
     with pytest.raises(ValueError, match="do not go with"):

@@ -18,9 +18,8 @@ from deploybench.evaluate.journal import Journal
 from deploybench.results.store import evaluations_in
 from tests.cli.processes import start_cli
 from tests.conftest import run_here
-from tests.evaluate.conftest import COLOURS, colours, image_of, write_classes, write_images
+from tests.evaluate.conftest import COLOURS, image_of, write_classes, write_images
 
-__all__ = ["colours"]
 SLOW_IMAGES = 80
 
 
@@ -59,6 +58,8 @@ def test_table_says_accuracy_and_how_it_stands_to_fp32_eager(
     assert csv.splitlines()[0].startswith("model,weights,image_size,runner")
     shown = run_here("show", "-w", workspace.root)
     assert "76.6 ±" in shown.stdout
+    listed = json.loads(run_here("list", "-w", workspace.root, "--json").stdout)
+    assert {run["kind"] for run in listed["runs"]} == {"evaluation"}
 
 
 def test_folder_without_labels_says_that_the_answers_agree(
@@ -144,7 +145,7 @@ def test_values_that_are_none_are_refused_in_words(workspace: Workspace, tmp_pat
     data = write_classes(tmp_path / "data", each=1)
     for option, words in (
         (("--class-names", "a,,b"), "--class-names a,,b holds no names"),
-        (("--uncertain", "perhaps"), "--uncertain perhaps"),
+        (("--uncertain", "perhaps"), "word for --uncertain 'perhaps'"),
         (("--margin", "1"), "a share in percent"),
         (("--task", "embedding"), "there is no class that could be right"),
         (("--split", "test"), "split"),
