@@ -9,6 +9,7 @@ evaluation. One class has Newcombe's interval: of few images a bootstrap sees to
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ from deploybench.statistics.samples import CONFIDENCE
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
 
+FEWEST_DEGREES = 4.0
+"""Of freedom: with fewer an interval would say nothing."""
 NEAREST = 1e-12
 """An end is looked for no nearer than this to 0 and 1, where it would be found for every value."""
 
@@ -28,10 +31,15 @@ NEAREST = 1e-12
 @dataclass(frozen=True)
 class Area:
     """The area of one class, and by how much each image pulls it (its influence): drawn once more,
-    the image moves the area by ``influence / images`` to the first order."""
+    the image moves the area by ``influence / images`` to the first order.
+
+    ``scatter`` is, for the images of the class and for the others, the variance that they give the
+    area, and the relative variance of that estimate.
+    """
 
     figure: Figure
     influence: Floats
+    scatter: tuple[tuple[float, float], ...]
 
 
 def area_of(scores: Floats, positive: Booleans) -> Area | None:
@@ -55,7 +63,8 @@ def area_of(scores: Floats, positive: Booleans) -> Area | None:
     of_negatives = above / positives
     influence[positive] = (of_positives - value) * _widened(positives) * count / positives
     influence[~positive] = (of_negatives - value) * _widened(negatives) * count / negatives
-    return Area(newcombe(value, positives, negatives), influence)
+    scatter = (_scatter(of_positives), _scatter(of_negatives))
+    return Area(newcombe(value, positives, negatives), influence, scatter)
 
 
 def _widened(images: int) -> float:
@@ -67,13 +76,37 @@ def _widened(images: int) -> float:
     return math.sqrt((images + 1) / max(images - 1, 1))
 
 
-def mean_area(mean: float, moved: Floats) -> Figure:
-    """The mean area of several classes; ``moved`` is by how much each resample moves it.
+def _scatter(placements: Floats) -> tuple[float, float]:
+    """The variance of the mean of these placements, and the relative variance of this estimate,
+    which is larger the more it rests on few of them (their kurtosis)."""
+    from scipy.stats import kurtosis
 
-    To the first order, that is: on the logit, where an area near 1 varies alike to both sides.
+    count = len(placements)
+    variance = float(placements.var()) / count
+    if variance == 0:
+        return 0.0, 0.0
+    return variance, (float(kurtosis(placements, fisher=False)) - 1) / count
+
+
+def mean_area(areas: Sequence[Area], moved: Floats) -> Figure:
+    """The mean of the areas of several classes; ``moved`` is by how much each resample moves it.
+
+    To the first order, that is: on the logit, where an area near 1 varies alike to both sides. A
+    few images far from their own kind make most of the variance, so it is not known well itself:
+    the resamples are spread as Student's t is beside the normal, with the degrees of freedom that
+    the scatter of the placements leaves (Satterthwaite 1946).
     """
     from scipy.special import expit, logit
+    from scipy.stats import norm, t
 
+    mean = math.fsum(area.figure.value for area in areas) / len(areas)
+    parts = [part for area in areas for part in area.scatter]
+    total = math.fsum(variance for variance, _ in parts)
+    doubt = math.fsum(variance**2 * relative for variance, relative in parts)
+    if doubt:
+        freedom = max(2 * total**2 / doubt, FEWEST_DEGREES)
+        end = (1 + CONFIDENCE) / 2
+        moved = moved * float(t.ppf(end, freedom) / norm.ppf(end))
     if not 0 < mean < 1:
         return interval_of(mean, mean + moved, least=0.0)
     replicates = expit(logit(mean) + moved / (mean * (1 - mean)))

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.statistics.areas import area_of, mean_area
+from deploybench.statistics.areas import Area, area_of, mean_area
 from deploybench.statistics.bootstrap import RESAMPLES, interval_of, resamples_of
 from deploybench.statistics.figures import Figure
 from deploybench.statistics.proportions import share
@@ -90,11 +90,8 @@ def multi_label(
     areas = [_area(scores, has, known, label) for label in range(truth.shape[1])]
     drawn = _drawn(ways, wrong_label, known, judged, right, areas, resamples, seed)
     counts = _Counts(*(way.sum(axis=0) for way in ways))
-    defined = [area[0] for area in areas if area is not None]
-    area = None
-    if defined:
-        mean = math.fsum(figure.value for figure in defined) / len(defined)
-        area = mean_area(mean, drawn["area"])
+    defined = [area for area in areas if area is not None]
+    mean = mean_area(defined, drawn["area"]) if defined else None
     matched, of = int(np.count_nonzero(right)), int(np.count_nonzero(judged))
     exact = interval_of(matched / of, drawn["exact"], least=0.0)
     if min(matched, of - matched) < FEWEST_EACH_WAY:
@@ -108,25 +105,23 @@ def multi_label(
         sensitivity=_mean(counts.sensitivity(), drawn["sensitivity"]),
         specificity=_mean(counts.specificity(), drawn["specificity"]),
         f1=_mean(counts.f1(), drawn["f1"]),
-        area=area,
+        area=mean,
         classes=_by_label(counts, areas),
         without_area=tuple(index for index, one in enumerate(areas) if one is None),
         right=right,
     )
 
 
-def _area(
-    scores: Scores, has: Booleans, known: Booleans, label: int
-) -> tuple[Figure, Floats] | None:
-    """The area of one label, and what each image adds to it when it is drawn once more."""
+def _area(scores: Scores, has: Booleans, known: Booleans, label: int) -> Area | None:
+    """The area of one label; its influence is of all images, of which some are not known."""
     of_label = known[:, label]
     column = np.asarray(scores[:, label], dtype=np.float64)[of_label]
     area = area_of(column, has[of_label, label])
     if area is None:
         return None
-    pull = np.zeros(len(has))
-    pull[of_label] = area.influence / np.count_nonzero(of_label)
-    return area.figure, pull
+    influence = np.zeros(len(has))
+    influence[of_label] = area.influence * len(has) / np.count_nonzero(of_label)
+    return replace(area, influence=influence)
 
 
 def _drawn(
@@ -135,14 +130,14 @@ def _drawn(
     known: Booleans,
     judged: Booleans,
     right: Booleans,
-    areas: Sequence[tuple[Figure, Floats] | None],
+    areas: Sequence[Area | None],
     resamples: int,
     seed: int,
 ) -> dict[str, Floats]:
     """Every figure of every resample of the images; of the areas, by how much they moved."""
     images = len(right)
-    pulls = [area[1] for area in areas if area is not None]
-    pull = np.sum(pulls, axis=0) / len(pulls) if pulls else np.zeros(images)
+    pulls = [area.influence for area in areas if area is not None]
+    pull = np.sum(pulls, axis=0) / len(pulls) / images if pulls else np.zeros(images)
     wrong, of_image = wrong_label.sum(axis=1), known.sum(axis=1)
     blocks: list[dict[str, Floats]] = []
     for times in resamples_of(images, resamples, seed):
@@ -179,9 +174,7 @@ def _mean(by_label: Floats, replicates: Floats) -> Figure | None:
     return interval_of(value, replicates, least=0.0)
 
 
-def _by_label(
-    counts: _Counts, areas: Sequence[tuple[Figure, Floats] | None]
-) -> tuple[ClassFigures, ...]:
+def _by_label(counts: _Counts, areas: Sequence[Area | None]) -> tuple[ClassFigures, ...]:
     figures = []
     for index, area in enumerate(areas):
         hits, missed = int(counts.hits[index]), int(counts.missed[index])
@@ -192,7 +185,7 @@ def _by_label(
                 predicted=hits + wrong,
                 sensitivity=share(hits, hits + missed) if hits + missed else None,
                 specificity=share(spared, spared + wrong) if spared + wrong else None,
-                area=None if area is None else area[0],
+                area=None if area is None else area.figure,
             )
         )
     return tuple(figures)

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.statistics.areas import area_of, mean_area
+from deploybench.statistics.areas import Area, area_of, mean_area
 from deploybench.statistics.bootstrap import RESAMPLES, interval_of, resamples_of
 from deploybench.statistics.calibration import calibration
 from deploybench.statistics.figures import Figure
@@ -269,23 +269,21 @@ class _Areas:
 
 def _areas(scores: Scores, true: Integers, wanted: bool, resamples: int, seed: int) -> _Areas:
     """The area of every class that has one, and their mean with its resamples."""
-    figures: dict[int, Figure] = {}
-    if not wanted:
-        return _Areas(figures, None)
+    areas: dict[int, Area] = {}
     influence = np.zeros(len(true))
-    for first in range(0, scores.shape[1], COLUMNS_AT_ONCE):
+    for first in range(0, scores.shape[1] if wanted else 0, COLUMNS_AT_ONCE):
         columns = np.asarray(scores[:, first : first + COLUMNS_AT_ONCE], dtype=np.float64)
         for offset in range(columns.shape[1]):
             area = area_of(columns[:, offset], true == first + offset)
             if area is not None:
-                figures[first + offset] = area.figure
                 influence += area.influence
-    if not figures:
-        return _Areas(figures, None)
-    mean = math.fsum(figure.value for figure in figures.values()) / len(figures)
-    pull = influence / len(figures) / len(true)
+                areas[first + offset] = replace(area, influence=np.empty(0))  # added up already
+    if not areas:
+        return _Areas({}, None)
+    pull = influence / len(areas) / len(true)
     moved = np.concatenate([times @ pull for times in resamples_of(len(true), resamples, seed)])
-    return _Areas(figures, mean_area(mean, moved))
+    figures = {index: area.figure for index, area in areas.items()}
+    return _Areas(figures, mean_area(list(areas.values()), moved))
 
 
 def _by_class(
