@@ -30,6 +30,8 @@ PRESENT, ABSENT, NOT_KNOWN = 1, 0, -1
 USUAL_SPLITS = ("train", "val", "test")
 NAMED = 12
 """So many classes are named in an error."""
+UNREADABLE = "unreadable"
+"""In place of an image's hash."""
 HASHED_AT_ONCE = 256
 HASHING_THREADS = 4
 
@@ -101,7 +103,9 @@ class DataSet:
     @property
     def splits(self) -> tuple[str, ...]:
         """The names of the splits: train, val and test first, others as they first appear."""
-        names = dict.fromkeys(one.split for one in self.examples if one.split is not None)
+        names = dict.fromkeys(
+            example.split for example in self.examples if example.split is not None
+        )
         usual = [name for name in USUAL_SPLITS if name in names]
         return (*usual, *(name for name in names if name not in usual))
 
@@ -207,22 +211,27 @@ class DataSet:
             there = (places[index] for index in indices)
             return {place for place in there if place is not None}
 
-        def translated(one: Example) -> Example:
-            if one.labels is None:
-                return one
-            labels = tuple(sorted(moved(one.labels)))
-            unknown = tuple(sorted(moved(one.unknown) | missing))
-            return replace(one, labels=labels, unknown=unknown)
+        def translated(example: Example) -> Example:
+            if example.labels is None:
+                return example
+            labels = tuple(sorted(moved(example.labels)))
+            unknown = tuple(sorted(moved(example.unknown) | missing))
+            return replace(example, labels=labels, unknown=unknown)
 
-        examples = tuple(translated(one) for one in self.examples)
+        examples = tuple(translated(example) for example in self.examples)
         return replace(self, class_names=wanted, examples=examples, notes=notes)
 
-    def sha256(self, progress: Callable[[int], object] | None = None) -> str:
+    def sha256(
+        self,
+        progress: Callable[[int], object] | None = None,
+        seen: Callable[[Example, str], object] | None = None,
+    ) -> str:
         """What identifies the data: the content of every image with its key and what is known of
         it, and the names of the classes. Not where the set lies, nor when it was written.
 
-        Every image is read once; ``progress`` is told how many were. An image that cannot be read
-        counts as such, with its key. The same for the same examples in the same order.
+        Every image is read once; ``progress`` is told how many were, ``seen`` the sha256 of each
+        image by itself. An image that cannot be read counts as such (UNREADABLE), with its key. The
+        same for the same examples in the same order.
         """
         digest = hashlib.sha256(repr((self.class_names, self.task)).encode())
         done = 0
@@ -240,6 +249,8 @@ class DataSet:
                         content,
                     )
                     digest.update(repr(known).encode(errors="surrogateescape"))
+                    if seen is not None:
+                        seen(example, content)
                 done += len(part)
                 if progress is not None:
                     progress(done)
@@ -249,7 +260,7 @@ class DataSet:
         try:
             return hashlib.sha256(self.images.content(example.key)).hexdigest()
         except DeployBenchError:
-            return "unreadable"
+            return UNREADABLE
 
 
 def place_of(name: str, names: Sequence[str]) -> int | None:

@@ -104,7 +104,7 @@ def _of_folder(folder: Path, options: DataOptions) -> DataSet:
     listed = _tables_in(folder)
     if listed:
         return _of_tables(listed, options)
-    archives = sorted(one for one in folder.iterdir() if one.suffix.lower() == ".npz")
+    archives = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".npz")
     if len(archives) == 1 and not folders.files_in(folder) and not folders.folders_in(folder):
         return npz.open_npz(archives[0], options)
     return folders.open_folder(folder, options)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from deploybench.artifacts.preprocessing import Preprocessing
-from deploybench.data.dataset import DataSet, Example
+from deploybench.data.dataset import UNREADABLE, DataSet, Example
 from deploybench.data.image_values import GREY_FOR_COLOURS
 from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.data.splits import groups_in_several_splits
@@ -59,6 +59,16 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
+class Copies:
+    """Images whose content is that of an earlier one, to the byte: how many; how many of them are
+    in another split than the earlier one, and how many have another label."""
+
+    images: int = 0
+    in_another_split: int = 0
+    with_another_label: int = 0
+
+
+@dataclass(frozen=True)
 class Survey:
     """All that is told of a set; ``sampled`` images were opened, of all that there are."""
 
@@ -70,6 +80,8 @@ class Survey:
     unlabelled: int
     patients: int
     shared_patients: int
+    copies: Copies | None
+    """None where the images were not hashed."""
     sampled: int
     kinds: tuple[ImageKind, ...]
     unreadable: tuple[Unreadable, ...]
@@ -92,22 +104,49 @@ def survey(
     chosen = spread(data.examples, sample)
     kinds, unreadable = _looked_at(data, chosen, spec, progress)
     sha256 = None
+    copies = None
     if hashed:
-        sha256 = data.sha256(lambda done: progress("hash", done, len(data)))
-    groups = {one.group for one in data.examples if one.group is not None}
-    sizes = Counter(one.split for one in data.examples)
+        firsts = _Firsts()
+        sha256 = data.sha256(lambda done: progress("hash", done, len(data)), firsts.look)
+        copies = firsts.copies
+    groups = {example.group for example in data.examples if example.group is not None}
+    sizes = Counter(example.split for example in data.examples)
     return Survey(
         data=data,
         sha256=sha256,
         classes=_classes(data),
         split_sizes=tuple((name, sizes[name]) for name in data.splits),
-        unlabelled=sum(one.labels is None for one in data.examples),
+        unlabelled=sum(example.labels is None for example in data.examples),
         patients=len(groups),
         shared_patients=len(groups_in_several_splits(data)),
+        copies=copies,
         sampled=len(chosen),
         kinds=kinds,
         unreadable=unreadable,
     )
+
+
+class _Firsts:
+    """Finds images that were there before, by their hashes."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[str | None, tuple[int, ...] | None]] = {}
+        self.copies = Copies()
+
+    def look(self, example: Example, content: str) -> None:
+        """Another image with the hash of its content."""
+        if content == UNREADABLE:
+            return
+        key = bytes.fromhex(content)
+        if key not in self._known:
+            self._known[key] = example.split, example.labels
+            return
+        split, labels = self._known[key]
+        self.copies = Copies(
+            self.copies.images + 1,
+            self.copies.in_another_split + (split != example.split),
+            self.copies.with_another_label + (labels != example.labels),
+        )
 
 
 def spread(examples: Sequence[Example], count: int | None) -> list[Example]:

@@ -42,8 +42,14 @@ def unpacked(
     target = cache_folder() / "data" / _name(packed, member, size)
     if target.is_file() and target.stat().st_size == size:
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(target.parent).free
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(target.parent).free
+    except OSError as error:
+        raise DeployBenchError(
+            f"{packed} has to be unpacked, and {target.parent} cannot be made: {error.strerror}",
+            action="set XDG_CACHE_HOME to a folder that can be written",
+        ) from None
     if size + LEFT_FREE > free:
         raise DeployBenchError(
             f"{packed} unpacks to {size} bytes{_of(member)}, and {free} are free in "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
-from deploybench.data.survey import ClassCount, ImageKind, Survey, Unreadable
+from deploybench.data.survey import ClassCount, Copies, ImageKind, Survey, Unreadable
 from deploybench.plurals import counted
 from deploybench.report.table import NOTHING, Column, Prose, Report, Style, Table, table_of
 
@@ -13,36 +14,36 @@ MOST_UNREADABLE = 20
 LEGEND = "share: of all images; of a multi-label set they need not make 100 %"
 
 
-def survey_report(found: Survey) -> Report:
+def survey_report(result: Survey) -> Report:
     """The tables of a survey; ``data`` is all of it for a program."""
-    sections: list[Table | Prose] = [Prose(_facts(found))]
-    if found.data.synthetic is not None:
-        sections.append(Prose((f"SYNTHETIC: {found.data.synthetic}",), Style.DOUBTFUL))
-    remarks = _remarks(found)
+    sections: list[Table | Prose] = [Prose(_facts(result))]
+    if result.data.synthetic is not None:
+        sections.append(Prose((f"SYNTHETIC: {result.data.synthetic}",), Style.DOUBTFUL))
+    remarks = _remarks(result)
     if remarks:
         sections.append(Prose(remarks, Style.FAINT))
-    if found.classes:
-        sections.append(_class_table(found))
-    elif found.split_sizes:
-        sections.append(_split_table(found))
-    if found.kinds:
-        title = f"Images, {_looked_at(found)}"
-        sections.append(table_of(KIND_COLUMNS, found.kinds, title=title))
-    if found.unreadable:
-        shown = found.unreadable[:MOST_UNREADABLE]
-        title = f"Not readable: {len(found.unreadable)} of {found.sampled} looked at"
+    if result.classes:
+        sections.append(_class_table(result))
+    elif result.split_sizes:
+        sections.append(_split_table(result))
+    if result.kinds:
+        title = f"Images, {_looked_at(result)}"
+        sections.append(table_of(KIND_COLUMNS, result.kinds, title=title))
+    if result.unreadable:
+        shown = result.unreadable[:MOST_UNREADABLE]
+        title = f"Not readable: {len(result.unreadable)} of {result.sampled} looked at"
         sections.append(table_of(UNREADABLE_COLUMNS, shown, title=title))
-        more = len(found.unreadable) - len(shown)
+        more = len(result.unreadable) - len(shown)
         if more:
             sections.append(Prose((f"and {more} more, which --json lists",), Style.FAINT))
-    if found.sha256 is not None:
-        sections.append(Prose((f"sha256 of the data: {found.sha256}",), verbatim=True))
-    return Report(tuple(sections), survey_data(found))
+    if result.sha256 is not None:
+        sections.append(Prose((f"sha256 of the data: {result.sha256}",), verbatim=True))
+    return Report(tuple(sections), survey_data(result))
 
 
-def survey_data(found: Survey) -> dict[str, object]:
+def survey_data(result: Survey) -> dict[str, object]:
     """A survey for a program."""
-    data = found.data
+    data = result.data
     return {
         "name": data.name,
         "form": data.form,
@@ -50,20 +51,21 @@ def survey_data(found: Survey) -> dict[str, object]:
         "task": data.task,
         "synthetic": data.synthetic,
         "images": len(data),
-        "unlabelled": found.unlabelled,
-        "patients": found.patients,
-        "patients_in_several_splits": found.shared_patients,
-        "splits": dict(found.split_sizes),
+        "unlabelled": result.unlabelled,
+        "patients": result.patients,
+        "patients_in_several_splits": result.shared_patients,
+        "copies": None if result.copies is None else asdict(result.copies),
+        "splits": dict(result.split_sizes),
         "classes": [
             {
-                "name": one.name,
-                "images": one.images,
-                "unknown": one.unknown,
-                "by_split": dict(zip(data.splits, one.by_split, strict=True)),
+                "name": counts.name,
+                "images": counts.images,
+                "unknown": counts.unknown,
+                "by_split": dict(zip(data.splits, counts.by_split, strict=True)),
             }
-            for one in found.classes
+            for counts in result.classes
         ],
-        "sampled": found.sampled,
+        "sampled": result.sampled,
         "kinds": [
             {
                 "mode": kind.mode,
@@ -72,57 +74,68 @@ def survey_data(found: Survey) -> dict[str, object]:
                 "images": kind.images,
                 "notes": list(kind.notes),
             }
-            for kind in found.kinds
+            for kind in result.kinds
         ],
         "unreadable": [
-            {"image": one.place, "reason": one.reason, "action": one.action}
-            for one in found.unreadable
+            {"image": image.place, "reason": image.reason, "action": image.action}
+            for image in result.unreadable
         ],
         "notes": list(data.notes),
-        "sha256": found.sha256,
+        "sha256": result.sha256,
     }
 
 
-def _facts(found: Survey) -> tuple[str, ...]:
-    data = found.data
+def _facts(result: Survey) -> tuple[str, ...]:
+    data = result.data
     facts = [counted(len(data), "image")]
-    if found.classes:
-        facts.append(f"{len(found.classes)} classes, {data.task}")
-    if found.patients:
-        facts.append(counted(found.patients, "patient"))
-    if found.unlabelled:
+    if result.classes:
+        facts.append(f"{len(result.classes)} classes, {data.task}")
+    if result.patients:
+        facts.append(counted(result.patients, "patient"))
+    if result.unlabelled:
         whose = "without labels"
-        if found.unlabelled < len(data):
-            whose = f"{found.unlabelled} of them without a label"
+        if result.unlabelled < len(data):
+            whose = f"{result.unlabelled} of them without a label"
         facts.append(whose)
     return (f"{data.name}: {data.form}", "; ".join(facts))
 
 
-def _remarks(found: Survey) -> tuple[str, ...]:
-    remarks = list(found.data.notes)
-    if found.shared_patients:
+def _remarks(result: Survey) -> tuple[str, ...]:
+    remarks = list(result.data.notes)
+    if result.shared_patients:
         remarks.append(
-            f"{counted(found.shared_patients, 'patient')} in more than one split: what is learned "
+            f"{counted(result.shared_patients, 'patient')} in more than one split: what is learned "
             "of them in one is tested in another"
         )
-    empty = [one.name for one in found.classes if not one.images]
+    if result.copies is not None and result.copies.images:
+        remarks.append(_copies(result.copies))
+    empty = [counts.name for counts in result.classes if not counts.images]
     if empty:
         remarks.append(f"classes without an image: {', '.join(empty[:8])}")
     return tuple(remarks)
 
 
-def _looked_at(found: Survey) -> str:
-    if found.sampled == len(found.data):
-        return f"all {found.sampled} looked at"
-    return f"{found.sampled} of {len(found.data)} looked at"
+def _copies(copies: Copies) -> str:
+    words = f"{counted(copies.images, 'image')} with the content of another, to the byte"
+    if copies.in_another_split:
+        words += f"; {copies.in_another_split} in another split than it"
+    if copies.with_another_label:
+        words += f"; {copies.with_another_label} with another label than it"
+    return words
 
 
-def _class_table(found: Survey) -> Table:
-    total = max(len(found.data), 1)
+def _looked_at(result: Survey) -> str:
+    if result.sampled == len(result.data):
+        return f"all {result.sampled} looked at"
+    return f"{result.sampled} of {len(result.data)} looked at"
+
+
+def _class_table(result: Survey) -> Table:
+    total = max(len(result.data), 1)
     columns: list[Column[ClassCount]] = [Column("class", "class", lambda row: row.name, folds=True)]
-    columns += [_number(split, _in_split(index)) for index, split in enumerate(found.data.splits)]
+    columns += [_number(split, _in_split(index)) for index, split in enumerate(result.data.splits)]
     columns.append(_number("images", lambda row: row.images))
-    if any(one.unknown for one in found.classes):
+    if any(counts.unknown for counts in result.classes):
         columns.append(_number("unknown", lambda row: row.unknown))
     columns.append(
         Column(
@@ -133,16 +146,16 @@ def _class_table(found: Survey) -> Table:
             number=True,
         )
     )
-    legend = LEGEND if found.data.task == "multi-label" else ""
-    return table_of(columns, found.classes, legend=legend)
+    legend = LEGEND if result.data.task == "multi-label" else ""
+    return table_of(columns, result.classes, legend=legend)
 
 
-def _split_table(found: Survey) -> Table:
+def _split_table(result: Survey) -> Table:
     columns: tuple[Column[tuple[str, int]], ...] = (
         Column("split", "split", lambda row: row[0]),
         Column("images", "images", lambda row: str(row[1]), lambda row: row[1], number=True),
     )
-    return table_of(columns, found.split_sizes)
+    return table_of(columns, result.split_sizes)
 
 
 def _in_split(index: int) -> Callable[[ClassCount], int]:

@@ -25,6 +25,7 @@ HEAVY = ("torch", "numpy", "scipy", "pydantic", "onnxruntime", "openvino", "rich
         (["--help"], "deploybench.cli.commands", HEAVY),
         # Typer itself asks pydantic about the parameters of a command, where it is installed.
         (["run", "--help"], "deploybench.cli.run", sorted({*HEAVY} - {"pydantic"})),
+        (["data", "show", "--help"], "deploybench.cli.data", sorted({*HEAVY} - {"pydantic"})),
     ],
 )
 def test_help_imports_nothing_heavy(

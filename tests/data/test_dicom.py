@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom.sequence import Sequence
 
 from deploybench.data.image_files import open_picture
@@ -44,6 +46,8 @@ def test_window_of_the_file_is_black_and_white_in_units_of_the_modality(tmp_path
     assert np.allclose(levels(picture), wanted, atol=1e-6)
     assert picture.mode == "DICOM MONOCHROME2, 16 bit"
     assert "the file's own window: -500.5 to 499.5" in picture.notes[0]
+    colours = read_image(path, PLAIN).pixels  # the same for a model of three channels
+    assert np.allclose(colours, np.tile(wanted, (3, SIDE, 1)), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -195,3 +199,20 @@ def test_pydicom_that_is_missing_is_named_with_what_installs_it(
     with pytest.raises(DeployBenchError, match="needs pydicom") as refused:
         open_picture(SHIPPED / "MR_small.dcm", GREY)
     assert refused.value.action == 'pip install "deploybench[data]"'
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.integers(132, 5000), st.binary(min_size=1, max_size=6))
+def test_damaged_file_is_read_or_refused(tmp_path: Path, place: int, damage: bytes) -> None:
+    path = hounsfield(tmp_path / "ct.dcm", WindowCenter="0", WindowWidth="1001")
+    content = bytearray(path.read_bytes())
+    place = 132 + (place - 132) % (len(content) - 132)
+    content[place : place + len(damage)] = damage
+    path.write_bytes(bytes(content))
+    try:
+        picture = open_picture(path, GREY)
+    except DeployBenchError:
+        return
+    assert 0 <= levels(picture).min() <= levels(picture).max() <= 1

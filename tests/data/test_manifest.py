@@ -246,6 +246,15 @@ def test_image_that_is_listed_twice_alike_counts_once(tmp_path: Path) -> None:
     assert any("1 row listed" in note for note in data.notes)
 
 
+def test_absolute_path_within_the_folder_is_as_good_as_a_relative_one(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    inside, outside = image(here / "1.png"), image(tmp_path / "there" / "2.png")
+    path = table(here / "list.csv", ("path", "label"), (inside, "a"), (outside, "b"))
+    data = open_data(path)
+    assert [one.key for one in data] == ["1.png", outside.as_posix()]
+    assert any("1 absolute path:" in note for note in data.notes)
+
+
 def test_first_line_that_names_no_column_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text("1.png,cat\n2.png,dog\n")

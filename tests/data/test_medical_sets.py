@@ -80,7 +80,7 @@ def test_brain_mri_has_its_ten_classes_wherever_the_folders_lie(tmp_path: Path) 
     root = brain(tmp_path)
     for place in (root, root / "radiology_ai", root / "radiology_ai" / "MR" / "brain"):
         data = open_data(place)
-        assert data.form == "RadImageNet, brain MRI"
+        assert data.form == "brain MRI in RadImageNet's layout"
         assert data.class_names == BRAIN_MRI
         assert data.counts() == (1,) * 10
 

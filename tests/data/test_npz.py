@@ -125,3 +125,34 @@ def test_damaged_npz_is_read_or_refused(tmp_path: Path, place: int, damage: byte
             data.images.content(example.key)
     except DeployBenchError:
         pass
+
+
+def test_cache_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").write_text("a file")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(DeployBenchError, match="has to be unpacked") as refused:
+        open_data(medmnist(tmp_path / "x.npz", compressed=True))
+    assert "XDG_CACHE_HOME" in str(refused.value.action)
+
+
+def test_disk_without_room_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploybench.data.unpacked.LEFT_FREE", 1 << 60)
+    with pytest.raises(DeployBenchError, match="are free in"):
+        open_data(medmnist(tmp_path / "x.npz", compressed=True))
+
+
+def test_file_is_unpacked_once_and_again_when_it_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = medmnist(tmp_path / "x.npz", compressed=True)
+    first = open_data(path)
+    files = [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
+    kept = {file: file.stat().st_mtime_ns for file in files}
+    assert len(kept) == 3  # a file for the images of each split
+    assert open_data(path).sha256() == first.sha256()
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+    medmnist(path, compressed=True, colours=True)
+    assert open_data(path).sha256() != first.sha256()

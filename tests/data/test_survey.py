@@ -10,7 +10,7 @@ from PIL import Image
 
 from deploybench.data.opening import open_data
 from deploybench.data.preprocessing_options import PreprocessingOptions
-from deploybench.data.survey import spread, survey
+from deploybench.data.survey import Copies, spread, survey
 from deploybench.report.data import report_csv, report_json
 from deploybench.report.dataset_table import survey_data, survey_report
 from deploybench.report.markdown import report_markdown
@@ -19,7 +19,7 @@ from tests.data.sets import class_folders, image, table
 
 def test_classes_are_counted_by_split_and_patients_in_two_splits_are_told(tmp_path: Path) -> None:
     for name in ("1", "2", "3"):
-        image(tmp_path / f"{name}.png")
+        image(tmp_path / f"{name}.png", level=int(name))
     rows = [
         ("1.png", "cat", "train", "p1"),
         ("2.png", "dog", "test", "p1"),
@@ -62,6 +62,20 @@ def test_sizes_and_modes_are_counted_and_what_does_not_read_is_listed(tmp_path: 
         open_data(tmp_path), sample=None, options=PreprocessingOptions(window=(0.0, 1023.0))
     )
     assert [one.place for one in again.unreadable] == [broken.place]
+
+
+def test_copies_are_counted_also_over_splits_and_labels(tmp_path: Path) -> None:
+    for level, folder in enumerate(("train/cat", "train/dog", "test/cat", "test/dog")):
+        image(tmp_path / folder / "own.png", level=level)
+    image(tmp_path / "test" / "cat" / "1.png", level=99)
+    image(tmp_path / "train" / "cat" / "2.png", level=99)
+    image(tmp_path / "train" / "dog" / "3.png", level=99)
+    data = open_data(tmp_path)
+    found = survey(data)
+    assert found.copies == Copies(images=2, in_another_split=2, with_another_label=1)
+    text = report_markdown(survey_report(found))
+    assert "2 images with the content of another, to the byte; 2 in another split" in text
+    assert survey(data, hashed=False).copies is None
 
 
 def test_long_list_of_what_does_not_read_is_cut_and_that_is_said(tmp_path: Path) -> None:

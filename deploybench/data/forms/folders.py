@@ -56,7 +56,7 @@ def open_folder(root: Path, options: DataOptions) -> DataSet:
             notes = (f"left out: {counted(len(loose), 'image')} beside the folders of splits",)
         return _with_splits(root, splits, options, notes)
     classes = [_class_folder(root, folder, None) for folder in inside]
-    if not any(one.keys for one in classes):
+    if not any(folder.keys for folder in classes):
         return _unlabelled(root)
     notes = _notes_of_empty(classes)
     if loose:
@@ -95,15 +95,15 @@ def _names(folders: list[Path]) -> str:
 def folders_in(folder: Path) -> list[Path]:
     """The folders in a folder by name, without hidden ones and those that systems make."""
     return sorted(
-        one
-        for one in _listed(folder)
-        if one.is_dir() and not one.name.startswith(".") and one.name not in FROM_OTHER_SYSTEMS
+        path
+        for path in _listed(folder)
+        if path.is_dir() and not path.name.startswith(".") and path.name not in FROM_OTHER_SYSTEMS
     )
 
 
 def files_in(folder: Path) -> list[Path]:
     """The images that lie in the folder itself, by name."""
-    return sorted(one for one in _listed(folder) if not one.is_dir() and is_image(one))
+    return sorted(path for path in _listed(folder) if not path.is_dir() and is_image(path))
 
 
 def images_below(root: Path, folder: Path) -> Iterator[str]:
@@ -138,7 +138,7 @@ def _class_folder(root: Path, folder: Path, split: str | None) -> _ClassFolder:
 
 
 def _notes_of_empty(classes: list[_ClassFolder]) -> tuple[str, ...]:
-    names = [one.name for one in classes if not one.keys]
+    names = [folder.name for folder in classes if not folder.keys]
     if not names:
         return ()
     return (f"no image in {counted(len(names), 'folder')}: {', '.join(names[:MOST_NAMED])}",)
@@ -171,7 +171,7 @@ def _with_splits(
         loose += [
             Example(file.relative_to(root).as_posix(), split=split) for file in files_in(folder)
         ]
-    if not any(one.keys for one in classes):
+    if not any(folder.keys for folder in classes):
         if not loose:
             raise no_images(root)
         return DataSet(
@@ -195,11 +195,11 @@ def _with_splits(
 
 def _check_splits_agree(root: Path, classes: list[_ClassFolder]) -> None:
     """Refuse a class that is evaluated and never trained: a name is spelt in two ways."""
-    trained = {one.name for one in classes if one.split == "train"}
-    for one in classes:
-        if trained and one.name not in trained and one.keys:
+    trained = {folder.name for folder in classes if folder.split == "train"}
+    for folder in classes:
+        if trained and folder.name not in trained and folder.keys:
             raise DeployBenchError(
-                f"{root} has the class '{one.name}' in {one.split} and not in train",
+                f"{root} has the class '{folder.name}' in {folder.split} and not in train",
                 expected=f"one of {', '.join(sorted(trained)[:MOST_NAMED])}",
                 action="rename the folder, or name all classes in the model's order with "
                 "--class-names",
@@ -213,12 +213,12 @@ def _labelled(
     form: str,
     notes: tuple[str, ...],
 ) -> DataSet:
-    names = options.class_names or tuple(sorted({one.name for one in classes}))
+    names = options.class_names or tuple(sorted({folder.name for folder in classes}))
     position = {name: index for index, name in enumerate(names)}
-    for one in classes:
-        if one.keys and one.name not in position:
-            error = unknown_name("class", one.name, names, action="check --class-names")
-            error.found = f"{root} has a folder for the class '{one.name}', which is not named"
+    for folder in classes:
+        if folder.keys and folder.name not in position:
+            error = unknown_name("class", folder.name, names, action="check --class-names")
+            error.found = f"{root} has a folder for the class '{folder.name}', which is not named"
             raise error
     if len(names) == 1:
         within = root / names[0]
@@ -231,9 +231,9 @@ def _labelled(
             action=f"{action}; --class-names names classes that have no image here",
         )
     examples = tuple(
-        Example(key, labels=(position[one.name],), split=one.split)
-        for one in classes
-        for key in one.keys
+        Example(key, labels=(position[folder.name],), split=folder.split)
+        for folder in classes
+        for key in folder.keys
     )
     return DataSet(
         name=root.resolve().name,

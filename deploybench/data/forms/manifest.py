@@ -86,6 +86,9 @@ def open_manifest(tables: Sequence[tuple[TableFile, str | None]], options: DataO
     seen = _Seen()
     for example, listed in zip(examples, rows, strict=True):
         seen.add(example, listed.table.place(listed.row))
+    away = sum(Path(example.key).is_absolute() for example in examples)
+    if away:
+        notes += (f"{counted(away, 'absolute path')}: the set is another one when they move",)
     if seen.repeated:
         notes += (f"{counted(seen.repeated, 'row')} listed the same image once more",)
     if options.unlabelled:
@@ -136,12 +139,15 @@ def _listed(
                 label = row.cells[chosen.label].strip()
             flags = tuple(_flag(table, row, index) for index in chosen.flags)
             # What a row is later needed for is its line.
-            yield Listed(table, Row(row.line, ()), _key(path), label, flags, split, group)
+            yield Listed(table, Row(row.line, ()), _key(root, path), label, flags, split, group)
 
 
-def _key(path: str) -> str:
-    """The path with slashes, without steps that lead nowhere."""
-    return Path(path.replace("\\", "/")).as_posix()
+def _key(root: Path, text: str) -> str:
+    """The path with slashes, without steps that lead nowhere; relative where it can be."""
+    path = Path(text.replace("\\", "/"))
+    if path.is_absolute() and path.is_relative_to(root.absolute()):
+        path = path.relative_to(root.absolute())
+    return path.as_posix()
 
 
 def _flag(table: TableFile, row: Row, column: int) -> int:
@@ -182,12 +188,12 @@ def _by_flags(
     """A column a class. Where every row has exactly one, it is one of them, not any number."""
     notes: tuple[str, ...] = (f"a class a column: {', '.join(names[:MOST_NAMED])}",)
     if all(sum(listed.flags) == 1 and min(listed.flags) == 0 for listed in rows):
-        examples = [replace(_example(one), labels=(one.flags.index(1),)) for one in rows]
+        examples = [replace(_example(listed), labels=(listed.flags.index(1),)) for listed in rows]
         return examples, names, "single-label", (*notes, "every image has exactly one of them")
     doubtful = sum(listed.flags.count(-1) for listed in rows)
     if doubtful:
         notes += (uncertain_note(doubtful, uncertain),)
-    examples = [flagged(_example(one), one.flags, uncertain) for one in rows]
+    examples = [flagged(_example(listed), listed.flags, uncertain) for listed in rows]
     return examples, names, "multi-label", notes
 
 

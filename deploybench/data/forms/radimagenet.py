@@ -50,7 +50,7 @@ def brain_folder(folder: Path) -> Path | None:
         inside = folder / within
         if not inside.is_dir():
             continue
-        names = {one.name for one in folders_in(inside)}
+        names = {inner.name for inner in folders_in(inside)}
         if names <= set(BRAIN_MRI) and len(names) >= LEAST_FOLDERS:
             return inside
     return None
@@ -128,7 +128,7 @@ def _data(
 ) -> DataSet:
     data = DataSet(
         name=folder.resolve().name,
-        form="RadImageNet, brain MRI",
+        form="brain MRI in RadImageNet's layout",
         root=root,
         class_names=BRAIN_MRI,
         task="single-label",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -74,15 +73,6 @@ without express or implied warranty.
 """
 
 
-@dataclass(frozen=True)
-class _Planned:
-    """An image before it is made: which one, and where it goes."""
-
-    order: ImageOrder
-    key: str
-    example: Example
-
-
 def make_brain_mri(request: MakeRequest, folder: Path, progress: Progress) -> MadeWords:
     """Draw the set into a folder. Raises DeployBenchError."""
     request.refuse("archive")
@@ -96,13 +86,11 @@ def make_brain_mri(request: MakeRequest, folder: Path, progress: Progress) -> Ma
         )
     orders = planned_orders(images, pixels, seed)
     data = _split(folder, orders, seed)
-    planned = [
-        _Planned(order, example.key, example)
-        for order, example in zip(orders, data.examples, strict=True)
-    ]
-    for one in planned:
-        (folder / one.key).parent.mkdir(parents=True, exist_ok=True)
-    jobs = [(one.order, str(folder / one.key)) for one in planned]
+    jobs = []
+    for order, example in zip(orders, data.examples, strict=True):
+        path = folder / example.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        jobs.append((order, str(path)))
     for done in _made(jobs):
         progress("drawing", done, images)
     write_table(data, folder / TABLE)
@@ -163,8 +151,13 @@ def _split(folder: Path, orders: Sequence[ImageOrder], seed: int) -> DataSet:
     )
     split = split_data(data, seed=seed).data
     placed = [
-        Example(f"{one.split}/{one.key}", labels=one.labels, group=one.group, split=one.split)
-        for one in split.examples
+        Example(
+            f"{example.split}/{example.key}",
+            labels=example.labels,
+            group=example.group,
+            split=example.split,
+        )
+        for example in split.examples
     ]
     return split.with_examples(placed)
 

@@ -58,8 +58,8 @@ def make_digits(request: MakeRequest, folder: Path, progress: Progress) -> MadeW
     )
     split = split_data(data, seed=seed).data
     placed = [
-        Example(f"{one.split}/{one.key}", labels=one.labels, split=one.split)
-        for one in split.examples
+        Example(f"{example.split}/{example.key}", labels=example.labels, split=example.split)
+        for example in split.examples
     ]
     for index, (example, image) in enumerate(zip(placed, images, strict=True), 1):
         path = folder / example.key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import secrets
 import shutil
 from collections import Counter
@@ -67,6 +68,10 @@ def make_data(request: MakeRequest, progress: Progress = lambda what, done, tota
     makers = _makers()
     if request.name not in makers:
         raise unknown_name("set of images", request.name, makers)
+    if importlib.util.find_spec("PIL") is None:
+        raise DeployBenchError(
+            "writing images needs Pillow", action='pip install "deploybench[data]"'
+        )
     with _written_whole(request.out) as folder:
         words = makers[request.name](request, folder, progress)
         # A README that holds no image, and a mark that says the same for programs.
