@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from deploybench.rows.row import Row, to_csv, to_json
     from deploybench.rows.rows import rows_of
     from deploybench.runs.again import AgainRequest, compare_again
+    from deploybench.runs.evaluation import (
+        EvaluationRequest,
+        EvaluationResult,
+        carry_out_evaluation,
+    )
     from deploybench.runs.events import (
         LaunchStarted,
         PeaksMeasured,
@@ -50,6 +55,8 @@ __all__ = [
     "AgainRequest",
     "CellOptions",
     "DeployBenchError",
+    "EvaluationRequest",
+    "EvaluationResult",
     "ExportFinished",
     "ExportOrder",
     "ExportResult",
@@ -74,6 +81,7 @@ __all__ = [
     "TestStarted",
     "answers_of",
     "carry_out",
+    "carry_out_evaluation",
     "compare_again",
     "compare_records",
     "export_models",
@@ -109,6 +117,7 @@ _HOMES = {
     "rows.row": ("Row", "to_csv", "to_json"),
     "rows.rows": ("rows_of",),
     "runs.again": ("AgainRequest", "compare_again"),
+    "runs.evaluation": ("EvaluationRequest", "EvaluationResult", "carry_out_evaluation"),
     "runs.events": (
         "LaunchStarted",
         "PeaksMeasured",

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from deploybench.analysis.between_runs import LAUNCH_MEDIANS
 from deploybench.analysis.comparison import Comparison, Status, what_settles
@@ -90,13 +91,24 @@ def check_rows(rows: Sequence[Comparison], largest: float) -> list[Check]:
     return checks
 
 
-def outcome_of(checks: Sequence[Check]) -> Outcome:
+class Judged(Protocol):
+    """A row that the gate has judged: of times, or of accuracies."""
+
+    @property
+    def outcome(self) -> Outcome: ...
+
+
+def outcome_of(checks: Sequence[Judged]) -> Outcome:
     """One outcome for all rows.
 
     REGRESSION when any row is one; else INCONCLUSIVE when any row is, or when none passed; else
     PASS.
     """
-    outcomes = {check.outcome for check in checks}
+    return worst_of([check.outcome for check in checks])
+
+
+def worst_of(outcomes: Collection[Outcome]) -> Outcome:
+    """The same of outcomes."""
     if Outcome.REGRESSION in outcomes:
         return Outcome.REGRESSION
     if Outcome.INCONCLUSIVE in outcomes or Outcome.PASS not in outcomes:

@@ -39,6 +39,10 @@ UNTOUCHED_S = 60.0
 writes its first record, within this time of making the folder."""
 UNREADABLE = "unreadable"
 
+Kind = Literal["run", "evaluation", "scenario"]
+EVALUATED = "quality-"
+"""How the names of records begin that are of images, not of the clock."""
+
 
 @dataclass(frozen=True)
 class StoredArtifact:
@@ -56,14 +60,14 @@ class StoredArtifact:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run of the workspace: of the clock, or of load scenarios.
+    """A run of the workspace: of the clock, of images, or of load scenarios.
 
     ``verdicts`` counts its cells by verdict; a record that does not read counts as ``unreadable``.
     """
 
     name: str
     path: Path
-    kind: Literal["run", "scenario"]
+    kind: Kind
     created: str
     cells: int
     verdicts: dict[str, int]
@@ -177,7 +181,7 @@ def size_on_disk(path: Path) -> int:
     return sum(item.lstat().st_size for item in path.rglob("*") if not item.is_dir())
 
 
-def _stored_run(path: Path, kind: Literal["run", "scenario"]) -> StoredRun:
+def _stored_run(path: Path, kind: Kind) -> StoredRun:
     """What the records in that folder say; each is read only as far as a list needs it."""
     times = []
     verdicts: Counter[str] = Counter()
@@ -190,6 +194,8 @@ def _stored_run(path: Path, kind: Literal["run", "scenario"]) -> StoredRun:
             times.append(str(content["created"]))
         except (OSError, ValueError, KeyError, TypeError):
             verdicts[UNREADABLE] += 1
+    if records and all(record.name.startswith(EVALUATED) for record in records):
+        kind = "evaluation"
     created = _changed(path)
     if times:
         created = min(times)

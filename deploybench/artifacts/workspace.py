@@ -44,6 +44,11 @@ class Workspace:
     def records_folder(self) -> Path:
         return self.root / "records"
 
+    @property
+    def evaluations_folder(self) -> Path:
+        """What was predicted image by image: evaluations go on from it."""
+        return self.root / "evaluations"
+
     def check_writable(self) -> None:
         """Raise DeployBenchError when the workspace could not be written; nothing is created."""
         # The deepest folder that exists: all that is missing would be created in it.

@@ -47,6 +47,12 @@ COMMANDS = (
         "time.",
     ),
     Command(
+        "evaluate",
+        "evaluate:evaluate",
+        "Evaluate artifacts on images: accuracy with intervals, beside fp32 eager; without labels, "
+        "the agreement with it.",
+    ),
+    Command(
         "scenario",
         "scenario:scenario",
         "Measure under MLPerf's load scenarios with MLPerf's own LoadGen.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,38 +73,50 @@ def data_asked(
     """The set that the options of a command mean. Raises DeployBenchError."""
     from deploybench.data.opening import open_data
 
-    said: Uncertain | None = None
-    if uncertain is not None:
-        if uncertain.lower() not in UNCERTAIN:
-            raise unknown_name("word for --uncertain", uncertain, UNCERTAIN)
-        said = UNCERTAIN[uncertain.lower()]
     return open_data(
         path,
         split=split,
         class_names=names_in(class_names),
-        uncertain=said,
+        uncertain=uncertain_in(uncertain),
         unlabelled=unlabelled,
-        columns=_columns(column or []),
+        columns=columns_in(column or []),
     )
+
+
+def uncertain_in(text: str | None) -> Uncertain | None:
+    """What a label of -1 counts as. Raises DeployBenchError."""
+    if text is None:
+        return None
+    if text.lower() not in UNCERTAIN:
+        raise unknown_name("word for --uncertain", text, UNCERTAIN)
+    return UNCERTAIN[text.lower()]
 
 
 def names_in(text: str | None) -> tuple[str, ...] | None:
     """The names of classes with commas between them, or in a file, a line each."""
     if text is None:
         return None
-    path = Path(text)
-    try:
-        if path.is_file():
-            lines = path.read_text("utf-8").splitlines()
-            return tuple(line.strip() for line in lines if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
+    names = text.split(",")
+    is_file = False
+    with suppress(OSError):  # many names are too long for the name of a file
+        is_file = Path(text).is_file()
+    if is_file:
+        try:
+            names = [line for line in Path(text).read_text("utf-8").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise DeployBenchError(
+                f"--class-names {text} cannot be read: {error}",
+                expected="a text file, a name a line",
+            ) from None
+    named = tuple(name.strip() for name in names)
+    if not named or not all(named):
         raise DeployBenchError(
-            f"--class-names {text} cannot be read: {error}", expected="a text file, a name a line"
-        ) from None
-    return tuple(name.strip() for name in text.split(","))
+            f"--class-names {text} holds no names", expected="a,b,c, or a file with one name a line"
+        )
+    return named
 
 
-def _columns(said: list[str]) -> dict[ColumnUse, str]:
+def columns_in(said: list[str]) -> dict[ColumnUse, str]:
     columns: dict[ColumnUse, str] = {}
     for text in said:
         use, equals, name = text.partition("=")

@@ -10,7 +10,7 @@ import typer
 
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded, say_aside
-from deploybench.cli.sources import folder_of, other_runs, records_of
+from deploybench.cli.sources import folder_of, other_runs, qualities_of, records_of
 from deploybench.errors import EXIT_INCONCLUSIVE, DeployBenchError
 
 if TYPE_CHECKING:
@@ -29,6 +29,14 @@ def gate(
     max_regression: Annotated[
         str, typer.Option("--max-regression", help="The slowdown that is accepted.")
     ] = "5%",
+    max_accuracy_drop: Annotated[
+        str | None,
+        typer.Option(
+            "--max-accuracy-drop",
+            help="Also fail when a cell lost more accuracy, in percentage points: 1%. The sides "
+            "are paired by image (deploybench evaluate).",
+        ),
+    ] = None,
     allow: parse.AllowOption = None,
     rerun_baseline: Annotated[
         bool | None,
@@ -59,13 +67,26 @@ def gate(
     """Fail when a cell became slower: exit 0 for a pass, 1 for a regression, 3 when the runs cannot
     tell."""
     from deploybench.analysis.comparison import compare_records
-    from deploybench.analysis.gate import EXIT_CODES, check_rows, outcome_of, summary_line
+    from deploybench.analysis.gate import (
+        EXIT_CODES,
+        Check,
+        check_rows,
+        outcome_of,
+        summary_line,
+        worst_of,
+    )
     from deploybench.analysis.matching import read_allowed
+    from deploybench.analysis.quality_comparison import (
+        check_qualities,
+        compare_qualities,
+        quality_summary,
+    )
     from deploybench.cli.progress import Progress
     from deploybench.report.comparison_table import gate_table
     from deploybench.report.printing import print_report
-    from deploybench.report.table import Format, Prose, Report, Style
-    from deploybench.results.store import NoRecordsError
+    from deploybench.report.quality_comparison_table import quality_gate_table
+    from deploybench.report.table import Format, Prose, Report, Style, Table
+    from deploybench.results.store import NoRecordsError, timed
     from deploybench.runs.again import AgainRequest, compare_again
 
     asked = parse.output_format(table_format, json=json, markdown=markdown)
@@ -77,34 +98,51 @@ def gate(
     except NoRecordsError as error:
         _say_without_baseline(error, asked)
         raise typer.Exit(EXIT_INCONCLUSIVE) from None
-    others = other_runs([*old, *new], workspace, run_shift)
-    if rerun_baseline is False:
-        rows = compare_records(old, new, allowed=allowed, others=others)
-    else:
-        request = AgainRequest(
-            workspace=workspace,
-            baseline_artifacts=baseline_artifact or (),
-            artifact_folders=[folder_of(baseline, workspace) / "artifacts"],
-            budget_s=parse.seconds(budget, "--budget"),
-            trust=trust,
-            insist=bool(rerun_baseline),
-        )
-        with Progress(missing_first=True) as progress:
-            rows = compare_again(
-                old, new, request, allowed=allowed, others=others, on_event=progress.tell
+    checks: list[Check] = []
+    tables: list[Table] = []
+    lines: list[str] = []
+    drop = None
+    if max_accuracy_drop is not None:
+        drop = parse.percent(max_accuracy_drop, "--max-accuracy-drop")
+    qualities = [qualities_of(records, workspace) for records in (old, new)]
+    old, new = timed(old), timed(new)
+    if old or new or drop is None:
+        others = other_runs([*old, *new], workspace, run_shift)
+        if rerun_baseline is False:
+            rows = compare_records(old, new, allowed=allowed, others=others)
+        else:
+            request = AgainRequest(
+                workspace=workspace,
+                baseline_artifacts=baseline_artifact or (),
+                artifact_folders=[folder_of(baseline, workspace) / "artifacts"],
+                budget_s=parse.seconds(budget, "--budget"),
+                trust=trust,
+                insist=bool(rerun_baseline),
             )
-    checks = check_rows(rows, largest)
-    line = summary_line(checks, largest)
-    table = gate_table(checks, largest)
+            with Progress(missing_first=True) as progress:
+                rows = compare_again(
+                    old, new, request, allowed=allowed, others=others, on_event=progress.tell
+                )
+        checks = check_rows(rows, largest)
+        tables.append(gate_table(checks, largest))
+        lines.append(summary_line(checks, largest))
+    outcomes = [outcome_of(checks)] if tables else []
+    if drop is not None:
+        accuracies = check_qualities(compare_qualities(*qualities), drop)
+        outcomes.append(outcome_of(accuracies))
+        lines.append(f"{outcomes[-1].value}: {quality_summary(accuracies, drop)}")
+        tables.append(quality_gate_table(accuracies, drop))
+    data = [entry for table in tables for entry in table.data]
     if asked is Format.MARKDOWN:
         # The outcome first: a job's summary is read from its top, a log from its end.
-        print_report(Report((Prose((line,), Style.STRONG), table)), asked)
+        print_report(Report((Prose(tuple(lines), Style.STRONG), *tables), data), asked)
     elif asked is Format.TABLE:
-        print_report(Report((table, Prose((line,)))), asked)
+        print_report(Report((*tables, Prose(tuple(lines))), data), asked)
     else:
-        print_report(Report((table,)), asked)
-        say_aside(line)
-    raise typer.Exit(EXIT_CODES[outcome_of(checks)])
+        print_report(Report(tuple(tables), data), asked)
+        for line in lines:
+            say_aside(line)
+    raise typer.Exit(EXIT_CODES[worst_of(outcomes)])
 
 
 def _say_without_baseline(error: DeployBenchError, asked: Format) -> None:

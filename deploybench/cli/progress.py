@@ -1,4 +1,5 @@
-"""The progress of exports, runs and scenarios on standard error: one reader of their events."""
+"""The progress of exports, runs, evaluations and scenarios on standard error: one reader of their
+events."""
 
 from __future__ import annotations
 
@@ -6,6 +7,13 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from deploybench.evaluate.events import (
+    CellEvaluated,
+    CellStarted,
+    DataRead,
+    EvaluationPlanned,
+    ImagesSeen,
+)
 from deploybench.export.order import ExportFinished, ExportsPlanned, ExportStarted
 from deploybench.inert import inert
 from deploybench.plurals import counted
@@ -27,6 +35,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
+    from deploybench.evaluate.events import EvaluationEvent
+    from deploybench.export.order import ExportEvent
     from deploybench.hardware.roof import MeasuredPeaks
     from deploybench.report.step_log import StepLines
     from deploybench.results.record import Record
@@ -48,6 +58,7 @@ class Progress:
         self._task: TaskID | None = None
         self._done: set[tuple[str | int | None, ...]] = set()
         self._sweeping = False
+        self._images = self._cells_done = 0
 
     def __enter__(self) -> Progress:
         return self
@@ -60,9 +71,14 @@ class Progress:
     ) -> None:
         self._stack.close()
 
-    def tell(self, event: RunEvent | ScenarioEvent) -> None:
-        """Show one event; those of exports are among a run's."""
-        if isinstance(event, ExportsPlanned):
+    def tell(self, event: RunEvent | ScenarioEvent | EvaluationEvent | ExportEvent) -> None:
+        """Show one event."""
+        if isinstance(event, DataRead | EvaluationPlanned | CellStarted | ImagesSeen):
+            self._tell_of_images(event)
+        elif isinstance(event, CellEvaluated):
+            if event.record.launches:  # else no process was asked
+                self._advance_cell()
+        elif isinstance(event, ExportsPlanned):
             count = len(event.requests)
             if self._missing_first:
                 self._remark(f"exporting {counted(count, 'missing artifact')} first")
@@ -114,6 +130,40 @@ class Progress:
             self._say(f"{title} {event.what}".rstrip())
         elif isinstance(event, ScenarioFinished):
             self._advance()
+
+    def _tell_of_images(
+        self, event: DataRead | EvaluationPlanned | CellStarted | ImagesSeen
+    ) -> None:
+        """An evaluation: one bar for the reading of the data, and one of images for all cells."""
+        if isinstance(event, DataRead):
+            if self._bar is None:
+                self._open_bar("reading the data", event.images)
+            self._complete(event.done)
+        elif isinstance(event, EvaluationPlanned):
+            if event.pinning.tells:
+                self._remark(f"threads: {event.pinning.words}")
+            cells = [cell for cell in event.cells if cell.skip is None]
+            self._images = event.images
+            self._cells_done = 0
+            self._open_bar("evaluating", len(cells) * event.images)
+        elif isinstance(event, CellStarted):
+            title = event.planned.cell.title()
+            if 0 < event.done < event.images:
+                title += f" (goes on after {counted(event.done, 'image')})"
+            self._say(f"evaluating {title}")
+            self._complete(self._cells_done * event.images + event.done)
+        else:
+            self._complete(self._cells_done * self._images + event.done)
+
+    def _advance_cell(self) -> None:
+        """All images of a cell are done with, one way or another."""
+        self._cells_done += 1
+        self._complete(self._cells_done * self._images)
+
+    def _complete(self, done: int) -> None:
+        """So many steps are done."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done)
 
     def _note(self, record: Record) -> None:
         """A cell is done when it needs no more launches; a skipped one was never to be done."""

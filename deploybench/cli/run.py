@@ -135,6 +135,7 @@ def run(
 ) -> None:
     """Measure artifacts on this machine: processes that are visited in turn, parity before time."""
     from deploybench.cli.progress import Progress
+    from deploybench.cli.sources import with_known_qualities
     from deploybench.cli.typed import typed_with
     from deploybench.errors import EXIT_SOME_FAILED
     from deploybench.hardware.pinning import read_pin
@@ -191,7 +192,8 @@ def run(
     share = parse.percent(margin, "--margin")
     with Progress(missing_first=True) as progress:
         result = carry_out(request, progress.tell)
-    print_report(run_report(result.records, margin=share, details=details), asked)
+    records = with_known_qualities(result.records, workspace)
+    print_report(run_report(records, margin=share, details=details), asked)
     remark(f"records: {result.folder}", "dim")
     if result.cut_short is not None:
         raise result.cut_short

@@ -28,11 +28,17 @@ def show(
     csv: parse.CsvOption = False,
 ) -> None:
     """Print the answer and the table of an earlier run from its records."""
-    from deploybench.cli.sources import records_of
+    from deploybench.cli.sources import records_of, timed_records, with_known_qualities
     from deploybench.report.printing import print_report
+    from deploybench.report.quality_table import quality_report
     from deploybench.report.run_report import run_report
+    from deploybench.results.store import timed
 
     asked = parse.output_format(table_format, json=json, csv=csv)
     share = parse.percent(margin, "--margin")
     records = records_of(run, workspace)
+    if not timed(records):
+        print_report(quality_report(records, timed_records(workspace), details=details), asked)
+        return
+    records = with_known_qualities(records, workspace)
     print_report(run_report(records, baseline=baseline, margin=share, details=details), asked)

@@ -15,20 +15,51 @@ if TYPE_CHECKING:
 
 def records_of(name: str | None, workspace: Path | None) -> list[Record]:
     """The records of the run, folder or file of that name; of the workspace's latest run for
-    None."""
+    None: of the latest evaluation where nothing was timed."""
     from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import DeployBenchError
-    from deploybench.results.store import latest_run, read_records
+    from deploybench.results.store import latest_evaluation, latest_run, read_records
 
     if name is not None:
         return read_records(folder_of(name, workspace))
     folder = open_workspace(workspace).records_folder
-    run = latest_run(folder)
+    run = latest_run(folder) or latest_evaluation(folder)
     if run is None:
         raise DeployBenchError(
             f"{folder} holds no run in which anything was measured", action="deploybench run"
         )
     return read_records(run)
+
+
+def with_known_qualities(records: Sequence[Record], workspace: Path | None) -> list[Record]:
+    """The records of cells that were timed, with the qualities that stand among them or that the
+    workspace knows of the same artifacts."""
+    from deploybench.analysis.qualities import with_qualities
+    from deploybench.artifacts.workspace import open_workspace
+    from deploybench.results.store import evaluations_in
+
+    folder = open_workspace(workspace).records_folder
+    return with_qualities(records, evaluations_in(folder))
+
+
+def qualities_of(records: Sequence[Record], workspace: Path | None) -> list[Record]:
+    """The records with a quality: evaluations among them, and what the workspace knows of those
+    that were timed."""
+    evaluated = [one for one in records if one.measures == "quality" and one.quality is not None]
+    joined = with_known_qualities(records, workspace)
+    return [*evaluated, *(one for one in joined if one.quality is not None)]
+
+
+def timed_records(workspace: Path | None) -> list[Record]:
+    """The records of the workspace's latest run in which cells were timed; none where there is
+    none, or it does not read."""
+    from deploybench.errors import DeployBenchError
+    from deploybench.results.store import timed
+
+    try:
+        return timed(records_of(None, workspace))
+    except DeployBenchError:
+        return []
 
 
 def folder_of(name: str, workspace: Path | None) -> Path:

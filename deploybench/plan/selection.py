@@ -115,6 +115,11 @@ def select_artifacts(
     return _grouped_by_weights(artifacts)
 
 
+def newest_artifacts(workspace: Workspace) -> list[Artifact]:
+    """The newest artifact of each kind in the workspace."""
+    return newest_of_each(workspace.artifacts())
+
+
 def check_options(selection: Selection) -> None:
     """Raise DeployBenchError for an option of cells that none of the runners obeys.
 

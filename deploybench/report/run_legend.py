@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from deploybench.hardware.devices import CPU, CUDA, kind_of
 from deploybench.report.figures import AMBIGUOUS_MARK, AT_LEAST, WIDE
+from deploybench.report.quality_cells import legend_of_accuracy
 from deploybench.report.run_cells import (
     MIXED,
     SATURATED,
@@ -57,6 +58,7 @@ def legend_of(rows: Sequence[Row], doubted: Roofs) -> str:
     if any(row.provenance == SIMULATED for row in rows):
         parts.append("simulated: a double stood in for the driver, nothing of it is a GPU's")
     parts += _legend_of_baseline(rows)
+    parts += legend_of_accuracy(rows)
     threads = sorted({row.asked_threads for row in rows})
     parts.append(f"Threads: {', '.join(map(str, threads))}.")
     return ". ".join(parts)

@@ -9,6 +9,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from deploybench.report.figures import AT_LEAST, three_digits
+from deploybench.report.quality_cells import (
+    accuracy_difference_text,
+    accuracy_text,
+    agreement_text,
+)
 from deploybench.report.run_cells import (
     Roofs,
     energy_text,
@@ -93,6 +98,9 @@ def _columns(rows: Sequence[Row], doubted: Roofs) -> tuple[Column[Row], ...]:
             experienced_speedup_text,
             number=True,
         ),
+        Column("accuracy", "accuracy", accuracy_text, unit="%", number=True),
+        Column("accuracy_difference", "Δ eager", accuracy_difference_text, number=True),
+        Column("agreement", "agree", agreement_text, number=True, priority=2),
         Column("verdict", "verdict", verdict_text, style=verdict_style),
     )
 
@@ -119,6 +127,8 @@ def _shown(column: Column[Row], rows: Sequence[Row]) -> bool:
     if column.key == "experienced_speedup":
         # Where contention changes nothing the two are one number.
         return any(speedups_differ(row) for row in rows)
+    if column.key in ("accuracy", "accuracy_difference", "agreement"):
+        return any(column.show(row) != NOTHING for row in rows)
     if column.key in ("streams", "timing", "options", "state", "energy"):
         return any(column.show(row) for row in rows)
     return True

@@ -17,6 +17,7 @@ from deploybench.hardware.host import Host
 from deploybench.provenance import Provenance
 from deploybench.results.cell import DEFAULT_BASELINE, Cell
 from deploybench.results.launch import Launch
+from deploybench.results.quality import Quality
 from deploybench.results.verdict import Judgement
 from deploybench.results.visit import CanaryBest, Visit
 
@@ -141,8 +142,8 @@ class Summary(Document):
 class Record(Document):
     """One cell, whole."""
 
-    schema_version: Literal[2, 3] = 3
-    """2: before there were visits. Its records still read."""
+    schema_version: Literal[2, 3, 4] = 4
+    """2: before there were visits; 3: before there was a quality. Their records still read."""
     run: str
     created: str
     complete: bool
@@ -186,6 +187,10 @@ class Record(Document):
     assumed: tuple[str, ...] = Field(
         (), description="what nobody gave when the artifact was exported, in sentences"
     )
+    measures: Literal["time", "quality"] = Field(
+        "time", description="what the cell was run for: how fast it is, or how good"
+    )
+    quality: Quality | None = None
     host: Host
     versions: dict[str, str]
     command: str

@@ -23,6 +23,9 @@ from deploybench.results.verdict import Verdict
 MOST_OTHER_RUNS = 12
 """The shift of whole runs is known within a quarter by then, and records take time to read."""
 
+QUALITY_PREFIX = "quality-"
+"""Of the names of records of evaluations: their cells may have been timed under the same name."""
+
 
 class NoRecordsError(DeployBenchError):
     """There is nothing to read: the first run of a pipeline has no baseline, say."""
@@ -43,6 +46,8 @@ def _file_name(record: Record) -> str:
     """
     cell = record.cell
     parts = [cell.model, cell.runner]
+    if record.measures == "quality":
+        parts.insert(0, QUALITY_PREFIX.rstrip("-"))
     if cell.device != CPU:
         parts.append(cell.device)
     parts += [cell.precision, f"b{cell.batch}-t{cell.threads}-s{cell.streams}", cell.timing]
@@ -108,12 +113,38 @@ def new_run_name() -> str:
 def latest_run(folder: Path) -> Path | None:
     """The newest run of a workspace in which something was measured or tried, or None.
 
-    A run whose every cell was skipped measured nothing, so an earlier one stays the latest.
+    A run whose every cell was skipped measured nothing, so an earlier one stays the latest; and so
+    it does where cells were only evaluated: their quality is found beside it.
     """
     for run in reversed(runs_in(folder)):
-        if any(record.judgement.verdict is not Verdict.SKIPPED for record in read_records(run)):
+        records = timed(read_records(run))
+        if any(record.judgement.verdict is not Verdict.SKIPPED for record in records):
             return run
     return None
+
+
+def latest_evaluation(folder: Path) -> Path | None:
+    """The newest run of a workspace in which anything was evaluated, or None."""
+    for run in reversed(runs_in(folder)):
+        if any(run.glob(f"{QUALITY_PREFIX}*.json")):
+            return run
+    return None
+
+
+def timed(records: Sequence[Record]) -> list[Record]:
+    """The records of cells that were run for their time."""
+    return [record for record in records if record.measures == "time"]
+
+
+def evaluations_in(folder: Path) -> list[Record]:
+    """The records with a quality in all runs of a workspace, oldest first; not those that do not
+    read."""
+    found = []
+    for run in runs_in(folder):
+        for path in sorted(run.glob(f"{QUALITY_PREFIX}*.json")):
+            with contextlib.suppress(DeployBenchError):
+                found.append(_read(path))
+    return [record for record in found if record.quality is not None]
 
 
 def _digest(record: Record) -> str:
@@ -146,6 +177,6 @@ def _read(path: Path) -> Record:
         path.read_bytes(),
         origin=str(path),
         what="a record",
-        expected="a record of schema version 2 or 3 (this version of deploybench writes 3)",
+        expected="a record of schema version 2 to 4 (this version of deploybench writes 4)",
         action="move it out of the folder, or run the cell again",
     )

@@ -16,6 +16,7 @@ from typing import Any
 from deploybench.inert import csv_cell
 from deploybench.results.cell import CellOptions
 from deploybench.results.verdict import Verdict
+from deploybench.statistics.proportions import QualityAnswer
 from deploybench.statistics.ratios import Answer
 
 NO_OPTIONS = CellOptions()
@@ -57,6 +58,11 @@ class Row:
     that are close in time, ``undisturbed_speedup`` of the undisturbed times; ``speedup`` is the
     first, which is known more closely, unless the two contradict each other. ``ranking_differs``
     says that both have an answer, and not the same one.
+
+    ``accuracy`` is a share of ``accuracy_images`` images, of what says ``accuracy_of`` (``top-1``,
+    or ``all labels`` where an image has several); ``accuracy_difference`` is to fp32 eager, paired
+    by image, ``agreement`` the share of images with fp32 eager's answer. See ``deploybench
+    evaluate``.
     """
 
     model: str
@@ -203,6 +209,18 @@ class Row:
     gpu_missing: str = ""
     parity_max_error: float | None
     parity_weak: str = ""
+    accuracy: float | None = None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+    accuracy_of: str = ""
+    accuracy_images: int | None = None
+    accuracy_data: str = ""
+    accuracy_difference: float | None = None
+    accuracy_difference_low: float | None = None
+    accuracy_difference_high: float | None = None
+    accuracy_answer: QualityAnswer | None = None
+    agreement: float | None = None
+    largest_shift: float | None = None
     launches: int
     launches_left_out: int = 0
     launches_flipped: int

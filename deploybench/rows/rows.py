@@ -16,6 +16,7 @@ from deploybench.environment import in_words, said_of
 from deploybench.hardware.places import list_of_cpus
 from deploybench.models.zoo import FAIR, SOFTMAX
 from deploybench.results.record import Record
+from deploybench.rows.quality_figures import quality_figures
 from deploybench.rows.readers import (
     bound_figures,
     experienced_figures,
@@ -75,6 +76,7 @@ def row_of(finding: Finding) -> Row:
     undisturbed = undisturbed_figures(finding.against)
     softmax = softmax_figures(finding.softmax)
     gpu = gpu_figures(typical_gpu(record.launches))
+    quality = quality_figures(record.quality)
     judgement = finding.judgement
     return Row(
         model=cell.model,
@@ -220,6 +222,18 @@ def row_of(finding: Finding) -> Row:
         gpu_missing=gpu.missing,
         parity_max_error=_largest_error(record),
         parity_weak=_weakness(record),
+        accuracy=quality.accuracy,
+        accuracy_low=quality.accuracy_low,
+        accuracy_high=quality.accuracy_high,
+        accuracy_of=quality.accuracy_of,
+        accuracy_images=quality.images,
+        accuracy_data=quality.data,
+        accuracy_difference=quality.difference,
+        accuracy_difference_low=quality.difference_low,
+        accuracy_difference_high=quality.difference_high,
+        accuracy_answer=quality.answer,
+        agreement=quality.agreement,
+        largest_shift=quality.largest_shift,
         launches=_launches(finding),
         launches_left_out=state.left_out,
         launches_flipped=summary.launches_flipped,

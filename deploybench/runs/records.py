@@ -282,6 +282,7 @@ def _unmeasured(cell: Cell, judgement: Judgement, command: str, context: RunCont
         launches=(),
         summary=None,
         judgement=judgement,
+        measures=context.measures,
         host=context.host,
         versions={},
         command=command,

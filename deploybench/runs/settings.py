@@ -83,6 +83,8 @@ class RunContext:
     """What ``profile`` names; None is the host itself."""
     profile_file: str | None = None
     """Where the profile was read, if it is not a built-in one."""
+    measures: Literal["time", "quality"] = "time"
+    """What its cells are run for."""
 
     def roof(self, device: str) -> Roof | None:
         """What bounds a cell on the device and what its share of the peak refers to.

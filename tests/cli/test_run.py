@@ -99,12 +99,12 @@ def test_show_prints_the_same_run_as_table_and_csv(
     assert [float(row["cold_start_s"]) for row in printed] == [row["cold_start_s"] for row in rows]
 
 
-def test_record_is_of_schema_version_3_and_has_probes_and_usage_of_each_sample(
+def test_record_is_of_schema_version_4_and_has_probes_and_usage_of_each_sample(
     run_of_two: subprocess.CompletedProcess[str], tiny_workspace: Workspace
 ) -> None:
     name = json.loads(run_of_two.stdout)[0]["run"]
     for path in (tiny_workspace.records_folder / name).glob("*.json"):
-        assert json.loads(path.read_text())["schema_version"] == 3
+        assert json.loads(path.read_text())["schema_version"] == 4
     for record in read_records(tiny_workspace.records_folder / name):
         for launch in record.launches:
             assert launch.surroundings is not None
@@ -131,7 +131,7 @@ def test_show_refuses_a_record_of_the_first_schema_and_says_what_to_do(
     assert done.returncode == 2
     for words in (
         "old.json does not read as a record: schema_version",
-        "schema version 2 or 3",
+        "schema version 2 to 4",
         "run the cell again",
     ):
         assert words in " ".join(done.stderr.split())

@@ -58,7 +58,7 @@ def test_entry_point_groups_are_those_that_others_wrote_into_their_packages() ->
 
 def test_schema_versions_are_those_that_lie_on_disks() -> None:
     versions = [kind.model_fields["schema_version"].default for kind in (Manifest, Record)]
-    assert [*versions, ScenarioRecord.model_fields["schema_version"].default] == [1, 3, 1]
+    assert [*versions, ScenarioRecord.model_fields["schema_version"].default] == [1, 4, 1]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,26 @@ def test_cat_is_a_cat_and_coffee_an_espresso_on_every_backend(trained: Workspace
         seen.append([[guess["index"] for guess in image["classes"]] for image in (cat, coffee)])
     assert len(seen) == len(BACKENDS)
     assert all(top == seen[0] for top in seen)
+
+
+@pytest.mark.real
+def test_every_backend_gives_fp32_eagers_answers_on_photographs(
+    trained: Workspace, tmp_path: Path
+) -> None:
+    """The few-images form of ``benchmarks/agreement.py``: ``evaluate`` without labels says so."""
+    images = tmp_path / "images"
+    images.mkdir()
+    names = ("chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg", "brick.png", "grass.png")
+    for name in names:
+        shutil.copy(photograph(name), images)
+    runners = "pytorch,torchscript,onnxruntime,openvino"
+    arguments = ("evaluate", "-d", images, "-w", trained.root, "-r", runners, "--json")
+    done = run_cli(*arguments)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert {row["runner"] for row in rows} == set(runners.split(","))
+    compared = [row for row in rows if row["runner"] != "pytorch"]
+    assert [(row["agreement"], row["agreement_top5"], row["flipped"]) for row in compared] == [
+        (1, 1, 0)
+    ] * 3
+    assert all(0 < row["largest_shift"] < 1e-4 for row in compared)

@@ -1,0 +1,167 @@
+"""The cells of an evaluation one after another: predict, score, hold against fp32 eager, record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from deploybench.analysis.verdicts import judge_attempts
+from deploybench.data.dataset import DataSet
+from deploybench.evaluate.agreement import agreement_of
+from deploybench.evaluate.events import CellStarted, EvaluationEvent, ImagesSeen
+from deploybench.evaluate.predicting import Predicting, predict_cell
+from deploybench.evaluate.scoring import (
+    Evaluated,
+    Scored,
+    data_seen,
+    difference_of,
+    evaluated_of,
+    quality_of,
+    scored,
+)
+from deploybench.plan.cells import Planned
+from deploybench.results.quality import ITSELF, AgainstEager, Quality
+from deploybench.results.record import Record
+from deploybench.results.verdict import Judgement, Verdict
+from deploybench.runs.evaluation_plan import Eager, Held
+from deploybench.runs.evaluation_records import evaluation_command, evaluation_record
+from deploybench.runs.settings import RunContext
+
+Group = tuple[str | int, ...]
+Booleans = npt.NDArray[np.bool_]
+NO_ANSWERS = "it has no answers itself"
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """The answers of fp32 eager to the images, and which of them are right."""
+
+    planned: Planned
+    evaluated: Evaluated
+    score: Scored | None
+
+
+@dataclass
+class Evaluating:
+    """What the cells of one evaluation share; it remembers the answers of fp32 eager.
+
+    ``held`` is by artifact, ``eager`` by group of cells: those of fp32 eager come first.
+    """
+
+    data: DataSet
+    split: str | None
+    labelled: bool
+    held: Mapping[Path, Held]
+    eager: Mapping[Group, Eager]
+    common: Predicting
+    context: RunContext
+    seed: int
+    tell: Callable[[EvaluationEvent], None]
+    _references: dict[Group, _Reference] = field(default_factory=dict)
+
+    def record_of(self, planned: Planned) -> Record:
+        """Evaluate one cell and record it.
+
+        Raises DeployBenchError where the record or the predictions cannot be written, and
+        KeyboardInterrupt; what was predicted until then stays.
+        """
+        request = self.common.images.request
+        problem = self._why_not(planned)
+        if problem is not None:
+            return evaluation_record(planned, None, None, self.context, request, problem=problem)
+        predicted = predict_cell(
+            planned,
+            self.common,
+            started=lambda done: self.tell(CellStarted(planned, done, len(self.data))),
+            seen=lambda done: self.tell(ImagesSeen(planned, done)),
+        )
+        launch = predicted.launch
+        command = evaluation_command(planned, self.context, request)
+        if judge_attempts([launch], command) is not None:
+            return evaluation_record(planned, launch, None, self.context, request)
+        held = self.held[planned.artifact.path]
+        evaluated = evaluated_of(predicted.predictions, held.task, held.names, held.classes)
+        quality = self._quality(planned, held, evaluated)
+        return evaluation_record(planned, launch, quality, self.context, request)
+
+    def _why_not(self, planned: Planned) -> Judgement | None:
+        if planned.skip is not None:
+            return Judgement(verdict=Verdict.SKIPPED, reason=planned.skip, advice=planned.remedy)
+        error = self.held[planned.artifact.path].problem
+        if error is None:
+            return None
+        reason = error.found
+        if error.expected:
+            reason += f" (expected: {error.expected})"
+        return Judgement(verdict=Verdict.INVALID, reason=reason, advice=error.action or "")
+
+    def _quality(self, planned: Planned, held: Held, evaluated: Evaluated) -> Quality:
+        data, how = self.data, ""
+        if held.data is not None:
+            data, how = held.data.data, held.data.how
+        score = None
+        if self.labelled and len(evaluated.images):
+            score = scored(evaluated, data, seed=self.seed)
+        group = planned.cell.group
+        chosen = self.eager[group]
+        if chosen.planned is not None and chosen.planned.cell.key == planned.cell.key:
+            self._references[group] = _Reference(planned, evaluated, score)
+        against, why_not = self._against(planned, evaluated, score)
+        preprocessing = ""
+        if self.common.preprocessing is not None:
+            preprocessing = self.common.preprocessing.model_dump_json()
+        return quality_of(
+            evaluated,
+            data,
+            data_seen(
+                data,
+                evaluated,
+                self.common.images.sha256,
+                self.split,
+                labelled=self.labelled,
+            ),
+            held.task,
+            score,
+            classes_from=how,
+            preprocessing=preprocessing,
+            eager=against,
+            no_eager=why_not,
+            seed=self.seed,
+        )
+
+    def _against(
+        self, planned: Planned, evaluated: Evaluated, score: Scored | None
+    ) -> tuple[AgainstEager | None, str]:
+        """How the cell stands to fp32 eager, or why nothing is known of that."""
+        reference = self._references.get(planned.cell.group)
+        if reference is None:
+            return None, self.eager[planned.cell.group].why_not or NO_ANSWERS
+        if reference.planned.cell.key == planned.cell.key:
+            return None, ITSELF
+        agreement = agreement_of(reference.evaluated, evaluated, self.data)
+        if agreement is None:
+            return None, "no image was seen by both"
+        difference = None
+        if score is not None and reference.score is not None:
+            both = self._marks(reference.evaluated) & self._marks(evaluated)
+            difference = difference_of(reference.score.right, score.right, both)
+        cell = reference.planned.cell
+        return (
+            AgainstEager(
+                runner=cell.runner,
+                device=cell.device,
+                artifact_key=cell.artifact_key,
+                agreement=agreement,
+                difference=difference,
+            ),
+            "",
+        )
+
+    def _marks(self, evaluated: Evaluated) -> Booleans:
+        marks = np.zeros(len(self.data), dtype=np.bool_)
+        marks[evaluated.images] = True
+        return marks
