@@ -95,6 +95,8 @@ def _times(
             return _around_the_app(visit, artifact, rounds)
         threads = str(usable_cores())
         environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        # A child of ours finds installed packages only, and these programs are none.
+        environment["PYTHONPATH"] = str(Path(__file__).parents[1])
         other = stack.enter_context(Resident("benchmarks.other_clocks", environment))
         wanted = {"artifact": str(artifact.path), "clock": clock, "threads": usable_cores()}
         other.ask(json.dumps(wanted), LIMIT_S)

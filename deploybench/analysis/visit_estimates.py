@@ -181,9 +181,9 @@ def _noise(visits: Sequence[Visit]) -> SpeedNoise:
     if not distances:
         return EXACT
     of_median = median(distances) / MEDIAN_DISTANCE * math.sqrt(math.pi / 2)
-    readings = median([visit.readings_around for visit in visits if visit.around is not None])
+    near = [max(visit.readings_around, 1) for visit in visits if visit.around is not None]
     own = _readings_in_all(visits) / len(visits)
-    return SpeedNoise(of_median / math.sqrt(readings), of_median / math.sqrt(own))
+    return SpeedNoise(of_median / math.sqrt(median(near)), of_median / math.sqrt(own))
 
 
 def _readings_in_all(visits: Sequence[Visit]) -> float:

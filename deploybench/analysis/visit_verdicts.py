@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 from deploybench.analysis.disturbances import Disturbance, disturbances_around
 from deploybench.analysis.speedups import MOST_ROUNDS_OF_VISITS, Speedup
+from deploybench.plurals import counted, counted_of
 from deploybench.results.launch import Launch
 from deploybench.results.record import Visited
 from deploybench.results.verdict import Judgement, Verdict
@@ -35,7 +36,7 @@ LEAST_DELIVERED = 0.9
 MANY_FAULTS = 100
 """A call that waits for as many new pages loses 0.1 ms or more on a virtual machine."""
 UNLIKE_FAULTS = 1.2
-LONGER = "measure longer: a larger --budget or --rounds"
+LONGER = "measure longer: a larger --budget"
 
 
 def judge_visits(
@@ -54,7 +55,8 @@ def judge_visits(
     if 2 * len(unseen) > len(launches):
         return Judgement(
             verdict=Verdict.NOISY,
-            reason=f"{len(unseen)} of {len(launches)} processes were disturbed: {unseen[0].what}",
+            reason=f"{counted_of(len(unseen), len(launches), 'process', 'processes')} disturbed: "
+            f"{unseen[0].what}",
             advice=unseen[0].advice,
         )
     if visited.basis not in ("calm visits", "no canary"):
@@ -120,7 +122,7 @@ def judge_visited_speedup(speedup: Speedup) -> Judgement:
         )
     if speedup.ratio.coverage < CONFIDENCE:
         return Judgement(verdict=Verdict.UNSTABLE, reason=speedup.remark, advice=LONGER)
-    reasons = [f"{pairs.count} rounds"]
+    reasons = [_pairs(pairs)]
     if speedup.remark:
         reasons.append(speedup.remark)
     unseen = speedup.undisturbed is None or speedup.undisturbed.coverage < CONFIDENCE
@@ -162,7 +164,7 @@ def delivered_text(visited: Visited) -> str:
 def _too_few(visited: Visited) -> Judgement:
     return Judgement(
         verdict=Verdict.UNSTABLE,
-        reason=f"{visited.visits} visits, an interval needs at least {FEWEST_VALUES}",
+        reason=f"{counted(visited.visits, 'visit')}, an interval needs at least {FEWEST_VALUES}",
         advice=LONGER,
     )
 
@@ -193,17 +195,17 @@ def _unlike_faults(visited: Visited) -> str:
 
 
 def _not_seen(visited: Visited, canary: CanaryBest | None) -> Judgement:
-    were = "was" if visited.calm_visits == 1 else "were"
-    calm = f"{visited.calm_visits} of {visited.visits} visits {were} calm"
+    calm = f"{counted_of(visited.calm_visits, visited.visits, 'visit')} calm"
     if visited.calm_visits == 0:
-        calm = f"none of {visited.visits} visits was calm"
+        calm = f"none of {counted(visited.visits, 'visit')} was calm"
     reason = f"{delivered_text(visited)}; {calm}; the undisturbed time is extrapolated"
     advice = "stop other work, ask for dedicated cores, or measure at a quieter time"
     if visited.calm_visits:
         share = visited.calm_visits / visited.visits
         more = math.ceil(FEWEST_CALM / share) - visited.visits
         if 0 < more <= MOST_ROUNDS_OF_VISITS:
-            advice = f"about {more} more rounds would meet {FEWEST_CALM} calm visits; or {advice}"
+            visits = counted(more, "more visit")
+            advice = f"about {visits} would meet {FEWEST_CALM} calm ones; or {advice}"
     slow = _always_slow(canary)
     if slow:
         reason += f"; {slow}"
@@ -253,21 +255,21 @@ def _dependent(visited: Visited, centre: Centre) -> Judgement:
 
 
 def _pairs(pairs: Centre) -> str:
-    return f"{pairs.count} pairs of visits"
+    return counted(pairs.count, "pair of visits", "pairs of visits")
 
 
 def _visits(visited: Visited) -> str:
     if visited.basis == "calm visits":
-        return f"{visited.calm_visits} calm of {visited.visits} visits"
-    return f"{visited.visits} visits"
+        return f"{visited.calm_visits} calm of {counted(visited.visits, 'visit')}"
+    return counted(visited.visits, "visit")
 
 
 def _more(rounds: int | None) -> str:
     if rounds is None:
         return LONGER
     if rounds > MOST_ROUNDS_OF_VISITS:
-        return "measure at a quieter time: it would take too many rounds of visits"
-    return f"about {max(rounds, 1)} more rounds of visits would do: a larger --budget or --rounds"
+        return "measure at a quieter time: it would take too many visits"
+    return f"about {counted(max(rounds, 1), 'more visit')} would do: a larger --budget"
 
 
 def _reservations(visited: Visited, launches: Sequence[Launch]) -> list[str]:
@@ -287,7 +289,8 @@ def _reservations(visited: Visited, launches: Sequence[Launch]) -> list[str]:
     unsettled = sum(launch.unsettled is not None for launch in launches)
     if unsettled:
         reservations.append(
-            f"{unsettled} of {len(launches)} processes had not settled before they were visited"
+            f"{unsettled} of {counted(len(launches), 'process', 'processes')} had not settled "
+            "before the visits"
         )
     others = {
         disturbance.what for launch in launches for disturbance in disturbances_around(launch)

@@ -30,7 +30,7 @@ from deploybench.runs.events import LaunchStarted, RunEvent, SpeedRemarked, Visi
 from deploybench.runs.experiment import Stopped, is_baseline, partners_of
 from deploybench.runs.records import kept, record_of
 from deploybench.runs.settings import RunContext, RunSettings
-from deploybench.telemetry.canary_memory import best_of, in_words, remember, remembered
+from deploybench.telemetry.canary_memory import best_of, in_words, outvoted_in_words, remember, remembered
 from deploybench.telemetry.free_memory import available_bytes
 from deploybench.telemetry.trace import Trace
 
@@ -376,9 +376,12 @@ class Visiting:
         if self._canary_threads is None or not self._comparable or not readings:
             return
         best = best_of(self._remembered, readings, self._canary_threads)
-        words = in_words(best, self._remembered)
-        if words is not None:
-            self._tell(SpeedRemarked(words))
+        for words in (
+            in_words(best, self._remembered),
+            outvoted_in_words(self._context.host, self._canary_threads),
+        ):
+            if words is not None:
+                self._tell(SpeedRemarked(words))
         remember(self._context.host, self._canary_threads, readings)
 
 

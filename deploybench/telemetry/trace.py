@@ -8,9 +8,16 @@ visits scatter by, and the median of 4 s three quarters of it.)
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 
 from deploybench.results.visit import AROUND_S, CanaryReading, middle_of
+from deploybench.statistics.samples import median
+
+LATE = 100
+"""Readings that are looked at: half a minute of a run of several cells."""
+STILL = 0.01
+"""A machine that others share moves by ten times that from one reading to the next."""
 
 
 class Trace:
@@ -33,6 +40,21 @@ class Trace:
         """A reading that was made at a moment of the monotonic clock (s), later than all before."""
         self._moments_s.append(self.since_begin_s(moment))
         self.readings.append(reading)
+
+    @property
+    def still(self) -> bool:
+        """Whether no reading of late told anything: a machine of one's own, with nobody beside."""
+        if len(self.readings) < LATE:
+            return False
+        late_us = [reading.compute_us for reading in self.readings[-LATE:]]
+        middle_us = median(late_us)
+        return all(abs(one_us - middle_us) <= STILL * middle_us for one_us in late_us)
+
+    def age_s(self, moment: float) -> float:
+        """How old the newest reading is at a moment of the monotonic clock; infinite: none yet."""
+        if not self._moments_s:
+            return math.inf
+        return self.since_begin_s(moment) - self._moments_s[-1]
 
     def around(self, begin_s: float, end_s: float) -> list[CanaryReading]:
         """The readings near that span, in order of time."""

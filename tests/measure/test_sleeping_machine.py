@@ -13,6 +13,7 @@ from deploybench.measure.job import Job
 from deploybench.measure.residence import CANARY, Residence, VisitTimes
 from deploybench.measure.resident_worker import VisitReply
 from deploybench.results.visit import CanaryReading
+from deploybench.telemetry.trace import Trace
 from tests.records import launch
 
 JOB = Job(
@@ -92,6 +93,25 @@ def test_visit_during_which_the_machine_slept_is_none_and_its_canary_is_read_ane
     assert third.before is not None
     # One reading ended the first visit, another one the visit that was left out; both are too old.
     assert third.before.compute_us >= first.after.compute_us + 2
+
+
+def test_canary_that_never_moves_is_read_once_a_second(
+    clocks: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A visit of the stand-in takes no time, so hundreds of them fit into a second."""
+    trace = Trace()
+    still = SimpleNamespace(of=False)
+    monkeypatch.setattr(Trace, "still", property(lambda self: still.of))
+    with Residence(VisitTimes(0.1, 1.0), 1, (), trace) as made:
+        made.start(0, JOB, 0)
+        for number in range(10):
+            made.visit(0, number, 0)
+        assert len(trace.readings) == 11
+        still.of = True
+        visits = [made.visit(0, number, 0) for number in range(10, 20)]
+    assert len(trace.readings) == 11
+    assert visits[-1] is not None
+    assert visits[-1].before is None and visits[-1].after is None
 
 
 def test_visit_that_takes_no_longer_than_clocks_differ_by_counts(clocks: SimpleNamespace) -> None:

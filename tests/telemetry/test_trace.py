@@ -14,7 +14,7 @@ from deploybench.analysis.visit_estimates import (
     share_delivered,
 )
 from deploybench.results.visit import AROUND_S, NEW_PAGES, CanaryBest, CanaryReading, Visit
-from deploybench.telemetry.trace import Trace
+from deploybench.telemetry.trace import LATE, Trace
 
 BEST = CanaryBest(threads=2, compute_us=10_000, memory_us=2500, faults_us=2000, runs=1)
 BEGIN = 500.0
@@ -147,3 +147,20 @@ def test_a_gpu_has_its_clock_for_a_canary() -> None:
     assert math.exp(found.centre.value) == pytest.approx(10.0, rel=0.003)
     without = series_of([one.replaced(clock_mhz=None) for one in visits], None)
     assert without.speeds is None
+
+
+def test_a_canary_that_never_moves_is_still_until_one_reading_moves() -> None:
+    trace = Trace()
+    generator = np.random.default_rng(3)
+    for number in range(LATE):
+        assert not trace.still
+        trace.add(BEGIN + 0.2 * number, reading(float(10_000 * generator.uniform(0.997, 1.003))))
+    assert trace.still
+    assert trace.age_s(BEGIN + 0.2 * LATE) == pytest.approx(0.2)
+
+    trace.add(BEGIN + 0.2 * LATE, reading(11_000))
+    assert not trace.still
+
+
+def test_no_reading_is_infinitely_old() -> None:
+    assert Trace().age_s(BEGIN) == math.inf
