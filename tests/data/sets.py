@@ -142,6 +142,17 @@ def cifar_10(folder: Path, *, batches: int = 5) -> Path:
     return folder
 
 
+def cifar_100(folder: Path) -> Path:
+    """The pickles for Python: coarse and fine labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, name in enumerate(("train", "test")):
+        fields = {"coarse_labels": [7, 7, 7, 7], "fine_labels": [0, 1, 2, 1]}
+        (folder / name).write_bytes(python_2_pickle(cifar_rows(seed), fields))
+    meta = {"fine_label_names": list(CIFAR_NAMES), "coarse_label_names": ["vehicles"] * 8}
+    (folder / "meta").write_bytes(pickle.dumps(meta, protocol=2))
+    return folder
+
+
 def cifar_10_binary(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     labels = np.array([[0], [1], [2], [0]], dtype=np.uint8)

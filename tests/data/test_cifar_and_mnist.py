@@ -41,6 +41,18 @@ def test_cifar_10_is_read_from_the_pickles_without_running_them(tmp_path: Path) 
     assert data.place(example) == f"{tmp_path}/cifar-10-batches-py/test_batch, image 2"
 
 
+def test_cifar_100_has_the_fine_labels_in_both_of_its_forms(tmp_path: Path) -> None:
+    pickled = open_data(sets.cifar_100(tmp_path / "cifar-100-python"))
+    assert pickled.form == "CIFAR-100 (pickles for Python)"
+    assert pickled.class_names == CIFAR_NAMES
+    assert pickled.splits == ("train", "test")
+    assert open_data(tmp_path).sha256() == pickled.sha256()
+    binary = open_data(sets.cifar_100_binary(tmp_path / "binary"))
+    assert [one.labels for one in binary] == [one.labels for one in pickled]
+    contents = [pickled.images.content(one.key) for one in pickled]
+    assert [binary.images.content(one.key) for one in binary] == contents
+
+
 @pytest.mark.parametrize("protocol", [2, 3, 5])
 def test_cifar_pickled_again_by_python_3_is_the_same(tmp_path: Path, protocol: int) -> None:
     original = open_data(sets.cifar_10(tmp_path / "a", batches=1))
@@ -124,6 +136,14 @@ def test_mnist_is_read_from_its_own_files_compressed_or_not(
     assert fourth.key == "t10k/000004"
     assert np.allclose(data.input(fourth, PLAIN).pixels, 4 / 255)
     assert open_data(tmp_path).sha256() == data.sha256()
+
+
+def test_mnist_is_found_by_either_spelling_of_its_names(tmp_path: Path) -> None:
+    folder = sets.mnist(tmp_path)
+    same = open_data(folder).sha256()
+    for path in list(folder.iterdir()):
+        path.rename(path.with_name(path.name.replace("s-idx", "s.idx")))
+    assert open_data(folder).sha256() == same
 
 
 def test_packed_and_unpacked_mnist_are_the_same_data(tmp_path: Path) -> None:
