@@ -8,12 +8,13 @@ very question.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from deploybench.analysis.gate import Outcome, percent
+from deploybench.analysis.matching import AXES, FIELDS, Axis
 from deploybench.results.cell import Cell
 from deploybench.results.quality import Quality
 from deploybench.results.record import Record
@@ -26,6 +27,8 @@ from deploybench.statistics.proportions import (
 )
 
 Key = tuple[object, ...]
+DECIDING = ("model", "image", "patch", "backend", "form", "runner", "device", "precision")
+"""What decides the answers of a cell. A batch, threads and streams change none."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,18 @@ class QualityCheck:
 
 
 def compare_qualities(
-    baseline: Sequence[Record], candidate: Sequence[Record]
+    baseline: Sequence[Record], candidate: Sequence[Record], across: Axis | None = None
 ) -> list[QualityComparison]:
-    """The rows of every cell that either side has a quality of, in the baseline's order."""
-    old, new = _sides(baseline), _sides(candidate)
+    """The rows of every cell that either side has a quality of, in the baseline's order.
+
+    ``across`` compares cells that differ in one field, often of one run.
+    """
+    free: Collection[str] = ()
+    if across is not None:
+        free = AXES[across.field]
+        baseline = _having(baseline, across.field, across.baseline)
+        candidate = _having(candidate, across.field, across.candidate)
+    old, new = _sides(baseline, free), _sides(candidate, free)
     rows = []
     for key in dict.fromkeys([*old, *new]):
         if key not in old:
@@ -105,24 +116,20 @@ def quality_summary(checks: Sequence[QualityCheck], largest: float) -> str:
     return ", ".join(parts)
 
 
-def _sides(records: Sequence[Record]) -> dict[Key, QualitySide]:
-    """The latest quality of every cell. A batch, threads and streams change no answer."""
+def _having(records: Sequence[Record], name: str, value: str) -> list[Record]:
+    return [record for record in records if str(getattr(record.cell, FIELDS[name])) == value]
+
+
+def _sides(records: Sequence[Record], free: Collection[str]) -> dict[Key, QualitySide]:
+    """The latest quality of every cell; what is in ``free`` tells none apart."""
+    telling_apart = [FIELDS[name] for name in DECIDING if name not in free]
     sides: dict[Key, QualitySide] = {}
     for record in sorted(records, key=lambda one: one.created):
         quality = record.quality
         if quality is None or quality.right is None:
             continue
         cell = record.cell
-        key = (
-            cell.model,
-            *cell.image_size,
-            cell.patch_size,
-            cell.backend,
-            cell.form,
-            cell.runner,
-            cell.device,
-            cell.precision,
-        )
+        key = tuple(getattr(cell, field) for field in telling_apart)
         sides[key] = QualitySide(record.run, cell, quality)
     return sides
 

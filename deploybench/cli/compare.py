@@ -69,11 +69,9 @@ def compare(
         )
     first = records_of(baseline, workspace)
     second = first if candidate is None else records_of(candidate, workspace)
-    qualities = []
-    if axis is None:
-        qualities = compare_qualities(
-            qualities_of(first, workspace), qualities_of(second, workspace)
-        )
+    qualities = compare_qualities(
+        qualities_of(first, workspace), qualities_of(second, workspace), axis
+    )
     first, second = timed(first), timed(second)
     others = other_runs([*first, *second], workspace, run_shift)
     rows = []

@@ -104,7 +104,7 @@ def gate(
     drop = None
     if max_accuracy_drop is not None:
         drop = parse.percent(max_accuracy_drop, "--max-accuracy-drop")
-    qualities = [qualities_of(records, workspace) for records in (old, new)]
+    qualities = compare_qualities(qualities_of(old, workspace), qualities_of(new, workspace))
     old, new = timed(old), timed(new)
     if old or new or drop is None:
         others = other_runs([*old, *new], workspace, run_shift)
@@ -128,7 +128,7 @@ def gate(
         lines.append(summary_line(checks, largest))
     outcomes = [outcome_of(checks)] if tables else []
     if drop is not None:
-        accuracies = check_qualities(compare_qualities(*qualities), drop)
+        accuracies = check_qualities(qualities, drop)
         outcomes.append(outcome_of(accuracies))
         lines.append(f"{outcomes[-1].value}: {quality_summary(accuracies, drop)}")
         tables.append(quality_gate_table(accuracies, drop))

@@ -18,8 +18,8 @@ QUALITY_ANSWER_STYLES = {
 }
 INTERVALS = "±: 95 % interval over images"
 DIFFERENCE = (
-    "Δ eager: accuracy less fp32 eager's on the same images, in percentage points, and SAME, "
-    "BETTER, WORSE or ? within the margin"
+    "Δ eager: accuracy less fp32 eager's on the same images, in percentage points; SAME: within "
+    "the margin, or the same answers throughout; ?: it takes more images"
 )
 AGREEMENT = (
     "agree: images with fp32 eager's answer; shift: largest change of any probability; mean: of "

@@ -103,12 +103,12 @@ def _data(row: QualityComparison) -> dict[str, object]:
     found = row.difference
     return {
         "of": "accuracy",
-        "model": cell.model,
+        "model": _both(row, "model"),
         "image_size": size_text(cell.image_size),
-        "form": cell.form,
-        "runner": cell.runner,
-        "device": cell.device,
-        "precision": cell.precision,
+        "form": _both(row, "form"),
+        "runner": _both(row, "runner"),
+        "device": _both(row, "device"),
+        "precision": _both(row, "precision"),
         **_side_data("baseline", row.baseline),
         **_side_data("candidate", row.candidate),
         "accuracy_difference": None if found is None else found.value,
@@ -132,12 +132,19 @@ def _side_data(prefix: str, side: QualitySide | None) -> dict[str, object]:
     }
 
 
+def _both(row: QualityComparison, name: str) -> str:
+    """The field of both cells, once where it is the same."""
+    sides = (row.baseline, row.candidate)
+    values = [str(getattr(side.cell, name)) for side in sides if side is not None]
+    return " → ".join(dict.fromkeys(values))
+
+
 def _group(row: QualityComparison) -> str:
-    return f"{row.cell.model} · {size_text(row.cell.image_size)}"
+    return f"{_both(row, 'model')} · {size_text(row.cell.image_size)}"
 
 
 def _name(row: QualityComparison) -> str:
-    return f"{row.cell.model} {row.cell.runner} accuracy"
+    return f"{_both(row, 'model')} {_both(row, 'runner')} accuracy"
 
 
 def _accuracy(side: QualitySide | None) -> str:
@@ -159,8 +166,8 @@ def _difference(row: QualityComparison, margin: float | None) -> str:
 
 
 _COLUMNS: tuple[Column[QualityComparison], ...] = (
-    Column("runner", "runner", lambda row: row.cell.runner),
-    Column("precision", "prec", lambda row: row.cell.precision),
+    Column("runner", "runner", lambda row: _both(row, "runner")),
+    Column("precision", "prec", lambda row: _both(row, "precision")),
     Column("baseline", "baseline", lambda row: _accuracy(row.baseline), number=True),
     Column("candidate", "candidate", lambda row: _accuracy(row.candidate), number=True),
 )

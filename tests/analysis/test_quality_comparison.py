@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from deploybench.analysis.gate import Outcome
+from deploybench.analysis.matching import read_axis
 from deploybench.analysis.qualities import answer_beside_eager, with_qualities
 from deploybench.analysis.quality_comparison import (
     check_qualities,
@@ -102,6 +103,17 @@ def test_latest_quality_of_the_same_artifact_goes_with_every_batch_that_was_time
     # An evaluation among the records themselves is theirs, whatever others there are.
     joined = with_qualities([*timed, first], [latest])
     assert [one.quality for one in joined] == [first.quality, first.quality]
+
+
+def test_two_precisions_of_one_run_are_paired_by_image() -> None:
+    records = [
+        evaluation(quality(right(1000, 100)), "one"),
+        evaluation(quality(right(1000, 130)), "one", precision="bf16", form="bf16-dynamic"),
+    ]
+    (row,) = compare_qualities(records, records, read_axis("precision=fp32,bf16"))
+    assert row.difference is not None
+    assert row.difference.value == pytest.approx(-0.03)
+    assert compare_qualities(records, records, read_axis("precision=fp16,int8")) == []
 
 
 class TestBesideEager:

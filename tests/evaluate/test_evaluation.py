@@ -112,6 +112,33 @@ def test_record_lies_on_disk_and_is_no_run_of_times(workspace: Workspace, tmp_pa
     assert record.command.startswith("deploybench evaluate --data")
 
 
+def test_artifact_that_the_named_model_lacks_is_exported_first(
+    workspace: Workspace, colours: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(colours.root.parent))  # where the factory lies
+    (onnx,) = [one for one in workspace.artifacts() if one.manifest.backend == "onnx"]
+    shutil.rmtree(onnx.path)
+    data = write_classes(tmp_path / "data", each=1)
+    events: list[object] = []
+    result = evaluate(workspace, data, models=["colournets:colours"], events=events)  # type: ignore[arg-type]
+    assert [type(event).__name__ for event in events[:2]] == ["ExportsPlanned", "ExportStarted"]
+    assert quality_of(of_runner(result, "onnxruntime")).accuracy is not None
+
+
+def test_reduced_precision_is_held_against_fp32_on_the_same_runner(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    data = write_classes(tmp_path / "data", each=2)
+    result = evaluate(workspace, data, ("pytorch",), precisions=["bf16"])
+    assert [record.cell.precision for record in result.records] == ["fp32", "bf16"]
+    reduced = result.records[1]
+    if reduced.judgement.verdict is not Verdict.SKIPPED:  # a CPU that computes in it
+        eager = quality_of(reduced).eager
+        assert eager is not None
+        assert eager.agreement.largest_shift is not None
+        assert eager.agreement.largest_shift > 1e-5
+
+
 def test_second_evaluation_predicts_nothing_again(workspace: Workspace, tmp_path: Path) -> None:
     data = write_classes(tmp_path / "data", each=2)
     first = evaluate(workspace, data)
