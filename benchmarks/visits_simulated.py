@@ -48,7 +48,7 @@ FIRST_LOOK, LOOKS_GROW = 20, 1.25
 WANTED = 0.015
 OWN_NOISE = 0.01
 CANARY_NOISE = 0.03
-"""Of one reading, as on a shared machine; the speed beside a visit is the median of those around."""
+"""Of one reading, as on a shared machine; the speed beside a visit is the median of those near."""
 ROUNDS_AROUND = 3
 READINGS_A_ROUND = 2
 """To either side of a round: two cells are visited, and two readings made, in half a second."""

@@ -53,7 +53,8 @@ class Series:
     """The visits of a cell in order of time, one entry each.
 
     ``times`` are the logarithms of their values; ``speeds`` those of the share of the machine's
-    speed that was delivered beside them, None where neither a canary nor a clock told it, and ``noise`` how well they are known.
+    speed that was delivered beside them, None where neither a canary nor a clock told it, and
+    ``noise`` how well they are known.
     """
 
     times: Floats

@@ -55,8 +55,9 @@ class CanaryBest(Document):
     """What the canary takes on this host at the best, and in how many runs it was looked for.
 
     ``compute_us`` and ``faults_us`` are the least of its arithmetic and of its new pages,
-    ``memory_us`` what the way to memory usually takes. ``threads`` is the budget that it works with. ``of_this_run`` is the same of this run
-    alone: a machine that was slow all the time shows in the distance of the two.
+    ``memory_us`` what the way to memory usually takes. ``threads`` is the budget that it works
+    with. ``of_this_run`` is the same of this run alone: a machine that was slow all the time shows
+    in the distance of the two.
     """
 
     threads: int

@@ -30,7 +30,13 @@ from deploybench.runs.events import LaunchStarted, RunEvent, SpeedRemarked, Visi
 from deploybench.runs.experiment import Stopped, is_baseline, partners_of
 from deploybench.runs.records import kept, record_of
 from deploybench.runs.settings import RunContext, RunSettings
-from deploybench.telemetry.canary_memory import best_of, in_words, outvoted_in_words, remember, remembered
+from deploybench.telemetry.canary_memory import (
+    best_of,
+    in_words,
+    outvoted_in_words,
+    remember,
+    remembered,
+)
 from deploybench.telemetry.free_memory import available_bytes
 from deploybench.telemetry.trace import Trace
 

@@ -12,8 +12,9 @@ estimates of ``y`` at ``x = 0`` are made:
 The slope is Theil's and Sen's (Theil 1950, Sen 1968), the median of the slopes of all pairs of
 visits that lie far enough apart: a few wild visits do not move it. Its interval is that of
 Kendall's test, turned around with as many visits as are independent (Sen 1968). What is known
-before any visit is that a call on half of a machine takes about twice as long, or a little more. Both are weighed by their errors, so that a machine that hardly moved, which shows no
-slope, is not taken for one that does not matter.
+before any visit is that a call on half of a machine takes about twice as long, or a little more.
+Both are weighed by their errors, so that a machine that hardly moved, which shows no slope, is not
+taken for one that does not matter.
 
 Where there are enough calm visits they decide, if some were at (nearly) full speed; where too few
 came near 0 the estimate is extrapolated, and says so.

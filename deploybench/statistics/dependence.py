@@ -20,9 +20,9 @@ that number of independent values asks for, by Student's t: the number is itself
 
 Of logarithms, whose noise is about symmetric, the centre is that of Hodges and Lehmann (1963): the
 median of the means of all pairs of values, and its interval that of Wilcoxon's signed-rank test
-turned around, as wide as the dependence asks for. It stands up to wild values nearly as well, and is
-a fifth narrower than that of the median. Where the two part, the noise is not symmetric (a cell with
-two modes of its own), and the median counts.
+turned around, as wide as the dependence asks for. It stands up to wild values nearly as well, and
+is a fifth narrower than that of the median. Where the two part, the noise is not symmetric (a cell
+with two modes of its own), and the median counts.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ QUIET = 0.0025
 """A logarithm. The visits of a cell on a quiet machine of one's own scatter over less."""
 MOST_PAIRED = 600
 LARGEST_PARTING = 0.5
-"""Of the middle of pairs and the median, in half-widths. Of normal noise they part by a quarter of a
-half-width (one standard deviation)."""
+"""Of the middle of pairs and the median, in half-widths. Of normal noise they part by a third of
+one (a standard deviation)."""
 FEWEST_VALUES = 8
 """Of fewer values no correlation can be estimated."""
 

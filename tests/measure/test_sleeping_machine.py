@@ -111,7 +111,8 @@ def test_canary_that_never_moves_is_read_once_a_second(
         visits = [made.visit(0, number, 0) for number in range(10, 20)]
     assert len(trace.readings) == 11
     assert visits[-1] is not None
-    assert visits[-1].before is None and visits[-1].after is None
+    assert visits[-1].before is None
+    assert visits[-1].after is None
 
 
 def test_visit_that_takes_no_longer_than_clocks_differ_by_counts(clocks: SimpleNamespace) -> None:

@@ -31,7 +31,8 @@ def test_a_reading_has_all_pieces_of_work(threads: int) -> None:
     reading = Canary(threads).read()
     assert reading.compute_us > 0
     assert reading.memory_us > 0
-    assert reading.faults_us is not None and reading.faults_us > 0
+    assert reading.faults_us is not None
+    assert reading.faults_us > 0
 
 
 @pytest.mark.parametrize(("threads", "products"), [(1, 2), (2, 4), (16, 32)])
