@@ -12,6 +12,7 @@ from deploybench.cli import parse
 from deploybench.cli import preprocessing as preparing
 from deploybench.cli.guard import guarded, say
 from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError, unknown_name
+from deploybench.plurals import counted
 
 if TYPE_CHECKING:
     from deploybench.data.dataset import DataSet
@@ -269,7 +270,10 @@ def make(
     request = MakeRequest(name, out, images, image_size, seed, archive)
     with Steps() as steps:
         data = make_data(request, progress=steps.tell)
-    say(f"{data.name}: {len(data)} images of {len(data.class_names)} classes in {out}")
+    say(
+        f"{data.name}: {counted(len(data), 'image')} of "
+        f"{counted(len(data.class_names), 'class', 'classes')} in {out}"
+    )
     if data.synthetic is not None:
         say(f"SYNTHETIC: {data.synthetic}")
     say(f"deploybench data show {out}")

@@ -49,7 +49,7 @@ def split_data(
     if len(groups) < len(shares):
         raise DeployBenchError(
             f"{data.name} has {counted(len(groups), 'patient or image', 'patients or images')}, "
-            f"and {len(shares)} splits are asked for",
+            f"and {counted(len(shares), 'split')} asked for",
             expected="at least one for each",
         )
     chosen = _assigned(data, groups, shares)

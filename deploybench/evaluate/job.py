@@ -12,6 +12,7 @@ from deploybench.data.opening import open_data
 from deploybench.data.options import ColumnUse, Uncertain
 from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.documents import Document
+from deploybench.plurals import counted
 
 
 class DataRequest(Document):
@@ -39,7 +40,7 @@ class DataRequest(Document):
         if self.unlabelled or not kept or len(kept) == len(data):
             return data
         lacking = len(data) - len(kept)
-        note = f"left out: {lacking} of {len(data)} images, which have no label"
+        note = f"left out: {lacking} of {counted(len(data), 'image')}, without a label"
         return replace(data.with_examples(kept), notes=(*data.notes, note))
 
 

@@ -89,7 +89,7 @@ def _facts(result: Survey) -> tuple[str, ...]:
     data = result.data
     facts = [counted(len(data), "image")]
     if result.classes:
-        facts.append(f"{len(result.classes)} classes, {data.task}")
+        facts.append(f"{counted(len(result.classes), 'class', 'classes')}, {data.task}")
     if result.patients:
         facts.append(counted(result.patients, "patient"))
     if result.unlabelled:

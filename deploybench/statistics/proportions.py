@@ -67,7 +67,7 @@ def paired_difference(baseline: Booleans, candidate: Booleans) -> PairedDifferen
     Raises ValueError without images, or where the two differ in their number.
     """
     if len(baseline) != len(candidate) or not len(baseline):
-        raise ValueError(f"{len(baseline)} and {len(candidate)} images cannot be paired")
+        raise ValueError(f"of {len(baseline)} and {len(candidate)} none can be paired")
     only_baseline = int(np.count_nonzero(baseline & ~candidate))
     only_candidate = int(np.count_nonzero(candidate & ~baseline))
     return difference_of_counts(only_baseline, only_candidate, len(baseline))

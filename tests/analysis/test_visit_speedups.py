@@ -56,7 +56,7 @@ def test_what_the_machine_did_to_both_is_in_no_ratio() -> None:
     assert speedup.undisturbed is None, "no canary was read"
     assert speedup.remark == ""
     assert judge_speedup(speedup).verdict is Verdict.VALID
-    assert judge_speedup(speedup).reason == f"{ROUNDS} rounds"
+    assert judge_speedup(speedup).reason == f"{ROUNDS} pairs of visits"
 
 
 def test_visits_are_paired_by_round_whatever_their_order() -> None:

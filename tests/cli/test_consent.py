@@ -299,6 +299,7 @@ def test_artifacts_are_loaded_in_few_places_each_behind_a_question_of_consent() 
             loading.add(path.relative_to(ROOT / "deploybench").as_posix())
     assert loading == {
         "evaluate/predict.py",
+        "evaluate/worker.py",
         "measure/preparing.py",
         "measure/worker.py",
         "scenarios/worker.py",

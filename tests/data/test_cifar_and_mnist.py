@@ -99,7 +99,7 @@ def test_cifar_batch_that_names_what_acts_is_refused_and_not_run(tmp_path: Path)
         ({"data": "text", "labels": [0]}, "no NumPy array"),
         ({"data": np.zeros((2, 3072), np.float32), "labels": [0, 1]}, "not of bytes"),
         ({"data": np.zeros((2, 3072), np.uint8, order="F"), "labels": [0, 1]}, "row by row"),
-        ({"data": np.zeros((2, 3072), np.uint8), "labels": [0]}, "2 images .* and 1 labels"),
+        ({"data": np.zeros((2, 3072), np.uint8), "labels": [0]}, "2 images .* and 1 label"),
         ({"data": np.zeros((2, 99), np.uint8), "labels": [0, 1]}, "images of 99 bytes"),
         ({"data": np.zeros((1, 3072), np.uint8), "labels": ["cat"]}, "a label is no number"),
         ({"data": np.zeros((1, 3072), np.uint8), "labels": [7]}, "the label of image 0 is 7"),

@@ -45,7 +45,7 @@ def test_difference_counts_only_images_on_which_the_two_differ() -> None:
 
 
 def test_predictors_of_different_images_are_not_paired() -> None:
-    with pytest.raises(ValueError, match="cannot be paired"):
+    with pytest.raises(ValueError, match="none can be paired"):
         paired_difference(np.ones(3, bool), np.ones(4, bool))
 
 

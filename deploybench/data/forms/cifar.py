@@ -19,6 +19,7 @@ from deploybench.data.forms.pickled import damaged, read_pickled, rows_of
 from deploybench.data.options import DataOptions
 from deploybench.data.sources import ImageRows, StoredImages
 from deploybench.errors import DeployBenchError
+from deploybench.plurals import counted
 
 SHAPE = (3, 32, 32)
 PIXELS = 3 * 32 * 32
@@ -122,7 +123,9 @@ def _from_pickle(path: Path, form: Form) -> tuple[StoredImages, npt.NDArray[np.i
         raise damaged(path, f"it lacks 'data' or the list '{form.labels_key}'")
     rows = rows_of(path, content["data"])
     if rows.columns != PIXELS or rows.rows != len(labels):
-        raise damaged(path, f"{rows.rows} images of {rows.columns} bytes, and {len(labels)} labels")
+        raise damaged(
+            path, f"{rows.rows} images of {rows.columns} bytes, and {counted(len(labels), 'label')}"
+        )
     if not all(isinstance(label, int) and 0 <= label < 1 << 31 for label in labels):
         raise damaged(path, "a label is no number")
     stored = StoredImages(rows.path, rows.offset, PIXELS, rows.rows, SHAPE, planar=True)

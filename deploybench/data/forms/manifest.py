@@ -267,7 +267,7 @@ def _classes(
                 error = unknown_name("class", label, names)
                 error.found = (
                     f"{listed.table.place(listed.row, column)}: '{label}' is none of the "
-                    f"{len(names)} classes"
+                    f"{counted(len(names), 'class', 'classes')}"
                 )
                 raise error
     if len(names) == 1:

@@ -23,6 +23,7 @@ from deploybench.data.options import DataOptions
 from deploybench.data.sources import ImageRows, StoredImages
 from deploybench.data.unpacked import unpacked
 from deploybench.errors import DeployBenchError
+from deploybench.plurals import counted
 
 UNSIGNED_BYTES = 0x08
 """The type of all of these files."""
@@ -155,7 +156,9 @@ def _labels(images: Path, count: int) -> npt.NDArray[np.int64]:
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, str(error)) from None
     if len(values) != count:
-        raise _damaged(path, f"it holds {len(values)} labels, and its header says {count}")
+        raise _damaged(
+            path, f"it holds {counted(len(values), 'label')}, and its header says {count}"
+        )
     return np.frombuffer(values, dtype=np.uint8).astype(np.int64)
 
 

@@ -22,6 +22,7 @@ from deploybench.data.options import DataOptions
 from deploybench.data.sources import ImageRows, StoredImages, row_key
 from deploybench.data.unpacked import unpacked
 from deploybench.errors import DeployBenchError
+from deploybench.plurals import counted
 
 SPLITS = ("train", "val", "test")
 NAMES = (
@@ -75,7 +76,7 @@ def open_npz(path: Path, options: DataOptions) -> DataSet:
 def _opened(path: Path, archive: zipfile.ZipFile, options: DataOptions) -> DataSet:
     inside = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
     if len(inside) > MOST_MEMBERS:
-        raise DeployBenchError(f"{path} holds {len(inside)} arrays", expected="a few")
+        raise DeployBenchError(f"{path} holds {counted(len(inside), 'array')}", expected="a few")
     chosen = [(images, labels, split) for images, labels, split in NAMES if images in inside]
     if not chosen:
         raise DeployBenchError(
@@ -103,7 +104,7 @@ def _opened(path: Path, archive: zipfile.ZipFile, options: DataOptions) -> DataS
             if len(tables[images]) != member.shape[0]:
                 raise DeployBenchError(
                     f"{path}: {images} has {member.shape[0]} images, and {labels} has "
-                    f"{len(tables[images])} labels",
+                    f"{counted(len(tables[images]), 'label')}",
                     expected="as many",
                 )
     source = ImageRows(parts, files)

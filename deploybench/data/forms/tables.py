@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.plurals import counted
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 DELIMITERS = (",", ";", "\t")
@@ -70,7 +71,7 @@ class TableFile:
                 continue
             if len(row.cells) != width:
                 raise DeployBenchError(
-                    f"{self.place(row)} has {len(row.cells)} cells",
+                    f"{self.place(row)} has {counted(len(row.cells), 'cell')}",
                     expected=f"{width}, as the first line has: {', '.join(self.columns[:8])}",
                     action="put a cell that holds a comma between quotation marks",
                 )
