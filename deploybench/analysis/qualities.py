@@ -53,16 +53,8 @@ def answer_beside_eager(
     """Is it as good as fp32 eager? None where there is nothing to compare, or no labels are."""
     if quality.eager is None or quality.eager.difference is None:
         return None
-    found = quality.eager.difference
-    difference = PairedDifference(
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        images=found.images,
-        only_baseline=found.only_baseline,
-        only_candidate=found.only_candidate,
-        p_value=found.p_value,
-    )
+    # The figure has the fields of the document.
+    difference = PairedDifference(**dict(quality.eager.difference))
     return quality_answer(difference, margin, alike=alike(quality.eager))
 
 

@@ -126,16 +126,8 @@ def difference_of(baseline: Booleans, candidate: Booleans, both: Booleans) -> Di
     """The candidate's accuracy less the baseline's, on the images that ``both`` saw."""
     if not both.any():
         return None
-    found = paired_difference(baseline[both], candidate[both])
-    return Difference(
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        images=found.images,
-        only_baseline=found.only_baseline,
-        only_candidate=found.only_candidate,
-        p_value=found.p_value,
-    )
+    # The document has the fields of the figure.
+    return Difference(**vars(paired_difference(baseline[both], candidate[both])))
 
 
 def quality_of(
