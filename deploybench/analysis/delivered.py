@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploybench.analysis.verdicts import WIDEST_INTERVAL
 from deploybench.analysis.visit_estimates import share_delivered
+from deploybench.analysis.visit_verdicts import WIDEST_INTERVAL
 from deploybench.results.record import Record, StateSummary, Visited
 from deploybench.statistics.dependence import FEWEST_INDEPENDENT
 from deploybench.statistics.samples import half_width, nearest_rank
@@ -39,7 +39,7 @@ class Delivered:
 
     ``shares`` is None where no canary ran. ``runs_remembered`` is in how many runs its own speed
     was looked for. ``open_cells`` of ``cells`` are not known within
-    :data:`~deploybench.analysis.verdicts.WIDEST_INTERVAL`; ``beyond_time`` of these would not be
+    :data:`~deploybench.analysis.visit_verdicts.WIDEST_INTERVAL`; ``beyond_time`` of these would not be
     after more time either: the machine was never at its own speed beside them, their time moved
     during the run, or nothing was measured. ``more_minutes`` of visits would do for the others:
     None where there are none, or where nobody would wait so long.

@@ -1,9 +1,11 @@
 """What the visits of a cell tell of its time: numbers in, numbers out.
 
 A visit is one value, the logarithm of its median. Beside it stands the speed that the canary was
-given (``statistics/adjust.py``); without a canary the time is as experienced. The estimate holds
-for what was visited: where the processes of a cell differ beyond chance, its interval also spans
-what another process would be, and with fewer than three of them it is not known.
+given (``statistics/adjust.py``); without a canary the time is as experienced. The estimate is of
+the cell and not of the processes that were visited: where memory is laid out otherwise, another
+process takes a little longer or shorter, and the interval spans that. By how much processes differ
+is weighed from what is known beforehand and from those that were seen; of two that differ beyond
+chance nobody can say which is the usual one, and the time is not known.
 """
 
 from __future__ import annotations
@@ -39,6 +41,12 @@ WIDE = 2.576
 """Standard errors to either side of an interval of 99 %."""
 SHIFT_CONFIDENCE = 0.99
 """That two processes differ has to be surer than an interval: each cell is asked once or more."""
+USUAL_SPREAD = 0.005
+"""Between processes of a cell, one standard deviation (a logarithm), before any of it was seen. Of
+30 processes of three cells that took turns on one machine it was 0.0, 0.4 and 0.8 % (benchmarks/
+processes.py)."""
+USUAL_WEIGHT = 4.0
+"""As if so many differences of processes had shown it."""
 
 
 BASES: dict[Basis, RestsOn] = {
@@ -249,19 +257,12 @@ def _drift(times: Floats) -> float:
 
 
 def _between_processes(estimate: Estimate, times: Floats, processes: Integers) -> Estimate:
-    """The same with what the processes differ by.
-
-    Processes that are a sample of all that might be started have a mean whose interval is
-    Student's: their standard deviation over the root of their number. It is added to the interval
-    as an independent error is.
-    """
-    if estimate.processes < 2:
-        return estimate
+    """The same with what processes differ by: an independent error of the interval."""
     effects = _process_effects(times, processes)
     error = _error_of_mean(effects)
     return replace(
         estimate,
-        process_shift=effects.shift,
+        process_shift=effects.shift if estimate.processes > 1 else None,
         process_error=error,
         centre=estimate.centre.with_error(error),
     )
@@ -272,12 +273,14 @@ class Effects:
     """By how much each process differs from the one that was visited most (logarithms).
 
     ``shift`` is the largest difference that is no chance, 0 where there is none; ``noise`` the
-    standard error of an effect.
+    standard error of an effect, infinite where there is one process. ``alike`` is the number of
+    processes that were visited equally often and would tell as much as these.
     """
 
     effects: Floats
     noise: float
     shift: float
+    alike: float
 
 
 def _process_effects(times: Floats, processes: Integers) -> Effects:
@@ -286,7 +289,7 @@ def _process_effects(times: Floats, processes: Integers) -> Effects:
     """
     names, counts = np.unique(processes, return_counts=True)
     usual = names[int(np.argmax(counts))]
-    confidence = 1 - (1 - SHIFT_CONFIDENCE) / (len(names) - 1)
+    confidence = 1 - (1 - SHIFT_CONFIDENCE) / max(len(names) - 1, 1)
     moments_of_usual = np.flatnonzero(processes == usual)
     effects = [0.0]
     variances = []
@@ -306,26 +309,34 @@ def _process_effects(times: Floats, processes: Integers) -> Effects:
     if surely:
         shift = max(effects) - min(effects)
     noise = math.sqrt(sum(variances) / len(variances)) if variances else math.inf
-    return Effects(np.array(effects), noise, shift)
+    alike = float(counts.sum()) ** 2 / float((counts**2).sum())
+    return Effects(np.array(effects), noise, shift, alike)
 
 
 def _error_of_mean(processes: Effects) -> float:
     """The half-width of the interval of the mean of all processes that might be started.
 
-    Of two that do not surely differ nothing can be told: then it is 0.
+    Their variance is weighed from the usual one and the one that was seen, each by how many
+    differences of processes it rests on: a scaled inverse chi-squared distribution, whose interval
+    of a mean is Student's (Gelman and others, Bayesian Data Analysis, 3.3).
     """
     from scipy.stats import t as student
 
-    count = len(processes.effects)
-    if count < FEWEST_PROCESSES and not processes.shift:
-        return 0.0
-    # What the effects vary by noise alone is in the interval of the visits already. Each effect is
-    # a difference, so its noise is that of two processes.
-    variance = float(processes.effects.var(ddof=1)) - processes.noise**2 / 2
-    if variance <= 0:
-        return 0.0
-    factor = float(student.ppf(0.5 + CONFIDENCE / 2, count - 1))
-    return factor * math.sqrt(variance / count)
+    usual = USUAL_SPREAD**2
+    seen, differences = 0.0, 0.0
+    if len(processes.effects) > 1:
+        # Each effect is a difference, so its noise is that of two processes.
+        noise = processes.noise**2 / 2
+        # What noise hides tells little of the spread: a difference counts by the share of its
+        # variance that is none.
+        share = (usual / (usual + noise)) ** 2
+        differences = share * (len(processes.effects) - 1)
+        # What they vary by noise alone is in the interval of the visits already.
+        seen = max(float(processes.effects.var(ddof=1)) - noise, 0.0)
+    weight = USUAL_WEIGHT + differences
+    variance = (USUAL_WEIGHT * usual + differences * seen) / weight
+    factor = float(student.ppf(0.5 + CONFIDENCE / 2, weight))
+    return factor * math.sqrt(variance / processes.alike)
 
 
 def _nearest(others: Integers, moments: Integers) -> Integers:

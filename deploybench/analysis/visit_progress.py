@@ -30,7 +30,8 @@ class VisitWidths:
     None where there is no interval yet; of the speed-up also where there is no baseline.
     ``known`` says whether what there is can be trusted. ``grow`` is how many times the visits that
     there are it would take for that; None where it cannot be told: no visit was calm.
-    ``process_shift`` is by how much (share) the processes of the cell differ beyond chance.
+    ``process_shift`` is by how much (share) the processes of the cell differ beyond chance, and
+    ``process_error`` the part of the half-width (share) that only more processes make narrower.
     """
 
     undisturbed_half_width: float | None
@@ -38,6 +39,7 @@ class VisitWidths:
     known: bool
     grow: float | None
     process_shift: float = 0.0
+    process_error: float = 0.0
 
     def narrow(self, wanted: float) -> bool:
         """Whether all that there is is known, and no wider than ``wanted``."""
@@ -63,13 +65,14 @@ def widths(
     grow = _until_known(estimate)
     undisturbed_half_width = _width(estimate.centre)
     shift = math.expm1(estimate.process_shift or 0.0)
+    of_processes = math.expm1(estimate.process_error)
     if visits_of_baseline is None:
-        return VisitWidths(undisturbed_half_width, None, estimate.known, grow, shift)
+        return VisitWidths(undisturbed_half_width, None, estimate.known, grow, shift, of_processes)
 
     of_baseline = _estimate(visits_of_baseline, canary)
     logs = paired_logs(visits_of_baseline, visits)
     if of_baseline is None or len(logs) == 0:
-        return VisitWidths(undisturbed_half_width, None, False, grow, shift)
+        return VisitWidths(undisturbed_half_width, None, False, grow, shift, of_processes)
     # What the processes of either differ by is no part of a single ratio.
     error = math.hypot(of_baseline.process_error, estimate.process_error)
     pairs = centre_of_logs(logs).with_error(error)
@@ -85,6 +88,7 @@ def widths(
         known=estimate.known and ratio.coverage >= CONFIDENCE,
         grow=grow,
         process_shift=shift,
+        process_error=of_processes,
     )
 
 

@@ -16,18 +16,19 @@ from dataclasses import dataclass, field
 FEWEST_ROUNDS = 20
 """Of fewer visits nobody can tell how dependent they are (``statistics/dependence.py``)."""
 ROUNDS_OF_KNOWN = 4
-CHEAP_START_S = 10.0
-"""A second process is started where that takes no longer. PyTorch's processes, which take 4 to 8 s
-to start, are those that differ most: one asked the system for 2,300 new pages a call, the next for
-5,800, and took a fifth longer."""
 ROUND_OF_SECOND = 4
-LARGEST_SHARE_OF_SECONDS = 0.12
-"""Of the budget, for second processes."""
-LARGEST_SHARE_OF_MORE = 0.25
-"""Of the budget, for these and for those of cells whose processes differ."""
-MOST_PROCESSES = 5
+CHEAP_START_S = 10.0
+"""A process to compare with is started where that takes no longer. PyTorch's processes, which take
+4 to 8 s to start, are those that differ most: one asked the system for 2,300 new pages a call, the
+next for 5,800, and took a fifth longer."""
+LARGEST_SHARE_OF_STARTS = 0.25
+"""Of the budget, for the processes after each cell's first."""
+MOST_PROCESSES = 8
 SHIFTED = 0.01
 """Processes of one cell whose medians differ by more than this need others to judge by."""
+PART_OF_PROCESSES = 0.7
+"""Of the wanted half-width: as long as what processes differ by takes more, visits alone make no
+interval narrow enough."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class CellState:
     """What the plan knows of a cell: ``partners`` are the cells that it is compared with.
 
     ``known``: its intervals are narrow enough and can be trusted. ``process_shift`` is by how much
-    its processes differ, beyond chance.
+    its processes differ, beyond chance; ``process_error`` the half-width of its interval that
+    follows from how they differ, and is narrower the more of them there are.
     """
 
     group: object
@@ -54,6 +56,7 @@ class CellState:
     processes: int = 0
     known: bool = False
     process_shift: float = 0.0
+    process_error: float = 0.0
     ended: bool = False
 
 
@@ -64,7 +67,7 @@ class VisitPlan:
     rule: VisitRule
     cells: Mapping[int, CellState]
     seed: int
-    spent_on_seconds_s: float = 0.0
+    spent_on_starts_s: float = 0.0
     _generator: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,13 +80,10 @@ class VisitPlan:
 
     def round(self, number: int) -> list[int]:
         """The cells of round ``number`` (from 0), in their order; empty when nobody lives."""
-        wanted = set()
+        wanted = self._wanted()
         for index, cell in self.cells.items():
-            if cell.ended or (cell.known and number % ROUNDS_OF_KNOWN):
-                continue
-            wanted.add(index)
-            # A cell needs the other side of its comparison beside it.
-            wanted.update(partner for partner in cell.partners if not self.cells[partner].ended)
+            if not cell.ended and number % ROUNDS_OF_KNOWN == 0:
+                wanted.add(index)
         groups: dict[object, list[int]] = {}
         for index in sorted(wanted):
             groups.setdefault(self.cells[index].group, []).append(index)
@@ -94,16 +94,32 @@ class VisitPlan:
         return order
 
     def another_process(self, number: int) -> int | None:
-        """A cell that should get one more process before round ``number``, or None."""
+        """A cell that should get one more process before round ``number``, or None: of those with
+        the fewest the one that starts fastest."""
         if number < ROUND_OF_SECOND:
             return None
+        wanted = self._wanted()
+        allowed_s = LARGEST_SHARE_OF_STARTS * self.rule.budget_s - self.spent_on_starts_s
+        candidates = []
         for index, cell in self.cells.items():
-            if cell.ended or cell.processes == 0:
+            if cell.ended or not 0 < cell.processes < MOST_PROCESSES or cell.start_s > allowed_s:
                 continue
             second = cell.processes == 1 and cell.start_s <= CHEAP_START_S
-            more = cell.process_shift > SHIFTED and cell.processes < MOST_PROCESSES
-            share = LARGEST_SHARE_OF_MORE if more else LARGEST_SHARE_OF_SECONDS
-            allowed_s = share * self.rule.budget_s - self.spent_on_seconds_s
-            if (second or more) and cell.start_s <= allowed_s:
-                return index
-        return None
+            differ = cell.process_shift > SHIFTED
+            too_wide = cell.process_error > PART_OF_PROCESSES * self.rule.half_width
+            more = too_wide and cell.start_s <= CHEAP_START_S and index in wanted
+            if second or differ or more:
+                candidates.append(index)
+        if not candidates:
+            return None
+        return min(candidates, key=lambda one: (self.cells[one].processes, self.cells[one].start_s))
+
+    def _wanted(self) -> set[int]:
+        """The cells that are not known, and those that they are compared with."""
+        wanted = set()
+        for index, cell in self.cells.items():
+            if cell.ended or cell.known:
+                continue
+            wanted.add(index)
+            wanted.update(partner for partner in cell.partners if not self.cells[partner].ended)
+        return wanted

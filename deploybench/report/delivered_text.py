@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deploybench.analysis.delivered import Delivered, Shares
-from deploybench.analysis.verdicts import WIDEST_INTERVAL
+from deploybench.analysis.visit_verdicts import WIDEST_INTERVAL
 
 ALL_OF_IT = 0.99
 """More than this of its speed is all that a canary can tell."""

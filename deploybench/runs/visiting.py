@@ -203,7 +203,7 @@ class Visiting:
             if another is not None and self._expected_bytes(block, another) < _room():
                 began = monotonic()
                 yield from self._start(block, another)
-                plan.spent_on_seconds_s += monotonic() - began
+                plan.spent_on_starts_s += monotonic() - began
             self._tell_plan(plan, block)
             order = plan.round(number)
             if not order or monotonic() >= ends:
@@ -249,6 +249,7 @@ class Visiting:
             if cell.widths is not None:
                 state.known = cell.widths.narrow(plan.rule.half_width)
                 state.process_shift = cell.widths.process_shift
+                state.process_error = cell.widths.process_error
 
     def _look(self, block: _Block, plan: VisitPlan) -> None:
         """Compute how far each cell is, and tell the user."""

@@ -113,7 +113,7 @@ def test_a_wide_interval_is_unstable_and_says_how_many_rounds_would_do() -> None
     judgement = judged(visits(noisy_ms(100, 0.1, seed=5), CALM[:100]))
 
     assert judgement.verdict is Verdict.UNSTABLE
-    assert "VALID needs ±1.5%" in judgement.reason
+    assert "VALID needs ±2.0%" in judgement.reason
     assert "more visits would do" in judgement.advice
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from deploybench.measure.visit_plan import (
     CHEAP_START_S,
+    LARGEST_SHARE_OF_STARTS,
     MOST_PROCESSES,
     ROUNDS_OF_KNOWN,
     CellState,
@@ -81,9 +82,9 @@ def test_second_process_where_starting_is_cheap_and_none_where_it_is_dear() -> N
     assert plan_of(cheap).another_process(0) is None
 
 
-def test_seconds_take_no_more_than_their_share_of_the_time() -> None:
+def test_starts_take_no_more_than_their_share_of_the_time() -> None:
     plan = plan_of(CellState("a", processes=1, start_s=1.0))
-    plan.spent_on_seconds_s = 0.15 * RULE.budget_s
+    plan.spent_on_starts_s = LARGEST_SHARE_OF_STARTS * RULE.budget_s - 0.5
     assert plan.another_process(10) is None
 
 
@@ -92,3 +93,25 @@ def test_processes_that_differ_get_others_to_judge_by_up_to_a_limit() -> None:
     assert plan_of(differing).another_process(10) == 0
     differing.processes = MOST_PROCESSES
     assert plan_of(differing).another_process(10) is None
+
+
+def test_cell_gets_processes_until_they_take_no_large_part_of_the_wanted_width() -> None:
+    cell = CellState("a", processes=2, start_s=1.0, process_error=0.009)
+    assert plan_of(cell).another_process(10) == 0
+    cell.process_error = 0.006
+    assert plan_of(cell).another_process(10) is None
+
+
+def test_known_cell_gets_more_processes_only_for_those_that_are_compared_with_it() -> None:
+    baseline = CellState("a", processes=2, start_s=1.0, process_error=0.009, known=True)
+    assert plan_of(baseline).another_process(10) is None
+    candidate = CellState("a", partners=[0], processes=3, start_s=1.0)
+    assert plan_of(baseline, candidate).another_process(10) == 0
+
+
+def test_cell_with_fewest_processes_comes_first_and_of_these_the_fastest_to_start() -> None:
+    error = 0.02
+    more = CellState("a", processes=2, start_s=1.0, process_error=error)
+    slow = CellState("a", processes=1, start_s=4.0, process_error=error)
+    fast = CellState("a", processes=1, start_s=2.0, process_error=error)
+    assert plan_of(more, slow, fast).another_process(10) == 2

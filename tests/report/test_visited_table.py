@@ -201,18 +201,18 @@ def test_line_on_the_machine_tells_its_speed_and_what_more_time_would_do() -> No
     assert machine_line([known]) == (
         "This machine delivered 78% of its own speed on median (61% to 95%)."
     )
-    # Twice as wide as asked for: three times as many visits more. The 6 of both took 2.2 s.
+    # Half as wide again as asked for: 1.25 times as many visits more. The 6 of both took 2.2 s.
     many: dict[str, object] = {"visits": 400}
     wide = visited_record(41.3, 45.6, width=0.03, judgement=NOISY, runner="openvino", changes=many)
     assert machine_line([known, wide]) == (
         "This machine delivered 78% of its own speed on median (61% to 95%): 1 of 2 rows is not "
-        "known within ±1.5%; about 7 minutes more would do."
+        "known within ±2.0%; about 3 minutes more would do."
     )
 
 
 def test_line_on_the_machine_says_what_no_time_would_do() -> None:
     assert machine_line([unseen()]).endswith(
-        "1 of 1 row is not known within ±1.5%; only a quieter machine would do."
+        "1 of 1 row is not known within ±2.0%; only a quieter machine would do."
     )
     wide = visited_record(41.3, 45.6, width=0.03, judgement=NOISY, runner="openvino")
     assert "more would do for all but 1, which need a quieter machine" in machine_line(
