@@ -20,13 +20,14 @@ from typing import TextIO
 import numpy as np
 import numpy.typing as npt
 
+from deploybench.artifacts.predicted import IDENTITY
 from deploybench.errors import DeployBenchError
 from deploybench.files import write_whole
 
 Array = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
-IDENTITY, OUTPUTS, FAILED = "evaluation.json", "outputs.bin", "failed.jsonl"
+OUTPUTS, FAILED = "outputs.bin", "failed.jsonl"
 PROOF = "launch.json"
 """What the session was and that it passed parity, beside the predictions that it made."""
 

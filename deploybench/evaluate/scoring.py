@@ -141,6 +141,7 @@ def quality_of(
     preprocessing: str,
     eager: AgainstEager | None,
     no_eager: str,
+    artifact_sha256: str = "",
     seed: int = 0,
 ) -> Quality:
     """The document. ``score`` is None without labels."""
@@ -152,6 +153,7 @@ def quality_of(
     marks[evaluated.images] = True
     quality = Quality(
         data=seen,
+        artifact_sha256=artifact_sha256,
         task=task.words,
         classes_from=classes_from,
         preprocessing=preprocessing,

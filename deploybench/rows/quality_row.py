@@ -96,6 +96,7 @@ class QualityRow:
     macs_per_image: int | None = None
     parameters: int | None = None
     parity_max_error: float | None = None
+    parity_accepted: str = ""
     verdict: Verdict
     reason: str
     advice: str
@@ -208,6 +209,7 @@ def _row(record: Record, timed: Record | None, margin: float) -> QualityRow:
         macs_per_image=record.macs,
         parameters=record.parameters,
         parity_max_error=None if record.parity is None else record.parity.max_error,
+        parity_accepted="" if record.parity is None else record.parity.accepted,
         verdict=record.judgement.verdict,
         reason=record.judgement.reason,
         advice=record.judgement.advice,
