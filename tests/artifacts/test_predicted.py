@@ -54,7 +54,10 @@ def test_predictions_stay_as_long_as_the_artifact_and_go_with_it(workspace: Work
     folder = workspace.artifacts_folder / ONNX
     kept = predictions(workspace, "kept", workspace.artifacts_folder / PYTORCH)
     gone = predictions(workspace, "gone", folder)
+    # A workspace that was moved, or copied to another host.
+    predictions(workspace, "moved", workspace.artifacts_folder / PYTORCH, {LIES_AT: "/nowhere"})
     assert prunable(workspace) == []
+    shutil.rmtree(workspace.evaluations_folder / "moved")
 
     named = named_removals(workspace, [f"{MODEL}/onnx"])
     assert [removal.path for removal in named] == [folder, gone]
