@@ -94,14 +94,24 @@ def judge_attempts(attempts: Sequence[Attempt], command: str) -> Judgement | Non
             return Judgement(verdict=Verdict.FAILED, reason=attempt.error, advice=again)
         if attempt.refused is not None:
             return Judgement(verdict=Verdict.INVALID, reason=attempt.refused, advice=again)
-        if attempt.parity is not None and not attempt.parity.passed:
-            return Judgement(
-                verdict=Verdict.INVALID,
-                reason=f"parity: {attempt.parity.reason}",
-                advice="the artifact computes something else than fp32 eager did: export it again, "
-                "or choose another precision",
-            )
+        if attempt.parity is not None and not attempt.parity.holds:
+            return _judge_parity(attempt.parity)
     return None
+
+
+def _judge_parity(parity: ParityReport) -> Judgement:
+    """Of a parity that failed, and for which no accuracy stands."""
+    reason = f"parity: {parity.reason}"
+    advice = (
+        "the artifact computes something else than fp32 eager did: export it again, or choose "
+        "another precision"
+    )
+    if parity.accuracy is not None:
+        reason += f"; not accepted by accuracy: {parity.accuracy.words}"
+        advice = parity.accuracy.action or advice
+    elif not parity.why_never_accepted:
+        advice += ", or let its accuracy decide: --accept-by accuracy of evaluate and run"
+    return Judgement(verdict=Verdict.INVALID, reason=reason, advice=advice)
 
 
 def judge(launches: Sequence[Launch], summary: Summary | None, command: str) -> Judgement:

@@ -168,6 +168,18 @@ class Manifest(Document):
         return ", ".join(words)
 
     @property
+    def content_sha256(self) -> str:
+        """Of what is deployed: the names and the hashes of the exported files.
+
+        The key says what was asked for; two exports of one key may still differ in their bytes.
+        """
+        digest = hashlib.sha256()
+        for file in sorted(self.files, key=lambda file: file.path):
+            if file.path not in (REFERENCE, LABELS):
+                digest.update(f"{file.path} {file.sha256}\n".encode())
+        return digest.hexdigest()
+
+    @property
     def size_bytes(self) -> int:
         """The size of what is deployed: the exported files without the reference and the labels."""
         return sum(file.size_bytes for file in self.files if file.path not in (REFERENCE, LABELS))

@@ -23,6 +23,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from deploybench.artifacts.acceptance import (
+    EXACT,
+    MOST_TIMES_FURTHER,
+    WHY_NOT_EXACT,
+    Evidence,
+)
 from deploybench.artifacts.cost import CostVerdict, held_to_cost
 from deploybench.documents import Document
 from deploybench.plurals import counted
@@ -80,7 +86,8 @@ class ParityReport(Document):
     """The figures of one comparison.
 
     ``max_error`` and ``budget_error`` are relative to ``spread``. ``cost_ratio`` is the error in
-    units of what the precision costs on this model, None where that was not measured.
+    units of what the precision costs on this model, None where that was not measured. ``accuracy``
+    is what was asked where it failed (``--accept-by accuracy``); ``passed`` stays False then.
     """
 
     passed: bool
@@ -98,6 +105,48 @@ class ParityReport(Document):
     """Why it says little of this model, in words; empty where it says enough."""
     cost_ratio: float | None = None
     budget_cost_ratio: float | None = None
+    accuracy: Evidence | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the artifact may be used: it passed, or was accepted by its accuracy."""
+        return self.passed or bool(self.accepted)
+
+    @property
+    def accepted(self) -> str:
+        """The accuracy that it was accepted by, in words; empty where it was not."""
+        if self.accuracy is None or not self.accuracy.accepted:
+            return ""
+        return self.accuracy.words
+
+    @property
+    def why_never_accepted(self) -> str:
+        """Why no accuracy can take the place of this failure; empty where one may.
+
+        An output that is NaN, or not there, or of another shape is no matter of precision.
+        """
+        if self.precision == EXACT:
+            return WHY_NOT_EXACT
+        if self.max_error is None:
+            return "what failed is no matter of precision"
+        return ""
+
+    def weighed(self, evidence: Evidence | None) -> ParityReport:
+        """The report with what the accuracy says, where parity failed and that was asked for."""
+        if self.passed or evidence is None:
+            return self
+        never = self.why_never_accepted
+        if never:
+            return self.replaced(accuracy=Evidence(accepted=False, words=never))
+        if evidence.accepted and evidence.max_error is not None:
+            assert self.max_error is not None  # else it is never accepted
+            if self.max_error > MOST_TIMES_FURTHER * evidence.max_error:
+                words = (
+                    f"the outputs are off by {self.max_error:.2e} of the spread, and were by "
+                    f"{evidence.max_error:.2e} where the accuracy was measured"
+                )
+                evidence = Evidence(accepted=False, words=words, action=evidence.action)
+        return self.replaced(accuracy=evidence)
 
 
 def plain_images(images: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:

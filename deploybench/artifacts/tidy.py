@@ -28,6 +28,7 @@ from deploybench.artifacts.naming import (
     newest_of_each,
     short_names,
 )
+from deploybench.artifacts.predicted import useless_predictions
 from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
 from deploybench.files import STAGING_PREFIX
@@ -115,6 +116,8 @@ def stored_runs(workspace: Workspace) -> list[StoredRun]:
 def named_removals(workspace: Workspace, names: Sequence[str]) -> list[Removal]:
     """What the names mean: artifacts by path, short name or pattern; runs by name, pattern or path.
 
+    With an artifact goes what evaluations predicted by it.
+
     Raises DeployBenchError for a name that means nothing, or something outside the workspace.
     """
     removals: dict[Path, Removal] = {}
@@ -122,7 +125,9 @@ def named_removals(workspace: Workspace, names: Sequence[str]) -> list[Removal]:
         for removal in _named(workspace, name):
             _check_inside(workspace, removal.path)
             removals.setdefault(removal.path.resolve(), removal)
-    return list(removals.values())
+    going = [removal.path for removal in removals.values()]
+    predictions = useless_predictions(workspace, going, of_these_only=True)
+    return [*removals.values(), *(_removal(path, reason) for path, reason in predictions)]
 
 
 def prunable(
@@ -132,7 +137,8 @@ def prunable(
     older_than_s: float | None = None,
     now_s: float | None = None,
 ) -> list[Removal]:
-    """What nobody needs: unreadable and superseded artifacts, left-overs, runs without a record.
+    """What nobody needs: unreadable and superseded artifacts, predictions of artifacts that are
+    gone, left-overs, runs without a record.
 
     Runs with records go only where it is asked for: those older than ``older_than_s``, those before
     the ``keep_last`` newest, or, with both, what is older and not among the newest.
@@ -142,6 +148,8 @@ def prunable(
         now_s = time.time()
     removals = _unreadable(workspace, now_s)
     removals += _superseded(workspace)
+    predictions = useless_predictions(workspace, [removal.path for removal in removals])
+    removals += [_removal(path, reason) for path, reason in predictions]
     removals += _left_over(workspace, now_s)
     removals += _old_runs(workspace, keep_last, older_than_s, now_s)
     return [removal for removal in removals if _is_inside(workspace, removal.path)]
@@ -271,7 +279,7 @@ def _superseded(workspace: Workspace) -> list[Removal]:
 
 def _left_over(workspace: Workspace, now_s: float) -> list[Removal]:
     """Partial files and folders that no living process works in."""
-    folders = [workspace.artifacts_folder]
+    folders = [workspace.artifacts_folder, workspace.evaluations_folder]
     folders += [workspace.records_folder, *_run_folders(workspace.records_folder)]
     folders += [workspace.root / SCENARIOS, *_run_folders(workspace.root / SCENARIOS)]
     removals = []
@@ -342,6 +350,7 @@ def _is_inside(workspace: Workspace, path: Path) -> bool:
     folders = [
         workspace.artifacts_folder,
         workspace.records_folder,
+        workspace.evaluations_folder,
         workspace.root / SCENARIOS,
     ]
     real = path.resolve()

@@ -89,7 +89,8 @@ COMMANDS = (
     Command(
         "prune",
         "prune:prune",
-        "Remove unreadable and superseded artifacts, what dead processes left, and empty runs; "
+        "Remove unreadable and superseded artifacts, the predictions of artifacts that are gone, "
+        "what dead processes left, and empty runs; "
         "runs with records only with --keep-last or --older-than.",
     ),
     Command(

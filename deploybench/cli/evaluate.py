@@ -9,6 +9,7 @@ import typer
 
 from deploybench.cli import parse
 from deploybench.cli import preprocessing as preparing
+from deploybench.cli.acceptance import AcceptByOption, MaxAccuracyDropOption, accepted_drop
 from deploybench.cli.data import (
     ColumnOption,
     UncertainOption,
@@ -66,6 +67,8 @@ def evaluate(
         str,
         typer.Option("--margin", help="Accuracies within this of fp32 eager's are the SAME."),
     ] = "1%",
+    accept_by: AcceptByOption = None,
+    max_accuracy_drop: MaxAccuracyDropOption = None,
     compare: Annotated[
         bool,
         typer.Option(
@@ -124,6 +127,7 @@ def evaluate(
         task=task,
         preprocessing=said if said.model_dump() else None,
         compare=compare,
+        max_accuracy_drop=accepted_drop(accept_by, max_accuracy_drop),
         fresh=fresh,
         seed=seed,
         trust=trust,

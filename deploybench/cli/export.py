@@ -10,6 +10,7 @@ import typer
 
 from deploybench.cli import parse
 from deploybench.cli import preprocessing as preparing
+from deploybench.cli.acceptance import AcceptByOption, MaxAccuracyDropOption, accepted_drop
 from deploybench.cli.guard import guarded
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def export(
         list[str] | None,
         typer.Option("--option", help="An option of an exporter's own: opset=17; repeatable."),
     ] = None,
+    accept_by: AcceptByOption = None,
+    max_accuracy_drop: MaxAccuracyDropOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Export again although the artifact is there.")
     ] = False,
@@ -173,6 +176,7 @@ def export(
         profile=profile or HOST,
         target=target,
         options=_asked_options(option, {"opset": opset, "ir_version": ir_version}),
+        max_accuracy_drop=accepted_drop(accept_by, max_accuracy_drop),
         force=force,
         jobs=jobs,
         time_limit_s=_time_limit_s(time_limit),

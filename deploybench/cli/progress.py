@@ -3,10 +3,9 @@ events."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING
 
+from deploybench.cli.steps import StepBar
 from deploybench.evaluate.events import (
     CellEvaluated,
     CellStarted,
@@ -15,9 +14,8 @@ from deploybench.evaluate.events import (
     ImagesSeen,
 )
 from deploybench.export.order import ExportFinished, ExportsPlanned, ExportStarted
-from deploybench.inert import inert
 from deploybench.plurals import counted
-from deploybench.report.console import progress_bar, remark
+from deploybench.report.console import remark
 from deploybench.runs.events import (
     LaunchedAfresh,
     LaunchStarted,
@@ -32,19 +30,15 @@ from deploybench.runs.events import (
 from deploybench.scenarios.events import ScenarioFinished, ScenariosPlanned, TestStarted
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
-
     from deploybench.evaluate.events import EvaluationEvent
     from deploybench.export.order import ExportEvent
     from deploybench.hardware.roof import MeasuredPeaks
-    from deploybench.report.step_log import StepLines
     from deploybench.results.record import Record
     from deploybench.runs.events import RunEvent
     from deploybench.scenarios.events import ScenarioEvent
 
 
-class Progress:
+class Progress(StepBar):
     """A bar that is told of every event; a context manager, which takes the bar away at the end.
 
     A bar is there between the plan of some work and the next remark, so that the two never write
@@ -52,24 +46,11 @@ class Progress:
     """
 
     def __init__(self, *, missing_first: bool = False) -> None:
+        super().__init__()
         self._missing_first = missing_first
-        self._stack = ExitStack()
-        self._bar: Bar | StepLines | None = None
-        self._task: TaskID | None = None
         self._done: set[tuple[str | int | None, ...]] = set()
         self._sweeping = False
         self._images = self._cells_done = 0
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
 
     def tell(self, event: RunEvent | ScenarioEvent | EvaluationEvent | ExportEvent) -> None:
         """Show one event."""
@@ -82,12 +63,12 @@ class Progress:
             count = len(event.requests)
             if self._missing_first:
                 self._remark(f"exporting {counted(count, 'missing artifact')} first")
-            self._open_bar("exporting", count)
+            self.begin("exporting", count)
         elif isinstance(event, ExportStarted):
             request = event.request
-            self._say(f"exporting {request.model.name} to {request.backend}")
+            self.say(f"exporting {request.model.name} to {request.backend}")
         elif isinstance(event, ExportFinished):
-            self._advance()
+            self.advance()
         elif isinstance(event, PeaksMeasured):
             self._remark_on(event.peaks)
         elif isinstance(event, SweepStarted):
@@ -104,11 +85,11 @@ class Progress:
             concerned = any(event.pinning.concerns(cell.cell.device) for cell in to_launch)
             if event.pinning.tells and concerned:
                 self._remark(f"threads: {event.pinning.words}")
-            self._open_bar("measuring", len(to_launch))
+            self.begin("measuring", len(to_launch))
         elif isinstance(event, LaunchStarted):
-            self._say(f"round {event.round + 1}: {event.planned.cell.title()}")
+            self.say(f"round {event.round + 1}: {event.planned.cell.title()}")
         elif isinstance(event, VisitsMade):
-            self._say(
+            self.say(
                 f"round {event.rounds}: {event.known} of {event.cells} rows known, "
                 f"at most {_minutes(event.left_s)} for the others"
             )
@@ -124,53 +105,47 @@ class Progress:
         elif isinstance(event, ScenariosPlanned):
             if event.pinning.tells:
                 self._remark(f"threads: {event.pinning.words}")
-            self._open_bar("measuring", event.count)
+            self.begin("measuring", event.count)
         elif isinstance(event, TestStarted):
             title = f"{event.scenario.value}: {event.cell.title()}"
-            self._say(f"{title} {event.what}".rstrip())
+            self.say(f"{title} {event.what}".rstrip())
         elif isinstance(event, ScenarioFinished):
-            self._advance()
+            self.advance()
 
     def _tell_of_images(
         self, event: DataRead | EvaluationPlanned | CellStarted | ImagesSeen
     ) -> None:
         """An evaluation: one bar for the reading of the data, and one of images for all cells."""
         if isinstance(event, DataRead):
-            if self._bar is None:
-                self._open_bar("reading the data", event.images)
-            self._complete(event.done)
+            if not self.open:
+                self.begin("reading the data", event.images)
+            self.complete(event.done)
         elif isinstance(event, EvaluationPlanned):
             if event.pinning.tells:
                 self._remark(f"threads: {event.pinning.words}")
             cells = [cell for cell in event.cells if cell.skip is None]
             self._images = event.images
             self._cells_done = 0
-            self._open_bar("evaluating", len(cells) * event.images)
+            self.begin("evaluating", len(cells) * event.images)
         elif isinstance(event, CellStarted):
             title = event.planned.cell.title()
             if 0 < event.done < event.images:
                 title += f" (goes on after {counted(event.done, 'image')})"
-            self._say(f"evaluating {title}")
-            self._complete(self._cells_done * event.images + event.done)
+            self.say(f"evaluating {title}")
+            self.complete(self._cells_done * event.images + event.done)
         else:
-            self._complete(self._cells_done * self._images + event.done)
+            self.complete(self._cells_done * self._images + event.done)
 
     def _advance_cell(self) -> None:
         """All images of a cell are done with, one way or another."""
         self._cells_done += 1
-        self._complete(self._cells_done * self._images)
-
-    def _complete(self, done: int) -> None:
-        """So many steps are done."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done)
+        self.complete(self._cells_done * self._images)
 
     def _note(self, record: Record) -> None:
         """A cell is done when it needs no more launches; a skipped one was never to be done."""
         if record.complete and record.launches:
             self._done.add(record.cell.key)
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=len(self._done))
+        self.complete(len(self._done))
 
     def _remark_on(self, peaks: MeasuredPeaks | None) -> None:
         if peaks is None:
@@ -179,28 +154,9 @@ class Progress:
             words = f"the peaks of this host are too low: {peaks.disturbed} meanwhile"
             self._remark(words, "yellow")
 
-    def _open_bar(self, words: str, total: int) -> None:
-        """Begin some work of so many steps, in place of what was shown before."""
-        self._stack.close()
-        bar = progress_bar()
-        self._stack.enter_context(bar)
-        self._bar = bar
-        self._task = bar.add_task(words, total=total)
-
-    def _say(self, words: str) -> None:
-        """Say what is being done now."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, description=inert(words))
-
-    def _advance(self) -> None:
-        """One step is done."""
-        if self._bar is not None and self._task is not None:
-            self._bar.advance(self._task)
-
     def _remark(self, words: str, style: str = "") -> None:
         """A line that stays."""
-        self._stack.close()
-        self._bar = self._task = None
+        self.end()
         remark(words, style)
 
 

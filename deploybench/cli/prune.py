@@ -31,8 +31,8 @@ def prune(
     table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
 ) -> None:
-    """Remove unreadable and superseded artifacts, what dead processes left, and empty runs; runs
-    with records only with --keep-last or --older-than."""
+    """Remove unreadable and superseded artifacts, the predictions of artifacts that are gone, what
+    dead processes left, and empty runs; runs with records only with --keep-last or --older-than."""
     from deploybench.artifacts.tidy import prunable
     from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import DeployBenchError

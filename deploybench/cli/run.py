@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deploybench.cli import parse
+from deploybench.cli.acceptance import AcceptByOption, MaxAccuracyDropOption, accepted_drop
 from deploybench.cli.guard import guarded
 
 
@@ -121,6 +122,8 @@ def run(
             "--cuda-graph", help="Runners that can launch the engine as one CUDA graph do so."
         ),
     ] = False,
+    accept_by: AcceptByOption = None,
+    max_accuracy_drop: MaxAccuracyDropOption = None,
     skip: Annotated[
         list[str] | None,
         typer.Option("--skip", help="Cells to leave out, as MODEL/RUNNER patterns: '*/inductor'."),
@@ -182,6 +185,7 @@ def run(
         canary=canary,
         duration_s=None if duration is None else parse.seconds(duration, "--duration"),
         min_samples=min_samples,
+        max_accuracy_drop=accepted_drop(accept_by, max_accuracy_drop),
         raw=raw,
         baseline=baseline,
         seed=seed,

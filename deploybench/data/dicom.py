@@ -33,8 +33,12 @@ if TYPE_CHECKING:
 MOST_PIXELS = 1 << 28
 """Of one frame: 16,384 x 16,384, more than any detector has."""
 GREY = ("MONOCHROME1", "MONOCHROME2")
-JPEG_2000 = "1.2.840.10008.1.2.4.9"
-"""What the numbers of JPEG 2000's transfer syntaxes begin with."""
+JPEG_SYNTAXES = tuple(f"1.2.840.10008.1.2.4.{number}" for number in ("5", "7", "8", "9", "20"))
+"""What the transfer syntaxes of JPEG (lossless: 57 and 70), JPEG-LS, JPEG 2000 and its
+high-throughput form begin with: those that the data extra decodes."""
+DECODERS = ("pydicom", "pillow", "pylibjpeg", "gdcm")
+"""The first that reads a file is taken. GDCM alone decodes lossless JPEG and JPEG-LS."""
+CONVERT = "convert it first: gdcmconv --raw, or dcmdjpeg of dcmtk"
 DARK_SHARE = 4
 """Where no value reaches a quarter of white, the bits are fewer than the file says."""
 SIGMOID_SLOPE = 4
@@ -76,14 +80,12 @@ def _picture(path: Path, stored: FileDataset, spec: Preprocessing) -> Picture:
         raise unreadable(path, f"it says that it has {columns} x {rows} pixels")
     _check_decoder(path, stored)
 
-    from pydicom.pixels.utils import pixel_array
-
     notes: tuple[str, ...] = ()
     frames = int(stored.get("NumberOfFrames") or 1)
     if frames > 1:
         notes += (f"the first of {frames} frames",)
     photometric = str(stored.PhotometricInterpretation)
-    pixels = np.asarray(pixel_array(stored, index=0))
+    pixels = _decoded(path, stored)
     mode = f"DICOM {photometric}, {stored.get('BitsStored', stored.get('BitsAllocated'))} bit"
     if photometric not in GREY:
         bands, more_notes = _colours(path, stored, pixels, photometric, spec)
@@ -108,13 +110,43 @@ def _check_decoder(path: Path, stored: FileDataset) -> None:
     syntax = stored.file_meta.TransferSyntaxUID
     if not syntax.is_compressed or get_decoder(syntax).is_available:
         return
-    action = "convert it first: gdcmconv --raw, or dcmdjpeg of dcmtk"
-    if syntax.startswith(JPEG_2000):
-        action = 'pip install "deploybench[data]"'
+    action = f'pip install "deploybench[data]", or {CONVERT}'
+    if not syntax.startswith(JPEG_SYNTAXES):
+        action = CONVERT
     raise DeployBenchError(
         f"{path} is compressed as {syntax.name}, which nothing that is installed decodes",
-        expected="uncompressed, RLE, baseline JPEG or JPEG 2000",
+        expected="uncompressed, RLE, JPEG, lossless JPEG, JPEG-LS or JPEG 2000",
         action=action,
+    )
+
+
+def _decoded(path: Path, stored: FileDataset) -> npt.NDArray[Any]:
+    """The values of the first frame as they are stored, or RGB of YBR.
+
+    Which decoder is taken is fixed: the same file has the same values wherever the decoders are
+    installed, whatever else is.
+    """
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.pixels.utils import pixel_array
+
+    syntax = stored.file_meta.TransferSyntaxUID
+    if not syntax.is_compressed:
+        return np.asarray(pixel_array(stored, index=0))
+    available = get_decoder(syntax).available_plugins
+    ranked = [name for name in DECODERS if name in available]
+    ranked += [name for name in available if name not in ranked]
+    problems = []
+    for name in ranked:
+        try:
+            return np.asarray(pixel_array(stored, index=0, decoding_plugin=name))
+        except MemoryError:
+            raise
+        except Exception as error:  # a decoder may raise anything; another one may read it
+            problems.append(str(error).splitlines()[-1].strip())
+    raise DeployBenchError(
+        f"{path} is compressed as {syntax.name}, and does not decode: {'; '.join(problems)}",
+        expected="an image that is whole, of the kinds that the decoders know",
+        action=f"if it is whole, {CONVERT}",
     )
 
 

@@ -46,7 +46,12 @@ def matched(
             )
         how = "as --class-names says"
         if labels is not None and tuple(labels) != names:
-            how += "; the artifact has other names, or another order"
+            place = _first_other(names, labels)
+            how += (
+                f": output {place} is '{names[place]}', which the artifact calls '{labels[place]}'"
+            )
+            if sorted(names) == sorted(labels):
+                how += ". It has the same names in another order: by them the answers were others"
         return Matched(data, how)
     if labels is None:
         if len(names) != classes:
@@ -62,11 +67,33 @@ def matched(
             f"assumed: the model's outputs are the data's classes in their order ({first}), "
             "because the artifact does not name them",
         )
+    _check_named(data, labels)
     _check_order(data, labels)
     how = BY_NAME
     if tuple(labels) != names:
         how = f"{BY_NAME}; the data has them in another order, or not all"
     return Matched(data.with_classes(_told_apart(labels)), how)
+
+
+def _first_other(names: Sequence[str], labels: Sequence[str]) -> int:
+    """The first place at which the two have another name."""
+    return next(index for index, name in enumerate(names) if name != labels[index])
+
+
+def _check_named(data: DataSet, labels: Sequence[str]) -> None:
+    """Refuse labels that are numbers, of a model whose classes have names: which number is which
+    name is written nowhere."""
+    numbers = data.class_names
+    if set(numbers) & set(labels) or not all(name.isdigit() for name in numbers):
+        return
+    first = ", ".join(labels[:FEW]) + (", …" if len(labels) > FEW else "")
+    raise DeployBenchError(
+        f"the labels of {data.root} are numbers ({numbers[0]} to {numbers[-1]}), and the model's "
+        f"classes have names ({first})",
+        expected="names, or to be told which number is which",
+        action="--class-names with the model's names in their order, if the numbers count its "
+        "outputs from 0 on; else names in the place of the numbers",
+    )
 
 
 def _told_apart(labels: Sequence[str]) -> list[str]:
@@ -92,7 +119,7 @@ def _check_order(data: DataSet, labels: Sequence[str]) -> None:
         return
     if list(names) == sorted(names):
         return
-    first = next(index for index, name in enumerate(names) if name != labels[index])
+    first = _first_other(names, labels)
     raise DeployBenchError(
         f"{data.root} has the model's classes in another order: class {first} is '{names[first]}' "
         f"in the data and '{labels[first]}' in the model",

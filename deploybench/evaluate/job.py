@@ -48,7 +48,8 @@ class EvaluationJob(Document):
     """The images of ``data`` that the journal in ``folder`` lacks, on one artifact and runner.
 
     ``images`` is how many the set has to hold, ``readers`` how many threads read images beside the
-    one that infers. ``pin`` are the CPUs that the process is started on; none: any.
+    one that infers. ``pin`` are the CPUs that the process is started on; none: any. ``by_accuracy``
+    says that parity in a reduced precision does not decide: what the answers are worth does.
     """
 
     artifact: str
@@ -63,6 +64,7 @@ class EvaluationJob(Document):
     preprocessing: PreprocessingOptions | None = None
     folder: str
     pin: tuple[int, ...] = ()
+    by_accuracy: bool = False
 
     @property
     def run_options(self) -> RunOptions:

@@ -20,13 +20,15 @@ from typing import TextIO
 import numpy as np
 import numpy.typing as npt
 
+from deploybench.artifacts.predicted import IDENTITY
 from deploybench.errors import DeployBenchError
 from deploybench.files import write_whole
 
 Array = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
-IDENTITY, OUTPUTS, FAILED = "evaluation.json", "outputs.bin", "failed.jsonl"
+OUTPUTS, FAILED = "outputs.bin", "failed.jsonl"
+ROWS_AT_ONCE = 1024
 PROOF = "launch.json"
 """What the session was and that it passed parity, beside the predictions that it made."""
 
@@ -85,7 +87,7 @@ class Journal:
         count = size // self.row.itemsize
         if count:
             rows = np.memmap(path, dtype=self.row, mode="r", shape=(count,))
-            numbers = np.array(rows["image"])
+            numbers = self._numbers(path, count)
             # After a power cut the file may end in zeros.
             count = int(np.argmax(numbers == 0)) if (numbers == 0).any() else count
             images, outputs = numbers[:count] - 1, rows["outputs"][:count]
@@ -99,6 +101,16 @@ class Journal:
                 action="evaluate again with --fresh",
             )
         return Predictions(images, outputs, self._failed())
+
+    def _numbers(self, path: Path, count: int) -> Integers:
+        """The images of so many rows, counted from 1. Read in parts: through the mapped file every
+        page of the outputs would come into memory with them."""
+        numbers = np.zeros(count, dtype=np.int64)
+        with path.open("rb") as stream:
+            for first in range(0, count, ROWS_AT_ONCE):
+                rows = np.fromfile(stream, dtype=self.row, count=min(ROWS_AT_ONCE, count - first))
+                numbers[first : first + len(rows)] = rows["image"]
+        return numbers
 
     def done(self) -> int:
         """How many images are done with, as far as the sizes of the files tell: for progress."""

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.predicted import ARTIFACT, FILES, LIES_AT, LOCK
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import Runner
 from deploybench.data.preprocessing_options import PreprocessingOptions
@@ -55,6 +56,7 @@ class Predicting:
     preprocessing: PreprocessingOptions | None = None
     pin: tuple[int, ...] = ()
     fresh: bool = False
+    by_accuracy: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def identity_of(planned: Planned, common: Predicting) -> dict[str, object]:
     gpu = gpu_of(cell.device, common.host)
     return {
         "model": cell.model,
-        "artifact": cell.artifact_key,
+        ARTIFACT: cell.artifact_key,
+        FILES: planned.artifact.manifest.content_sha256,
         "runner": cell.runner,
         "device": cell.device,
         "processor": common.host.cpu_model if gpu is None else gpu.name,
@@ -111,11 +114,12 @@ def predict_cell(
     predicted until then stays.
     """
     journal = journal_of(planned, common)
-    journal.prepare(identity_of(planned, common), fresh=False)
-    lock = FileLock(journal.folder / ".lock")
+    said = {**identity_of(planned, common), LIES_AT: str(planned.artifact.path.resolve())}
+    journal.prepare(said, fresh=False)
+    lock = FileLock(journal.folder / LOCK)
     try:
         with lock.acquire(timeout=0):
-            journal.prepare(identity_of(planned, common), fresh=common.fresh)
+            journal.prepare(said, fresh=common.fresh)
             before = journal.read()
             started(before.count)
             launch = None
@@ -147,6 +151,7 @@ def job_of(planned: Planned, common: Predicting, folder: Path) -> EvaluationJob:
         preprocessing=common.preprocessing,
         folder=str(folder),
         pin=common.pin,
+        by_accuracy=common.by_accuracy,
     )
 
 

@@ -25,9 +25,9 @@ from deploybench.results.quality import (
     Quality,
 )
 from deploybench.statistics.bootstrap import RESAMPLES
-from deploybench.statistics.multi_label import multi_label
+from deploybench.statistics.multi_label import MultiLabel, multi_label
 from deploybench.statistics.proportions import paired_difference
-from deploybench.statistics.quality import ClassFigures, classification
+from deploybench.statistics.quality import ClassFigures, Classification, classification
 
 Booleans = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
@@ -74,26 +74,18 @@ def scored(
     evaluated: Evaluated, data: DataSet, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Scored:
     """Hold the answers against the labels of ``data``, whose classes are the model's."""
-    right = np.zeros(len(data), dtype=np.bool_)
     if evaluated.multi_label:
         truth = data.targets()[evaluated.images]
-        found = multi_label(evaluated.probabilities, truth, resamples=resamples, seed=seed)
-        right[evaluated.images] = found.right
+        several = multi_label(evaluated.probabilities, truth, resamples=resamples, seed=seed)
         figures = Figures(
-            exact_match=found.exact_match,
-            label_accuracy=found.label_accuracy,
-            sensitivity=found.sensitivity,
-            specificity=found.specificity,
-            f1=found.f1,
-            area=found.area,
+            exact_match=several.exact_match,
+            label_accuracy=several.label_accuracy,
+            sensitivity=several.sensitivity,
+            specificity=several.specificity,
+            f1=several.f1,
+            area=several.area,
         )
-        return Scored(
-            figures=figures,
-            classes=_classes(found.classes, evaluated.classes),
-            without_area=tuple(evaluated.classes[index] for index in found.without_area),
-            confusion=(),
-            right=right,
-        )
+        return _scored(several, figures, (), evaluated, len(data))
     labels = np.array([(example.labels or (-1,))[0] for example in data.examples], dtype=np.int64)
     single = classification(
         evaluated.probabilities,
@@ -102,7 +94,6 @@ def scored(
         resamples=resamples,
         seed=seed,
     )
-    right[evaluated.images] = single.right
     figures = Figures(
         top1=single.top1,
         top5=single.top5,
@@ -113,11 +104,24 @@ def scored(
         correlation=single.correlation,
         calibration_error=single.calibration_error,
     )
+    return _scored(single, figures, single.confusion, evaluated, len(data))
+
+
+def _scored(
+    found: Classification | MultiLabel,
+    figures: Figures,
+    confusion: tuple[tuple[int, int, int], ...],
+    evaluated: Evaluated,
+    images: int,
+) -> Scored:
+    """What both kinds of labels have: classes by name, and which of all ``images`` are right."""
+    right = np.zeros(images, dtype=np.bool_)
+    right[evaluated.images] = found.right
     return Scored(
         figures=figures,
-        classes=_classes(single.classes, evaluated.classes),
-        without_area=tuple(evaluated.classes[index] for index in single.without_area),
-        confusion=single.confusion,
+        classes=_classes(found.classes, evaluated.classes),
+        without_area=tuple(evaluated.classes[index] for index in found.without_area),
+        confusion=confusion,
         right=right,
     )
 
@@ -141,6 +145,7 @@ def quality_of(
     preprocessing: str,
     eager: AgainstEager | None,
     no_eager: str,
+    artifact_sha256: str = "",
     seed: int = 0,
 ) -> Quality:
     """The document. ``score`` is None without labels."""
@@ -152,6 +157,7 @@ def quality_of(
     marks[evaluated.images] = True
     quality = Quality(
         data=seen,
+        artifact_sha256=artifact_sha256,
         task=task.words,
         classes_from=classes_from,
         preprocessing=preprocessing,

@@ -25,7 +25,7 @@ from deploybench.data.postprocess import main_output
 from deploybench.errors import DeployBenchError
 from deploybench.evaluate.job import EvaluationJob
 from deploybench.evaluate.journal import Journal, JournalWriter
-from deploybench.measure.proof import failure_of, prove, reference_batches
+from deploybench.measure.proof import Proof, failure_of, prove, reference_batches
 from deploybench.plurals import counted
 from deploybench.processes import die_with_parent, finish
 from deploybench.results.launch import Launch
@@ -82,7 +82,7 @@ def _evaluated(job: EvaluationJob, artifact: Artifact, data: DataSet) -> Launch:
         session.prepare_thread()
         proof = prove(session, artifact, options, reference_batches(artifact, job.batch))
         launch = Launch(facts=proof.facts, refused=proof.refused, parity=proof.parity)
-        if not proof.holds:
+        if not proof.holds and not _left_to_accuracy(job, proof):
             return launch
         journal = Journal(Path(job.folder), numbers_of(artifact))
         before = journal.read()
@@ -96,6 +96,11 @@ def _evaluated(job: EvaluationJob, artifact: Artifact, data: DataSet) -> Launch:
         place = data.place(examples[image])
         return launch.replaced(refused=f"{job.runner} puts out {numbers} for {place}")
     return launch
+
+
+def _left_to_accuracy(job: EvaluationJob, proof: Proof) -> bool:
+    """Whether the answers of what fails parity are asked for all the same, to be judged by them."""
+    return job.by_accuracy and proof.parity is not None and not proof.parity.why_never_accepted
 
 
 def numbers_of(artifact: Artifact) -> int:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
+from deploybench.artifacts.acceptance import check_drop, check_reduced
 from deploybench.artifacts.task import read_task
 from deploybench.artifacts.workspace import Workspace, open_workspace
 from deploybench.contracts import OptionValue
 from deploybench.contracts.registry import options_by_backend
 from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.export.acceptance import Acceptance
 from deploybench.export.pipeline import (
     DEFAULT_TIME_LIMIT_S,
     ExportOptions,
@@ -116,6 +118,10 @@ class ExportOrder:
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     """Options of exporters' own, by name: ``{"opset": 17}``. Each goes to the exporters that take
     it."""
+    max_accuracy_drop: float | None = None
+    """Where a reduced precision fails parity: the drop of accuracy beside fp32 eager by which the
+    artifact is accepted all the same, if an evaluation in the workspace says that no more is lost
+    (0.01: a percentage point). None: by none."""
     force: bool = False
     """Export again although the artifact is there."""
     jobs: int | None = None
@@ -141,8 +147,14 @@ def export_models(
     check_requests(requests)
     workspace = open_workspace(order.workspace)
     workspace.prepare()
+    acceptance = None
+    if order.max_accuracy_drop is not None:
+        acceptance = Acceptance(workspace, order.max_accuracy_drop)
     options = ExportOptions(
-        force=order.force, time_limit_s=order.time_limit_s, jobs=order.jobs or default_jobs()
+        force=order.force,
+        time_limit_s=order.time_limit_s,
+        jobs=order.jobs or default_jobs(),
+        acceptance=acceptance,
     )
     return export_requests(requests, workspace, options, on_event)
 
@@ -285,6 +297,9 @@ def _check(order: ExportOrder, models: Sequence[str]) -> None:
     for precision in order.precisions:
         if precision not in PRECISIONS:
             raise unknown_name("precision", precision, PRECISIONS)
+    check_drop(order.max_accuracy_drop)
+    if order.max_accuracy_drop is not None:
+        check_reduced(order.precisions, "export")
     order.preprocessing.check()
     epsilon = order.batchnorm_epsilon
     if epsilon is not None and not 0 < epsilon < 1:

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.parity import ParityReport
 from deploybench.contracts import ExportSpec, OptionValue
 from deploybench.data.image_size import size_text
 from deploybench.data.preprocessing_options import PreprocessingOptions
@@ -48,7 +49,8 @@ class ExportResult:
     """One row: the artifact, or why there is none.
 
     ``reused`` says that the artifact was there already; ``remark`` then tells in what it differs
-    from the request, or what was changed in it.
+    from the request, or what was changed in it. ``parity`` is that of the artifact, with what its
+    accuracy says where that was asked for.
     """
 
     request: ExportRequest
@@ -57,12 +59,21 @@ class ExportResult:
     seconds: float
     error: DeployBenchError | None = None
     remark: str | None = None
+    parity: ParityReport | None = None
+
+    @property
+    def accepted(self) -> str:
+        """The accuracy that the artifact was accepted by, in words; empty where it was not."""
+        return "" if self.parity is None else self.parity.accepted
 
     @property
     def ok(self) -> bool:
-        """Whether there is an artifact, verified wherever this host has a runner for its format."""
+        """Whether there is an artifact, verified wherever this host has a runner for its format, or
+        accepted by its accuracy."""
         if self.artifact is None:
             return False
+        if self.accepted:
+            return True
         return self.artifact.manifest.verified or self.artifact.manifest.parity_runner is None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from deploybench.artifacts.acceptance import Evidence
 from deploybench.contracts import RunOptions
 from deploybench.results.cell import TIMINGS, CellOptions
 
@@ -16,6 +17,7 @@ class Job(CellOptions):
     ``spawned_ns`` is the parent's monotonic clock when it started the process (Linux has one for
     all processes). ``image`` is the file that an end-to-end call reads. ``raw`` keeps every sample,
     however many there are. ``pin`` are the CPUs that the process is started on; none: any.
+    ``evidence`` is the accuracy that may take the place of parity.
     """
 
     artifact: str
@@ -35,6 +37,7 @@ class Job(CellOptions):
     limit_s: float = 60.0
     raw: bool = False
     pin: tuple[int, ...] = ()
+    evidence: Evidence | None = None
 
     @property
     def run_options(self) -> RunOptions:

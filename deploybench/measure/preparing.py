@@ -81,7 +81,7 @@ class Ready:
     def holds(self) -> bool:
         """Whether the artifact is what was asked for and computes what it should."""
         parity = self.launch.parity
-        return self.launch.refused is None and parity is not None and parity.passed
+        return self.launch.refused is None and parity is not None and parity.holds
 
     def memory(self) -> MemoryPhases:
         """The memory after each phase, and of the windows until now."""
@@ -136,7 +136,7 @@ def prepared(
         # does not hold decides.
         for session in sessions:
             session.prepare_thread()
-            proof = prove(session, artifact, options, batches)
+            proof = prove(session, artifact, options, batches, job.evidence)
             if not proof.holds:
                 break
         ready = Ready(

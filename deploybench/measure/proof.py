@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from deploybench.artifacts.acceptance import Evidence
 from deploybench.artifacts.artifact import Artifact, Manifest
 from deploybench.artifacts.output_parity import compare_batches
 from deploybench.artifacts.parity import ParityReport, loosest
@@ -48,7 +49,7 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        return self.parity is not None and self.parity.passed
+        return self.parity is not None and self.parity.holds
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,17 @@ def timed_inputs(artifact: Artifact, batch: int) -> Arrays:
 
 
 def prove(
-    session: Session, artifact: Artifact, asked: RunOptions, batches: Sequence[Arrays]
+    session: Session,
+    artifact: Artifact,
+    asked: RunOptions,
+    batches: Sequence[Arrays],
+    evidence: Evidence | None = None,
 ) -> Proof:
     """Hold the session to the options asked for, and every output of its to the reference.
 
     It runs on the :func:`reference_batches`. ``asked`` are the options of all streams; the session
-    is one of them, in the thread that will run it.
+    is one of them, in the thread that will run it. ``evidence`` is the accuracy that may take the
+    place of parity; None: nothing may.
     """
     # The outputs come before the facts: some runtimes decide at the first call what they really
     # use.
@@ -99,7 +105,7 @@ def prove(
     names = [output.name for output in artifact.manifest.outputs]
     integers = [output.name for output in artifact.manifest.outputs if output.is_integer]
     report = compare_batches(artifact.path, outputs, names, precision, integers=integers)
-    return Proof(facts, None, report)
+    return Proof(facts, None, report.weighed(evidence))
 
 
 def _outputs(session: Session, inputs: Arrays, manifest: Manifest) -> Arrays:

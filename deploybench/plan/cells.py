@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
 
+from deploybench.artifacts.acceptance import Evidence
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.naming import newest_of_each as newest_of_each
 from deploybench.contracts import Runner
@@ -26,12 +27,16 @@ OWN_DISTRIBUTION = "deploybench"
 
 @dataclass(frozen=True)
 class Planned:
-    """One cell with its artifact; ``skip`` says why it will not be run, if it will not."""
+    """One cell with its artifact; ``skip`` says why it will not be run, if it will not.
+
+    ``evidence`` is the accuracy that may take the place of parity, where that was asked for.
+    """
 
     cell: Cell
     artifact: Artifact
     skip: str | None
     remedy: str = ""
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True)

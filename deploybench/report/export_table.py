@@ -13,6 +13,7 @@ from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style
 
 if TYPE_CHECKING:
     from deploybench.artifacts.artifact import Manifest
+    from deploybench.artifacts.parity import ParityReport
     from deploybench.artifacts.weights import Weights
     from deploybench.export.request import ExportResult
 
@@ -91,6 +92,7 @@ def export_data(result: ExportResult) -> dict[str, object]:
         "batch": _batch(result),
         "artifact": _path(result),
         **_manifest_data(manifest),
+        "parity_accepted": result.accepted or None,
         **meaning_data(manifest),
         "reused": result.reused,
         "remark": result.remark,
@@ -229,6 +231,8 @@ def _parity(result: ExportResult) -> str:
     parity = manifest.parity
     if parity is None:
         return "not checked"
+    if result.accepted:
+        return "by accuracy"
     if parity.max_error is None:
         return "NaN, Inf or shape"
     return f"{parity.max_error:.0e} (≤ {parity.budget_error:.0e})"
@@ -241,6 +245,8 @@ def _state(result: ExportResult) -> str:
         return "INVALID"
     manifest = result.artifact.manifest
     state = manifest.verified_words
+    if result.accepted:
+        state = "accepted"
     if not state:
         return _unverified(manifest)
     if result.reused:
@@ -283,9 +289,22 @@ def _notes(result: ExportResult) -> list[Note]:
         ]
     if manifest.verified:
         return []
+    if result.accepted:
+        return [Note(f"accepted by accuracy: {result.accepted}")]
     if result.ok:
         return [Note(manifest.parity_note or "")]
-    return [Note(f"parity: {manifest.parity_note}; the artifact is kept and will not be timed")]
+    return [_note_on_failure(manifest.parity_note, result.parity)]
+
+
+def _note_on_failure(note: str, parity: ParityReport | None) -> Note:
+    """Of an artifact that failed parity: what it takes for it to be timed, if anything does."""
+    reason = f"parity: {note}; the artifact is kept and will not be timed"
+    if parity is None or (parity.why_never_accepted and parity.accuracy is None):
+        return Note(reason)
+    if parity.accuracy is not None:
+        reason += f"; not accepted by accuracy: {parity.accuracy.words}"
+        return Note(reason, advice=parity.accuracy.action)
+    return Note(reason, advice="let its accuracy decide: --accept-by accuracy of evaluate and run")
 
 
 def _advice_on_weakness(manifest: Manifest) -> str:

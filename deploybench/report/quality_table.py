@@ -195,7 +195,7 @@ def _notes(row: QualityRow) -> list[Note]:
     notes = []
     if row.verdict is not Verdict.VALID:
         notes.append(Note(row.reason, advice=row.advice))
-    elif row.images_failed:
+    elif row.images_failed or row.parity_accepted:
         notes.append(Note(row.reason))
     if row.classes_from.startswith(("assumed", "as --class-names")):
         notes.append(Note(f"classes: {row.classes_from}"))

@@ -29,7 +29,10 @@ def notes_of(row: Row) -> list[Note]:
     if row.weights_random_share:
         share = f"{row.weights_random_share:.1%} of the parameters are random (--allow-partial)"
         notes.append(Note("part of the weights is random", f"{row.weights}: {share}"))
-    if row.parity_weak:
+    if row.parity_accepted:
+        # The accuracy that stands for the parity that failed.
+        notes.append(Note(f"accepted by accuracy: {row.parity_accepted}"))
+    elif row.parity_weak:
         notes.append(
             Note(
                 "parity is weak on this model",

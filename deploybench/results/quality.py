@@ -170,6 +170,7 @@ class Quality(Document):
 
     schema_version: Literal[1] = 1
     data: DataSeen
+    artifact_sha256: str = Field("", description="of the artifact's files: Manifest.content_sha256")
     task: str
     classes_from: str = ""
     preprocessing: str = Field("", description="what was said beyond the manifest about images")

@@ -1,4 +1,5 @@
-"""What a row of the comparison table shows of a quality: all None where there is none."""
+"""What the rows of both tables show of a quality, of times and of evaluations: all None where there
+is none."""
 
 from __future__ import annotations
 

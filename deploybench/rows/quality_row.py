@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploybench.analysis.qualities import answer_beside_eager, quality_key
+from deploybench.analysis.qualities import quality_key
 from deploybench.data.image_size import size_text
 from deploybench.results.quality import Figures
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
+from deploybench.rows.quality_figures import quality_figures
 from deploybench.statistics.figures import Figure
 from deploybench.statistics.proportions import DEFAULT_QUALITY_MARGIN, QualityAnswer
 
@@ -96,6 +97,7 @@ class QualityRow:
     macs_per_image: int | None = None
     parameters: int | None = None
     parity_max_error: float | None = None
+    parity_accepted: str = ""
     verdict: Verdict
     reason: str
     advice: str
@@ -133,6 +135,8 @@ def _row(record: Record, timed: Record | None, margin: float) -> QualityRow:
     figures = NO_FIGURES
     if quality is not None and quality.figures is not None:
         figures = quality.figures
+    # What the comparison table shows as well is read by the same reader.
+    shown = quality_figures(quality, margin)
     eager = None if quality is None else quality.eager
     agreement = None if eager is None else eager.agreement
     difference = None if eager is None else eager.difference
@@ -152,11 +156,11 @@ def _row(record: Record, timed: Record | None, margin: float) -> QualityRow:
         classes_from="" if quality is None else quality.classes_from,
         task="" if quality is None else quality.task,
         images=None if data is None else data.images,
-        images_evaluated=None if data is None else data.evaluated,
+        images_evaluated=shown.images,
         images_failed=None if quality is None else quality.failed_count,
-        accuracy=_value(figures.accuracy),
-        accuracy_low=_low(figures.accuracy),
-        accuracy_high=_high(figures.accuracy),
+        accuracy=shown.accuracy,
+        accuracy_low=shown.accuracy_low,
+        accuracy_high=shown.accuracy_high,
         top1=_value(figures.top1),
         top1_low=_low(figures.top1),
         top1_high=_high(figures.top1),
@@ -192,15 +196,15 @@ def _row(record: Record, timed: Record | None, margin: float) -> QualityRow:
         f1_low=_low(figures.f1),
         f1_high=_high(figures.f1),
         compared_with=None if eager is None else eager.runner,
-        accuracy_difference=None if difference is None else difference.value,
-        accuracy_difference_low=None if difference is None else difference.low,
-        accuracy_difference_high=None if difference is None else difference.high,
+        accuracy_difference=shown.difference,
+        accuracy_difference_low=shown.difference_low,
+        accuracy_difference_high=shown.difference_high,
         p_value=None if difference is None else difference.p_value,
-        answer=None if quality is None else answer_beside_eager(quality, margin),
-        agreement=None if agreement is None else agreement.top1.value,
+        answer=shown.answer,
+        agreement=shown.agreement,
         agreement_top5=None if agreement is None else agreement.top5,
         flipped=None if agreement is None else agreement.flipped,
-        largest_shift=None if agreement is None else agreement.largest_shift,
+        largest_shift=shown.largest_shift,
         mean_shift=None if agreement is None else agreement.mean_shift,
         not_compared="" if quality is None else quality.no_eager,
         p50_ms=p50_ms,
@@ -208,6 +212,7 @@ def _row(record: Record, timed: Record | None, margin: float) -> QualityRow:
         macs_per_image=record.macs,
         parameters=record.parameters,
         parity_max_error=None if record.parity is None else record.parity.max_error,
+        parity_accepted="" if record.parity is None else record.parity.accepted,
         verdict=record.judgement.verdict,
         reason=record.judgement.reason,
         advice=record.judgement.advice,

@@ -209,6 +209,8 @@ class Row:
     gpu_missing: str = ""
     parity_max_error: float | None
     parity_weak: str = ""
+    parity_accepted: str = ""
+    """The accuracy that stands for parity, in words, where parity failed and it was accepted."""
     accuracy: float | None = None
     accuracy_low: float | None = None
     accuracy_high: float | None = None

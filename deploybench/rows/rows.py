@@ -222,6 +222,7 @@ def row_of(finding: Finding) -> Row:
         gpu_missing=gpu.missing,
         parity_max_error=_largest_error(record),
         parity_weak=_weakness(record),
+        parity_accepted=_accepted(record),
         accuracy=quality.accuracy,
         accuracy_low=quality.accuracy_low,
         accuracy_high=quality.accuracy_high,
@@ -296,6 +297,10 @@ def _weakness(record: Record) -> str:
     if record.parity is None:
         return ""
     return record.parity.weak
+
+
+def _accepted(record: Record) -> str:
+    return "" if record.parity is None else record.parity.accepted
 
 
 def _launches(finding: Finding) -> int:

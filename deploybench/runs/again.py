@@ -185,6 +185,8 @@ def _why_not(
     """Why the two records are better left as they are; None where they are not."""
     if old.summary is None or new.summary is None:
         return "a side has no number"
+    if any(record.parity is not None and record.parity.accepted for record in (old, new)):
+        return "a side was accepted by accuracy, which is not measured again here"
     if set(unlike(old, new)) - SETTLED_HERE - set(allowed):
         return "they are unlike"
     if _means(old.cell) != _means(new.cell):

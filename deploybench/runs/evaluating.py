@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from deploybench.analysis.accepted import evidence_of
 from deploybench.analysis.verdicts import judge_attempts
+from deploybench.artifacts.acceptance import Evidence
 from deploybench.data.dataset import DataSet
 from deploybench.evaluate.agreement import agreement_of
 from deploybench.evaluate.events import CellStarted, EvaluationEvent, ImagesSeen
@@ -24,6 +26,7 @@ from deploybench.evaluate.scoring import (
     scored,
 )
 from deploybench.plan.cells import Planned
+from deploybench.results.launch import Launch
 from deploybench.results.quality import ITSELF, AgainstEager, Quality
 from deploybench.results.record import Record
 from deploybench.results.verdict import Judgement, Verdict
@@ -34,6 +37,8 @@ from deploybench.runs.settings import RunContext
 Group = tuple[str | int, ...]
 Booleans = npt.NDArray[np.bool_]
 NO_ANSWERS = "it has no answers itself"
+NEVER = Evidence(accepted=False, words="")
+"""Of a failure that no accuracy may stand for: the report puts in why."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Evaluating:
     """What the cells of one evaluation share; it remembers the answers of fp32 eager.
 
     ``held`` is by artifact, ``eager`` by group of cells: those of fp32 eager come first.
+    ``max_drop`` is the drop of accuracy by which a reduced precision is accepted that fails parity;
+    None: none is.
     """
 
     data: DataSet
@@ -60,6 +67,7 @@ class Evaluating:
     common: Predicting
     context: RunContext
     seed: int
+    max_drop: float | None
     tell: Callable[[EvaluationEvent], None]
     _references: dict[Group, _Reference] = field(default_factory=dict)
 
@@ -69,10 +77,9 @@ class Evaluating:
         Raises DeployBenchError where the record or the predictions cannot be written, and
         KeyboardInterrupt; what was predicted until then stays.
         """
-        request = self.common.images.request
         problem = self._why_not(planned)
         if problem is not None:
-            return evaluation_record(planned, None, None, self.context, request, problem=problem)
+            return self._recorded(planned, None, None, problem)
         predicted = predict_cell(
             planned,
             self.common,
@@ -80,13 +87,38 @@ class Evaluating:
             seen=lambda done: self.tell(ImagesSeen(planned, done)),
         )
         launch = predicted.launch
-        command = evaluation_command(planned, self.context, request)
-        if judge_attempts([launch], command) is not None:
-            return evaluation_record(planned, launch, None, self.context, request)
+        by_accuracy = self._left_to_accuracy(launch)
+        if judge_attempts([launch], "") is not None and not by_accuracy:
+            if self.max_drop is not None and launch.parity is not None:
+                # In fp32, or with outputs that are none: it says why accuracy was not asked.
+                launch = _weighed(launch, NEVER)
+            return self._recorded(planned, launch, None)
         held = self.held[planned.artifact.path]
         evaluated = evaluated_of(predicted.predictions, held.task, held.names, held.classes)
         quality = self._quality(planned, held, evaluated)
-        return evaluation_record(planned, launch, quality, self.context, request)
+        if by_accuracy:
+            assert self.max_drop is not None
+            launch = _weighed(launch, evidence_of(quality, launch.parity, self.max_drop))
+        return self._recorded(planned, launch, quality)
+
+    def _left_to_accuracy(self, launch: Launch) -> bool:
+        """Whether nothing but parity in a reduced precision is wrong, and accuracy may decide."""
+        if self.max_drop is None or launch.error is not None or launch.refused is not None:
+            return False
+        parity = launch.parity
+        return parity is not None and not parity.passed and not parity.why_never_accepted
+
+    def _recorded(
+        self,
+        planned: Planned,
+        launch: Launch | None,
+        quality: Quality | None,
+        problem: Judgement | None = None,
+    ) -> Record:
+        command = evaluation_command(
+            planned, self.context, self.common.images.request, self.max_drop
+        )
+        return evaluation_record(planned, launch, quality, self.context, command, problem=problem)
 
     def _why_not(self, planned: Planned) -> Judgement | None:
         if planned.skip is not None:
@@ -130,6 +162,7 @@ class Evaluating:
             preprocessing=preprocessing,
             eager=against,
             no_eager=why_not,
+            artifact_sha256=planned.artifact.manifest.content_sha256,
             seed=self.seed,
         )
 
@@ -165,3 +198,10 @@ class Evaluating:
         marks = np.zeros(len(self.data), dtype=np.bool_)
         marks[evaluated.images] = True
         return marks
+
+
+def _weighed(launch: Launch, evidence: Evidence) -> Launch:
+    """The launch with what the accuracy says of a parity that failed."""
+    if launch.parity is None:
+        return launch
+    return launch.replaced(parity=launch.parity.weighed(evidence))

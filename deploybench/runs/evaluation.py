@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploybench.artifacts.acceptance import check_drop, check_reduced
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace, open_workspace
 from deploybench.contracts.registry import recorded_distributions
@@ -39,6 +40,7 @@ from deploybench.processes import allow_children, stop_children
 from deploybench.results.record import Record
 from deploybench.results.store import new_run_name
 from deploybench.results.verdict import Verdict
+from deploybench.runs.acceptance import loosest_of
 from deploybench.runs.evaluating import Evaluating
 from deploybench.runs.evaluation_plan import (
     DEFAULT_BATCH,
@@ -98,6 +100,9 @@ class EvaluationRequest:
     """What is said beyond the manifest about how images are read."""
     compare: bool = True
     """Whether each cell is held against fp32 eager on the same images."""
+    max_accuracy_drop: float | None = None
+    """Where a reduced precision fails parity: the drop of accuracy beside fp32 eager by which the
+    cell is accepted all the same (0.01: a percentage point). None: by none."""
     fresh: bool = False
     """Whether predictions that an earlier evaluation left are made again."""
     seed: int = 0
@@ -116,6 +121,13 @@ class EvaluationRequest:
             raise DeployBenchError(
                 f"a batch of {self.batch} with {self.threads} threads",
                 expected="whole numbers from 1 on",
+            )
+        check_drop(self.max_accuracy_drop)
+        if self.max_accuracy_drop is not None and (self.unlabelled or not self.compare):
+            raise DeployBenchError(
+                "--accept-by accuracy without labels or without fp32 eager",
+                expected="labelled images, on which both are right or wrong",
+                action="leave out --unlabelled and --no-eager",
             )
 
     @property
@@ -171,6 +183,11 @@ def carry_out_evaluation(
     labelled = data.labelled and bool(data.class_names) and not request.unlabelled
     if labelled:
         check_metrics()
+    elif request.max_accuracy_drop is not None:
+        raise DeployBenchError(
+            f"--accept-by accuracy, and {data.root} has no labels",
+            expected="labelled images: how many answers are right is what decides",
+        )
     threads = thread_budget(request.threads, request.pin)
     pinning = pinning_of(request.pin, threads)
     host = describe_host(recorded_distributions())
@@ -202,6 +219,8 @@ def carry_out_evaluation(
         raise nothing_to_run(artifacts, asked.selection(artifacts[0]))
     command = trusting_command("evaluate", request.artifacts, workspace=request.workspace)
     check_planned(planned, trust=request.trust, command=command)
+    if request.max_accuracy_drop is not None:
+        check_reduced([loosest_of(cell) for cell in planned if cell.skip is None], "evaluate")
 
     eager: dict[tuple[str | int, ...], Eager] = {}
     for group in dict.fromkeys(cell.cell.group for cell in planned):
@@ -237,6 +256,7 @@ def carry_out_evaluation(
         preprocessing=request.preprocessing,
         pin=pinning.cpus_for(devices[0]),
         fresh=request.fresh,
+        by_accuracy=request.max_accuracy_drop is not None,
     )
     evaluating = Evaluating(
         data=data,
@@ -247,6 +267,7 @@ def carry_out_evaluation(
         common=common,
         context=context,
         seed=request.seed,
+        max_drop=request.max_accuracy_drop,
         tell=tell,
     )
     cut_short: KeyboardInterrupt | DeployBenchError | None = None

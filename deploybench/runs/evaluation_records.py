@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from deploybench.analysis.verdicts import judge_attempts
+from deploybench.artifacts.acceptance import acceptance_arguments
 from deploybench.contracts.registry import runners
 from deploybench.data.assumptions import assumptions_in
 from deploybench.documents import now
@@ -25,22 +26,22 @@ def evaluation_record(
     launch: Launch | None,
     quality: Quality | None,
     context: RunContext,
-    data: DataRequest,
+    command: str,
     *,
     problem: Judgement | None = None,
 ) -> Record:
     """Build the record of a cell, write it into the run's folder and hand it back.
 
-    ``launch`` is what the worker said; ``problem`` says why no process was asked.
+    ``launch`` is what the worker said; ``problem`` says why no process was asked. The quality of
+    what is not accepted by it is kept: it is the reason. ``command`` evaluates the cell again.
     """
     manifest, cell = planned.artifact.manifest, planned.cell
-    command = evaluation_command(planned, context, data)
     judgement = problem
     if judgement is None and launch is not None:
         judgement = judge_attempts([launch], command)
     if judgement is None:
-        judgement = judge_quality(quality)
-    if judgement.verdict is not Verdict.VALID:
+        judgement = judge_quality(quality, launch)
+    if judgement.verdict is Verdict.FAILED:
         quality = None
     plugin = runners()[cell.runner].plugin
     versions = {} if plugin is None else installed_versions(plugin.distributions)
@@ -71,7 +72,7 @@ def evaluation_record(
     return record
 
 
-def judge_quality(quality: Quality | None) -> Judgement:
+def judge_quality(quality: Quality | None, launch: Launch | None = None) -> Judgement:
     """VALID, with how many images were seen; FAILED where none could be read."""
     if quality is None:
         return Judgement(verdict=Verdict.FAILED, reason="nothing was evaluated")
@@ -86,10 +87,14 @@ def judge_quality(quality: Quality | None) -> Judgement:
     reason = f"{counted(seen.evaluated, 'image')} evaluated"
     if quality.failed_count:
         reason += f", {quality.failed_count} of {seen.images} could not be read"
+    if launch is not None and launch.parity is not None and launch.parity.accepted:
+        reason += f"; accepted by accuracy: {launch.parity.accepted}"
     return Judgement(verdict=Verdict.VALID, reason=reason)
 
 
-def evaluation_command(planned: Planned, context: RunContext, data: DataRequest) -> str:
+def evaluation_command(
+    planned: Planned, context: RunContext, data: DataRequest, max_drop: float | None = None
+) -> str:
     """The one command that evaluates this cell again."""
     cell = planned.cell
     words = ["deploybench", "evaluate", "--data", data.path]
@@ -106,5 +111,6 @@ def evaluation_command(planned: Planned, context: RunContext, data: DataRequest)
     words += ["--artifact", str(planned.artifact.path), "--runner", cell.runner]
     words += ["--precision", cell.precision, "--device", cell.device]
     words += ["--batch", str(cell.batch), "--threads", str(cell.threads)]
+    words += acceptance_arguments(max_drop)
     words += ["--workspace", str(context.workspace.root)]
     return shlex.join(words)

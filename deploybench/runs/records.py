@@ -9,6 +9,7 @@ from pathlib import Path
 from deploybench.analysis.bounds import bound_of
 from deploybench.analysis.summary import summarise
 from deploybench.analysis.verdicts import judge
+from deploybench.artifacts.acceptance import acceptance_arguments
 from deploybench.artifacts.artifact import Artifact, Manifest
 from deploybench.artifacts.work import work_of
 from deploybench.contracts.registry import runners
@@ -162,6 +163,7 @@ def command_of(cell: Cell, settings: RunSettings, profile: str) -> str:
     if cell.timing == END_TO_END and settings.image is not None:
         arguments += ["--image", settings.image]
     arguments += _way_of_looking(cell, settings)
+    arguments += acceptance_arguments(settings.max_accuracy_drop)
     if settings.raw:
         arguments.append("--raw")
     rule = settings.rule

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from deploybench.artifacts.acceptance import check_drop
 from deploybench.artifacts.workspace import open_workspace
 from deploybench.contracts.registry import recorded_distributions
 from deploybench.errors import DeployBenchError, unknown_name
@@ -42,6 +43,7 @@ from deploybench.results.cell import (
 )
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
+from deploybench.runs.acceptance import with_evidence
 from deploybench.runs.events import (
     RecordUpdated,
     RunEvent,
@@ -135,6 +137,10 @@ class RunRequest:
     """Seconds that one look samples; None: 1 in a launch, 0.15 in a visit."""
     min_samples: int = 20
     """Samples of one launch at least."""
+    max_accuracy_drop: float | None = None
+    """Where a reduced precision fails parity: the drop of accuracy beside fp32 eager by which the
+    cell is measured all the same, if an evaluation in the workspace says that no more is lost
+    (0.01: a percentage point). None: by none."""
     raw: bool = False
     """Keep every sample of a launch, however many: beyond 100,000 they are else counted in bins."""
     baseline: str | None = None
@@ -166,6 +172,7 @@ class RunRequest:
         if self.threads is not None:
             _check_counts("threads", (self.threads,))
         check_pin(self.pin)
+        check_drop(self.max_accuracy_drop)
         if self.rounds is not None:
             _check_counts("rounds", (self.rounds,))
         _check_counts("samples of a launch", (self.min_samples,))
@@ -280,6 +287,9 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     if command is None:
         command = trusting_command("run", request.artifacts, request.packs, request.workspace)
     check_planned(planned, trust=request.trust, command=command)
+
+    if request.max_accuracy_drop is not None:
+        planned = with_evidence(planned, workspace, request.max_accuracy_drop)
 
     # What has no artifact gets its record at once.
     peaks = peaks_of(host, selection, tell)

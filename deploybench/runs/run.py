@@ -136,5 +136,6 @@ def job_of(planned: Planned, settings: RunSettings) -> Job:
         limit_s=min(longest_s, third_of_budget_s),
         raw=settings.raw,
         pin=settings.pinning.cpus_for(cell.device),
+        evidence=planned.evidence,
         **cell.option_values,
     )

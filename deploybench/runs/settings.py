@@ -43,6 +43,7 @@ class RunSettings:
     ``launches``: ``fresh`` starts a process for every look of ``duration_s``, ``resident`` visits
     processes that rest for ``visit_s`` each, with readings of the canary between them unless
     ``canary`` is off. ``pinning`` says on which CPUs their processes are kept.
+    ``max_accuracy_drop`` is that of the request.
     """
 
     rule: ExperimentRule
@@ -57,6 +58,7 @@ class RunSettings:
     visit_s: float = VISIT_S
     canary: bool = True
     pinning: Pinning = UNPINNED
+    max_accuracy_drop: float | None = None
 
     def visits(self, device: str) -> bool:
         """Whether cells on the device are measured by visits to processes that rest."""
@@ -119,5 +121,6 @@ def settings_of(request: RunRequest, image: Path | None) -> RunSettings:
         compare=request.baseline is not None,
         image=None if image is None else str(image),
         raw=request.raw,
+        max_accuracy_drop=request.max_accuracy_drop,
         pinning=pinning_of(request.pin, thread_budget(request.threads, request.pin)),
     )

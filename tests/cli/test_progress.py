@@ -10,6 +10,7 @@ import pytest
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.cli import progress as module
+from deploybench.cli import steps
 from deploybench.cli.progress import Progress
 from deploybench.export.order import ExportsPlanned, ExportStarted
 from deploybench.export.request import ExportRequest, ModelRequest
@@ -53,7 +54,7 @@ class Bar:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
 
-    monkeypatch.setattr(module, "progress_bar", lambda: Bar(said))
+    monkeypatch.setattr(steps, "progress_bar", lambda: Bar(said))
     monkeypatch.setattr(module, "remark", lambda words, style: said.append(f"remark: {words}"))
     return said
 

@@ -31,6 +31,11 @@ def levels(picture: Picture) -> npt.NDArray[np.float32]:
     return np.asarray(picture.bands[0], dtype=np.float32)[0]
 
 
+def values(picture: Picture) -> npt.NDArray[np.float32]:
+    """Every band whole: bands x height x width."""
+    return np.stack([np.asarray(band, dtype=np.float32) for band in picture.bands])
+
+
 def hounsfield(path: Path, **attributes: Any) -> Path:
     """A CT from -1000 to 1000, stored from 0 to 2000."""
     pixels = np.round(2000 * RAMP).astype(np.uint16)
@@ -160,7 +165,7 @@ def test_signature_decides_and_not_the_name(tmp_path: Path) -> None:
         ("no_meta.dcm", "lacks DICOM's preamble"),
         ("reportsi.dcm", "without an image .Basic Text SR Storage"),
         ("MR_truncated.dcm", "bytes of pixel data is less than expected"),
-        ("SC_rgb_jpeg_gdcm.dcm", "compressed as JPEG Lossless"),
+        ("JPEG-lossy.dcm", "compressed as JPEG Extended .*12-bit precision"),
         ("nested_priv_SQ.dcm", "how many pixels"),
     ],
 )
@@ -170,16 +175,55 @@ def test_file_that_does_not_read_is_refused_with_the_reason(name: str, words: st
 
 
 @pytest.mark.parametrize(
-    "name", ["MR_small.dcm", "MR_small_jp2klossless.dcm", "MR_small_RLE.dcm", "MR_small_expb.dcm"]
+    ("name", "like"),
+    [
+        ("MR_small.dcm", "MR_small.dcm"),
+        ("MR_small_jp2klossless.dcm", "MR_small.dcm"),
+        ("MR_small_jpeg_ls_lossless.dcm", "MR_small.dcm"),
+        ("MR_small_RLE.dcm", "MR_small.dcm"),
+        ("MR_small_expb.dcm", "MR_small.dcm"),
+        # Lossless JPEG, selection value 1: what most archives hold.
+        ("SC_rgb_jpeg_gdcm.dcm", "SC_rgb_rle.dcm"),
+    ],
 )
-def test_compressed_files_have_the_pixels_of_the_plain_one(name: str) -> None:
-    plain = open_picture(SHIPPED / "MR_small.dcm", GREY)
-    packed = open_picture(SHIPPED / name, GREY)
-    assert np.array_equal(levels(plain), levels(packed))
+def test_compressed_files_have_the_pixels_of_the_plain_one(name: str, like: str) -> None:
+    spec = GREY if like.startswith("MR") else PLAIN
+    plain = open_picture(SHIPPED / like, spec)
+    packed = open_picture(SHIPPED / name, spec)
+    assert np.array_equal(values(plain), values(packed))
 
 
+def test_lossless_jpeg_of_another_predictor_has_the_pixels_of_the_plain_one(
+    tmp_path: Path,
+) -> None:
+    """Process 14 with any predictor: first-order prediction is one of its seven, so that a file of
+    selection value 1 is one of that transfer syntax, too."""
+    import pydicom
+    from pydicom.uid import JPEGLossless
+
+    stored = pydicom.dcmread(SHIPPED / "SC_rgb_jpeg_gdcm.dcm")
+    stored.file_meta.TransferSyntaxUID = JPEGLossless
+    stored.save_as(tmp_path / "x.dcm")
+    packed = open_picture(tmp_path / "x.dcm", PLAIN)
+    plain = open_picture(SHIPPED / "SC_rgb_rle.dcm", PLAIN)
+    assert np.array_equal(values(packed), values(plain))
+
+
+@pytest.mark.parametrize("name", ["JPEGLSNearLossless_08.dcm", "JPEGLSNearLossless_16.dcm"])
+def test_jpeg_ls_with_loss_reads(name: str) -> None:
+    assert values(open_picture(SHIPPED / name, GREY.replaced(window=(0.0, 255.0)))).max() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "syntax"),
+    [
+        ("MR_small_jp2klossless.dcm", "JPEG 2000"),
+        ("SC_rgb_jpeg_gdcm.dcm", "JPEG Lossless"),
+        ("MR_small_jpeg_ls_lossless.dcm", "JPEG-LS Lossless"),
+    ],
+)
 def test_decoder_that_is_missing_is_named_with_what_installs_it(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, name: str, syntax: str
 ) -> None:
     from pydicom.pixels.decoders import base
 
@@ -187,9 +231,31 @@ def test_decoder_that_is_missing_is_named_with_what_installs_it(
         is_available = False
 
     monkeypatch.setattr(base, "get_decoder", lambda syntax: Missing())
-    with pytest.raises(DeployBenchError, match="JPEG 2000") as refused:
-        open_picture(SHIPPED / "MR_small_jp2klossless.dcm", GREY)
+    with pytest.raises(DeployBenchError, match=f"compressed as {syntax}") as refused:
+        open_picture(SHIPPED / name, GREY)
     assert "deploybench[data]" in str(refused.value.action)
+    assert "gdcmconv" in str(refused.value.action)
+
+
+def test_other_decoders_that_are_installed_are_not_taken_before_the_usual_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """GDCM decodes baseline JPEG as well, and another package may bring it."""
+    from pydicom.pixels import utils
+
+    taken = []
+    decode = utils.pixel_array
+
+    def noting(stored: Any, **asked: Any) -> Any:
+        taken.append(asked["decoding_plugin"])
+        return decode(stored, **asked)
+
+    monkeypatch.setattr(utils, "pixel_array", noting)
+    for name in ("SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_rle.dcm", "MR_small_jpeg_ls_lossless.dcm"):
+        open_picture(SHIPPED / name, PLAIN)
+    # Pillow first, another where it does not read the file.
+    open_picture(SHIPPED / "GDCMJ2K_TextGBR.dcm", PLAIN)
+    assert taken == ["pillow", "pydicom", "gdcm", "pillow", "pylibjpeg"]
 
 
 def test_pydicom_that_is_missing_is_named_with_what_installs_it(

@@ -42,7 +42,18 @@ def test_order_that_somebody_wrote_down_and_that_is_not_the_models_is_refused() 
     assert "--class-names" in str(e.value.action)
     found = matched(data("dog", "cat"), ["cat", "dog"], 2, given=True)
     assert labels_of(found.data) == [(0,), (1,)]
-    assert "another order" in found.how
+    assert "output 0 is 'dog', which the artifact calls 'cat'" in found.how
+    assert "the same names in another order" in found.how
+
+
+def test_labels_that_are_numbers_are_not_taken_for_a_model_s_names() -> None:
+    with pytest.raises(DeployBenchError, match=r"numbers .0 to 1., and the model's") as e:
+        matched(data("0", "1"), ["cat", "dog"], 2)
+    assert "--class-names" in str(e.value.action)
+    found = matched(data("0", "1"), ["0", "1"], 2)
+    assert found.how == "by name"
+    found = matched(data("cat", "cow"), ["cat", "dog"], 2, given=True)
+    assert found.how.endswith("output 1 is 'cow', which the artifact calls 'dog'")
 
 
 def test_class_that_the_model_does_not_have_is_named() -> None:

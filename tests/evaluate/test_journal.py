@@ -83,3 +83,28 @@ def test_fresh_evaluation_forgets_what_is_there(journal: Journal) -> None:
         writer.add_failed(1, "broken")
     journal.prepare({"data": "abc"}, fresh=True)
     assert journal.read().count == 0
+
+
+def test_outputs_come_into_memory_only_where_they_are_looked_at(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "evaluation", numbers=1000)
+    journal.prepare({})
+    count = 3000  # 12 MB
+    with journal.writer() as writer:
+        writer.add(range(count), np.ones((count, 1000), np.float32))
+    found = journal.read()
+    assert found.images.tolist() == list(range(count))
+    assert mapped_kib(journal.folder / OUTPUTS) < 1024
+    assert found.outputs.sum() == count * 1000
+    assert mapped_kib(journal.folder / OUTPUTS) > 10_000
+
+
+def mapped_kib(path: Path) -> int:
+    """How much of a mapped file is in this process's memory."""
+    resident = 0
+    of_file = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split()[0]:
+            of_file = line.endswith(str(path))
+        elif of_file and line.startswith("Rss:"):
+            resident += int(line.split()[1])
+    return resident
