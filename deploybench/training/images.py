@@ -5,14 +5,15 @@ where an epoch is begun in its middle: each image's augmentation is drawn by its
 mixup by the step. Images are read through the product's one preprocessing.
 
 The workers are processes: timm's augmentation draws from the global generators of a process, which
-threads would share. torch's DataLoader ends them with the loop and, within seconds, after a parent
-that is killed.
+threads would share. They end with the loop, and with a parent that is killed; on Linux with the
+thread that began the loop.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +28,7 @@ from deploybench.data.dataset import NOT_KNOWN, PRESENT, DataSet, Example
 from deploybench.data.survey import USUAL_SAMPLE, spread
 from deploybench.errors import DeployBenchError
 from deploybench.plurals import counted, counted_of
+from deploybench.processes import die_with_parent
 from deploybench.training.augmentation import Augmentation, Augmenter, Mixing
 from deploybench.training.balance import Balance, epoch_order
 from deploybench.training.draws import generator_of
@@ -390,17 +392,29 @@ def _made(steps: _Steps, numbers: range, workers: int) -> Iterator[Batch]:
         sampler=numbers,
         num_workers=workers,
         collate_fn=_as_it_is,
+        worker_init_fn=_begin_worker,
         # Its own: the loader draws a number from it, and what the model draws is not to depend on
         # how often images were begun with.
         generator=torch.Generator(),
     )
-    try:
+    with deaths_told():
         for made in loader:
             if isinstance(made, DeployBenchError):
                 raise made
             if isinstance(made, _Piped):
                 made = replace(made.rest, pixels=torch.from_numpy(made.pixels))
             yield made
+
+
+@contextmanager
+def deaths_told() -> Iterator[None]:
+    """Tells of a worker that was killed, wherever torch's handler of its end breaks in.
+
+    That may be in the middle of a step: a loop over batches has this around all of it. Raises
+    DeployBenchError in place of torch's RuntimeError.
+    """
+    try:
+        yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
@@ -408,6 +422,11 @@ def _made(steps: _Steps, numbers: range, workers: int) -> Iterator[Batch]:
             f"a process that reads images has died: {str(error).splitlines()[0]}",
             action="it may have run out of memory: fewer --workers, or a smaller --batch",
         ) from None
+
+
+def _begin_worker(number: int) -> None:
+    """At once, where the parent is killed: torch's own watch takes up to half a minute."""
+    die_with_parent()
 
 
 def _as_it_is(made: object) -> object:
