@@ -20,7 +20,7 @@ import torch
 from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.data.dataset import DataSet, Example
 from deploybench.errors import DeployBenchError
-from deploybench.training import images
+from deploybench.training import workers
 from deploybench.training.augmentation import NOTHING, Augmentation
 from deploybench.training.balance import Balance
 from deploybench.training.images import (
@@ -28,7 +28,6 @@ from deploybench.training.images import (
     EvaluationImages,
     TrainingImages,
     check_images,
-    deaths_told,
 )
 from tests.training.image_sets import COLOURS, GREY, data_set, every_depth, photographs
 
@@ -148,8 +147,8 @@ def test_epochs_differ_and_come_again(photos: DataSet) -> None:
 
 def test_the_number_of_workers_changes_nothing(photos: DataSet) -> None:
     here = training(photos, workers=0)
-    for workers in (1, 2):
-        assert all_same(here.batches(2), training(photos, workers=workers).batches(2))
+    for count in (1, 2):
+        assert all_same(here.batches(2), training(photos, workers=count).batches(2))
     evaluation = EvaluationImages(photos, COLOURS, batch=4, workers=0)
     beside = EvaluationImages(photos, COLOURS, batch=4, workers=2)
     assert all_same(evaluation.batches(), beside.batches())
@@ -159,7 +158,7 @@ def test_without_shared_memory_batches_are_the_same(
     photos: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = list(training(photos).batches(0))
-    monkeypatch.setattr(images, "_free_shared_memory", lambda: 0)
+    monkeypatch.setattr(workers, "_free_shared_memory", lambda: 0)
     assert all_same(iter(expected), training(photos, workers=1).batches(0))
 
 
@@ -184,9 +183,9 @@ def test_reading_images_leaves_the_generators_of_the_model_alone(photos: DataSet
 
     seed()
     expected = drawn()
-    for workers in (0, 1):
+    for count in (0, 1):
         seed()
-        list(training(photos, workers=workers).batches(0))
+        list(training(photos, workers=count).batches(0))
         assert drawn() == expected
 
 
@@ -271,6 +270,16 @@ def test_workers_end_with_the_loop_that_is_left(photos: DataSet) -> None:
     assert not alive
 
 
+def test_workers_go_on_at_ctrl_c_until_their_parent_ends_them(photos: DataSet) -> None:
+    before = set(psutil.Process().children(recursive=True))
+    batches = training(photos, batch=2, workers=2).batches(0)
+    made = [next(batches)]
+    for process in set(psutil.Process().children(recursive=True)) - before:
+        process.send_signal(signal.SIGINT)
+    made += batches
+    assert all_same(iter(made), training(photos, batch=2).batches(0))
+
+
 KILLED = """
 import sys
 from deploybench.data.opening import open_data
@@ -297,33 +306,26 @@ def test_workers_end_with_a_parent_that_is_killed(photos: DataSet) -> None:
     ) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "begun\n"
-        workers = psutil.Process(parent.pid).children(recursive=True)
-        assert len(workers) >= 2
+        children = psutil.Process(parent.pid).children(recursive=True)
+        assert len(children) >= 2
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait(timeout=10)
-    _, alive = psutil.wait_procs(workers, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=10)
     for process in alive:
         process.kill()
     assert not alive
 
 
-def go_on_without_a_worker(data: DataSet, *, during_a_step: bool) -> None:
+def test_a_worker_that_dies_is_told_where_its_batch_is_waited_for(photos: DataSet) -> None:
     before = set(psutil.Process().children(recursive=True))
-    batches = training(data, batch=2, workers=1).batches(0)
-    with deaths_told():
-        next(batches)
-        for process in set(psutil.Process().children(recursive=True)) - before:
-            process.kill()
-        if during_a_step:
-            time.sleep(5)
-        else:
-            list(batches)
-
-
-@pytest.mark.parametrize("during_a_step", [False, True])
-def test_a_worker_that_dies_is_told_as_such(photos: DataSet, during_a_step: bool) -> None:
+    batches = training(photos, batch=2, workers=1).batches(0)
+    next(batches)
+    for process in set(psutil.Process().children(recursive=True)) - before:
+        process.kill()
+    # Here a step is being made, which nothing is to break into.
+    time.sleep(0.2)
     with pytest.raises(DeployBenchError, match="a process that reads images has died"):
-        go_on_without_a_worker(photos, during_a_step=during_a_step)
+        list(batches)
 
 
 def test_what_the_workers_need_can_be_sent_to_them(photos: DataSet) -> None:
