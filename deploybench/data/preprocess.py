@@ -17,7 +17,7 @@ the mean.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,14 @@ def input_of(picture: Picture, spec: Preprocessing, place: str) -> ImageInput:
 
     ``place`` is where it lies, as an error says it. Raises DeployBenchError.
     """
+    return input_of_fitted(fitted(picture, spec, place), spec)
+
+
+def fitted(picture: Picture, spec: Preprocessing, place: str) -> Picture:
+    """The picture in the model's height and width: trimmed, resized, cropped or padded.
+
+    Raises DeployBenchError.
+    """
     border = spec.crop_border_pixels
     if min(picture.size) <= 2 * border:
         width, height = picture.size
@@ -76,9 +84,17 @@ def input_of(picture: Picture, spec: Preprocessing, place: str) -> ImageInput:
     bands = picture.bands
     if bands[0].mode == "F" and len(bands) < spec.channels:  # grey, for a model of colours
         bands = bands * spec.channels
-    fitted = [_fitted(band, spec, index) for index, band in enumerate(bands)]
+    bands = tuple(_fitted(band, spec, index) for index, band in enumerate(bands))
+    return replace(picture, bands=bands)
+
+
+def input_of_fitted(picture: Picture, spec: Preprocessing) -> ImageInput:
+    """A picture that has the model's height and width, scaled and normalised."""
+    bands = picture.bands
+    if bands[0].mode == "F" and len(bands) < spec.channels:
+        bands = bands * spec.channels
     # Height x width x channels; a grey image has no dimension of channels in Pillow.
-    levels = np.dstack([np.asarray(band, dtype=np.float32) for band in fitted])
+    levels = np.dstack([np.asarray(band, dtype=np.float32) for band in bands])
     pixels = levels
     if bands[0].mode != "F":
         pixels = levels / np.float32(WHITE_8)
