@@ -1,4 +1,4 @@
-"""By how much do processes of one cell differ? What an interval has to span beside what was visited.
+"""By how much do processes of one cell differ? An interval has to span that, too.
 
 Copies of each cell take turns in one run, each with processes of its own; a visit is held against
 the other copies of its round, so that what the machine did is in both. Printed is the level of each

@@ -39,8 +39,8 @@ class Delivered:
 
     ``shares`` is None where no canary ran. ``runs_remembered`` is in how many runs its own speed
     was looked for. ``open_cells`` of ``cells`` are not known within
-    :data:`~deploybench.analysis.visit_verdicts.WIDEST_INTERVAL`; ``beyond_time`` of these would not be
-    after more time either: the machine was never at its own speed beside them, their time moved
+    :data:`~deploybench.analysis.visit_verdicts.WIDEST_INTERVAL`; ``beyond_time`` of these would not
+    be after more time either: the machine was never at its own speed beside them, their time moved
     during the run, or nothing was measured. ``more_minutes`` of visits would do for the others:
     None where there are none, or where nobody would wait so long.
     """
