@@ -97,6 +97,8 @@ class TrainingProgress:
             self._stack.enter_context(self._bar)
             self._task = self._bar.add_task(what, total=total)
             self._what = what
+            if isinstance(self._bar, StepLines):
+                self._bar.update(self._task, completed=done, description=what)
         if self._task is None:
             return
         if isinstance(self._bar, StepLines):
