@@ -37,8 +37,6 @@ LEAST_DRIFT = 0.01
 """Over a run, a logarithm. Each half of it is then within a quarter of a percent of the whole."""
 LEAST_SHIFT = 0.005
 """Between processes, a logarithm: a third of the widest interval of a VALID time."""
-WIDE = 2.576
-"""Standard errors to either side of an interval of 99 %."""
 SHIFT_CONFIDENCE = 0.99
 """That two processes differ has to be surer than an interval: each cell is asked once or more."""
 USUAL_SPREAD = 0.005
@@ -299,9 +297,12 @@ def _process_effects(times: Floats, processes: Integers) -> Effects:
         if name == usual or len(moments) < FEWEST_VALUES:
             continue
         beside = _nearest(moments_of_usual, moments)
-        difference = centre_of(times[moments] - times[beside], confidence)
+        apart = times[moments] - times[beside]
+        difference = centre_of(apart, confidence)
         effects.append(difference.value)
-        variances.append((difference.distance / WIDE) ** 2)
+        # Of a median, of so many independent normal values.
+        deviation = float(np.median(np.abs(apart - difference.value))) / MEDIAN_DISTANCE
+        variances.append(math.pi / 2 * deviation**2 / max(difference.independent, 1.0))
         excludes_zero = difference.low > 0 or difference.high < 0
         if excludes_zero and abs(difference.value) >= LEAST_SHIFT:
             surely = True
@@ -323,7 +324,7 @@ def _error_of_mean(processes: Effects) -> float:
     from scipy.stats import t as student
 
     usual = USUAL_SPREAD**2
-    seen, differences = 0.0, 0.0
+    seen, share, differences = 0.0, 0.0, 0.0
     if len(processes.effects) > 1:
         # Each effect is a difference, so its noise is that of two processes.
         noise = processes.noise**2 / 2
@@ -334,7 +335,10 @@ def _error_of_mean(processes: Effects) -> float:
         # What they vary by noise alone is in the interval of the visits already.
         seen = max(float(processes.effects.var(ddof=1)) - noise, 0.0)
     weight = USUAL_WEIGHT + differences
-    variance = (USUAL_WEIGHT * usual + differences * seen) / weight
+    weighed = (USUAL_WEIGHT * usual + differences * seen) / weight
+    # Processes that differ more than is usual are believed, as far as it is no noise: their cell is
+    # not a usual one.
+    variance = max(weighed, share * seen)
     factor = float(student.ppf(0.5 + CONFIDENCE / 2, weight))
     return factor * math.sqrt(variance / processes.alike)
 

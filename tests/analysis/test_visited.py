@@ -138,9 +138,9 @@ def test_of_four_processes_the_interval_spans_what_another_one_would_be() -> Non
     state = state_of(visits(times * levels, np.ones(ROUNDS), processes=4))
 
     assert visited_of(state).known
-    # Three differences with a standard deviation of 1.3 %, and four with the usual 0.5 %:
-    # Student's interval of seven, 2.36 x 0.93 % / 2.
-    assert visited_of(state).process_error == pytest.approx(0.011, abs=0.002)
+    # They differ by a standard deviation of 1.3 %, more than is usual: that is believed, by three
+    # differences and the four that are usual. Student's interval of seven, 2.36 x 1.3 % / 2.
+    assert visited_of(state).process_error == pytest.approx(0.015, abs=0.003)
     assert state.p50_high_ms is not None
     assert alike.p50_high_ms is not None
     assert state.p50_high_ms - state.p50_ms > 0.1
