@@ -126,7 +126,7 @@ def begin_from(
         *about_epsilon,
         about_images,
     )
-    words = path.name
+    words = _name_of(path)
     if report.taken:
         words += f" ({report.taken})"
     return Begun(
@@ -218,8 +218,13 @@ def _paths_of_heads(built: BuiltModel) -> tuple[str, ...]:
     return tuple(dict.fromkeys(paths))
 
 
+def _name_of(path: Path) -> str:
+    """The last part of the path, also of ``.``."""
+    return path.absolute().resolve().name or str(path)
+
+
 def _taken_words(path: Path, report: LoadReport, tensors: int) -> str:
-    taken = f"begins with {counted(len(report.loaded), 'tensor')} of {path.name}"
+    taken = f"begins with {counted(len(report.loaded), 'tensor')} of {_name_of(path)}"
     if report.taken:
         taken += f" ({report.taken})"
     taken += f"; the model has {tensors}"

@@ -148,6 +148,16 @@ def test_a_classifier_of_the_same_classes_is_kept(
         assert words in start.notes[1]
 
 
+def test_the_folder_that_one_stands_in_has_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint_of(tmp_path / "best", built(RESNET, seed=1), "model.safetensors")
+    monkeypatch.chdir(tmp_path / "best")
+    start = begun(built(RESNET, seed=2), Path())
+    assert start.words == "best"
+    assert "tensors of best;" in start.notes[0]
+
+
 def test_a_classifier_that_fits_can_be_left(tmp_path: Path) -> None:
     trained = built(RESNET, seed=1)
     model = built(RESNET, seed=2)
