@@ -54,9 +54,11 @@ def check_drop(max_drop: float | None) -> None:
 
 
 def check_reduced(precisions: Sequence[str], command: str) -> None:
-    """Raise DeployBenchError where accuracy was asked to decide, and nothing is in a reduced
-    precision."""
-    if any(precision != EXACT for precision in precisions):
+    """Raise DeployBenchError where accuracy was asked to decide, and all is in full precision.
+
+    Where nothing can be run at all, that is said elsewhere.
+    """
+    if not precisions or any(precision != EXACT for precision in precisions):
         return
     raise DeployBenchError(
         f"--accept-by {ACCURACY} with nothing but {EXACT}: {WHY_NOT_EXACT}",

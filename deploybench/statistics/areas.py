@@ -82,9 +82,10 @@ def _scatter(placements: Floats) -> tuple[float, float]:
     from scipy.stats import kurtosis
 
     count = len(placements)
-    variance = float(placements.var()) / count
-    if variance == 0:
+    # Of equal placements the rounding of their mean would be taken for a variance.
+    if placements.min() == placements.max():
         return 0.0, 0.0
+    variance = float(placements.var()) / count
     return variance, (float(kurtosis(placements, fisher=False)) - 1) / count
 
 

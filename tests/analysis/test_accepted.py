@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from deploybench.analysis.accepted import FEWEST_IMAGES, Used, evidence_for, evidence_of
-from deploybench.artifacts.acceptance import Evidence
+from deploybench.artifacts.acceptance import Evidence, check_reduced
 from deploybench.artifacts.parity import ParityReport
+from deploybench.errors import DeployBenchError
 from deploybench.results.quality import Quality
 from deploybench.results.record import Record
 from deploybench.statistics.figures import Figure
@@ -135,6 +136,14 @@ def test_of_several_sets_one_that_lost_decides_and_a_later_evaluation_replaces_a
     assert "lost" in evidence_for(used(good), [good, unsure, worse], DROP, COMMAND).words
     mended = evaluation(seen(sha256="7" * 64), "d").replaced(created="2026-01-05")
     assert evidence_for(used(good), [mended, worse, good], DROP, COMMAND).accepted
+
+
+def test_nothing_in_a_reduced_precision_is_refused_and_nothing_at_all_is_not() -> None:
+    check_reduced(["fp32", "fp16"], "run")
+    check_reduced([], "run")
+    with pytest.raises(DeployBenchError, match="nothing but fp32: never in fp32") as refused:
+        check_reduced(["fp32"], "run")
+    assert "--precision fp16" in str(refused.value.action)
 
 
 def test_parity_is_weighed_only_where_it_is_a_matter_of_precision() -> None:

@@ -12,7 +12,7 @@ import pytest
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
-from deploybench.statistics.areas import newcombe
+from deploybench.statistics.areas import area_of, newcombe
 from deploybench.statistics.bootstrap import resamples_of
 from deploybench.statistics.calibration import calibration, calibration_error
 from deploybench.statistics.quality import Classification, classification
@@ -236,6 +236,18 @@ def test_area_of_few_images_has_newcombes_interval_also_where_it_is_perfect() ->
     perfect = newcombe(1.0, 20, 980)
     assert (perfect.low, perfect.high) == (pytest.approx(0.9501, abs=1e-4), 1)
     assert newcombe(0.0, 980, 20).high == pytest.approx(1 - 0.9501, abs=1e-4)
+
+
+def test_area_of_images_that_all_stand_at_one_place_has_no_scatter() -> None:
+    """Seven of the nine others are below each of the 13: the mean of 13 times 7/9 is rounded."""
+    scores = np.array([5.0] * 13 + [1.0] * 7 + [9.0] * 2)
+    positive = np.arange(22) < 13
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = area_of(scores, positive)
+    assert found is not None
+    assert found.figure.value == pytest.approx(7 / 9)
+    assert found.scatter[0] == (0.0, 0.0)
 
 
 def test_classifier_that_only_names_a_class_has_nothing_that_needs_to_know_how_sure_it_is() -> None:
