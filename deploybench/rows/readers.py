@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from deploybench.analysis.against import AgainstBaseline
 from deploybench.analysis.crossover import Point
 from deploybench.analysis.typical import TypicalGpu
+from deploybench.analysis.visit_verdicts import too_far
 from deploybench.results.launch import Facts
 from deploybench.results.record import Bound, Percentile, StateSummary, Summary
 from deploybench.results.verdict import Verdict
@@ -188,6 +189,8 @@ def summary_figures(summary: Summary | None) -> SummaryFigures:
 def state_figures(state: StateSummary | None) -> StateFigures:
     if state is None:
         return StateFigures()
+    if state.visited is not None and too_far(state.visited):
+        return StateFigures(hop_ns=state.hop_ns, left_out=state.left_out, samples=state.samples)
     coverage = state.p50_coverage
     if state.visited is not None and not state.visited.known:
         # Its interval is at least so wide: what it covers nobody knows.
@@ -211,15 +214,22 @@ def visit_figures(state: StateSummary | None) -> VisitFigures:
     if state is None or state.visited is None:
         return VisitFigures()
     visited = state.visited
+    whole_ms, whole_low_ms, whole_high_ms = None, None, None
+    if not too_far(visited):
+        whole_ms, whole_low_ms, whole_high_ms = (
+            visited.whole_ms,
+            visited.whole_low_ms,
+            visited.whole_high_ms,
+        )
     return VisitFigures(
         basis=visited.basis,
         known=visited.known,
         calm_visits=visited.calm_visits,
         calm_share=visited.calm_share,
         halves_agree=visited.halves_agree,
-        all_visits_ms=visited.whole_ms,
-        all_visits_low_ms=visited.whole_low_ms,
-        all_visits_high_ms=visited.whole_high_ms,
+        all_visits_ms=whole_ms,
+        all_visits_low_ms=whole_low_ms,
+        all_visits_high_ms=whole_high_ms,
         estimates_agree=visited.agree,
         experienced_p50_ms=visited.experienced_p50_ms,
         experienced_low_ms=visited.experienced_low_ms,

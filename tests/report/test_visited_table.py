@@ -69,6 +69,18 @@ def test_visits_and_fresh_launches_in_one_table_are_told_apart() -> None:
                     "experienced_p50_ms") == ["13.2", NOTHING]  # fmt: skip
 
 
+def test_time_too_far_from_what_was_seen_is_not_shown() -> None:
+    far = {**UNSEEN, "delivered_p10": 0.1, "delivered_p50": 0.2, "delivered_p90": 0.45}
+    made = visited_record(11.9, 81.0, width=0.05, judgement=QUIETER, changes=far)
+    assert cells_of([made], "p50_ms") == ["–"]
+    assert cells_of([made], "experienced_p50_ms") == ["81.0"]
+    assert "11.9" not in printed([made])
+    nearer = visited_record(
+        11.9, 81.0, width=0.05, judgement=QUIETER, changes={**far, "delivered_p90": 0.55}
+    )
+    assert cells_of([nearer], "p50_ms") == ["≈11.9"]
+
+
 @pytest.mark.parametrize("basis", ["extrapolated", "not seen"])
 def test_time_that_was_worked_out_and_not_seen_is_marked_and_explained(basis: str) -> None:
     made = visited_record(
