@@ -107,6 +107,12 @@ COMMANDS = (
         "data:app",
         "Show a set of images, split it, or make one: deploybench data show DIR.",
     ),
+    Command(
+        "train",
+        "train:train",
+        "Train a model on images: one recipe for every architecture; out comes a checkpoint that "
+        "export reads.",
+    ),
     Command("models", "models:app", "List the models, or show one: deploybench models show vit."),
     Command(
         "profiles",

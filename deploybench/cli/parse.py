@@ -206,6 +206,13 @@ def sizes(image_size: str | None, patch_size: str | None) -> Sizes:
     return Sizes(tuple(dict.fromkeys(images)), tuple(patches))
 
 
+def one_image_size(text: str | None) -> tuple[int, int] | None:
+    """``224`` or ``224x320`` (height x width) in pixels; None asks for nothing."""
+    if text is None:
+        return None
+    return _image_size(text)
+
+
 def _image_size(text: str) -> tuple[int, int]:
     """``224`` or ``224x320`` (height x width) in pixels."""
     parts = text.lower().split("x")

@@ -24,6 +24,14 @@ NEAREST = {
     "≈": "~",
     "◂": "<",
     "≤": "<",
+    "▁": "_",
+    "▂": ".",
+    "▃": "-",
+    "▄": "=",
+    "▅": "+",
+    "▆": "*",
+    "▇": "%",
+    "█": "#",
 }
 """What ASCII has for what this program prints: of the same width, so that tables stay tables."""
 

@@ -16,6 +16,7 @@ from deploybench.data.own_images import choose_images, hash_of_images
 from deploybench.documents import Document
 from deploybench.export.request import ModelRequest
 from deploybench.models.source import RANDOM_WEIGHTS
+from deploybench.models.trained import sha256_of_description
 from deploybench.models.weights_folder import sha256_of_weights
 from deploybench.processes import die_with_parent, finish, run_forked
 
@@ -65,6 +66,11 @@ def contents_of(model: ModelRequest) -> list[dict[str, str]]:
         # A checkpoint that does not read counts by its file: the export says what is wrong with it.
         today["checkpoint"] = tensors.sha256 or of_file
         chosen = tensors.chosen
+        described = sha256_of_description(Path(model.checkpoint))
+        if described is not None:
+            # Classes and images come from there; what was exported without them is another thing.
+            today["training"] = described
+            return [today]
     if by_files == today or chosen:
         return [today]
     return [today, by_files]

@@ -16,6 +16,7 @@ from torch import nn
 from deploybench.errors import DeployBenchError
 from deploybench.models.checkpoint_states import State, choose_state, left_in, where, words_of
 from deploybench.models.checkpoint_tree import Checkpoint, StateDict, listed, tensors_of
+from deploybench.models.input_channels import at_own_channels
 from deploybench.models.position_embeddings import at_own_size
 from deploybench.models.timm_filter import as_timm_reads_it, changes_in_words
 from deploybench.models.torch_pickle import StoredTensor
@@ -107,11 +108,15 @@ def load_state(
     allow_partial: bool,
     key: str | None = None,
     example: Callable[[], torch.Tensor] | None = None,
+    new: Collection[str] = (),
+    channels: int | None = None,
 ) -> LoadReport:
     """Load the checkpoint into ``module``, which becomes float32.
 
     ``example`` gives an input (images x channels x height x width) on which it is tried whether
-    eval uses what is missing. Raises DeployBenchError with the differing keys unless
+    eval uses what is missing. Where training goes on from the checkpoint, ``new`` names tensors of
+    the module that keep what they hold, and a first convolution of other input channels is adapted
+    to ``channels``. Raises DeployBenchError with the differing keys unless
     ``allow_partial``, and for tensors that cannot be weights: integers and complex or quantised
     numbers in the place of real ones, NaN.
     """
@@ -120,7 +125,11 @@ def load_state(
     state = _chosen(checkpoint, module, key)
     given = tensors_of(checkpoint, {**state.others, **state.places})
     remarks = _remarks(checkpoint, state)
-    fitted = as_timm_reads_it(module, given)
+    given = _without(given, new)
+    if channels is not None:
+        given, adapted = at_own_channels(module, given, channels)
+        remarks += adapted
+    fitted = _without(as_timm_reads_it(module, given), new)
     remarks += changes_in_words(given, fitted)
     resized = at_own_size(module, fitted)
     if resized is not fitted:
@@ -128,7 +137,7 @@ def load_state(
             f"position embeddings resampled from {_shape(fitted['pos_embed'])} to "
             f"{_shape(resized['pos_embed'])}"
         )
-    sorted_out = _sorted_out(own, resized)
+    sorted_out = _sorted_out(_without(own, new), resized)
     _refuse_wrong_numbers(checkpoint, state, own, sorted_out.usable)
     needed = [name for name in sorted_out.missing if not _only_counts(name)]
     idle: list[str] = []
@@ -170,6 +179,10 @@ def load_state(
         random_parameters=sum(learnt[name].numel() for name in random if name in learnt),
         remarks=tuple(remarks),
     )
+
+
+def _without(state: StateDict, names: Collection[str]) -> StateDict:
+    return {name: tensor for name, tensor in state.items() if name not in names}
 
 
 def only_trains(name: str) -> bool:

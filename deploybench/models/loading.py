@@ -44,6 +44,7 @@ from deploybench.models.source import (
     ModelSource,
     find_source,
 )
+from deploybench.models.trained import TrainedModel, trained_model
 from deploybench.models.training_arguments import training_images
 
 SingleOutput = NamedOutputs
@@ -64,16 +65,23 @@ def load_model(
     The checkpoint is the one given, or the one that belongs to the name (``hub:FOLDER``);
     ``checkpoint_key`` says which state in it is meant. Without a checkpoint and without
     ``options.pretrained`` the weights are random from a fixed seed and rescaled so that the logits
-    have spread; those of a user's factory stay as they are, loaded or not. ``one_image``: the model
-    has to take no more than one at a time.
+    have spread; those of a user's factory stay as they are, loaded or not. What the folder of a
+    checkpoint says of it (:mod:`deploybench.models.trained`) holds where ``options`` say nothing.
+    ``one_image``: the model has to take no more than one at a time.
     """
     source, own_name = find_source(name)
     if checkpoint is None:
         checkpoint = source.checkpoint(own_name)
     state = None
+    trained = None
     if checkpoint is not None:
         state = read_checkpoint(checkpoint)
+        trained = _trained(name, checkpoint)
+    if trained is not None:
+        options = trained.options(options)
     built = build(source, own_name, options)
+    if trained is not None:
+        built = trained.described(built, options)
     report = None
     if state is not None:
         built, options = _at_trained_size(source, own_name, built, options, state)
@@ -104,13 +112,24 @@ def load_model(
             str(getattr(module, "pretrained_cfg", {}).get("hf_hub_id") or name),
         )
     if report is not None:
-        report = replace(report, remarks=(*report.remarks, *epsilon_remark))
+        remarks = (*report.remarks, *epsilon_remark)
+        if trained is not None:
+            remarks += trained.remarks
+        report = replace(report, remarks=remarks)
     if report is not None and report.random:
         fill_missing(module, report.random, reference_images(built.preprocessing), SEED)
     weights = Weights.model_validate(
         {"kind": kind, "source": where, "sha256": weights_hash(module), **_told(report, module)}
     )
     return built, weights
+
+
+def _trained(name: str, checkpoint: Path) -> TrainedModel | None:
+    """What a training of ours wrote of the checkpoint, for the model that it trained."""
+    trained = trained_model(checkpoint)
+    if trained is not None:
+        trained.check_model(name, checkpoint)
+    return trained
 
 
 def tensors_taken(

@@ -1,0 +1,193 @@
+"""From a request to what is trained: the images, the model with its first weights, the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from deploybench.artifacts.preprocessing import Preprocessing
+from deploybench.data.references import telling_inputs
+from deploybench.errors import DeployBenchError
+from deploybench.models.batch_norms import set_epsilon
+from deploybench.models.identity import build
+from deploybench.models.source import BuiltModel, find_source
+from deploybench.models.trained import TrainedModel, config_text
+from deploybench.models.zoo import ZOO
+from deploybench.training.folder import DataUsed, TrainingPlan
+from deploybench.training.request import TrainingRequest
+from deploybench.training.sets import TrainingSets, training_sets
+
+TIMM = "timm:"
+RANDOM = "random weights"
+PRETRAINED = "timm's pretrained weights"
+OWN = "the factory's own weights"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that is settled before the first step. ``begun_from`` says which weights the module
+    holds, ``notes`` what was decided and assumed, in sentences."""
+
+    sets: TrainingSets
+    built: BuiltModel
+    spec: Preprocessing
+    begun_from: str
+    identity: dict[str, str]
+    notes: tuple[str, ...]
+
+    @property
+    def module(self) -> nn.Module:
+        return self.built.module
+
+    @property
+    def classes(self) -> int:
+        return len(self.sets.training.class_names)
+
+
+def prepared(request: TrainingRequest) -> Prepared:
+    """Open the data, build the model for its classes, and put its first weights in.
+
+    Raises DeployBenchError for data, a model or weights that no training can be made of.
+    """
+    sets = training_sets(request)
+    classes = len(sets.training.class_names)
+    source, own_name = find_source(request.model)
+    source.check(own_name)
+    built = build(source, own_name, request.build_options(classes), request.seed)
+    if request.batchnorm_epsilon is not None:
+        set_epsilon(request.model, built.module, request.batchnorm_epsilon)
+    # Whatever the images were of the weights that others trained: this is what they are here.
+    spec = built.preprocessing.replaced(assumed=())
+    if request.preprocessing is not None:
+        spec = request.preprocessing.applied_to(spec)
+    check_logits(built.module, torch.from_numpy(telling_inputs(spec))[:2], classes, request.model)
+    init_from = request.init_from or source.checkpoint(own_name)
+    begun_from, notes = _begun(request, built, init_from, sets)
+    return Prepared(
+        sets=sets,
+        built=built,
+        spec=spec,
+        begun_from=begun_from,
+        identity=source.identity(own_name),
+        notes=(*sets.notes, *notes),
+    )
+
+
+def _begun(
+    request: TrainingRequest, built: BuiltModel, init_from: Path | None, sets: TrainingSets
+) -> tuple[str, tuple[str, ...]]:
+    """Which weights the module begins with, and what is said about them."""
+    if init_from is None:
+        if request.pretrained:
+            return PRETRAINED, ()
+        if built.own_weights:
+            return OWN, (f"begins with {OWN}",)
+        return RANDOM, ()
+    raise DeployBenchError("--init-from is not there yet")
+
+
+def plan_of(request: TrainingRequest, ready: Prepared, hashes: tuple[str, str]) -> TrainingPlan:
+    """All that decides the weights that come out; ``hashes`` are those of the two sets."""
+    sets = ready.sets
+    return TrainingPlan(
+        model=request.model,
+        identity=ready.identity,
+        recipe=request.recipe,
+        seed=request.seed,
+        data=DataUsed(
+            name=sets.training.name,
+            form=sets.training.form,
+            task=sets.training.task,
+            training_sha256=hashes[0],
+            evaluation_sha256=hashes[1],
+            training_split=sets.training_name,
+            evaluation_split=sets.evaluation_name,
+            training_images=len(sets.training),
+            evaluation_images=len(sets.evaluation),
+            classes=sets.training.class_names,
+            training_counts=sets.training.counts(),
+            evaluation_counts=sets.evaluation.counts(),
+            synthetic=sets.training.synthetic,
+        ),
+        preprocessing=ready.spec,
+        patch_size=request.patch_size,
+        batchnorm_epsilon=request.batchnorm_epsilon,
+        begun_from=ready.begun_from,
+        devices=request.devices,
+    )
+
+
+def trained_as(plan: TrainingPlan, *, epoch: int, finished: bool) -> TrainedModel:
+    """What the weights of an epoch are weights of, for whoever exports them."""
+    spec = plan.preprocessing
+    task: Literal["multi_class:logits", "multi_label:logits"] = "multi_class:logits"
+    if plan.data.task == "multi-label":
+        task = "multi_label:logits"
+    return TrainedModel(
+        model=plan.model,
+        num_classes=len(plan.data.classes),
+        in_channels=spec.channels,
+        image_size=(spec.height, spec.width),
+        patch_size=plan.patch_size,
+        batchnorm_epsilon=plan.batchnorm_epsilon,
+        preprocessing=spec,
+        labels=plan.data.classes,
+        task=task,
+        epoch=epoch,
+        epochs=plan.recipe.epochs,
+        finished=finished,
+    )
+
+
+def config_of(trained: TrainedModel, built: BuiltModel) -> str:
+    """The text of config.json; timm's architecture is in it where timm can build the model."""
+    name = trained.model
+    entry = ZOO.get(name)
+    arguments: dict[str, Any] = {}
+    if name.startswith(TIMM):
+        architecture = name.removeprefix(TIMM)
+    elif entry is not None and not entry.ours and entry.attention is None:
+        architecture = entry.architecture
+        arguments = dict(entry.arguments)
+    else:
+        return config_text(trained, None, {})
+    if "img_size" in built.arguments:
+        arguments["img_size"] = list(trained.image_size)
+    if "patch_size" in built.arguments:
+        arguments["patch_size"] = built.arguments["patch_size"]
+    if "in_chans" in built.arguments:
+        arguments["in_chans"] = trained.in_channels
+    return config_text(trained, architecture, arguments)
+
+
+def check_logits(module: nn.Module, images: torch.Tensor, classes: int, name: str) -> None:
+    """Refuse a model that cannot be trained as it is: what it returns for ``images`` (images x
+    channels x height x width) in training has to be logits, images x classes. It is left as it was.
+    """
+    before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+    module.train()
+    try:
+        with torch.no_grad():
+            returned = module(images)
+    except Exception as error:  # a model may raise anything on images that it was not made for
+        channels, height, width = images.shape[1:]
+        raise DeployBenchError(
+            f"'{name}' does not run on images of {channels} x {height} x {width}: {error}",
+            expected="an image size and channels that the architecture takes",
+            action="another --image-size or --in-channels",
+        ) from error
+    module.load_state_dict(before)  # in training the averages of norms move
+    if isinstance(returned, torch.Tensor) and returned.shape == (len(images), classes):
+        return
+    found = f"a {type(returned).__name__}"
+    if isinstance(returned, torch.Tensor):
+        found = f"a tensor of {' x '.join(map(str, returned.shape))}"
+    raise DeployBenchError(
+        f"'{name}' returns {found} for {len(images)} images in training",
+        expected=f"logits alone: a tensor of {len(images)} x {classes} classes",
+        action="a factory that takes num_classes and returns the logits, without auxiliary outputs",
+    )
