@@ -14,13 +14,20 @@ empty :=
 space := $(empty) $(empty)
 comma := ,
 DEMO_BACKENDS := onnx,openvino,torchscript,pytorch
+# The generated set of `make accuracy-demo`; what each of its two models is begun with and trained by.
+ACCURACY_DEMO ?= accuracy-demo-workspace
+ACCURACY_IMAGES := 2000
+LITE0 := timm:tf_efficientnet_lite0
+FAIR_MEMBER := xca
+ACCURACY_RUNNERS := pytorch,torchscript,torch-export,onnxruntime,openvino
 # TorchScript and torch.compile are left to you: each of their processes imports torch, for seconds.
 DEMO_RUNNERS := pytorch,onnxruntime,openvino
 
-.PHONY: help demo test lint environment clean-demo gpu-check docker-pins old-stack
+.PHONY: help demo accuracy-demo test lint environment clean-demo gpu-check docker-pins old-stack
 
 help:
 	@echo "make demo   export and measure four models on every CPU backend, print the comparison table"
+	@echo "make accuracy-demo train two models on a generated set, print accuracy beside latency"
 	@echo "make test   lint and run all tests"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make gpu-check     the tests that need a CUDA device, and a summary to paste into an issue"
@@ -53,6 +60,17 @@ demo: $(READY)
 	$(BIN)/deploybench run --workspace $(DEMO) --profile host --runner $(DEMO_RUNNERS) \
 		--baseline pytorch --precision-target 1.5% --budget 24s
 
+# Everything in it goes on where it was ended; what was trained is not trained again.
+accuracy-demo: $(READY)
+	mkdir -p $(ACCURACY_DEMO)
+	test -d $(ACCURACY_DEMO)/brain || $(BIN)/deploybench data make brain-mri-synthetic -o $(ACCURACY_DEMO)/brain \
+		--images $(ACCURACY_IMAGES) --image-size 96
+	$(BIN)/python examples/efficientnet_lite0.py $(ACCURACY_DEMO)/efficientnet_lite0.safetensors
+	$(BIN)/deploybench study --workspace $(ACCURACY_DEMO) --data $(ACCURACY_DEMO)/brain --models $(LITE0),$(FAIR_MEMBER) \
+		--init-from $(LITE0)=$(ACCURACY_DEMO)/efficientnet_lite0.safetensors --image-size 96 \
+		--epochs 10 --runner $(subst $(space),$(comma),$(strip $(ACCURACY_RUNNERS) $(COMPILED))) \
+		--precision-target 1.5% --budget 12s
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -76,4 +94,4 @@ old-stack: $(READY)
 	$(BIN)/python -m benchmarks.old_stack $(OLD_STACK)
 
 clean-demo:
-	rm -rf $(DEMO)
+	rm -rf $(DEMO) $(ACCURACY_DEMO)
