@@ -56,6 +56,16 @@ def train(
             "--init-from", help="Begin with a checkpoint's weights, with a new head where needed."
         ),
     ] = None,
+    checkpoint_key: Annotated[
+        str | None,
+        typer.Option("--checkpoint-key", help="Which state of it. [default: as for an export]"),
+    ] = None,
+    new_head: Annotated[
+        bool, typer.Option("--new-head", help="With a new classifier in any case.")
+    ] = False,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="What it lacks begins at random.")
+    ] = False,
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="Begin with timm's pretrained weights (network).")
     ] = False,
@@ -262,6 +272,9 @@ def train(
         uncertain=uncertain_in(uncertain),
         columns=columns_in(column or []),
         init_from=init_from,
+        checkpoint_key=checkpoint_key,
+        new_head=new_head,
+        allow_partial=allow_partial,
         pretrained=pretrained,
         image_size=parse.one_image_size(image_size),
         in_channels=in_channels,

@@ -139,7 +139,9 @@ def _summary(result: TrainingResult) -> tuple[str, ...]:
     score = best.balanced_accuracy
     if score is None:
         what, score = "macro AUC", best.area
-    lines = [f"{plan.model}, recipe {plan.recipe.words}, begun from {plan.begun_from}: {ended}."]
+    lines = [
+        f"{plan.model}, recipe {plan.recipe.words}, begun with {result.record.begun_from}: {ended}."
+    ]
     lines.append(
         f"The weights are those of epoch {best.epoch}: {what} {_percent(score or 0.0)} % on "
         f"'{plan.data.evaluation_split}' ({plan.data.evaluation_images} images)."

@@ -12,6 +12,7 @@ are rounded to 256 levels for them, and a note says so; without them they keep t
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 WHOLE = (1.0, 1.0)
+RAND_AUGMENT = re.compile(r"rand(-(m|n|p|mstd|mmax|inc)\d+(\.\d+)?|-t\w+)*")
 TRANSLATED = 0.45
 """The largest share of the image's side by which RandAugment moves it: as in timm."""
 IN_8_BITS = (
@@ -213,13 +215,17 @@ def _rand_augment(words: str, spec: Preprocessing) -> Any:
         "img_mean": fill,
         "interpolation": str_to_pil_interp(spec.interpolation),
     }
+    refusal = DeployBenchError(
+        f"rand_augment '{words}' does not read",
+        expected="timm's words for RandAugment: rand-m9-mstd0.5, rand-m6-n2",
+    )
+    # timm passes over a word without a number.
+    if not RAND_AUGMENT.fullmatch(words):
+        raise refusal
     try:
         return rand_augment_transform(words, settings)
-    except (AssertionError, ValueError, KeyError) as error:
-        raise DeployBenchError(
-            f"rand_augment '{words}' does not read: {error or 'unknown words'}",
-            expected="timm's words for RandAugment: rand-m9-mstd0.5, rand-m6-n2",
-        ) from None
+    except (AssertionError, ValueError, KeyError):
+        raise refusal from None
 
 
 def _changed_in_8_bits(picture: Picture, steps: tuple[Any, ...]) -> Picture:

@@ -61,7 +61,7 @@ class TrainingPlan(Document):
     patch_size: int | None = None
     batchnorm_epsilon: float | None = None
     begun_from: str = Field(
-        description="random weights, timm's, or the sha256 of the checkpoint's weights"
+        description="random weights, timm's, or the sha256 of the checkpoint, and what of it"
     )
     devices: int = 1
 
@@ -78,6 +78,7 @@ class TrainingRecord(Document):
     steps_made: int = 0
     seconds: float = 0.0
     data_path: str
+    begun_from: str
     init_from: str | None = None
     device: str
     threads: int
@@ -152,11 +153,15 @@ def check_folder(folder: Path, *, resume: bool, force: bool) -> TrainingRecord |
     )
 
 
-def check_same_plan(before: TrainingPlan, now: TrainingPlan, folder: Path) -> None:
-    """Refuse to go on with another training than was begun; says what differs."""
-    differing = list(_differences(before.model_dump(), now.model_dump(), ""))
+def check_same_plan(before: TrainingPlan, now: TrainingPlan, folder: Path) -> str | None:
+    """Refuse to go on with another training than was begun; says what differs.
+
+    Other versions and other code of the same model are no other training: what it returns says so.
+    """
+    same_code = now.replaced(identity=before.identity)
+    differing = _differences(before.model_dump(), same_code.model_dump(), "")
     if not differing:
-        return
+        return _about_code(before, now)
     listed = "; ".join(differing[:MOST_DIFFERENCES])
     more = len(differing) - MOST_DIFFERENCES
     if more > 0:
@@ -165,6 +170,21 @@ def check_same_plan(before: TrainingPlan, now: TrainingPlan, folder: Path) -> No
         f"{from_here(folder)} holds another training: {listed}",
         expected="the same model, data, recipe and seed",
         action="the options as they were; or another --out (--init-from FOLDER takes its weights)",
+    )
+
+
+def _about_code(before: TrainingPlan, now: TrainingPlan) -> str | None:
+    names = dict.fromkeys((*before.identity, *now.identity))
+    changed = [
+        name.removesuffix("_sha256")
+        for name in names
+        if before.identity.get(name) != now.identity.get(name)
+    ]
+    if not changed:
+        return None
+    return (
+        f"it goes on with another {', '.join(changed)} of {now.model} than it was begun with: the "
+        "weights are not those of a training that was not interrupted"
     )
 
 

@@ -5,54 +5,34 @@ where an epoch is begun in its middle: each image's augmentation is drawn by its
 mixup by the step. Images are read through the product's one preprocessing.
 
 The workers are processes: timm's augmentation draws from the global generators of a process, which
-threads would share. torch's DataLoader ends them with the loop and, within seconds, after a parent
-that is killed.
+threads would share.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from deploybench.artifacts.preprocessing import Preprocessing
-from deploybench.data.dataset import NOT_KNOWN, PRESENT, DataSet, Example
-from deploybench.data.survey import USUAL_SAMPLE, spread
+from deploybench.data.dataset import DataSet, Example
 from deploybench.errors import DeployBenchError
-from deploybench.plurals import counted, counted_of
+from deploybench.plurals import counted
 from deploybench.training.augmentation import Augmentation, Augmenter, Mixing
 from deploybench.training.balance import Balance, epoch_order
+from deploybench.training.batches import Batch, Targets
+from deploybench.training.checks import check_images, check_labels
 from deploybench.training.draws import generator_of
+from deploybench.training.workers import made_in_order
 
-MADE_AHEAD = 2
-"""Batches that each worker makes ahead of the loop: the DataLoader's own number."""
-SHARED_MEMORY = Path("/dev/shm")
-NAMED = 5
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one step takes.
-
-    ``pixels`` is float32, images x channels x height x width. ``targets`` are the classes (int64,
-    one an image), or, for a multi-label set and after mixup, float32 of images x classes. ``known``
-    (bool, images x classes) says which of them are known; None: all. ``indices`` are those of the
-    images in their set.
-    """
-
-    pixels: torch.Tensor
-    targets: torch.Tensor
-    known: torch.Tensor | None
-    indices: tuple[int, ...]
-    notes: tuple[str, ...] = ()
-    """What was decided about an image that its file leaves open, each once."""
+__all__ = [
+    "Batch",
+    "EvaluationImages",
+    "TrainingImages",
+    "check_images",
+    "check_labels",
+]
 
 
 class TrainingImages:
@@ -95,7 +75,7 @@ class TrainingImages:
 
         Raises DeployBenchError for an image that does not read.
         """
-        return _made(_OfEpoch(self._steps, epoch), range(start, len(self)), self._workers)
+        return made_in_order(_OfEpoch(self._steps, epoch), range(start, len(self)), self._workers)
 
 
 class EvaluationImages:
@@ -122,69 +102,7 @@ class EvaluationImages:
 
     def batches(self) -> Iterator[Batch]:
         """The batches, each image once. Raises DeployBenchError for an image that does not read."""
-        return _made(self._steps, range(len(self)), self._workers)
-
-
-def check_labels(data: DataSet) -> None:
-    """Raise DeployBenchError for a set that has no images, or images without a label."""
-    if not len(data):
-        raise DeployBenchError(f"{data.root} has no images to train with")
-    without = [example for example in data if example.labels is None]
-    if without:
-        raise DeployBenchError(
-            f"{counted_of(len(without), len(data), 'image')} found without a label, the first is "
-            f"{data.place(without[0])}",
-            expected="a label for each image that is trained or evaluated with",
-            action="leave them out, or label them",
-        )
-
-
-def check_images(data: DataSet, spec: Preprocessing, sample: int | None = USUAL_SAMPLE) -> None:
-    """Read ``sample`` images that are spread evenly (None: all) before they are needed.
-
-    Raises DeployBenchError that names those that do not read.
-    """
-    failed: list[DeployBenchError] = []
-    looked_at = spread(data.examples, sample)
-    for example in looked_at:
-        try:
-            data.input(example, spec)
-        except DeployBenchError as error:
-            failed.append(error)
-    if not failed:
-        return
-    if len(failed) == 1:
-        raise _untrainable(failed[0])
-    listed = "; ".join(error.found for error in failed[:NAMED])
-    more = len(failed) - NAMED
-    if more > 0:
-        listed += f"; and {more} more"
-    raise DeployBenchError(
-        f"{len(failed)} of {counted(len(looked_at), 'image')} looked at do not read: {listed}",
-        expected=failed[0].expected,
-        action=_action_after(failed[0]),
-    )
-
-
-def _untrainable(error: DeployBenchError) -> DeployBenchError:
-    """The error of an image, with what to do about it: none is left out in silence."""
-    return DeployBenchError(error.found, expected=error.expected, action=_action_after(error))
-
-
-def _action_after(error: DeployBenchError) -> str:
-    advice = "mend the image or take it out of the data (`deploybench data show` lists all)"
-    if error.action:
-        return f"{error.action}; or {advice}"
-    return advice
-
-
-class _Steps(Protocol):
-    """Something that makes the batch of a step."""
-
-    def made(self, step: int) -> Batch: ...
-
-    @property
-    def batch_bytes(self) -> int: ...
+        return made_in_order(self._steps, range(len(self)), self._workers)
 
 
 class _TrainingSteps:
@@ -208,7 +126,7 @@ class _TrainingSteps:
         self._balance: Balance = balance
         self._rank = rank
         self._world = world
-        self._targets = _Targets(data)
+        self._targets = Targets(data)
         self._augmenter: Augmenter | None = None
         if augmentation.changes_images:
             self._augmenter = Augmenter(augmentation, spec)
@@ -295,7 +213,7 @@ class _EvaluationSteps:
         self._spec = spec
         self._batch = batch
         self._mine = mine
-        self._targets = _Targets(data)
+        self._targets = Targets(data)
         self.count = -(-len(mine) // batch)
 
     @property
@@ -314,109 +232,9 @@ class _EvaluationSteps:
         return Batch(pixels, targets, known, indices, tuple(notes))
 
 
-class _Targets:
-    """The labels of a set, as a loss takes them."""
-
-    def __init__(self, data: DataSet) -> None:
-        self._classes = len(data.class_names)
-        self._several = data.task == "multi-label"
-        if self._several:
-            self._table = data.targets()
-        else:
-            self._labels = np.array(
-                [example.labels[0] for example in data if example.labels], dtype=np.int64
-            )
-
-    def of(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The targets of those images; of a multi-label set also which are known. What is not known
-        is 0 there: a loss leaves it out."""
-        chosen = list(indices)
-        if not self._several:
-            return torch.from_numpy(self._labels[chosen]), None
-        rows = self._table[chosen]
-        known = torch.from_numpy(rows != NOT_KNOWN)
-        return torch.from_numpy((rows == PRESENT).astype(np.float32)), known
-
-    def as_table(self, targets: torch.Tensor) -> torch.Tensor:
-        """Targets as images x classes."""
-        if self._several:
-            return targets
-        return torch.nn.functional.one_hot(targets, self._classes).to(torch.float32)
-
-
 def _shape(spec: Preprocessing) -> tuple[int, int, int]:
     return spec.channels, spec.height, spec.width
 
 
 def _image_bytes(spec: Preprocessing) -> int:
     return int(np.prod(_shape(spec))) * np.dtype(np.float32).itemsize
-
-
-@dataclass(frozen=True)
-class _Piped:
-    """A batch whose pixels come as bytes: those of a tensor would lie in shared memory."""
-
-    pixels: npt.NDArray[np.float32]
-    rest: Batch
-
-
-@dataclass(frozen=True)
-class _ToMake(Dataset[object]):
-    """Steps as a worker makes them: the batch, or the error to be raised where it is waited for.
-
-    (An exception in a worker would arrive as a text with the worker's traceback.)
-    """
-
-    steps: _Steps
-    through_pipe: bool
-
-    def __getitem__(self, step: int) -> object:
-        try:
-            batch = self.steps.made(step)
-        except DeployBenchError as error:
-            return _untrainable(error)
-        if self.through_pipe:
-            return _Piped(batch.pixels.numpy(), replace(batch, pixels=torch.empty(0)))
-        return batch
-
-
-def _made(steps: _Steps, numbers: range, workers: int) -> Iterator[Batch]:
-    """The batches of those steps in order, made by so many processes (0: here)."""
-    workers = min(workers, len(numbers))
-    waiting = workers * MADE_AHEAD * steps.batch_bytes
-    loader = DataLoader(
-        _ToMake(steps, through_pipe=waiting > _free_shared_memory()),
-        batch_size=None,
-        sampler=numbers,
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        # Its own: the loader draws a number from it, and what the model draws is not to depend on
-        # how often images were begun with.
-        generator=torch.Generator(),
-    )
-    try:
-        for made in loader:
-            if isinstance(made, DeployBenchError):
-                raise made
-            if isinstance(made, _Piped):
-                made = replace(made.rest, pixels=torch.from_numpy(made.pixels))
-            yield made
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise DeployBenchError(
-            f"a process that reads images has died: {str(error).splitlines()[0]}",
-            action="it may have run out of memory: fewer --workers, or a smaller --batch",
-        ) from None
-
-
-def _as_it_is(made: object) -> object:
-    return made
-
-
-def _free_shared_memory() -> int:
-    """Bytes that processes can share; containers often have only 64 MiB."""
-    try:
-        return shutil.disk_usage(SHARED_MEMORY).free // 2
-    except OSError:
-        return 0

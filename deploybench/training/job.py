@@ -17,7 +17,7 @@ from deploybench.hardware.host import usable_cores
 from deploybench.models.trained import WEIGHTS
 from deploybench.training.curve import EpochLine, read_curve
 from deploybench.training.devices import fabric_for, is_first_process, launch
-from deploybench.training.events import ImagesRead, TrainingEvent
+from deploybench.training.events import ImagesRead, Remarked, TrainingEvent
 from deploybench.training.folder import (
     SPLITS,
     TrainingPlan,
@@ -77,7 +77,9 @@ def train(request: TrainingRequest, tell: Tell = lambda event: None) -> Training
         hashes = hash_of(ready.sets, lambda done, images: tell(ImagesRead(done, images)))
         plan = plan_of(request, ready, hashes)
         if before is not None:
-            check_same_plan(before.plan, plan, request.out)
+            remark = check_same_plan(before.plan, plan, request.out)
+            if remark is not None:
+                tell(Remarked(remark))
             if before.finished:
                 return result_in(request.out)
         for part in (ready.sets.training, ready.sets.evaluation):
@@ -113,6 +115,7 @@ def _begun(
     record = TrainingRecord(
         plan=plan,
         data_path=str(request.data.absolute()),
+        begun_from=ready.first.words,
         init_from=None if request.init_from is None else str(request.init_from),
         device=device,
         threads=threads,

@@ -20,22 +20,38 @@ from deploybench.models.zoo import ZOO
 from deploybench.training.folder import DataUsed, TrainingPlan
 from deploybench.training.request import TrainingRequest
 from deploybench.training.sets import TrainingSets, training_sets
+from deploybench.training.transfer import begin_from
 
 TIMM = "timm:"
 RANDOM = "random weights"
 PRETRAINED = "timm's pretrained weights"
+PROBABILITIES = ("Softmax", "Sigmoid")
+"""How autograd calls the last operation of a model that does not return logits. (Of the logarithms
+of probabilities the loss makes the same.)"""
 OWN = "the factory's own weights"
 
 
 @dataclass(frozen=True)
+class FirstWeights:
+    """What a training begins with, in words for people; ``identity`` is the same for the same
+    weights, ``spec`` how their images were prepared."""
+
+    words: str
+    identity: str
+    spec: Preprocessing
+    batchnorm_epsilon: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Prepared:
-    """All that is settled before the first step. ``begun_from`` says which weights the module
-    holds, ``notes`` what was decided and assumed, in sentences."""
+    """All that is settled before the first step. ``first`` are the weights that the module holds,
+    ``notes`` what was decided and assumed, in sentences."""
 
     sets: TrainingSets
     built: BuiltModel
     spec: Preprocessing
-    begun_from: str
+    first: FirstWeights
     identity: dict[str, str]
     notes: tuple[str, ...]
 
@@ -58,36 +74,56 @@ def prepared(request: TrainingRequest) -> Prepared:
     source, own_name = find_source(request.model)
     source.check(own_name)
     built = build(source, own_name, request.build_options(classes), request.seed)
-    if request.batchnorm_epsilon is not None:
-        set_epsilon(request.model, built.module, request.batchnorm_epsilon)
-    # Whatever the images were of the weights that others trained: this is what they are here.
-    spec = built.preprocessing.replaced(assumed=())
+    # A folder of a model hub is its weights, too.
+    init_from = request.init_from or source.checkpoint(own_name)
+    first = _first_weights(request, built, init_from, sets)
+    spec = first.spec
     if request.preprocessing is not None:
         spec = request.preprocessing.applied_to(spec)
     check_logits(built.module, torch.from_numpy(telling_inputs(spec))[:2], classes, request.model)
-    init_from = request.init_from or source.checkpoint(own_name)
-    begun_from, notes = _begun(request, built, init_from, sets)
     return Prepared(
         sets=sets,
         built=built,
         spec=spec,
-        begun_from=begun_from,
+        first=first,
         identity=source.identity(own_name),
-        notes=(*sets.notes, *notes),
+        notes=(*sets.notes, *first.notes),
     )
 
 
-def _begun(
+def _first_weights(
     request: TrainingRequest, built: BuiltModel, init_from: Path | None, sets: TrainingSets
-) -> tuple[str, tuple[str, ...]]:
-    """Which weights the module begins with, and what is said about them."""
-    if init_from is None:
-        if request.pretrained:
-            return PRETRAINED, ()
-        if built.own_weights:
-            return OWN, (f"begins with {OWN}",)
-        return RANDOM, ()
-    raise DeployBenchError("--init-from is not there yet")
+) -> FirstWeights:
+    """Which weights the module begins with; those of a checkpoint are loaded into it."""
+    if init_from is not None:
+        begun = begin_from(
+            built,
+            init_from,
+            labels=sets.training.class_names,
+            name=request.model,
+            key=request.checkpoint_key,
+            allow_partial=request.allow_partial,
+            new_head=request.new_head,
+            batchnorm_epsilon=request.batchnorm_epsilon,
+        )
+        return FirstWeights(
+            begun.words,
+            f"{begun.sha256} {begun.words}",
+            begun.spec,
+            begun.batchnorm_epsilon,
+            begun.notes,
+        )
+    if request.batchnorm_epsilon is not None:
+        set_epsilon(request.model, built.module, request.batchnorm_epsilon)
+    # What the images were of the weights that others trained is what they are here: nothing of it
+    # is assumed.
+    spec = built.preprocessing.replaced(assumed=())
+    words = RANDOM
+    if request.pretrained:
+        words = PRETRAINED
+    elif built.own_weights:
+        words = OWN
+    return FirstWeights(words, words, spec, request.batchnorm_epsilon)
 
 
 def plan_of(request: TrainingRequest, ready: Prepared, hashes: tuple[str, str]) -> TrainingPlan:
@@ -115,8 +151,8 @@ def plan_of(request: TrainingRequest, ready: Prepared, hashes: tuple[str, str]) 
         ),
         preprocessing=ready.spec,
         patch_size=request.patch_size,
-        batchnorm_epsilon=request.batchnorm_epsilon,
-        begun_from=ready.begun_from,
+        batchnorm_epsilon=ready.first.batchnorm_epsilon,
+        begun_from=ready.first.identity,
         devices=request.devices,
     )
 
@@ -168,11 +204,10 @@ def check_logits(module: nn.Module, images: torch.Tensor, classes: int, name: st
     """Refuse a model that cannot be trained as it is: what it returns for ``images`` (images x
     channels x height x width) in training has to be logits, images x classes. It is left as it was.
     """
-    before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+    before = {key: tensor.detach().clone() for key, tensor in module.state_dict().items()}
     module.train()
     try:
-        with torch.no_grad():
-            returned = module(images)
+        returned = module(images)
     except Exception as error:  # a model may raise anything on images that it was not made for
         channels, height, width = images.shape[1:]
         raise DeployBenchError(
@@ -182,6 +217,13 @@ def check_logits(module: nn.Module, images: torch.Tensor, classes: int, name: st
         ) from error
     module.load_state_dict(before)  # in training the averages of norms move
     if isinstance(returned, torch.Tensor) and returned.shape == (len(images), classes):
+        last = "" if returned.grad_fn is None else returned.grad_fn.name()
+        if last.startswith(PROBABILITIES):
+            raise DeployBenchError(
+                f"'{name}' ends in {last.removesuffix('Backward0')}: it returns probabilities",
+                expected="logits, of which the loss makes the probabilities",
+                action="a factory that leaves the last operation out",
+            )
         return
     found = f"a {type(returned).__name__}"
     if isinstance(returned, torch.Tensor):

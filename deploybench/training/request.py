@@ -40,7 +40,13 @@ class TrainingRequest:
     columns: Mapping[ColumnUse, str] = field(default_factory=dict)
     """The three as for :func:`~deploybench.data.opening.open_data`."""
     init_from: Path | None = None
-    """A checkpoint to begin with; its head is left where the classes are others."""
+    """A checkpoint to begin with, under a new classifier where its classes are others."""
+    checkpoint_key: str | None = None
+    """Which state of that file; None: as for an export."""
+    allow_partial: bool = False
+    """Whether parts of the model may be missing in it, beside the classifier."""
+    new_head: bool = False
+    """Whether the classifier is new also where the checkpoint has one of as many classes."""
     pretrained: bool = False
     """Whether to begin with timm's weights (network)."""
     image_size: tuple[int, int] | None = None

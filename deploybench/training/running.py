@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from deploybench.errors import DeployBenchError
 from deploybench.files import write_whole, writing_whole
 from deploybench.models.trained import CONFIG, WEIGHTS
 from deploybench.training.balance import class_weights
@@ -187,11 +188,18 @@ class Run:
             return Standing()
         standing, tensors = found
         parts = self._parts
-        parts.plain.load_state_dict(tensors["model"])
-        parts.optimizer.load_state_dict(tensors["optimizer"])
+        try:
+            parts.plain.load_state_dict(tensors["model"])
+            parts.optimizer.load_state_dict(tensors["optimizer"])
+            if parts.average is not None:
+                parts.average.module.load_state_dict(tensors["average"])
+        except (RuntimeError, ValueError) as error:
+            raise DeployBenchError(
+                f"the state in {self._folder} is of another model: {str(error).splitlines()[0]}",
+                expected="the code and the libraries that the training was begun with",
+                action="go back to those, or begin anew with --force",
+            ) from None
         parts.schedule.step_update(standing.step)
-        if parts.average is not None:
-            parts.average.module.load_state_dict(tensors["average"])
         self._fabric.strategy.precision.load_state_dict(tensors["precision"])
         return standing
 

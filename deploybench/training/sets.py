@@ -65,7 +65,7 @@ def _told_apart(data: DataSet, request: TrainingRequest) -> TrainingSets:
         return _split(data, request)
     training = request.train_split
     if training is None:
-        training = _first_of((TRAIN,), data, request.eval_split)
+        training = _first_of((TRAIN,), data, None)
     evaluation = request.eval_split
     if evaluation is None:
         others = tuple(name for name in EVALUATED_ON if name != training)

@@ -188,7 +188,8 @@ class _Head:
             return False
         if own.shape[0] != self._classes or given.shape[0] == self._classes:
             return False
-        return own.shape[1:] == given.shape[1:]
+        alike: bool = own.shape[1:] == given.shape[1:]
+        return alike
 
 
 def _paths_of_heads(built: BuiltModel) -> tuple[str, ...]:

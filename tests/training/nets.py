@@ -1,0 +1,42 @@
+"""Factories of small modules, as a user would write them."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def dropping(num_classes: int = 10) -> nn.Module:
+    """A convolution, a norm with averages, and dropout: all that a resume has to get right."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 5, stride=4),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(4),
+        nn.Flatten(),
+        nn.Dropout(0.3),
+        nn.Linear(128, num_classes),
+    )
+
+
+class Auxiliary(nn.Module):
+    """Returns two outputs while it is trained, as Inception does."""
+
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__()
+        self.net = dropping(num_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        logits: torch.Tensor = self.net(images)
+        if self.training:
+            return logits, logits
+        return logits
+
+
+def auxiliary(num_classes: int = 10) -> nn.Module:
+    return Auxiliary(num_classes)
+
+
+def with_softmax(num_classes: int = 10) -> nn.Module:
+    """Ends in probabilities: a loss on logits would be wrong."""
+    return nn.Sequential(dropping(num_classes), nn.Softmax(dim=1))
