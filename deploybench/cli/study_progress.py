@@ -85,9 +85,9 @@ class StudyProgress(Progress):
             self._epochs = event.epochs
             self._last_epoch = ""
             self._open_bar(f"training {self._model}", event.steps)
-            if event.done:
-                self._say(f"training {self._model}: goes on after {event.done} steps")
             self._complete(event.done)
+            if event.done:
+                self._say(f"training {self._model}: it goes on")
         elif isinstance(event, StepMade):
             self._complete(event.step)
         elif isinstance(event, EpochEnded):

@@ -238,6 +238,8 @@ def _notes(row: StudyRow) -> list[Note]:
         stage: str = row.failure.stage
         if row.failure.backend is not None:
             stage = f"{stage} to {row.failure.backend}"
+        if row.failure.interrupted:
+            return [Note(row.failure.reason, advice=row.failure.advice)]
         return [Note(f"{stage}: {row.failure.reason}", advice=row.failure.advice)]
     notes: list[Note] = []
     if row.timing is not None:

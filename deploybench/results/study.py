@@ -30,12 +30,17 @@ class Trained(Document):
 
 
 class Failure(Document):
-    """What could not be done of a model, and why. ``backend`` is set where one export failed."""
+    """What was not done of a model, and why.
+
+    ``backend`` is set where one export failed; ``interrupted`` where nothing did, but the user
+    ended the study.
+    """
 
     stage: Stage
     reason: str
     advice: str = ""
     backend: str | None = None
+    interrupted: bool = False
 
 
 class StudiedModel(Document):

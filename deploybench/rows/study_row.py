@@ -95,7 +95,7 @@ class StudyRow:
     def verdict(self) -> Verdict:
         """The worse of that of the time and that of the evaluation."""
         if self.failure is not None:
-            return Verdict.FAILED
+            return Verdict.SKIPPED if self.failure.interrupted else Verdict.FAILED
         verdicts = [one.verdict for one in (self.timing, self.quality) if one is not None]
         for verdict in (*BAD, Verdict.SKIPPED):
             if verdict in verdicts:

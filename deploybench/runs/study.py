@@ -56,7 +56,6 @@ from deploybench.training.request import TrainingRequest
 
 TRAINED = "trained"
 """The folder of a workspace for the trainings of studies."""
-INTERRUPTED = "interrupted"
 GO_ON = "the same command goes on from here"
 
 Tell = Callable[[StudyEvent], None]
@@ -102,6 +101,7 @@ class _Progress:
 
     model: StudyModel
     stage: Stage = "training"
+    begun: bool = False
     trained: Trained | None = None
     artifacts: tuple[Artifact, ...] = ()
     failures: tuple[Failure, ...] = ()
@@ -201,6 +201,7 @@ def _prepare(model: _Progress, number: int, study: _Study) -> None:
     )
     for stage, work in steps:
         model.stage = stage
+        model.begun = True
         study.tell(StageBegun(model.model.name, stage, number, count))
         try:
             work(model, study)
@@ -356,15 +357,15 @@ def _measured(
 
 
 def _note_interrupt(progress: Sequence[_Progress]) -> None:
-    """Of the models that are not done: where the interrupt found them."""
+    """Of the models that are not done: how far they are."""
     for model in progress:
-        done = model.records or model.failures
-        if not done:
-            reason = INTERRUPTED
-            if model.trained is None and model.stage == "training":
-                reason = f"{INTERRUPTED} before it was trained"
-            failure = Failure(stage=model.stage, reason=reason, advice=GO_ON)
-            model.failures = (*model.failures, failure)
+        if model.records or model.failures:
+            continue
+        words = "interrupted before its training"
+        if model.begun:
+            words = f"interrupted during its {model.stage}"
+        failure = Failure(stage=model.stage, reason=words, advice=GO_ON, interrupted=True)
+        model.failures = (*model.failures, failure)
 
 
 def _ignore(event: StudyEvent | ExportEvent) -> None:

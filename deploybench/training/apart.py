@@ -47,6 +47,9 @@ FEWEST_S_BETWEEN_STEPS = 0.2
 TO_SAVE_S = 60.0
 """A training that is asked to stop ends its step and writes its state in this time, or is killed:
 then it goes on from an earlier state."""
+ONE_INTERRUPT_S = 1.0
+"""Interrupts that come together are one: timeout(1) sends its signal to a process and to its
+group."""
 KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(TrainingEvent)}
 
 Tell = Callable[[TrainingEvent], None]
@@ -186,11 +189,20 @@ def _end(thread: threading.Thread, process: int | None) -> None:
     if process is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGINT)
-        # A second Ctrl-C is meant: then it is not waited for.
-        with contextlib.suppress(KeyboardInterrupt):
-            thread.join(TO_SAVE_S)
+        _wait(thread)
     stop_children()
     thread.join()
+
+
+def _wait(thread: threading.Thread) -> None:
+    """Until the thread ends, for :data:`TO_SAVE_S` at most; a second Ctrl-C is not waited for."""
+    asked = time.monotonic()
+    while thread.is_alive() and time.monotonic() - asked < TO_SAVE_S:
+        try:
+            thread.join(LOOK_EVERY_S)
+        except KeyboardInterrupt:
+            if time.monotonic() - asked > ONE_INTERRUPT_S:
+                return
 
 
 def _write_line(stream: TextIO, content: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from deploybench.runs.study import StudyResult
 from deploybench.runs.study_data import StudyData
 from deploybench.runs.study_request import StudyRequest
 from tests import studies
-from tests.conftest import Cli
+from tests.conftest import ROOT, Cli
 from tests.report.test_study_table import whole_study
 
 Ask = Callable[..., StudyRequest]
@@ -117,3 +117,10 @@ def test_the_table_is_printed_and_a_failed_model_makes_the_exit_code(
     assert "the loss is NaN" in done.stdout
     assert "heavy" in done.stdout
     assert studies.model("heavy").trained is not None
+
+
+def test_the_recipe_of_the_demonstration_reads_and_is_for_all_of_its_models(asked: Ask) -> None:
+    path = ROOT / "examples" / "accuracy_demo.json"
+    request = asked("--models", "timm:tf_efficientnet_lite0,xca", "--recipe", str(path))
+    assert request.recipe.name == "accuracy-demo"
+    assert all(model.recipe is None for model in request.models)

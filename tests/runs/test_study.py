@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
 from deploybench.export.order import ExportFinished
+from deploybench.plan.cells import Selection
+from deploybench.plan.selection import select_runners
 from deploybench.report.study_table import study_report
 from deploybench.results.study import Trained
 from deploybench.results.verdict import Verdict
@@ -19,6 +22,7 @@ from deploybench.rows.study_row import study_rows
 from deploybench.runs.study import StudyResult, carry_out_study
 from deploybench.runs.study_events import StageBegun, StudyEvent, StudyRemarked, TrainingKnown
 from deploybench.runs.study_request import StudyModel, StudyRequest
+from deploybench.runs.study_times import times_of
 from deploybench.runs.study_training import trained_apart
 from deploybench.training.recipe import recipe
 from deploybench.training.request import TrainingRequest
@@ -152,6 +156,24 @@ def test_other_images_or_another_recipe_are_another_training(
     assert not folders & set(trained)
 
 
+@pytest.mark.measures
+def test_times_of_another_machine_or_with_another_model_are_not_taken_for_known(
+    studied: tuple[StudyRequest, StudyResult],
+) -> None:
+    request, result = studied
+    workspace = Workspace(request.workspace or Path())
+    artifacts = [one for one in workspace.artifacts() if one.manifest.backend == "onnx"]
+    selection = Selection(select_runners(request.runners), [1], ["fp32"], 1, devices=["cpu"])
+    here = result.timed[0].host
+    assert times_of(artifacts, selection, workspace, here) is not None
+    assert times_of(artifacts[:1], selection, workspace, here) is not None
+    elsewhere = here.replaced(hostname="elsewhere")
+    assert times_of(artifacts, selection, workspace, elsewhere) is None
+    eager = [one for one in workspace.artifacts() if one.manifest.backend == "pytorch"]
+    both = Selection(select_runners(["pytorch", "onnxruntime"]), [1], ["fp32"], 1, devices=["cpu"])
+    assert times_of([*artifacts, *eager], both, workspace, here) is None
+
+
 def test_a_model_that_cannot_be_trained_is_a_row_with_its_reason_and_the_next_one_is_trained(
     images: Path, tmp_path: Path
 ) -> None:
@@ -188,7 +210,9 @@ def test_an_interrupt_ends_the_study_and_says_of_each_model_how_far_it_is(
     assert isinstance(result.cut_short, KeyboardInterrupt)
     reasons = [model.failures[0].reason for model in result.models]
     assert reasons[0] == "it does not train"
-    assert all(reason.startswith("interrupted") for reason in reasons[1:])
+    assert reasons[1:] == ["interrupted during its training", "interrupted before its training"]
+    rows = study_rows(result.models, result.timed, result.evaluated)
+    assert [row.verdict for row in rows] == [Verdict.FAILED, Verdict.SKIPPED, Verdict.SKIPPED]
 
 
 def test_images_without_splits_are_split_once_and_the_table_is_kept(

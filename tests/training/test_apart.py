@@ -132,3 +132,27 @@ def test_an_interrupt_ends_the_training_between_two_steps_with_its_state_on_the_
     assert record is not None
     assert not record.finished
     assert state_path(out).is_file()
+
+
+@pytest.mark.parametrize(("apart_s", "waits"), [(0.0, True), (2.0, False)])
+def test_two_interrupts_at_once_are_one_and_a_later_one_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, apart_s: float, waits: bool
+) -> None:
+    class Thread:
+        """It ends at its third look; the second one is interrupted."""
+
+        looks = 0
+
+        def is_alive(self) -> bool:
+            return self.looks < 3
+
+        def join(self, limit_s: float) -> None:
+            self.looks += 1
+            if self.looks == 2:
+                raise KeyboardInterrupt
+
+    times = iter([0.0, 0.0, apart_s, apart_s, apart_s])
+    monkeypatch.setattr(apart.time, "monotonic", lambda: next(times, apart_s))
+    thread = Thread()
+    apart._wait(thread)  # type: ignore[arg-type]
+    assert (not thread.is_alive()) is waits
