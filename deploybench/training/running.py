@@ -134,15 +134,22 @@ class Run:
         self.stopped_early = standing.epoch < self._recipe.epochs
 
     def _is_best(self, scores: Scores) -> bool:
+        """Whether an epoch is better than all before; of equal scores, whether it is surer."""
         best = best_of(self._lines)
-        return best is None or scores.criterion > criterion_of(best)
+        if best is None:
+            return True
+        if scores.criterion == criterion_of(best):
+            return best.eval_loss is None or scores.loss < best.eval_loss
+        return scores.criterion > criterion_of(best)
 
     def _waited_enough(self) -> bool:
-        """Whether so many epochs were no better that the recipe says to stop."""
-        best, patience = best_of(self._lines), self._recipe.patience
-        if best is None or patience is None:
+        """Whether so many epochs had no better score that the recipe says to stop."""
+        patience = self._recipe.patience
+        if patience is None or not self._lines:
             return False
-        return self._loop.standing.epoch - best.epoch >= patience
+        highest = max(map(criterion_of, self._lines))
+        first = next(line for line in self._lines if criterion_of(line) == highest)
+        return self._lines[-1].epoch - first.epoch >= patience
 
     def _keep(self, line: EpochLine, board: BoardLog) -> None:
         """After an epoch: the weights if they are the best, the line, the state, in this order.

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from deploybench.cli.train import RESUME
 from deploybench.errors import DeployBenchError
 from deploybench.training.curve import EpochLine, read_curve
-from deploybench.training.events import EpochEnded, Evaluating, StepMade, TrainingEvent
+from deploybench.training.events import (
+    EpochEnded,
+    Evaluating,
+    StepMade,
+    TrainingEvent,
+    TrainingInterrupted,
+)
 from deploybench.training.folder import read_record
 from deploybench.training.job import train
 from deploybench.training.state import load_state, state_path
+from deploybench.training.stopping import StopSignals
 from tests.training.small import request
 
 NET = "tests.training.nets:dropping"
@@ -223,35 +231,75 @@ def test_a_full_disk_leaves_the_state_before_whole(
     assert [path.name for path in (out / "last").iterdir()] == ["state.pt"]
 
 
-def command(data: Path, out: Path, *more: str) -> list[str]:
+LONG = {**RECIPE, "epochs": 16}
+
+
+def going(data: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    """The command that trains LONG, in a process of its own."""
     words = ["train", "--model", NET, "--data", str(data), "--out", str(out), "--batch", "8"]
-    words += ["--image-size", "32", "--epochs", "3", "--lr", "2e-3", "--ema", "0.9"]
-    words += ["--mixup", "0.2", "--threads", "1", "--device", "cpu"]
-    return [sys.executable, "-m", "deploybench", *words, *more]
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_the_command_goes_on_after_a_signal(
-    number: signal.Signals, unbroken: Path, colours: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    going = subprocess.Popen(
-        # Slow enough to be met between two steps.
-        command(colours, out, "--save-every", "0s", "--epochs", "3"),
+    words += ["--image-size", "32", "--epochs", "16", "--lr", "2e-3", "--ema", "0.9"]
+    words += ["--mixup", "0.2", "--threads", "1", "--device", "cpu", "--save-every", "1ms"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "deploybench", *words, *more],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
-    deadline = time.monotonic() + 120
-    while not state_path(out).exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    going.send_signal(number)
-    _, told = going.communicate(timeout=60)
-    if number != signal.SIGKILL:
-        assert going.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], told
-        assert "--resume" in told
-    record = read_record(out)
-    assert record is not None
-    assert not record.finished
-    subprocess.run(command(colours, out, "--resume"), check=True, capture_output=True, timeout=120)
-    assert (out / "model.safetensors").read_bytes() == (unbroken / "model.safetensors").read_bytes()
+
+
+def steps_made(out: Path) -> int:
+    found = load_state(out)
+    return 0 if found is None else found[0].step
+
+
+def test_the_command_goes_on_after_a_kill_and_a_termination(colours: Path, tmp_path: Path) -> None:
+    asked = request(colours, tmp_path / "unbroken", model=NET, **LONG)
+    unbroken = train(asked)
+    out = tmp_path / "out"
+    for number, code in {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143}.items():
+        before = steps_made(out)
+        process = going(colours, out, "--resume")
+        while process.poll() is None and steps_made(out) < before + 6:
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == code, told
+        record = read_record(out)
+        assert record is not None
+        assert not record.finished
+    assert told.rstrip().splitlines()[-2].endswith(f"--save-every 1ms {RESUME}")
+    assert told.rstrip().splitlines()[-1] == "terminated"
+    # What the command began, the call goes on with: both ask for the same.
+    resumed = train(replace(asked, out=out, resume=True))
+    assert resumed.checkpoint.read_bytes() == unbroken.checkpoint.read_bytes()
+
+
+def test_ctrl_c_ends_it_after_the_step_under_way_with_a_state_of_that_step(
+    colours: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    told: list[TrainingEvent] = []
+
+    def tell(event: TrainingEvent) -> None:
+        told.append(event)
+        if isinstance(event, StepMade) and event.step == 6:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(request(colours, out, model=NET, **RECIPE), tell)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert isinstance(told[-1], TrainingInterrupted)
+    assert (told[-1].epoch, told[-1].step) == (1, 6)
+    found = load_state(out)
+    assert found is not None
+    assert found[0].step == 6
+    assert run(colours, out, resume=True) == (unbroken / "model.safetensors").read_bytes()
+
+
+def test_a_second_ctrl_c_ends_it_at_once() -> None:
+    with StopSignals() as signals:
+        signal.raise_signal(signal.SIGINT)
+        assert signals.asked
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
