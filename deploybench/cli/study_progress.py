@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deploybench.cli.progress import Progress
+from deploybench.evaluate.events import DataRead
 from deploybench.plurals import counted
 from deploybench.runs.study_events import (
     StageBegun,
@@ -45,7 +46,7 @@ class StudyProgress(Progress):
 
     def tell(self, event: StudyEvent | ScenarioEvent) -> None:
         """Show one event."""
-        if isinstance(event, StudyImagesRead):
+        if isinstance(event, StudyImagesRead | DataRead):
             self._tell_of_reading(event.done, event.images)
         elif isinstance(event, StudyRemarked | Remarked):
             self._remark(event.words)
