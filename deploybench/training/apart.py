@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any, TextIO, get_args
 
 from pydantic import TypeAdapter
@@ -167,7 +168,7 @@ def _watched(folder: Path, events: Path, tell: Tell) -> ChildOutcome:
             outcomes.append(error)
 
     thread = threading.Thread(target=work)
-    with events.open(encoding="utf-8") as stream:
+    with _Interrupts(), events.open(encoding="utf-8") as stream:
         reader = _Reader(stream, tell)
         thread.start()
         try:
@@ -189,20 +190,47 @@ def _end(thread: threading.Thread, process: int | None) -> None:
     if process is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGINT)
-        _wait(thread)
+        # A second Ctrl-C is meant: then it is not waited for.
+        with contextlib.suppress(KeyboardInterrupt):
+            thread.join(TO_SAVE_S)
     stop_children()
     thread.join()
 
 
-def _wait(thread: threading.Thread) -> None:
-    """Until the thread ends, for :data:`TO_SAVE_S` at most; a second Ctrl-C is not waited for."""
-    asked = time.monotonic()
-    while thread.is_alive() and time.monotonic() - asked < TO_SAVE_S:
-        try:
-            thread.join(LOOK_EVERY_S)
-        except KeyboardInterrupt:
-            if time.monotonic() - asked > ONE_INTERRUPT_S:
-                return
+class _Interrupts:
+    """A context manager in which signals that come together are heard as one.
+
+    Outside of the main thread it does nothing: there Python hands no signals.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[signal.Signals, Callable[[int, FrameType | None], Any]] = {}
+        self._heard_at = float("-inf")
+
+    def __enter__(self) -> _Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before = signal.getsignal(number)
+                if callable(before):
+                    self._before[number] = before
+                    signal.signal(number, self._hear)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        together = now - self._heard_at < ONE_INTERRUPT_S
+        self._heard_at = now
+        if not together:
+            self._before[signal.Signals(number)](number, frame)
 
 
 def _write_line(stream: TextIO, content: dict[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +126,9 @@ def test_an_interrupt_ends_the_training_between_two_steps_with_its_state_on_the_
 
     def interrupt(event: TrainingEvent) -> None:
         if isinstance(event, StepMade):
-            raise KeyboardInterrupt
+            # As timeout(1) does: to the process, and at once to its group.
+            threading.Timer(0.02, signal.pthread_kill, (threading.main_thread().ident, 2)).start()
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         train_apart(request_for(images(tmp_path / "data"), out), interrupt)
@@ -134,25 +138,17 @@ def test_an_interrupt_ends_the_training_between_two_steps_with_its_state_on_the_
     assert state_path(out).is_file()
 
 
-@pytest.mark.parametrize(("apart_s", "waits"), [(0.0, True), (2.0, False)])
-def test_two_interrupts_at_once_are_one_and_a_later_one_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch, apart_s: float, waits: bool
+def test_two_interrupts_at_once_are_one_and_a_later_one_is_another(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Thread:
-        """It ends at its third look; the second one is interrupted."""
-
-        looks = 0
-
-        def is_alive(self) -> bool:
-            return self.looks < 3
-
-        def join(self, limit_s: float) -> None:
-            self.looks += 1
-            if self.looks == 2:
-                raise KeyboardInterrupt
-
-    times = iter([0.0, 0.0, apart_s, apart_s, apart_s])
-    monkeypatch.setattr(apart.time, "monotonic", lambda: next(times, apart_s))
-    thread = Thread()
-    apart._wait(thread)  # type: ignore[arg-type]
-    assert (not thread.is_alive()) is waits
+    now = [10.0]
+    monkeypatch.setattr(apart.time, "monotonic", lambda: now[0])
+    before = signal.getsignal(signal.SIGINT)
+    with apart._Interrupts():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        now[0] += 2
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
