@@ -53,6 +53,12 @@ COMMANDS = (
         "the agreement with it.",
     ),
     Command(
+        "study",
+        "study:study",
+        "Train models alike, export and evaluate them, measure every cell: one table of accuracy, "
+        "latency and size, with the orders by MACs, by latency and by accuracy.",
+    ),
+    Command(
         "scenario",
         "scenario:scenario",
         "Measure under MLPerf's load scenarios with MLPerf's own LoadGen.",

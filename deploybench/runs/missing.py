@@ -55,6 +55,12 @@ def missing_exports(
     return requests
 
 
+def exports_for(models: Sequence[ModelRequest], selection: Selection) -> list[ExportRequest]:
+    """Every export of the models that the selected runners need, whatever was exported before."""
+    needed = _needed_forms(selection)
+    return [_request_for(model, form) for model, form in product(models, needed)]
+
+
 @dataclass(frozen=True)
 class _Form:
     """What an artifact has to be.
