@@ -85,15 +85,15 @@ class StudyProgress(Progress):
             self._reading = False
             self._epochs = event.epochs
             self._last_epoch = ""
-            self._open_bar(f"training {self._model}", event.steps)
-            self._complete(event.done)
+            self.begin(f"training {self._model}", event.steps)
+            self.complete(event.done)
             if event.done:
-                self._say(f"training {self._model}: it goes on")
+                self.say(f"training {self._model}: it goes on")
         elif isinstance(event, StepMade):
-            self._complete(event.step)
+            self.complete(event.step)
         elif isinstance(event, EpochEnded):
             line = event.line
-            self._say(
+            self.say(
                 f"training {self._model}: {line.epoch} of {counted(self._epochs, 'epoch')} done"
                 f"{_score(line)}"
             )
@@ -102,9 +102,9 @@ class StudyProgress(Progress):
 
     def _tell_of_reading(self, done: int, images: int) -> None:
         if not self._reading:
-            self._open_bar("reading the data", images)
+            self.begin("reading the data", images)
             self._reading = True
-        self._complete(done)
+        self.complete(done)
 
 
 def _score(line: EpochLine) -> str:
