@@ -51,6 +51,7 @@ class Progress(StepBar):
         self._done: set[tuple[str | int | None, ...]] = set()
         self._sweeping = False
         self._images = self._cells_done = 0
+        self._reading = False
 
     def tell(self, event: RunEvent | ScenarioEvent | EvaluationEvent | ExportEvent) -> None:
         """Show one event."""
@@ -117,10 +118,13 @@ class Progress(StepBar):
     ) -> None:
         """An evaluation: one bar for the reading of the data, and one of images for all cells."""
         if isinstance(event, DataRead):
-            if not self.open:
+            # The bar that is open may be that of exports, which were missing.
+            if not self.open or not self._reading:
                 self.begin("reading the data", event.images)
+            self._reading = True
             self.complete(event.done)
         elif isinstance(event, EvaluationPlanned):
+            self._reading = False
             if event.pinning.tells:
                 self._remark(f"threads: {event.pinning.words}")
             cells = [cell for cell in event.cells if cell.skip is None]

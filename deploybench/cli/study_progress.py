@@ -37,7 +37,6 @@ class StudyProgress(Progress):
         super().__init__()
         self._model = ""
         self._place = ""
-        self._reading = False
         self._epochs = 0
         self._last_epoch = ""
 

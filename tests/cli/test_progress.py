@@ -12,6 +12,7 @@ from deploybench.artifacts.artifact import Artifact
 from deploybench.cli import progress as module
 from deploybench.cli import steps
 from deploybench.cli.progress import Progress
+from deploybench.evaluate.events import DataRead
 from deploybench.export.order import ExportsPlanned, ExportStarted
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.hardware.pinning import NOT_WANTED, TAKES_ALL, Pinning
@@ -127,3 +128,13 @@ def test_run_says_where_its_threads_are_kept_where_there_was_something_to_choose
     with Progress() as progress:
         progress.tell(RunPlanned((planned,), Path("/records"), pinning=pinning))
     assert [line for line in said if line.startswith("remark")] == remark
+
+
+def test_reading_the_data_is_not_counted_among_the_exports_before_it(said: list[str]) -> None:
+    with Progress(missing_first=True) as progress:
+        progress.tell(ExportsPlanned((REQUEST,) * 6))
+        progress.tell(ExportStarted(REQUEST))
+        progress.tell(DataRead(31, 63))
+        progress.tell(DataRead(63, 63))
+    after = said[said.index("reading the data of 63") :]
+    assert after == ["reading the data of 63", "31 done", "63 done", "gone"]
