@@ -7,7 +7,13 @@
 
 from __future__ import annotations
 
-from deploybench.models.checkpoint_fit import LoadReport, classes_in, load_state, taken_tensors
+from deploybench.models.checkpoint_fit import (
+    LoadReport,
+    classes_in,
+    held_tensors,
+    load_state,
+    taken_tensors,
+)
 from deploybench.models.checkpoint_states import main_tensors, several_states
 from deploybench.models.checkpoint_tree import Checkpoint, StateDict, read_checkpoint
 
@@ -16,6 +22,7 @@ __all__ = [
     "LoadReport",
     "StateDict",
     "classes_in",
+    "held_tensors",
     "load_state",
     "main_tensors",
     "read_checkpoint",

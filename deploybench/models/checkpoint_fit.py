@@ -101,6 +101,12 @@ def taken_tensors(checkpoint: Checkpoint, module: nn.Module, key: str | None) ->
     return tensors_of(checkpoint, state.places or state.others)
 
 
+def held_tensors(checkpoint: Checkpoint, module: nn.Module, key: str | None) -> StateDict:
+    """All tensors of the state that would be loaded, also those that the module does not have."""
+    state = _chosen(checkpoint, module, key)
+    return tensors_of(checkpoint, {**state.others, **state.places})
+
+
 def load_state(
     module: nn.Module,
     checkpoint: Checkpoint,
@@ -125,12 +131,12 @@ def load_state(
     state = _chosen(checkpoint, module, key)
     given = tensors_of(checkpoint, {**state.others, **state.places})
     remarks = _remarks(checkpoint, state)
-    given = _without(given, new)
     if channels is not None:
         given, adapted = at_own_channels(module, given, channels)
         remarks += adapted
-    fitted = _without(as_timm_reads_it(module, given), new)
-    remarks += changes_in_words(given, fitted)
+    as_read = as_timm_reads_it(module, given)
+    remarks += changes_in_words(given, as_read)
+    fitted = _without(as_read, new)
     resized = at_own_size(module, fitted)
     if resized is not fitted:
         remarks.append(

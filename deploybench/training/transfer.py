@@ -32,10 +32,11 @@ from deploybench.models.batch_norms import (
 from deploybench.models.checkpoint import (
     Checkpoint,
     LoadReport,
+    held_tensors,
     load_state,
     read_checkpoint,
-    taken_tensors,
 )
+from deploybench.models.checkpoint_tree import listed
 from deploybench.models.described_images import described_preprocessing
 from deploybench.models.input_channels import at_own_channels
 from deploybench.models.loading import reference_images
@@ -48,7 +49,6 @@ from deploybench.plurals import counted
 CONFIG = "config.json"
 OURS = "deploybench"
 """The part of a config.json that our own trainings write."""
-NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,15 @@ def begin_from(
     described = _described(path)
     head = _Head(built, checkpoint, key)
     new, about_head = head.new(labels, described.labels, wanted=new_head)
+    if head.foreign:
+        about_head += f"; of the checkpoint's own is left: {listed(head.foreign)}"
     report = load_state(
         built.module,
         checkpoint,
         allow_partial=allow_partial,
         key=key,
         example=partial(reference_images, built.preprocessing),
-        new=new,
+        new=(*new, *head.foreign),
         channels=built.preprocessing.channels,
     )
     epsilon, about_epsilon = _with_epsilon(
@@ -124,7 +126,7 @@ def begin_from(
         *about_epsilon,
         about_images,
     )
-    words = path.name
+    words = _name_of(path)
     if report.taken:
         words += f" ({report.taken})"
     return Begun(
@@ -144,10 +146,15 @@ class _Head:
         self._own = built.module.state_dict()
         self._classes = built.num_classes
         self._paths = _paths_of_heads(built)
-        given = taken_tensors(checkpoint, built.module, key)
+        given = held_tensors(checkpoint, built.module, key)
         given, _ = at_own_channels(built.module, given, built.preprocessing.channels)
         # An older checkpoint may call its classifier otherwise.
         self._given = as_timm_reads_it(built.module, given)
+        prefixes = tuple(_prefix_of_head(path) for path in self._paths)
+        self.foreign = tuple(
+            name for name in self._given if name not in self._own and name.startswith(prefixes)
+        )
+        """What else the checkpoint has where the classifier is: layers of a pretraining's."""
 
     def new(
         self, labels: Sequence[str], trained: tuple[str, ...] | None, *, wanted: bool
@@ -157,27 +164,25 @@ class _Head:
         ``trained`` are the classes of the checkpoint, where it says them.
         """
         tensors = [name for name in self._own if self._is_of_head(name)]
-        listed = ", ".join(self._paths) or "the last layer"
+        paths = ", ".join(self._paths) or "the last layer"
         lacking = [name for name in tensors if name not in self._given]
         classes = f"{counted(self._classes, 'class', 'classes')}"
         if lacking:
-            return tuple(
-                tensors
-            ), f"new classifier ({listed}) of {classes}: the checkpoint has none"
+            return tuple(tensors), f"new classifier ({paths}) of {classes}: the checkpoint has none"
         before = {len(self._given[name]) for name in tensors} - {self._classes}
         if before:
             of = ", ".join(str(count) for count in sorted(before))
-            return tuple(tensors), f"new classifier ({listed}): {classes} in place of {of}"
+            return tuple(tensors), f"new classifier ({paths}): {classes} in place of {of}"
         if wanted:
-            return tuple(tensors), f"new classifier ({listed}) of {classes}, as was asked for"
+            return tuple(tensors), f"new classifier ({paths}) of {classes}, as was asked for"
         if trained is None:
             return (), (
-                f"the classifier ({listed}) is the checkpoint's: as many classes, and nothing says "
+                f"the classifier ({paths}) is the checkpoint's: as many classes, and nothing says "
                 "whether they are these (--new-head begins with another)"
             )
         if trained != tuple(labels):
-            return tuple(tensors), f"new classifier ({listed}): the checkpoint's classes are others"
-        return (), f"the classifier ({listed}) is the checkpoint's: its classes are the same"
+            return tuple(tensors), f"new classifier ({paths}): the checkpoint's classes are others"
+        return (), f"the classifier ({paths}) is the checkpoint's: its classes are the same"
 
     def _is_of_head(self, name: str) -> bool:
         if name.rpartition(".")[0] in self._paths:
@@ -192,25 +197,39 @@ class _Head:
         return alike
 
 
+def _prefix_of_head(path: str) -> str:
+    """How the names begin of all that belongs to a classifier: ``head.`` for ``head.fc`` too."""
+    around, _, _ = path.rpartition(".")
+    own_name = around.rpartition(".")[2]
+    if "head" in own_name or "classifier" in own_name:
+        return f"{around}."
+    return f"{path}."
+
+
 def _paths_of_heads(built: BuiltModel) -> tuple[str, ...]:
     """The module paths of the classifier; some models have a second one for distillation."""
     paths: list[str] = []
     if built.head is not None:
         paths.append(built.head)
     config: Any = getattr(built.module, "pretrained_cfg", None) or {}
-    listed = config.get("classifier") if hasattr(config, "get") else None
-    if isinstance(listed, tuple | list):
-        paths += [str(path) for path in listed if path]
+    classifiers = config.get("classifier") if hasattr(config, "get") else None
+    if isinstance(classifiers, tuple | list):
+        paths += [str(path) for path in classifiers if path]
     return tuple(dict.fromkeys(paths))
 
 
+def _name_of(path: Path) -> str:
+    """The last part of the path, also of ``.``."""
+    return path.absolute().resolve().name or str(path)
+
+
 def _taken_words(path: Path, report: LoadReport, tensors: int) -> str:
-    taken = f"begins with {counted(len(report.loaded), 'tensor')} of {path.name}"
+    taken = f"begins with {counted(len(report.loaded), 'tensor')} of {_name_of(path)}"
     if report.taken:
         taken += f" ({report.taken})"
     taken += f"; the model has {tensors}"
     if report.left:
-        taken += f"; also in the file, and left: {', '.join(report.left[:NAMED])}"
+        taken += f"; also in the file, and left: {listed(report.left)}"
     return taken
 
 
@@ -218,12 +237,9 @@ def _random_words(report: LoadReport) -> tuple[str, ...]:
     """That a part of the network was found nowhere."""
     if not report.random:
         return ()
-    names = ", ".join(report.random[:NAMED])
-    if len(report.random) > NAMED:
-        names += ", …"
     return (
         f"{counted(report.random_parameters, 'parameter')} were not in the checkpoint, or of "
-        f"another shape, and begin at random: {names}",
+        f"another shape, and begin at random: {listed(report.random)}",
     )
 
 

@@ -310,7 +310,9 @@ def test_workers_end_with_a_parent_that_is_killed(photos: DataSet) -> None:
         assert len(children) >= 2
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait(timeout=10)
-    _, alive = psutil.wait_procs(children, timeout=10)
+    # On Linux at once; torch's own watch looks every five seconds.
+    patience = 3 if sys.platform.startswith("linux") else 60
+    _, alive = psutil.wait_procs(children, timeout=patience)
     for process in alive:
         process.kill()
     assert not alive

@@ -74,6 +74,25 @@ def test_everything_but_the_classifier_is_taken(tmp_path: Path) -> None:
     assert torch.equal(features(model, images()), features(trained, images()))
 
 
+def test_a_classifier_that_timm_has_renamed_is_told_apart(tmp_path: Path) -> None:
+    """Swin's older checkpoints have it under another name: timm's filter knows."""
+    name = "timm:swin_tiny_patch4_window7_224"
+    tiny = {"image_size": (64, 64)}
+    trained = built(name, classes=7, seed=1, **tiny)
+    state = {}
+    for key, tensor in trained.module.state_dict().items():
+        # What is in front of a stage today was at the end of the one before.
+        for stage in (1, 2, 3):
+            key = key.replace(f"layers.{stage}.downsample", f"layers.{stage - 1}.downsample")
+        state[key.replace("head.fc.", "head.")] = tensor.contiguous()
+    save_file(state, tmp_path / "old.safetensors")
+    model = built(name, seed=2, **tiny)
+    start = begun(model, tmp_path / "old.safetensors", name)
+    assert differing(model, trained) == {"head.fc.weight", "head.fc.bias"}
+    assert start.notes[1] == "new classifier (head.fc): 3 classes in place of 7"
+    assert not [note for note in start.notes if "left out" in note]
+
+
 def test_a_checkpoint_without_a_classifier_gets_one(tmp_path: Path) -> None:
     trained = built(RESNET, seed=1)
     state = {
@@ -86,6 +105,23 @@ def test_a_checkpoint_without_a_classifier_gets_one(tmp_path: Path) -> None:
     start = begun(model, tmp_path / "backbone.safetensors")
     assert differing(model, trained) == {"fc.weight", "fc.bias"}
     assert start.notes[1] == "new classifier (fc) of 3 classes: the checkpoint has none"
+
+
+def test_the_projection_of_a_pretraining_is_left_and_named(tmp_path: Path) -> None:
+    """Where MoCo, DINO and others have layers of their own in the classifier's place."""
+    trained = built(RESNET, seed=1)
+    state = dict(trained.module.state_dict())
+    for part in ("weight", "bias"):
+        state[f"fc.0.{part}"] = state.pop(f"fc.{part}")
+    save_file(state, tmp_path / "moco.safetensors")
+    model = built(RESNET, seed=2)
+    start = begun(model, tmp_path / "moco.safetensors")
+    assert differing(model, trained) == {"fc.weight", "fc.bias"}
+    assert start.new == ("fc.weight", "fc.bias")
+    assert start.notes[1] == (
+        "new classifier (fc) of 3 classes: the checkpoint has none; of the checkpoint's own is "
+        "left: fc.0.bias, fc.0.weight"
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,6 +146,16 @@ def test_a_classifier_of_the_same_classes_is_kept(
         start = begun(model, place)
         assert (differing(model, trained) == set()) == kept
         assert words in start.notes[1]
+
+
+def test_the_folder_that_one_stands_in_has_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint_of(tmp_path / "best", built(RESNET, seed=1), "model.safetensors")
+    monkeypatch.chdir(tmp_path / "best")
+    start = begun(built(RESNET, seed=2), Path())
+    assert start.words == "best"
+    assert "tensors of best;" in start.notes[0]
 
 
 def test_a_classifier_that_fits_can_be_left(tmp_path: Path) -> None:
