@@ -115,12 +115,13 @@ def _read_file(path: Path) -> TorchFile:
         )
     if head.startswith(b"PK\x03\x04"):
         return _read_zip(path)
-    if head[:1] == b"\x80" and head[1] <= pickle.HIGHEST_PROTOCOL:
-        return read_pickle(path)
+    # Before pickles: the length of a short header may begin as they do.
     if _is_safetensors(path, head):
         from safetensors.torch import load_file
 
         return TorchFile(load_file(path))
+    if head[:1] == b"\x80" and head[1] <= pickle.HIGHEST_PROTOCOL:
+        return read_pickle(path)
     raise _unknown(path, head)
 
 

@@ -12,7 +12,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import __main__
 from deploybench.errors import DeployBenchError
@@ -37,20 +37,18 @@ def is_first_process(devices: int) -> bool:
     return devices == 1 or os.environ.get(RANK, "0") == "0"
 
 
-def fabric_for(request: TrainingRequest) -> Fabric:
-    """Fabric on the devices that are asked for; not launched.
+def device_for(request: TrainingRequest) -> Literal["cpu", "cuda"]:
+    """The kind of device that trains.
 
     Raises DeployBenchError for devices that this machine does not have, or a precision that they do
     not compute in.
     """
-    _quiet()
     import torch
-    from lightning_fabric import Fabric
 
-    device = request.device
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device == "auto":
-        device = "cuda" if there else "cpu"
+    device: Literal["cpu", "cuda"] = "cuda"
+    if request.device == "cpu" or (request.device == "auto" and not there):
+        device = "cpu"
     if device == "cuda" and there < request.devices:
         raise DeployBenchError(
             f"--device cuda with --devices {request.devices}, and torch finds {there} here",
@@ -62,13 +60,22 @@ def fabric_for(request: TrainingRequest) -> Fabric:
             "--precision fp16 on the CPU",
             expected="fp32 or bf16: fp16 needs its losses scaled, which GPUs alone do",
         )
-    strategy = "auto"
     if request.devices > 1:
         _check_can_start_others()
-        # A model may leave a part of itself out of a step: a second head, a dropped block.
-        strategy = "ddp_find_unused_parameters_true"
+    return device
+
+
+def fabric_for(request: TrainingRequest, *, uses_all: bool) -> Fabric:
+    """Fabric on the devices that are asked for; not launched. ``uses_all`` says that every
+    parameter of the model takes part in a step: else the processes have to look for those."""
+    from lightning_fabric import Fabric
+
+    _quiet()
+    strategy = "auto"
+    if request.devices > 1:
+        strategy = "ddp" if uses_all else "ddp_find_unused_parameters_true"
     return Fabric(
-        accelerator=device,
+        accelerator=device_for(request),
         devices=request.devices,
         strategy=strategy,
         precision=FABRIC_PRECISION[request.recipe.precision],
@@ -99,7 +106,7 @@ def _check_can_start_others() -> None:
 
 
 def _quiet() -> None:
-    """Fabric tells of what it finds in lines of its own; what matters is told by us."""
+    """Fabric tells of what it finds in lines of its own; what matters is told by us. (Importing it
+    sets the level of its log.)"""
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning_fabric")

@@ -13,10 +13,11 @@ from deploybench.data.sources import ImageFiles
 from deploybench.data.written import write_table
 from deploybench.documents import now
 from deploybench.errors import DeployBenchError
+from deploybench.hardware.devices import CPU
 from deploybench.hardware.host import usable_cores
 from deploybench.models.trained import WEIGHTS
 from deploybench.training.curve import EpochLine, read_curve
-from deploybench.training.devices import fabric_for, is_first_process, launch
+from deploybench.training.devices import device_for, fabric_for, is_first_process, launch
 from deploybench.training.events import ImagesRead, Remarked, TrainingEvent
 from deploybench.training.folder import (
     SPLITS,
@@ -68,10 +69,11 @@ def train(request: TrainingRequest, tell: Tell = lambda event: None) -> Training
         before = check_folder(request.out, resume=request.resume, force=request.force)
     else:
         tell = _silent
-    fabric = fabric_for(request)
+    device = device_for(request)
     threads = request.threads or max(usable_cores() // request.devices, 1)
     torch.set_num_threads(threads)
     ready = prepared(request)
+    fabric = fabric_for(request, uses_all=ready.uses_all)
     record = None
     if first:
         hashes = hash_of(ready.sets, lambda done, images: tell(ImagesRead(done, images)))
@@ -84,11 +86,11 @@ def train(request: TrainingRequest, tell: Tell = lambda event: None) -> Training
                 return result_in(request.out)
         for part in (ready.sets.training, ready.sets.evaluation):
             check_images(part, ready.spec)
-        record = before or _begun(request, ready, plan, str(fabric.device), threads)
+        record = before or _begun(request, ready, plan, device, threads)
     launch(fabric, request.devices)
     workers = request.workers
     if workers is None:
-        workers = _usual_workers(str(fabric.device), request.devices)
+        workers = _usual_workers(device, request.devices)
     with StopSignals() as signals:
         run = Run(request, ready, record, fabric, workers, signals, tell)
         run.carried_out()
@@ -137,7 +139,7 @@ def _usual_workers(device: str, devices: int) -> int:
     Where the CPU trains, its cores are busy with that, and another process would only take their
     time. Beside a GPU they have nothing else to do.
     """
-    if device.startswith("cpu"):
+    if device == CPU:
         return 0
     return max(min(usable_cores() // devices - 1, MOST_WORKERS), 1)
 

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from deploybench.errors import DeployBenchError
+from deploybench.plurals import counted
 from deploybench.training.curve import EpochLine
 from deploybench.training.draws import LEGACY_SEEDS, seed_of
 from deploybench.training.events import Evaluating, StepMade, TrainingEvent
@@ -218,7 +219,10 @@ class Loop:
         if known is not None:
             known = fabric.to_device(known)
         learning_rate = parts.optimizer.param_groups[0]["lr"]
-        logits = parts.module(pixels)
+        try:
+            logits = parts.module(pixels)
+        except ValueError as error:
+            raise _too_few(error, len(pixels)) from None
         loss = parts.loss(logits.float(), targets, known)
         mean = mean_over_processes(fabric, loss.detach())
         if not math.isfinite(mean):
@@ -242,6 +246,10 @@ class Loop:
         """The logits of this process's part of the images, float32 on the CPU."""
         module = self._parts.judged
         module.eval()
+        if self._fabric.world_size > 1:
+            # Each process has averages of its own in the norms; those of the first come out.
+            for averages in module.buffers():
+                torch.distributed.broadcast(averages, src=0)
         answers = []
         done = 0
         with torch.no_grad():
@@ -289,6 +297,18 @@ def _seed_step(seed: int, step: int, rank: int) -> None:
     torch.manual_seed(drawn)
     np.random.seed(drawn % LEGACY_SEEDS)
     random.seed(drawn)
+
+
+def _too_few(error: ValueError, images: int) -> DeployBenchError:
+    """What torch's norms raise for a batch that has nothing to average over, in words."""
+    if "more than 1 value per channel" not in str(error):
+        raise error
+    return DeployBenchError(
+        f"{counted(images, 'image')} a step on each device: a batch norm of this model has nothing "
+        "to average over",
+        expected="two images at least",
+        action="a larger --batch",
+    )
 
 
 def _not_finite(

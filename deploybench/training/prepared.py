@@ -46,13 +46,15 @@ class FirstWeights:
 @dataclass(frozen=True)
 class Prepared:
     """All that is settled before the first step. ``first`` are the weights that the module holds,
-    ``notes`` what was decided and assumed, in sentences."""
+    ``uses_all`` says whether every one of its parameters takes part in a step, ``notes`` what was
+    decided and assumed, in sentences."""
 
     sets: TrainingSets
     built: BuiltModel
     spec: Preprocessing
     first: FirstWeights
     identity: dict[str, str]
+    uses_all: bool
     notes: tuple[str, ...]
 
     @property
@@ -80,13 +82,15 @@ def prepared(request: TrainingRequest) -> Prepared:
     spec = first.spec
     if request.preprocessing is not None:
         spec = request.preprocessing.applied_to(spec)
-    check_logits(built.module, torch.from_numpy(telling_inputs(spec))[:2], classes, request.model)
+    images = torch.from_numpy(telling_inputs(spec))[:2]
+    uses_all = check_logits(built.module, images, classes, request.model)
     return Prepared(
         sets=sets,
         built=built,
         spec=spec,
         first=first,
         identity=source.identity(own_name),
+        uses_all=uses_all,
         notes=(*sets.notes, *first.notes),
     )
 
@@ -200,12 +204,14 @@ def config_of(trained: TrainedModel, built: BuiltModel) -> str:
     return config_text(trained, architecture, arguments)
 
 
-def check_logits(module: nn.Module, images: torch.Tensor, classes: int, name: str) -> None:
+def check_logits(module: nn.Module, images: torch.Tensor, classes: int, name: str) -> bool:
     """Refuse a model that cannot be trained as it is: what it returns for ``images`` (images x
     channels x height x width) in training has to be logits, images x classes. It is left as it was.
+
+    Whether every parameter has a part in them.
     """
     before = {key: tensor.detach().clone() for key, tensor in module.state_dict().items()}
-    module.train()
+    module.train().requires_grad_(True)
     try:
         returned = module(images)
     except Exception as error:  # a model may raise anything on images that it was not made for
@@ -215,7 +221,6 @@ def check_logits(module: nn.Module, images: torch.Tensor, classes: int, name: st
             expected="an image size and channels that the architecture takes",
             action="another --image-size or --in-channels",
         ) from error
-    module.load_state_dict(before)  # in training the averages of norms move
     if isinstance(returned, torch.Tensor) and returned.shape == (len(images), classes):
         last = "" if returned.grad_fn is None else returned.grad_fn.name()
         if last.startswith(PROBABILITIES):
@@ -224,7 +229,11 @@ def check_logits(module: nn.Module, images: torch.Tensor, classes: int, name: st
                 expected="logits, of which the loss makes the probabilities",
                 action="a factory that leaves the last operation out",
             )
-        return
+        returned.sum().backward()
+        uses_all = all(parameter.grad is not None for parameter in module.parameters())
+        module.zero_grad(set_to_none=True)
+        module.load_state_dict(before)  # in training the averages of norms move
+        return uses_all
     found = f"a {type(returned).__name__}"
     if isinstance(returned, torch.Tensor):
         found = f"a tensor of {' x '.join(map(str, returned.shape))}"

@@ -135,6 +135,7 @@ def test_the_moving_average_comes_out_and_not_the_last_weights(
         ({"device": "cuda", "devices": 9}, "--devices 9"),
         ({"rand_augment": "nonsense"}, "rand_augment"),
         ({"init_from": Path("nowhere.pt")}, "nowhere.pt"),
+        ({"model": "tests.training.nets:averaging", "batch": 1}, "1 image a step on each device"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_words(
