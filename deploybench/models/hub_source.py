@@ -17,6 +17,7 @@ from typing import Any
 from deploybench.artifacts.artifact import sha256_of_file
 from deploybench.errors import DeployBenchError
 from deploybench.models.source import BuildOptions, BuiltModel, ModelSource
+from deploybench.models.trained import trained_model
 from deploybench.models.weights_folder import sha256_of_weights, weights_file
 from deploybench.versions import installed_versions
 
@@ -66,6 +67,14 @@ class HubSource(ModelSource):
             from deploybench.models.transformers_models import build_transformers
 
             return build_transformers(folder, config, options)
+        trained = trained_model(folder)
+        if trained is not None:
+            raise DeployBenchError(
+                f"hub:{name} was trained as {trained.model}, which neither timm nor transformers "
+                "builds",
+                expected="the model by its own name",
+                action=f"--model {trained.model} --checkpoint {folder}",
+            )
         raise DeployBenchError(
             f"{folder / CONFIG} names no architecture",
             expected="a config.json of timm (architecture) or of transformers (architectures)",

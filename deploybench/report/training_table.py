@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -160,9 +161,15 @@ def _summary(result: TrainingResult) -> tuple[str, ...]:
 def _commands(result: TrainingResult) -> tuple[str, ...]:
     plan = result.record.plan
     folder = from_here(result.folder)
+    record = result.record
+    # By images that played no part, where there are any.
+    split = record.held_out or plan.data.evaluation_split
     return (
         from_here(result.checkpoint),
-        f"deploybench export --model {plan.model} --checkpoint {folder}",
+        shlex.join(["deploybench", "export", "--model", plan.model, "--checkpoint", folder]),
+        shlex.join(
+            ["deploybench", "evaluate", "--data", from_here(record.data_path), "--split", split]
+        ),
     )
 
 

@@ -82,7 +82,8 @@ class TrainingRecord(Document):
     epochs_made: int = 0
     steps_made: int = 0
     seconds: float = 0.0
-    data_path: str
+    data_path: str = Field(description="the data, or the table of the split that was made of it")
+    held_out: str | None = Field(default=None, description="a split that played no part")
     begun_from: str
     init_from: str | None = None
     device: str

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from deploybench.data.sources import ImageFiles
 from deploybench.data.written import write_table
 from deploybench.documents import now
 from deploybench.errors import DeployBenchError
@@ -45,8 +44,7 @@ MOST_WORKERS = 16
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What came out: the folder, the weights in it, and the curve. ``splits`` is the table of the
-    split that was made, where the data had none."""
+    """What came out: the folder, the weights in it, and the curve."""
 
     folder: Path
     checkpoint: Path
@@ -64,6 +62,14 @@ def train(request: TrainingRequest, tell: Tell = lambda event: None) -> Training
     as it is.
     """
     check_training_installed()
+    threads_before = torch.get_num_threads()
+    try:
+        return _trained(request, tell)
+    finally:
+        torch.set_num_threads(threads_before)
+
+
+def _trained(request: TrainingRequest, tell: Tell) -> TrainingResult:
     first = is_first_process(request.devices)
     before = None
     if first:
@@ -118,6 +124,7 @@ def _begun(
     record = TrainingRecord(
         plan=plan,
         data_path=str(request.data.absolute()),
+        held_out=ready.sets.held_out,
         begun_from=ready.first.words,
         init_from=None if request.init_from is None else str(request.init_from),
         device=device,
@@ -129,8 +136,15 @@ def _begun(
     )
     write_record(folder, record)
     made = ready.sets.made
-    if made is not None and isinstance(made.images, ImageFiles):
-        write_table(made, folder / SPLITS)
+    if made is None:
+        return record
+    table = folder / SPLITS
+    try:
+        write_table(made, table)
+    except DeployBenchError:  # images in a file of many, or names that no cell can hold
+        return record
+    record = record.replaced(data_path=str(table.absolute()))
+    write_record(folder, record)
     return record
 
 

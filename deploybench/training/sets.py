@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploybench.data.dataset import UNREADABLE, DataSet, Example
 from deploybench.data.forms.folders import CLASSES, CLASSES_IN_SPLITS
@@ -27,7 +27,8 @@ NAMED = 8
 class TrainingSets:
     """The two sets, what they are called, and what was decided about them in sentences.
 
-    ``made`` is the whole set with the split that was made for it; None where it had one.
+    ``held_out`` is a split that plays no part. ``made`` is the whole set with the split that was
+    made for it; None where it had one.
     """
 
     training: DataSet
@@ -35,6 +36,7 @@ class TrainingSets:
     training_name: str
     evaluation_name: str
     notes: tuple[str, ...]
+    held_out: str | None = None
     made: DataSet | None = None
 
 
@@ -118,8 +120,16 @@ def _told_apart(data: DataSet, request: TrainingRequest) -> TrainingSets:
             "the epochs are judged by 'test', as there is no 'val': the best epoch is chosen on "
             "those images, so its figures on them are a little too good",
         )
+    held_out = None
+    if "test" in data.splits and "test" not in (training, evaluation):
+        held_out = "test"
     return TrainingSets(
-        data.in_split(training), data.in_split(evaluation), training, evaluation, notes
+        data.in_split(training),
+        data.in_split(evaluation),
+        training,
+        evaluation,
+        notes,
+        held_out=held_out,
     )
 
 
@@ -207,14 +217,7 @@ def _with_notes(sets: TrainingSets) -> TrainingSets:
             f"{counted(len(shared), 'patient has', 'patients have')} images in both splits "
             f"({', '.join(shared[:3])}, …): the figures are better than for new patients"
         )
-    return TrainingSets(
-        sets.training,
-        sets.evaluation,
-        sets.training_name,
-        sets.evaluation_name,
-        tuple(dict.fromkeys(notes)),
-        sets.made,
-    )
+    return replace(sets, notes=tuple(dict.fromkeys(notes)))
 
 
 def hash_of(sets: TrainingSets, tell: Callable[[int, int], object]) -> tuple[str, str]:

@@ -28,6 +28,8 @@ def test_it_ends_with_the_curve_the_weights_and_the_command_that_exports_them(
     folder = "trained/tests.training.nets-dropping"
     assert (tmp_path / folder / "model.safetensors").is_file()
     assert f"deploybench export --model {NET} --checkpoint {folder}" in done.stdout
+    evaluating = next(line for line in done.stdout.splitlines() if "evaluate --data" in line)
+    assert evaluating.endswith("--split val"), "there is no split that played no part"
     assert "recipe default, with epochs 2, batch 6 and warmup_epochs 0.2" in done.stdout
     assert "epoch 2 of 2: train loss" in done.stderr
     course = next(line for line in done.stdout.splitlines() if line.startswith("train loss "))

@@ -112,6 +112,9 @@ def test_a_grey_model_of_ours_comes_out_as_it_was_trained(colours: Path, tmp_pat
     assert weights.missing == weights.ignored == 0
     config = json.loads((out / "config.json").read_text())
     assert "architecture" not in config
+    with pytest.raises(DeployBenchError) as caught:
+        load_model(f"hub:{out}", BuildOptions(), None, allow_partial=False)
+    assert caught.value.action == f"--model xca --checkpoint {out}"
 
 
 def test_the_moving_average_comes_out_and_not_the_last_weights(

@@ -27,7 +27,9 @@ def test_val_judges_before_test_and_a_name_before_both(tmp_path: Path) -> None:
     sets = training_sets(request(data, tmp_path))
     assert (sets.training_name, sets.evaluation_name) == ("train", "val")
     assert (len(sets.training), len(sets.evaluation)) == (6, 2)
+    assert sets.held_out == "test"
     named = training_sets(request(data, tmp_path, eval_split="test"))
+    assert named.held_out is None
     assert len(named.evaluation) == 4
     assert not [note for note in named.notes if "too good" in note], "it was asked for"
 
