@@ -14,6 +14,7 @@ from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.errors import DeployBenchError
 from deploybench.export.identity import TensorsReply, contents_of
 from deploybench.export.request import ModelRequest
+from deploybench.models.checkpoint import read_checkpoint
 from deploybench.models.loading import load_model
 from deploybench.models.source import BuildOptions
 from deploybench.models.trained import TrainedModel, config_text, trained_model
@@ -137,3 +138,17 @@ def test_an_export_of_the_same_weights_with_another_description_is_another_one(
         config_text(trained(preprocessing=SPEC.replaced(mean=(0.5,))), "test_resnet", {})
     )
     assert contents_of(request) != before
+
+
+def test_safetensors_whose_length_begins_like_a_pickle_are_read_as_what_they_are(
+    tmp_path: Path,
+) -> None:
+    """0x80 and a small number: so begins a pickle, and the length of a header of 640 bytes, which
+    a small model has."""
+    path = tmp_path / "model.safetensors"
+    for count in range(1, 40):
+        save_file({f"layer{number}.weight": torch.ones(number) for number in range(count)}, path)
+        if path.read_bytes()[0] == 0x80:
+            break
+    assert path.read_bytes()[:2] in [bytes([0x80, high]) for high in range(6)]
+    assert len(read_checkpoint(path).tensors) == count
