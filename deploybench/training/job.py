@@ -98,7 +98,8 @@ def _trained(request: TrainingRequest, tell: Tell) -> TrainingResult:
     workers = request.workers
     if workers is None:
         workers = _usual_workers(device, request.devices)
-    with StopSignals() as signals, memory_told(request, ready.spec):
+    images = len(ready.sets.training)
+    with StopSignals() as signals, memory_told(request, ready.spec, images):
         run = Run(request, ready, record, fabric, workers, signals, tell)
         run.carried_out()
     return result_in(request.out)

@@ -17,15 +17,17 @@ SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_f
 
 
 @contextmanager
-def memory_told(request: TrainingRequest, spec: Preprocessing) -> Iterator[None]:
+def memory_told(request: TrainingRequest, spec: Preprocessing, images: int) -> Iterator[None]:
     """Raise DeployBenchError where what is done within runs out of memory; ``spec`` is how the
-    images are prepared."""
+    images are prepared, of which there are so many to train on."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise _refusal(request, spec, error) from error
+        # A set smaller than a batch makes one batch.
+        batch = min(request.recipe.batch, images)
+        raise _refusal(request, spec, batch, error) from error
 
 
 def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
@@ -37,15 +39,15 @@ def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
 
 
 def _refusal(
-    request: TrainingRequest, spec: Preprocessing, error: RuntimeError | MemoryError
+    request: TrainingRequest, spec: Preprocessing, batch: int, error: RuntimeError | MemoryError
 ) -> DeployBenchError:
     recipe = request.recipe
-    what = f"{counted(recipe.batch, 'image')} of {spec.channels} x {spec.height} x {spec.width}"
+    what = f"{counted(batch, 'image')} of {spec.channels} x {spec.height} x {spec.width}"
     if request.devices > 1:
         what += f", shared by {request.devices} devices"
     tries = []
-    if recipe.batch > request.devices:
-        tries.append(f"--batch {recipe.batch // 2} (and a lower --learning-rate with it)")
+    if batch > request.devices:
+        tries.append(f"--batch {batch // 2} (and a lower --learning-rate with it)")
     tries.append("a smaller --image-size")
     if recipe.precision == "fp32":
         tries.append("--precision bf16")
