@@ -204,6 +204,7 @@ def train(
     from deploybench.cli.training_progress import TrainingProgress
     from deploybench.files import slug
     from deploybench.report.printing import print_report
+    from deploybench.report.table import Format
     from deploybench.report.training_table import recipes_report, training_report
     from deploybench.training.installed import check_training_installed
 
@@ -293,7 +294,7 @@ def train(
     with TrainingProgress(_resuming_command()) as progress:
         result = run_training(request, progress.tell)
     if is_first_process(devices):
-        print_report(training_report(result), asked)
+        print_report(training_report(result, course=asked is Format.TABLE), asked)
 
 
 def _given(changes: Mapping[str, object]) -> dict[str, object]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from deploybench.files import from_here
 from deploybench.report.table import NOTHING, Column, Prose, Report, Style, Table, table_of
+from deploybench.training.curve import curve_in_characters
 
 if TYPE_CHECKING:
     from deploybench.training.curve import EpochLine
@@ -35,8 +36,9 @@ def line_words(line: EpochLine, epochs: int) -> str:
     return f"epoch {line.epoch} of {epochs}: {', '.join(words)}"
 
 
-def training_report(result: TrainingResult) -> Report:
-    """The curve as a table, the result, and the command that exports it."""
+def training_report(result: TrainingResult, *, course: bool = False) -> Report:
+    """The curve as a table, the result, and the command that exports it. With ``course`` the curve
+    in characters as well, for a terminal."""
     columns = [column for column in _columns() if _shown(column, result.lines)]
     table = table_of(
         columns,
@@ -44,7 +46,11 @@ def training_report(result: TrainingResult) -> Report:
         name=lambda line: f"epoch {line.epoch}",
         data=lambda line: line.model_dump(mode="json"),
     )
-    sections: list[Table | Prose] = [table, Prose(_summary(result))]
+    sections: list[Table | Prose] = [table]
+    drawn = curve_in_characters(result.lines) if course else ()
+    if drawn:
+        sections.append(Prose(drawn, verbatim=True))
+    sections.append(Prose(_summary(result)))
     notes = result.record.notes
     if notes:
         sections.append(Prose(notes, Style.FAINT))

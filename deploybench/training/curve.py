@@ -28,7 +28,8 @@ NO_BOARD = 'no log for TensorBoard: it is not installed (pip install "deploybenc
 NO_DRAWING = "no drawing of the curve: matplotlib is not installed (pip install matplotlib)"
 LEVELS = "▁▂▃▄▅▆▇█"
 """From the least to the most of a figure, in a terminal."""
-USUAL_COLUMNS = 48
+USUAL_COLUMNS = 40
+"""With what stands beside them they fit into a line of 80."""
 
 
 class EpochLine(Document):

@@ -29,6 +29,9 @@ SPLITS = "splits.csv"
 OURS = (RECORD, CURVE_FILE, SPLITS, WEIGHTS, CONFIG, LAST)
 OUR_PATTERNS = ("events.out.tfevents*", "curve.*", f"{STAGING_PREFIX}*")
 MOST_DIFFERENCES = 6
+MOST_CHARACTERS = 60
+SAME_CHARACTERS = 20
+"""Of a long value that differs: shown in all, and of them before the difference."""
 
 
 class DataUsed(Document):
@@ -63,6 +66,8 @@ class TrainingPlan(Document):
     begun_from: str = Field(
         description="random weights, timm's, or the sha256 of the checkpoint, and what of it"
     )
+    new_head: bool = False
+    allow_partial: bool = False
     devices: int = 1
 
 
@@ -201,14 +206,31 @@ def _differences(before: Any, now: Any, name: str) -> list[str]:
         return found
     if name.endswith("sha256"):
         return [f"{name.removesuffix('_sha256').replace('.', ' ')}: other images or labels"]
-    return [f"{name} was {_shown(before)}, and is {_shown(now)}"]
+    was, now_is = (json.dumps(value, default=str, ensure_ascii=False) for value in (before, now))
+    same = _same_characters(was, now_is)
+    return [f"{name} was {_shown(was, same)}, and is {_shown(now_is, same)}"]
 
 
-def _shown(value: object) -> str:
-    text = json.dumps(value, default=str)
-    if len(text) > 60:
-        return text[:57] + "…"
-    return text
+def _same_characters(first: str, second: str) -> int:
+    """How many characters at their beginning are the same."""
+    for place, (one, other) in enumerate(zip(first, second, strict=False)):
+        if one != other:
+            return place
+    return min(len(first), len(second))
+
+
+def _shown(text: str, same: int) -> str:
+    """The text, or as much of it as fits a line: around the place where it differs from another,
+    with which it shares so many characters (``same``)."""
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    first = max(min(same - SAME_CHARACTERS, len(text) - MOST_CHARACTERS), 0)
+    shown = text[first : first + MOST_CHARACTERS]
+    if first:
+        shown = f"…{shown}"
+    if first + MOST_CHARACTERS < len(text):
+        shown += "…"
+    return shown
 
 
 def _clear(folder: Path) -> None:

@@ -29,6 +29,7 @@ from deploybench.training.folder import (
 )
 from deploybench.training.images import check_images
 from deploybench.training.installed import check_training_installed
+from deploybench.training.memory import memory_told
 from deploybench.training.prepared import Prepared, plan_of, prepared
 from deploybench.training.request import TrainingRequest
 from deploybench.training.running import Run, best_of
@@ -97,7 +98,8 @@ def _trained(request: TrainingRequest, tell: Tell) -> TrainingResult:
     workers = request.workers
     if workers is None:
         workers = _usual_workers(device, request.devices)
-    with StopSignals() as signals:
+    images = len(ready.sets.training)
+    with StopSignals() as signals, memory_told(request, ready.spec, images):
         run = Run(request, ready, record, fabric, workers, signals, tell)
         run.carried_out()
     return result_in(request.out)

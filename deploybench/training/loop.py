@@ -70,7 +70,7 @@ def parts_of(
     """
     from timm import optim, scheduler, utils
 
-    module = fabric.to_device(module.float().train().requires_grad_(True))
+    module = fabric.to_device(module.float().train())
     options: dict[str, Any] = dict(recipe.optimizer_options)
     try:
         optimizer = optim.create_optimizer_v2(  # type: ignore[attr-defined]
@@ -157,6 +157,8 @@ class Loop:
         batches = self._images.batches(standing.epoch, standing.in_epoch)
         began = time.perf_counter()
         for batch in batches:
+            # A step ends with the rate of the next one.
+            standing.learning_rate = self._parts.optimizer.param_groups[0]["lr"]
             loss = self._step(batch)
             now = time.perf_counter()
             count = len(batch.pixels) * self._fabric.world_size
@@ -179,7 +181,7 @@ class Loop:
         line = EpochLine(
             epoch=standing.epoch + 1,
             step=standing.step,
-            learning_rate=self._parts.optimizer.param_groups[0]["lr"],
+            learning_rate=standing.learning_rate,
             train_loss=standing.loss_sum / max(standing.seen, 1),
             eval_loss=scores.loss,
             top1=scores.top1,

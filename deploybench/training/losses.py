@@ -72,6 +72,10 @@ def _one_against_all(smoothing: float, weights: torch.Tensor | None) -> Training
     def loss(
         logits: torch.Tensor, targets: torch.Tensor, known: torch.Tensor | None
     ) -> torch.Tensor:
+        if targets.dim() == 2:
+            # timm smooths classes alone and takes the shares that mixup makes as they are. Mixing
+            # and smoothing are both linear: it is the mixture of what timm makes of each class.
+            targets = targets * (1 - smoothing) + smoothing / targets.shape[1]
         mean: torch.Tensor = entropy(logits, targets)
         return mean
 

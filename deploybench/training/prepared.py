@@ -17,6 +17,7 @@ from deploybench.models.identity import build
 from deploybench.models.source import BuiltModel, find_source
 from deploybench.models.trained import TrainedModel, config_text
 from deploybench.models.zoo import ZOO
+from deploybench.plurals import counted
 from deploybench.training.folder import DataUsed, TrainingPlan
 from deploybench.training.request import TrainingRequest
 from deploybench.training.sets import TrainingSets, training_sets
@@ -82,6 +83,7 @@ def prepared(request: TrainingRequest) -> Prepared:
     spec = first.spec
     if request.preprocessing is not None:
         spec = request.preprocessing.applied_to(spec)
+    about_frozen = _about_frozen(built.module, request.model)
     images = torch.from_numpy(telling_inputs(spec))[:2]
     uses_all = check_logits(built.module, images, classes, request.model)
     return Prepared(
@@ -91,7 +93,7 @@ def prepared(request: TrainingRequest) -> Prepared:
         first=first,
         identity=source.identity(own_name),
         uses_all=uses_all,
-        notes=(*sets.notes, *first.notes),
+        notes=(*sets.notes, *first.notes, *about_frozen),
     )
 
 
@@ -110,9 +112,11 @@ def _first_weights(
             new_head=request.new_head,
             batchnorm_epsilon=request.batchnorm_epsilon,
         )
+        # The file may be called otherwise when a training is gone on with.
+        identity = f"{begun.taken or 'the weights'} of the checkpoint {begun.sha256}"
         return FirstWeights(
             begun.words,
-            f"{begun.sha256} {begun.words}",
+            identity,
             begun.spec,
             begun.batchnorm_epsilon,
             begun.notes,
@@ -128,6 +132,26 @@ def _first_weights(
     elif built.own_weights:
         words = OWN
     return FirstWeights(words, words, spec, request.batchnorm_epsilon)
+
+
+def _about_frozen(module: nn.Module, name: str) -> tuple[str, ...]:
+    """A sentence about the tensors that the model's own code does not want trained.
+
+    Raises DeployBenchError where those are all.
+    """
+    parameters = list(module.parameters())
+    frozen = sum(not parameter.requires_grad for parameter in parameters)
+    if frozen == len(parameters):
+        raise DeployBenchError(
+            f"'{name}' has nothing to train: its code froze {counted(frozen, 'tensor')} of "
+            f"{len(parameters)}",
+            expected="a model of which some parameters have requires_grad",
+            action="a factory that freezes less: the classifier at least has to learn",
+        )
+    if not frozen:
+        return ()
+    stay = counted(frozen, "tensor stays as it is", "tensors stay as they are")
+    return (f"{stay}, of {len(parameters)}: the code of {name} froze them (requires_grad)",)
 
 
 def plan_of(request: TrainingRequest, ready: Prepared, hashes: tuple[str, str]) -> TrainingPlan:
@@ -157,6 +181,8 @@ def plan_of(request: TrainingRequest, ready: Prepared, hashes: tuple[str, str]) 
         patch_size=request.patch_size,
         batchnorm_epsilon=ready.first.batchnorm_epsilon,
         begun_from=ready.first.identity,
+        new_head=request.new_head,
+        allow_partial=request.allow_partial,
         devices=request.devices,
     )
 
@@ -208,10 +234,10 @@ def check_logits(module: nn.Module, images: torch.Tensor, classes: int, name: st
     """Refuse a model that cannot be trained as it is: what it returns for ``images`` (images x
     channels x height x width) in training has to be logits, images x classes. It is left as it was.
 
-    Whether every parameter has a part in them.
+    Whether every parameter that is trained has a part in them.
     """
     before = {key: tensor.detach().clone() for key, tensor in module.state_dict().items()}
-    module.train().requires_grad_(True)
+    module.train()
     try:
         returned = module(images)
     except Exception as error:  # a model may raise anything on images that it was not made for
@@ -229,8 +255,15 @@ def check_logits(module: nn.Module, images: torch.Tensor, classes: int, name: st
                 expected="logits, of which the loss makes the probabilities",
                 action="a factory that leaves the last operation out",
             )
+        if not returned.requires_grad:
+            raise DeployBenchError(
+                f"the logits of '{name}' depend on no parameter that is trained",
+                expected="a model that can learn",
+                action="a factory that freezes less, and computes its logits with gradients",
+            )
         returned.sum().backward()
-        uses_all = all(parameter.grad is not None for parameter in module.parameters())
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        uses_all = all(parameter.grad is not None for parameter in trained)
         module.zero_grad(set_to_none=True)
         module.load_state_dict(before)  # in training the averages of norms move
         return uses_all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Tell = Callable[[TrainingEvent], None]
+DRAW_EVERY_S = 10.0
+"""The curve is drawn after each epoch, but not so often that short epochs would wait for it."""
 
 
 class Run:
@@ -69,6 +72,7 @@ class Run:
         self._tell = tell
         self._notes = list(ready.notes)
         self._saved_at = time.monotonic()
+        self._drawn_at = -math.inf
         sets = ready.sets
         shared = {"batch": self._recipe.batch, "workers": workers}
         place = {"rank": fabric.global_rank, "world": fabric.world_size}
@@ -163,6 +167,12 @@ class Run:
         board.write(line)
         self._save()
         self._update_record(finished=False)
+        if time.monotonic() - self._drawn_at >= DRAW_EVERY_S:
+            self._draw()
+
+    def _draw(self) -> str | None:
+        self._drawn_at = time.monotonic()
+        return draw_curve(self._lines, self._folder / DRAWING_FILE)
 
     def _between(self) -> None:
         """After a step: save now and then, and stop where that was asked for."""
@@ -248,7 +258,7 @@ class Run:
         best = best_of(self._lines)
         assert best is not None
         self._write_config(best.epoch, finished=True)
-        note = draw_curve(self._lines, self._folder / DRAWING_FILE)
+        note = self._draw()
         if note is not None:
             self._tell(Remarked(note))
         self._update_record(finished=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from deploybench.data.dataset import UNREADABLE, DataSet, Example
+from deploybench.data.forms.folders import CLASSES, CLASSES_IN_SPLITS
 from deploybench.data.opening import open_data
 from deploybench.data.splits import groups_in_several_splits, split_data
 from deploybench.errors import DeployBenchError
+from deploybench.files import from_here
 from deploybench.plurals import counted
 from deploybench.training.images import check_labels
 from deploybench.training.request import TrainingRequest
@@ -41,7 +44,8 @@ def training_sets(request: TrainingRequest) -> TrainingSets:
     """Open the data and tell its splits apart.
 
     Raises DeployBenchError for data that nothing can be learned from: without labels, with images
-    of one class only, without a split that was named.
+    of one class only, without a split that was named. And where the training would write among the
+    folders of classes.
     """
     data = open_data(
         request.data,
@@ -49,6 +53,7 @@ def training_sets(request: TrainingRequest) -> TrainingSets:
         uncertain=request.uncertain,
         columns=request.columns,
     )
+    _check_apart(request, data)
     if not data.class_names:
         raise DeployBenchError(
             f"{data.root} has no labels ({data.form}), and nothing can be learned without",
@@ -59,7 +64,30 @@ def training_sets(request: TrainingRequest) -> TrainingSets:
     for part in (sets.training, sets.evaluation):
         check_labels(part)
     _check_classes(sets)
+    if len(sets.evaluation) < request.devices:
+        raise DeployBenchError(
+            f"{counted(len(sets.evaluation), 'image')} to judge by ('{sets.evaluation_name}') and "
+            f"--devices {request.devices}",
+            expected="an image for each device at least",
+            action="fewer --devices, or another --eval-split",
+        )
     return _with_notes(sets)
+
+
+def _check_apart(request: TrainingRequest, data: DataSet) -> None:
+    """Refuse to write where each folder is a class: the training's, in which an image lies, would
+    be one the next time."""
+    if data.form not in (CLASSES, CLASSES_IN_SPLITS):
+        return
+    root, out = data.root.resolve(), request.out.resolve()
+    if out != root and root not in out.parents:
+        return
+    raise DeployBenchError(
+        f"--out {request.out} lies within --data {request.data}, where a folder is a class",
+        expected="a folder beside the images, not among them",
+        action=f"another --out, such as {from_here(root.parent / 'trained')}; a training that lies "
+        "there already can be moved",
+    )
 
 
 def _told_apart(data: DataSet, request: TrainingRequest) -> TrainingSets:
@@ -79,15 +107,16 @@ def _told_apart(data: DataSet, request: TrainingRequest) -> TrainingSets:
             action="name it: --train-split NAME",
         )
     if evaluation is None:
-        return _split(data.in_split(training), request)
+        return _split(data.in_split(training), request, _left_out(data, (training,)))
     if training == evaluation:
         raise DeployBenchError(
             f"--train-split and --eval-split are both '{training}'",
             expected="other images to judge the training by than those that it learns",
         )
-    notes: tuple[str, ...] = ()
+    notes = _left_out(data, (training, evaluation))
     if evaluation == "test" and request.eval_split is None:
         notes = (
+            *notes,
             "the epochs are judged by 'test', as there is no 'val': the best epoch is chosen on "
             "those images, so its figures on them are a little too good",
         )
@@ -112,8 +141,24 @@ def _first_of(names: tuple[str, ...], data: DataSet, taken: str | None) -> str |
     return None
 
 
-def _split(data: DataSet, request: TrainingRequest) -> TrainingSets:
-    """A split made by class and by patient, where the data has none to judge by."""
+def _left_out(data: DataSet, used: tuple[str, ...]) -> tuple[str, ...]:
+    """A sentence about the images that are in none of the ``used`` splits; none where all are."""
+    without = sum(example.split is None for example in data)
+    others = Counter(
+        example.split for example in data if example.split is not None and example.split not in used
+    )
+    parts = [f"{count} in the split '{name}'" for name, count in others.items()]
+    if without:
+        parts.append(f"{without} without a split")
+    if not parts:
+        return ()
+    left = counted(without + others.total(), "image takes", "images take")
+    return (f"{left} no part, of {len(data)}: {', '.join(parts)}",)
+
+
+def _split(data: DataSet, request: TrainingRequest, left_out: tuple[str, ...] = ()) -> TrainingSets:
+    """A split made by class and by patient, where the data has none to judge by; ``left_out`` is
+    what was said of images that ``data`` does not have."""
     for name in (request.train_split, request.eval_split):
         if name is not None and name not in data.splits:
             data.in_split(name)  # which says what there is
@@ -121,6 +166,7 @@ def _split(data: DataSet, request: TrainingRequest) -> TrainingSets:
     # Of the same seed whatever the training's: a comparison of seeds is on the same images.
     result = split_data(data, MADE_SHARES)
     notes = (
+        *left_out,
         f"{data.root} has no split to judge by: {MADE_SHARES['val']:.0%} of the images were set "
         "aside, by class and by patient",
         *result.notes,

@@ -28,8 +28,9 @@ FORMAT = 1
 class Standing:
     """How far a training is. ``epoch`` counts those that are over, ``step`` the steps of all,
     ``in_epoch`` those of the epoch under way, ``loss_sum`` and ``seen`` their loss by image.
-    ``seconds`` were trained so far, ``epoch_seconds`` in the epoch under way. The epochs themselves
-    are in the curve (:mod:`deploybench.training.curve`).
+    ``seconds`` were trained so far, ``epoch_seconds`` in the epoch under way. ``learning_rate`` is
+    that of the last step. The epochs themselves are in the curve
+    (:mod:`deploybench.training.curve`).
     """
 
     epoch: int = 0
@@ -39,6 +40,7 @@ class Standing:
     seen: int = 0
     seconds: float = 0.0
     epoch_seconds: float = 0.0
+    learning_rate: float = 0.0
 
 
 def state_path(folder: Path) -> Path:

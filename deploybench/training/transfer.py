@@ -58,7 +58,8 @@ class Begun:
 
     ``spec`` is the preprocessing that the weights were trained with, in the model's channels and
     size. ``batchnorm_epsilon`` was set in the model; None: it has its own. ``sha256`` is that of
-    the checkpoint. ``new`` are the tensors that did not come from it.
+    the checkpoint, ``taken`` says which of its states it was ("" where it is all of it). ``new``
+    are the tensors that did not come from it.
     """
 
     words: str
@@ -66,6 +67,7 @@ class Begun:
     spec: Preprocessing
     batchnorm_epsilon: float | None
     sha256: str
+    taken: str
     new: tuple[str, ...]
 
 
@@ -135,6 +137,7 @@ def begin_from(
         spec=spec,
         batchnorm_epsilon=epsilon,
         sha256=sha256_of_weights(path),
+        taken=report.taken,
         new=(*new, *report.random),
     )
 

@@ -32,6 +32,10 @@ def test_it_ends_with_the_curve_the_weights_and_the_command_that_exports_them(
     assert evaluating.endswith("--split val"), "there is no split that played no part"
     assert "recipe default, with epochs 2, batch 6 and warmup_epochs 0.2" in done.stdout
     assert "epoch 2 of 2: train loss" in done.stderr
+    course = next(line for line in done.stdout.splitlines() if line.startswith("train loss "))
+    assert "█▁" in course
+    markdown = cli_here("train", *options, "--batch", "6", "--resume", "--markdown", cwd=tmp_path)
+    assert "█" not in markdown.stdout
     again = cli_here("train", *options, "--batch", "6", "--resume", "--json", cwd=tmp_path)
     told = json.loads(again.stdout)
     assert [line["epoch"] for line in told["epochs"]] == [1, 2]

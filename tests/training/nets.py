@@ -51,3 +51,41 @@ def averaging(num_classes: int = 10) -> nn.Module:
         nn.Flatten(),
         nn.Linear(8, num_classes),
     )
+
+
+def frozen_features(num_classes: int = 10) -> nn.Module:
+    """Of six tensors the four of the features are kept from training."""
+    net = dropping(num_classes)
+    assert isinstance(net, nn.Sequential)
+    net[:2].requires_grad_(False)
+    return net
+
+
+def frozen(num_classes: int = 10) -> nn.Module:
+    """Nothing in it can be trained."""
+    return dropping(num_classes).requires_grad_(False)
+
+
+class Failing(nn.Module):
+    """Fails in every step but not when it is looked at: ``error`` is raised from 3 images on."""
+
+    def __init__(self, error: Exception, num_classes: int) -> None:
+        super().__init__()
+        self.net = dropping(num_classes)
+        self.error = error
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if len(images) > 2:
+            raise self.error
+        logits: torch.Tensor = self.net(images)
+        return logits
+
+
+def out_of_memory(num_classes: int = 10) -> nn.Module:
+    error = RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee the documentation")
+    return Failing(error, num_classes)
+
+
+def of_a_fault(num_classes: int = 10) -> nn.Module:
+    """Fails with an error that has nothing to do with the number of images."""
+    return Failing(ValueError("not enough values to unpack (expected 4, got 3)"), num_classes)

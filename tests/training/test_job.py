@@ -19,6 +19,7 @@ from deploybench.runs.evaluation import EvaluationRequest, carry_out_evaluation
 from deploybench.training.events import EpochEnded, StepMade, TrainingEvent, TrainingPlanned
 from deploybench.training.folder import read_record
 from deploybench.training.job import TrainingResult, result_in, train
+from deploybench.training.memory import is_out_of_memory
 from tests.training.small import COLOURS, MODEL, SIZE, coloured, request
 
 
@@ -139,6 +140,7 @@ def test_the_moving_average_comes_out_and_not_the_last_weights(
         ({"rand_augment": "nonsense"}, "rand_augment"),
         ({"init_from": Path("nowhere.pt")}, "nowhere.pt"),
         ({"model": "tests.training.nets:averaging", "batch": 1}, "1 image a step on each device"),
+        ({"model": "tests.training.nets:frozen"}, "its code froze 6 tensors of 6"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_words(
@@ -235,3 +237,70 @@ def test_several_labels_an_image_are_judged_by_the_area(tmp_path: Path) -> None:
     built, _ = load_model(MODEL, BuildOptions(), out, allow_partial=False)
     assert built.task == "multi_label:logits"
     assert built.labels == ("reddish", "warm")
+
+
+def test_what_a_factory_froze_stays_as_it_is_and_is_counted(colours: Path, tmp_path: Path) -> None:
+    model = "tests.training.nets:frozen_features"
+    result = train(request(colours, tmp_path / "out", model=model, epochs=1))
+    said = f"4 tensors stay as they are, of 6: the code of {model} froze them (requires_grad)"
+    assert said in result.record.notes
+    built, _ = load_model(model, BuildOptions(num_classes=3), None, allow_partial=False)
+    before, after = built.module.state_dict(), load_file(result.checkpoint)
+    for name in ("0.weight", "0.bias", "1.weight", "1.bias"):
+        assert torch.equal(before[name], after[name])
+    assert not torch.equal(before["6.weight"], after["6.weight"])
+
+
+def test_wanting_memory_is_told_with_what_can_be_made_smaller(
+    colours: Path, tmp_path: Path
+) -> None:
+    model = "tests.training.nets:out_of_memory"
+    with pytest.raises(DeployBenchError) as caught:
+        train(request(colours, tmp_path / "out", model=model, batch=64))
+    assert caught.value.found == (
+        "out of memory with batches of 36 images of 3 x 32 x 32: CUDA out of memory. Tried to "
+        "allocate 2.00 GiB."
+    )
+    action = caught.value.action or ""
+    for option in ("--force", "--batch 18", "--image-size", "--precision bf16"):
+        assert option in action
+
+
+@pytest.mark.parametrize(
+    ("error", "wanting"),
+    [
+        (MemoryError(), True),
+        (torch.cuda.OutOfMemoryError("CUDA"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_errors_of_memory_are_told_from_others(
+    error: RuntimeError | MemoryError, wanting: bool
+) -> None:
+    assert is_out_of_memory(error) == wanting
+
+
+def test_the_cpu_s_own_want_of_memory_is_one() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**58, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+
+
+def test_another_fault_of_a_model_is_not_called_too_few_images(
+    colours: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="not enough values to unpack"):
+        train(request(colours, tmp_path / "out", model="tests.training.nets:of_a_fault"))
+
+
+def test_the_curve_can_be_looked_at_while_it_trains(colours: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    seen = []
+
+    def tell(event: TrainingEvent) -> None:
+        if isinstance(event, EpochEnded):
+            seen.append((tmp_path / "out" / "curve.png").is_file())
+
+    train(request(colours, tmp_path / "out", model="tests.training.nets:dropping"), tell)
+    assert seen == [True, True]

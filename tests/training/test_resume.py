@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from deploybench.cli.train import RESUME
 from deploybench.errors import DeployBenchError
@@ -22,7 +25,7 @@ from deploybench.training.events import (
     TrainingEvent,
     TrainingInterrupted,
 )
-from deploybench.training.folder import read_record
+from deploybench.training.folder import check_same_plan, read_record
 from deploybench.training.job import train
 from deploybench.training.state import load_state, state_path
 from deploybench.training.stopping import StopSignals
@@ -303,3 +306,69 @@ def test_a_second_ctrl_c_ends_it_at_once() -> None:
         assert signals.asked
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_a_checkpoint_may_be_called_otherwise_when_its_training_goes_on(
+    unbroken: Path, colours: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "lite0.safetensors", tmp_path / "lite0-of-monday.safetensors"
+    first.write_bytes((unbroken / "model.safetensors").read_bytes())
+    out = tmp_path / "out"
+    killed(colours, out, lambda event: isinstance(event, EpochEnded), init_from=first)
+    first.rename(second)
+    assert run(colours, out, init_from=second, resume=True)
+    weights = load_file(second)
+    save_file({name: tensor + 1 for name, tensor in weights.items()}, second)
+    with pytest.raises(DeployBenchError, match="begun_from was") as caught:
+        train(request(colours, out, model=NET, init_from=second, resume=True, **RECIPE))
+    was, now = re.findall(r'(?:was|is) ([^,]*…|[^,]*")', caught.value.found)
+    assert was != now
+
+
+def test_a_classifier_that_was_new_is_another_training_s(
+    unbroken: Path, colours: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    begun = {"init_from": unbroken, "new_head": True}
+    killed(colours, out, lambda event: isinstance(event, EpochEnded), **begun)
+    with pytest.raises(DeployBenchError, match="new_head was true, and is false"):
+        run(colours, out, init_from=unbroken, resume=True)
+    with pytest.raises(DeployBenchError, match="allow_partial was false, and is true"):
+        run(colours, out, **begun, allow_partial=True, resume=True)
+
+
+def test_of_long_values_the_part_is_shown_that_differs(unbroken: Path) -> None:
+    record = read_record(unbroken)
+    assert record is not None
+    names = tuple(f"a class with a long name {number}" for number in range(20))
+    others = (*names[:15], "another", *names[16:])
+    plans = [
+        record.plan.replaced(data=record.plan.data.replaced(classes=classes))
+        for classes in (names, others)
+    ]
+    with pytest.raises(DeployBenchError) as caught:
+        check_same_plan(plans[0], plans[1], unbroken)
+    was, now = caught.value.found.split(", and is ")
+    assert "a class with a long name 15" in was
+    assert "another" in now
+    assert len(caught.value.found) < 300
+
+
+def test_an_epoch_s_line_has_the_rate_of_its_last_step_also_after_a_resume(
+    unbroken: Path, colours: Path, tmp_path: Path
+) -> None:
+    recipe = request(colours, tmp_path, model=NET, **RECIPE).recipe
+    rates = [line.learning_rate for line in read_curve(unbroken)]
+    assert rates[0] > rates[1] > rates[2] > 10 * recipe.min_learning_rate
+    # The cosine of the step 11 of 12, which is the last one.
+    assert rates[2] == pytest.approx(
+        recipe.min_learning_rate
+        + 0.5
+        * (recipe.learning_rate - recipe.min_learning_rate)
+        * (1 + math.cos(math.pi * 11 / 12))
+    )
+    out = tmp_path / "out"
+    judging = lambda event: isinstance(event, Evaluating)  # noqa: E731
+    killed(colours, out, judging, save_every_s=EVERY_STEP)
+    run(colours, out, resume=True)
+    assert [line.learning_rate for line in read_curve(out)] == rates

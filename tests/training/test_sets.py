@@ -148,3 +148,49 @@ def test_the_hash_of_the_data_is_of_pixels_and_labels(tmp_path: Path) -> None:
     after = hashes()
     assert after[0] == before[0]
     assert after[1] != before[1]
+
+
+def test_images_that_take_no_part_are_counted_with_their_splits(tmp_path: Path) -> None:
+    rows = []
+    for index, split in enumerate(["train"] * 8 + ["val"] * 4 + [""] * 7 + ["spare"] * 5):
+        image(tmp_path / "data" / f"{index}.png", level=index)
+        rows.append((f"{index}.png", "ab"[index % 2], split))
+    table(tmp_path / "data" / "manifest.csv", ("path", "label", "split"), *rows)
+    sets = training_sets(request(tmp_path / "data", tmp_path))
+    said = "12 images take no part, of 24: 5 in the split 'spare', 7 without a split"
+    assert said in sets.notes
+    # Nor are they in silence where what judges is taken from the images to train on.
+    rows = [row for row in rows if row[2] != "val"]
+    table(tmp_path / "data" / "manifest.csv", ("path", "label", "split"), *rows)
+    sets = training_sets(request(tmp_path / "data", tmp_path))
+    assert len(sets.training) + len(sets.evaluation) == 8
+    assert said.replace("24", "20") in sets.notes
+
+
+def test_where_all_images_take_part_nothing_is_said_of_it(colours: Path, tmp_path: Path) -> None:
+    sets = training_sets(request(colours, tmp_path))
+    assert not [note for note in sets.notes if "no part" in note]
+
+
+def test_a_training_is_not_written_where_a_folder_is_a_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = folder(tmp_path / "data", a=10, b=10)
+    monkeypatch.chdir(data)
+    for named, out in {".": "trained/vit", str(data): str(data / "a" / "out")}.items():
+        with pytest.raises(DeployBenchError, match="a folder is a class") as caught:
+            training_sets(request(Path(named), Path(out)))
+        assert "../trained" in (caught.value.action or "")
+    assert training_sets(request(Path(), Path("../data-trained")))
+    # A table says itself which images there are.
+    rows = [(f"{name}/{index}.png", name) for name in "ab" for index in range(10)]
+    table(data / "manifest.csv", ("path", "label"), *rows)
+    assert training_sets(request(Path(), Path("trained/vit")))
+
+
+def test_each_device_needs_an_image_to_judge_by(tmp_path: Path) -> None:
+    data = folder(tmp_path / "data", train__a=3, train__b=3, val__a=1, val__b=1)
+    assert training_sets(request(data, tmp_path, devices=2))
+    with pytest.raises(DeployBenchError) as caught:
+        training_sets(request(data, tmp_path, devices=3))
+    assert caught.value.found == "2 images to judge by ('val') and --devices 3"

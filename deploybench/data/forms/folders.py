@@ -30,6 +30,9 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 """What folders and columns call a split, in lower case, and its name here."""
+CLASSES = "image folder: a folder a class"
+CLASSES_IN_SPLITS = "image folders of splits, in each a folder a class"
+"""What the two forms are called in which every folder with images counts."""
 FROM_OTHER_SYSTEMS = frozenset({"__MACOSX", "$RECYCLE.BIN", "@eaDir", "lost+found"})
 MOST_NAMED = 8
 
@@ -61,7 +64,7 @@ def open_folder(root: Path, options: DataOptions) -> DataSet:
     notes = _notes_of_empty(classes)
     if loose:
         notes += (f"left out: {counted(len(loose), 'image')} beside the folders of classes",)
-    return _labelled(root, classes, options, "image folder: a folder a class", notes)
+    return _labelled(root, classes, options, CLASSES, notes)
 
 
 def _split_folders(root: Path, inside: list[Path], options: DataOptions) -> list[Path]:
@@ -188,9 +191,7 @@ def _with_splits(
         notes += (f"left out: {counted(len(loose), 'image')} beside the folders of classes",)
     if options.class_names is None:
         _check_splits_agree(root, classes)
-    return _labelled(
-        root, classes, options, "image folders of splits, in each a folder a class", notes
-    )
+    return _labelled(root, classes, options, CLASSES_IN_SPLITS, notes)
 
 
 def _check_splits_agree(root: Path, classes: list[_ClassFolder]) -> None:
