@@ -162,7 +162,7 @@ def order_lines(orders: Sequence[Orders], rows: Sequence[StudyRow]) -> list[str]
     by_both: dict[str, list[Orders]] = {}
     for order in orders:
         latency = _order_sentence(order.latency_by_macs, "latency", "MACs", rows, order)
-        by_time.setdefault(latency + _doubts(order), []).append(order)
+        by_time.setdefault(_with_doubts(latency, order), []).append(order)
         accuracy = _order_sentence(order.accuracy_by_macs, "accuracy", "MACs", rows, order)
         by_accuracy.setdefault(accuracy, []).append(order)
         both = _order_sentence(order.accuracy_by_latency, "accuracy", "latency", rows, order)
@@ -239,12 +239,14 @@ def _places(title: str, of: str, by: str, rows: Sequence[StudyRow], order: Order
     return ""
 
 
-def _doubts(order: Orders) -> str:
+def _with_doubts(sentence: str, order: Orders) -> str:
+    """The sentence, and which models it leaves out; empty where there is nothing to say."""
     if not order.doubted:
-        return ""
-    verb = "is" if len(order.doubted) == 1 else "are"
-    times = "time" if len(order.doubted) == 1 else "times"
-    return f" (without {_listed(order.doubted)}, whose {times} {verb} not VALID)"
+        return sentence
+    times = "time is" if len(order.doubted) == 1 else "times are"
+    if not sentence:
+        return f"no order by latency: of {_listed(order.doubted)} the {times} not VALID"
+    return f"{sentence} (without {_listed(order.doubted)}, whose {times} not VALID)"
 
 
 def _listed(names: Sequence[str]) -> str:

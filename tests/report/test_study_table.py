@@ -135,6 +135,16 @@ def test_a_time_that_is_not_valid_has_a_doubtful_place_and_no_part_in_the_senten
     ) in text
 
 
+def test_where_no_time_is_valid_there_is_no_order_by_latency() -> None:
+    models, _, evaluated = whole_study()
+    timed = [
+        studies.timed(name, "onnxruntime", 50.0, macs, spread=0.3) for name, macs in MACS.items()
+    ]
+    text = unfolded(study_report(models, timed, evaluated))
+    assert "no order by latency: of " in text
+    assert "the times are not VALID" in text
+
+
 def test_csv_json_and_markdown_hold_every_row_with_figures_and_ranks() -> None:
     report = study_report(*whole_study())
     rows = json.loads(report_json(report))
