@@ -45,6 +45,12 @@ class StepLog:
             self._step_began = self._clock()
             self._write(what)
 
+    def begin(self, what: str) -> None:
+        """Another step begins, and is told of when it lasts."""
+        with self._lock:
+            self._step = what
+            self._step_began = self._clock()
+
     @contextlib.contextmanager
     def under_way(self, what: str) -> Iterator[None]:
         """While this lasts, silence is broken with what is under way.
@@ -113,9 +119,10 @@ class StepLines:
             self._log.step(f"{self._completed} of {self._total} done")
 
     def add_task(self, description: str, total: int | None = None) -> TaskID:
-        """What the steps belong to; it begins with the first of them."""
+        """What the steps belong to; a line is written when the first of them begins."""
         from rich.progress import TaskID
 
+        self._log.begin(description)
         self._total = total
         return TaskID(0)
 

@@ -22,7 +22,7 @@ class Terminal(StringIO):
 def test_each_step_is_one_line_with_the_time_and_what_is_done(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    times = iter([0.0, 0.0, 0.0, 61.0, 61.0, 3700.0, 3700.0])
+    times = iter([0.0, 0.0, 0.0, 0.0, 61.0, 61.0, 3700.0, 3700.0])
     with StepLines(StepLog(clock=lambda: next(times))) as lines:
         task = lines.add_task("measuring", total=2)
         lines.update(task, description="round 1: vit")
@@ -49,6 +49,22 @@ def test_silence_is_broken_with_what_is_under_way(capsys: pytest.CaptureFixture[
     assert any(re.search("still at it after .*: round 1: vit$", line) for line in lines[steps:])
     time.sleep(0.15)
     assert capsys.readouterr().err == "", "nothing is said once it is over"
+
+
+def test_work_that_has_begun_is_named_when_it_lasts_and_not_what_ended_before(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = StepLog(longest_silence_s=0.05)
+    with log.under_way("deploybench study"):
+        with StepLines(log) as lines:
+            lines.update(lines.add_task("reading the data", total=5), completed=5)
+        with StepLines(log) as lines:
+            lines.add_task("training vit", total=8)
+            time.sleep(0.2)
+    told = capsys.readouterr().err
+    assert "5 of 5 done" in told
+    assert "still at it after 0:00: training vit" in told
+    assert "still at it after 0:00: 5 of 5 done" not in told
 
 
 def test_step_that_is_told_in_time_is_no_silence(capsys: pytest.CaptureFixture[str]) -> None:
