@@ -271,7 +271,7 @@ def check_logits(module: nn.Module, images: torch.Tensor, classes: int, name: st
     if isinstance(returned, torch.Tensor):
         found = f"a tensor of {' x '.join(map(str, returned.shape))}"
     raise DeployBenchError(
-        f"'{name}' returns {found} for {len(images)} images in training",
+        f"'{name}' returns {found} for {counted(len(images), 'image')} in training",
         expected=f"logits alone: a tensor of {len(images)} x {classes} classes",
         action="a factory that takes num_classes and returns the logits, without auxiliary outputs",
     )

@@ -11,6 +11,7 @@ import torch
 
 from deploybench.data.dataset import DataSet
 from deploybench.errors import DeployBenchError
+from deploybench.plurals import counted
 from deploybench.statistics.figures import Figure
 from deploybench.statistics.multi_label import multi_label
 from deploybench.statistics.quality import classification
@@ -54,7 +55,7 @@ def scores_of(logits: torch.Tensor, data: DataSet) -> Scores:
     if not bool(finite.all()):
         count = int((~finite).sum())
         raise DeployBenchError(
-            f"the model answers {count} of {len(logits)} images with numbers that are not finite",
+            f"the model answers {count} of {counted(len(logits), 'image')} with numbers that are not finite",
             expected="finite logits",
             action="a lower --learning-rate, a longer --warmup-epochs, --clip-gradient 1, or "
             "--precision fp32",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,3 +15,11 @@ from tests.training.small import coloured
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three classes that differ in their colour; 36 images to train on, 15 to judge by."""
     return coloured(tmp_path_factory.mktemp("colours") / "data")
+
+
+@pytest.fixture(autouse=True)
+def python_interrupts() -> Iterator[None]:
+    """Ctrl-C as Python has it: a shell starts what it puts in the background with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
