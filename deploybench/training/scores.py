@@ -55,7 +55,8 @@ def scores_of(logits: torch.Tensor, data: DataSet) -> Scores:
     if not bool(finite.all()):
         count = int((~finite).sum())
         raise DeployBenchError(
-            f"the model answers {count} of {counted(len(logits), 'image')} with numbers that are not finite",
+            f"the model answers {count} of {counted(len(logits), 'image')} with numbers that are "
+            "not finite",
             expected="finite logits",
             action="a lower --learning-rate, a longer --warmup-epochs, --clip-gradient 1, or "
             "--precision fp32",
