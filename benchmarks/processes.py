@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.trials import print_host
 from benchmarks.visits import cell_for, measured
@@ -89,13 +88,9 @@ def _report(name: str, levels: dict[Process, Centre]) -> None:
         )
     values = np.array([centre.value for centre in levels.values()])
     errors = np.array([centre.distance for centre in levels.values()]) / STANDARD_ERRORS
-    spread, noise = _deviation(values), float(np.sqrt(np.mean(errors**2)))
+    spread, noise = float(values.std(ddof=1)), float(np.sqrt(np.mean(errors**2)))
     between = math.sqrt(max(spread**2 - noise**2, 0.0))
     print(f"  {len(levels)} processes: {spread:.2%} apart, {noise:.2%} of it noise: {between:.2%}")
-
-
-def _deviation(values: npt.NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1))
 
 
 if __name__ == "__main__":

@@ -175,11 +175,7 @@ def _speeds_by_clock(visits: Sequence[Visit]) -> Floats | None:
 
 
 def _noise(visits: Sequence[Visit]) -> SpeedNoise:
-    """By how much single readings scatter about those around them, and so the median of these.
-
-    Robust: the median distance of a normal distribution is 0.674 standard deviations. The variance
-    of a median of normal values is pi / 2 times that of their mean.
-    """
+    """By how much single readings scatter about those around them, and so the median of these."""
     distances = []
     for visit in visits:
         for reading in (visit.before, visit.after):
@@ -187,10 +183,19 @@ def _noise(visits: Sequence[Visit]) -> SpeedNoise:
                 distances.append(abs(math.log(reading.compute_us / visit.around.compute_us)))
     if not distances:
         return EXACT
-    of_median = median(distances) / MEDIAN_DISTANCE * math.sqrt(math.pi / 2)
+    of_median = _deviation_of_median(median(distances))
     near = [max(visit.readings_around, 1) for visit in visits if visit.around is not None]
     own = _readings_in_all(visits) / len(visits)
     return SpeedNoise(of_median / math.sqrt(median(near)), of_median / math.sqrt(own))
+
+
+def _deviation_of_median(distance: float) -> float:
+    """The standard deviation of a median, times the root of how many values it is of.
+
+    ``distance`` is their median distance from it: of a normal distribution it is 0.674 standard
+    deviations. The variance of a median of normal values is pi / 2 times that of their mean.
+    """
+    return distance / MEDIAN_DISTANCE * math.sqrt(math.pi / 2)
 
 
 def _readings_in_all(visits: Sequence[Visit]) -> float:
@@ -300,9 +305,8 @@ def _process_effects(times: Floats, processes: Integers) -> Effects:
         apart = times[moments] - times[beside]
         difference = centre_of(apart, confidence)
         effects.append(difference.value)
-        # Of a median, of so many independent normal values.
-        deviation = float(np.median(np.abs(apart - difference.value))) / MEDIAN_DISTANCE
-        variances.append(math.pi / 2 * deviation**2 / max(difference.independent, 1.0))
+        deviation = _deviation_of_median(float(np.median(np.abs(apart - difference.value))))
+        variances.append(deviation**2 / max(difference.independent, 1.0))
         excludes_zero = difference.low > 0 or difference.high < 0
         if excludes_zero and abs(difference.value) >= LEAST_SHIFT:
             surely = True

@@ -118,11 +118,7 @@ class Progress(StepBar):
     ) -> None:
         """An evaluation: one bar for the reading of the data, and one of images for all cells."""
         if isinstance(event, DataRead):
-            # The bar that is open may be that of exports, which were missing.
-            if not self.open or not self._reading:
-                self.begin("reading the data", event.images)
-            self._reading = True
-            self.complete(event.done)
+            self._tell_of_reading(event.done, event.images)
         elif isinstance(event, EvaluationPlanned):
             self._reading = False
             if event.pinning.tells:
@@ -139,6 +135,13 @@ class Progress(StepBar):
             self.complete(self._cells_done * event.images + event.done)
         else:
             self.complete(self._cells_done * self._images + event.done)
+
+    def _tell_of_reading(self, done: int, images: int) -> None:
+        # The bar that is open may be that of exports, which were missing.
+        if not self.open or not self._reading:
+            self.begin("reading the data", images)
+            self._reading = True
+        self.complete(done)
 
     def _advance_cell(self) -> None:
         """All images of a cell are done with, one way or another."""

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deploybench.inert import inert
 from deploybench.report.console import progress_bar
+from deploybench.report.step_log import StepLines
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
-
-    from deploybench.report.step_log import StepLines
 
 B = TypeVar("B", bound="StepBar")
 
@@ -44,6 +43,11 @@ class StepBar:
     def open(self) -> bool:
         """Whether a bar is shown."""
         return self._bar is not None
+
+    @property
+    def in_a_log(self) -> bool:
+        """Whether lines stand for the bar: what is said is a line that stays."""
+        return isinstance(self._bar, StepLines)
 
     def begin(self, words: str, total: int) -> None:
         """Begin some work of so many steps, in place of what was shown before."""

@@ -99,12 +99,6 @@ class StudyProgress(Progress):
         elif isinstance(event, TrainingInterrupted):
             self._remark(f"training {self._model} stopped in epoch {event.epoch}: it can go on")
 
-    def _tell_of_reading(self, done: int, images: int) -> None:
-        if not self._reading:
-            self.begin("reading the data", images)
-            self._reading = True
-        self.complete(done)
-
 
 def _score(line: EpochLine) -> str:
     """What the epoch reached: the balanced accuracy, or the AUC of several labels an image."""

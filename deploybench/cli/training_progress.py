@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from types import TracebackType
-from typing import TYPE_CHECKING
-
+from deploybench.cli.steps import StepBar
 from deploybench.files import from_here
 from deploybench.plurals import counted
-from deploybench.report.console import progress_bar, remark
-from deploybench.report.step_log import StepLines
+from deploybench.report.console import remark
 from deploybench.report.training_table import line_words
 from deploybench.training.events import (
     EpochEnded,
@@ -22,35 +18,18 @@ from deploybench.training.events import (
     TrainingPlanned,
 )
 
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
 
-
-class TrainingProgress:
+class TrainingProgress(StepBar):
     """A context manager that is told of every event. ``going_on`` is the command that would go on
     with this training."""
 
     def __init__(self, going_on: str) -> None:
+        super().__init__()
         self._going_on = going_on
-        self._stack = ExitStack()
-        self._bar: Bar | StepLines | None = None
-        self._task: TaskID | None = None
         self._what = ""
         self._epochs = 0
         self._steps = 0
         self._done = 0
-
-    def __enter__(self) -> TrainingProgress:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
 
     def tell(self, event: TrainingEvent) -> None:
         """Show one event."""
@@ -91,25 +70,18 @@ class TrainingProgress:
 
     def _show(self, what: str, total: int, done: int, words: str | None = None) -> None:
         """So much of some work is done; another kind of work begins another bar."""
-        if self._bar is None or what != self._what:
-            self._stack.close()
-            self._bar = progress_bar()
-            self._stack.enter_context(self._bar)
-            self._task = self._bar.add_task(what, total=total)
+        if not self.open or what != self._what:
+            self.begin(what, total)
+            self.complete(done)
             self._what = what
-            if isinstance(self._bar, StepLines):
-                self._bar.update(self._task, completed=done, description=what)
-        if self._task is None:
-            return
-        if isinstance(self._bar, StepLines):
-            words = None  # a line for each step would be a long log: each epoch leaves its own
-        if words is None:
-            self._bar.update(self._task, completed=done)
-        else:
-            self._bar.update(self._task, completed=done, description=words)
+            if self.in_a_log:
+                self.say(what)
+        self.complete(done)
+        # A line for each step would be a long log: each epoch leaves its own.
+        if words is not None and not self.in_a_log:
+            self.say(words)
 
     def _remark(self, words: str) -> None:
         """A line that stays."""
-        self._stack.close()
-        self._bar = self._task = None
+        self.end()
         remark(words)

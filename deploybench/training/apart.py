@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, TextIO, get_args
 
 from pydantic import TypeAdapter
@@ -34,6 +34,7 @@ from deploybench.processes import (
 )
 from deploybench.training.events import StepMade, TrainingEvent
 from deploybench.training.request import TrainingRequest
+from deploybench.training.stopping import HeardSignals
 
 MODULE = "deploybench.training.apart"
 JOB = "DEPLOYBENCH_TRAINING"
@@ -197,33 +198,12 @@ def _end(thread: threading.Thread, process: int | None) -> None:
     thread.join()
 
 
-class _Interrupts:
-    """A context manager in which signals that come together are heard as one.
-
-    Outside of the main thread it does nothing: there Python hands no signals.
-    """
+class _Interrupts(HeardSignals):
+    """Hears signals that come together as one."""
 
     def __init__(self) -> None:
-        self._before: dict[signal.Signals, Callable[[int, FrameType | None], Any]] = {}
+        super().__init__()
         self._heard_at = float("-inf")
-
-    def __enter__(self) -> _Interrupts:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                before = signal.getsignal(number)
-                if callable(before):
-                    self._before[number] = before
-                    signal.signal(number, self._hear)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()

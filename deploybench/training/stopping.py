@@ -9,33 +9,28 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class StopSignals:
-    """A context manager that remembers SIGINT and SIGTERM. Outside of the main thread it does
-    nothing: there Python hands no signals."""
+H = TypeVar("H", bound="HeardSignals")
+
+
+class HeardSignals:
+    """A context manager in which :meth:`_hear` gets SIGINT and SIGTERM, where :meth:`_takes` them.
+    Outside of the main thread it does nothing: there Python hands no signals."""
 
     def __init__(self) -> None:
         self._before: dict[signal.Signals, Any] = {}
-        self._asked: tuple[signal.Signals, FrameType | None] | None = None
 
-    @property
-    def asked(self) -> bool:
-        """Whether a signal came."""
-        return self._asked is not None
-
-    def __enter__(self) -> StopSignals:
-        if threading.current_thread() is not threading.main_thread():
-            return self
-        for number in SIGNALS:
-            before = signal.getsignal(number)
-            if before in (signal.SIG_IGN, None):  # nohup, or not Python's: as it was
-                continue
-            self._before[number] = before
-            signal.signal(number, self._remember)
+    def __enter__(self: H) -> H:
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                before = signal.getsignal(number)
+                if self._takes(before):
+                    self._before[number] = before
+                    signal.signal(number, self._hear)
         return self
 
     def __exit__(
@@ -47,6 +42,27 @@ class StopSignals:
         for number, before in self._before.items():
             signal.signal(number, before)
 
+    def _takes(self, before: Any) -> bool:
+        """Whether a signal is heard here whose handler was ``before``: where one can be called."""
+        return callable(before)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        """A signal came."""
+        raise NotImplementedError
+
+
+class StopSignals(HeardSignals):
+    """Remembers SIGINT and SIGTERM."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked: tuple[signal.Signals, FrameType | None] | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether a signal came."""
+        return self._asked is not None
+
     def hand_on(self) -> None:
         """Do what the signal does where nobody remembers it. Raises KeyboardInterrupt."""
         if self._asked is not None:
@@ -56,7 +72,10 @@ class StopSignals:
                 before(number, frame)
         raise KeyboardInterrupt
 
-    def _remember(self, number: int, frame: FrameType | None) -> None:
+    def _takes(self, before: Any) -> bool:
+        return before not in (signal.SIG_IGN, None)  # nohup, or not Python's: as it was
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
         if self._asked is not None:
             self.hand_on()
         self._asked = (signal.Signals(number), frame)
