@@ -194,9 +194,13 @@ def start_fork_server(preload: Sequence[str]) -> None:
     # Children leave by os._exit, so multiprocessing's tracker would report the locks of their
     # progress bars.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        with _starting_server, scratch_folder() as empty, _surroundings_of_a_server(empty):
+        with (
+            _starting_server,
+            scratch_folder() as empty,
+            _surroundings_of_a_server(empty),
+            interrupts_held(),
+        ):
             forkserver.ensure_running()
     except OSError as error:
         raise DeployBenchError(
@@ -204,6 +208,18 @@ def start_fork_server(preload: Sequence[str]) -> None:
             expected="room for one more process, and a socket among the temporary files",
             action="set TMPDIR to a folder with a short name",
         ) from error
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Processes that are started meanwhile begin with SIGINT held back until they unblock it; one
+    that comes here is handled afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
