@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.statistics.dependence import FEWEST_VALUES, centre_of
+from deploybench.statistics.dependence import FEWEST_VALUES, Centre, centre_of
 from deploybench.statistics.samples import CONFIDENCE, deviation_of_median
 
 Floats = npt.NDArray[np.float64]
@@ -106,8 +106,7 @@ def effects_of(times: Floats, processes: Integers) -> Effects:
         by_process[name] = difference.value
         deviation = deviation_of_median(float(np.median(np.abs(apart - difference.value))))
         variances.append(deviation**2 / max(difference.independent, 1.0))
-        excludes_zero = difference.low > 0 or difference.high < 0
-        if excludes_zero and abs(difference.value) >= LEAST_SHIFT:
+        if abs(difference.value) >= LEAST_SHIFT and _is_apart(apart, difference, confidence):
             surely = True
     shift = 0.0
     if surely:
@@ -115,6 +114,15 @@ def effects_of(times: Floats, processes: Integers) -> Effects:
     noise = math.sqrt(sum(variances) / len(variances)) if variances else math.inf
     alike = float(counts.sum()) ** 2 / float((counts**2).sum())
     return Effects(by_process, noise, shift, alike)
+
+
+def _is_apart(apart: Floats, difference: Centre, confidence: float) -> bool:
+    """Whether the differences of two processes are no chance."""
+    if difference.low > 0 or difference.high < 0:
+        return True
+    # Too few for an interval may all lie on one side: that is the sign test.
+    on_one_side = bool((apart > 0).all() or (apart < 0).all())
+    return on_one_side and 2 * 0.5**difference.independent <= 1 - confidence
 
 
 def _nearest(others: Integers, moments: Integers) -> Integers:
