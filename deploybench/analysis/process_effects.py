@@ -52,8 +52,8 @@ class Effects:
         if self.shift == 0:
             return np.zeros(len(processes))
         effects = np.array([self.by_process.get(int(process), math.nan) for process in processes])
-        effects -= np.nanmean(effects)
-        return np.nan_to_num(effects)
+        slower: Floats = np.nan_to_num(effects - np.nanmean(effects))
+        return slower
 
     def error_of_mean(self) -> float:
         """The half-width of the interval of the mean of all processes that might be started.

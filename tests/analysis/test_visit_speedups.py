@@ -183,7 +183,8 @@ def test_a_large_ratio_is_an_answer_whatever_the_pairs_know_of_each_other() -> N
         slow[first : first + 3] *= 2.6
     speedup = speedup_of(*two_cells(slow, 3.5 * noise(0.02, seed=5)[:70]))
 
-    assert speedup.pairs is not None and not speedup.pairs.known
+    assert speedup.pairs is not None
+    assert not speedup.pairs.known
     assert speedup.ratio.coverage == 0.95
     assert speedup.ratio.low > 5
     assert answer(speedup.ratio) is Answer.FASTER

@@ -246,8 +246,8 @@ def test_visits_without_samples_leave_the_summary_to_the_launches() -> None:
 def test_processes_of_few_visits_that_all_say_the_same_differ() -> None:
     """Too few for an interval at the confidence that is asked for: the sign test tells."""
     generator = np.random.default_rng(9)
-    times = np.exp(generator.normal(math.log(10), 0.01, 24))
-    turns = np.arange(24) % 2
+    times = np.exp(generator.normal(math.log(10), 0.01, 48))
+    turns = np.arange(48) % 4
     apart = effects_of(np.log(np.where(turns == 1, 0.85 * times, times)), turns)
     alike = effects_of(np.log(times), turns)
 
