@@ -81,6 +81,12 @@ COMMANDS = (
         "cannot tell.",
     ),
     Command(
+        "advise",
+        "advise:advise",
+        "Which model, backend, precision and batch meet the constraints, from the records at hand; "
+        "nothing is measured.",
+    ),
+    Command(
         "predict",
         "predict:predict",
         "Preprocess images as the manifest says, run the artifact, print the most probable "
