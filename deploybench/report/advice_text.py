@@ -86,7 +86,9 @@ def line_of_model(advice: Advice, among: Sequence[Candidate]) -> str:
             return f"{name}, perhaps: {OF_LIMITS[advice.objective]} {words}"
         reasons = [doubt_words(judged, kind) for judged in shown.open]
         return f"{name}, perhaps: {'; '.join(reasons)}"
-    return f"none; the nearest is {name}: {several(misses(shown, kind))}"
+    model = model_words(candidate, among)
+    nearest = cell_words(candidate, advice.choice.candidates)
+    return f"{model}: none; the nearest is {nearest}: {several(misses(shown, kind))}"
 
 
 def open_lines(points: Sequence[OpenPoint], advice: Advice) -> list[str]:

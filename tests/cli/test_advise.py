@@ -104,6 +104,17 @@ def test_nothing_within_the_limits_names_the_nearest_and_its_miss(root: Path, cl
     ) in flat(done.stdout)
 
 
+def test_nothing_known_within_the_limits_is_no_verdict_on_what_is_not_known(
+    root: Path, cli: Cli
+) -> None:
+    done = cli("advise", "-w", root, "--p50", "2ms")
+    assert done.returncode == 3
+    assert (
+        "nothing is known to meet p50 of at most 2 ms; the nearest is openvino fp32 with net: "
+        "p50 5.33 ms (±0.4%), 2.7 times 2 ms."
+    ) in flat(done.stdout)
+
+
 def test_json_and_csv_are_flat_rows_with_the_unit_in_every_name(root: Path, cli: Cli) -> None:
     rows = json.loads(cli("advise", "-w", root, "--p99", "7.4ms", "--json").stdout)
     best = next(row for row in rows if row["recommended"])
