@@ -120,6 +120,10 @@ def advise(
         contenders = [one for one in usable if _might_beat(one, best, objective)]
         return replace(advice, recommended=best, rivals=tuple(rivals), contenders=tuple(contenders))
     possible = [one for one in usable if one.fit is not Fit.FAILS and not one.unlikely]
+    failing = [one for one in usable if one.fit is Fit.FAILS]
+    if not possible and not failing:
+        # Better a faint hope than none.
+        possible = list(usable)
     possible.sort(
         key=lambda one: (
             len(one.open),
@@ -127,10 +131,6 @@ def advise(
             _guess(one, objective),
         )
     )
-    failing = [one for one in usable if one.fit is Fit.FAILS]
-    if not possible and not failing:
-        # Better a faint hope than none.
-        possible = list(usable)
     return replace(
         advice,
         promising=possible[0] if possible else None,

@@ -114,7 +114,9 @@ def accuracy_line(advice: Advice) -> str:
     if not amount.doubt:
         return ""
     name = _full_name(best.candidate, advice.choice.candidates)
-    return f"Accuracy of {name}: {amount.doubt}. This measures it:"
+    if best.candidate.random_weights:
+        return f"{name}: {amount.doubt}. Once it is exported with --checkpoint, this measures it:"
+    return f"{name}: {amount.doubt}. This measures it:"
 
 
 def other_models(advice: Advice) -> str:

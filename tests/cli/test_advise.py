@@ -66,6 +66,7 @@ def test_random_weights_are_never_called_trained(tmp_path: Path, cli: Cli) -> No
     assert "gives PyTorch's answers; accuracy was not measured" in said
     assert "The weights of net are random" in said
     assert "trained model's" not in said
+    assert "Once it is exported with --checkpoint, this measures it:" in said
 
 
 def test_accuracy_that_is_known_is_in_the_sentence(root: Path, cli: Cli) -> None:
