@@ -83,6 +83,11 @@ class Advice:
     contenders: tuple[Assessment, ...] = ()
 
     @property
+    def settled(self) -> bool:
+        """Whether more measuring could find nothing else: no usable candidate is left open."""
+        return all(one.fit is not Fit.NOT_KNOWN for one in self.assessments if one.usable)
+
+    @property
     def as_good(self) -> tuple[Rival, ...]:
         """The rivals that the recommended one is not known to be better than."""
         return tuple(rival for rival in self.rivals if rival.standing is not Standing.BETTER)
@@ -114,13 +119,24 @@ def advise(
         best, rivals = _best(meeting, objective, margin)
         contenders = [one for one in usable if _might_beat(one, best, objective)]
         return replace(advice, recommended=best, rivals=tuple(rivals), contenders=tuple(contenders))
-    possible = [one for one in usable if one.fit is not Fit.FAILS]
-    possible.sort(key=lambda one: _promise(one, objective))
+    possible = [one for one in usable if one.fit is not Fit.FAILS and not one.unlikely]
     failing = [one for one in usable if one.fit is Fit.FAILS]
+    if not possible and not failing:
+        # Better a faint hope than none.
+        possible = list(usable)
+    possible.sort(
+        key=lambda one: (
+            len(one.open),
+            _known(one, objective) is None,
+            _guess(one, objective),
+        )
+    )
     return replace(
         advice,
         promising=possible[0] if possible else None,
-        nearest=min(failing, key=lambda one: one.largest_miss, default=None),
+        nearest=min(
+            failing, key=lambda one: (one.largest_miss, _guess(one, objective)), default=None
+        ),
         contenders=tuple(possible),
     )
 
@@ -133,11 +149,6 @@ def _known(assessment: Assessment, objective: Quantity) -> Known | None:
     return known
 
 
-def _promise(one: Assessment, objective: Quantity) -> tuple[int, bool, float]:
-    """In ascending order: fewest open questions, the objective's figure known, then the best."""
-    return len(one.open), _known(one, objective) is None, _guess(one, objective)
-
-
 def _guess(assessment: Assessment, objective: Quantity) -> float:
     """The figure of the objective as it was met, the less the better: an order, and no more."""
     value = assessment.candidate.amounts[objective].value
@@ -148,7 +159,7 @@ def _guess(assessment: Assessment, objective: Quantity) -> float:
 
 def _might_beat(one: Assessment, best: Assessment, objective: Quantity) -> bool:
     """Whether something that is not known of it could make it the one to recommend."""
-    if one is best or one.fit is Fit.FAILS:
+    if one is best or one.fit is Fit.FAILS or one.unlikely:
         return False
     known = _known(one, objective)
     if one.fit is Fit.MEETS and known is not None:

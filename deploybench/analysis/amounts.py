@@ -47,10 +47,7 @@ class Quantity(str, Enum):
     @property
     def of_time(self) -> bool:
         """Whether a longer measurement tells more of it."""
-        return self in OF_TIME
-
-
-OF_TIME = (Quantity.P50, Quantity.P99, Quantity.THROUGHPUT)
+        return self in (Quantity.P50, Quantity.P99, Quantity.THROUGHPUT)
 
 
 @dataclass(frozen=True)
@@ -86,12 +83,12 @@ def amounts_of_time(record: Record) -> dict[Quantity, Amount]:
     else:
         judgement = record.judgement
         missing = Amount(doubt=f"{judgement.verdict.value}: {judgement.reason}")
+    of_time = (Quantity.P50, Quantity.P99, Quantity.THROUGHPUT)
     if summary is None:
-        return dict.fromkeys((*OF_TIME, Quantity.MEMORY), missing)
+        return {**dict.fromkeys(of_time, missing), Quantity.MEMORY: missing}
     memory = _memory(record, summary)
     if not summary.states:
-        missing = Amount(doubt=f"{record.judgement.verdict.value}: {record.judgement.reason}")
-        return {**dict.fromkeys(OF_TIME, missing), Quantity.MEMORY: memory}
+        return {**dict.fromkeys(of_time, missing), Quantity.MEMORY: memory}
     main = summary.states[0]
     doubt = ""
     if main.judgement.verdict is not Verdict.VALID:

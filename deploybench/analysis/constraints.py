@@ -8,6 +8,7 @@ from enum import Enum
 
 from deploybench.analysis.amounts import Amount, Quantity
 from deploybench.analysis.candidates import Candidate
+from deploybench.analysis.orders import Known
 
 
 class Fit(str, Enum):
@@ -56,6 +57,17 @@ class Judged:
     amount: Amount
 
     @property
+    def unlikely(self) -> bool:
+        """Whether a figure that decides nothing lies outside the limit, as far as it goes."""
+        value = self.amount.value
+        if self.fit is not Fit.NOT_KNOWN or not self.amount.doubt or value is None:
+            return False
+        guess = Known.of(value, self.amount.low, self.amount.high)
+        if self.constraint.quantity.more_is_better:
+            return guess.high < self.constraint.limit
+        return guess.low > self.constraint.limit
+
+    @property
     def miss(self) -> float:
         """By how much a figure that FAILS misses the limit, as a share of the limit; else 0."""
         value, limit = self.amount.value, self.constraint.limit
@@ -95,6 +107,11 @@ class Assessment:
     def open(self) -> tuple[Judged, ...]:
         """What is not known."""
         return tuple(judged for judged in self.judged if judged.fit is Fit.NOT_KNOWN)
+
+    @property
+    def unlikely(self) -> bool:
+        """Whether what is not known of it speaks against it: nothing to put one's hopes on."""
+        return any(judged.unlikely for judged in self.judged)
 
     @property
     def failed(self) -> tuple[Judged, ...]:

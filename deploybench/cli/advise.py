@@ -277,6 +277,6 @@ def _exit_code(advices: Sequence[Advice]) -> int:
     """That of the machine of which most is known."""
     if any(advice.recommended is not None for advice in advices):
         return 0
-    if any(advice.promising is not None for advice in advices):
+    if any(advice.promising is not None or not advice.settled for advice in advices):
         return EXIT_INCONCLUSIVE
     return EXIT_SOME_FAILED

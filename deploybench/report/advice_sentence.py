@@ -147,12 +147,12 @@ def _nothing_yet(advice: Advice, shown: Assessment, place: str, asked: str) -> s
     objective = OF_LIMITS[advice.objective]
     if not shown.open:
         met = amount_words(advice.objective, shown.candidate.amounts[advice.objective], kind)
-        guess = f", perhaps {name}"
+        guess = f"perhaps {name}"
         if met:
-            guess += f" with {met}, a figure that decides nothing"
+            guess += f" at {met}, which decides nothing"
         count = counted(len(advice.contenders), "candidate")
         first = f"On {place}, which of {count} is best by {objective} is not known"
-        return f"{first}{guess}; it was not measured well enough of any."
+        return f"{first}, as it was not measured well enough of any; {guess}."
     meets = [_met_words(judged, kind) for judged in shown.judged if judged.fit is Fit.MEETS]
     reasons = [doubt_words(judged, kind) for judged in shown.open]
     text = f"On {place}, nothing is known to meet {asked}; {name} may"
@@ -169,8 +169,9 @@ def _met_words(judged: Judged, kind: str) -> str:
 def _nothing(advice: Advice, nearest: Assessment, place: str, asked: str) -> str:
     candidates = advice.choice.candidates
     name = with_model(nearest.candidate, candidates)
+    meets = "meets" if advice.settled else "is known to meet"
     return (
-        f"On {place}, nothing meets {asked}; the nearest is {name}: "
+        f"On {place}, nothing {meets} {asked}; the nearest is {name}: "
         f"{several(misses(nearest, advice.choice.accuracy_of))}."
     )
 
@@ -183,5 +184,8 @@ def misses(assessment: Assessment, kind: str) -> list[str]:
         side = "under" if quantity.more_is_better else "over"
         figure = amount_words(quantity, judged.amount, kind)
         limit = plain_limit(judged.constraint, kind)
-        words.append(f"{OF_LIMITS[quantity]} {figure}, {judged.miss:.0%} {side} {limit}")
+        distance = f"{judged.miss:.0%} {side} {limit}"
+        if judged.miss > 1:
+            distance = f"{1 + judged.miss:.1f} times {limit}"
+        words.append(f"{OF_LIMITS[quantity]} {figure}, {distance}")
     return words

@@ -48,6 +48,8 @@ from deploybench.rows.advice_row import BEST, AdviceRow, advice_data, advice_row
 
 FIT_STYLES = {Fit.MEETS: Style.GOOD, Fit.FAILS: Style.BAD, Fit.NOT_KNOWN: Style.DOUBTFUL}
 NOT_TIMED = "not timed"
+SELDOM = ("accuracy", "accuracy_difference", "agreement", "experienced_p50_ms", "place")
+"""Columns that are shown where they say anything."""
 
 
 def advice_report(advices: Sequence[Advice], notes: Sequence[str] = ()) -> Report:
@@ -127,7 +129,7 @@ def _table(advice: Advice, commands: Sequence[str]) -> Table:
 
 def _columns(advice: Advice) -> tuple[Column[AdviceRow], ...]:
     kind = advice.choice.accuracy_of
-    unit = "" if kind == "auc" else "%"
+    heading, unit = (kind, "%") if kind != "auc" else ("AUC", "")
     return (
         Column("runner", "runner", lambda line: line.row.runner),
         Column("device", "device", lambda line: line.row.device),
@@ -150,9 +152,7 @@ def _columns(advice: Advice) -> tuple[Column[AdviceRow], ...]:
         Column("images_per_s", "img/s", lambda line: rate_text(line.row), number=True, priority=2),
         Column("memory_mib", "MB", _megabytes(Quantity.MEMORY), number=True),
         Column("artifact_mib", "file MB", _megabytes(Quantity.SIZE), number=True, priority=2),
-        Column(
-            "accuracy", "AUC" if kind == "auc" else kind, _accuracy(kind), unit=unit, number=True
-        ),
+        Column("accuracy", heading, _accuracy(kind), unit=unit, number=True),
         Column(
             "accuracy_difference",
             "Δ eager",
@@ -179,15 +179,12 @@ def _shown(column: Column[AdviceRow], lines: Sequence[AdviceRow], advice: Advice
         # One runner has artifacts of another batch, precision or opset.
         of_runner = {(line.row.model, line.row.runner, line.row.form) for line in lines}
         return len(of_runner) > len({(line.row.model, line.row.runner) for line in lines})
+    if column.key == "artifact_mib":
+        limited = {one.quantity for one in advice.constraints} | {advice.objective}
+        return Quantity.SIZE in limited
     if column.key == "fit":
         return bool(advice.constraints)
-    if column.key in (
-        "accuracy",
-        "accuracy_difference",
-        "agreement",
-        "experienced_p50_ms",
-        "place",
-    ):
+    if column.key in SELDOM:
         return bool(texts - {NOTHING, ""})
     return True
 
@@ -259,29 +256,9 @@ def _front(advice: Advice) -> Callable[[AdviceRow], str]:
         name = cell_words(better, candidates)
         if better.record.cell.group != line.candidate.record.cell.group:
             name = f"{model_words(better, candidates)} {name}"
-        return f"no: {name} is {_how_better(better, line.candidate)}"
+        return f"behind {name}"
 
     return write
-
-
-WAYS = (
-    (Quantity.P50, "faster"),
-    (Quantity.MEMORY, "smaller in memory"),
-    (Quantity.ACCURACY, "more accurate"),
-)
-
-
-def _how_better(better: Candidate, other: Candidate) -> str:
-    """In what it is clearly better."""
-    words = []
-    for quantity, word in WAYS:
-        mine, theirs = better.amounts[quantity].known, other.amounts[quantity].known
-        if mine is None or theirs is None:
-            continue
-        clearly = theirs.below(mine) if quantity.more_is_better else mine.below(theirs)
-        if clearly:
-            words.append(word)
-    return " and ".join(words)
 
 
 def _fit(line: AdviceRow) -> str:
@@ -332,7 +309,7 @@ def _legend(advice: Advice, columns: Sequence[Column[AdviceRow]]) -> str:
         parts.append(AGREEMENT.partition(";")[0])
     parts.append(
         "worth it: no other cell of the same batch and threads is clearly faster, smaller in "
-        "memory or more accurate, and no worse otherwise"
+        "memory or more accurate, and no worse otherwise; else it is behind one that is"
     )
     if advice.constraints:
         asked = "; ".join(limit_words(one, kind) for one in advice.constraints)

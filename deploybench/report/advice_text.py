@@ -13,9 +13,11 @@ from deploybench.plurals import counted
 from deploybench.report.advice_sentence import misses
 from deploybench.report.advice_words import (
     OF_LIMITS,
+    VERDICTS,
     amount_words,
     cell_words,
     doubt_words,
+    in_doubt,
     machine_words,
     model_words,
     plain_limit,
@@ -80,10 +82,13 @@ def line_of_model(advice: Advice, among: Sequence[Candidate]) -> str:
         return words
     if advice.promising is not None:
         if not shown.open:
-            return f"{name}, perhaps: no {OF_LIMITS[advice.objective]} of it is known"
+            words = in_doubt(figure, candidate.amounts[advice.objective].doubt)
+            return f"{name}, perhaps: {OF_LIMITS[advice.objective]} {words}"
         reasons = [doubt_words(judged, kind) for judged in shown.open]
         return f"{name}, perhaps: {'; '.join(reasons)}"
-    return f"none; the nearest is {name}: {several(misses(shown, kind))}"
+    model = model_words(candidate, among)
+    nearest = cell_words(candidate, advice.choice.candidates)
+    return f"{model}: none; the nearest is {nearest}: {several(misses(shown, kind))}"
 
 
 def open_lines(points: Sequence[OpenPoint], advice: Advice) -> list[str]:
@@ -109,7 +114,9 @@ def accuracy_line(advice: Advice) -> str:
     if not amount.doubt:
         return ""
     name = _full_name(best.candidate, advice.choice.candidates)
-    return f"Accuracy of {name}: {amount.doubt}. This measures it:"
+    if best.candidate.random_weights:
+        return f"{name}: {amount.doubt}. Once it is exported with --checkpoint, this measures it:"
+    return f"{name}: {amount.doubt}. This measures it:"
 
 
 def other_models(advice: Advice) -> str:
@@ -212,15 +219,15 @@ def _reason(point: OpenPoint, kind: str) -> str:
         text = doubt_words(point.judged, kind)
     else:
         shown = amount_words(quantity, amount, kind)
-        met = f"{shown} decides nothing, " if shown else ""
-        text = f"{OF_LIMITS[quantity]}: {met}{amount.doubt}"
+        text = f"{OF_LIMITS[quantity]}: {in_doubt(shown, amount.doubt)}"
+    verdict = amount.doubt.partition(":")[0]
+    if verdict in VERDICTS:
+        # The figures stand in the table, and why they decide nothing below it.
+        return f"{OF_LIMITS[quantity]}: it is {verdict}"
     if point.too_close:
         return f"{text}; too close for any time of measuring that anybody waits for"
     if point.images is not None:
         return f"{text}; about {point.images:,} images would tell"
-    advice = point.candidate.record.judgement.advice
-    if amount.doubt and advice and quantity.of_time:
-        return f"{text}; {advice}"
     return text
 
 

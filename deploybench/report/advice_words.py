@@ -12,12 +12,14 @@ from deploybench.data.image_size import full_text
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.plurals import counted
 from deploybench.report.figures import MIB, short_width, three_digits
+from deploybench.results.verdict import Verdict
 from deploybench.statistics.samples import half_width
 
 FEW = 3
 """More names than this are counted instead."""
 NO_NAME = re.compile(r"\((R|TM|r|tm)\)|\bCPU\b|\bProcessor\b|\b\d+-Core\b|@ *[\d.]+ *GHz")
 """What makers add to the name of a processor."""
+VERDICTS = tuple(verdict.value for verdict in Verdict)
 OF_LIMITS = {
     Quantity.P50: "p50",
     Quantity.P99: "p99",
@@ -139,9 +141,17 @@ def doubt_words(judged: Judged, accuracy_of: str) -> str:
     shown = amount_words(quantity, amount, accuracy_of)
     if not amount.doubt:
         return f"{name}: {shown} lies across {plain_limit(judged.constraint, accuracy_of)}"
+    return f"{name}: {in_doubt(shown, amount.doubt)}"
+
+
+def in_doubt(shown: str, doubt: str) -> str:
+    """Why a figure decides nothing; of a verdict its name, as the table has its reason."""
+    verdict = doubt.partition(":")[0]
+    if verdict in VERDICTS:
+        doubt = f"it is {verdict}"
     if shown:
-        return f"{name}: {shown} decides nothing, {amount.doubt}"
-    return f"{name}: {amount.doubt}"
+        return f"{shown} decides nothing, {doubt}"
+    return doubt
 
 
 def several(names: Sequence[str]) -> str:

@@ -103,6 +103,19 @@ def test_noisy_time_that_would_be_no_better_is_no_open_question() -> None:
     assert not advised(slow, candidate(5.0, "openvino")).contenders
 
 
+def test_a_doubtful_time_far_beyond_the_limit_is_not_known_and_no_hope() -> None:
+    slow = candidate(30.0, "pytorch", judgement=NOISY)
+    advice = advised(slow, candidate(5.0, "openvino"), limits=(at_most(Quantity.P50, 4),))
+    assert advice.promising is None
+    assert advice.nearest is not None
+    assert advice.nearest.candidate.record.cell.runner == "openvino"
+    assert not advice.contenders
+    assert not advice.settled
+    alone = advised(slow, limits=(at_most(Quantity.P50, 4),))
+    assert alone.promising is not None
+    assert alone.promising.fit is Fit.NOT_KNOWN
+
+
 def test_percentile_across_its_limit_is_promising_and_nothing_is_recommended() -> None:
     record = candidate(5.0, p99=(9.0, 8.0, 10.4))
     advice = advised(record, limits=(at_most(Quantity.P99, 10),))

@@ -51,8 +51,8 @@ def test_first_line_is_one_sentence_that_needs_no_legend(root: Path, cli: Cli) -
     assert done.returncode == 0, done.stderr
     assert flat(done.stdout).startswith(
         "On the AMD EPYC (2 cores), openvino fp32 runs net with 2 threads in 5.33 ms (±0.4%), "
-        "within the 10 ms asked for, and gives the trained model's own answers; accuracy was not "
-        "measured. "
+        "within the 10 ms asked for, and gives the trained model's own answers; accuracy was "
+        "not measured. "
     )
     assert max(len(line) for line in done.stdout.splitlines() if "deploybench " not in line) <= 112
     assert "NOISY" in done.stdout
@@ -66,6 +66,7 @@ def test_random_weights_are_never_called_trained(tmp_path: Path, cli: Cli) -> No
     assert "gives PyTorch's answers; accuracy was not measured" in said
     assert "The weights of net are random" in said
     assert "trained model's" not in said
+    assert "Once it is exported with --checkpoint, this measures it:" in said
 
 
 def test_accuracy_that_is_known_is_in_the_sentence(root: Path, cli: Cli) -> None:
@@ -101,6 +102,17 @@ def test_nothing_within_the_limits_names_the_nearest_and_its_miss(root: Path, cl
     assert (
         "nothing meets p99 of at most 5 ms; the nearest is openvino fp32 with net: "
         "p99 6.90 ms (6.50 to 7.40), 38% over 5 ms."
+    ) in flat(done.stdout)
+
+
+def test_nothing_known_within_the_limits_is_no_verdict_on_what_is_not_known(
+    root: Path, cli: Cli
+) -> None:
+    done = cli("advise", "-w", root, "--p50", "2ms")
+    assert done.returncode == 3
+    assert (
+        "nothing is known to meet p50 of at most 2 ms; the nearest is openvino fp32 with net: "
+        "p50 5.33 ms (±0.4%), 2.7 times 2 ms."
     ) in flat(done.stdout)
 
 
