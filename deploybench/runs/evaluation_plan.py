@@ -10,8 +10,10 @@ from deploybench.artifacts.task import Task, task_asked
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry, reference_runner, runners
+from deploybench.data.assumptions import check_prepared
 from deploybench.data.dataset import DataSet
 from deploybench.data.postprocess import task_in
+from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.errors import DeployBenchError
 from deploybench.evaluate.classes import Matched, matched
 from deploybench.evaluate.predicting import classes_of
@@ -22,6 +24,7 @@ from deploybench.plan.selection import newest_artifacts
 from deploybench.results.cell import BASELINE_PRECISION
 
 DEFAULT_BATCH = 8
+ADOPTED = "adopted from a file: there is no PyTorch model of it"
 KINDS = ("multi_class", "multi_label", "binary")
 """The tasks whose answers are right or wrong."""
 
@@ -93,6 +96,8 @@ def eager_of(
 
     One that was not asked for is never trusted on the quiet: it takes the consent of the others.
     """
+    if group[0].artifact.manifest.adopted is not None:
+        return Eager(why_not=f"{group[0].cell.model} was {ADOPTED}")
     name = reference_runner()
     if name is None:
         return Eager(why_not="no runner here runs a model as its author wrote it")
@@ -123,17 +128,27 @@ def eager_of(
 
 
 def held_to(
-    artifact: Artifact, data: DataSet, asked: str | None, *, labelled: bool, given: bool
+    artifact: Artifact,
+    data: DataSet,
+    asked: str | None,
+    *,
+    labelled: bool,
+    given: bool,
+    preprocessing: PreprocessingOptions | None = None,
 ) -> Held:
     """What the artifact's answers to the images of ``data`` are held to.
 
     ``asked`` is a task of the user's, ``given`` says that the classes were named in the model's
-    order.
+    order, ``preprocessing`` is what is said beyond the manifest about how images are read.
     """
     manifest = artifact.manifest
     shape = manifest.outputs[0].sizes(1)[1:]
     written = task_in(manifest)
+    spec = manifest.preprocessing
+    if preprocessing is not None:
+        spec = preprocessing.applied_to(spec)
     try:
+        check_prepared(manifest, spec)
         task = task_asked(asked, shape, written)
         if task.kind not in KINDS or task.scores == "values":
             raise DeployBenchError(
