@@ -13,6 +13,9 @@ from pydantic import Field
 
 from deploybench.documents import Document
 
+REFERENCE = "reference: "
+"""How the sentence begins that says, in a manifest and on a row, whose answers the reference is."""
+
 
 class Adoption(Document):
     """The file that an artifact was adopted from. ``file`` is absolute, as it was named then.
@@ -46,7 +49,7 @@ class Adoption(Document):
         """Whose answers the reference holds, as a row and the manifest say it."""
         if self.reference == "self":
             return (
-                f"reference: the file's own answers ({self.answers_of}): parity shows that it "
+                f"{REFERENCE}the file's own answers ({self.answers_of}): parity shows that it "
                 "agrees with itself only, not that it is right"
             )
-        return f"reference: the answers of {self.answers_of}, not those of fp32 eager"
+        return f"{REFERENCE}the answers of {self.answers_of}, not those of fp32 eager"

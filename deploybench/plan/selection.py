@@ -162,7 +162,7 @@ def check_baseline_planned(name: str, planned: Sequence[Planned]) -> None:
         f"--baseline {name}, and {', '.join(models)} was adopted from a file: there is no {name} "
         "artifact of it",
         expected=f"one of {', '.join(dict.fromkeys(cell.cell.runner for cell in planned))}",
-        action="leave --baseline out, or adopt the same model in another format under its name",
+        action="leave --baseline out, or name one of these",
     )
 
 

@@ -68,10 +68,14 @@ class Held:
 
 @dataclass(frozen=True)
 class Eager:
-    """The cell that stands for fp32 eager of a group of cells, or why there is none."""
+    """The cell that stands for fp32 eager of a group of cells, or why there is none.
+
+    ``stands_for`` says whose answers they are where an adopted file has no fp32 eager.
+    """
 
     planned: Planned | None = None
     why_not: str = ""
+    stands_for: str = ""
 
 
 def cells_of(artifacts: Sequence[Artifact], asked: Asked) -> list[Planned]:
@@ -97,7 +101,7 @@ def eager_of(
     One that was not asked for is never trusted on the quiet: it takes the consent of the others.
     """
     if group[0].artifact.manifest.adopted is not None:
-        return Eager(why_not=f"{group[0].cell.model} was {ADOPTED}")
+        return _first_file_of(group, workspace, asked, trust=trust, command=command)
     name = reference_runner()
     if name is None:
         return Eager(why_not="no runner here runs a model as its author wrote it")
@@ -125,6 +129,41 @@ def eager_of(
                 return Eager(why_not=error.found)
             return Eager(cell)
     return Eager(why_not=fitting[0].skip or "")
+
+
+def _first_file_of(
+    group: Sequence[Planned], workspace: Workspace, asked: Asked, *, trust: bool, command: str
+) -> Eager:
+    """In fp32 eager's place: the file that was adopted on its own runner, where something else is
+    made of it (another format, another runner, a lower precision)."""
+    why_not = f"{group[0].cell.model} was {ADOPTED}"
+    own = [cell for cell in group if cell.skip is None and _is_first_file(cell)]
+    if own and len(group) == 1:
+        return Eager(why_not=why_not)
+    if not own:
+        for artifact in newest_artifacts(workspace):
+            entry = runners().get(artifact.manifest.parity_runner or "")
+            if entry is None or not entry.usable or artifact.manifest.adopted is None:
+                continue
+            reference = Asked([entry], [CPU], (), asked.threads, asked.batch)
+            for cell in cells_of([artifact], reference):
+                same = cell.cell.group == group[0].cell.group
+                if same and cell.skip is None and _is_first_file(cell):
+                    own.append(cell)
+    for cell in own:
+        try:
+            check_planned([cell], trust=trust, command=command)
+        except DeployBenchError as error:
+            return Eager(why_not=error.found)
+        return Eager(cell, stands_for=f"{cell.artifact.manifest.entry} on {cell.cell.runner}")
+    return Eager(why_not=why_not)
+
+
+def _is_first_file(planned: Planned) -> bool:
+    """Whether the cell runs a file as it was adopted, not a conversion, on its format's runner."""
+    manifest = planned.artifact.manifest
+    as_it_was = manifest.adopted is not None and manifest.request.get("to") is None
+    return as_it_was and planned.cell.runner == manifest.parity_runner
 
 
 def held_to(

@@ -20,8 +20,13 @@ from deploybench.errors import DeployBenchError
 from deploybench.evaluate.predict import predict_images
 from deploybench.export.adoption import AdoptOrder, adopt
 from deploybench.measure.proof import prove, reference_batches
+from deploybench.report.quality_table import quality_report
+from deploybench.results.quality import REFERENCE_ITSELF
 from deploybench.results.verdict import Verdict
+from deploybench.rows.row import Row
+from deploybench.rows.rows import rows_of
 from deploybench.runs import surroundings
+from deploybench.runs.evaluation import EvaluationRequest, carry_out_evaluation
 from deploybench.runs.request import RunRequest, carry_out
 from tests.export.foreign import CLASSES, SIDE, onnx_model
 from tests.export.test_adoption import STATED, in_this_process, picture
@@ -157,6 +162,29 @@ def test_onnx_converted_to_openvino_is_held_to_the_first(tmp_path: Path) -> None
         AdoptOrder(file=file, workspace=tmp_path / "w", to="openvino", preprocessing=STATED)
     )
     assert [result.reused for result in again] == [True, True]
+    # In fp32 eager's place stands the file as it was adopted, also where it was not asked for.
+    names = list("abcde")
+    for name in names:
+        (tmp_path / "set" / name).mkdir(parents=True)
+        picture(tmp_path).rename(tmp_path / "set" / name / "noise.png")
+    evaluation = EvaluationRequest(
+        data=tmp_path / "set",
+        artifacts=[second.path],
+        class_names=names,
+        threads=1,
+        workspace=tmp_path / "w",
+    )
+    reference, converted = carry_out_evaluation(evaluation).records
+    assert reference.quality is not None
+    assert reference.quality.no_eager == REFERENCE_ITSELF
+    assert converted.cell.runner == "openvino"
+    assert converted.quality is not None
+    assert converted.quality.eager is not None
+    assert converted.quality.eager.stands_for == "net.onnx on onnxruntime"
+    assert converted.quality.eager.agreement.flipped == 0
+    report = str(quality_report([reference, converted], []).sections)
+    assert "are to net.onnx on onnxruntime: it was adopted" in report
+
     with pytest.raises(DeployBenchError, match="--to tensorrt, and the file is onnx"):
         adopt(AdoptOrder(file=file, workspace=tmp_path / "w", to="tensorrt"))
 
@@ -211,12 +239,21 @@ def test_an_adopted_net_is_run_and_asked(tmp_path: Path, monkeypatch: pytest.Mon
         assert any("agrees with itself only" in sentence for sentence in record.assumed)
         assert f"--artifact {artifact.path.resolve()}" in record.command
 
+    printed = "\n".join(text for row in rows_of(result.records) for text in _noted(row))
+    assert "agrees with itself only" in printed
+
     image = picture(tmp_path)
     (seen,) = predict_images(artifact.path, [image], threads=1, top=1)
     assert any("agrees with itself only" in sentence for sentence in seen["assumed"])
     with torch.no_grad():
         answered = net(torch.from_numpy(_prepared(image, artifact))[None]).numpy()
     assert seen["classes"][0]["index"] == int(np.argmax(answered))
+
+
+def _noted(row: Row) -> list[str]:
+    from deploybench.report.run_notes import notes_of
+
+    return [note.cause for note in notes_of(row)]
 
 
 def _prepared(image: Path, artifact: Artifact) -> Any:
