@@ -204,8 +204,8 @@ def _notes(row: QualityRow) -> list[Note]:
     if row.stands_for:
         notes.append(
             Note(
-                f"Δ eager, agree and shift are to {row.stands_for}: it was adopted, and there is no "
-                "fp32 eager of it"
+                f"Δ eager, agree and shift are to {row.stands_for}: it was adopted, and there is "
+                "no fp32 eager of it"
             )
         )
     if row.verdict is Verdict.VALID and row.not_compared not in ("", ITSELF, REFERENCE_ITSELF):
