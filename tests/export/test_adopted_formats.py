@@ -104,6 +104,30 @@ def test_torchscript_is_code_and_tells_no_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("in_this_process")
+def test_a_script_that_was_saved_while_it_trained_is_evaluated(tmp_path: Path) -> None:
+    layers = (nn.Conv2d(3, 4, 3), nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    file = script(tmp_path / "net.ts", nn.Sequential(*layers).train())
+    artifact = adopted(file, trust=True, image_size=(SIDE, SIDE))
+    said = "mode: it was saved while it trained, and is run in evaluation mode"
+    assert said in artifact.manifest.assumed
+    assert proved(artifact)
+
+
+class OfList(nn.Module):
+    """As detectors of torchvision take their images."""
+
+    def forward(self, images: list[torch.Tensor]) -> torch.Tensor:
+        return images[0]
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_list_of_images_cannot_be_fed(tmp_path: Path) -> None:
+    file = script(tmp_path / "net.ts", OfList())
+    with pytest.raises(DeployBenchError, match=r"takes List\[Tensor\]"):
+        adopted(file, trust=True, image_size=(SIDE, SIDE))
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_a_program_of_torch_export_tells_its_sizes(tmp_path: Path) -> None:
     batch = torch.export.Dim("batch", min=1, max=64)
     example = (torch.zeros(2, 3, SIDE, SIDE),)

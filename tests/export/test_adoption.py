@@ -25,6 +25,7 @@ from deploybench.measure.proof import prove, reference_batches
 from deploybench.plan.cells import Selection, Sizes, plan_cells
 from deploybench.plan.selection import check_baseline_planned, nothing_to_run, select_runners
 from deploybench.processes import ChildOutcome
+from deploybench.report.export_table import export_data
 from deploybench.runs.missing import missing_exports
 from tests.export.foreign import CLASSES, SIDE, onnx_model
 
@@ -222,6 +223,11 @@ def test_several_outputs_the_scores_first(tmp_path: Path) -> None:
     assert alone.manifest.task is not None
     assert alone.manifest.task.kind == "dense"
     assert proof_of(alone).holds
+    # What is left out is not computed beside it.
+    plugin = runners_of_format("onnx")[0].require()
+    options = RunOptions(device="cpu", threads=1, precision="fp32", batch=1)
+    with plugin.load(alone, options) as session:
+        assert list(session.infer(reference_batches(alone, 1)[0])) == ["rectified"]
 
 
 @pytest.mark.parametrize("reference", ["openvino", "answers.npz"])
@@ -261,6 +267,7 @@ def test_the_same_file_is_the_same_artifact(tmp_path: Path) -> None:
     assert again.artifact is not None
     assert again.artifact.path == first.path
     assert "adopted before" in str(again.remark)
+    assert export_data(again)["adopted"] == "agrees with itself only"
     other = adopted_artifact(file, value_range=(0.0, 255.0))
     assert other.manifest.key != first.manifest.key
 
