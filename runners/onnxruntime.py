@@ -14,10 +14,20 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import Arrays, Bound, Runner, RunOptions, Session, SessionFacts
+from deploybench.contracts import (
+    Arrays,
+    Bound,
+    ForeignFile,
+    ForeignWork,
+    Runner,
+    RunOptions,
+    Session,
+    SessionFacts,
+)
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import CPU, CUDA, TF32_VARIABLE, Device, gpu_index, kind_of
 from deploybench.hardware.host import describe_host
@@ -42,6 +52,7 @@ class OnnxRuntimeRunner(Runner):
     distributions: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu")
     devices: ClassVar[frozenset[str]] = frozenset({CPU, CUDA})
     engine_only: ClassVar[bool] = True
+    adopts: ClassVar[Mapping[str, str]] = {".onnx": "onnx"}
     gpu_provider: ClassVar[str] = CUDA_PROVIDER
     runs_code: ClassVar[bool] = False
 
@@ -65,6 +76,16 @@ class OnnxRuntimeRunner(Runner):
             return frozenset({"fp32", "tf32"})
         return frozenset({artifact_precision})
 
+    def look_into(self, file: Path) -> ForeignFile:
+        from .onnx_files import look_into
+
+        return look_into(file)
+
+    def work_in(self, file: Path, shapes: Mapping[str, tuple[int, ...]]) -> ForeignWork | None:
+        from .onnx_work import work_in
+
+        return work_in(file, shapes)
+
     def load(self, artifact: Artifact, options: RunOptions) -> Session:
         import onnxruntime
 
@@ -73,8 +94,8 @@ class OnnxRuntimeRunner(Runner):
         settings.intra_op_num_threads = options.threads
         settings.inter_op_num_threads = 1
         settings.log_severity_level = 3
-        if artifact.manifest.batch is None:
-            settings.add_free_dimension_override_by_name("batch", options.batch)
+        for name, size in _free_dimensions(artifact, options.batch).items():
+            settings.add_free_dimension_override_by_name(name, size)
         providers: Providers = ((CPU_PROVIDER, {}),)
         if kind_of(options.device) != CPU:
             providers = self.gpu_providers(artifact, options)
@@ -94,12 +115,13 @@ class OnnxRuntimeSession(Session):
     """One inference session with one intra-op pool."""
 
     def __init__(self, artifact: Artifact, session: Any, options: RunOptions) -> None:
-        super().__init__(artifact.batch_shape(options.batch))
+        super().__init__(artifact.batch_shape(options.batch), artifact.input_dtypes())
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
-        # The main one comes first, as in the manifest.
+        # The main one comes first, as in the manifest; of an adopted file some may be left out.
         order = [output.name for output in artifact.manifest.outputs]
-        if set(order) == set(self._outputs):
+        chosen = artifact.manifest.adopted is not None and order
+        if set(order) == set(self._outputs) or (chosen and set(order) < set(self._outputs)):
             self._outputs = order
         self._artifact_precision = artifact.manifest.precision
         self._provider: str = session.get_providers()[0]
@@ -171,6 +193,19 @@ class OnnxRuntimeSession(Session):
                 action="the messages of ONNX Runtime name the cause: ORT_LOGGING_LEVEL=2",
             )
         return placement_notes(placed, self._provider)
+
+
+def _free_dimensions(artifact: Artifact, batch: int) -> dict[str, int]:
+    """The sizes of the dimensions that the graph leaves free, by the graph's names of them."""
+    sizes: dict[str, int] = {}
+    batch_dimension = "batch"
+    adopted = artifact.manifest.adopted
+    if adopted is not None:
+        sizes.update(adopted.free_dimensions)
+        batch_dimension = adopted.batch_dimension
+    if artifact.manifest.batch is None and batch_dimension:
+        sizes[batch_dimension] = batch
+    return sizes
 
 
 def open_session(entry: str, settings: Any, providers: Providers) -> Any:

@@ -5,11 +5,21 @@ Its default is to compute fp32 models in bf16 where the CPU can; here fp32 means
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
-from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import Arrays, Bound, Runner, RunOptions, Session, SessionFacts
+from deploybench.artifacts.artifact import Artifact, Manifest
+from deploybench.contracts import (
+    Arrays,
+    Bound,
+    ForeignFile,
+    ForeignWork,
+    Runner,
+    RunOptions,
+    Session,
+    SessionFacts,
+)
 from deploybench.hardware.host import describe_host
 from deploybench.hardware.precisions import cpu_lacking
 
@@ -25,6 +35,25 @@ class OpenVinoRunner(Runner):
     distributions: ClassVar[tuple[str, ...]] = ("openvino",)
     engine_only: ClassVar[bool] = True
     runs_code: ClassVar[bool] = False
+    adopts: ClassVar[Mapping[str, str]] = {".xml": "openvino"}
+    converts: ClassVar[frozenset[str]] = frozenset({"onnx"})
+
+    def look_into(self, file: Path) -> ForeignFile:
+        from .openvino_files import look_into
+
+        return look_into(file)
+
+    def work_in(self, file: Path, shapes: Mapping[str, tuple[int, ...]]) -> ForeignWork | None:
+        from .openvino_files import work_in
+
+        return work_in(file, shapes)
+
+    def convert(
+        self, file: Path, out: Path, *, inputs: Sequence[str], outputs: Sequence[str]
+    ) -> Path:
+        from .openvino_files import convert
+
+        return convert(file, out, inputs, outputs)
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         # Where the CPU lacks a precision, OpenVINO ignores the hint for it and computes in fp32.
@@ -38,7 +67,11 @@ class OpenVinoRunner(Runner):
 
         core = openvino.Core()
         model = core.read_model(artifact.entry)
-        if artifact.manifest.batch is None:
+        free = artifact.manifest.batch is None
+        if artifact.manifest.adopted is not None:
+            name_tensors(model, artifact.manifest)
+            free = free or model.is_dynamic()
+        if free:
             model.reshape(next(iter(artifact.batch_shape(options.batch).values())))
         settings = {
             "INFERENCE_PRECISION_HINT": HINTS[options.precision],
@@ -73,16 +106,19 @@ class OpenVinoSession(Session):
     """
 
     def __init__(self, artifact: Artifact, engine: OpenVinoEngine, options: RunOptions) -> None:
-        super().__init__(artifact.batch_shape(options.batch))
+        super().__init__(artifact.batch_shape(options.batch), artifact.input_dtypes())
         self._engine = engine
         self._outputs = [output.name for output in artifact.manifest.outputs]
+        self._places = places_of(artifact.manifest)
 
     def _compile(self) -> None:
         self._request = self._engine.compiled().create_infer_request()
 
     def _infer(self, inputs: Arrays) -> Arrays:
         results = self._request.infer(inputs, share_inputs=True, share_outputs=True)
-        return {name: results[index] for index, name in enumerate(self._outputs)}
+        return {
+            name: results[place] for name, place in zip(self._outputs, self._places, strict=True)
+        }
 
     def _bind(self, inputs: Arrays) -> Bound:
         """A request of its own, so that ``infer`` does not replace its inputs."""
@@ -94,8 +130,8 @@ class OpenVinoSession(Session):
 
         def outputs() -> Arrays:
             return {
-                name: request.get_output_tensor(index).data.copy()
-                for index, name in enumerate(self._outputs)
+                name: request.get_output_tensor(place).data.copy()
+                for name, place in zip(self._outputs, self._places, strict=True)
             }
 
         return Bound(lambda: request.infer(share_outputs=True), outputs)
@@ -110,3 +146,21 @@ class OpenVinoSession(Session):
             provider=f"OpenVINO {compiled.get_property('EXECUTION_DEVICES')[0]}",
             device="cpu",
         )
+
+
+def name_tensors(model: Any, manifest: Manifest) -> None:
+    """Give the input of an adopted file its name where the file has none."""
+    tensor = model.inputs[0].tensor
+    if not tensor.names:
+        tensor.set_names({manifest.inputs[0].name})
+
+
+def places_of(manifest: Manifest) -> list[int]:
+    """Which results of the model the outputs are: of an adopted file some may be left out."""
+    places = []
+    for index, output in enumerate(manifest.outputs):
+        place = index
+        if manifest.adopted is not None and output.path:
+            place = int(output.path[0][1])
+        places.append(place)
+    return places

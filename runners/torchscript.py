@@ -7,10 +7,12 @@ traced there; ``map_location`` moves weights and leaves these, so they are rewri
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import RunOptions
+from deploybench.contracts import Arrays, ForeignFile, ForeignTensor, ForeignWork, RunOptions
 
 from .torch_device import open_device
 from .torch_session import TorchRunner, TorchSession, prepare_threads
@@ -22,6 +24,24 @@ class TorchScriptRunner(TorchRunner):
     requires: ClassVar[tuple[str, ...]] = ("torch",)
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
+    adopts: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        (".pt", ".ts", ".pth", ".torchscript", ".ptl"), "torchscript"
+    )
+
+    def look_into(self, file: Path) -> ForeignFile:
+        from .torch_files import look_into_script
+
+        return look_into_script(file)
+
+    def outputs_of(self, file: Path, example: Arrays) -> tuple[ForeignTensor, ...]:
+        from .torch_files import open_script, outputs_of
+
+        return outputs_of(open_script(file).eval(), example)
+
+    def work_in(self, file: Path, shapes: Mapping[str, tuple[int, ...]]) -> ForeignWork | None:
+        from .torch_files import open_script, work_in
+
+        return work_in(open_script(file).eval(), shapes)
 
     def load(self, artifact: Artifact, options: RunOptions) -> TorchSession:
         import torch
@@ -31,6 +51,8 @@ class TorchScriptRunner(TorchRunner):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the format's age, which is the user's choice
             module = torch.jit.load(str(artifact.entry), map_location=place.name)
+        if artifact.manifest.adopted is not None:  # somebody may have saved it while it trained
+            module.eval()
         place_constants(module.graph, place.name)
         return TorchSession(
             artifact, module, place, options, "TorchScript", artifact.manifest.precision

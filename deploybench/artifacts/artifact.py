@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, JsonValue
 
+from deploybench.artifacts.adoption import Adoption
 from deploybench.artifacts.built import Built
 from deploybench.artifacts.contents import check_names, check_nothing_else
 from deploybench.artifacts.external_data import ONNX_SUFFIX, check_external_data
@@ -42,6 +43,7 @@ class TensorSpec(Document):
 
     ``path`` is where an output stands in what the model's own code returns (empty: it is what is
     returned), ``model_dtype`` what it is there: whole numbers are handed out as float32.
+    ``layout`` is that of an input: where its channels stand.
     """
 
     name: str
@@ -49,6 +51,7 @@ class TensorSpec(Document):
     shape: tuple[int | Literal["batch"], ...]
     path: tuple[PathStep, ...] = ()
     model_dtype: str = "float32"
+    layout: Literal["nchw", "nhwc"] = "nchw"
 
     @property
     def is_integer(self) -> bool:
@@ -72,7 +75,7 @@ class ModelInfo(Document):
     name: str
     arguments: dict[str, int | float | str | bool]
     num_classes: int
-    parameters: int
+    parameters: int | None = Field(description="None where an adopted file does not tell")
     macs: int | None
     flops: int | None
     patch_size: int | None = Field(
@@ -131,6 +134,9 @@ class Manifest(Document):
         default=None,
         description="the user's images among the references; None where the built-in ones are all",
     )
+    adopted: Adoption | None = Field(
+        default=None, description="the foreign file that it was; None for what was exported here"
+    )
     seal: str = Field(default="", description="sha256 over the manifest without this field")
 
     def sealed(self) -> Manifest:
@@ -161,6 +167,8 @@ class Manifest(Document):
         if self.parity is None or not self.parity.passed:
             return ""
         words = ["verified"]
+        if self.adopted is not None:
+            words = [self.adopted.agreement]
         if self.parity.weak:
             words.append("weakly")
         if self.weights.random_words:
@@ -200,6 +208,10 @@ class Artifact:
     def batch_shape(self, batch: int) -> dict[str, tuple[int, ...]]:
         """The input shapes for a batch size, by input name."""
         return {spec.name: spec.sizes(batch) for spec in self.manifest.inputs}
+
+    def input_dtypes(self) -> dict[str, str]:
+        """NumPy's names of the inputs' types, by input name."""
+        return {spec.name: spec.dtype for spec in self.manifest.inputs}
 
     def reference(self) -> tuple[Array, Array]:
         """The reference inputs and the fp32 eager outputs on them, of the main output."""

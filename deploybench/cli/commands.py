@@ -41,6 +41,12 @@ COMMANDS = (
         "workspace.",
     ),
     Command(
+        "adopt",
+        "adopt:adopt",
+        "Make an artifact of a file that was exported elsewhere: ONNX, OpenVINO, TorchScript or "
+        "torch.export.",
+    ),
+    Command(
         "run",
         "run:run",
         "Measure artifacts on this machine: processes that are visited in turn, parity before "

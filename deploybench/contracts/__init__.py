@@ -18,6 +18,7 @@ from deploybench.contracts.exporter import (
     ExportSpec,
     OptionValue,
 )
+from deploybench.contracts.foreign import ForeignFile, ForeignTensor, ForeignWork
 from deploybench.contracts.plugin import Plugin
 from deploybench.contracts.runner import Runner, RunOptions
 from deploybench.contracts.session import Arrays, Bound, Session, SessionFacts
@@ -33,6 +34,9 @@ __all__ = [
     "ExportSpec",
     "ExportedFiles",
     "Exporter",
+    "ForeignFile",
+    "ForeignTensor",
+    "ForeignWork",
     "OptionValue",
     "Plugin",
     "RunOptions",

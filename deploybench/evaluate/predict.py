@@ -17,7 +17,8 @@ from deploybench.artifacts.task import Task, task_asked
 from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.contracts.registry import runner as find_runner
 from deploybench.contracts.registry import runners_of_format
-from deploybench.data.assumptions import assumptions_in
+from deploybench.data.assumptions import assumptions_in, check_prepared
+from deploybench.data.feeding import fed
 from deploybench.data.image_files import IMAGE_SUFFIXES, is_image
 from deploybench.data.postprocess import main_output, task_in
 from deploybench.data.preprocess import read_image
@@ -129,6 +130,7 @@ def predict_images(
     images_spec = manifest.preprocessing
     if preprocessing is not None:
         images_spec = preprocessing.applied_to(images_spec)
+    check_prepared(manifest, images_spec)
     assumed = assumptions_in(manifest)
     predictions: list[Prediction] = []
     first_problem: DeployBenchError | None = None
@@ -147,7 +149,8 @@ def predict_images(
                     continue
                 # A fixed batch is filled with copies of the image; the first answer is as good as
                 # any.
-                inputs = {manifest.inputs[0].name: np.stack([picture.pixels] * batch)}
+                spec = manifest.inputs[0]
+                inputs = {spec.name: fed(np.stack([picture.pixels] * batch), spec)}
                 outputs = session.infer(inputs)
                 output: npt.NDArray[np.float32] = main_output(outputs, manifest)[:1]
                 classes = guesses(output, meaning, labels, top)

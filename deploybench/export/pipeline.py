@@ -269,7 +269,7 @@ def _export(
         if outcome.reply is None:
             raise DeployBenchError(outcome.error or "the export said nothing", action=reproduce)
         ExportReply.model_validate_json(outcome.reply).raise_failure(reproduce)
-        _verify(staging, request)
+        verify_staged(staging, request)
         publish(staging, destination)
     return open_artifact(destination), False, None
 
@@ -308,7 +308,7 @@ def _reusable(folder: Path, request: ExportRequest) -> Artifact | None:
     return artifact
 
 
-def _verify(staging: Path, request: ExportRequest) -> None:
+def verify_staged(staging: Path, request: ExportRequest) -> None:
     """Check parity in a fresh process on the format's own runner.
 
     The outcome is written into the manifest.

@@ -25,6 +25,10 @@ ITSELF = "it is fp32 eager itself"
 """Why the cell that the others are compared with is not compared."""
 
 
+REFERENCE_ITSELF = "it is the reference itself: it was adopted, there is no fp32 eager of it"
+"""The same of an adopted file, whose answers stand in fp32 eager's place."""
+
+
 class Marks(Document):
     """A truth value for each image of the data, in the data's order."""
 
@@ -159,6 +163,9 @@ class AgainstEager(Document):
     artifact_key: str | None
     agreement: Agreement
     difference: Difference | None
+    stands_for: str = Field(
+        "", description="whose answers they are where an adopted file has no fp32 eager"
+    )
 
 
 class Quality(Document):

@@ -229,17 +229,26 @@ def carry_out_evaluation(
         if request.compare:
             eager[group] = eager_of(cells, workspace, asked, trust=request.trust, command=command)
     if not labelled and all(one.planned is None for one in eager.values()):
+        expected = "labels, or a pytorch artifact of the same model and weights"
+        action: str | None = "deploybench export --model NAME --backend pytorch"
+        if all(cell.artifact.manifest.adopted is not None for cell in planned):
+            expected, action = "labels: the answers of an adopted file are held to them alone", None
         raise DeployBenchError(
             f"{data.root} has no labels, and there is no fp32 eager to agree with: "
             f"{next(iter(eager.values())).why_not}",
-            expected="labels, or a pytorch artifact of the same model and weights",
-            action="deploybench export --model NAME --backend pytorch",
+            expected=expected,
+            action=action,
         )
     ordered = _eager_first(planned, eager)
     given = request.class_names is not None
     held = {
         cell.artifact.path: held_to(
-            cell.artifact, data, request.task, labelled=labelled, given=given
+            cell.artifact,
+            data,
+            request.task,
+            labelled=labelled,
+            given=given,
+            preprocessing=request.preprocessing,
         )
         for cell in ordered
     }
@@ -308,7 +317,7 @@ def _artifacts(
         )
         missing = missing_exports(models, workspace, selection, Sizes())
         if missing:
-            check_model_names(models)
+            check_model_names(list(dict.fromkeys(request.model.name for request in missing)))
             results = export_requests(missing, workspace, ExportOptions(jobs=default_jobs()), tell)
             failed = [result for result in results if result.artifact is None]
     artifacts = select_artifacts(

@@ -25,6 +25,7 @@ from deploybench.plan.consent import check_planned, trusting_command
 from deploybench.plan.reachable import check_precisions
 from deploybench.plan.selection import (
     check_baseline,
+    check_baseline_planned,
     check_options,
     idle_runners,
     named_artifacts,
@@ -283,6 +284,8 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     planned = plan_cells(artifacts, selection, profile)
     if request.only is not None:
         planned = [plan for plan in planned if request.only(plan.cell)]
+    if request.baseline is not None:
+        check_baseline_planned(request.baseline, planned)
     command = request.typed_with_trust
     if command is None:
         command = trusting_command("run", request.artifacts, request.packs, request.workspace)

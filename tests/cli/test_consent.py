@@ -300,6 +300,7 @@ def test_artifacts_are_loaded_in_few_places_each_behind_a_question_of_consent() 
     assert loading == {
         "evaluate/predict.py",
         "evaluate/worker.py",
+        "export/foreign_answers.py",
         "measure/preparing.py",
         "measure/worker.py",
         "scenarios/worker.py",
