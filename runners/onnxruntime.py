@@ -17,7 +17,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import Arrays, Bound, Runner, RunOptions, Session, SessionFacts
+from deploybench.contracts import (
+    Arrays,
+    Bound,
+    ProfiledSession,
+    Runner,
+    RunOptions,
+    Session,
+    SessionFacts,
+)
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import CPU, CUDA, TF32_VARIABLE, Device, gpu_index, kind_of
 from deploybench.hardware.host import describe_host
@@ -44,6 +52,7 @@ class OnnxRuntimeRunner(Runner):
     engine_only: ClassVar[bool] = True
     gpu_provider: ClassVar[str] = CUDA_PROVIDER
     runs_code: ClassVar[bool] = False
+    profiles_layers: ClassVar[bool] = True
 
     def check_device(self, device: str) -> str | None:
         unfit = super().check_device(device)
@@ -66,21 +75,20 @@ class OnnxRuntimeRunner(Runner):
         return frozenset({artifact_precision})
 
     def load(self, artifact: Artifact, options: RunOptions) -> Session:
-        import onnxruntime
-
-        onnxruntime.disable_telemetry_events()
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = options.threads
-        settings.inter_op_num_threads = 1
-        settings.log_severity_level = 3
-        if artifact.manifest.batch is None:
-            settings.add_free_dimension_override_by_name("batch", options.batch)
-        providers: Providers = ((CPU_PROVIDER, {}),)
-        if kind_of(options.device) != CPU:
-            providers = self.gpu_providers(artifact, options)
-            settings.add_session_config_entry(RECORD_PLACEMENT, "1")
-        session = open_session(str(artifact.entry), settings, providers)
+        settings = session_settings(artifact, options)
+        session = open_session(str(artifact.entry), settings, self.providers(artifact, options))
         return OnnxRuntimeSession(artifact, session, options)
+
+    def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
+        from .onnxruntime_layers import load_profiled
+
+        return load_profiled(artifact, options, self.providers(artifact, options))
+
+    def providers(self, artifact: Artifact, options: RunOptions) -> Providers:
+        """The providers of a session with their options; the one that is asked for comes first."""
+        if kind_of(options.device) == CPU:
+            return ((CPU_PROVIDER, {}),)
+        return self.gpu_providers(artifact, options)
 
     def gpu_providers(self, artifact: Artifact, options: RunOptions) -> Providers:
         """The providers of a session on a GPU with their options.
@@ -171,6 +179,22 @@ class OnnxRuntimeSession(Session):
                 action="the messages of ONNX Runtime name the cause: ORT_LOGGING_LEVEL=2",
             )
         return placement_notes(placed, self._provider)
+
+
+def session_settings(artifact: Artifact, options: RunOptions) -> Any:
+    """The options of a session as a cell asks for them."""
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.threads
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 3
+    if artifact.manifest.batch is None:
+        settings.add_free_dimension_override_by_name("batch", options.batch)
+    if kind_of(options.device) != CPU:
+        settings.add_session_config_entry(RECORD_PLACEMENT, "1")
+    return settings
 
 
 def open_session(entry: str, settings: Any, providers: Providers) -> Any:

@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import Arrays, Bound, Runner, RunOptions, Session, SessionFacts
+from deploybench.contracts import (
+    Arrays,
+    Bound,
+    ProfiledSession,
+    Runner,
+    RunOptions,
+    Session,
+    SessionFacts,
+)
 from deploybench.hardware.host import describe_host
 from deploybench.hardware.precisions import cpu_lacking
 
@@ -25,6 +33,7 @@ class OpenVinoRunner(Runner):
     distributions: ClassVar[tuple[str, ...]] = ("openvino",)
     engine_only: ClassVar[bool] = True
     runs_code: ClassVar[bool] = False
+    profiles_layers: ClassVar[bool] = True
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         # Where the CPU lacks a precision, OpenVINO ignores the hint for it and computes in fp32.
@@ -34,6 +43,19 @@ class OpenVinoRunner(Runner):
         return self.load_streams(artifact, options)[0]
 
     def load_streams(self, artifact: Artifact, options: RunOptions) -> list[Session]:
+        engine = self.engine(artifact, options)
+        return [OpenVinoSession(artifact, engine, options) for _ in range(options.streams)]
+
+    def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
+        from .openvino_layers import COUNTERS, ProfiledOpenVinoSession
+
+        engine = self.engine(artifact, options, COUNTERS)
+        return ProfiledOpenVinoSession(artifact, engine, options)
+
+    def engine(
+        self, artifact: Artifact, options: RunOptions, more: Mapping[str, object] | None = None
+    ) -> OpenVinoEngine:
+        """The artifact's model with the settings of a cell, and ``more``."""
         import openvino
 
         core = openvino.Core()
@@ -46,8 +68,7 @@ class OpenVinoRunner(Runner):
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": options.streams,
         }
-        engine = OpenVinoEngine(core, model, settings)
-        return [OpenVinoSession(artifact, engine, options) for _ in range(options.streams)]
+        return OpenVinoEngine(core, model, {**settings, **(more or {})})
 
 
 class OpenVinoEngine:

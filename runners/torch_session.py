@@ -78,6 +78,11 @@ class TorchSession(Session):
         self._input = artifact.manifest.inputs[0].name
         self._outputs = [output.name for output in artifact.manifest.outputs]
 
+    @property
+    def module(self) -> Any:
+        """What every call runs."""
+        return self._module
+
     def prepare_thread(self) -> None:
         """A thread count belongs to the thread that sets it: OpenMP gives another one every core of
         the machine."""

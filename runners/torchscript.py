@@ -10,7 +10,7 @@ import warnings
 from typing import Any, ClassVar
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import RunOptions
+from deploybench.contracts import ProfiledSession, RunOptions
 
 from .torch_device import open_device
 from .torch_session import TorchRunner, TorchSession, prepare_threads
@@ -22,6 +22,7 @@ class TorchScriptRunner(TorchRunner):
     requires: ClassVar[tuple[str, ...]] = ("torch",)
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
+    profiles_layers: ClassVar[bool] = True
 
     def load(self, artifact: Artifact, options: RunOptions) -> TorchSession:
         import torch
@@ -35,6 +36,12 @@ class TorchScriptRunner(TorchRunner):
         return TorchSession(
             artifact, module, place, options, "TorchScript", artifact.manifest.precision
         )
+
+    def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
+        from .torch_layers import ProfiledTorchSession, ScriptedModules
+
+        session = self.load(artifact, options)
+        return ProfiledTorchSession(session, ScriptedModules())
 
 
 def place_constants(graph: Any, device: str) -> None:

@@ -81,6 +81,12 @@ COMMANDS = (
         "cannot tell.",
     ),
     Command(
+        "explain",
+        "explain:explain",
+        "Show the time of every layer by its runtime's own profiler, beside the MACs of its "
+        "module.",
+    ),
+    Command(
         "predict",
         "predict:predict",
         "Preprocess images as the manifest says, run the artifact, print the most probable "
