@@ -141,7 +141,7 @@ def _modules_of(nodes: Sequence[Any], graph: Any) -> tuple[str, ...]:
     Of these the last node's comes first, then the others in the order of the graph.
     """
     weights = {tensor.name for tensor in graph.initializer}
-    modules = []
+    modules: list[str | None] = []
     for node in nodes:
         for value in node.input:
             owner = _owner(value)

@@ -71,7 +71,7 @@ def times_of(calls: Sequence[Sequence[Any]], told: Mapping[str, Mapping[str, str
 
 def modules_in(names: str) -> tuple[str, ...]:
     """The modules among the names of original layers, which commas part."""
-    modules = []
+    modules: list[str | None] = []
     for name in names.split(","):
         if name.startswith(MODULE):
             path = name.removeprefix(MODULE).partition("/")[0]

@@ -23,8 +23,8 @@ OPERATORS = "aten::"
 US_PER_MS = 1e3
 TIMES_ON_GPU = ("device_time_total", "cuda_time_total")
 """What the profiler calls the time of kernels: since torch 2.4, and before."""
-Took = tuple[str, str, str, float]
-"""A module, an operator, its innermost operator, and ms."""
+Took = tuple[str | None, str, str, float]
+"""A module (None: of none), an operator, its innermost operator, and ms."""
 
 
 class EagerModules:
@@ -42,8 +42,10 @@ class EagerModules:
         running: list[Any] = []
 
         def begin(name: str) -> Any:
+            label = f"{MODULE}{module_name(name) or ''}"
+
             def hook(*_: Any) -> None:
-                event = torch.profiler.record_function(f"{MODULE}{module_name(name)}")
+                event = torch.profiler.record_function(label)
                 event.__enter__()
                 running.append(event)
 
@@ -110,7 +112,7 @@ class ProfiledTorchSession(ProfiledSession):
             yield
         for event in profiler.events() or ():
             if event.name == CALL and event.cpu_parent is None:
-                self._calls.append(list(_operators(event, "", on_gpu)))
+                self._calls.append(list(_operators(event, None, on_gpu)))
 
     def layer_times(self) -> LayerTimes:
         return times_of(self._calls, self._modules.note)
@@ -126,7 +128,7 @@ def times_of(calls: list[list[Took]], note: str = "") -> LayerTimes:
     for operators in calls:
         took: dict[str, float] = {}
         for module, operator, kernel, ms in operators:
-            stem = f"{module}/{operator}" if module else operator
+            stem = operator if module is None else f"{module}/{operator}"
             name = stem
             number = 2
             while name in took:
@@ -134,14 +136,14 @@ def times_of(calls: list[list[Took]], note: str = "") -> LayerTimes:
                 number += 1
             took[name] = ms
             if name not in layers:
-                modules = (module,) if module else ()
+                modules = () if module is None else (module,)
                 layers[name] = Layer(name, operator, modules, "" if kernel == operator else kernel)
         named.append(took)
     times = [tuple(took.get(name, 0.0) for name in layers) for took in named]
     return LayerTimes(tuple(layers.values()), tuple(times), note)
 
 
-def _operators(event: Any, module: str, on_gpu: bool) -> Iterator[Took]:
+def _operators(event: Any, module: str | None, on_gpu: bool) -> Iterator[Took]:
     """The operators below an event, in the order of the call, with the module that calls each."""
     for child in sorted(event.cpu_children, key=lambda child: child.time_range.start):
         if child.name.startswith(MODULE):

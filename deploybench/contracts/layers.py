@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -69,16 +69,18 @@ class ProfiledSession(Session):
         """All that was collected. Nothing is called after it but :meth:`close`."""
 
 
-def module_name(path: str) -> str:
+def module_name(path: str) -> str | None:
     """The name of a module in the user's model, of its name among what was exported.
 
-    Empty for the model itself.
+    Empty for the model itself; None for what stands around it.
     """
+    if not path:
+        return None
     if path == WRAPPER:
         return ""
     return path.removeprefix(f"{WRAPPER}.")
 
 
-def unique(names: list[str]) -> tuple[str, ...]:
+def unique(names: Iterable[str | None]) -> tuple[str, ...]:
     """Each name once, in their order."""
-    return tuple(dict.fromkeys(name for name in names if name))
+    return tuple(dict.fromkeys(name for name in names if name is not None))

@@ -84,7 +84,8 @@ def work_by_module(module: nn.Module, example: torch.Tensor) -> tuple[ModuleWork
 
 
 def _values_passed(module: nn.Module, example: torch.Tensor) -> dict[str, int]:
-    """By the path of a module without others in it, the numbers in its inputs and outputs."""
+    """By the path of a module without others in it, or with parameters of its own, the numbers in
+    its inputs and outputs."""
     import torch
 
     passed: dict[str, int] = {}
@@ -99,7 +100,8 @@ def _values_passed(module: nn.Module, example: torch.Tensor) -> dict[str, int]:
 
     hooks = []
     for path, part in module.named_modules():
-        if next(part.children(), None) is None:
+        holds_others = next(part.children(), None) is not None
+        if not holds_others or next(part.parameters(recurse=False), None) is not None:
             hooks.append(part.register_forward_hook(count(path)))
     try:
         with torch.no_grad():

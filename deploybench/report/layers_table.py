@@ -77,6 +77,10 @@ def _one(
     said = [_what_ran(explained), *reconciled(explained.profile)]
     said += _lies(times)
     sections: list[Table | Prose] = [Prose(tuple(said))]
+    if not times.modules:
+        sections.append(_without_modules(times, top))
+        sections.append(Prose(tuple(_remarks(explanation))))
+        return sections
     shown = times.modules[: top or SHOWN]
     columns = [column for column in COLUMNS if explanation.work or column.key not in OF_THE_WORK]
     sections.append(table_of(columns, shown, legend=LEGEND))
@@ -95,6 +99,26 @@ def _one(
     if below:
         sections.append(Prose(tuple(below)))
     return sections
+
+
+def _without_modules(times: TimesByModule, top: int | None) -> Table:
+    """The layers themselves, of a runtime that names no module of any."""
+    longest = sorted(times.unmapped, key=lambda layer: -layer.ms)
+
+    def share(layer: LayerFigures) -> float:
+        return layer.ms / times.sum_ms
+
+    columns = (
+        Column[LayerFigures]("layer", "layer, of no module", lambda layer: layer.name),
+        Column[LayerFigures](
+            "ms", "ms", lambda layer: f"{layer.ms:.3f}", lambda layer: layer.ms, number=True
+        ),
+        Column[LayerFigures](
+            "time_share", "time", lambda layer: _percent(share(layer)), share, number=True
+        ),
+        Column[LayerFigures]("ran", "ran", ran, priority=2),
+    )
+    return table_of(columns, longest[: top or SHOWN])
 
 
 def _two(
@@ -136,8 +160,9 @@ def _what_ran(explained: Explained) -> str:
     provider = profile.facts.provider if profile.facts else explained.side.runner
     return (
         f"{_called(explained)} ({provider}), batch {explained.batch}, "
-        f"{counted(explained.threads, 'thread')}: medians of {counted(profile.calls, 'call')} in "
-        f"{counted(profile.windows, 'window')}, in turn with as many without the profiler"
+        f"{counted(explained.threads, 'thread')}: medians of the faster half of "
+        f"{counted(profile.calls, 'call')} in {counted(profile.windows, 'window')}, in turn with "
+        f"as many without the profiler"
     )
 
 

@@ -27,10 +27,11 @@ class LayerProfile(Document):
     """What the layers took, in ms.
 
     Windows of calls without the profiler and of calls with it took turns in one process: ``calls``
-    of either kind in ``windows`` of either kind. ``layers_ms`` is the median over the calls of the
-    sum over their layers; ``plain_ms`` and ``profiled_ms`` are the medians of what a call took as a
-    whole, without the profiler and with it. ``gaps_ms`` are, window by window, what a plain call
-    took beyond the layers. ``refused`` or ``error`` say why there is nothing of all this.
+    of either kind in ``windows`` of either kind. Of each kind the faster half is looked at.
+    ``layers_ms`` is the median over the calls of the sum over their layers; ``plain_ms`` and
+    ``profiled_ms`` are the medians of what a call took as a whole, without the profiler and with
+    it. ``gaps_ms`` are, window by window and of all calls, what a plain call took beyond the
+    layers. ``refused`` or ``error`` say why there is nothing of all this.
     """
 
     facts: Facts | None = None

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import LayerTimes, RunOptions
+from deploybench.contracts import Layer, LayerTimes, RunOptions
 from deploybench.contracts.registry import runner
 from deploybench.errors import DeployBenchError
 from deploybench.measure.layers import LayersJob, Windows, profile, summarised
@@ -49,7 +49,8 @@ def test_layers_name_the_modules_of_the_model(
     modules = {module for layer in found.layers for module in layer.modules}
     assert {"patch_embed.proj", f"{ATTENTION}.qkv", f"{ATTENTION}.proj", "head"} <= modules
     assert not any(module.startswith(("model.", "model/")) for module in modules)
-    assert found.calls == found.windows * 25 or found.calls >= 15
+    assert "" in modules, "the model adds its position embedding itself"
+    assert found.calls >= 15
     assert 0 < found.layers_ms < 2 * found.profiled_ms
     assert len(found.gaps_ms) == found.windows >= 5
     assert all(layer.low_ms <= layer.ms <= layer.high_ms for layer in found.layers)
@@ -149,21 +150,28 @@ def test_counters_of_openvino_leave_out_what_did_not_run() -> None:
 
 
 def test_operators_that_a_module_calls_twice_are_two_layers() -> None:
-    took = [("a", "add", "add", 1.0), ("a", "add", "add", 2.0), ("", "to", "copy_", 0.5)]
+    took = [
+        ("a", "add", "add", 1.0),
+        ("a", "add", "add", 2.0),
+        (None, "to", "copy_", 0.5),
+        ("", "add", "add", 0.1),
+    ]
     times = torch_layers.times_of([took])
 
-    assert [layer.name for layer in times.layers] == ["a/add", "a/add 2", "to"]
+    assert [layer.name for layer in times.layers] == ["a/add", "a/add 2", "to", "/add"]
     assert times.layers[2].modules == ()
     assert times.layers[2].kernel == "copy_"
+    assert times.layers[3].modules == ("",), "the model's own code"
 
 
-def test_a_windows_gap_is_that_of_its_own_calls() -> None:
-    windows = Windows(plain_ms=[[3.0, 3.0], [5.0, 5.0]], profiled_ms=[[4.0, 4.0], [6.0, 6.0]])
-    calls = ((1.0, 1.5), (1.0, 1.5), (2.0, 2.0), (2.0, 2.0))
-    names = openvino_layers.times_of([], {}).layers
-    layers = (*names, *(torch_layers.Layer(name, "op") for name in "ab"))
+def test_the_faster_half_of_the_calls_is_looked_at_and_gaps_are_those_of_a_window() -> None:
+    windows = Windows(plain_ms=[[3.0, 3.0], [5.0, 9.0]], profiled_ms=[[4.0, 4.0], [6.0, 6.0]])
+    # In the last two calls others hit one layer each.
+    calls = ((1.0, 1.5), (1.0, 1.5), (9.0, 1.5), (1.0, 9.5))
+    layers = tuple(Layer(name, "op") for name in "ab")
 
     found = summarised(LayerProfile(), windows, LayerTimes(layers, calls))
 
-    assert found.gaps_ms == (0.5, 1.0)
-    assert (found.plain_ms, found.profiled_ms, found.layers_ms) == (4.0, 5.0, 3.25)
+    assert found.gaps_ms == (0.5, 7.0 - 10.5)
+    assert [layer.ms for layer in found.layers] == [1.0, 1.5]
+    assert (found.plain_ms, found.profiled_ms, found.layers_ms) == (3.0, 4.0, 2.5)
