@@ -23,6 +23,7 @@ from deploybench.contracts import (
     Bound,
     ForeignFile,
     ForeignWork,
+    ProfiledSession,
     Runner,
     RunOptions,
     Session,
@@ -55,6 +56,7 @@ class OnnxRuntimeRunner(Runner):
     adopts: ClassVar[Mapping[str, str]] = {".onnx": "onnx"}
     gpu_provider: ClassVar[str] = CUDA_PROVIDER
     runs_code: ClassVar[bool] = False
+    profiles_layers: ClassVar[bool] = True
 
     def check_device(self, device: str) -> str | None:
         unfit = super().check_device(device)
@@ -87,21 +89,20 @@ class OnnxRuntimeRunner(Runner):
         return work_in(file, shapes)
 
     def load(self, artifact: Artifact, options: RunOptions) -> Session:
-        import onnxruntime
-
-        onnxruntime.disable_telemetry_events()
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = options.threads
-        settings.inter_op_num_threads = 1
-        settings.log_severity_level = 3
-        for name, size in _free_dimensions(artifact, options.batch).items():
-            settings.add_free_dimension_override_by_name(name, size)
-        providers: Providers = ((CPU_PROVIDER, {}),)
-        if kind_of(options.device) != CPU:
-            providers = self.gpu_providers(artifact, options)
-            settings.add_session_config_entry(RECORD_PLACEMENT, "1")
-        session = open_session(str(artifact.entry), settings, providers)
+        settings = session_settings(artifact, options)
+        session = open_session(str(artifact.entry), settings, self.providers(artifact, options))
         return OnnxRuntimeSession(artifact, session, options)
+
+    def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
+        from .onnxruntime_layers import load_profiled
+
+        return load_profiled(artifact, options, self.providers(artifact, options))
+
+    def providers(self, artifact: Artifact, options: RunOptions) -> Providers:
+        """The providers of a session with their options; the one that is asked for comes first."""
+        if kind_of(options.device) == CPU:
+            return ((CPU_PROVIDER, {}),)
+        return self.gpu_providers(artifact, options)
 
     def gpu_providers(self, artifact: Artifact, options: RunOptions) -> Providers:
         """The providers of a session on a GPU with their options.
@@ -193,6 +194,22 @@ class OnnxRuntimeSession(Session):
                 action="the messages of ONNX Runtime name the cause: ORT_LOGGING_LEVEL=2",
             )
         return placement_notes(placed, self._provider)
+
+
+def session_settings(artifact: Artifact, options: RunOptions) -> Any:
+    """The options of a session as a cell asks for them."""
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.threads
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 3
+    for name, size in _free_dimensions(artifact, options.batch).items():
+        settings.add_free_dimension_override_by_name(name, size)
+    if kind_of(options.device) != CPU:
+        settings.add_session_config_entry(RECORD_PLACEMENT, "1")
+    return settings
 
 
 def _free_dimensions(artifact: Artifact, batch: int) -> dict[str, int]:

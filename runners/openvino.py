@@ -15,6 +15,7 @@ from deploybench.contracts import (
     Bound,
     ForeignFile,
     ForeignWork,
+    ProfiledSession,
     Runner,
     RunOptions,
     Session,
@@ -35,6 +36,7 @@ class OpenVinoRunner(Runner):
     distributions: ClassVar[tuple[str, ...]] = ("openvino",)
     engine_only: ClassVar[bool] = True
     runs_code: ClassVar[bool] = False
+    profiles_layers: ClassVar[bool] = True
     adopts: ClassVar[Mapping[str, str]] = {".xml": "openvino"}
     converts: ClassVar[frozenset[str]] = frozenset({"onnx"})
 
@@ -63,6 +65,19 @@ class OpenVinoRunner(Runner):
         return self.load_streams(artifact, options)[0]
 
     def load_streams(self, artifact: Artifact, options: RunOptions) -> list[Session]:
+        engine = self.engine(artifact, options)
+        return [OpenVinoSession(artifact, engine, options) for _ in range(options.streams)]
+
+    def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
+        from .openvino_layers import COUNTERS, ProfiledOpenVinoSession
+
+        engine = self.engine(artifact, options, COUNTERS)
+        return ProfiledOpenVinoSession(artifact, engine, options)
+
+    def engine(
+        self, artifact: Artifact, options: RunOptions, more: Mapping[str, object] | None = None
+    ) -> OpenVinoEngine:
+        """The artifact's model with the settings of a cell, and ``more``."""
         import openvino
 
         core = openvino.Core()
@@ -79,8 +94,7 @@ class OpenVinoRunner(Runner):
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": options.streams,
         }
-        engine = OpenVinoEngine(core, model, settings)
-        return [OpenVinoSession(artifact, engine, options) for _ in range(options.streams)]
+        return OpenVinoEngine(core, model, {**settings, **(more or {})})
 
 
 class OpenVinoEngine:

@@ -81,6 +81,11 @@ class TorchSession(Session):
         if artifact.manifest.adopted is not None:  # its own code returns what it likes
             self._paths = [output.path for output in artifact.manifest.outputs]
 
+    @property
+    def module(self) -> Any:
+        """What every call runs."""
+        return self._module
+
     def prepare_thread(self) -> None:
         """A thread count belongs to the thread that sets it: OpenMP gives another one every core of
         the machine."""

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import Arrays, ForeignFile, ForeignTensor, ForeignWork, RunOptions
+from deploybench.contracts import (
+    Arrays,
+    ForeignFile,
+    ForeignTensor,
+    ForeignWork,
+    ProfiledSession,
+    RunOptions,
+)
 
 from .torch_device import open_device
 from .torch_session import TorchRunner, TorchSession, prepare_threads
@@ -24,6 +31,7 @@ class TorchScriptRunner(TorchRunner):
     requires: ClassVar[tuple[str, ...]] = ("torch",)
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
+    profiles_layers: ClassVar[bool] = True
     adopts: ClassVar[Mapping[str, str]] = dict.fromkeys(
         (".pt", ".ts", ".pth", ".torchscript", ".ptl"), "torchscript"
     )
@@ -57,6 +65,12 @@ class TorchScriptRunner(TorchRunner):
         return TorchSession(
             artifact, module, place, options, "TorchScript", artifact.manifest.precision
         )
+
+    def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
+        from .torch_layers import ProfiledTorchSession, ScriptedModules
+
+        session = self.load(artifact, options)
+        return ProfiledTorchSession(session, ScriptedModules())
 
 
 def place_constants(graph: Any, device: str) -> None:

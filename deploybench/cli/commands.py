@@ -93,6 +93,12 @@ COMMANDS = (
         "nothing is measured.",
     ),
     Command(
+        "explain",
+        "explain:explain",
+        "Show the time of every layer by its runtime's own profiler, beside the MACs of its "
+        "module.",
+    ),
+    Command(
         "predict",
         "predict:predict",
         "Preprocess images as the manifest says, run the artifact, print the most probable "

@@ -19,6 +19,7 @@ from deploybench.contracts.exporter import (
     OptionValue,
 )
 from deploybench.contracts.foreign import ForeignFile, ForeignTensor, ForeignWork
+from deploybench.contracts.layers import Layer, LayerTimes, ProfiledSession
 from deploybench.contracts.plugin import Plugin
 from deploybench.contracts.runner import Runner, RunOptions
 from deploybench.contracts.session import Arrays, Bound, Session, SessionFacts
@@ -37,8 +38,11 @@ __all__ = [
     "ForeignFile",
     "ForeignTensor",
     "ForeignWork",
+    "Layer",
+    "LayerTimes",
     "OptionValue",
     "Plugin",
+    "ProfiledSession",
     "RunOptions",
     "Runner",
     "Session",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.contracts.foreign import ForeignFile, ForeignTensor, ForeignWork
+from deploybench.contracts.layers import ProfiledSession
 from deploybench.contracts.plugin import Plugin
 from deploybench.contracts.session import Arrays, Session
 from deploybench.errors import DeployBenchError
@@ -87,6 +88,8 @@ class Runner(Plugin):
     preload: ClassVar[tuple[str, ...]] = ()
     """Modules to import once for all launches that are not timed; empty: a process of its own for
     each."""
+    profiles_layers: ClassVar[bool] = False
+    """Whether it can :meth:`load_profiled`."""
 
     def check_device(self, device: str) -> str | None:
         """Why this runner cannot use ``device`` (``cpu``, ``cuda``, ``cuda:N``), or None.
@@ -164,3 +167,15 @@ class Runner(Plugin):
         the weights overrides this.
         """
         return [self.load(artifact, options.for_one_stream) for _ in range(options.streams)]
+
+    def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
+        """One session as :meth:`load` gives, with its runtime's profiler of layers.
+
+        It computes with the same options, so that its layers are those of the calls that are
+        measured elsewhere. Raises DeployBenchError where the runner has no profiler.
+        """
+        raise DeployBenchError(
+            f"{self.name} has no profiler of layers",
+            expected="a runner whose runtime tells what each layer takes",
+            action="deploybench explain with another --runner: onnxruntime, openvino, pytorch",
+        )
