@@ -32,6 +32,19 @@ def open_script(file: Path) -> Any:
         raise _unread(file, "TorchScript", error) from None
 
 
+def is_training(module: Any) -> bool:
+    """Whether the script was saved while it trained. A frozen one has forgotten that there is such
+    a thing: it is in evaluation mode."""
+    return bool(getattr(module, "training", False))
+
+
+def evaluating(module: Any) -> Any:
+    """The script in evaluation mode."""
+    if is_training(module):
+        module.eval()
+    return module
+
+
 def open_program(file: Path) -> Any:
     """The exported program. Raises DeployBenchError for what is none."""
     import torch
@@ -57,7 +70,7 @@ def look_into_script(file: Path) -> ForeignFile:
         its_dtype = dtype if kind == "Tensor" else kind
         inputs.append(ForeignTensor(argument.name or name, its_dtype, None))
     facts = _channels(module)
-    if module.training:
+    if is_training(module):
         facts[TRAINING] = 1
     return ForeignFile(
         inputs=tuple(inputs),

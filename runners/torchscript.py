@@ -42,17 +42,19 @@ class TorchScriptRunner(TorchRunner):
         return look_into_script(file)
 
     def outputs_of(self, file: Path, example: Arrays) -> tuple[ForeignTensor, ...]:
-        from .torch_files import open_script, outputs_of
+        from .torch_files import evaluating, open_script, outputs_of
 
-        return outputs_of(open_script(file).eval(), example)
+        return outputs_of(evaluating(open_script(file)), example)
 
     def work_in(self, file: Path, shapes: Mapping[str, tuple[int, ...]]) -> ForeignWork | None:
-        from .torch_files import open_script, work_in
+        from .torch_files import evaluating, open_script, work_in
 
-        return work_in(open_script(file).eval(), shapes)
+        return work_in(evaluating(open_script(file)), shapes)
 
     def load(self, artifact: Artifact, options: RunOptions) -> TorchSession:
         import torch
+
+        from .torch_files import evaluating
 
         prepare_threads(options)
         place = open_device(options)
@@ -60,7 +62,7 @@ class TorchScriptRunner(TorchRunner):
             warnings.simplefilter("ignore")  # of the format's age, which is the user's choice
             module = torch.jit.load(str(artifact.entry), map_location=place.name)
         if artifact.manifest.adopted is not None:  # somebody may have saved it while it trained
-            module.eval()
+            evaluating(module)
         place_constants(module.graph, place.name)
         return TorchSession(
             artifact, module, place, options, "TorchScript", artifact.manifest.precision

@@ -113,6 +113,16 @@ def test_a_script_that_was_saved_while_it_trained_is_evaluated(tmp_path: Path) -
     assert proved(artifact)
 
 
+@pytest.mark.usefixtures("in_this_process")
+def test_a_frozen_script_has_no_mode_and_is_adopted(tmp_path: Path) -> None:
+    file = tmp_path / "net.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.freeze(torch.jit.script(Net().eval())).save(str(file))
+    artifact = adopted(file, trust=True, image_size=(SIDE, SIDE), precision="fp32")
+    assert proved(artifact, batch=2) == {"scores": (2, CLASSES), "features": (2, 4, SIDE, SIDE)}
+
+
 class OfList(nn.Module):
     """As detectors of torchvision take their images."""
 
