@@ -19,6 +19,7 @@ from deploybench.analysis.layers import (
     side_by_side,
     where_macs_lie,
 )
+from deploybench.analysis.limits import limit_in_words
 from deploybench.artifacts.module_work import ModuleWork
 from deploybench.plurals import counted
 from deploybench.report.table import NOTHING, Column, Prose, Report, Style, Table, table_of
@@ -74,7 +75,7 @@ def _one(
     explanation: Explanation, times: TimesByModule, depth: int | None, top: int | None
 ) -> list[Table | Prose]:
     [explained] = explanation.sides
-    said = [_what_ran(explained), *reconciled(explained.profile)]
+    said = [_what_ran(explained), *reconciled(explained.profile), _limit(explained)]
     said += _lies(times)
     sections: list[Table | Prose] = [Prose(tuple(said))]
     if not times.modules:
@@ -129,6 +130,7 @@ def _two(
     for letter, explained, found in zip("AB", explanation.sides, times, strict=True):
         said.append(f"{letter}: {_what_ran(explained)}")
         said += [f"   {line}" for line in reconciled(explained.profile)]
+        said.append(f"   {_limit(explained)}")
         said += [f"   {line}" for line in _lies(found)]
     said.append(
         f"layers together: A {one.profile.layers_ms:.3f} ms, B {other.profile.layers_ms:.3f} ms; "
@@ -164,6 +166,10 @@ def _what_ran(explained: Explained) -> str:
         f"{counted(profile.calls, 'call')} in {counted(profile.windows, 'window')}, in turn with "
         f"as many without the profiler"
     )
+
+
+def _limit(explained: Explained) -> str:
+    return limit_in_words(explained.profile, explained.bound, explained.unbounded)
 
 
 def _lies(times: TimesByModule) -> list[str]:
@@ -367,6 +373,8 @@ def _side_data(explained: Explained, times: TimesByModule) -> dict[str, object]:
         "profiled_ms": profile.profiled_ms,
         "layers_ms": profile.layers_ms,
         "gaps_ms": list(profile.gaps_ms),
+        "limit": None if profile.failed else _limit(explained),
+        "bound": explained.bound.model_dump(mode="json") if explained.bound else None,
         "misplaced_share": misplaced_share(times),
         "unmapped_ms": times.unmapped_ms,
         "lost_macs_share": times.lost_macs,

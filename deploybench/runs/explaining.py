@@ -9,22 +9,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploybench.analysis.bounds import bound_of
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.module_work import ModuleWork
 from deploybench.artifacts.naming import newest_of_each, only_artifact_named, short_names
 from deploybench.artifacts.signature import check_consent
+from deploybench.artifacts.work import work_of
 from deploybench.artifacts.workspace import Workspace, open_workspace
 from deploybench.contracts import Runner
+from deploybench.contracts.registry import (
+    recorded_distributions,
+    runners,
+    runners_of_format,
+    unfit_for,
+)
 from deploybench.contracts.registry import runner as find_runner
-from deploybench.contracts.registry import runners, runners_of_format, unfit_for
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.hardware.devices import BUS_ORDER, CPU, read_device
-from deploybench.hardware.host import usable_cores
+from deploybench.hardware.host import describe_host, usable_cores
 from deploybench.hardware.precisions import PRECISIONS
+from deploybench.hardware.roof import Roof, roof_of_device
 from deploybench.measure.layers import LayersJob
 from deploybench.models.module_work import modules_of
 from deploybench.processes import allow_children, run_child
 from deploybench.results.layers import LayerProfile
+from deploybench.results.record import Bound
+from deploybench.telemetry.peaks import measured_peaks
 
 CHILD = "deploybench.measure.layers"
 SETUP_LIMIT_S = 900.0
@@ -81,13 +91,19 @@ class Side:
 
 @dataclass(frozen=True)
 class Explained:
-    """One side with what its layers took. ``name`` is the artifact's short name."""
+    """One side with what its layers took. ``name`` is the artifact's short name.
+
+    ``bound`` is the least time of its call by the peaks of this host; ``unbounded`` says why there
+    is none.
+    """
 
     name: str
     side: Side
     threads: int
     batch: int
     profile: LayerProfile
+    bound: Bound | None = None
+    unbounded: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,10 +146,16 @@ def explain(request: ExplainRequest) -> Explanation:
         uncounted = str(error)
     names = _names(workspace, [side.artifact for side in sides])
     threads = request.threads or usable_cores()
-    explained = [
-        Explained(name, side, threads, request.batch, _profile(side, request, threads))
-        for name, side in zip(names, sides, strict=True)
-    ]
+    host = describe_host(recorded_distributions())
+    peaks = None
+    if request.device == CPU:
+        peaks = measured_peaks(host, threads)
+    roof = roof_of_device(request.device, None, host, peaks)
+    explained = []
+    for name, side in zip(names, sides, strict=True):
+        profile = _profile(side, request, threads)
+        bound, unbounded = _bound(side, request.batch, roof)
+        explained.append(Explained(name, side, threads, request.batch, profile, bound, unbounded))
     return Explanation(tuple(explained), work, uncounted)
 
 
@@ -278,6 +300,19 @@ def _check(plugin: Runner, side: Side, request: ExplainRequest) -> None:
     misfit = plugin.misfit(side.artifact, request.device, request.batch)
     if misfit is not None:
         raise misfit
+
+
+def _bound(side: Side, batch: int, roof: Roof | None) -> tuple[Bound | None, str]:
+    """The least time of a call, or why it is not known."""
+    if roof is None:
+        return None, "the peaks of this device were not measured"
+    work = work_of(side.artifact.manifest)
+    if work is None:
+        return None, "the model's MACs were not counted"
+    try:
+        return bound_of(work, roof, precision=side.precision, batch=batch), ""
+    except DeployBenchError as error:
+        return None, error.found
 
 
 def _names(workspace: Workspace, artifacts: list[Artifact]) -> list[str]:

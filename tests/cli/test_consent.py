@@ -191,6 +191,7 @@ def test_explain_is_refused_before_anything_is_profiled(
         raise NotImplementedError("profiled")
 
     monkeypatch.setattr(explaining, "run_child", child)
+    monkeypatch.setattr(explaining, "measured_peaks", lambda host, threads: None)
     asked = {"artifact": str(artifact.path), "workspace": workspace.root}
     with pytest.raises(DeployBenchError, match="made before signatures"):
         explaining.explain(ExplainRequest(**asked))  # type: ignore[arg-type]
