@@ -35,6 +35,7 @@ from deploybench.family import (
     scratch_folder,
     temporary_files_in,
 )
+from deploybench.inherited import interrupts_held, pinned
 
 STDERR_TAIL_CHARS = 4000
 QUIET_RUNTIMES = {
@@ -110,40 +111,6 @@ def run_child(
         return _outcome(reply_path, log_path, error, child.returncode)
 
 
-def can_pin() -> bool:
-    """Whether this system keeps a process on certain CPUs when it is asked to."""
-    return hasattr(os, "sched_setaffinity")
-
-
-@contextlib.contextmanager
-def pinned(cpus: Collection[int]) -> Iterator[None]:
-    """What is started within the body runs on these CPUs only; on any where there are none of them.
-
-    A child inherits the affinity mask of the thread that starts it (sched_setaffinity(2)): it is on
-    its CPUs before it imports anything, and so are all threads and processes that it starts. This
-    thread has its own mask again afterwards; the other threads of this process keep theirs.
-
-    Raises DeployBenchError where the system refuses the CPUs.
-    """
-    if not cpus:
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, cpus)
-    except OSError as error:
-        numbers = ",".join(map(str, sorted(cpus)))
-        raise DeployBenchError(
-            f"no process can be pinned to CPUs {numbers}: {error.strerror or error}",
-            expected="CPUs that this process may use",
-            action="--pin none measures without",
-        ) from error
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
 def run_forked(
     module: str, request: str, *, preload: Sequence[str], time_limit_s: float
 ) -> ChildOutcome:
@@ -208,20 +175,6 @@ def start_fork_server(preload: Sequence[str]) -> None:
             expected="room for one more process, and a socket among the temporary files",
             action="set TMPDIR to a folder with a short name",
         ) from error
-
-
-@contextlib.contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Processes that are started meanwhile begin with SIGINT held back until they unblock it; one
-    that comes here is handled afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def python_module(module: str, version: tuple[int, int] = sys.version_info[:2]) -> list[str]:

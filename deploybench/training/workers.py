@@ -20,7 +20,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from deploybench.errors import DeployBenchError
-from deploybench.processes import die_with_parent, interrupts_held
+from deploybench.inherited import interrupts_held
+from deploybench.processes import die_with_parent
 from deploybench.training.batches import Batch
 from deploybench.training.checks import untrainable
 
