@@ -45,7 +45,7 @@ class LayerTimes:
     def __post_init__(self) -> None:
         for times in self.calls_ms:
             if len(times) != len(self.layers):
-                raise ValueError(f"{len(times)} times for {len(self.layers)} layers")
+                raise ValueError(f"times: {len(times)}, layers: {len(self.layers)}")
 
 
 class ProfiledSession(Session):

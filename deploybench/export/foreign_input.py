@@ -63,7 +63,7 @@ def feed_of(foreign: ForeignFile, request: AdoptRequest) -> Feed:
         return _unshaped(tensor, foreign, request)
     if len(shape) != 4:
         raise DeployBenchError(
-            f"the input '{tensor.name}' has {len(shape)} dimensions: {_words(shape)}",
+            f"the input '{tensor.name}' is of rank {len(shape)}: {_words(shape)}",
             expected="four: images x channels x height x width, or images x height x width x "
             "channels",
             action="export the model with a batch of images as its input",
@@ -112,7 +112,7 @@ def _only_input(inputs: Sequence[ForeignTensor]) -> ForeignTensor:
         found = "it has no input"
     else:
         described = [f"{tensor.name} ({_described(tensor)})" for tensor in inputs]
-        found = f"it has {len(inputs)} inputs: {', '.join(described)}"
+        found = f"it has several inputs, {len(inputs)}: {', '.join(described)}"
     raise DeployBenchError(
         found,
         expected="one input, which is a batch of images",

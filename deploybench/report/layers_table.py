@@ -91,7 +91,7 @@ def _one(
         left_ms = sum(row.ms for row in left)
         below.append(
             f"{counted(len(left), 'other module')}: {left_ms:.3f} ms "
-            f"({left_ms / times.sum_ms:.1%}); --top {len(times.modules)} shows all"
+            f"({left_ms / times.sum_ms:.1%}); --top {len(times.modules)} for all"
         )
     if explanation.work and depth is None:
         sections.append(table_of(KIND_COLUMNS, by_kind(times), title="by kind of module"))
@@ -145,7 +145,7 @@ def _two(
         rest_ms = sum(pair.difference_ms for pair in left)
         below.append(
             f"{counted(len(left), 'other module')}: B - A {rest_ms:+.3f} ms; "
-            f"--top {len(pairs)} shows all"
+            f"--top {len(pairs)} for all"
         )
     for letter, found in zip("AB", times, strict=True):
         below += [f"{letter}: {line}" for line in _apart(found)]

@@ -191,7 +191,7 @@ def _only(artifacts: list[Artifact], what: str, precision: str | None) -> Artifa
         )
     names = ", ".join(sorted(short_names(artifacts)))
     raise DeployBenchError(
-        f"{len(artifacts)} artifacts of {what}: {names}",
+        f"there are several artifacts of {what}: {names}",
         expected="one",
         action="name one of them, or its --runner",
     )
