@@ -39,7 +39,6 @@ from deploybench.documents import Document, now
 from deploybench.errors import DeployBenchError
 from deploybench.export.adopt_request import AdoptRequest
 from deploybench.export.assumptions import sentences
-from deploybench.export.causes import cause_of
 from deploybench.export.foreign_answers import (
     Answers,
     answers_in_file,
@@ -52,11 +51,10 @@ from deploybench.export.foreign_answers import (
 from deploybench.export.foreign_images import preprocessing_of
 from deploybench.export.foreign_input import Feed, feed_of
 from deploybench.export.foreign_task import task_of_answers
-from deploybench.export.job import ExportReply
+from deploybench.export.job import ExportReply, reply_of
 from deploybench.export.labels import label_count, read_labels
 from deploybench.models.tasks import task_assumed
 from deploybench.processes import die_with_parent, finish
-from deploybench.tracebacks import where_its_traceback_is
 from deploybench.versions import installed_versions
 
 UNSAID = (
@@ -88,20 +86,12 @@ def main() -> None:
     die_with_parent()
     warnings.simplefilter("ignore")
     job = AdoptionJob.model_validate_json(sys.stdin.read())
-    try:
-        run(job)
-        reply = ExportReply()
-    except DeployBenchError as error:
-        reply = ExportReply(found=error.found, expected=error.expected, action=error.action)
-    except OSError as error:
-        reply = ExportReply(
-            found=f"{error.filename or job.staging} cannot be read or written: {error.strerror}"
-        )
-    except Exception as error:  # a runtime may raise anything over a foreign file
-        cause = cause_of(error)
-        found = f"{cause.found}{where_its_traceback_is(error)}"
-        reply = ExportReply(found=found, expected=cause.expected, action=cause.action)
-    finish(reply.model_dump_json())
+    finish(answered(job).model_dump_json())
+
+
+def answered(job: AdoptionJob) -> ExportReply:
+    """Do the job, and say how it ended."""
+    return reply_of(lambda: run(job), job.staging, "cannot be read or written")
 
 
 def run(job: AdoptionJob) -> None:
