@@ -11,8 +11,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from deploybench.analysis.advice import Advice, advise
+    from deploybench.analysis.amounts import Quantity
     from deploybench.analysis.answers import ModelAnswer, answers_of
+    from deploybench.analysis.candidates import Choice, choices_of
     from deploybench.analysis.comparison import compare_records
+    from deploybench.analysis.constraints import Constraint
     from deploybench.data.preprocessing_options import PreprocessingOptions
     from deploybench.errors import DeployBenchError
     from deploybench.evaluate.predict import predict_images
@@ -52,8 +56,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Advice",
     "AgainRequest",
     "CellOptions",
+    "Choice",
+    "Constraint",
     "DeployBenchError",
     "EvaluationRequest",
     "EvaluationResult",
@@ -66,6 +73,7 @@ __all__ = [
     "ModelAnswer",
     "PeaksMeasured",
     "PreprocessingOptions",
+    "Quantity",
     "Record",
     "RecordUpdated",
     "Row",
@@ -79,9 +87,11 @@ __all__ = [
     "ScenariosPlanned",
     "SweepStarted",
     "TestStarted",
+    "advise",
     "answers_of",
     "carry_out",
     "carry_out_evaluation",
+    "choices_of",
     "compare_again",
     "compare_records",
     "export_models",
@@ -96,8 +106,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "analysis.advice": ("Advice", "advise"),
+    "analysis.amounts": ("Quantity",),
     "analysis.answers": ("ModelAnswer", "answers_of"),
+    "analysis.candidates": ("Choice", "choices_of"),
     "analysis.comparison": ("compare_records",),
+    "analysis.constraints": ("Constraint",),
     "data.preprocessing_options": ("PreprocessingOptions",),
     "errors": ("DeployBenchError",),
     "evaluate.predict": ("predict_images",),
