@@ -42,16 +42,21 @@ if TYPE_CHECKING:
         carry_out_evaluation,
     )
     from deploybench.runs.events import (
+        LaunchedAfresh,
         LaunchStarted,
         PeaksMeasured,
         RecordUpdated,
         RunPlanned,
+        SpeedRemarked,
         SweepStarted,
+        VisitLost,
+        VisitsMade,
     )
     from deploybench.runs.request import RunRequest, RunResult, carry_out
     from deploybench.scenarios.events import ScenarioFinished, ScenariosPlanned, TestStarted
     from deploybench.scenarios.request import ScenarioRequest, ScenarioResult, run_scenarios
     from deploybench.scenarios.settings import Scenario
+    from deploybench.telemetry.alone import WaitingForOther
 
 __version__ = "0.1.0"
 
@@ -70,6 +75,7 @@ __all__ = [
     "ExportStarted",
     "ExportsPlanned",
     "LaunchStarted",
+    "LaunchedAfresh",
     "ModelAnswer",
     "PeaksMeasured",
     "PreprocessingOptions",
@@ -85,8 +91,12 @@ __all__ = [
     "ScenarioRequest",
     "ScenarioResult",
     "ScenariosPlanned",
+    "SpeedRemarked",
     "SweepStarted",
     "TestStarted",
+    "VisitLost",
+    "VisitsMade",
+    "WaitingForOther",
     "advise",
     "answers_of",
     "carry_out",
@@ -134,15 +144,20 @@ _HOMES = {
     "runs.evaluation": ("EvaluationRequest", "EvaluationResult", "carry_out_evaluation"),
     "runs.events": (
         "LaunchStarted",
+        "LaunchedAfresh",
         "PeaksMeasured",
         "RecordUpdated",
         "RunPlanned",
+        "SpeedRemarked",
         "SweepStarted",
+        "VisitLost",
+        "VisitsMade",
     ),
     "runs.request": ("RunRequest", "RunResult", "carry_out"),
     "scenarios.events": ("ScenarioFinished", "ScenariosPlanned", "TestStarted"),
     "scenarios.request": ("ScenarioRequest", "ScenarioResult", "run_scenarios"),
     "scenarios.settings": ("Scenario",),
+    "telemetry.alone": ("WaitingForOther",),
 }
 """The module below this one that each name comes from."""
 

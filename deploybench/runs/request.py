@@ -71,6 +71,7 @@ from deploybench.runs.surroundings import (
     selection_of,
 )
 from deploybench.runs.sweep import with_auto_batches
+from deploybench.telemetry.alone import alone_on_this_machine
 
 FINEST_PRECISION = 1e-4
 """A target below a hundredth of a percent is finer than any clock here resolves."""
@@ -296,20 +297,23 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
         known = Acceptance(workspace, request.max_accuracy_drop)
         planned = with_evidence(planned, known, "run")
 
-    # What has no artifact gets its record at once.
-    peaks = peaks_of(host, selection, tell)
-    context = context_of(request, profile, workspace, host, peaks, selection)
-    records = [failed_export_record(result, context, artifacts) for result in not_exported]
-    records += [unreadable_record(folder, error, context) for folder, error in unreadable]
-    if not planned and not records:
-        raise nothing_to_run(artifacts, selection)
-    if request.batches == AUTO:
-        planned = with_auto_batches(planned, settings, start=lambda cell: tell(SweepStarted(cell)))
-    folder = workspace.records_folder / context.run
-    idle = idle_runners(request.runners, planned)
-    tell(RunPlanned(tuple(planned), folder, idle, settings.pinning))
-    measured, cut_short = _measure(planned, settings, context, tell)
-    return RunResult(context.run, folder, (*records, *measured), cut_short)
+    with alone_on_this_machine(tell):
+        # What has no artifact gets its record at once.
+        peaks = peaks_of(host, selection, tell)
+        context = context_of(request, profile, workspace, host, peaks, selection)
+        records = [failed_export_record(result, context, artifacts) for result in not_exported]
+        records += [unreadable_record(folder, error, context) for folder, error in unreadable]
+        if not planned and not records:
+            raise nothing_to_run(artifacts, selection)
+        if request.batches == AUTO:
+            planned = with_auto_batches(
+                planned, settings, start=lambda cell: tell(SweepStarted(cell))
+            )
+        folder = workspace.records_folder / context.run
+        idle = idle_runners(request.runners, planned)
+        tell(RunPlanned(tuple(planned), folder, idle, settings.pinning))
+        measured, cut_short = _measure(planned, settings, context, tell)
+        return RunResult(context.run, folder, (*records, *measured), cut_short)
 
 
 def _ignore(event: RunEvent) -> None:

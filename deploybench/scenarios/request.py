@@ -42,6 +42,7 @@ from deploybench.scenarios.settings import (
     default_min_queries,
     queries_for_early_stopping,
 )
+from deploybench.telemetry.alone import alone_on_this_machine
 
 DEFAULT_TARGET_QPS = 20.0
 DEFAULT_LATENCY_BOUND_S = 0.05
@@ -283,10 +284,11 @@ def run_scenarios(
     records: list[ScenarioRecord] = []
     interrupted = False
     try:
-        for planned, settings in cells:
-            record = _measure(planned, settings, context, tell)
-            records.append(record)
-            tell(ScenarioFinished(record))
+        with alone_on_this_machine(tell):
+            for planned, settings in cells:
+                record = _measure(planned, settings, context, tell)
+                records.append(record)
+                tell(ScenarioFinished(record))
     except KeyboardInterrupt:
         stop_children()
         interrupted = True
