@@ -99,6 +99,11 @@ COMMANDS = (
         "module.",
     ),
     Command(
+        "demo",
+        "demo:demo",
+        "A page on this machine: drop an image, and see what artifacts make of it, side by side.",
+    ),
+    Command(
         "predict",
         "predict:predict",
         "Preprocess images as the manifest says, run the artifact, print the most probable "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
@@ -13,18 +14,19 @@ import numpy.typing as npt
 
 from deploybench.analysis.known_accuracy import Acceptance
 from deploybench.artifacts.acceptance import Evidence, check_reduced
-from deploybench.artifacts.artifact import Artifact, open_artifact
+from deploybench.artifacts.artifact import Artifact, Manifest, open_artifact
 from deploybench.artifacts.parity import loosest
+from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.artifacts.signature import check_consent
 from deploybench.artifacts.task import Task, task_asked
-from deploybench.contracts import Runner, RunOptions, Session
+from deploybench.contracts import Arrays, Runner, RunOptions, Session
 from deploybench.contracts.registry import runner as find_runner
 from deploybench.contracts.registry import runners_of_format
 from deploybench.data.assumptions import assumptions_in, check_prepared
 from deploybench.data.feeding import fed
 from deploybench.data.image_files import IMAGE_SUFFIXES, is_image
 from deploybench.data.postprocess import main_output, task_in
-from deploybench.data.preprocess import read_image
+from deploybench.data.preprocess import ImageInput, read_image
 from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.environment import cleared_here
 from deploybench.errors import DeployBenchError
@@ -34,6 +36,8 @@ from deploybench.hardware.host import usable_cores
 from deploybench.measure.proof import prove, reference_batches
 from deploybench.processes import QUIET_RUNTIMES
 from deploybench.tracebacks import where_its_traceback_is
+
+Array = npt.NDArray[np.float32]
 
 
 class _Seen(TypedDict):
@@ -77,6 +81,53 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
             )
         images += inside
     return images
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """What an artifact needs to look at image files, and to say what it sees.
+
+    ``preprocessing`` is what is really done to an image; ``assumed`` is what was taken for granted
+    when the artifact was exported.
+    """
+
+    manifest: Manifest
+    preprocessing: Preprocessing
+    meaning: Task
+    labels: list[str] | None
+    assumed: tuple[str, ...]
+
+    def read(self, image: Path) -> ImageInput:
+        """The image as the model's input. Raises DeployBenchError where it does not read."""
+        return read_image(image, self.preprocessing)
+
+    def inputs(self, picture: ImageInput) -> Arrays:
+        """What the session is fed. A fixed batch is filled with copies of the image."""
+        spec = self.manifest.inputs[0]
+        batch = self.manifest.batch or 1
+        return {spec.name: fed(np.stack([picture.pixels] * batch), spec)}
+
+    def output(self, session: Session, picture: ImageInput) -> Array:
+        """The main output for the image; of a filled batch the first answer is as good as any."""
+        return main_output(session.infer(self.inputs(picture)), self.manifest)[:1]
+
+    def guesses(self, output: Array, top: int) -> list[Guess]:
+        """What the main output says, the ``top`` most probable first."""
+        return guesses(output, self.meaning, self.labels, top)
+
+
+def viewer_of(
+    artifact: Artifact, preprocessing: PreprocessingOptions | None = None, task: str | None = None
+) -> Viewer:
+    """The viewer of an artifact; ``preprocessing`` and ``task`` are what is said beyond its
+    manifest. Raises DeployBenchError for an artifact whose images cannot be prepared so."""
+    manifest = artifact.manifest
+    meaning = task_asked(task, manifest.outputs[0].sizes(1)[1:], task_in(manifest))
+    prepared = manifest.preprocessing
+    if preprocessing is not None:
+        prepared = preprocessing.applied_to(prepared)
+    check_prepared(manifest, prepared)
+    return Viewer(manifest, prepared, meaning, artifact.labels(), tuple(assumptions_in(manifest)))
 
 
 def predict_images(
@@ -126,51 +177,38 @@ def predict_images(
             command = shlex.join(["deploybench", "predict", str(path), *first, "--trust"])
         check_consent([artifact], trust=trust, command=command)
     manifest = artifact.manifest
-    labels = artifact.labels()
-    meaning = task_asked(task, manifest.outputs[0].sizes(1)[1:], task_in(manifest))
-    batch = manifest.batch or 1
     options = RunOptions(
         device=CPU,
         threads=threads or usable_cores(),
         precision=plugin.default_precision(manifest.precision),
-        batch=batch,
+        batch=manifest.batch or 1,
     )
     evidence = None
     if accuracies is not None:
         check_reduced([loosest(manifest.precision, options.precision)], "predict")
         evidence = accuracies.evidence(artifact, plugin.name, CPU, options.precision)
-    images_spec = manifest.preprocessing
-    if preprocessing is not None:
-        images_spec = preprocessing.applied_to(images_spec)
-    check_prepared(manifest, images_spec)
-    assumed = assumptions_in(manifest)
+    viewer = viewer_of(artifact, preprocessing, task)
     predictions: list[Prediction] = []
     first_problem: DeployBenchError | None = None
     os.environ.update(QUIET_RUNTIMES)
     try:
         with cleared_here(), plugin.load(artifact, options) as session:
-            _prove(session, artifact, options, evidence)
+            prove_here(session, artifact, options, evidence)
             for image in images:
                 try:
-                    picture = read_image(image, images_spec)
+                    picture = viewer.read(image)
                 except DeployBenchError as error:
                     first_problem = first_problem or error
-                    unread = _prediction(image, [], meaning)
+                    unread = _prediction(image, [], viewer.meaning)
                     unread["error"] = error.found
                     predictions.append(unread)
                     continue
-                # A fixed batch is filled with copies of the image; the first answer is as good as
-                # any.
-                spec = manifest.inputs[0]
-                inputs = {spec.name: fed(np.stack([picture.pixels] * batch), spec)}
-                outputs = session.infer(inputs)
-                output: npt.NDArray[np.float32] = main_output(outputs, manifest)[:1]
-                classes = guesses(output, meaning, labels, top)
-                prediction = _prediction(image, classes, meaning)
+                output = viewer.output(session, picture)
+                prediction = _prediction(image, viewer.guesses(output, top), viewer.meaning)
                 if picture.notes:
                     prediction["notes"] = list(picture.notes)
-                if assumed:
-                    prediction["assumed"] = list(assumed)
+                if viewer.assumed:
+                    prediction["assumed"] = list(viewer.assumed)
                 predictions.append(prediction)
     except DeployBenchError:
         raise
@@ -186,8 +224,11 @@ def predict_images(
     return predictions
 
 
-def _prove(
-    session: Session, artifact: Artifact, options: RunOptions, evidence: Evidence | None
+def prove_here(
+    session: Session,
+    artifact: Artifact,
+    options: RunOptions,
+    evidence: Evidence | None = None,
 ) -> None:
     """Refuse a session that does not answer as fp32 eager did when the artifact was exported.
 

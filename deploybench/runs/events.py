@@ -1,7 +1,8 @@
 """What a run tells its caller while it works: a small closed set of facts, nothing of their looks.
 
-In this order: the exports that are missing (if any), who else is measuring (if anybody), the peaks of the CPU (if cells run on it), the
-search for the batch sizes (if asked for), the plan, and then launches, visits and records in turn.
+In this order: the exports that are missing (if any), who else is measuring (if anybody), the peaks
+of the CPU (if cells run on it), the search for the batch sizes (if asked for), the plan, and then
+launches, visits and records in turn.
 """
 
 from __future__ import annotations

@@ -318,6 +318,7 @@ def test_artifacts_are_loaded_in_few_places_each_behind_a_question_of_consent() 
         if re.search(r"\bplugin\.load(_streams|_profiled)?\(", path.read_text()):
             loading.add(path.relative_to(ROOT / "deploybench").as_posix())
     assert loading == {
+        "demo/worker.py",
         "evaluate/predict.py",
         "evaluate/worker.py",
         "export/foreign_answers.py",
