@@ -22,7 +22,7 @@ ACCURACY_RUNNERS := pytorch,torchscript,torch-export,onnxruntime,openvino
 # TorchScript and torch.compile are left to you: each of their processes imports torch, for seconds.
 DEMO_RUNNERS := pytorch,onnxruntime,openvino
 
-.PHONY: help demo accuracy-demo test lint environment clean-demo gpu-check docker-pins old-stack
+.PHONY: help demo accuracy-demo test lint environment clean-demo gpu-check docker-pins docker-libraries old-stack
 
 help:
 	@echo "make demo   export and measure four models on every CPU backend, print the comparison table"
@@ -31,6 +31,7 @@ help:
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make gpu-check     the tests that need a CUDA device, and a summary to paste into an issue"
 	@echo "make docker-pins   compile docker/*/requirements.in again, with the newest versions that fit"
+	@echo "make docker-libraries  read the libraries in every pinned wheel (several GB), and say which are missing"
 	@echo "make old-stack     export here, measure on Python 3.10 and torch 2.0 (4 GB; needs a python3.10)"
 
 environment: $(READY)
@@ -88,6 +89,9 @@ gpu-check: $(READY)
 
 docker-pins: $(READY)
 	$(BIN)/python -m docker.pins
+
+docker-libraries: $(READY)
+	$(BIN)/python -m docker.closure
 
 old-stack: $(READY)
 	$(BIN)/python -m benchmarks.old_stack $(OLD_STACK)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
+from deploybench.contracts import ExportedFiles, Exporter, ExportOption, ExportSpec
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.gpus import sm_of, target_of
 
@@ -33,6 +33,9 @@ TARGETS = (75, 80, 86, 89, 120, 121)
 """
 
 
+FOR_GRAPHS = "cuda_graph"
+
+
 class TensorRtRtxExporter(Exporter):
     name: ClassVar[str] = "tensorrt-rtx"
     precisions: ClassVar[frozenset[str]] = PRECISIONS
@@ -42,6 +45,13 @@ class TensorRtRtxExporter(Exporter):
     install: ClassVar[str] = "deploybench[torch,onnx,tensorrt]"
     preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
     distributions: ClassVar[tuple[str, ...]] = (*DISTRIBUTIONS, "tensorrt-rtx")
+    options: ClassVar[tuple[ExportOption, ...]] = (
+        ExportOption(
+            FOR_GRAPHS,
+            bool,
+            "an engine that allocates nothing while it runs, so that a CUDA graph can hold it",
+        ),
+    )
 
     def identity(self) -> Mapping[str, str]:
         gpu = first_gpu()
@@ -66,12 +76,28 @@ class TensorRtRtxExporter(Exporter):
 
         def set_target(config: Any) -> None:
             config.num_compute_capabilities = 1
-            config.set_compute_capability(capability, 0)
+            if not config.set_compute_capability(capability, 0):
+                raise DeployBenchError(
+                    f"TensorRT-RTX {trt.__version__} took no sm{device.sm} for its target",
+                    action="another --target, or a newer TensorRT-RTX",
+                )
+            if spec.option(FOR_GRAPHS):
+                config.set_flag(_flag_for_graphs(trt))
 
         files = write_engine(trt, model, example, spec, out, device, set_target)
         # The plan names a finer version than the module: the one that a runtime compares.
         facts = {**files.facts, "tensorrt": rtx_plan_version(out / ENTRY)}
         return ExportedFiles(files.entry, facts, files.checked)
+
+
+def _flag_for_graphs(trt: Any) -> Any:
+    flag = getattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION", None)
+    if flag is None:
+        raise DeployBenchError(
+            f"TensorRT-RTX {trt.__version__} cannot build engines for CUDA graphs",
+            action=f"leave out --option {FOR_GRAPHS}=true, or install a newer TensorRT-RTX",
+        )
+    return flag
 
 
 def _device(target: str | None) -> BuildTarget:

@@ -79,20 +79,26 @@ class EngineRunner(Runner):
         """
         log = logger_of(trt)
         runtime, plan = trt.Runtime(log), artifact.entry.read_bytes()
-        self.check_plan(trt, runtime, plan, artifact)
+        doubt = self.doubt_of(trt, runtime, plan)
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise DeviceError(
-                f"{self.title} did not load {artifact.entry.name}: {log.last_error()}"
-            )
+            failed = f"{self.title} did not load {artifact.entry.name}: {log.last_error()}"
+            if doubt:
+                raise DeployBenchError(
+                    f"{failed}; {doubt}",
+                    action=f"build it again: {artifact.manifest.command} --force",
+                )
+            raise DeviceError(failed)
         context = self.new_context(trt, engine)
         if context is None:
             raise DeviceError(f"{self.title} made no execution context: {log.last_error()}")
-        return Engine(trt, f"{self.title} {trt.__version__}", runtime, engine, context, log)
+        provider = f"{self.title} {trt.__version__}"
+        return Engine(trt, provider, runtime, engine, context, log, note=doubt)
 
-    def check_plan(self, trt: ModuleType, runtime: Any, plan: bytes, artifact: Artifact) -> None:
-        """Raise DeployBenchError when the runtime tells beforehand that it cannot run the plan."""
-        return
+    def doubt_of(self, trt: ModuleType, runtime: Any, plan: bytes) -> str:
+        """Why the runtime thinks beforehand that it cannot run the plan, in words; empty where it
+        does not. It has been wrong: what loads all the same is run, and the row says it."""
+        return ""
 
     def new_context(self, trt: ModuleType, engine: Any) -> Any:
         """An execution context, or None when there is no memory for its activations."""

@@ -6,8 +6,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any, ClassVar
 
-from deploybench.artifacts.artifact import Artifact, Manifest
-from deploybench.errors import DeployBenchError
+from deploybench.artifacts.artifact import Manifest
 
 from .cuda_runtime import CudaDevice
 from .tensorrt_engine import EngineRunner
@@ -25,18 +24,13 @@ class TensorRTRtxRunner(EngineRunner):
     def rebuild(self, manifest: Manifest, device: CudaDevice) -> str:
         return f"{manifest.command} --target sm{device.sm}"
 
-    def check_plan(self, trt: ModuleType, runtime: Any, plan: bytes, artifact: Artifact) -> None:
+    def doubt_of(self, trt: ModuleType, runtime: Any, plan: bytes) -> str:
         validity, diagnostics = runtime.get_engine_validity(plan)
-        if validity == trt.EngineValidity.INVALID:
-            flags = trt.EngineInvalidityDiagnostics.__members__.items()
-            causes = (
-                ", ".join(name for name, bit in flags if int(diagnostics) & int(bit))
-                or "it gave no cause"
-            )
-            raise DeployBenchError(
-                f"{self.title} will not run {artifact.entry.name} here: {causes}",
-                action=f"build it again: {artifact.manifest.command} --force",
-            )
+        if validity != trt.EngineValidity.INVALID:
+            return ""
+        flags = trt.EngineInvalidityDiagnostics.__members__.items()
+        causes = ", ".join(name for name, bit in flags if int(diagnostics) & int(bit))
+        return f"{self.title} calls the engine INVALID here: {causes or 'it gave no cause'}"
 
     def new_context(self, trt: ModuleType, engine: Any) -> Any:
         """Its kernels are compiled for the shapes of the first run, while that waits, and not in

@@ -35,7 +35,8 @@ MIB = 1 << 20
 class Engine:
     """An engine that is loaded, with its context.
 
-    ``runtime`` and ``log`` have to live as long as it does.
+    ``runtime`` and ``log`` have to live as long as it does. ``note`` is what the runtime held
+    against it beforehand; empty where it did not.
     """
 
     trt: ModuleType
@@ -44,6 +45,7 @@ class Engine:
     engine: Any
     context: Any
     log: Any
+    note: str = ""
 
 
 class Buffers:
@@ -81,6 +83,7 @@ class EngineSession(Session):
         self._options = options
         self._compiles = compiles
         self._precision = artifact.manifest.precision
+        self._command = artifact.manifest.command
         self._named = [output.name for output in artifact.manifest.outputs]
         self._context = engine.context
         self._addressed: Buffers | None = None
@@ -162,6 +165,7 @@ class EngineSession(Session):
                 f"{gpu.name} (sm{gpu.sm}); one CPU thread enqueues, and spins while it waits",
                 f"inputs and outputs {buffers_mib:.1f} MiB, "
                 f"activations {activations_mib:.1f} MiB on the GPU",
+                *([f"{engine.note}; it ran all the same"] if engine.note else []),
             ),
             provenance=provenance,
         )
@@ -206,8 +210,20 @@ class EngineSession(Session):
         self._enqueue(buffers)
         self._stream.synchronize()
         if self._options.cuda_graph:
+            self._check_capturable()
             graph = self._stream.capture(lambda: self._enqueue(buffers))
             buffers.graph = self._keeper.enter_context(graph)
+
+    def _check_capturable(self) -> None:
+        """Raise DeployBenchError where the engine allocates while it runs (TensorRT-RTX tells)."""
+        capturable = getattr(self._context, "is_stream_capturable", None)
+        if capturable is None or capturable(self._stream.handle):
+            return
+        raise DeployBenchError(
+            "the engine allocates memory while it runs, which no CUDA graph can hold",
+            expected="an engine that was built for graphs",
+            action=f"{self._command} --option cuda_graph=true, or measure without --cuda-graph",
+        )
 
     def _launch(self, buffers: Buffers) -> None:
         if buffers.graph is not None:

@@ -104,14 +104,24 @@ def reference_runner() -> str | None:
     return None
 
 
+CUDA_LIBRARIES = tuple(
+    f"nvidia-{library}{major}"
+    for library in ("cudnn", "cublas", "cuda-runtime", "cufft", "curand")
+    for major in ("", "-cu11", "-cu12", "-cu13")
+)
+"""What computes on a GPU for most runtimes, by the names of its wheels for each CUDA: torch, ONNX
+Runtime and TensorRT of one version may find another one of these on another day."""
+
+
 def recorded_distributions() -> tuple[str, ...]:
-    """The distributions of all plug-ins, whose versions belong to the description of a host."""
+    """The distributions of all plug-ins and the libraries of CUDA, whose versions belong to the
+    description of a host."""
     entries: list[Entry[Exporter] | Entry[Runner]] = [*exporters().values(), *runners().values()]
     names: list[str] = []
     for entry in entries:
         if entry.plugin is not None:
             names += entry.plugin.distributions
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys([*names, *CUDA_LIBRARIES]))
 
 
 def options_by_backend(

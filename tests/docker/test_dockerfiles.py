@@ -124,6 +124,12 @@ def test_services_build_their_own_image_and_reserve_one_gpu_where_the_profile_ha
             assert len(device["device_ids"]) == 1
 
 
+def test_services_see_the_host_and_have_a_name_that_stays() -> None:
+    for name, service in yaml.safe_load(COMPOSE.read_text())["services"].items():
+        assert service["pid"] == "host", name
+        assert service["hostname"] == "${DEPLOYBENCH_HOST:-deploybench}", name
+
+
 def compose_problem(text: str) -> str | None:
     """What the compose specification refuses in a file whose variables have their defaults, or
     None."""

@@ -309,3 +309,42 @@ def test_profile_gives_the_target_and_the_row_says_that_it_was_not_run(
     (row,) = json.loads(run_cli(*asked, "--json").stdout)
     assert (row["reused"], row["verified"], row["facts"]["sm"]) == (True, False, 86)
     assert plan("fp32").manifest.command.endswith("--target sm86")
+
+
+def test_engine_for_cuda_graphs_is_another_artifact_of_the_same_outputs(
+    workspace: Workspace, plan: Callable[[str], Artifact]
+) -> None:
+    asked = request_of(options={"cuda_graph": True})
+    result = export_one(asked, workspace, ExportOptions())
+    assert result.artifact is not None, result.error
+    plain = plan("fp32")
+    assert result.artifact.manifest.key != plain.manifest.key
+    assert "--option cuda_graph=True" in result.artifact.manifest.command
+    assert result.artifact.entry.read_bytes() != plain.entry.read_bytes()
+
+
+def test_target_that_the_builder_does_not_take_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from deploybench.exporters import tensorrt_rtx
+
+    class Deaf:
+        """A configuration that takes no target."""
+
+        num_compute_capabilities = 0
+
+        def set_compute_capability(self, capability: object, index: int) -> bool:
+            return False
+
+    def write_engine(*arguments: object) -> None:
+        configure = arguments[-1]
+        assert callable(configure)
+        configure(Deaf())
+
+    monkeypatch.setattr(tensorrt_rtx, "write_engine", write_engine)
+    with pytest.raises(DeployBenchError, match="took no sm86 for its target"):
+        tensorrt_rtx.TensorRtRtxExporter().export(
+            torch.nn.Identity(), torch.zeros(1), ExportSpec(target="sm86"), tmp_path
+        )

@@ -4,6 +4,7 @@ kernel times."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from deploybench.analysis.summary import summarise
+from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Session
 from deploybench.errors import DeployBenchError
 from deploybench.measure.calls import engine_only, host_to_host
@@ -159,22 +161,32 @@ def test_made_up_tensorrt_refuses_calls_that_the_real_one_does_not_take() -> Non
         context.execute_async_v3([], 1)
 
 
-def test_rtx_compiles_its_kernels_apart_from_loading_and_asks_whether_the_plan_is_valid(
-    double: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@dataclass
+class Rtx:
+    """A made-up TensorRT-RTX: what it answers, and what contexts were made with.
+
+    ``loads`` is whether an engine is deserialised; ``capturable`` what a context says of graphs.
+    """
+
+    config: Any
+    validity: tuple[Any, int]
+    made_with: list[Any] = field(default_factory=list)
+    loads: bool = True
+    capturable: bool = True
+
+
+@pytest.fixture
+def rtx(double: Double, monkeypatch: pytest.MonkeyPatch) -> Rtx:
     rtx = pytest.importorskip("tensorrt_rtx")
     module = made_up_tensorrt(double, [MS], version="1.7.1.116")
-    config = strict(rtx.IRuntimeConfig)
+    made = Rtx(strict(rtx.IRuntimeConfig), (rtx.EngineValidity.VALID, 0))
     plain = module.Runtime(None).deserialize_cuda_engine(PLAN)
-    made_with: list[Any] = []
 
     def new_context(asked: Any) -> Any:
-        made_with.append(asked)
-        return plain.create_execution_context()
+        made.made_with.append(asked)
+        return Asked(plain.create_execution_context(), made)
 
-    engine = made_up_engine(new_context, create_runtime_config=lambda: config)
-    answers = [(rtx.EngineValidity.INVALID, int(rtx.EngineInvalidityDiagnostics.OLD_CUDA_DRIVER))]
-    answers += [(rtx.EngineValidity.VALID, 0)]
+    engine = made_up_engine(new_context, create_runtime_config=lambda: made.config)
     names = (
         "EngineValidity",
         "EngineInvalidityDiagnostics",
@@ -183,22 +195,78 @@ def test_rtx_compiles_its_kernels_apart_from_loading_and_asks_whether_the_plan_i
     module.__dict__.update(
         {name: getattr(rtx, name) for name in names},
         Runtime=lambda log: made_up_runtime(
-            rtx.Runtime, engine, log, get_engine_validity=lambda plan: answers.pop()
+            rtx.Runtime,
+            engine if made.loads else None,
+            log,
+            get_engine_validity=lambda plan: made.validity,
         ),
     )
     use(module, monkeypatch, TensorRTRtxRunner)
-    artifact = engine_artifact(tmp_path, backend="tensorrt-rtx", tensorrt="1.7.1.116")
+    return made
+
+
+class Asked:
+    """A context of TensorRT-RTX: the classic one, which also tells whether a graph can hold it."""
+
+    def __init__(self, context: Any, made: Rtx) -> None:
+        self._context = context
+        self._made = made
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def is_stream_capturable(self, stream: int) -> bool:
+        return self._made.capturable
+
+
+@pytest.fixture
+def rtx_artifact(tmp_path: Path) -> Artifact:
+    return engine_artifact(tmp_path, backend="tensorrt-rtx", tensorrt="1.7.1.116")
+
+
+def test_rtx_compiles_its_kernels_apart_from_loading(
+    double: Double, rtx: Rtx, rtx_artifact: Artifact
+) -> None:
     before = double.now()
-    with TensorRTRtxRunner().load(artifact, options()) as session:
+    with TensorRTRtxRunner().load(rtx_artifact, options()) as session:
         assert double.now() == before, "nothing has run yet"
         session.compile()
         assert double.now() == before + MS
         assert session.facts().provider == "TensorRT-RTX 1.7.1.116"
-    strategies = rtx.DynamicShapesKernelSpecializationStrategy
-    assert made_with == [config]
-    assert config.dynamic_shapes_kernel_specialization_strategy == strategies.EAGER
-    with pytest.raises(
-        DeployBenchError,
-        match=r"will not run model\.engine here: OLD_CUDA_DRIVER; do: build it again",
+        assert len(session.facts().notes) == 2
+    import tensorrt_rtx
+
+    strategies = tensorrt_rtx.DynamicShapesKernelSpecializationStrategy
+    assert rtx.made_with == [rtx.config]
+    assert rtx.config.dynamic_shapes_kernel_specialization_strategy == strategies.EAGER
+
+
+def test_rtx_engine_that_is_called_invalid_runs_with_a_note_where_it_loads_and_else_is_refused(
+    rtx: Rtx, rtx_artifact: Artifact
+) -> None:
+    import tensorrt_rtx
+
+    cause = tensorrt_rtx.EngineInvalidityDiagnostics.OLD_CUDA_DRIVER
+    rtx.validity = (tensorrt_rtx.EngineValidity.INVALID, int(cause))
+    words = "TensorRT-RTX calls the engine INVALID here: OLD_CUDA_DRIVER"
+    with TensorRTRtxRunner().load(rtx_artifact, options()) as session:
+        assert session.facts().notes[-1] == f"{words}; it ran all the same"
+    rtx.loads = False
+    with pytest.raises(DeployBenchError, match=rf"did not load.*; {words}; do: build it again"):
+        TensorRTRtxRunner().load(rtx_artifact, options())
+
+
+def test_rtx_engine_that_allocates_while_it_runs_is_not_captured(
+    rtx: Rtx, rtx_artifact: Artifact
+) -> None:
+    rtx.capturable = False
+    with (
+        TensorRTRtxRunner().load(rtx_artifact, options(cuda_graph=True)) as session,
+        pytest.raises(DeployBenchError, match="--option cuda_graph=true"),
     ):
-        TensorRTRtxRunner().load(artifact, options())
+        session.compile()
+    with TensorRTRtxRunner().load(rtx_artifact, options()) as session:
+        session.compile()
+    rtx.capturable = True
+    with TensorRTRtxRunner().load(rtx_artifact, options(cuda_graph=True)) as session:
+        session.compile()
