@@ -56,8 +56,8 @@ NEVER_LOADED = {
     "nvidia/*/nvshmem_*.so*": "transports and bootstraps of NVSHMEM: several GPUs in several hosts",
     "nvidia/*/libnvshmem_*.so*": "the same",
     "openvino/libs/libopenvino_intel_gpu_plugin.so": "for GPUs of Intel",
-    "onnxruntime/capi/libonnxruntime_providers_tensorrt.so": "the classic TensorRT that it needs is "
-    "no wheel of the package index; its runner says so",
+    "onnxruntime/capi/libonnxruntime_providers_tensorrt.so": "the classic TensorRT that it needs "
+    "is no wheel of the package index; its runner says so",
 }
 """Libraries of which nothing here is asked, by their place in the wheel."""
 
