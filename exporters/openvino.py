@@ -12,9 +12,12 @@ from deploybench.contracts import (
     INPUT_NAME,
     ExportedFiles,
     Exporter,
+    ExportOption,
     ExportSpec,
 )
 
+from .openvino_quantised import quantised
+from .quantisation import RANGE_OPTION
 from .tracing import keeping_branches
 
 if TYPE_CHECKING:
@@ -27,11 +30,12 @@ ANY = -1
 
 class OpenVinoExporter(Exporter):
     name: ClassVar[str] = "openvino"
-    precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "fp16"})
+    precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "fp16", "int8"})
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "openvino")
     install: ClassVar[str] = "deploybench[torch,openvino]"
     preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
-    distributions: ClassVar[tuple[str, ...]] = ("torch", "openvino")
+    distributions: ClassVar[tuple[str, ...]] = ("torch", "openvino", "nncf")
+    options: ClassVar[tuple[ExportOption, ...]] = (RANGE_OPTION,)
 
     def export(
         self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
@@ -51,8 +55,13 @@ class OpenVinoExporter(Exporter):
         for output, name in zip(converted.outputs, spec.output_names, strict=True):
             output.tensor.set_names({name})
         converted.validate_nodes_and_infer_types()
+        facts: dict[str, str | int] = {}
+        kept: tuple[str, ...] = ()
+        if spec.precision == "int8":
+            converted, facts, kept = quantised(converted, spec)
         openvino.save_model(converted, out / "model.xml", compress_to_fp16=False)
-        return ExportedFiles("model.xml", {"nodes": len(converted.get_ops())})
+        facts["nodes"] = len(converted.get_ops())
+        return ExportedFiles("model.xml", facts, kept_fp32=kept)
 
     def stored_tensors(self, entry: Path) -> Mapping[str, npt.NDArray[np.float32]]:
         """The constants of the graph: the converter's names for them are its own."""

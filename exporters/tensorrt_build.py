@@ -26,7 +26,8 @@ from deploybench.hardware.precisions import FIRST_CAPABILITIES
 
 from .onnx import OnnxExporter
 from .onnx_agreement import agreement
-from .onnx_quantised import CALIBRATION, quantise
+from .onnx_quantised import quantise
+from .quantisation import images_of
 
 if TYPE_CHECKING:
     import torch
@@ -250,16 +251,17 @@ def _typed_onnx(
     if spec.precision == "bf16":
         opset = BF16_OPSET
     opset = spec.number("opset") or opset
-    exported = OnnxExporter().export(model, example, spec.with_options(opset=opset), folder)
+    exported = OnnxExporter().export_float(model, example, spec.with_options(opset=opset), folder)
     source = folder / exported.entry
     facts: dict[str, str | int] = {"opset": opset}
     if spec.precision == "int8":
-        if spec.preprocessing is None:
-            raise DeployBenchError(
-                "int8 without the images to calibrate on", expected="the model's preprocessing"
-            )
+        images = images_of(spec)
         source = folder / "quantised.onnx"
-        quantise(folder / exported.entry, source, spec.preprocessing, spec.batch)
-        facts["calibration"] = CALIBRATION
+        kept = quantise(
+            folder / exported.entry, source, images.pixels, spec.batch, keep=spec.keep_fp32
+        )
+        facts["calibration"] = images.told.words
+        if kept:
+            facts["kept_fp32"] = ", ".join(kept)
     facts["nodes"] = len(onnx.load(source, load_external_data=False).graph.node)
     return source, facts

@@ -14,6 +14,8 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from deploybench.artifacts.artifact import Artifact
@@ -31,6 +33,16 @@ back."""
 FIRST_WITH_TF32_OPTION = "1.18"
 REMEDY = "pip uninstall onnxruntime; pip install onnxruntime-gpu"
 RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
+KERNELS = (
+    "ConvInteger",
+    "DynamicQuantizeMatMul",
+    "MatMulInteger",
+    "MatMulIntegerToFloat",
+    "QGemm",
+    "QLinearConv",
+    "QLinearMatMul",
+)
+"""ONNX Runtime's operators that multiply in 8 bits on the CPU."""
 Providers = Sequence[tuple[str, Mapping[str, str]]]
 
 
@@ -79,6 +91,14 @@ class OnnxRuntimeRunner(Runner):
         if kind_of(options.device) != CPU:
             providers = self.gpu_providers(artifact, options)
             settings.add_session_config_entry(RECORD_PLACEMENT, "1")
+        if artifact.manifest.precision == "int8" and kind_of(options.device) == CPU:
+            # The graph as it will run says whether products were fused into 8-bit kernels.
+            with TemporaryDirectory(prefix="deploybench-graph-") as folder:
+                optimised = Path(folder) / "optimised.onnx"
+                settings.optimized_model_filepath = str(optimised)
+                session = open_session(str(artifact.entry), settings, providers)
+                kernels = kernels_of_8_bits(optimised.read_bytes())
+            return OnnxRuntimeSession(artifact, session, options, kernels)
         session = open_session(str(artifact.entry), settings, providers)
         return OnnxRuntimeSession(artifact, session, options)
 
@@ -93,9 +113,12 @@ class OnnxRuntimeRunner(Runner):
 class OnnxRuntimeSession(Session):
     """One inference session with one intra-op pool."""
 
-    def __init__(self, artifact: Artifact, session: Any, options: RunOptions) -> None:
+    def __init__(
+        self, artifact: Artifact, session: Any, options: RunOptions, kernels: Sequence[str] = ()
+    ) -> None:
         super().__init__(artifact.batch_shape(options.batch))
         self._session = session
+        self._kernels = kernels
         self._outputs = [output.name for output in session.get_outputs()]
         # The main one comes first, as in the manifest.
         order = [output.name for output in artifact.manifest.outputs]
@@ -147,6 +170,8 @@ class OnnxRuntimeSession(Session):
     def _precision(self) -> str:
         """What the session computes in, by the options that it reads back."""
         if self._provider == CPU_PROVIDER:
+            if self._artifact_precision == "int8" and not self._kernels:
+                return "fp32"
             return _cpu_precision(self._artifact_precision)
         if self._options.get("trt_fp16_enable") in ("1", "True"):
             return "fp16"
@@ -162,6 +187,8 @@ class OnnxRuntimeSession(Session):
         if self._provider == CPU_PROVIDER:
             if _computes_in_fp32(self._artifact_precision):
                 return ("fp16 weights, computed in fp32: no fp16 kernels on this CPU",)
+            if self._kernels:
+                return (f"8-bit kernels: {', '.join(self._kernels)}; the rest runs in fp32",)
             return ()
         placed = placement(self._session)
         if placed is not None and not placed.get(self._provider):
@@ -258,6 +285,19 @@ def placement_notes(placed: Mapping[str, Counter[str]] | None, wanted: str) -> t
         operators = ", ".join(f"{operator} x {count}" for operator, count in counts.most_common())
         notes.append(f"{counts.total()} of {total} nodes run on {provider}: {operators}")
     return tuple(notes)
+
+
+def kernels_of_8_bits(graph: bytes) -> tuple[str, ...]:
+    """The operators of an optimised graph that multiply in 8 bits; sorted.
+
+    Their names are looked for in the file's bytes: a target has no ``onnx`` to read it with.
+    """
+    return tuple(kernel for kernel in KERNELS if _as_operator(kernel) in graph)
+
+
+def _as_operator(name: str) -> bytes:
+    """A node's field ``op_type`` in protobuf: number 4, of that length."""
+    return b"\x22" + bytes([len(name)]) + name.encode()
 
 
 def _on_gpu(array: Any, index: int) -> Any:

@@ -25,6 +25,7 @@ from deploybench.export.pipeline import (
     takes_target,
     usable_backends,
 )
+from deploybench.export.quantisation import INT8, absolute_source
 from deploybench.export.request import ExportRequest, ExportResult, ModelRequest
 from deploybench.hardware.gpus import sm_of, target_of
 from deploybench.hardware.host import usable_cores
@@ -122,6 +123,15 @@ class ExportOrder:
     """Where a reduced precision fails parity: the drop of accuracy beside fp32 eager by which the
     artifact is accepted all the same, if an evaluation in the workspace says that no more is lost
     (0.01: a percentage point). None: by none."""
+    calibration: str | None = None
+    """Of int8: the data (a folder or a file that ``deploybench data`` opens) on which the ranges
+    are found, or ``synthetic`` for noise."""
+    calibration_images: int | None = None
+    """So many of them; None: 128, or 16 synthetic ones."""
+    calibration_seed: int | None = None
+    """Decides which; None: 1."""
+    keep_fp32: Sequence[str] = ()
+    """Patterns of layers that stay in float in an int8 artifact."""
     force: bool = False
     """Export again although the artifact is there."""
     jobs: int | None = None
@@ -238,6 +248,10 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
                 options=options_of[backend],
                 threads=threads,
                 target=_target_for(backend, order, target),
+                calibration=absolute_source(order.calibration) if precision == INT8 else None,
+                calibration_images=order.calibration_images if precision == INT8 else None,
+                calibration_seed=order.calibration_seed if precision == INT8 else None,
+                keep_fp32=tuple(order.keep_fp32) if precision == INT8 else (),
             )
             requests.append(request)
     if order.target is not None and not any(request.target for request in requests):
@@ -297,6 +311,10 @@ def _check(order: ExportOrder, models: Sequence[str]) -> None:
     for precision in order.precisions:
         if precision not in PRECISIONS:
             raise unknown_name("precision", precision, PRECISIONS)
+    if INT8 not in order.precisions and (order.calibration or order.keep_fp32):
+        raise DeployBenchError(
+            "--calibration and --keep-fp32 without int8", expected="--precision int8"
+        )
     check_drop(order.max_accuracy_drop)
     if order.max_accuracy_drop is not None:
         check_reduced(order.precisions, "export")

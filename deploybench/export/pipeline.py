@@ -33,6 +33,7 @@ from deploybench.export.job import ExportJob, ExportReply
 from deploybench.export.labels import with_labels_of, with_task_of
 from deploybench.export.look import Looks
 from deploybench.export.names import NameCheck
+from deploybench.export.quantisation import check_quantisation, hash_of_images
 from deploybench.export.request import ExportRequest, ExportResult
 from deploybench.files import from_here
 from deploybench.hardware.devices import CPU, CUDA
@@ -230,6 +231,7 @@ def _check_request(request: ExportRequest) -> None:
         entry.require().check_target(request.target)
     check_files(request.model)
     choose_images(request.model.reference_images)
+    check_quantisation(request)
 
 
 def _export(
@@ -247,7 +249,9 @@ def _export(
     if built is not None:
         identity["built_sha256"] = built.sha256
     # The key of today first, then those by which earlier versions stored the same export.
-    keys = [request.key(contents, identity, versions) for contents in contents_of(request.model)]
+    images = hash_of_images(request)
+    contents = [{**known, **images} for known in contents_of(request.model)]
+    keys = [request.key(known, identity, versions) for known in contents]
     key = keys[0]
     destination = _folder(workspace, request, key)
     if not options.force:
