@@ -26,7 +26,8 @@ import numpy.typing as npt
 from scipy.ndimage import median_filter
 
 from benchmarks.dependence import autoregressive
-from deploybench.analysis.visit_estimates import USUAL_SPREAD, Estimate, Series, estimate_of
+from deploybench.analysis.process_effects import USUAL_SPREAD
+from deploybench.analysis.visit_estimates import Estimate, Series, estimate_of
 from deploybench.analysis.visit_ratios import (
     ratio_of_medians,
     ratio_of_pairs,

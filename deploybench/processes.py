@@ -35,6 +35,7 @@ from deploybench.family import (
     scratch_folder,
     temporary_files_in,
 )
+from deploybench.inherited import interrupts_held, pinned
 
 STDERR_TAIL_CHARS = 4000
 QUIET_RUNTIMES = {
@@ -110,40 +111,6 @@ def run_child(
         return _outcome(reply_path, log_path, error, child.returncode)
 
 
-def can_pin() -> bool:
-    """Whether this system keeps a process on certain CPUs when it is asked to."""
-    return hasattr(os, "sched_setaffinity")
-
-
-@contextlib.contextmanager
-def pinned(cpus: Collection[int]) -> Iterator[None]:
-    """What is started within the body runs on these CPUs only; on any where there are none of them.
-
-    A child inherits the affinity mask of the thread that starts it (sched_setaffinity(2)): it is on
-    its CPUs before it imports anything, and so are all threads and processes that it starts. This
-    thread has its own mask again afterwards; the other threads of this process keep theirs.
-
-    Raises DeployBenchError where the system refuses the CPUs.
-    """
-    if not cpus:
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, cpus)
-    except OSError as error:
-        numbers = ",".join(map(str, sorted(cpus)))
-        raise DeployBenchError(
-            f"no process can be pinned to CPUs {numbers}: {error.strerror or error}",
-            expected="CPUs that this process may use",
-            action="--pin none measures without",
-        ) from error
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
 def run_forked(
     module: str, request: str, *, preload: Sequence[str], time_limit_s: float
 ) -> ChildOutcome:
@@ -194,9 +161,13 @@ def start_fork_server(preload: Sequence[str]) -> None:
     # Children leave by os._exit, so multiprocessing's tracker would report the locks of their
     # progress bars.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        with _starting_server, scratch_folder() as empty, _surroundings_of_a_server(empty):
+        with (
+            _starting_server,
+            scratch_folder() as empty,
+            _surroundings_of_a_server(empty),
+            interrupts_held(),
+        ):
             forkserver.ensure_running()
     except OSError as error:
         raise DeployBenchError(
@@ -204,8 +175,6 @@ def start_fork_server(preload: Sequence[str]) -> None:
             expected="room for one more process, and a socket among the temporary files",
             action="set TMPDIR to a folder with a short name",
         ) from error
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def python_module(module: str, version: tuple[int, int] = sys.version_info[:2]) -> list[str]:

@@ -25,11 +25,11 @@ import psutil
 
 from deploybench.errors import DeployBenchError
 from deploybench.family import scratch_folder
+from deploybench.inherited import pinned
 from deploybench.processes import (
     cause_of_death,
     child_environment,
     kill_group,
-    pinned,
     python_module,
 )
 

@@ -15,16 +15,27 @@ import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import Arrays, Bound, Runner, RunOptions, Session, SessionFacts
+from deploybench.contracts import (
+    Arrays,
+    Bound,
+    ForeignFile,
+    ForeignWork,
+    ProfiledSession,
+    Runner,
+    RunOptions,
+    Session,
+    SessionFacts,
+)
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import CPU, CUDA, TF32_VARIABLE, Device, gpu_index, kind_of
 from deploybench.hardware.host import describe_host
 from deploybench.hardware.precisions import gpu_precisions
 from deploybench.versions import comparable
+
+from .onnxruntime_int8 import OptimisedGraph
 
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 FP16_MACHINES = frozenset({"aarch64", "arm64"})
@@ -33,16 +44,6 @@ back."""
 FIRST_WITH_TF32_OPTION = "1.18"
 REMEDY = "pip uninstall onnxruntime; pip install onnxruntime-gpu"
 RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
-KERNELS = (
-    "ConvInteger",
-    "DynamicQuantizeMatMul",
-    "MatMulInteger",
-    "MatMulIntegerToFloat",
-    "QGemm",
-    "QLinearConv",
-    "QLinearMatMul",
-)
-"""ONNX Runtime's operators that multiply in 8 bits on the CPU."""
 Providers = Sequence[tuple[str, Mapping[str, str]]]
 
 
@@ -54,8 +55,10 @@ class OnnxRuntimeRunner(Runner):
     distributions: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu")
     devices: ClassVar[frozenset[str]] = frozenset({CPU, CUDA})
     engine_only: ClassVar[bool] = True
+    adopts: ClassVar[Mapping[str, str]] = {".onnx": "onnx"}
     gpu_provider: ClassVar[str] = CUDA_PROVIDER
     runs_code: ClassVar[bool] = False
+    profiles_layers: ClassVar[bool] = True
 
     def check_device(self, device: str) -> str | None:
         unfit = super().check_device(device)
@@ -77,30 +80,34 @@ class OnnxRuntimeRunner(Runner):
             return frozenset({"fp32", "tf32"})
         return frozenset({artifact_precision})
 
-    def load(self, artifact: Artifact, options: RunOptions) -> Session:
-        import onnxruntime
+    def look_into(self, file: Path) -> ForeignFile:
+        from .onnx_files import look_into
 
-        onnxruntime.disable_telemetry_events()
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = options.threads
-        settings.inter_op_num_threads = 1
-        settings.log_severity_level = 3
-        if artifact.manifest.batch is None:
-            settings.add_free_dimension_override_by_name("batch", options.batch)
-        providers: Providers = ((CPU_PROVIDER, {}),)
-        if kind_of(options.device) != CPU:
-            providers = self.gpu_providers(artifact, options)
-            settings.add_session_config_entry(RECORD_PLACEMENT, "1")
-        if artifact.manifest.precision == "int8" and kind_of(options.device) == CPU:
-            # The graph as it will run says whether products were fused into 8-bit kernels.
-            with TemporaryDirectory(prefix="deploybench-graph-") as folder:
-                optimised = Path(folder) / "optimised.onnx"
-                settings.optimized_model_filepath = str(optimised)
-                session = open_session(str(artifact.entry), settings, providers)
-                kernels = kernels_of_8_bits(optimised.read_bytes())
-            return OnnxRuntimeSession(artifact, session, options, kernels)
-        session = open_session(str(artifact.entry), settings, providers)
-        return OnnxRuntimeSession(artifact, session, options)
+        return look_into(file)
+
+    def work_in(self, file: Path, shapes: Mapping[str, tuple[int, ...]]) -> ForeignWork | None:
+        from .onnx_work import work_in
+
+        return work_in(file, shapes)
+
+    def load(self, artifact: Artifact, options: RunOptions) -> Session:
+        settings = session_settings(artifact, options)
+        with OptimisedGraph(artifact, options) as graph:
+            graph.asked_of(settings)
+            session = open_session(str(artifact.entry), settings, self.providers(artifact, options))
+            kernels = graph.kernels()
+        return OnnxRuntimeSession(artifact, session, options, kernels)
+
+    def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
+        from .onnxruntime_layers import load_profiled
+
+        return load_profiled(artifact, options, self.providers(artifact, options))
+
+    def providers(self, artifact: Artifact, options: RunOptions) -> Providers:
+        """The providers of a session with their options; the one that is asked for comes first."""
+        if kind_of(options.device) == CPU:
+            return ((CPU_PROVIDER, {}),)
+        return self.gpu_providers(artifact, options)
 
     def gpu_providers(self, artifact: Artifact, options: RunOptions) -> Providers:
         """The providers of a session on a GPU with their options.
@@ -116,13 +123,14 @@ class OnnxRuntimeSession(Session):
     def __init__(
         self, artifact: Artifact, session: Any, options: RunOptions, kernels: Sequence[str] = ()
     ) -> None:
-        super().__init__(artifact.batch_shape(options.batch))
+        super().__init__(artifact.batch_shape(options.batch), artifact.input_dtypes())
         self._session = session
         self._kernels = kernels
         self._outputs = [output.name for output in session.get_outputs()]
-        # The main one comes first, as in the manifest.
+        # The main one comes first, as in the manifest; of an adopted file some may be left out.
         order = [output.name for output in artifact.manifest.outputs]
-        if set(order) == set(self._outputs):
+        chosen = artifact.manifest.adopted is not None and order
+        if set(order) == set(self._outputs) or (chosen and set(order) < set(self._outputs)):
             self._outputs = order
         self._artifact_precision = artifact.manifest.precision
         self._provider: str = session.get_providers()[0]
@@ -198,6 +206,35 @@ class OnnxRuntimeSession(Session):
                 action="the messages of ONNX Runtime name the cause: ORT_LOGGING_LEVEL=2",
             )
         return placement_notes(placed, self._provider)
+
+
+def session_settings(artifact: Artifact, options: RunOptions) -> Any:
+    """The options of a session as a cell asks for them."""
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.threads
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 3
+    for name, size in _free_dimensions(artifact, options.batch).items():
+        settings.add_free_dimension_override_by_name(name, size)
+    if kind_of(options.device) != CPU:
+        settings.add_session_config_entry(RECORD_PLACEMENT, "1")
+    return settings
+
+
+def _free_dimensions(artifact: Artifact, batch: int) -> dict[str, int]:
+    """The sizes of the dimensions that the graph leaves free, by the graph's names of them."""
+    sizes: dict[str, int] = {}
+    batch_dimension = "batch"
+    adopted = artifact.manifest.adopted
+    if adopted is not None:
+        sizes.update(adopted.free_dimensions)
+        batch_dimension = adopted.batch_dimension
+    if artifact.manifest.batch is None and batch_dimension:
+        sizes[batch_dimension] = batch
+    return sizes
 
 
 def open_session(entry: str, settings: Any, providers: Providers) -> Any:
@@ -285,19 +322,6 @@ def placement_notes(placed: Mapping[str, Counter[str]] | None, wanted: str) -> t
         operators = ", ".join(f"{operator} x {count}" for operator, count in counts.most_common())
         notes.append(f"{counts.total()} of {total} nodes run on {provider}: {operators}")
     return tuple(notes)
-
-
-def kernels_of_8_bits(graph: bytes) -> tuple[str, ...]:
-    """The operators of an optimised graph that multiply in 8 bits; sorted.
-
-    Their names are looked for in the file's bytes: a target has no ``onnx`` to read it with.
-    """
-    return tuple(kernel for kernel in KERNELS if _as_operator(kernel) in graph)
-
-
-def _as_operator(name: str) -> bytes:
-    """A node's field ``op_type`` in protobuf: number 4, of that length."""
-    return b"\x22" + bytes([len(name)]) + name.encode()
 
 
 def _on_gpu(array: Any, index: int) -> Any:

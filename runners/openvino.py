@@ -5,11 +5,22 @@ Its default is to compute fp32 models in bf16 where the CPU can; here fp32 means
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
-from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import Arrays, Bound, Runner, RunOptions, Session, SessionFacts
+from deploybench.artifacts.artifact import Artifact, Manifest
+from deploybench.contracts import (
+    Arrays,
+    Bound,
+    ForeignFile,
+    ForeignWork,
+    ProfiledSession,
+    Runner,
+    RunOptions,
+    Session,
+    SessionFacts,
+)
 from deploybench.hardware.host import describe_host
 from deploybench.hardware.precisions import cpu_lacking
 
@@ -27,6 +38,26 @@ class OpenVinoRunner(Runner):
     distributions: ClassVar[tuple[str, ...]] = ("openvino",)
     engine_only: ClassVar[bool] = True
     runs_code: ClassVar[bool] = False
+    profiles_layers: ClassVar[bool] = True
+    adopts: ClassVar[Mapping[str, str]] = {".xml": "openvino"}
+    converts: ClassVar[frozenset[str]] = frozenset({"onnx"})
+
+    def look_into(self, file: Path) -> ForeignFile:
+        from .openvino_files import look_into
+
+        return look_into(file)
+
+    def work_in(self, file: Path, shapes: Mapping[str, tuple[int, ...]]) -> ForeignWork | None:
+        from .openvino_files import work_in
+
+        return work_in(file, shapes)
+
+    def convert(
+        self, file: Path, out: Path, *, inputs: Sequence[str], outputs: Sequence[str]
+    ) -> Path:
+        from .openvino_files import convert
+
+        return convert(file, out, inputs, outputs)
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         if artifact_precision == "int8":
@@ -38,11 +69,28 @@ class OpenVinoRunner(Runner):
         return self.load_streams(artifact, options)[0]
 
     def load_streams(self, artifact: Artifact, options: RunOptions) -> list[Session]:
+        engine = self.engine(artifact, options)
+        return [OpenVinoSession(artifact, engine, options) for _ in range(options.streams)]
+
+    def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
+        from .openvino_layers import COUNTERS, ProfiledOpenVinoSession
+
+        engine = self.engine(artifact, options, COUNTERS)
+        return ProfiledOpenVinoSession(artifact, engine, options)
+
+    def engine(
+        self, artifact: Artifact, options: RunOptions, more: Mapping[str, object] | None = None
+    ) -> OpenVinoEngine:
+        """The artifact's model with the settings of a cell, and ``more``."""
         import openvino
 
         core = openvino.Core()
         model = core.read_model(artifact.entry)
-        if artifact.manifest.batch is None:
+        free = artifact.manifest.batch is None
+        if artifact.manifest.adopted is not None:
+            name_tensors(model, artifact.manifest)
+            free = free or model.is_dynamic()
+        if free:
             model.reshape(next(iter(artifact.batch_shape(options.batch).values())))
         settings = {
             "INFERENCE_PRECISION_HINT": HINTS.get(options.precision, HINTS["fp32"]),
@@ -50,8 +98,7 @@ class OpenVinoRunner(Runner):
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": options.streams,
         }
-        engine = OpenVinoEngine(core, model, settings)
-        return [OpenVinoSession(artifact, engine, options) for _ in range(options.streams)]
+        return OpenVinoEngine(core, model, {**settings, **(more or {})})
 
 
 class OpenVinoEngine:
@@ -77,17 +124,20 @@ class OpenVinoSession(Session):
     """
 
     def __init__(self, artifact: Artifact, engine: OpenVinoEngine, options: RunOptions) -> None:
-        super().__init__(artifact.batch_shape(options.batch))
+        super().__init__(artifact.batch_shape(options.batch), artifact.input_dtypes())
         self._engine = engine
         self._quantised = artifact.manifest.precision == "int8"
         self._outputs = [output.name for output in artifact.manifest.outputs]
+        self._places = places_of(artifact.manifest)
 
     def _compile(self) -> None:
         self._request = self._engine.compiled().create_infer_request()
 
     def _infer(self, inputs: Arrays) -> Arrays:
         results = self._request.infer(inputs, share_inputs=True, share_outputs=True)
-        return {name: results[index] for index, name in enumerate(self._outputs)}
+        return {
+            name: results[place] for name, place in zip(self._outputs, self._places, strict=True)
+        }
 
     def _bind(self, inputs: Arrays) -> Bound:
         """A request of its own, so that ``infer`` does not replace its inputs."""
@@ -99,8 +149,8 @@ class OpenVinoSession(Session):
 
         def outputs() -> Arrays:
             return {
-                name: request.get_output_tensor(index).data.copy()
-                for index, name in enumerate(self._outputs)
+                name: request.get_output_tensor(place).data.copy()
+                for name, place in zip(self._outputs, self._places, strict=True)
             }
 
         return Bound(lambda: request.infer(share_outputs=True), outputs)
@@ -141,3 +191,21 @@ def _in_8_bits(compiled: Any) -> tuple[int, int]:
 def _plain(value: Any) -> Any:
     """The value of an attribute, which some versions wrap."""
     return getattr(value, "value", value)
+
+
+def name_tensors(model: Any, manifest: Manifest) -> None:
+    """Give the input of an adopted file its name where the file has none."""
+    tensor = model.inputs[0].tensor
+    if not tensor.names:
+        tensor.set_names({manifest.inputs[0].name})
+
+
+def places_of(manifest: Manifest) -> list[int]:
+    """Which results of the model the outputs are: of an adopted file some may be left out."""
+    places = []
+    for index, output in enumerate(manifest.outputs):
+        place = index
+        if manifest.adopted is not None and output.path:
+            place = int(output.path[0][1])
+        places.append(place)
+    return places

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import RunOptions
+from deploybench.contracts import ProfiledSession, RunOptions
 
 from .torch_device import open_device
 from .torch_session import TorchRunner, TorchSession, effective_precision, prepare_threads
@@ -24,6 +24,7 @@ class PyTorchRunner(TorchRunner):
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch", "timm")
     reference: ClassVar[bool] = True
+    profiles_layers: ClassVar[bool] = True
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         return eager_precisions(artifact_precision)
@@ -34,6 +35,12 @@ class PyTorchRunner(TorchRunner):
         module = place.move(load_module(artifact, options))
         precision = effective_precision(module, "fp32")
         return TorchSession(artifact, module, place, options, "eager", precision)
+
+    def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
+        from .torch_layers import EagerModules, ProfiledTorchSession
+
+        session = self.load(artifact, options)
+        return ProfiledTorchSession(session, EagerModules(session.module))
 
 
 def eager_precisions(artifact_precision: str) -> frozenset[str]:
@@ -47,32 +54,10 @@ def load_module(artifact: Artifact, options: RunOptions) -> torch.nn.Module:
     """The module with the artifact's weights in the precision that was asked for."""
     import torch
 
+    from deploybench.models.built_again import options_of
     from deploybench.models.loading import rebuild
-    from deploybench.models.source import BuildOptions
 
     manifest = artifact.manifest
-    preprocessing = manifest.preprocessing
-    # Only what the model was built with is given again: a factory of the user's may take no other.
-    given = manifest.model.arguments
-    num_classes = None
-    if "num_classes" in given:
-        num_classes = int(given["num_classes"])
-    in_channels = None
-    if "in_chans" in given or "in_channels" in given:
-        in_channels = preprocessing.channels
-    patch_size = None
-    if "patch_size" in given:
-        patch_size = int(given["patch_size"])
-    batchnorm_epsilon = None
-    if "batchnorm_epsilon" in given:
-        batchnorm_epsilon = float(given["batchnorm_epsilon"])
-    build = BuildOptions(
-        num_classes=num_classes,
-        in_channels=in_channels,
-        image_size=(preprocessing.height, preprocessing.width),
-        patch_size=patch_size,
-        batchnorm_epsilon=batchnorm_epsilon,
-    )
     dtypes = {
         "fp32": torch.float32,
         "tf32": torch.float32,
@@ -81,7 +66,7 @@ def load_module(artifact: Artifact, options: RunOptions) -> torch.nn.Module:
     }
     return rebuild(
         manifest.model.name,
-        build,
+        options_of(manifest),
         artifact.entry,
         dtypes[options.precision],
         [output.path for output in manifest.outputs],

@@ -7,18 +7,21 @@ ends the process.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from deploybench.artifacts.artifact import Artifact, Manifest
-from deploybench.contracts import Runner, RunOptions, Session
+from deploybench.contracts import ProfiledSession, Runner, RunOptions, Session
 from deploybench.errors import DeployBenchError, DeviceError
 from deploybench.hardware.devices import gpu_index
 
 from .cuda_runtime import CudaDevice, open_cuda
 from .tensorrt_session import Engine, EngineSession
+
+S = TypeVar("S", bound=EngineSession)
 
 
 class EngineRunner(Runner):
@@ -27,6 +30,7 @@ class EngineRunner(Runner):
     devices: ClassVar[frozenset[str]] = frozenset({"cuda"})
     engine_only: ClassVar[bool] = True
     cell_options: ClassVar[frozenset[str]] = frozenset({"cuda_graph"})
+    profiles_layers: ClassVar[bool] = True
     title: ClassVar[str]
     compiles_on_first_run: ClassVar[bool] = False
     """Whether kernels are compiled for the GPU at hand when the engine runs first: then that is
@@ -49,6 +53,15 @@ class EngineRunner(Runner):
         """The command that builds the engine for ``device``."""
 
     def load(self, artifact: Artifact, options: RunOptions) -> Session:
+        return self._load(EngineSession, artifact, options)
+
+    def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
+        from .tensorrt_layers import ProfiledEngineSession
+
+        return self._load(ProfiledEngineSession, artifact, options)
+
+    def _load(self, kind: Callable[..., S], artifact: Artifact, options: RunOptions) -> S:
+        """A session of that kind over the engine of the artifact."""
         cuda, index = open_cuda(), gpu_index(options.device)
         cuda.use(index)
         misfit = self.misfit(artifact, options.device, options.batch)
@@ -57,7 +70,7 @@ class EngineRunner(Runner):
         trt = import_module(self.requires[0])
         self._check_version(artifact.manifest, str(trt.__version__), cuda.device(index))
         engine = self.load_engine(trt, artifact)
-        return EngineSession(cuda, engine, artifact, options, compiles=self.compiles_on_first_run)
+        return kind(cuda, engine, artifact, options, compiles=self.compiles_on_first_run)
 
     def load_engine(self, trt: ModuleType, artifact: Artifact) -> Engine:
         """The engine in the artifact's file.

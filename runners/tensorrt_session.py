@@ -75,7 +75,7 @@ class EngineSession(Session):
         *,
         compiles: bool = False,
     ) -> None:
-        super().__init__(artifact.batch_shape(options.batch))
+        super().__init__(artifact.batch_shape(options.batch), artifact.input_dtypes())
         self._cuda = cuda
         self._engine: Engine | None = engine
         self._options = options

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import RunOptions
+from deploybench.contracts import Arrays, ForeignFile, ForeignTensor, ForeignWork, RunOptions
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import CPU
 
@@ -24,6 +25,22 @@ class TorchExportRunner(TorchRunner):
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
     oldest: ClassVar[Mapping[str, str]] = {"torch": "2.2"}
+    adopts: ClassVar[Mapping[str, str]] = {".pt2": "torch-export"}
+
+    def look_into(self, file: Path) -> ForeignFile:
+        from .torch_files import look_into_program
+
+        return look_into_program(file)
+
+    def outputs_of(self, file: Path, example: Arrays) -> tuple[ForeignTensor, ...]:
+        from .torch_files import open_program, outputs_of
+
+        return outputs_of(open_program(file).module(), example)
+
+    def work_in(self, file: Path, shapes: Mapping[str, tuple[int, ...]]) -> ForeignWork | None:
+        from .torch_files import open_program, work_in
+
+        return work_in(open_program(file).module(), shapes)
 
     def load(self, artifact: Artifact, options: RunOptions) -> TorchSession:
         import torch

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.artifact import Artifact, PathStep
 from deploybench.contracts import Arrays, Bound, Runner, RunOptions, Session, SessionFacts
 from deploybench.hardware.devices import CPU, CUDA, kind_of
 from deploybench.hardware.host import describe_host
@@ -67,7 +67,7 @@ class TorchSession(Session):
     ) -> None:
         import torch
 
-        super().__init__(artifact.batch_shape(options.batch))
+        super().__init__(artifact.batch_shape(options.batch), artifact.input_dtypes())
         self._torch = torch
         self._module = module
         self._place = place
@@ -77,6 +77,14 @@ class TorchSession(Session):
         self._notes: tuple[str, ...] = ()
         self._input = artifact.manifest.inputs[0].name
         self._outputs = [output.name for output in artifact.manifest.outputs]
+        self._paths: list[tuple[PathStep, ...]] | None = None
+        if artifact.manifest.adopted is not None:  # its own code returns what it likes
+            self._paths = [output.path for output in artifact.manifest.outputs]
+
+    @property
+    def module(self) -> Any:
+        """What every call runs."""
+        return self._module
 
     def prepare_thread(self) -> None:
         """A thread count belongs to the thread that sets it: OpenMP gives another one every core of
@@ -87,7 +95,8 @@ class TorchSession(Session):
     def _infer(self, inputs: Arrays) -> Arrays:
         with self._torch.inference_mode():
             returned = self._module(self._place.send(inputs[self._input]))
-            return dict(zip(self._outputs, self._place.fetch(_tensors(returned)), strict=True))
+            tensors = _tensors(returned, self._paths)
+            return dict(zip(self._outputs, self._place.fetch(tensors), strict=True))
 
     def _bind(self, inputs: Arrays) -> Bound:
         """Inference mode belongs to a thread, so every run enters it: about 2 µs."""
@@ -102,7 +111,8 @@ class TorchSession(Session):
                 returned = module(tensor)
 
         def outputs() -> Arrays:
-            arrays = [output.cpu().numpy().copy() for output in _tensors(returned)]
+            tensors = _tensors(returned, self._paths)
+            arrays = [output.cpu().numpy().copy() for output in tensors]
             return dict(zip(self._outputs, arrays, strict=True))
 
         run, device_ms = self._place.timed(call)
@@ -119,11 +129,26 @@ class TorchSession(Session):
         )
 
 
-def _tensors(returned: Any) -> Sequence[torch.Tensor]:
-    """What the module returned: one tensor, or several in the manifest's order."""
+def _tensors(
+    returned: Any, paths: Sequence[tuple[PathStep, ...]] | None = None
+) -> Sequence[torch.Tensor]:
+    """What the module returned: one tensor, or several in the manifest's order.
+
+    ``paths`` are where they stand in what an adopted file returns.
+    """
+    if paths is not None:
+        return [_at(returned, path) for path in paths]
     if isinstance(returned, (tuple, list)):
         return returned
     return (returned,)
+
+
+def _at(returned: Any, path: tuple[PathStep, ...]) -> torch.Tensor:
+    """The tensor that stands there: keys of dicts, items of tuples, fields of objects."""
+    for kind, step in path:
+        returned = getattr(returned, str(step)) if kind == "field" else returned[step]
+    tensor: torch.Tensor = returned
+    return tensor
 
 
 def prepare_threads(options: RunOptions) -> None:

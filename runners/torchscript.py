@@ -7,10 +7,19 @@ traced there; ``map_location`` moves weights and leaves these, so they are rewri
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import RunOptions
+from deploybench.contracts import (
+    Arrays,
+    ForeignFile,
+    ForeignTensor,
+    ForeignWork,
+    ProfiledSession,
+    RunOptions,
+)
 
 from .torch_device import open_device
 from .torch_session import TorchRunner, TorchSession, prepare_threads
@@ -22,19 +31,48 @@ class TorchScriptRunner(TorchRunner):
     requires: ClassVar[tuple[str, ...]] = ("torch",)
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
+    profiles_layers: ClassVar[bool] = True
+    adopts: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        (".pt", ".ts", ".pth", ".torchscript", ".ptl"), "torchscript"
+    )
+
+    def look_into(self, file: Path) -> ForeignFile:
+        from .torch_files import look_into_script
+
+        return look_into_script(file)
+
+    def outputs_of(self, file: Path, example: Arrays) -> tuple[ForeignTensor, ...]:
+        from .torch_files import evaluating, open_script, outputs_of
+
+        return outputs_of(evaluating(open_script(file)), example)
+
+    def work_in(self, file: Path, shapes: Mapping[str, tuple[int, ...]]) -> ForeignWork | None:
+        from .torch_files import evaluating, open_script, work_in
+
+        return work_in(evaluating(open_script(file)), shapes)
 
     def load(self, artifact: Artifact, options: RunOptions) -> TorchSession:
         import torch
+
+        from .torch_files import evaluating
 
         prepare_threads(options)
         place = open_device(options)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the format's age, which is the user's choice
             module = torch.jit.load(str(artifact.entry), map_location=place.name)
+        if artifact.manifest.adopted is not None:  # somebody may have saved it while it trained
+            evaluating(module)
         place_constants(module.graph, place.name)
         return TorchSession(
             artifact, module, place, options, "TorchScript", artifact.manifest.precision
         )
+
+    def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
+        from .torch_layers import ProfiledTorchSession, ScriptedModules
+
+        session = self.load(artifact, options)
+        return ProfiledTorchSession(session, ScriptedModules())
 
 
 def place_constants(graph: Any, device: str) -> None:

@@ -17,7 +17,8 @@ import pytest
 
 from deploybench import processes
 from deploybench.errors import DeployBenchError
-from deploybench.processes import can_pin, python_module, run_child
+from deploybench.inherited import can_pin
+from deploybench.processes import python_module, run_child
 from tests.conftest import run_cli
 
 SHADOWS = ("statistics", "numpy", "random", "psutil", "tempfile", "pydantic", "torch")

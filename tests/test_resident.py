@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from deploybench.errors import DeployBenchError
-from deploybench.processes import can_pin
+from deploybench.inherited import can_pin
 from deploybench.resident import CAN_REST, Resident, ResidentLostError
 
 pytestmark = pytest.mark.skipif(not CAN_REST, reason="this system stops no processes")

@@ -151,6 +151,15 @@ def answers_of(
 
 def command_for(records: Sequence[Record], rounds: int) -> str:
     """The command that measures the cells of ``records`` beside each other, in so many rounds."""
+    words = words_for(records)
+    if all(record.visits for record in records):
+        # A number of rounds would be of fresh launches.
+        return shlex.join([*words, "--budget", f"{budget_for(records, rounds)}s"])
+    return shlex.join([*words, "--rounds", str(rounds)])
+
+
+def words_for(records: Sequence[Record]) -> list[str]:
+    """The same command in words, without how long it measures."""
     cells = [record.cell for record in records]
     words = ["deploybench", "run"]
     words += ["--model", _listed([cell.model for cell in cells])]
@@ -172,13 +181,10 @@ def command_for(records: Sequence[Record], rounds: int) -> str:
     words += dict.fromkeys(word for cell in cells for word in cell.option_arguments)
     if records[0].profile != PROFILE_OF_THIS_HOST:
         words += ["--profile", records[0].profile]
-    workspace = _workspace_of(cells[0])
+    workspace = workspace_of(cells[0])
     if workspace is not None:
         words += ["--workspace", str(workspace)]
-    if all(record.visits for record in records):
-        # A number of rounds would be of fresh launches.
-        return shlex.join([*words, "--budget", f"{budget_for(records, rounds)}s"])
-    return shlex.join([*words, "--rounds", str(rounds)])
+    return words
 
 
 def rounds_in_all(leads: Sequence[Lead], more: int | None) -> int:
@@ -329,7 +335,7 @@ def _listed(names: Sequence[str]) -> str:
     return ",".join(dict.fromkeys(names))
 
 
-def _workspace_of(cell: Cell) -> Path | None:
+def workspace_of(cell: Cell) -> Path | None:
     """The workspace that holds the artifact, where it is not the usual one."""
     if cell.artifact is None:
         return None

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, JsonValue
 
+from deploybench.artifacts.adoption import Adoption
 from deploybench.artifacts.built import Built
 from deploybench.artifacts.calibration import Calibration
 from deploybench.artifacts.contents import check_names, check_nothing_else
@@ -43,6 +44,7 @@ class TensorSpec(Document):
 
     ``path`` is where an output stands in what the model's own code returns (empty: it is what is
     returned), ``model_dtype`` what it is there: whole numbers are handed out as float32.
+    ``layout`` is that of an input: where its channels stand.
     """
 
     name: str
@@ -50,6 +52,7 @@ class TensorSpec(Document):
     shape: tuple[int | Literal["batch"], ...]
     path: tuple[PathStep, ...] = ()
     model_dtype: str = "float32"
+    layout: Literal["nchw", "nhwc"] = "nchw"
 
     @property
     def is_integer(self) -> bool:
@@ -73,7 +76,7 @@ class ModelInfo(Document):
     name: str
     arguments: dict[str, int | float | str | bool]
     num_classes: int
-    parameters: int
+    parameters: int | None = Field(description="None where an adopted file does not tell")
     macs: int | None
     flops: int | None
     patch_size: int | None = Field(
@@ -138,6 +141,9 @@ class Manifest(Document):
     kept_fp32: tuple[str, ...] = Field(
         default=(), description="layers of an int8 artifact that were asked to stay in float"
     )
+    adopted: Adoption | None = Field(
+        default=None, description="the foreign file that it was; None for what was exported here"
+    )
     seal: str = Field(default="", description="sha256 over the manifest without this field")
 
     def sealed(self) -> Manifest:
@@ -168,6 +174,8 @@ class Manifest(Document):
         if self.parity is None or not self.parity.passed:
             return ""
         words = ["verified"]
+        if self.adopted is not None:
+            words = [self.adopted.agreement]
         if self.parity.weak:
             words.append("weakly")
         if self.weights.random_words:
@@ -207,6 +215,10 @@ class Artifact:
     def batch_shape(self, batch: int) -> dict[str, tuple[int, ...]]:
         """The input shapes for a batch size, by input name."""
         return {spec.name: spec.sizes(batch) for spec in self.manifest.inputs}
+
+    def input_dtypes(self) -> dict[str, str]:
+        """NumPy's names of the inputs' types, by input name."""
+        return {spec.name: spec.dtype for spec in self.manifest.inputs}
 
     def reference(self) -> tuple[Array, Array]:
         """The reference inputs and the fp32 eager outputs on them, of the main output."""

@@ -23,7 +23,7 @@ class Weights(Document):
     the model. ``random_parameters`` of the model's ``parameters`` (scalars) were found nowhere.
     """
 
-    kind: Literal["random", "factory", "checkpoint", "pretrained"]
+    kind: Literal["random", "factory", "checkpoint", "pretrained", "adopted"]
     source: str
     sha256: str
     taken: str = ""

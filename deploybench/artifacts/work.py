@@ -29,7 +29,7 @@ class Work:
 
 def work_of(manifest: Manifest) -> Work | None:
     """The work of an artifact; None where its MACs are not known."""
-    if manifest.model.macs is None:
+    if manifest.model.macs is None or manifest.model.parameters is None:
         return None
     values = 0
     for tensor in (*manifest.inputs, *manifest.outputs):

@@ -41,6 +41,12 @@ COMMANDS = (
         "workspace.",
     ),
     Command(
+        "adopt",
+        "adopt:adopt",
+        "Make an artifact of a file that was exported elsewhere: ONNX, OpenVINO, TorchScript or "
+        "torch.export.",
+    ),
+    Command(
         "run",
         "run:run",
         "Measure artifacts on this machine: processes that are visited in turn, parity before "
@@ -79,6 +85,18 @@ COMMANDS = (
         "gate:gate",
         "Fail when a cell became slower: exit 0 for a pass, 1 for a regression, 3 when the runs "
         "cannot tell.",
+    ),
+    Command(
+        "advise",
+        "advise:advise",
+        "Which model, backend, precision and batch meet the constraints, from the records at hand; "
+        "nothing is measured.",
+    ),
+    Command(
+        "explain",
+        "explain:explain",
+        "Show the time of every layer by its runtime's own profiler, beside the MACs of its "
+        "module.",
     ),
     Command(
         "predict",

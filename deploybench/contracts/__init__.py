@@ -18,6 +18,8 @@ from deploybench.contracts.exporter import (
     ExportSpec,
     OptionValue,
 )
+from deploybench.contracts.foreign import ForeignFile, ForeignTensor, ForeignWork
+from deploybench.contracts.layers import Layer, LayerTimes, ProfiledSession
 from deploybench.contracts.plugin import Plugin
 from deploybench.contracts.runner import Runner, RunOptions
 from deploybench.contracts.session import Arrays, Bound, Session, SessionFacts
@@ -33,8 +35,14 @@ __all__ = [
     "ExportSpec",
     "ExportedFiles",
     "Exporter",
+    "ForeignFile",
+    "ForeignTensor",
+    "ForeignWork",
+    "Layer",
+    "LayerTimes",
     "OptionValue",
     "Plugin",
+    "ProfiledSession",
     "RunOptions",
     "Runner",
     "Session",

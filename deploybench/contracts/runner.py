@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from deploybench.contracts.foreign import ForeignFile, ForeignTensor, ForeignWork
+from deploybench.contracts.layers import ProfiledSession
 from deploybench.contracts.plugin import Plugin
-from deploybench.contracts.session import Session
+from deploybench.contracts.session import Arrays, Session
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import kind_of
 from deploybench.plurals import counted
@@ -76,9 +80,16 @@ class Runner(Plugin):
     False is for formats that are data to their runtime: a graph of known operators, and numbers.
     Pickles, native code, engines, names of Python modules and operators from libraries are not.
     """
+    adopts: ClassVar[Mapping[str, str]] = {}
+    """The formats of foreign files that it can look into (:meth:`look_into`), by suffix:
+    ``{".onnx": "onnx"}``."""
+    converts: ClassVar[frozenset[str]] = frozenset()
+    """The formats of foreign files that it can turn into its own (:meth:`convert`)."""
     preload: ClassVar[tuple[str, ...]] = ()
     """Modules to import once for all launches that are not timed; empty: a process of its own for
     each."""
+    profiles_layers: ClassVar[bool] = False
+    """Whether it can :meth:`load_profiled`."""
 
     def check_device(self, device: str) -> str | None:
         """Why this runner cannot use ``device`` (``cpu``, ``cuda``, ``cuda:N``), or None.
@@ -118,6 +129,33 @@ class Runner(Plugin):
         """
         return None
 
+    def look_into(self, file: Path) -> ForeignFile:
+        """What a foreign file of one of the suffixes in :attr:`adopts` tells of itself.
+
+        Where ``runs_code`` is True this may run what the file holds: it is called in a process of
+        its own, and only with the user's word. Raises DeployBenchError for a file that does not
+        read, or that no runtime can run by itself.
+        """
+        raise NotImplementedError(f"{self.name} adopts no files")
+
+    def outputs_of(self, file: Path, example: Arrays) -> tuple[ForeignTensor, ...]:
+        """The outputs of a foreign file, of which only a call tells them. ``example`` is fed."""
+        return self.look_into(file).outputs
+
+    def work_in(self, file: Path, shapes: Mapping[str, tuple[int, ...]]) -> ForeignWork | None:
+        """The multiply-adds of a call on inputs of these shapes; None where they are not known."""
+        return None
+
+    def convert(
+        self, file: Path, out: Path, *, inputs: Sequence[str], outputs: Sequence[str]
+    ) -> Path:
+        """Write the foreign file into the folder ``out`` in a format of :attr:`adopts`.
+
+        ``inputs`` and ``outputs`` are the names of all of them in the file's order; the new file
+        has them under the same names. Raises DeployBenchError for what it cannot convert.
+        """
+        raise NotImplementedError(f"{self.name} converts no files")
+
     @abstractmethod
     def load(self, artifact: Artifact, options: RunOptions) -> Session:
         """One session. ``options.streams`` is 1."""
@@ -129,3 +167,15 @@ class Runner(Plugin):
         the weights overrides this.
         """
         return [self.load(artifact, options.for_one_stream) for _ in range(options.streams)]
+
+    def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
+        """One session as :meth:`load` gives, with its runtime's profiler of layers.
+
+        It computes with the same options, so that its layers are those of the calls that are
+        measured elsewhere. Raises DeployBenchError where the runner has no profiler.
+        """
+        raise DeployBenchError(
+            f"{self.name} has no profiler of layers",
+            expected="a runner whose runtime tells what each layer takes",
+            action="deploybench explain with another --runner: onnxruntime, openvino, pytorch",
+        )

@@ -57,9 +57,17 @@ class Session(ABC):
     a backend writes. Only ``_infer`` and ``facts`` have to be written.
     """
 
-    def __init__(self, input_shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(
+        self,
+        input_shapes: Mapping[str, tuple[int, ...]],
+        input_dtypes: Mapping[str, str] | None = None,
+    ) -> None:
         self.input_shapes = dict(input_shapes)
-        """Of every call, by input name: (batch, channels, height, width)."""
+        """Of every call, by input name: (batch, channels, height, width), or with the channels last
+        where an adopted file has them there."""
+        self.input_dtypes = dict.fromkeys(input_shapes, "float32")
+        """NumPy's names of the types of the inputs, by input name."""
+        self.input_dtypes.update(input_dtypes or {})
         self.__compiled = False
         self.__checked: Arrays | None = None
 
@@ -76,9 +84,10 @@ class Session(ABC):
     def infer(self, inputs: Arrays) -> Arrays:
         """Run the model, from host to host: returns when the outputs are on the host.
 
-        ``inputs`` are float32 arrays of :attr:`input_shapes` by input name (checked on their first
-        use: ValueError names what differs); the outputs are float32 arrays by output name. They may
-        be views into the session's memory, good until its next call.
+        ``inputs`` are arrays of :attr:`input_shapes` and :attr:`input_dtypes` by input name
+        (checked on their first use: ValueError names what differs), float32 unless an adopted file
+        takes others; the outputs are float32 arrays by output name. They may be views into the
+        session's memory, good until its next call.
         """
         if inputs is not self.__checked:
             self._prepare(inputs)
@@ -103,7 +112,9 @@ class Session(ABC):
 
     def _prepare(self, inputs: Arrays) -> None:
         given = {name: (tuple(array.shape), str(array.dtype)) for name, array in inputs.items()}
-        expected = {name: (shape, "float32") for name, shape in self.input_shapes.items()}
+        expected = {
+            name: (shape, self.input_dtypes[name]) for name, shape in self.input_shapes.items()
+        }
         if given != expected:
             raise ValueError(f"the session got inputs {given}, it expects {expected}")
         self.compile()

@@ -6,6 +6,7 @@ from deploybench.artifacts.artifact import Manifest
 from deploybench.artifacts.preprocessing import Preprocessing, PreprocessingPart
 from deploybench.data.image_size import size_text
 from deploybench.data.preprocessing_options import PARTS, number_list
+from deploybench.errors import DeployBenchError
 
 FLAGS: dict[PreprocessingPart, tuple[str, ...]] = {
     "image_size": ("--image-size",),
@@ -50,3 +51,23 @@ def assumptions_in(manifest: Manifest) -> tuple[str, ...]:
     if not described and manifest.weights.kind in ("checkpoint", "factory"):
         return (UNDESCRIBED, *manifest.assumed)
     return manifest.assumed
+
+
+def check_prepared(manifest: Manifest, spec: Preprocessing) -> None:
+    """Refuse to look at images with an adopted artifact of which nobody said what it is fed.
+
+    What an export assumes is what the architecture is usually trained with; of a foreign file
+    nothing of the kind is known, and a wrong normalisation answers wrong in silence. ``spec`` is
+    the preprocessing with what was said last.
+    """
+    unsaid = [part for part in ("mean", "std") if part in spec.assumed]
+    if manifest.adopted is None or not unsaid:
+        return
+    raise DeployBenchError(
+        f"nobody said how images are normalised for {manifest.model.name}, which was adopted: "
+        "a file does not tell it",
+        expected="the mean and the deviation that it was trained with, of pixels in [0, 1]",
+        action=f"deploybench adopt {manifest.adopted.file} --mean 0.485,0.456,0.406 --std "
+        "0.229,0.224,0.225, or --value-range 0,255 where it normalises by itself, or "
+        "--preprocessing FILE.json",
+    )

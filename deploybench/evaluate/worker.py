@@ -21,6 +21,7 @@ from deploybench.artifacts.artifact import Artifact, open_artifact
 from deploybench.contracts import Session
 from deploybench.contracts.registry import runner
 from deploybench.data.dataset import DataSet
+from deploybench.data.feeding import fed
 from deploybench.data.postprocess import main_output
 from deploybench.errors import DeployBenchError
 from deploybench.evaluate.job import EvaluationJob
@@ -123,14 +124,15 @@ def predict_all(
     None, or the first image whose outputs are not finite with what they are: nothing of its batch
     is kept.
     """
-    name = artifact.manifest.inputs[0].name
+    spec = artifact.manifest.inputs[0]
     with ThreadPoolExecutor(readers) as pool:
         ahead = BATCHES_AHEAD * batch + readers
         images = _readable(_in_order(pool, read, todo, ahead), writer)
         for numbers, pixels in _batches(images, batch):
             # The last batch is filled with copies: every call has the size that was proved.
             filled = np.stack([*pixels, *[pixels[-1]] * (batch - len(pixels))])
-            output = main_output(session.infer({name: filled}), artifact.manifest)
+            inputs = {spec.name: fed(filled, spec)}
+            output = main_output(session.infer(inputs), artifact.manifest)
             outputs = np.asarray(output, np.float32).reshape(batch, -1)[: len(pixels)]
             wrong = np.flatnonzero(~np.isfinite(outputs).all(axis=1))
             if len(wrong):

@@ -10,6 +10,7 @@ import importlib
 import json
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -97,20 +98,23 @@ def main() -> None:
     die_with_parent()
     warnings.simplefilter("ignore")
     job = ExportJob.model_validate_json(sys.stdin.read())
+    finish(reply_of(lambda: run(job), job.staging, "could not be written").model_dump_json())
+
+
+def reply_of(work: Callable[[], None], staging: str, undone: str) -> ExportReply:
+    """Do the work, and say how it ended; ``undone`` is what the system refused to do with a file,
+    in words."""
     try:
-        run(job)
-        reply = ExportReply()
+        work()
     except DeployBenchError as error:
-        reply = ExportReply(found=error.found, expected=error.expected, action=error.action)
+        return ExportReply(found=error.found, expected=error.expected, action=error.action)
     except OSError as error:
-        reply = ExportReply(
-            found=f"{error.filename or job.staging} could not be written: {error.strerror}"
-        )
-    except Exception as error:  # an exporter may raise anything; the row carries its cause
+        return ExportReply(found=f"{error.filename or staging} {undone}: {error.strerror}")
+    except Exception as error:  # exporters and runtimes may raise anything; the row has its cause
         cause = cause_of(error)
         found = f"{cause.found}{where_its_traceback_is(error)}"
-        reply = ExportReply(found=found, expected=cause.expected, action=cause.action)
-    finish(reply.model_dump_json())
+        return ExportReply(found=found, expected=cause.expected, action=cause.action)
+    return ExportReply()
 
 
 def run(job: ExportJob) -> None:

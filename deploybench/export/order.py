@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
+from deploybench.analysis.known_accuracy import Acceptance
 from deploybench.artifacts.acceptance import check_drop, check_reduced
 from deploybench.artifacts.task import read_task
 from deploybench.artifacts.workspace import Workspace, open_workspace
@@ -15,7 +16,6 @@ from deploybench.contracts import OptionValue
 from deploybench.contracts.registry import options_by_backend
 from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.errors import DeployBenchError, unknown_name
-from deploybench.export.acceptance import Acceptance
 from deploybench.export.pipeline import (
     DEFAULT_TIME_LIMIT_S,
     ExportOptions,

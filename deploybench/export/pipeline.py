@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 from deploybench import __version__
+from deploybench.analysis.known_accuracy import Acceptance
 from deploybench.artifacts.artifact import (
     MANIFEST,
     Artifact,
@@ -19,14 +20,12 @@ from deploybench.artifacts.artifact import (
     open_artifact,
     whole_artifact,
 )
-from deploybench.artifacts.parity import ParityReport
 from deploybench.artifacts.signature import is_signed
 from deploybench.artifacts.workspace import Workspace, publish
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import exporter, exporters, runners, runners_of_format
 from deploybench.data.own_images import choose_images
 from deploybench.errors import DeployBenchError
-from deploybench.export.acceptance import Acceptance
 from deploybench.export.files import check_files, seen_from_here
 from deploybench.export.identity import PRELOAD, contents_of, identity_of_weights
 from deploybench.export.job import ExportJob, ExportReply
@@ -118,23 +117,11 @@ def export_one(
             action="check the permissions and the free space",
         )
         return ExportResult(request, None, False, perf_counter() - began, problem)
-    parity = _weighed(artifact, options.acceptance)
+    parity = artifact.manifest.parity
+    if options.acceptance is not None:
+        parity = options.acceptance.weighed(artifact)
     seconds = perf_counter() - began
     return ExportResult(request, artifact, reused, seconds, remark=remark, parity=parity)
-
-
-def _weighed(artifact: Artifact, acceptance: Acceptance | None) -> ParityReport | None:
-    """The artifact's parity, with what is known of its accuracy where that may stand for it."""
-    manifest = artifact.manifest
-    name = manifest.parity_runner
-    if manifest.parity is None or manifest.parity.passed or acceptance is None or name is None:
-        return manifest.parity
-    plugin = runners()[name].plugin
-    if plugin is None:
-        return manifest.parity
-    device = CPU if CPU in plugin.devices else CUDA
-    precision = plugin.default_precision(manifest.precision, device)
-    return manifest.parity.weighed(acceptance.evidence(artifact, name, device, precision))
 
 
 def _preload(requests: Sequence[ExportRequest]) -> tuple[str, ...]:
@@ -273,7 +260,7 @@ def _export(
         if outcome.reply is None:
             raise DeployBenchError(outcome.error or "the export said nothing", action=reproduce)
         ExportReply.model_validate_json(outcome.reply).raise_failure(reproduce)
-        _verify(staging, request)
+        verify_staged(staging, request)
         publish(staging, destination)
     return open_artifact(destination), False, None
 
@@ -312,7 +299,7 @@ def _reusable(folder: Path, request: ExportRequest) -> Artifact | None:
     return artifact
 
 
-def _verify(staging: Path, request: ExportRequest) -> None:
+def verify_staged(staging: Path, request: ExportRequest) -> None:
     """Check parity in a fresh process on the format's own runner.
 
     The outcome is written into the manifest.

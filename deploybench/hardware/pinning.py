@@ -34,7 +34,7 @@ from deploybench.hardware.places import (
     place_of,
 )
 from deploybench.hardware.quotas import ROOT, affinity
-from deploybench.processes import can_pin
+from deploybench.inherited import can_pin
 
 AUTO: Literal["auto"] = "auto"
 NONE: Literal["none"] = "none"

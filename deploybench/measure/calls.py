@@ -19,6 +19,7 @@ import numpy as np
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Arrays, Session
+from deploybench.data.feeding import fed
 from deploybench.data.postprocess import answers, classes_of_pixels, main_output, task_in
 from deploybench.data.preprocess import load_image
 
@@ -53,13 +54,14 @@ def end_to_end(session: Session, artifact: Artifact, image: Path) -> Call:
     manifest = artifact.manifest
     preprocessing = manifest.preprocessing
     task = task_in(manifest)
-    ((name, shape),) = session.input_shapes.items()  # images x channels x height x width
+    ((name, shape),) = session.input_shapes.items()  # images first
     batch = shape[0]
     load_image(image, preprocessing)  # what is wrong with the file is told before it is timed
 
     def call() -> object:
         pixels = [load_image(image, preprocessing) for _ in range(batch)]
-        main = main_output(session.infer({name: np.stack(pixels)}), manifest)
+        inputs = fed(np.stack(pixels), manifest.inputs[0])
+        main = main_output(session.infer({name: inputs}), manifest)
         if task.kind == "dense" and task.scores != "values":
             return classes_of_pixels(main, task)
         return answers(main, task)

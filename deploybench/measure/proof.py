@@ -18,6 +18,7 @@ from deploybench.artifacts.artifact import Artifact, Manifest
 from deploybench.artifacts.output_parity import compare_batches
 from deploybench.artifacts.parity import ParityReport, loosest
 from deploybench.contracts import Arrays, RunOptions, Session
+from deploybench.data.feeding import fed
 from deploybench.data.postprocess import main_output
 from deploybench.data.synthetic import REFERENCE_IMAGES, whole_batches
 from deploybench.errors import DeployBenchError, DeviceError
@@ -66,8 +67,8 @@ def reference_batches(artifact: Artifact, batch: int) -> list[Arrays]:
     Images repeat where they do not fill the last one.
     """
     images, _ = artifact.reference()
-    name = artifact.manifest.inputs[0].name
-    return [{name: pixels} for pixels in whole_batches(images, batch)]
+    spec = artifact.manifest.inputs[0]
+    return [{spec.name: fed(pixels, spec)} for pixels in whole_batches(images, batch)]
 
 
 def timed_inputs(artifact: Artifact, batch: int) -> Arrays:
@@ -77,8 +78,8 @@ def timed_inputs(artifact: Artifact, batch: int) -> Arrays:
     The others are there for parity: what a black image takes is no image's usual time.
     """
     images, _ = artifact.reference()
-    name = artifact.manifest.inputs[0].name
-    return {name: whole_batches(images[:REFERENCE_IMAGES], batch)[0]}
+    spec = artifact.manifest.inputs[0]
+    return {spec.name: fed(whole_batches(images[:REFERENCE_IMAGES], batch)[0], spec)}
 
 
 def prove(

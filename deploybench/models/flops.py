@@ -98,6 +98,24 @@ def count_layer_values(module: nn.Module, example: torch.Tensor) -> int:
     return sum(values for op, values in counts.items() if op in known)
 
 
+def count_by_module(module: nn.Module, example: torch.Tensor) -> dict[str, tuple[int, int]]:
+    """By path, the MACs of every module in one call, and the numbers that its products read and
+    write: of what lies inside it as well, the whole model under the empty path."""
+    known = layer_value_formulas()
+    flops = _counted(module, example).flops
+    values = _counted(module, example, known).flops
+    root = type(module).__name__
+    found = {}
+    for path in ("", *(name for name, _ in module.named_modules() if name)):
+        whole = f"{root}.{path}" if path else root
+        read_and_written = 0
+        for operator, count in values.get(whole, {}).items():
+            if operator in known:
+                read_and_written += count
+        found[path] = (_macs(flops.get(whole, {})), read_and_written)
+    return found
+
+
 def count_macs_by_kind(module: nn.Module, example: torch.Tensor) -> MacsByKind:
     """The same, by kind."""
     # FLOPs by operator, by path: those of a module are those of all that lies inside it.

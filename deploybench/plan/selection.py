@@ -147,6 +147,25 @@ def check_baseline(name: str, selection: Selection) -> None:
         raise unknown_name("baseline among the runners of this run", name, measured)
 
 
+def check_baseline_planned(name: str, planned: Sequence[Planned]) -> None:
+    """Raise DeployBenchError where the baseline has no cell because all artifacts were adopted.
+
+    A file has no PyTorch model, and nothing can be exported from it for another runner.
+    """
+    adopted = [cell for cell in planned if cell.artifact.manifest.adopted is not None]
+    if not planned or len(adopted) < len(planned):
+        return
+    if any(cell.cell.runner == name for cell in planned):
+        return
+    models = dict.fromkeys(cell.cell.model for cell in adopted)
+    raise DeployBenchError(
+        f"--baseline {name}, and {', '.join(models)} was adopted from a file: there is no {name} "
+        "artifact of it",
+        expected=f"one of {', '.join(dict.fromkeys(cell.cell.runner for cell in planned))}",
+        action="leave --baseline out, or name one of these",
+    )
+
+
 def _obeys(entry: Entry[Runner], field: str) -> bool:
     return entry.plugin is not None and field in entry.plugin.cell_options
 
@@ -168,10 +187,16 @@ def nothing_to_run(artifacts: Sequence[Artifact], selection: Selection) -> Deplo
     for entry in selection.runners:
         if entry.plugin is not None:
             readable |= set(entry.plugin.formats)
+    action = "deploybench run --model NAME exports what is missing"
+    if artifacts and all(artifact.manifest.adopted is not None for artifact in artifacts):
+        action = (
+            "they were adopted from files, from which nothing can be exported: adopt a file in "
+            "that format, deploybench adopt FILE"
+        )
     return DeployBenchError(
         f"the artifacts are in {', '.join(formats)}, and {names} runs none of that",
         expected=f"artifacts in {', '.join(sorted(readable))}",
-        action="deploybench run --model NAME exports what is missing",
+        action=action,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deploybench.analysis.answers import Lead
+from deploybench.analysis.visit_verdicts import too_far
 from deploybench.report.figures import three_digits
 from deploybench.report.run_cells import NOT_SEEN
 from deploybench.results.record import Record, StateSummary
@@ -37,6 +38,8 @@ def of_calls(state: StateSummary) -> str:
     met = three_digits(state.visited.experienced_p50_ms)
     if state.visited.basis == "no canary":
         return f"took {met} ms a call"
+    if too_far(state.visited):
+        return f"took {met} ms a call as the machine was; what it takes undisturbed is not known"
     about = ""
     if state.visited.basis in NOT_SEEN:
         about = "perhaps "

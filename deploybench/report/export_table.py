@@ -142,6 +142,7 @@ def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
             "facts": None,
             "assumed": None,
             "verified": False,
+            "adopted": None,
             "parity_max_error": None,
             "parity_budget": None,
             "parity_note": None,
@@ -162,6 +163,7 @@ def _manifest_data(manifest: Manifest | None) -> dict[str, object]:
         "facts": manifest.facts,
         "assumed": list(assumptions_in(manifest)),
         "verified": manifest.verified,
+        "adopted": None if manifest.adopted is None else manifest.adopted.agreement,
         "parity_max_error": max_error,
         "parity_budget": budget,
         "parity_note": manifest.parity_note,
@@ -180,7 +182,7 @@ def _assumed(results: Sequence[ExportResult]) -> list[str]:
         for sentence in assumptions_in(manifest):
             line = sentence
             if sentence == assumption_of(manifest.preprocessing):
-                line += f"; {advice_on(manifest.preprocessing)}"
+                line += f"; {_advice_on_images(manifest)}"
             if sentence == UNDESCRIBED:
                 line += "; --force exports it again"
             models.setdefault(line, []).append(result.request.model.name)
@@ -193,6 +195,13 @@ def _assumed(results: Sequence[ExportResult]) -> list[str]:
         else:
             lines.append(line)
     return lines
+
+
+def _advice_on_images(manifest: Manifest) -> str:
+    advice = advice_on(manifest.preprocessing)
+    if manifest.adopted is None:
+        return advice
+    return advice.replace("or a pretrained_cfg of the module", "or --preprocessing FILE.json")
 
 
 def _loading_data(weights: Weights) -> dict[str, object] | None:
@@ -322,6 +331,8 @@ def _note_on_failure(note: str, parity: ParityReport | None) -> Note:
 
 
 def _advice_on_weakness(manifest: Manifest) -> str:
+    if manifest.adopted is not None:
+        return "say how its images are prepared: --mean and --std, or --value-range"
     if manifest.own_images is None:
         return "export trained weights, or add --reference-images with images of your own"
     return (

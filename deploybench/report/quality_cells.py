@@ -94,4 +94,6 @@ def legend_of_accuracy(rows: Sequence[Row]) -> list[str]:
         parts.append(DIFFERENCE)
     if any(row.agreement is not None for row in seen):
         parts.append(f"agree: answers as fp32 eager's on {' and '.join(words)}")
+    if any(row.weights.startswith("adopted ") for row in seen):
+        parts.append("of an adopted model Δ eager and agree are to the file as it was adopted")
     return parts

@@ -18,7 +18,7 @@ from deploybench.report.quality_cells import (
 )
 from deploybench.report.quality_details import class_sections, flip_sections
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
-from deploybench.results.quality import ITSELF, Quality
+from deploybench.results.quality import ITSELF, REFERENCE_ITSELF, Quality
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
 from deploybench.rows.quality_row import QualityRow, quality_rows
@@ -201,7 +201,14 @@ def _notes(row: QualityRow) -> list[Note]:
         notes.append(Note(f"classes: {row.classes_from}"))
     if row.auc_without:
         notes.append(Note(f"no AUC for want of images: {_some(row.auc_without.split(', '))}"))
-    if row.verdict is Verdict.VALID and row.not_compared not in ("", ITSELF):
+    if row.stands_for:
+        notes.append(
+            Note(
+                f"Δ eager, agree and shift are to {row.stands_for}: it was adopted, and there is "
+                "no fp32 eager of it"
+            )
+        )
+    if row.verdict is Verdict.VALID and row.not_compared not in ("", ITSELF, REFERENCE_ITSELF):
         notes.append(Note(f"not held against fp32 eager: {row.not_compared}"))
     return notes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploybench.artifacts.adoption import REFERENCE
 from deploybench.hardware.devices import CPU
 from deploybench.plurals import counted
 from deploybench.report.figures import CAUSES, CAUSES_OF_VISITS
@@ -62,6 +63,7 @@ def notes_of(row: Row) -> list[Note]:
     notes += _note_on_contention(row)
     if row.speedup_answer is Answer.AMBIGUOUS:
         notes.append(Note("the speed-up is not settled", f"speed-up: {row.speedup_reason}"))
+    notes += [Note(sentence) for sentence in row.assumed.split("; ") if _is_reference(sentence)]
     if row.assumed and row.timing == END_TO_END:
         # Only a call that begins with an image file depends on how images are prepared.
         notes.append(Note(row.assumed))
@@ -137,3 +139,8 @@ def _reason(row: Row) -> str:
         launches = counted(row.launches_flipped, "launch", "launches")
         parts.append(f"{launches} met a change of state and {verb} nowhere")
     return "; ".join(parts)
+
+
+def _is_reference(sentence: str) -> bool:
+    """Whether it says whose answers an adopted artifact is held to, in place of fp32 eager's."""
+    return sentence.startswith(REFERENCE)

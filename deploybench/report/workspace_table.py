@@ -143,6 +143,7 @@ def _artifact_data(stored: StoredArtifact) -> dict[str, object]:
         "key": manifest.key,
         "size_bytes": stored.size_bytes,
         "verified": manifest.verified,
+        "adopted": None if manifest.adopted is None else manifest.adopted.agreement,
         "weights_random_share": manifest.weights.random_share,
         "superseded": stored.superseded,
         "difference": stored.difference,

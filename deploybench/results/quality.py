@@ -18,11 +18,18 @@ from deploybench.statistics.figures import Figure
 
 Booleans = npt.NDArray[np.bool_]
 Labels = Literal["single-label", "multi-label", "none"]
+AccuracyKind = Literal["balanced", "top-1", "auc", "all labels"]
+"""The figure that accuracy is said in, and models are ordered by."""
+ACCURACY_KINDS: tuple[AccuracyKind, ...] = ("balanced", "top-1", "auc", "all labels")
 
 MOST_LISTED = 100
 """Of failed images, and of images that flipped: all are counted, and so many are named."""
 ITSELF = "it is fp32 eager itself"
 """Why the cell that the others are compared with is not compared."""
+
+
+REFERENCE_ITSELF = "it is the reference itself: it was adopted, there is no fp32 eager of it"
+"""The same of an adopted file, whose answers stand in fp32 eager's place."""
 
 
 class Marks(Document):
@@ -159,6 +166,9 @@ class AgainstEager(Document):
     artifact_key: str | None
     agreement: Agreement
     difference: Difference | None
+    stands_for: str = Field(
+        "", description="whose answers they are where an adopted file has no fp32 eager"
+    )
 
 
 class Quality(Document):

@@ -82,6 +82,27 @@ def read_records(path: Path) -> list[Record]:
     return records
 
 
+def readable_records(path: Path) -> tuple[list[Record], list[DeployBenchError]]:
+    """As :func:`read_records`; beside the records, of each file that does not read, why.
+
+    Raises NoRecordsError where there is nothing at all.
+    """
+    if not path.is_dir():
+        # One file, or nothing: the only one that was asked for has to read.
+        return read_records(path), []
+    records, problems = [], []
+    for file in _paths_below(path):
+        try:
+            records.append(_read(file))
+        except DeployBenchError as error:
+            problems.append(error)
+        except OSError as error:
+            problems.append(DeployBenchError(f"{file} could not be read: {error.strerror}"))
+    if not records and not problems:
+        raise NoRecordsError(f"{path} holds no records", action="deploybench run writes some")
+    return records, problems
+
+
 def runs_in(folder: Path) -> list[Path]:
     """The runs of a workspace, oldest first: one folder each, named by time."""
     return sorted(item for item in folder.glob("*") if item.is_dir() and any(item.glob("*.json")))

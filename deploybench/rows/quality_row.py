@@ -92,6 +92,7 @@ class QualityRow:
     largest_shift: float | None = None
     mean_shift: float | None = None
     not_compared: str = ""
+    stands_for: str = ""
     p50_ms: float | None = None
     timed_batch: int | None = None
     macs_per_image: int | None = None
@@ -207,6 +208,7 @@ def _row(record: Record, timed: Record | None, margin: float) -> QualityRow:
         largest_shift=shown.largest_shift,
         mean_shift=None if agreement is None else agreement.mean_shift,
         not_compared="" if quality is None else quality.no_eager,
+        stands_for="" if eager is None else eager.stands_for,
         p50_ms=p50_ms,
         timed_batch=timed_batch,
         macs_per_image=record.macs,

@@ -27,7 +27,7 @@ from deploybench.evaluate.scoring import (
 )
 from deploybench.plan.cells import Planned
 from deploybench.results.launch import Launch
-from deploybench.results.quality import ITSELF, AgainstEager, Quality
+from deploybench.results.quality import ITSELF, REFERENCE_ITSELF, AgainstEager, Quality
 from deploybench.results.record import Record
 from deploybench.results.verdict import Judgement, Verdict
 from deploybench.runs.evaluation_plan import Eager, Held
@@ -174,6 +174,8 @@ class Evaluating:
         if reference is None:
             return None, self.eager[planned.cell.group].why_not or NO_ANSWERS
         if reference.planned.cell.key == planned.cell.key:
+            if self.eager[planned.cell.group].stands_for:
+                return None, REFERENCE_ITSELF
             return None, ITSELF
         agreement = agreement_of(reference.evaluated, evaluated, self.data)
         if agreement is None:
@@ -190,6 +192,7 @@ class Evaluating:
                 artifact_key=cell.artifact_key,
                 agreement=agreement,
                 difference=difference,
+                stands_for=self.eager[planned.cell.group].stands_for,
             ),
             "",
         )

@@ -33,6 +33,7 @@ from deploybench.hardware.pinning import Pin, pinning_of, thread_budget
 from deploybench.hardware.precisions import PRECISIONS
 from deploybench.hardware.profile import HOST
 from deploybench.models.source import expand_groups
+from deploybench.plan.acceptance import loosest_of
 from deploybench.plan.cells import Planned, Selection, Sizes
 from deploybench.plan.consent import check_planned, trusting_command
 from deploybench.plan.selection import nothing_to_run, select_artifacts, select_runners
@@ -40,7 +41,6 @@ from deploybench.processes import allow_children, stop_children
 from deploybench.results.record import Record
 from deploybench.results.store import new_run_name
 from deploybench.results.verdict import Verdict
-from deploybench.runs.acceptance import loosest_of
 from deploybench.runs.evaluating import Evaluating
 from deploybench.runs.evaluation_plan import (
     DEFAULT_BATCH,
@@ -229,17 +229,26 @@ def carry_out_evaluation(
         if request.compare:
             eager[group] = eager_of(cells, workspace, asked, trust=request.trust, command=command)
     if not labelled and all(one.planned is None for one in eager.values()):
+        expected = "labels, or a pytorch artifact of the same model and weights"
+        action: str | None = "deploybench export --model NAME --backend pytorch"
+        if all(cell.artifact.manifest.adopted is not None for cell in planned):
+            expected, action = "labels: the answers of an adopted file are held to them alone", None
         raise DeployBenchError(
             f"{data.root} has no labels, and there is no fp32 eager to agree with: "
             f"{next(iter(eager.values())).why_not}",
-            expected="labels, or a pytorch artifact of the same model and weights",
-            action="deploybench export --model NAME --backend pytorch",
+            expected=expected,
+            action=action,
         )
     ordered = _eager_first(planned, eager)
     given = request.class_names is not None
     held = {
         cell.artifact.path: held_to(
-            cell.artifact, data, request.task, labelled=labelled, given=given
+            cell.artifact,
+            data,
+            request.task,
+            labelled=labelled,
+            given=given,
+            preprocessing=request.preprocessing,
         )
         for cell in ordered
     }
@@ -308,7 +317,7 @@ def _artifacts(
         )
         missing = missing_exports(models, workspace, selection, Sizes())
         if missing:
-            check_model_names(models)
+            check_model_names(list(dict.fromkeys(request.model.name for request in missing)))
             results = export_requests(missing, workspace, ExportOptions(jobs=default_jobs()), tell)
             failed = [result for result in results if result.artifact is None]
     artifacts = select_artifacts(

@@ -10,8 +10,10 @@ from deploybench.artifacts.task import Task, task_asked
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry, reference_runner, runners
+from deploybench.data.assumptions import check_prepared
 from deploybench.data.dataset import DataSet
 from deploybench.data.postprocess import task_in
+from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.errors import DeployBenchError
 from deploybench.evaluate.classes import Matched, matched
 from deploybench.evaluate.predicting import classes_of
@@ -22,6 +24,7 @@ from deploybench.plan.selection import newest_artifacts
 from deploybench.results.cell import BASELINE_PRECISION
 
 DEFAULT_BATCH = 8
+ADOPTED = "adopted from a file: there is no PyTorch model of it"
 KINDS = ("multi_class", "multi_label", "binary")
 """The tasks whose answers are right or wrong."""
 
@@ -65,10 +68,14 @@ class Held:
 
 @dataclass(frozen=True)
 class Eager:
-    """The cell that stands for fp32 eager of a group of cells, or why there is none."""
+    """The cell that stands for fp32 eager of a group of cells, or why there is none.
+
+    ``stands_for`` says whose answers they are where an adopted file has no fp32 eager.
+    """
 
     planned: Planned | None = None
     why_not: str = ""
+    stands_for: str = ""
 
 
 def cells_of(artifacts: Sequence[Artifact], asked: Asked) -> list[Planned]:
@@ -93,6 +100,8 @@ def eager_of(
 
     One that was not asked for is never trusted on the quiet: it takes the consent of the others.
     """
+    if group[0].artifact.manifest.adopted is not None:
+        return _first_file_of(group, workspace, asked, trust=trust, command=command)
     name = reference_runner()
     if name is None:
         return Eager(why_not="no runner here runs a model as its author wrote it")
@@ -122,18 +131,63 @@ def eager_of(
     return Eager(why_not=fitting[0].skip or "")
 
 
+def _first_file_of(
+    group: Sequence[Planned], workspace: Workspace, asked: Asked, *, trust: bool, command: str
+) -> Eager:
+    """In fp32 eager's place: the file that was adopted on its own runner, where something else is
+    made of it (another format, another runner, a lower precision)."""
+    why_not = f"{group[0].cell.model} was {ADOPTED}"
+    own = [cell for cell in group if cell.skip is None and _is_first_file(cell)]
+    if own and len(group) == 1:
+        return Eager(why_not=why_not)
+    if not own:
+        for artifact in newest_artifacts(workspace):
+            entry = runners().get(artifact.manifest.parity_runner or "")
+            if entry is None or not entry.usable or artifact.manifest.adopted is None:
+                continue
+            reference = Asked([entry], [CPU], (), asked.threads, asked.batch)
+            for cell in cells_of([artifact], reference):
+                same = cell.cell.group == group[0].cell.group
+                if same and cell.skip is None and _is_first_file(cell):
+                    own.append(cell)
+    for cell in own:
+        try:
+            check_planned([cell], trust=trust, command=command)
+        except DeployBenchError as error:
+            return Eager(why_not=error.found)
+        return Eager(cell, stands_for=f"{cell.artifact.manifest.entry} on {cell.cell.runner}")
+    return Eager(why_not=why_not)
+
+
+def _is_first_file(planned: Planned) -> bool:
+    """Whether the cell runs a file as it was adopted, not a conversion, on its format's runner."""
+    manifest = planned.artifact.manifest
+    as_it_was = manifest.adopted is not None and manifest.request.get("to") is None
+    return as_it_was and planned.cell.runner == manifest.parity_runner
+
+
 def held_to(
-    artifact: Artifact, data: DataSet, asked: str | None, *, labelled: bool, given: bool
+    artifact: Artifact,
+    data: DataSet,
+    asked: str | None,
+    *,
+    labelled: bool,
+    given: bool,
+    preprocessing: PreprocessingOptions | None = None,
 ) -> Held:
     """What the artifact's answers to the images of ``data`` are held to.
 
     ``asked`` is a task of the user's, ``given`` says that the classes were named in the model's
-    order.
+    order, ``preprocessing`` is what is said beyond the manifest about how images are read.
     """
     manifest = artifact.manifest
     shape = manifest.outputs[0].sizes(1)[1:]
     written = task_in(manifest)
+    spec = manifest.preprocessing
+    if preprocessing is not None:
+        spec = preprocessing.applied_to(spec)
     try:
+        check_prepared(manifest, spec)
         task = task_asked(asked, shape, written)
         if task.kind not in KINDS or task.scores == "values":
             raise DeployBenchError(

@@ -41,7 +41,9 @@ def missing_exports(
     if profile is not None:
         needed = [form for form in needed if form.precision in profile.precisions]
     present = workspace.artifacts()
+    adopted = {one.manifest.model.name for one in present if one.manifest.adopted is not None}
     requests = []
+    models = [model for model in models if model not in adopted]  # nothing can build them
     for model, (image, patch) in product(models, sizes.combinations()):
         artifacts = [artifact for artifact in present if _has_size(artifact, image, patch)]
         of_that_size = _requests_of(model, artifacts)

@@ -87,7 +87,7 @@ def export_missing(
     requests = missing_exports(models, workspace, selection, request.sizes, profile)
     if not requests:
         return []
-    check_model_names(models)
+    check_model_names(list(dict.fromkeys(missing.model.name for missing in requests)))
     results = export_requests(requests, workspace, ExportOptions(jobs=default_jobs()), tell)
     return [result for result in results if result.artifact is None]
 

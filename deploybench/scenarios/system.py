@@ -26,7 +26,7 @@ Samples = Sequence[Any]
 class Images:
     """The images that queries ask for, as inputs of one call.
 
-    ``pixels`` is (images, channels, height, width).
+    ``pixels`` is what the input takes: (images, channels, height, width), or channels last.
     """
 
     def __init__(self, name: str, pixels: npt.NDArray[np.float32], batch: int) -> None:

@@ -17,6 +17,7 @@ from time import perf_counter, perf_counter_ns
 from deploybench.artifacts.artifact import Artifact, open_artifact
 from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.contracts.registry import runner
+from deploybench.data.feeding import fed
 from deploybench.data.synthetic import REFERENCE_IMAGES
 from deploybench.hardware.quotas import affinity
 from deploybench.measure.proof import failure_of, misplaced, prove, reference_batches
@@ -60,7 +61,8 @@ def _run(job: ScenarioJob, artifact: Artifact, plugin: Runner) -> Trial:
         return Trial(refused=refused, pinned=pinned)
     pixels, _ = artifact.reference()
     # The first are the usual ones; the others are for parity.
-    images = Images(artifact.manifest.inputs[0].name, pixels[:REFERENCE_IMAGES], settings.batch)
+    spec = artifact.manifest.inputs[0]
+    images = Images(spec.name, fed(pixels[:REFERENCE_IMAGES], spec), settings.batch)
     batches = reference_batches(artifact, settings.batch)
     options = RunOptions(job.device, job.threads, job.precision, settings.batch, settings.instances)
     with contextlib.ExitStack() as stack:
@@ -71,7 +73,7 @@ def _run(job: ScenarioJob, artifact: Artifact, plugin: Runner) -> Trial:
         load_s = perf_counter() - start
         for session in sessions:
             session.prepare_thread()
-            proof = prove(session, artifact, options, batches)
+            proof = prove(session, artifact, options, batches, job.evidence)
             if not proof.holds:
                 return Trial(
                     load_s=load_s,

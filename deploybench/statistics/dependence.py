@@ -22,7 +22,9 @@ Of logarithms, whose noise is about symmetric, the centre is that of Hodges and 
 median of the means of all pairs of values, and its interval that of Wilcoxon's signed-rank test
 turned around, as wide as the dependence asks for. It stands up to wild values nearly as well, and
 is a fifth narrower than that of the median. Where the two part, the noise is not symmetric (a cell
-with two modes of its own), and the median counts.
+with two modes of its own), and the median counts. So it does where its interval is much the
+narrower one: a seventh of wild values on one side is in a quarter of the pairs, and hardly moves
+the median.
 """
 
 from __future__ import annotations
@@ -58,6 +60,8 @@ MOST_PAIRED = 600
 LARGEST_PARTING = 0.5
 """Of the middle of pairs and the median, in half-widths. Of normal noise they part by a third of
 one (a standard deviation)."""
+MUCH_WIDER = 1.5
+"""The interval of the middle of pairs over that of the median. Of normal noise it is 0.8."""
 FEWEST_VALUES = 8
 """Of fewer values no correlation can be estimated."""
 
@@ -179,7 +183,8 @@ def centre_of_logs(values: Sequence[float] | Floats, confidence: float = CONFIDE
     if len(series) < FEWEST_VALUES:
         return median
     centre = _middle_of_pairs(series, confidence)
-    if abs(median.value - centre.value) > LARGEST_PARTING * centre.distance:
+    parted = abs(median.value - centre.value) > LARGEST_PARTING * centre.distance
+    if parted or centre.distance > MUCH_WIDER * median.distance:
         centre = median
     return _known_where_quiet(centre, series)
 

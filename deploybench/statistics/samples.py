@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from deploybench.statistics.counted import Counted, counted, pooled
 
 CONFIDENCE = 0.95
+MEDIAN_DISTANCE = 0.674
 FEWEST_FOR_INTERVAL = 6
 """Of five launches or pairs even the widest interval (sign test, signed-rank test) covers only
 93.75 %."""
@@ -189,3 +190,12 @@ def _coverage(count: int, index: int) -> float:
     ways = sum(math.comb(count, heads) for heads in range(index + 1))
     outside = ways / 2.0**count
     return 1 - 2 * outside
+
+
+def deviation_of_median(distance: float) -> float:
+    """The standard deviation of a median, times the root of how many values it is of.
+
+    ``distance`` is their median distance from it: of a normal distribution it is 0.674 standard
+    deviations. The variance of a median of normal values is pi / 2 times that of their mean.
+    """
+    return distance / MEDIAN_DISTANCE * math.sqrt(math.pi / 2)

@@ -128,6 +128,7 @@ def _works(request: PeakRequest) -> list[Work]:
         NUMPY_FP32: _numpy_products,
         BY_TORCH.format("fp32"): lambda: _torch_products("fp32", request.threads),
         BY_TORCH.format("bf16"): lambda: _torch_products("bf16", request.threads),
+        BY_TORCH.format("int8"): lambda: _int8_products(request.threads),
         COPY: lambda: [_copy(request.threads)],
         READ: lambda: [_read(request.threads)],
     }
@@ -160,6 +161,23 @@ def _torch_products(precision: str, threads: int) -> list[Work]:
     for size in MATRIX_SIZES:
         matrix = torch.randn(size, size).to(dtype)
         works.append(Work(piece, _flops(size), partial(torch.matmul, matrix, matrix)))
+    return works
+
+
+def _int8_products(threads: int) -> list[Work]:
+    """Products of 8-bit integers summed in 32 bits; none where this torch has none on the CPU."""
+    import torch
+
+    torch.set_num_threads(threads)
+    piece = BY_TORCH.format("int8")
+    works = []
+    for size in MATRIX_SIZES:
+        matrix = torch.randint(-127, 128, (size, size), dtype=torch.int8)
+        try:
+            torch._int_mm(matrix, matrix)
+        except (AttributeError, RuntimeError):  # before torch 2.4 on a CPU
+            return []
+        works.append(Work(piece, _flops(size), partial(torch._int_mm, matrix, matrix)))
     return works
 
 

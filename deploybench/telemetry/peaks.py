@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 
 from deploybench.hardware.host import Host
-from deploybench.hardware.precisions import BF16_FLAGS
+from deploybench.hardware.precisions import cpu_lacking
 from deploybench.hardware.roof import MeasuredPeaks
 from deploybench.plurals import counted
 from deploybench.processes import run_child
@@ -48,7 +48,9 @@ FRESH = timedelta(minutes=10)
 FEWEST_RUNS_WITH_TORCH = 2
 ABOUT_AS_FAST = 0.97
 """Products by numpy that reach this share of the best are as fast as it."""
-METHOD = 4
+BY_PRODUCTS = ("fp32", "bf16", "int8")
+"""What the peaks of arithmetic are looked for in; the others have none."""
+METHOD = 5
 """Counts what was changed in the method: peaks measured otherwise are measured again."""
 
 
@@ -91,15 +93,19 @@ def needs_torch(runs: Sequence[PeakRun]) -> bool:
 def peaks_of(runs: Sequence[PeakRun], threads: int) -> MeasuredPeaks:
     """The most of all runs, in whatever order."""
     most = _most(runs)
-    gflops = {}
+    gflops: dict[str, float] = {}
     libraries = "numpy"
-    for precision in ("fp32", "bf16"):
+    slower = []
+    for precision in BY_PRODUCTS:
         by_torch = most.get(BY_TORCH.format(precision))
         figures = [by_torch]
         if precision == "fp32":
             figures.append(most.get(NUMPY_FP32))
         found = [figure for figure in figures if figure is not None]
-        if found:
+        if found and max(found) < gflops.get("fp32", 0.0):
+            # A library that computes it in a roundabout way shows nothing of the hardware.
+            slower.append(f"{precision} at {max(found):g} GFLOP/s is slower than fp32: no peak")
+        elif found:
             gflops[precision] = max(found)
         if by_torch is not None:
             libraries = "the better of numpy and torch"
@@ -114,7 +120,7 @@ def peaks_of(runs: Sequence[PeakRun], threads: int) -> MeasuredPeaks:
         gflops=gflops,
         copy_gb_per_s=most.get(COPY, 0.0),
         read_gb_per_s=most.get(READ),
-        method=f"the most of {counted(len(runs), 'run')}: {products}; {memory}",
+        method=f"the most of {counted(len(runs), 'run')}: {'; '.join([products, *slower, memory])}",
         disturbed=disturbed,
     )
 
@@ -155,9 +161,9 @@ def _torch_pieces_of(host: Host) -> tuple[str, ...]:
     """What is measured by torch where it is installed."""
     if importlib.util.find_spec("torch") is None:
         return ()
-    if BF16_FLAGS & set(host.isa):
-        return torch_pieces(["fp32", "bf16"])
-    return torch_pieces(["fp32"])  # without the flags bf16 is emulated: no peak of this host
+    # Without the instructions for it a precision is emulated: no peak of this host.
+    lacking = cpu_lacking(host.isa)
+    return torch_pieces([precision for precision in BY_PRODUCTS if precision not in lacking])
 
 
 def _most(runs: Sequence[PeakRun]) -> Mapping[str, float]:

@@ -71,7 +71,7 @@ def _budget(threads: int, cpus: Collection[int]) -> list[int]:
     """
     # Here, because the child runs this file without the package.
     from deploybench.hardware.places import first_of_each_core
-    from deploybench.processes import can_pin
+    from deploybench.inherited import can_pin
 
     if threads < 2 or not can_pin():
         return []

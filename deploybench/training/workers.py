@@ -20,6 +20,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from deploybench.errors import DeployBenchError
+from deploybench.inherited import interrupts_held
 from deploybench.processes import die_with_parent
 from deploybench.training.batches import Batch
 from deploybench.training.checks import untrainable
@@ -107,7 +108,9 @@ def _begun(loader: DataLoader[object]) -> Iterator[Any]:
     before = None
     if hasattr(signal, "SIGCHLD"):
         before = signal.getsignal(signal.SIGCHLD)
-    made = iter(loader)
+    # A Ctrl-C that comes before a worker has said that it does not heed one waits until it has.
+    with interrupts_held():
+        made = iter(loader)
     if before is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, before)
     return made
@@ -119,6 +122,8 @@ def _begin_worker(number: int) -> None:
     to be done."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _as_it_is(made: object) -> object:

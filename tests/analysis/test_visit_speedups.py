@@ -175,6 +175,21 @@ def test_a_few_pairs_have_finite_ends_and_no_answer() -> None:
         assert rounds_to_settle(speedup) > 0
 
 
+def test_a_large_ratio_is_an_answer_whatever_the_pairs_know_of_each_other() -> None:
+    """Slow spells of the baseline alone, in the first third: no pair is below 5, so no dependence
+    that seven or more independent pairs allow makes the two equal."""
+    slow = noise(0.02, seed=4)[:70] * 20
+    for first in (5, 9, 13, 17, 21, 26):
+        slow[first : first + 3] *= 2.6
+    speedup = speedup_of(*two_cells(slow, 3.5 * noise(0.02, seed=5)[:70]))
+
+    assert speedup.pairs is not None
+    assert not speedup.pairs.known
+    assert speedup.ratio.coverage == 0.95
+    assert speedup.ratio.low > 5
+    assert answer(speedup.ratio) is Answer.FASTER
+
+
 def test_processes_that_differ_widen_the_ratio() -> None:
     levels = np.where(np.arange(ROUNDS) % 2, 1.02, 1.0)
     alike = speedup_of(*two_cells(20 * noise(seed=1), 10 * noise(seed=2), CALM))

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from deploybench.analysis.process_effects import effects_of
 from deploybench.analysis.summary import summarise
 from deploybench.results.launch import EnergyReading, Launch
 from deploybench.results.record import StateSummary, Visited
@@ -147,6 +148,28 @@ def test_of_four_processes_the_interval_spans_what_another_one_would_be() -> Non
     assert alike.p50_high_ms - alike.p50_ms < 0.07
 
 
+def test_levels_of_processes_are_no_dependence_of_visits() -> None:
+    """One process alone at first, then three more, one 15 % faster: visits of the two levels seem
+    to depend on each other, unless what processes differ by is told apart."""
+    generator = np.random.default_rng(8)
+    times = np.exp(generator.normal(math.log(10), 0.01, ROUNDS))
+    made = []
+    for number, visit in enumerate(visits(times, np.ones(ROUNDS), processes=2)):
+        process = number % 4 if number >= 40 else 0
+        faster_ns = tuple(round(value * 0.85) for value in visit.samples_ns)
+        made.append(
+            visit.replaced(
+                process=process, samples_ns=faster_ns if process == 2 else visit.samples_ns
+            )
+        )
+
+    visited = visited_of(state_of(made))
+
+    assert visited.known
+    assert visited.process_shift == pytest.approx(0.176, abs=0.02)
+    assert visited.process_error > 0.05, "which of the two levels is usual is not known"
+
+
 def test_one_process_tells_nothing_of_others_and_its_interval_spans_what_is_usual() -> None:
     visited = visited_of(state_of(visits([10.0] * 40, [1.0] * 40, processes=1)))
 
@@ -218,3 +241,15 @@ def test_visits_without_samples_leave_the_summary_to_the_launches() -> None:
     assert summary.states[0].visited is None
     assert summary.states[0].launches == 6
     assert summarise([Launch(error="killed")], 1, visits([10.0]), BEST) is None
+
+
+def test_processes_of_few_visits_that_all_say_the_same_differ() -> None:
+    """Too few for an interval at the confidence that is asked for: the sign test tells."""
+    generator = np.random.default_rng(9)
+    times = np.exp(generator.normal(math.log(10), 0.01, 48))
+    turns = np.arange(48) % 4
+    apart = effects_of(np.log(np.where(turns == 1, 0.85 * times, times)), turns)
+    alike = effects_of(np.log(times), turns)
+
+    assert apart.shift == pytest.approx(0.163, abs=0.02)
+    assert alike.shift == 0

@@ -24,8 +24,9 @@ from deploybench.errors import EXIT_REFUSED, DeployBenchError
 from deploybench.evaluate.predict import predict_images
 from deploybench.export.pipeline import ExportOptions, export_one
 from deploybench.export.request import ExportRequest
+from deploybench.runs import explaining, surroundings
 from deploybench.runs import request as runs
-from deploybench.runs import surroundings
+from deploybench.runs.explaining import ExplainRequest
 from deploybench.runs.request import RunRequest, carry_out
 from deploybench.scenarios import request as scenarios
 from deploybench.scenarios.request import ScenarioRequest, run_scenarios
@@ -180,6 +181,25 @@ def test_scenario_is_refused_before_anything_is_measured(
     assert is_signed(workspace.artifacts()[0])
 
 
+def test_explain_is_refused_before_anything_is_profiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = kept_workspace(tmp_path / "workspace", TORCHSCRIPT)
+    [artifact] = workspace.artifacts()
+
+    def child(*_: object, **__: object) -> object:
+        raise NotImplementedError("profiled")
+
+    monkeypatch.setattr(explaining, "run_child", child)
+    monkeypatch.setattr(explaining, "measured_peaks", lambda host, threads: None)
+    asked = {"artifact": str(artifact.path), "workspace": workspace.root}
+    with pytest.raises(DeployBenchError, match="made before signatures"):
+        explaining.explain(ExplainRequest(**asked))  # type: ignore[arg-type]
+    with pytest.raises(NotImplementedError, match="profiled"):
+        explaining.explain(ExplainRequest(**asked, trust=True))  # type: ignore[arg-type]
+    assert is_signed(artifact)
+
+
 def test_every_format_that_holds_code_is_refused_and_what_was_exported_here_is_not(
     tiny_workspace: Workspace, tmp_path: Path, image: Path
 ) -> None:
@@ -295,11 +315,13 @@ def test_artifacts_are_loaded_in_few_places_each_behind_a_question_of_consent() 
     is added here."""
     loading = set()
     for path in (ROOT / "deploybench").rglob("*.py"):
-        if re.search(r"\bplugin\.load(_streams)?\(", path.read_text()):
+        if re.search(r"\bplugin\.load(_streams|_profiled)?\(", path.read_text()):
             loading.add(path.relative_to(ROOT / "deploybench").as_posix())
     assert loading == {
         "evaluate/predict.py",
         "evaluate/worker.py",
+        "export/foreign_answers.py",
+        "measure/layers.py",
         "measure/preparing.py",
         "measure/worker.py",
         "scenarios/worker.py",

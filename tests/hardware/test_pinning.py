@@ -22,7 +22,7 @@ from deploybench.hardware.pinning import (
     read_pin,
     thread_budget,
 )
-from deploybench.processes import can_pin, pinned
+from deploybench.inherited import can_pin, pinned
 from tests.hardware.test_places import HYPER_THREADS, machine
 
 ALL = frozenset(range(16))

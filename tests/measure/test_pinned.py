@@ -11,13 +11,13 @@ import pytest
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Runner
+from deploybench.inherited import can_pin
 from deploybench.measure import preparing
 from deploybench.measure.job import Job
 from deploybench.measure.preparing import Ready, prepared, timed_launch
 from deploybench.measure.proof import misplaced
 from deploybench.measure.scheduler import run_job
 from deploybench.measure.timed import TimedCalls
-from deploybench.processes import can_pin
 from deploybench.results.launch import EnergyReading, Launch
 from tests.records import surroundings
 

@@ -64,6 +64,13 @@ def test_one_runner_alone_is_told_with_both_times(basis: str, words: str) -> Non
     assert words in one_line(text_of(run_report([alone])))
 
 
+def test_undisturbed_time_that_is_too_far_from_what_was_seen_is_in_no_sentence() -> None:
+    slowed = {"basis": "not seen", "delivered_p90": 0.21}
+    text = one_line(text_of(run_report([visited_record(7.8, 43.2, changes=slowed)])))
+    assert "took 43.2 ms a call as the machine was; what it takes undisturbed is not known" in text
+    assert "7.80" not in text
+
+
 def test_command_that_settles_visits_gives_them_time_and_no_number_of_launches() -> None:
     """Of visits ``--rounds`` would be fresh launches."""
     few = busy_and_calm(12)

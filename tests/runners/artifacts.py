@@ -15,10 +15,11 @@ def unwritten(precision: str = "fp32", size: int = 160) -> Artifact:
         "inputs": (SimpleNamespace(name="input"),),
         "outputs": (SimpleNamespace(name="logits"),),
     }
-    manifest = SimpleNamespace(precision=precision, key="k" * 64, batch=None, **names)
+    manifest = SimpleNamespace(precision=precision, key="k" * 64, batch=None, adopted=None, **names)
     made = SimpleNamespace(
         path=Path("/nowhere"),
         manifest=manifest,
         batch_shape=lambda batch: {"input": (batch, 3, size, size)},
+        input_dtypes=lambda: {"input": "float32"},
     )
     return cast(Artifact, made)

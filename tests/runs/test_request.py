@@ -27,7 +27,7 @@ from deploybench.runs.events import (
 from deploybench.runs.request import RunRequest, carry_out
 from tests.records import cell, launch, record
 
-ARTIFACT = cast(Artifact, SimpleNamespace(path=Path("/a")))
+ARTIFACT = cast(Artifact, SimpleNamespace(path=Path("/a"), manifest=SimpleNamespace(adopted=None)))
 FIRST, SECOND = (Planned(cell(runner=name), ARTIFACT, None) for name in ("pytorch", "onnxruntime"))
 Asked = dict[str, object]
 

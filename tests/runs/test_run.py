@@ -19,11 +19,11 @@ from deploybench.files import write_whole
 from deploybench.hardware.pinning import AUTO, NONE, Pinning
 from deploybench.hardware.profile import load_profile
 from deploybench.hardware.roof import MeasuredPeaks
+from deploybench.inherited import can_pin
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.plan.cells import Planned
-from deploybench.processes import can_pin
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.results.store import read_records, write_record

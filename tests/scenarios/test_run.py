@@ -19,8 +19,9 @@ from deploybench.contracts.registry import runner
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import describe_host
 from deploybench.hardware.pinning import Pinning
+from deploybench.inherited import can_pin
 from deploybench.plan.cells import Planned
-from deploybench.processes import ChildOutcome, can_pin
+from deploybench.processes import ChildOutcome
 from deploybench.results.verdict import Verdict
 from deploybench.scenarios.record import ScenarioRecord, read_scenario, scenarios_folder
 from deploybench.scenarios.request import ScenarioRequest, plan_scenarios

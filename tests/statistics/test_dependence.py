@@ -151,6 +151,18 @@ def test_where_one_side_has_modes_of_its_own_the_median_counts() -> None:
     assert centre_of_logs(values).value == np.median(values)
 
 
+def test_wild_values_on_one_side_do_not_widen_the_interval_of_the_middle() -> None:
+    """A sixth of them is in a third of all pairs; the median hardly knows of them."""
+    generator = np.random.default_rng(6)
+    wild = np.where(generator.random(60) < 1 / 6, 0.9, 0.0)
+    values = wild + generator.normal(0, 0.02, 60)
+
+    centre = centre_of_logs(values)
+
+    assert 0 < centre.high < 0.05, "the truth is 0, and every sixth of the calm values below 0.9"
+    assert centre.low < 0.03
+
+
 def test_of_very_many_values_neighbours_are_put_together() -> None:
     generator = np.random.default_rng(7)
     values = generator.normal(0, 0.02, 4 * MOST_PAIRED + 3)

@@ -196,3 +196,14 @@ def test_peaks_are_at_least_what_was_reached() -> None:
     raised = found.at_least({"fp32": 200}, gb_per_s=30)
     assert raised.gflops == {"fp32": 200}
     assert raised.memory_gb_per_s == 30
+
+
+def test_int8_has_a_peak_where_it_is_faster_than_fp32_and_none_where_it_is_not() -> None:
+    figures = run(180, torch=190).figures
+    fast = PeakRun(figures={**figures, "bf16 by torch": 600, "int8 by torch": 1200})
+    slow = PeakRun(figures={**figures, "bf16 by torch": 600, "int8 by torch": 20})
+
+    assert peaks_of([fast], 2).gflops == {"fp32": 190, "bf16": 600, "int8": 1200}
+    without = peaks_of([slow], 2)
+    assert without.gflops == {"fp32": 190, "bf16": 600}
+    assert "int8 at 20 GFLOP/s is slower than fp32: no peak" in without.method

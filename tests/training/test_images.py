@@ -270,7 +270,17 @@ def test_workers_end_with_the_loop_that_is_left(photos: DataSet) -> None:
     assert not alive
 
 
-def test_workers_go_on_at_ctrl_c_until_their_parent_ends_them(photos: DataSet) -> None:
+@pytest.mark.parametrize("start_s", [0, 0.5], ids=["begun", "beginning"])
+def test_workers_go_on_at_ctrl_c_until_their_parent_ends_them(
+    photos: DataSet, monkeypatch: pytest.MonkeyPatch, start_s: float
+) -> None:
+    """A worker that has not come to say that it does not heed Ctrl-C goes on as well."""
+
+    def begin_slowly() -> None:
+        if torch.utils.data.get_worker_info().id == 1:
+            time.sleep(start_s)
+
+    monkeypatch.setattr(workers, "die_with_parent", begin_slowly)
     before = set(psutil.Process().children(recursive=True))
     batches = training(photos, batch=2, workers=2).batches(0)
     made = [next(batches)]
