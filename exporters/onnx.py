@@ -25,7 +25,7 @@ from .onnx_opset17 import OPSET as OLDEST_OPSET
 from .onnx_opset17 import lower_to_opset17
 from .onnx_outputs import name_outputs
 from .onnx_quantised import quantise
-from .quantisation import RANGE_OPTION, images_of, range_of_weights
+from .quantisation import INT8, RANGE_OPTION, identity_of_range, images_of, range_of_weights
 from .torch_export import dynamic_shapes
 from .tracing import frozen_reads, refusal
 
@@ -45,6 +45,7 @@ class OnnxExporter(Exporter):
     install: ClassVar[str] = "deploybench[torch,onnx]"
     distributions: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript")
     oldest: ClassVar[Mapping[str, str]] = {"torch": "2.6"}
+    calibrates: ClassVar[bool] = True
     preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
     options: ClassVar[tuple[ExportOption, ...]] = (
         ExportOption("opset", int, "the operators' version", least=OLDEST_OPSET),
@@ -52,10 +53,18 @@ class OnnxExporter(Exporter):
         RANGE_OPTION,
     )
 
+    def distributions_for(self, precision: str) -> tuple[str, ...]:
+        if precision == INT8:
+            return (*self.distributions, "onnxruntime")
+        return self.distributions
+
+    def identity_for(self, spec: ExportSpec) -> Mapping[str, str]:
+        return identity_of_range(spec)
+
     def export(
         self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
     ) -> ExportedFiles:
-        if spec.precision != "int8":
+        if spec.precision != INT8:
             return self.export_float(model, example, spec, out)
         images = images_of(spec)
         reduced, range_words = range_of_weights(spec)

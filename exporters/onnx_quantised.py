@@ -9,7 +9,11 @@ them to 8 bits. The ranges of the activations are the extremes that they took on
 images.
 
 ONNX Runtime's CPU kernels want more of a convolution: its output and its bias quantised too, or it
-is computed in float; activations are unsigned there, as VNNI takes them.
+is computed in float; activations are unsigned there, as VNNI takes them. What stands between
+convolutions is quantised along, but in a graph with layer normalisation, whose sums lose too much:
+the range of an output is then that behind its activation. (EfficientNet-Lite0 with trained weights,
+errors on photographs, root mean square, of the spread: 0.62 with the range before its ReLU6, 0.16
+behind it.)
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ from .quantisation import kept_layers
 SCOPES = "pkg.torch.onnx.name_scopes"
 """Where PyTorch's exporter writes the paths of the modules around a node."""
 QUANTISED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+BETWEEN = ("Add", "Clip", "Concat", "GlobalAveragePool", "MaxPool", "AveragePool", "Relu")
+NORMALISED = frozenset({"LayerNormalization", "SimplifiedLayerNormalization"})
 OPTIONS = {
     "ActivationSymmetric": True,
     "WeightSymmetric": True,
@@ -69,26 +75,31 @@ def quantise(
     with TemporaryDirectory(prefix="deploybench-int8-") as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        kept = kept_layers(keep, _names(onnx.load(prepared).graph))
+        graph = onnx.load(prepared).graph
+        kept = kept_layers(keep, _names(graph))
+        operators = list(QUANTISED)
+        if for_cpu and NORMALISED.isdisjoint(node.op_type for node in graph.node):
+            operators += BETWEEN
         quantize_static(
             prepared,
             destination,
             _Images(images, batch or 1),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(QUANTISED),
+            op_types_to_quantize=operators,
             per_channel=True,
             reduce_range=reduced,
-            nodes_to_exclude=kept,
+            nodes_to_exclude=list(kept),
             activation_type=QuantType.QUInt8 if for_cpu else QuantType.QInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
             extra_options=CPU_OPTIONS if for_cpu else OPTIONS,
         )
-    return tuple(kept)
+    return tuple(kept.values())
 
 
 def _names(graph: Any) -> dict[str, list[str]]:
-    """The names of each node that is quantised: its own, and the PyTorch paths of its weights."""
+    """The names of each node that is quantised: the path of its PyTorch module where that is known,
+    those of the modules around it, and its own."""
     weights = {tensor.name for tensor in graph.initializer}
     names = {}
     for node in graph.node:
@@ -100,7 +111,9 @@ def _names(graph: Any) -> dict[str, list[str]]:
                 if entry.key == SCOPES
                 for scope in ast.literal_eval(entry.value)
             ]
-            names[node.name] = [name for name in (node.name, *paths, *scopes) if name]
+            # The innermost scope comes last: it is the operator's own.
+            known = (*paths, *reversed(scopes[:-1]), node.name)
+            names[node.name] = [name for name in known if name]
     return names
 
 

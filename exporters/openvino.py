@@ -16,8 +16,8 @@ from deploybench.contracts import (
     ExportSpec,
 )
 
-from .openvino_quantised import quantised
-from .quantisation import RANGE_OPTION
+from .openvino_quantised import SMOOTHING_OPTION, layers_before_norms, quantised
+from .quantisation import INT8, RANGE_OPTION, identity_of_range
 from .tracing import keeping_branches
 
 if TYPE_CHECKING:
@@ -33,9 +33,18 @@ class OpenVinoExporter(Exporter):
     precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "fp16", "int8"})
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "openvino")
     install: ClassVar[str] = "deploybench[torch,openvino]"
+    calibrates: ClassVar[bool] = True
     preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
-    distributions: ClassVar[tuple[str, ...]] = ("torch", "openvino", "nncf")
-    options: ClassVar[tuple[ExportOption, ...]] = (RANGE_OPTION,)
+    distributions: ClassVar[tuple[str, ...]] = ("torch", "openvino")
+    options: ClassVar[tuple[ExportOption, ...]] = (RANGE_OPTION, SMOOTHING_OPTION)
+
+    def distributions_for(self, precision: str) -> tuple[str, ...]:
+        if precision == INT8:
+            return (*self.distributions, "nncf")
+        return self.distributions
+
+    def identity_for(self, spec: ExportSpec) -> Mapping[str, str]:
+        return identity_of_range(spec)
 
     def export(
         self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
@@ -57,8 +66,9 @@ class OpenVinoExporter(Exporter):
         converted.validate_nodes_and_infer_types()
         facts: dict[str, str | int] = {}
         kept: tuple[str, ...] = ()
-        if spec.precision == "int8":
-            converted, facts, kept = quantised(converted, spec)
+        if spec.precision == INT8:
+            before_norms = layers_before_norms(model, example)
+            converted, facts, kept = quantised(converted, spec, before_norms)
         openvino.save_model(converted, out / "model.xml", compress_to_fp16=False)
         facts["nodes"] = len(converted.get_ops())
         return ExportedFiles("model.xml", facts, kept_fp32=kept)

@@ -6,7 +6,7 @@ bits: half the range.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
@@ -15,6 +15,7 @@ from deploybench.contracts import ExportOption, ExportSpec
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import describe_host
 
+INT8 = "int8"
 RANGE_OPTION = ExportOption(
     "int8_range",
     str,
@@ -38,6 +39,14 @@ def range_of_weights(spec: ExportSpec) -> tuple[bool, str]:
     return False, "full: for CPUs with VNNI, as this host; products may saturate without it"
 
 
+def identity_of_range(spec: ExportSpec) -> dict[str, str]:
+    """What the host decides of an int8 artifact: its range, where nobody said it."""
+    if spec.precision != INT8 or spec.option(RANGE_OPTION.name) is not None:
+        return {}
+    reduced, _ = range_of_weights(spec)
+    return {RANGE_OPTION.name: "reduced" if reduced else "full"}
+
+
 def images_of(spec: ExportSpec) -> CalibrationImages:
     """The images to calibrate on; raises DeployBenchError where there are none."""
     if spec.calibration is None:
@@ -49,16 +58,16 @@ def images_of(spec: ExportSpec) -> CalibrationImages:
     return spec.calibration
 
 
-def kept_layers(patterns: Sequence[str], names: Mapping[str, Iterable[str]]) -> list[str]:
-    """The nodes that a pattern matches, by one of their names.
+def kept_layers(patterns: Sequence[str], names: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The nodes that a pattern matches, by one of their names; with the first of them.
 
     A pattern (``*`` and ``?`` as in a shell) matches a whole name, or whole parts of a path with
     dots: ``layer1`` matches ``layer1.0.conv1`` and not ``layer10.conv``. ``names`` are those of
-    each node that would be quantised.
+    each node that would be quantised; the first is what people call it.
 
     Raises DeployBenchError for one that matches nothing, with names near it.
     """
-    kept = []
+    kept: dict[str, str] = {}
     for pattern in patterns:
         matched = [
             node for node, known in names.items() if any(_matches(name, pattern) for name in known)
@@ -70,8 +79,8 @@ def kept_layers(patterns: Sequence[str], names: Mapping[str, Iterable[str]]) -> 
                 f"--keep-fp32 {pattern} matches no layer that would be quantised",
                 expected=f"a name or a pattern of names, as {', '.join(near)}",
             )
-        kept += matched
-    return list(dict.fromkeys(kept))
+        kept |= {node: names[node][0] for node in matched}
+    return kept
 
 
 def _matches(name: str, pattern: str) -> bool:

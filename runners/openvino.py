@@ -162,9 +162,7 @@ class OpenVinoSession(Session):
         notes: tuple[str, ...] = ()
         if self._quantised:
             count, total = _in_8_bits(compiled)
-            notes = (
-                f"{count} of {total} products run in int8, the rest in {effective}",
-            )
+            notes = (f"{count} of {total} products run in int8, the rest in {effective}",)
             if count:
                 effective = "int8"
         return SessionFacts(

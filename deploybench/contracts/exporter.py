@@ -100,8 +100,8 @@ class ExportSpec:
     returns, in order: one is a tensor, several are a tuple, the main one first;
     ``integer_outputs`` are those whose values are whole numbers. ``calibration`` are the
     images on which the ranges of int8 are found, ``keep_fp32`` patterns of the layers that stay in
-    float there. ``options`` are those that the exporter declares, by name; :meth:`option` reads one.
-    ``opset`` and ``ir_version`` are deprecated words for two of them.
+    float there. ``options`` are those that the exporter declares, by name; :meth:`option` reads
+    one. ``opset`` and ``ir_version`` are deprecated words for two of them.
     """
 
     precision: str = "fp32"
@@ -160,8 +160,20 @@ class Exporter(Plugin):
     """Whether what it writes is for one kind of GPU, which ``--target`` names."""
     options: ClassVar[tuple[ExportOption, ...]] = ()
     """What it takes beside the options of every export."""
+    calibrates: ClassVar[bool] = False
+    """Whether it writes int8 by ``spec.calibration`` and knows ``spec.keep_fp32``: it is then never
+    asked for int8 without images."""
     preload: ClassVar[tuple[str, ...]] = ("torch",)
     """Modules that the process from which its exports are forked imports once for all of them."""
+
+    def distributions_for(self, precision: str) -> tuple[str, ...]:
+        """Those whose versions decide what it writes in a precision: part of the artifact key."""
+        return self.distributions
+
+    def identity_for(self, spec: ExportSpec) -> Mapping[str, str]:
+        """What of this host decides what it writes to that spec, beside :meth:`identity`: part of
+        the artifact key. The spec has no images yet."""
+        return {}
 
     def read_options(self, given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
         """The options with the values that they stand for; texts are read.

@@ -16,6 +16,7 @@ from deploybench.artifacts.calibration import SYNTHETIC, Calibration, Calibratio
 from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.data.dataset import DataSet, Example
 from deploybench.data.opening import open_data
+from deploybench.data.options import LabelsLackError
 from deploybench.data.synthetic import reference_inputs
 from deploybench.errors import DeployBenchError
 
@@ -91,6 +92,8 @@ def calibration_images(
         notes += [f"{example.key}: {note}" for note in image.notes]
     if len(notes) > MOST_NOTES:
         notes = [*notes[:MOST_NOTES], f"and {len(notes) - MOST_NOTES} more such remarks"]
+    if chosen.data.synthetic is not None:
+        notes.insert(0, f"synthetic data: {chosen.data.synthetic}")
     told = Calibration(
         source=source,
         images=len(inputs),
@@ -108,7 +111,7 @@ def _opened(source: str) -> DataSet:
     """The set with its classes where it has any; images alone will do."""
     try:
         return open_data(source)
-    except DeployBenchError:
+    except LabelsLackError:
         return open_data(source, unlabelled=True)
 
 

@@ -25,7 +25,7 @@ from deploybench.export.pipeline import (
     takes_target,
     usable_backends,
 )
-from deploybench.export.quantisation import INT8, absolute_source
+from deploybench.export.quantisation import absolute_source, calibrates
 from deploybench.export.request import ExportRequest, ExportResult, ModelRequest
 from deploybench.hardware.gpus import sm_of, target_of
 from deploybench.hardware.host import usable_cores
@@ -248,12 +248,21 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
                 options=options_of[backend],
                 threads=threads,
                 target=_target_for(backend, order, target),
-                calibration=absolute_source(order.calibration) if precision == INT8 else None,
-                calibration_images=order.calibration_images if precision == INT8 else None,
-                calibration_seed=order.calibration_seed if precision == INT8 else None,
-                keep_fp32=tuple(order.keep_fp32) if precision == INT8 else (),
             )
+            if calibrates(request):
+                request = request.replaced(
+                    calibration=absolute_source(order.calibration),
+                    calibration_images=order.calibration_images,
+                    calibration_seed=order.calibration_seed,
+                    keep_fp32=tuple(order.keep_fp32),
+                )
             requests.append(request)
+    about_int8 = order.calibration or order.keep_fp32
+    if about_int8 and not any(calibrates(request) for request in requests):
+        raise DeployBenchError(
+            "--calibration and --keep-fp32 are for int8, and nothing here is exported so",
+            expected="--precision int8, by a backend that calibrates: onnx, openvino, tensorrt",
+        )
     if order.target is not None and not any(request.target for request in requests):
         raise DeployBenchError(
             f"--target {order.target}, and no backend that this host writes by default is for one "
@@ -311,10 +320,6 @@ def _check(order: ExportOrder, models: Sequence[str]) -> None:
     for precision in order.precisions:
         if precision not in PRECISIONS:
             raise unknown_name("precision", precision, PRECISIONS)
-    if INT8 not in order.precisions and (order.calibration or order.keep_fp32):
-        raise DeployBenchError(
-            "--calibration and --keep-fp32 without int8", expected="--precision int8"
-        )
     check_drop(order.max_accuracy_drop)
     if order.max_accuracy_drop is not None:
         check_reduced(order.precisions, "export")

@@ -226,12 +226,18 @@ def _export(
 ) -> tuple[Artifact, bool, str | None]:
     """The artifact, whether it was there already, and the remark of an :class:`ExportResult`."""
     plugin = exporter(request.backend).require()
+    check_quantisation(request)
     source, name = find_source(request.model.name)
     versions = {
         "deploybench": __version__,
-        **installed_versions(("torch", "timm", *plugin.distributions)),
+        **installed_versions(("torch", "timm", *plugin.distributions_for(request.precision))),
     }
-    identity = {**source.identity(name), **plugin.identity(), **identity_of_weights(request.model)}
+    identity = {
+        **source.identity(name),
+        **plugin.identity(),
+        **plugin.identity_for(request.spec(plugin.default_options())),
+        **identity_of_weights(request.model),
+    }
     built = looks.at(request.model, time_limit_s=options.time_limit_s)
     if built is not None:
         identity["built_sha256"] = built.sha256

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deploybench.artifacts.calibration import SYNTHETIC, CalibrationImages
 from deploybench.artifacts.preprocessing import Preprocessing
+from deploybench.contracts.registry import exporter
 from deploybench.data.calibration import (
     IMAGES,
     SEED,
@@ -20,9 +21,15 @@ from deploybench.export.request import ExportRequest
 INT8 = "int8"
 
 
+def calibrates(request: ExportRequest) -> bool:
+    """Whether the request's exporter needs images for it."""
+    plugin = exporter(request.backend).plugin
+    return request.precision == INT8 and plugin is not None and plugin.calibrates
+
+
 def check_quantisation(request: ExportRequest) -> None:
     """Refuse int8 without calibration, data without images, and numbers that are none."""
-    if request.precision != INT8:
+    if not calibrates(request):
         return
     if request.calibration is None:
         raise DeployBenchError(
