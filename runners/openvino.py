@@ -25,6 +25,8 @@ from deploybench.hardware.host import describe_host
 from deploybench.hardware.precisions import cpu_lacking
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+PRODUCTS = frozenset({"Convolution", "FullyConnected", "MatMul", "Deconvolution"})
+EIGHT_BITS = frozenset({"i8", "u8", "I8", "U8"})
 PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 
 
@@ -58,6 +60,8 @@ class OpenVinoRunner(Runner):
         return convert(file, out, inputs, outputs)
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
+        if artifact_precision == "int8":
+            return frozenset({"int8"}) - cpu_lacking(describe_host().isa).keys()
         # Where the CPU lacks a precision, OpenVINO ignores the hint for it and computes in fp32.
         return frozenset(HINTS) - cpu_lacking(describe_host().isa).keys()
 
@@ -89,7 +93,7 @@ class OpenVinoRunner(Runner):
         if free:
             model.reshape(next(iter(artifact.batch_shape(options.batch).values())))
         settings = {
-            "INFERENCE_PRECISION_HINT": HINTS[options.precision],
+            "INFERENCE_PRECISION_HINT": HINTS.get(options.precision, HINTS["fp32"]),
             "INFERENCE_NUM_THREADS": options.threads_each * options.streams,
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": options.streams,
@@ -122,6 +126,7 @@ class OpenVinoSession(Session):
     def __init__(self, artifact: Artifact, engine: OpenVinoEngine, options: RunOptions) -> None:
         super().__init__(artifact.batch_shape(options.batch), artifact.input_dtypes())
         self._engine = engine
+        self._quantised = artifact.manifest.precision == "int8"
         self._outputs = [output.name for output in artifact.manifest.outputs]
         self._places = places_of(artifact.manifest)
 
@@ -153,13 +158,37 @@ class OpenVinoSession(Session):
     def facts(self) -> SessionFacts:
         compiled = self._engine.compiled()
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        effective = PRECISIONS.get(precision, precision)
+        notes: tuple[str, ...] = ()
+        if self._quantised:
+            count, total = _in_8_bits(compiled)
+            notes = (f"{count} of {total} products run in int8, the rest in {effective}",)
+            if count:
+                effective = "int8"
         return SessionFacts(
-            precision=PRECISIONS.get(precision, precision),
+            notes=notes,
+            precision=effective,
             threads=int(compiled.get_property("INFERENCE_NUM_THREADS"))
             // int(compiled.get_property("NUM_STREAMS")),
             provider=f"OpenVINO {compiled.get_property('EXECUTION_DEVICES')[0]}",
             device="cpu",
         )
+
+
+def _in_8_bits(compiled: Any) -> tuple[int, int]:
+    """How many of the layers that multiply run in 8 bits, as the plug-in's own graph says; of how
+    many."""
+    products = []
+    for node in compiled.get_runtime_model().get_ops():
+        told = {name: str(_plain(value)) for name, value in node.get_rt_info().items()}
+        if told.get("layerType") in PRODUCTS:
+            products.append(told.get("runtimePrecision", ""))
+    return sum(precision in EIGHT_BITS for precision in products), len(products)
+
+
+def _plain(value: Any) -> Any:
+    """The value of an attribute, which some versions wrap."""
+    return getattr(value, "value", value)
 
 
 def name_tensors(model: Any, manifest: Manifest) -> None:

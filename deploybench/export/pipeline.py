@@ -32,6 +32,7 @@ from deploybench.export.job import ExportJob, ExportReply
 from deploybench.export.labels import with_labels_of, with_task_of
 from deploybench.export.look import Looks
 from deploybench.export.names import NameCheck
+from deploybench.export.quantisation import check_quantisation, hash_of_images
 from deploybench.export.request import ExportRequest, ExportResult
 from deploybench.files import from_here
 from deploybench.hardware.devices import CPU, CUDA
@@ -217,6 +218,7 @@ def _check_request(request: ExportRequest) -> None:
         entry.require().check_target(request.target)
     check_files(request.model)
     choose_images(request.model.reference_images)
+    check_quantisation(request)
 
 
 def _export(
@@ -224,17 +226,25 @@ def _export(
 ) -> tuple[Artifact, bool, str | None]:
     """The artifact, whether it was there already, and the remark of an :class:`ExportResult`."""
     plugin = exporter(request.backend).require()
+    check_quantisation(request)
     source, name = find_source(request.model.name)
     versions = {
         "deploybench": __version__,
-        **installed_versions(("torch", "timm", *plugin.distributions)),
+        **installed_versions(("torch", "timm", *plugin.distributions_for(request.precision))),
     }
-    identity = {**source.identity(name), **plugin.identity(), **identity_of_weights(request.model)}
+    identity = {
+        **source.identity(name),
+        **plugin.identity(),
+        **plugin.identity_for(request.spec(plugin.default_options())),
+        **identity_of_weights(request.model),
+    }
     built = looks.at(request.model, time_limit_s=options.time_limit_s)
     if built is not None:
         identity["built_sha256"] = built.sha256
     # The key of today first, then those by which earlier versions stored the same export.
-    keys = [request.key(contents, identity, versions) for contents in contents_of(request.model)]
+    images = hash_of_images(request)
+    contents = [{**known, **images} for known in contents_of(request.model)]
+    keys = [request.key(known, identity, versions) for known in contents]
     key = keys[0]
     destination = _folder(workspace, request, key)
     if not options.force:
