@@ -9,7 +9,7 @@ from deploybench.analysis.orders import Known
 from deploybench.analysis.pareto import Point, dominators, fewer_is_worse
 from deploybench.hardware.devices import CPU
 from deploybench.pages.machines import Entry, Run
-from deploybench.pages.page import Spec, View, inert_values
+from deploybench.pages.page import About, Spec, View, inert_values
 from deploybench.pages.specs import (
     HEIGHT,
     QUIET,
@@ -24,12 +24,15 @@ from deploybench.plurals import counted
 from deploybench.report.figures import three_digits
 from deploybench.rows.row import Row
 
-KEY = "accuracy-latency"
-TITLE = "Accuracy against latency"
-READING = (
-    "Up and to the left is better. Bars are 95 % intervals. The line joins the cells that no other "
-    "one makes needless: none is clearly faster and at least as accurate, or clearly more accurate "
-    "and at least as fast."
+ACCURACY = About(
+    key="accuracy-latency",
+    title="Accuracy against latency",
+    short="Accuracy",
+    reading=(
+        "Up and to the left is better. Bars are 95 % intervals. The line joins the cells that no "
+        "other one makes needless: none is clearly faster and at least as accurate, or clearly "
+        "more accurate and at least as fast."
+    ),
 )
 PERCENT = 100
 MOST_NAMED = 6

@@ -1,5 +1,6 @@
 /* The charts: drawn when they come near, again when the colours, the view or the width change. */
-const LEAST_WIDTH = 300;
+const LEAST_WIDTH = 280;
+const NARROW = 520;
 
 function isDark() {
   const chosen = document.documentElement.dataset.theme;
@@ -18,9 +19,9 @@ function colours() {
     view: { stroke: "transparent" },
     axis: { labelColor: soft, titleColor: soft, gridColor: line, domainColor: line, tickColor: line,
       titleFontWeight: 500, labelFontSize: 12, titleFontSize: 12, titlePadding: 8,
-      labelOverlap: "greedy", labelSeparation: 4 },
+      labelLimit: 260, labelOverlap: "greedy", labelSeparation: 4 },
     legend: { labelColor: ink, titleColor: soft, labelFontSize: 12, titleFontSize: 12,
-      titleFontWeight: 500, orient: "top", labelLimit: 260, columns: 4, symbolStrokeWidth: 2 },
+      titleFontWeight: 500, orient: "top", labelLimit: 260, columns: 4, symbolStrokeWidth: 2, symbolOpacity: 1 },
     text: { color: ink, fontSize: 11 },
     rule: { color: soft },
     title: { color: ink },
@@ -31,6 +32,8 @@ function colours() {
 /** The specification with the width that there is; each part of several gets the same. */
 function sized(spec, width) {
   const made = { ...spec };
+  // Names beside the marks would lie on each other: they are in the table below.
+  if (width < NARROW && spec.layer) made.layer = spec.layer.filter((part) => part.mark.type !== "text");
   if (spec.vconcat) made.vconcat = spec.vconcat.map((part) => ({ ...part, width: width - 80 }));
   else made.width = width;
   if (!spec.vconcat) made.autosize = { type: "fit-x", contains: "padding" };
@@ -50,7 +53,10 @@ async function drawChart(chart) {
   chart.drawn = key;
   const turn = ++chart.turn;
   const config = colours();
-  if (width < 520) config.legend.columns = 2;
+  if (width < NARROW) {
+    config.legend.columns = 2;
+    config.axis.labelLimit = 130;
+  }
   const holder = element("div");
   const result = await vegaEmbed(holder, sized(chart.data.views[chart.view].spec, width), {
     mode: "vega-lite", renderer: "svg", actions: false, ast: true, config,

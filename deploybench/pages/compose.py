@@ -19,11 +19,15 @@ from deploybench.pages import (
     sweep_chart,
     visits_chart,
 )
+from deploybench.pages.accuracy_chart import ACCURACY
 from deploybench.pages.host_table import host_table
 from deploybench.pages.machines import Entry, Machine, Run, machines_of, view_name
-from deploybench.pages.page import Block, Chart, Comparison, Page, Section, View
+from deploybench.pages.macs_chart import MACS
+from deploybench.pages.memory_chart import MEMORY
+from deploybench.pages.page import About, Block, Chart, Comparison, Page, Section, View
 from deploybench.pages.reasons import commands_block, verdict_blocks
 from deploybench.pages.sentences import sentences_of
+from deploybench.pages.visits_chart import OVER_TIME
 from deploybench.plurals import counted
 from deploybench.report.answer_text import answer_sections
 from deploybench.report.run_table import run_table
@@ -56,12 +60,14 @@ def page_of(
     answers = answers_of(records, baseline, margin)
     ranked = [ranking for machine in machines for ranking in rankings(_newest(machine))]
     sections = [
-        Section("comparison", "Comparison", tuple(_comparisons(machines))),
+        Section("comparison", "Comparison", "Comparison", tuple(_comparisons(machines))),
         *_chart_sections(machines),
-        Section("answers", "The answers in full", tuple(_answers(machines, baseline, margin))),
-        Section("verdicts", "Verdicts and reasons", tuple(verdict_blocks(machines))),
-        Section("machines", "Machines and versions", (host_table(machines),)),
-        Section("repeat", "How to repeat each row", tuple(commands_block(machines))),
+        Section(
+            "answers", "The answers in full", "In full", tuple(_answers(machines, baseline, margin))
+        ),
+        Section("verdicts", "Verdicts and reasons", "Verdicts", tuple(verdict_blocks(machines))),
+        Section("machines", "Machines and versions", "Machines", (host_table(machines),)),
+        Section("repeat", "How to repeat each row", "Repeat", tuple(commands_block(machines))),
     ]
     return Page(
         title=title,
@@ -128,19 +134,16 @@ def _chart_sections(machines: Sequence[Machine]) -> Iterator[Section]:
         by_macs.append(macs_chart.macs_view(run, name, runners))
         by_accuracy.append(accuracy_chart.accuracy_view(run, name, runners))
         memory.append(memory_chart.memory_view(run, name))
-    yield _section(macs_chart.KEY, macs_chart.TITLE, macs_chart.READING, by_macs, "Run")
-    yield _section(
-        accuracy_chart.KEY, accuracy_chart.TITLE, accuracy_chart.READING, by_accuracy, "Run"
-    )
+    yield _section(MACS, by_macs, "Run")
+    yield _section(ACCURACY, by_accuracy, "Run")
     for sweep in (sweep_chart.BATCHES, sweep_chart.STREAMS, sweep_chart.SIZES):
         views: list[View] = []
         for run in runs:
             name = view_name(run, len(machines)) if len(runs) > 1 else ""
             views += sweep_chart.sweep_views(run, sweep, name)
-        yield _section(sweep.key, sweep.title, sweep.reading, views, "What")
-    traces = list(_traces(machines))
-    yield _section(visits_chart.KEY, visits_chart.TITLE, visits_chart.READING, traces, "Cell")
-    yield _section(memory_chart.KEY, memory_chart.TITLE, memory_chart.READING, memory, "Run")
+        yield _section(sweep.about, views, "What")
+    yield _section(OVER_TIME, list(_traces(machines)), "Cell")
+    yield _section(MEMORY, memory, "Run")
 
 
 def _largest_first(runs: Sequence[Run]) -> list[Run]:
@@ -167,14 +170,13 @@ def _traces(machines: Sequence[Machine]) -> Iterator[View]:
                     yield view
 
 
-def _section(
-    key: str, title: str, reading: str, views: Sequence[View | None], choice: str
-) -> Section:
+def _section(about: About, views: Sequence[View | None], choice: str) -> Section:
     """The section of a chart; without any block where no run has data for it."""
     there = tuple(view for view in views if view is not None)
-    if not there:
-        return Section(key, title, ())
-    return Section(key, title, (Chart(key, title, reading, there, choice),))
+    blocks: tuple[Block, ...] = ()
+    if there:
+        blocks = (Chart(about, there, choice),)
+    return Section(about.key, about.title, about.short, blocks)
 
 
 def _answers(machines: Sequence[Machine], baseline: str | None, margin: float) -> Iterator[Block]:

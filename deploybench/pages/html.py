@@ -20,7 +20,7 @@ from typing import Any
 
 from deploybench.errors import DeployBenchError
 from deploybench.inert import inert
-from deploybench.pages.page import Chart, Comparison, Page, View
+from deploybench.pages.page import Chart, Comparison, Folded, Page, View
 from deploybench.pages.specs import DARK, LIGHT
 from deploybench.report.table import Prose, Table
 
@@ -56,6 +56,7 @@ def page_html(page: Page) -> str:
     environment.filters["inert"] = lambda text: inert(str(text))
     environment.tests["chart"] = lambda block: isinstance(block, Chart)
     environment.tests["comparison"] = lambda block: isinstance(block, Comparison)
+    environment.tests["folded"] = lambda block: isinstance(block, Folded)
     environment.tests["table"] = lambda block: isinstance(block, Table)
     environment.tests["prose"] = lambda block: isinstance(block, Prose)
     library = _library() if page.charts else ""
@@ -172,7 +173,7 @@ def _sorted_by(key: str, entry: Mapping[str, object]) -> float | None:
 
 
 def _chart_data(chart: Chart) -> dict[str, Any]:
-    return {"key": chart.key, "views": [_view_data(view) for view in chart.views]}
+    return {"key": chart.about.key, "views": [_view_data(view) for view in chart.views]}
 
 
 def _view_data(view: View) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from deploybench.analysis.ranking import rankings
 from deploybench.data.image_size import short_text
 from deploybench.hardware.devices import CPU
 from deploybench.pages.machines import Entry, Run
-from deploybench.pages.page import Spec, View, inert_values
+from deploybench.pages.page import About, Spec, View, inert_values
 from deploybench.pages.specs import (
     HEIGHT,
     QUIET,
@@ -26,12 +26,15 @@ from deploybench.report.ranking_text import ranking_lines
 from deploybench.results.cell import BASELINE_PRECISION, HOST_TO_HOST
 from deploybench.results.verdict import Verdict
 
-KEY = "latency-macs"
-TITLE = "Latency against MACs"
-READING = (
-    "Each mark is one model on one runner; the bar is the 95 % interval of its time. Hollow marks "
-    "are not VALID. Were MACs a measure of latency, every runner's line would only rise. Dashes "
-    "are the least time that MACs, bytes and this hardware's peaks allow."
+MACS = About(
+    key="latency-macs",
+    title="Latency against MACs",
+    short="MACs",
+    reading=(
+        "Each mark is one model on one runner; the bar is the 95 % interval of its time. Hollow "
+        "marks are not VALID. Were MACs a measure of latency, every runner's line would only "
+        "rise. Dashes are the least time that MACs, bytes and this hardware's peaks allow."
+    ),
 )
 
 LABELS_BESIDE = 7
@@ -44,7 +47,7 @@ def macs_view(run: Run, view_name: str, runners: Sequence[str]) -> View | None:
     if len({entry.row.macs_per_image for entry in entries}) < 2:
         return None
     values = _values(entries)
-    caption = ". ".join(ranking_lines(rankings(run.findings)))
+    caption = "\n".join(f"{line}." for line in ranking_lines(rankings(run.findings)))
     table = table_of_values(
         values,
         ("model", "model"),
@@ -56,7 +59,7 @@ def macs_view(run: Run, view_name: str, runners: Sequence[str]) -> View | None:
         ("bound", "least ms", three_digits),
         ("verdict", "verdict"),
     )
-    return View(view_name, f"{caption}.", _spec(inert_values(values), runners), table)
+    return View(view_name, caption, _spec(inert_values(values), runners), table)
 
 
 def _alike(entries: Sequence[Entry]) -> list[Entry]:

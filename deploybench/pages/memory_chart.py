@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from deploybench.pages.machines import Entry, Run
-from deploybench.pages.page import Spec, View, inert_values
+from deploybench.pages.machines import Run
+from deploybench.pages.page import About, Spec, View, inert_values
 from deploybench.pages.specs import name, on_its_own, quantity, shown, table_of_values
+from deploybench.results.cell import Cell
 from deploybench.rows.row import Row
 
-KEY = "memory"
-TITLE = "Memory by phase"
-READING = (
-    "MiB above the interpreter with numpy, after each phase of a process; the bar goes from the "
-    "least to the most. At work is the largest while calls were timed."
+MEMORY = About(
+    key="memory",
+    title="Memory by phase",
+    short="Memory",
+    reading=(
+        "MiB above the interpreter with numpy, after each phase of a process; the bar goes from "
+        "the least to the most. At work is the largest while calls were timed."
+    ),
 )
 PHASES = ("imported", "loaded", "compiled", "first call", "at work")
 MOST_CELLS = 40
@@ -32,7 +36,10 @@ def memory_view(run: Run, view_name: str) -> View | None:
     if not entries:
         return None
     drawn = entries[:MOST_CELLS]
-    values = [value for entry in drawn for value in _values(entry)]
+    names = _names([entry.finding.record.cell for entry in drawn])
+    values = []
+    for entry, cell in zip(drawn, names, strict=True):
+        values += _values(entry.row, cell)
     caption = _caption([entry.row for entry in entries])
     if len(entries) > len(drawn):
         caption += f" The first {len(drawn)} of {len(entries)} cells are drawn."
@@ -42,8 +49,15 @@ def memory_view(run: Run, view_name: str) -> View | None:
     return View(view_name, caption, _spec(inert_values(values), len(drawn)), table)
 
 
-def _values(entry: Entry) -> list[dict[str, Any]]:
-    row = entry.row
+def _names(cells: Sequence[Cell]) -> list[str]:
+    """Model and runner where these tell the cells apart, else all that does."""
+    short = [f"{cell.model}, {cell.runner}" for cell in cells]
+    if len(set(short)) == len(short):
+        return short
+    return [cell.title() for cell in cells]
+
+
+def _values(row: Row, cell: str) -> list[dict[str, Any]]:
     phases = (
         row.imported_memory_mib,
         row.loaded_memory_mib,
@@ -51,7 +65,6 @@ def _values(entry: Entry) -> list[dict[str, Any]]:
         row.first_inference_memory_mib,
         row.steady_peak_memory_mib,
     )
-    cell = entry.finding.record.cell.title()
     found = []
     for phase, mib in zip(PHASES, phases, strict=True):
         if mib is not None:
@@ -79,7 +92,7 @@ def _spec(values: Sequence[dict[str, Any]], cells: int) -> Spec:
     order = list(dict.fromkeys(value["cell"] for value in values))
     across = quantity("mib", "MiB above the interpreter", {"zero": True})
     # The order of the table, not of the alphabet.
-    down = name("cell", "", axis={"labelLimit": 250, "title": None}, sort=order)
+    down = name("cell", "", axis={"title": None}, sort=order)
     return {
         "height": max(cells * PER_CELL, 90),
         "data": {"values": list(values)},

@@ -19,8 +19,8 @@ Spec: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class View:
-    """A chart of one run, or of one cell: its name among the others, what it shows in words, its
-    specification, and the same figures as a table."""
+    """A chart of one run, or of one cell: its name among the others, what it shows in words (a line
+    a sentence), its specification, and the same figures as a table."""
 
     name: str
     caption: str
@@ -29,15 +29,21 @@ class View:
 
 
 @dataclass(frozen=True)
-class Chart:
-    """A chart, of which one view is looked at at a time; ``choice`` says what is chosen.
-
-    ``key`` names it in addresses and files, ``reading`` says how it is read.
-    """
+class About:
+    """What a chart is: ``key`` names it in addresses and files, ``short`` in the index;
+    ``reading`` says how it is read."""
 
     key: str
     title: str
+    short: str
     reading: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart, of which one view is looked at at a time; ``choice`` says what is chosen."""
+
+    about: About
     views: tuple[View, ...]
     choice: str = "Run"
 
@@ -57,15 +63,24 @@ class Comparison:
     commands: tuple[str, ...]
 
 
-Block: TypeAlias = Prose | Table | Comparison | Chart
+@dataclass(frozen=True)
+class Folded:
+    """A table that is looked at by few: it opens when ``title`` is chosen."""
+
+    title: str
+    table: Table
+
+
+Block: TypeAlias = Prose | Table | Comparison | Chart | Folded
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page with a title that its index names."""
+    """A part of the page; its index names it by ``short``."""
 
     key: str
     title: str
+    short: str
     blocks: tuple[Block, ...]
 
 

@@ -37,7 +37,7 @@ def write_pictures(page: Page, *, svg: Path | None, png: Path | None) -> Iterato
             folder.mkdir(parents=True, exist_ok=True)
     for chart in page.charts:
         for view in chart.views:
-            name = chart.key
+            name = chart.about.key
             if len(chart.views) > 1:
                 name += f"-{slug(view.name)}"
             spec = _with_size(view.spec)

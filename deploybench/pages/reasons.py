@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from deploybench.pages.machines import Machine
+from deploybench.pages.page import Folded
 from deploybench.report.figures import VERDICT_STYLES
 from deploybench.report.run_notes import notes_of
 from deploybench.report.table import Column, Prose, Style, Table, table_of
@@ -60,14 +61,20 @@ def verdict_blocks(machines: Sequence[Machine]) -> Iterator[Table]:
         )
 
 
-def commands_block(machines: Sequence[Machine]) -> Iterator[Table | Prose]:
+def commands_block(machines: Sequence[Machine]) -> Iterator[Folded | Prose]:
     """The command of each row; the longest table of a page, and at its end."""
     rows = []
     for machine in machines:
         for entry in machine.entries:
             if entry.row.main_state:
                 rows.append((machine.name, entry.row))
-    yield table_of(
+    yield Prose(
+        (
+            "Each row of the comparison has its command behind its button: it measures that cell "
+            "again, on that artifact, with the same settings.",
+        )
+    )
+    table = table_of(
         (
             Column[tuple[str, Row]]("model", "model", lambda pair: pair[1].model),
             Column[tuple[str, Row]]("runner", "runner", lambda pair: pair[1].runner),
@@ -77,6 +84,7 @@ def commands_block(machines: Sequence[Machine]) -> Iterator[Table | Prose]:
         ),
         rows,
     )
+    yield Folded("All commands", table)
 
 
 def _style(verdict: Verdict) -> Style:

@@ -47,7 +47,8 @@ def _fastest(answers: Sequence[ModelAnswer]) -> str:
         runners = [cell.runner for cell in (*answer.as_fast, *answer.undecided)]
         first = answer.fastest.cell.runner
         if answer.undecided:
-            winners.setdefault(tuple(dict.fromkeys([OPEN, first, *runners])), []).append(answer)
+            rivals = sorted({first, *runners})
+            winners.setdefault((OPEN, *rivals), []).append(answer)
         else:
             winners.setdefault(tuple(dict.fromkeys([first, *runners])), []).append(answer)
     parts = []

@@ -9,7 +9,7 @@ from typing import Any
 
 from deploybench.data.image_size import short_text
 from deploybench.pages.machines import Entry, Run
-from deploybench.pages.page import Spec, View, inert_values
+from deploybench.pages.page import About, Spec, View, inert_values
 from deploybench.pages.specs import (
     HEIGHT,
     on_its_own,
@@ -34,9 +34,7 @@ class Sweep:
     one view. ``figure`` is the height of a mark.
     """
 
-    key: str
-    title: str
-    reading: str
+    about: About
     step_title: str
     figure_title: str
     along: Callable[[Entry], float]
@@ -62,10 +60,13 @@ def _job(entry: Entry) -> str:
 
 
 BATCHES = Sweep(
-    key="batches",
-    title="Throughput against batch",
-    reading="Images per second of wall time. Where a line goes flat, a larger batch only waits "
-    "longer; one that falls has outgrown a cache or the memory.",
+    about=About(
+        key="batches",
+        title="Throughput against batch",
+        short="Batch",
+        reading="Images per second of wall time. Where a line goes flat, a larger batch only waits "
+        "longer; one that falls has outgrown a cache or the memory.",
+    ),
     step_title="batch",
     figure_title="images/s",
     along=lambda entry: entry.row.batch,
@@ -77,10 +78,13 @@ BATCHES = Sweep(
     more_is_better=True,
 )
 STREAMS = Sweep(
-    key="streams",
-    title="Throughput against streams",
-    reading="Images per second of wall time with so many calls under way at once, in the same "
-    "budget of threads.",
+    about=About(
+        key="streams",
+        title="Throughput against streams",
+        short="Streams",
+        reading="Images per second of wall time with so many calls under way at once, in the same "
+        "budget of threads.",
+    ),
     step_title="streams",
     figure_title="images/s",
     along=lambda entry: entry.row.streams,
@@ -92,11 +96,14 @@ STREAMS = Sweep(
     more_is_better=True,
 )
 SIZES = Sweep(
-    key="image-size",
-    title="Latency against image size",
-    reading="The median of a call for images of so many pixels a side. An attention whose work "
-    "grows with the square of the tokens rises the fastest; where lines cross, the order of the "
-    "models turns round.",
+    about=About(
+        key="image-size",
+        title="Latency against image size",
+        short="Image size",
+        reading="The median of a call for images of so many pixels a side. An attention whose work "
+        "grows with the square of the tokens rises the fastest; where lines cross, the order of the "
+        "models turns round.",
+    ),
     step_title="pixels a side",
     figure_title="median of a call, ms",
     along=lambda entry: float(entry.finding.record.cell.image_size[0]),

@@ -10,21 +10,24 @@ from typing import Any
 
 from deploybench.analysis.visit_estimates import share_delivered
 from deploybench.pages.machines import Entry
-from deploybench.pages.page import Spec, View, inert_values
+from deploybench.pages.page import About, Spec, View, inert_values
 from deploybench.pages.specs import QUIET, quantity, shown, table_of_values
 from deploybench.plurals import counted
 from deploybench.report.figures import form, three_digits
 from deploybench.results.record import Record
 from deploybench.statistics.samples import nearest_rank
 
-KEY = "over-time"
-TITLE = "Latency over time, by process"
-READING = (
-    "Each mark is one visit: the median of the calls that one process made without a break; the "
-    "dashed line is the estimate of the table. Below is the share of its own speed that the "
-    "machine gave at that moment, as a fixed piece of work (the canary) found it. Levels that "
-    "belong to a process, a slope, or times that move with the machine show here before they show "
-    "in a number."
+OVER_TIME = About(
+    key="over-time",
+    title="Latency over time, by process",
+    short="Over time",
+    reading=(
+        "Each mark is one visit: the median of the calls that one process made without a break; "
+        "the dashed line is the estimate of the table. Below is the share of its own speed that "
+        "the machine gave at that moment, as a fixed piece of work (the canary) found it. Levels "
+        "that belong to a process, a slope, or times that move with the machine show here before "
+        "they show in a number."
+    ),
 )
 MOST_POINTS = 160
 """Visits of one cell that are drawn; of more, every second or third is."""
@@ -143,6 +146,7 @@ def _spec(values: Sequence[dict[str, Any]], p50_ms: float | None) -> Spec:
         {
             "mark": {"type": "point", "filled": True, "size": 45, "opacity": 0.85},
             "encoding": {
+                "x": across,
                 "y": quantity("ms", "median of a visit, ms", {"zero": False}),
                 "color": of_process,
                 "shape": {**of_process, "legend": of_process.get("legend", {})},
@@ -153,11 +157,13 @@ def _spec(values: Sequence[dict[str, Any]], p50_ms: float | None) -> Spec:
     if p50_ms is not None:
         layers.append(
             {
+                # Data of its own: else there would be a line for each visit.
+                "data": {"values": [{"ms": _short(p50_ms)}]},
                 "mark": {"type": "rule", "strokeDash": [5, 4]},
-                "encoding": {"y": {"datum": _short(p50_ms)}},
+                "encoding": {"y": quantity("ms", "median of a visit, ms")},
             }
         )
-    above = {"height": 230, "encoding": {"x": across}, "layer": layers}
+    above = {"height": 230, "layer": layers}
     if fresh:
         return {"data": {"values": list(values)}, **above}
     below: dict[str, Any] = {
