@@ -55,7 +55,7 @@ async function drawChart(chart) {
   const config = colours();
   if (width < NARROW) {
     config.legend.columns = 2;
-    config.axis.labelLimit = 130;
+    config.axis.labelLimit = 150;
   }
   const holder = element("div");
   const result = await vegaEmbed(holder, sized(chart.data.views[chart.view].spec, width), {

@@ -22,8 +22,10 @@ MEMORY = About(
 )
 PHASES = ("imported", "loaded", "compiled", "first call", "at work")
 MOST_CELLS = 40
-PER_CELL = 26
+PER_CELL = 32
 """Pixels of height for each cell."""
+AXIS = {"title": None, "labelExpr": "split(datum.label, ', ')", "labelLineHeight": 13}
+"""Model and runner on a line of their own."""
 
 
 def memory_view(run: Run, view_name: str) -> View | None:
@@ -92,7 +94,7 @@ def _spec(values: Sequence[dict[str, Any]], cells: int) -> Spec:
     order = list(dict.fromkeys(value["cell"] for value in values))
     across = quantity("mib", "MiB above the interpreter", {"zero": True})
     # The order of the table, not of the alphabet.
-    down = name("cell", "", axis={"title": None}, sort=order)
+    down = name("cell", "", axis=AXIS, sort=order)
     return {
         "height": max(cells * PER_CELL, 90),
         "data": {"values": list(values)},

@@ -53,8 +53,8 @@ def _fastest(answers: Sequence[ModelAnswer]) -> str:
             winners.setdefault(tuple(dict.fromkeys([first, *runners])), []).append(answer)
     parts = []
     ordered = sorted(winners.items(), key=lambda item: (OPEN in item[0], -len(item[1])))
-    for runners, won in ordered[:FEW]:
-        parts.append(_won(runners, won, contested))
+    for names, won in ordered[:FEW]:
+        parts.append(_won(names, won, contested))
     rest = sum(len(won) for _, won in ordered[FEW:])
     if rest:
         parts.append(f"another {_for_count(rest, contested)}")

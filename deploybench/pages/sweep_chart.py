@@ -64,8 +64,10 @@ BATCHES = Sweep(
         key="batches",
         title="Throughput against batch",
         short="Batch",
-        reading="Images per second of wall time. Where a line goes flat, a larger batch only waits "
-        "longer; one that falls has outgrown a cache or the memory.",
+        reading=(
+            "Images per second of wall time. Where a line goes flat, a larger batch only waits "
+            "longer; one that falls has outgrown a cache or the memory."
+        ),
     ),
     step_title="batch",
     figure_title="images/s",
@@ -82,8 +84,10 @@ STREAMS = Sweep(
         key="streams",
         title="Throughput against streams",
         short="Streams",
-        reading="Images per second of wall time with so many calls under way at once, in the same "
-        "budget of threads.",
+        reading=(
+            "Images per second of wall time with so many calls under way at once, in the same "
+            "budget of threads."
+        ),
     ),
     step_title="streams",
     figure_title="images/s",
@@ -100,9 +104,11 @@ SIZES = Sweep(
         key="image-size",
         title="Latency against image size",
         short="Image size",
-        reading="The median of a call for images of so many pixels a side. An attention whose work "
-        "grows with the square of the tokens rises the fastest; where lines cross, the order of the "
-        "models turns round.",
+        reading=(
+            "The median of a call for images of so many pixels a side. An attention whose work "
+            "grows with the square of the tokens rises the fastest; where lines cross, the order "
+            "of the models turns round."
+        ),
     ),
     step_title="pixels a side",
     figure_title="median of a call, ms",
