@@ -31,7 +31,7 @@ from deploybench.pages.visits_chart import OVER_TIME
 from deploybench.plurals import counted
 from deploybench.report.answer_text import answer_sections
 from deploybench.report.run_table import run_table
-from deploybench.report.table import Prose
+from deploybench.report.table import Prose, Style
 from deploybench.results.record import Record
 from deploybench.rows.row import row_data
 from deploybench.statistics.ratios import DEFAULT_MARGIN
@@ -180,16 +180,22 @@ def _section(about: About, views: Sequence[View | None], choice: str) -> Section
 
 
 def _answers(machines: Sequence[Machine], baseline: str | None, margin: float) -> Iterator[Block]:
-    told = 0
+    """The sentences of each run, until there are as many as anybody reads."""
+    left, unsaid = MOST_ANSWERS, 0
     for machine in machines:
         for run in machine.runs:
-            if told >= MOST_ANSWERS:
-                return
             records = [entry.finding.record for entry in run.entries if entry.row.main_state]
             answers = answers_of(records, baseline, margin)
-            told += len(answers)
-            for prose in answer_sections(answers, records):
+            said = answers[:left]
+            left -= len(said)
+            unsaid += len(answers) - len(said)
+            if not said:
+                continue
+            for prose in answer_sections(said, records):
                 heading = prose.title
                 if not prose.verbatim:
                     heading = view_name(run, len(machines))
                 yield Prose(prose.lines, prose.style, heading, prose.verbatim)
+    if unsaid:
+        more = counted(unsaid, "more answer")
+        yield Prose((f"{more}: deploybench show prints those of one run.",), Style.FAINT)

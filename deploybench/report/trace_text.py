@@ -26,6 +26,8 @@ WIDTH = 96
 """Lines and columns of the trace."""
 TAIL = 0.01
 """So much at each end of the times has one bar for all of it, whatever it spans."""
+FLAT = 0.001
+"""From line to line of a trace whose times are all the same."""
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 LEVELS = "▁▂▃▄▅▆▇█"
 PROCESSES = "123456789abcdefghijklmnopqrstuvwxyz"
@@ -165,14 +167,14 @@ def _trace(moments: Sequence[Moment]) -> list[str]:
     columns = _columns(moments)
     times = [column.ms for column in columns]
     low, high = min(times), max(times)
-    step = (high - low) / (HEIGHT - 1) or 1.0
+    step = (high - low) / (HEIGHT - 1) or FLAT * high
     grid = [[" "] * len(columns) for _ in range(HEIGHT)]
     for number, column in enumerate(columns):
         line = round((high - column.ms) / step)
         grid[min(line, HEIGHT - 1)][number] = column.mark
     labels = [""] * HEIGHT
-    labels[0], labels[-1] = four_digits(high), four_digits(low)
-    labels[HEIGHT // 2] = four_digits(high - step * (HEIGHT // 2))
+    for line in (0, HEIGHT // 2, HEIGHT - 1):
+        labels[line] = four_digits(high - step * line)
     margin = max(len(label) for label in labels)
     lines = []
     for label, row in zip(labels, grid, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -132,7 +133,7 @@ def test_headings_form_an_outline_and_each_section_is_named(page: made.Parsed) -
     levels = [int(node.name[1]) for node in page.nodes if re.fullmatch(r"h[1-6]", node.name)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     named = {node.attributes["aria-labelledby"] for node in page.all("section")}
     assert named <= {node.attributes.get("id") for node in page.all("h2")}
     index = [node.attributes["href"] for node in page.all("a") if "nav" in node.inside]
@@ -146,7 +147,7 @@ def test_rows_beyond_the_first_are_data_and_not_elements() -> None:
         for number in range(1, SHOWN_AT_ONCE + 21)
     ]
     page = made.parsed(page_html(page_of(records)))
-    shown = [node for node in page.all("tbody") if "main" in node.inside][0].text.count("pytorch")
+    shown = next(node for node in page.all("tbody")).text.count("pytorch")
     data = json.loads(page.of_id("page-data").text)
     assert len(data["comparisons"][0]["lines"]) == SHOWN_AT_ONCE + 20
     assert shown == SHOWN_AT_ONCE
