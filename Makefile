@@ -22,7 +22,7 @@ ACCURACY_RUNNERS := pytorch,torchscript,torch-export,onnxruntime,openvino
 # TorchScript and torch.compile are left to you: each of their processes imports torch, for seconds.
 DEMO_RUNNERS := pytorch,onnxruntime,openvino
 
-.PHONY: help demo accuracy-demo test lint environment clean-demo gpu-check docker-pins docker-libraries old-stack
+.PHONY: help demo accuracy-demo test lint environment clean-demo gpu-check docker-pins docker-libraries old-stack page-tools
 
 help:
 	@echo "make demo   export and measure four models on every CPU backend, print the comparison table"
@@ -30,6 +30,7 @@ help:
 	@echo "make test   lint and run all tests"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make gpu-check     the tests that need a CUDA device, and a summary to paste into an issue"
+	@echo "make page-tools    a Chromium (apt) and axe-core (npm) for the tests that open a report"
 	@echo "make docker-pins   compile docker/*/requirements.in again, with the newest versions that fit"
 	@echo "make docker-libraries  read the libraries in every pinned wheel (several GB), and say which are missing"
 	@echo "make old-stack     export here, measure on Python 3.10 and torch 2.0 (4 GB; needs a python3.10)"
@@ -86,6 +87,13 @@ test: lint
 # A program, not pytest's own summary: it refuses where there is no GPU, and lists what was skipped and why.
 gpu-check: $(READY)
 	$(BIN)/python -m tests.gpu_check
+
+# Without them the tests that need a browser are skipped, and say so. Playwright drives this Chromium and downloads none.
+page-tools:
+	command -v chromium chromium-browser google-chrome >/dev/null || \
+		{ [ "$$(id -u)" = 0 ] && apt-get install --yes --no-install-recommends chromium; } || \
+		{ echo "install a Chromium (Debian: apt-get install chromium), or set DEPLOYBENCH_CHROMIUM"; exit 2; }
+	npm install --prefix build/axe --no-save axe-core@4
 
 docker-pins: $(READY)
 	$(BIN)/python -m docker.pins

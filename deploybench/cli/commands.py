@@ -75,6 +75,11 @@ COMMANDS = (
         "Print the answer and the table of an earlier run from its records.",
     ),
     Command(
+        "report",
+        "report:report",
+        "Write one page of records that a browser opens from disk: the answer, the table, charts.",
+    ),
+    Command(
         "compare",
         "compare:compare",
         "Is the candidate faster? Join two runs by cell: speed-up, interval, and FASTER, SLOWER, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -27,11 +28,15 @@ def show(
     json: parse.JsonOption = False,
     csv: parse.CsvOption = False,
 ) -> None:
-    """Print the answer and the table of an earlier run from its records."""
+    """Print the answer and the table of an earlier run from its records.
+
+    Of one record also how its times are spread, and how they went on.
+    """
     from deploybench.cli.sources import records_of, timed_records, with_known_qualities
     from deploybench.report.printing import print_report
     from deploybench.report.quality_table import quality_report
     from deploybench.report.run_report import run_report
+    from deploybench.report.trace_text import trace_sections
     from deploybench.results.store import timed
 
     asked = parse.output_format(table_format, json=json, csv=csv)
@@ -41,4 +46,8 @@ def show(
         print_report(quality_report(records, timed_records(workspace), details=details), asked)
         return
     records = with_known_qualities(records, workspace)
-    print_report(run_report(records, baseline=baseline, margin=share, details=details), asked)
+    report = run_report(records, baseline=baseline, margin=share, details=details)
+    if len(records) == 1:
+        # One record alone: there is room to see its times.
+        report = replace(report, sections=(*report.sections, *trace_sections(records[0])))
+    print_report(report, asked)

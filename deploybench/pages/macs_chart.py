@@ -1,0 +1,197 @@
+"""Latency against MACs, with the least time that the hardware allows, and what the order says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from deploybench.analysis.ranking import rankings
+from deploybench.data.image_size import short_text
+from deploybench.hardware.devices import CPU
+from deploybench.pages.machines import Entry, Run
+from deploybench.pages.page import About, Spec, View, inert_values
+from deploybench.pages.specs import (
+    HEIGHT,
+    QUIET,
+    on_its_own,
+    order_of,
+    quantity,
+    scale_of,
+    shown,
+    table_of_values,
+)
+from deploybench.report.figures import three_digits
+from deploybench.report.ranking_text import ranking_lines
+from deploybench.results.cell import BASELINE_PRECISION, HOST_TO_HOST
+from deploybench.results.verdict import Verdict
+
+MACS = About(
+    key="latency-macs",
+    title="Latency against MACs",
+    short="MACs",
+    reading=(
+        "Each mark is one model on one runner; the bar is the 95 % interval of its time. Hollow "
+        "marks are not VALID. Were MACs a measure of latency, every runner's line would only "
+        "rise. Dashes are the least time that MACs, bytes and this hardware's peaks allow."
+    ),
+)
+
+LABELS_BESIDE = 7
+"""So many names have room beside each other above the marks."""
+
+
+def macs_view(run: Run, view_name: str, runners: Sequence[str]) -> View | None:
+    """None where fewer than two models with different MACs were timed alike."""
+    entries = _alike(run.entries)
+    if len({entry.row.macs_per_image for entry in entries}) < 2:
+        return None
+    values = _values(entries)
+    caption = "\n".join(f"{line}." for line in ranking_lines(rankings(run.findings)))
+    table = table_of_values(
+        values,
+        ("model", "model"),
+        ("runner", "runner"),
+        ("gmac", "GMAC", three_digits),
+        ("ms", "p50 ms", three_digits),
+        ("low", "from", three_digits),
+        ("high", "to", three_digits),
+        ("bound", "least ms", three_digits),
+        ("verdict", "verdict"),
+    )
+    return View(view_name, caption, _spec(inert_values(values), runners), table)
+
+
+def _alike(entries: Sequence[Entry]) -> list[Entry]:
+    """Those of the smallest batch, one stream, fp32 and host to host, in their main state."""
+    plain = []
+    for entry in entries:
+        row = entry.row
+        usual = row.streams == 1 and row.timing == HOST_TO_HOST and row.main_state
+        known = row.p50_ms is not None and row.macs_per_image and not row.macs_uncounted
+        if usual and known and row.precision == BASELINE_PRECISION:
+            plain.append(entry)
+    smallest = min((entry.row.batch for entry in plain), default=1)
+    return [entry for entry in plain if entry.row.batch == smallest]
+
+
+def _values(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    shapes: dict[str, set[str]] = {}
+    for entry in entries:
+        shapes.setdefault(entry.row.model, set()).add(_shape(entry))
+    values = [_value(entry, several=len(shapes[entry.row.model]) > 1) for entry in entries]
+    _put_labels(values)
+    return values
+
+
+def _shape(entry: Entry) -> str:
+    cell = entry.finding.record.cell
+    return short_text(cell.image_size, cell.patch_size)
+
+
+def _value(entry: Entry, *, several: bool) -> dict[str, Any]:
+    """``several``: the model is there at several sizes, so its name alone does not tell."""
+    row = entry.row
+    assert row.p50_ms is not None  # only such rows are drawn
+    assert row.macs_per_image is not None
+    return {
+        "model": f"{row.model} @{_shape(entry)}" if several else row.model,
+        "runner": row.runner if row.device == CPU else f"{row.runner} on {row.device}",
+        "gmac": row.macs_per_image / 1e9,
+        "ms": row.p50_ms,
+        "low": row.p50_low_ms or row.p50_ms,
+        "high": row.p50_high_ms or row.p50_ms,
+        "bound": row.bound_ms,
+        "verdict": row.verdict.value,
+        "label": "",
+        "side": "center",
+    }
+
+
+def _put_labels(values: Sequence[dict[str, Any]]) -> None:
+    """Name each model once, above its slowest mark; models of nearly the same MACs together."""
+    places = [math.log(value["gmac"]) for value in values]
+    first, span = min(places), max(places) - min(places)
+    columns: dict[int, list[dict[str, Any]]] = {}
+    for value, place in zip(values, places, strict=True):
+        columns.setdefault(round((place - first) / span * LABELS_BESIDE), []).append(value)
+    for number, members in columns.items():
+        slowest = max(members, key=lambda value: float(value["high"]))
+        slowest["label"] = ", ".join(dict.fromkeys(str(value["model"]) for value in members))
+        if number < LABELS_BESIDE / 4:
+            slowest["side"] = "left"
+        elif number > LABELS_BESIDE * 3 / 4:
+            slowest["side"] = "right"
+
+
+def _spec(values: Sequence[dict[str, Any]], runners: Sequence[str]) -> Spec:
+    order = order_of(values, "runner", runners)
+    across = quantity("gmac", "GMAC of one image", scale_of([value["gmac"] for value in values]))
+    times = [value[name] for value in values for name in ("low", "high")]
+    times += [value["bound"] for value in values if value["bound"]]
+    up = quantity("ms", "median of a call, ms", scale_of(times))
+    tooltip = [
+        shown("model", "model"),
+        shown("runner", "runner"),
+        shown("ms", "median, ms", ".3~f"),
+        shown("low", "from, ms", ".3~f"),
+        shown("high", "to, ms", ".3~f"),
+        shown("gmac", "GMAC", ".3~f"),
+        shown("bound", "least time by the roof, ms", ".3~f"),
+        shown("verdict", "verdict"),
+    ]
+    colours_of_runners = on_its_own("runner", "runner", order)
+    valid = Verdict.VALID.value
+    layers: list[dict[str, Any]] = []
+    if any(value["bound"] for value in values):
+        layers.append(
+            {
+                "transform": [{"filter": "datum.bound !== null"}],
+                "mark": {"type": "tick", "thickness": 2, "size": 18, "orient": "horizontal"},
+                "encoding": {
+                    "y": quantity("bound", up["title"], up["scale"]),
+                    "color": {"value": QUIET},
+                    "tooltip": tooltip,
+                },
+            }
+        )
+    layers += [
+        {
+            "mark": {"type": "line", "opacity": 0.35, "strokeWidth": 1.5},
+            "encoding": {"y": up, "color": colours_of_runners["color"]},
+        },
+        {
+            "mark": {"type": "rule", "strokeWidth": 1.5},
+            "encoding": {
+                "y": quantity("low", up["title"], up["scale"]),
+                "y2": {"field": "high"},
+                "color": colours_of_runners["color"],
+            },
+        },
+    ]
+    # A layer without a mark has no extent, of which Vega warns.
+    for test, filled in (("===", True), ("!==", False)):
+        if any((value["verdict"] == valid) is filled for value in values):
+            layers.append(
+                {
+                    "transform": [{"filter": f"datum.verdict {test} '{valid}'"}],
+                    "mark": {"type": "point", "filled": filled, "size": 90, "strokeWidth": 2},
+                    "encoding": {"y": up, **colours_of_runners, "tooltip": tooltip},
+                }
+            )
+    layers.append(
+        {
+            "transform": [{"filter": "datum.label !== ''"}],
+            "mark": {"type": "text", "dy": -14, "limit": 260, "align": {"expr": "datum.side"}},
+            "encoding": {
+                "y": quantity("high", up["title"], up["scale"]),
+                "text": {"field": "label", "type": "nominal"},
+            },
+        }
+    )
+    return {
+        "height": HEIGHT,
+        "data": {"values": list(values)},
+        "encoding": {"x": across},
+        "layer": layers,
+    }

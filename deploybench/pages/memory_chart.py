@@ -1,0 +1,123 @@
+"""Memory of each cell after each phase: importing, loading, compiling, the first call, at work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from deploybench.pages.machines import Run
+from deploybench.pages.page import About, Spec, View, inert_values
+from deploybench.pages.specs import name, on_its_own, quantity, shown, table_of_values
+from deploybench.results.cell import Cell
+from deploybench.rows.row import Row
+
+MEMORY = About(
+    key="memory",
+    title="Memory by phase",
+    short="Memory",
+    reading=(
+        "MiB above the interpreter with numpy, after each phase of a process; the bar goes from "
+        "the least to the most. At work is the largest while calls were timed."
+    ),
+)
+PHASES = ("imported", "loaded", "compiled", "first call", "at work")
+MOST_CELLS = 40
+PER_CELL = 32
+"""Pixels of height for each cell."""
+AXIS = {"title": None, "labelExpr": "split(datum.label, ', ')", "labelLineHeight": 13}
+"""Model and runner on a line of their own."""
+
+
+def memory_view(run: Run, view_name: str) -> View | None:
+    """None where no memory was read."""
+    entries = [
+        entry
+        for entry in run.entries
+        if entry.row.main_state and entry.row.steady_peak_memory_mib is not None
+    ]
+    if not entries:
+        return None
+    drawn = entries[:MOST_CELLS]
+    names = _names([entry.finding.record.cell for entry in drawn])
+    values = []
+    for entry, cell in zip(drawn, names, strict=True):
+        values += _values(entry.row, cell)
+    caption = _caption([entry.row for entry in entries])
+    if len(entries) > len(drawn):
+        caption += f" The first {len(drawn)} of {len(entries)} cells are drawn."
+    table = table_of_values(
+        values, ("cell", "cell"), ("phase", "phase"), ("mib", "MiB", "{:.0f}".format)
+    )
+    return View(view_name, caption, _spec(inert_values(values), len(drawn)), table)
+
+
+def _names(cells: Sequence[Cell]) -> list[str]:
+    """Model and runner where these tell the cells apart, else all that does."""
+    short = [f"{cell.model}, {cell.runner}" for cell in cells]
+    if len(set(short)) == len(short):
+        return short
+    return [cell.title() for cell in cells]
+
+
+def _values(row: Row, cell: str) -> list[dict[str, Any]]:
+    phases = (
+        row.imported_memory_mib,
+        row.loaded_memory_mib,
+        row.compiled_memory_mib,
+        row.first_inference_memory_mib,
+        row.steady_peak_memory_mib,
+    )
+    found = []
+    for phase, mib in zip(PHASES, phases, strict=True):
+        if mib is not None:
+            found.append({"cell": cell, "phase": phase, "mib": round(mib, 1)})
+    return found
+
+
+def _caption(rows: Sequence[Row]) -> str:
+    """The cells with the least and the most memory at work."""
+
+    def at_work(row: Row) -> float:
+        return row.steady_peak_memory_mib or 0.0
+
+    least, most = min(rows, key=at_work), max(rows, key=at_work)
+    if least is most:
+        return f"{_told(least)} at work."
+    return f"The least at work: {_told(least)}; the most: {_told(most)}."
+
+
+def _told(row: Row) -> str:
+    return f"{row.model} on {row.runner} {row.precision}, {row.steady_peak_memory_mib:.0f} MiB"
+
+
+def _spec(values: Sequence[dict[str, Any]], cells: int) -> Spec:
+    order = list(dict.fromkeys(value["cell"] for value in values))
+    across = quantity("mib", "MiB above the interpreter", {"zero": True})
+    # The order of the table, not of the alphabet.
+    down = name("cell", "", axis=AXIS, sort=order)
+    return {
+        "height": max(cells * PER_CELL, 90),
+        "data": {"values": list(values)},
+        "encoding": {"y": down},
+        "layer": [
+            {
+                "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.5},
+                "encoding": {
+                    "x": {**across, "aggregate": "min"},
+                    "x2": {"field": "mib", "aggregate": "max"},
+                },
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 70},
+                "encoding": {
+                    "x": across,
+                    **on_its_own("phase", "after", PHASES),
+                    "tooltip": [
+                        shown("cell", "cell"),
+                        shown("phase", "after"),
+                        shown("mib", "MiB", ".0f"),
+                    ],
+                },
+            },
+        ],
+    }
