@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from deploybench.analysis.answers import ModelAnswer, answers_of
     from deploybench.analysis.comparison import compare_records
+    from deploybench.bundle.writing import write_bundle
     from deploybench.data.preprocessing_options import PreprocessingOptions
     from deploybench.errors import DeployBenchError
     from deploybench.evaluate.predict import predict_images
@@ -93,11 +94,13 @@ __all__ = [
     "run_scenarios",
     "to_csv",
     "to_json",
+    "write_bundle",
 ]
 
 _HOMES = {
     "analysis.answers": ("ModelAnswer", "answers_of"),
     "analysis.comparison": ("compare_records",),
+    "bundle.writing": ("write_bundle",),
     "data.preprocessing_options": ("PreprocessingOptions",),
     "errors": ("DeployBenchError",),
     "evaluate.predict": ("predict_images",),

@@ -19,6 +19,7 @@ from deploybench.contracts import (
     ForeignWork,
     ProfiledSession,
     RunOptions,
+    Serving,
 )
 
 from .torch_device import open_device
@@ -67,6 +68,17 @@ class TorchScriptRunner(TorchRunner):
         return TorchSession(
             artifact, module, place, options, "TorchScript", artifact.manifest.precision
         )
+
+    def serving(self, artifact: Artifact, options: RunOptions) -> Serving:
+        from .torch_serving import serving
+
+        opening = ['self.module = torch.jit.load(MODEL, map_location="cpu")']
+        if artifact.manifest.adopted is not None:  # somebody may have saved it while it trained
+            opening += [
+                'if getattr(self.module, "training", False):',
+                "    self.module.eval()",
+            ]
+        return serving(artifact, options, opening=tuple(opening))
 
     def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
         from .torch_layers import ProfiledTorchSession, ScriptedModules
