@@ -26,7 +26,7 @@ curl --data-binary @photo.jpg http://127.0.0.1:8000
 ```
 
 `--check` holds the hash of every file of the model, and the answers on stored inputs and on
-`expected/sample.png`, against those of the measured runner. In a container: `docker build --tag served .`,
+`expected/sample.png`, against those of the runner. In a container: `docker build --tag served .`,
 then `docker run --rm --publish 8000:8000 served`."""
 
 

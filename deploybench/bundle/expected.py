@@ -20,10 +20,11 @@ from deploybench.artifacts.output_parity import MOST_DIFFERENT
 from deploybench.artifacts.parity import BUDGETS, MOST_ROUNDINGS, ROUNDING, loosest
 from deploybench.bundle.document import BundledOutput
 from deploybench.bundle.job import Answered, ExpectedJob
+from deploybench.contracts import Runner
 from deploybench.data.references import photograph
 from deploybench.data.synthetic import REFERENCE_IMAGES
 from deploybench.errors import DeployBenchError
-from deploybench.processes import run_child
+from deploybench.processes import ChildOutcome, run_child, run_forked
 from deploybench.results.cell import Cell
 
 EXPECTED = "expected/expected.npz"
@@ -59,7 +60,7 @@ def write_sample(artifact: Artifact, path: Path) -> None:
 
 
 def keep_answers(
-    artifact: Artifact, cell: Cell, staging: Path, evidence: Evidence | None
+    artifact: Artifact, cell: Cell, plugin: Runner, staging: Path, evidence: Evidence | None
 ) -> Answered:
     """Run the artifact as the cell says in a process of its own, and keep its answers.
 
@@ -78,7 +79,7 @@ def keep_answers(
         out=str((staging / EXPECTED).absolute()),
         **cell.option_values,
     )
-    outcome = run_child(WORKER, job.model_dump_json(), time_limit_s=LIMIT_S)
+    outcome = _outcome(job.model_dump_json(), plugin)
     answered = Answered(problem=outcome.error)
     if outcome.reply is not None:
         answered = Answered.model_validate_json(outcome.reply)
@@ -89,6 +90,12 @@ def keep_answers(
             action="export it again on this host, or use the versions that its manifest names",
         )
     return answered
+
+
+def _outcome(job: str, plugin: Runner) -> ChildOutcome:
+    if plugin.preload:
+        return run_forked(WORKER, job, preload=plugin.preload, time_limit_s=LIMIT_S)
+    return run_child(WORKER, job, time_limit_s=LIMIT_S)
 
 
 def tolerances(artifact: Artifact, cell: Cell, staging: Path) -> tuple[BundledOutput, ...]:

@@ -88,7 +88,7 @@ def write_bundle(
     with _staging(folder) as staging:
         _write_model(artifact, staging)
         write_sample(artifact, staging / SAMPLE)
-        keep_answers(artifact, cell, staging, evidence_of(measured))
+        keep_answers(artifact, cell, plugin, staging, evidence_of(measured))
         _write(staging, "serve.py", program(artifact, cell, serving))
         for module in MODULES:
             shutil.copyfile(SHIPPED / module, staging / module)

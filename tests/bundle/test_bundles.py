@@ -95,7 +95,7 @@ def test_changed_model_file_is_noticed(copy: Path) -> None:
     ("part", "value", "words"),
     [
         ("crop_mode", "squash", "preprocessing.json was changed"),
-        ("mean", [0.5, 0.5, 0.5], "expected/sample.png is preprocessed otherwise"),
+        ("mean", [0.4, 0.5, 0.6], "expected/sample.png is preprocessed otherwise"),
     ],
 )
 def test_changed_preprocessing_is_noticed(copy: Path, part: str, value: object, words: str) -> None:

@@ -1,4 +1,4 @@
-"""The preprocessing of a bundle is the artifact's to the last bit, and refuses what that refuses."""
+"""The preprocessing of a bundle is the artifact's to the last bit, and refuses what it refuses."""
 
 from __future__ import annotations
 

@@ -36,7 +36,8 @@ def main(open_model: Callable[[], Any], arguments: list[str] | None = None) -> N
     spec = read_json("preprocessing.json")
     if asked.http:
         server = make_server(lambda: answering(open_model(), bundle, spec, asked.top), asked.http)
-        print(f"http://{asked.http}: POST an image, get JSON", flush=True)
+        host, port = server.server_address[:2]
+        print(f"http://{host!s}:{port}: POST an image, get JSON", flush=True)
         server.serve_forever()
     model = open_model()
     if asked.check:
