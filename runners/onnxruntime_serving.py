@@ -44,8 +44,8 @@ ENTRIES = (
     "mlas.disable_kleidiai",
 )
 """Keys of a session's configuration that may be set: ONNX Runtime lists them nowhere."""
-HELD = frozenset({"spinning", "arena", "memory_arena", "memory_pattern", "graph", "graph_level"})
-"""Names of options of cells that are one of the above."""
+HELD = frozenset({"spinning", "arena", "graph_level"})
+"""Options of cells that are set by one of the above."""
 
 
 def serving(

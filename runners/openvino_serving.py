@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Serving
 
-HELD = frozenset({"hint", "performance_hint", "hyper_threading", "cpu_pinning", "core_type"})
-"""Names of options of cells that are compiled with."""
+HELD = frozenset({"openvino_hint"})
+"""Options of cells that are among the settings."""
 
 
 def serving(

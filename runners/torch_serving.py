@@ -6,6 +6,10 @@ from deploybench.artifacts.artifact import Artifact, PathStep
 from deploybench.contracts import RunOptions, Serving
 from deploybench.errors import DeployBenchError
 
+POLICIES = {"on": "ACTIVE", "off": "PASSIVE"}
+"""OMP_WAIT_POLICY by whether idle threads spin (OpenMP 5.2, 21.1.8)."""
+FORMATS = {"channels_last": "torch.channels_last", "contiguous": "torch.contiguous_format"}
+"""PyTorch's names of how images lie in memory."""
 OPENMP = "libgomp1"
 """What native code of AOTInductor links to, beside what PyTorch brings."""
 
@@ -17,16 +21,24 @@ def serving(
     opening: tuple[str, ...],
     imports: tuple[str, ...] = (),
     packages: tuple[str, ...] = (),
+    held: frozenset[str] = frozenset(),
 ) -> Serving:
     """The lines for a module that ``opening`` leaves in ``self.module``.
+
+    ``held`` are the options of cells that it sees to beside those of all of PyTorch's runners.
 
     Raises DeployBenchError for an output that an adopted file hands out in another way than these
     lines reach.
     """
-    returned = [
-        "with torch.inference_mode():",
-        "    returned = self.module(torch.from_numpy(images))",
-    ]
+    tensor = "torch.from_numpy(images)"
+    memory_format = getattr(options, "memory_format", None)
+    if memory_format == "channels_last":
+        tensor += f".contiguous(memory_format={FORMATS[memory_format]})"
+    returned = ["with torch.inference_mode():", f"    returned = self.module({tensor})"]
+    environment = {}
+    spinning = getattr(options, "spinning", None)
+    if spinning in POLICIES:
+        environment["OMP_WAIT_POLICY"] = POLICIES[spinning]
     manifest = artifact.manifest
     if manifest.adopted is not None:
         tensors = [f"returned{_step_in_words(output.path)}" for output in manifest.outputs]
@@ -45,7 +57,9 @@ def serving(
         opening=(*threads, *opening),
         calling=tuple(returned),
         distributions=("torch",),
+        options=held | {"spinning"},
         packages=packages,
+        environment=environment,
     )
 
 

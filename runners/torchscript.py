@@ -70,7 +70,7 @@ class TorchScriptRunner(TorchRunner):
         )
 
     def serving(self, artifact: Artifact, options: RunOptions) -> Serving:
-        from .torch_serving import serving
+        from .torch_serving import FORMATS, serving
 
         opening = ['self.module = torch.jit.load(MODEL, map_location="cpu")']
         if artifact.manifest.adopted is not None:  # somebody may have saved it while it trained
@@ -78,7 +78,18 @@ class TorchScriptRunner(TorchRunner):
                 'if getattr(self.module, "training", False):',
                 "    self.module.eval()",
             ]
-        return serving(artifact, options, opening=tuple(opening))
+        memory_format = FORMATS.get(getattr(options, "memory_format", ""))
+        if memory_format is not None:  # a frozen graph holds its weights as constants
+            opening += [
+                'for node in self.module.graph.findAllNodes("prim::Constant"):',
+                '    if node.hasAttribute("value") and node.kindOf("value") == "t":',
+                '        weight = node.t("value")',
+                "        if weight.dim() == 4:",
+                f"            weight = weight.contiguous(memory_format={memory_format})",
+                '            node.t_("value", weight)',
+            ]
+        held = frozenset({"memory_format"})
+        return serving(artifact, options, opening=tuple(opening), held=held)
 
     def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
         from .torch_layers import ProfiledTorchSession, ScriptedModules

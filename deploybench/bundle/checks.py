@@ -9,6 +9,7 @@ from pathlib import Path
 from deploybench.artifacts.acceptance import Evidence
 from deploybench.artifacts.artifact import Artifact
 from deploybench.bundle.document import BUNDLE
+from deploybench.bundle.process import OPTIONS
 from deploybench.contracts import Runner, RunOptions, Serving
 from deploybench.data.assumptions import check_prepared
 from deploybench.data.image_values import MODES
@@ -90,7 +91,7 @@ def serving_of(artifact: Artifact, cell: Cell, plugin: Runner) -> Serving:
     serving = plugin.serving(artifact, run_options(cell))
     declared = cell.declared()
     for name in cell.chosen_options:
-        if name not in serving.options:
+        if name not in serving.options | OPTIONS:
             raise DeployBenchError(
                 f"the cell has the option {declared[name].flag} ({declared[name].title}), and "
                 f"{plugin.name} does not say how a program of its own would hold to it",

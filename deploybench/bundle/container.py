@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from packaging.version import InvalidVersion, Version
 
+from deploybench.bundle.process import OfProcess
 from deploybench.contracts import Serving
 from deploybench.errors import DeployBenchError
 from deploybench.versions import installed_versions
@@ -14,7 +15,7 @@ from deploybench.versions import installed_versions
 ALWAYS = ("numpy", "pillow")
 DOCKERFILE = """\
 # docker build --tag served . && docker run --rm --publish 8000:8000 served
-FROM python:{python}-slim
+FROM python:{python}-slim-bookworm
 {packages}
 WORKDIR /bundle
 COPY requirements.txt .
@@ -72,8 +73,12 @@ def python_version() -> str:
     return f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def dockerfile(serving: Serving) -> str:
+def dockerfile(serving: Serving, process: OfProcess) -> str:
+    """The text. ``process`` may need the library of an allocator beside what the runtime needs."""
+    wanted = {*serving.packages}
+    if process.package:
+        wanted.add(process.package)
     packages = ""
-    if serving.packages:
-        packages = APT.format(packages=" ".join(sorted(serving.packages)))
+    if wanted:
+        packages = APT.format(packages=" ".join(sorted(wanted)))
     return DOCKERFILE.format(python=python_version(), packages=packages)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploybench.artifacts.artifact import Artifact, TensorSpec
+from deploybench.bundle.process import process_of
 from deploybench.contracts import Serving
 from deploybench.files import slug
 from deploybench.plurals import counted
@@ -22,9 +23,9 @@ python serve.py --check                 are the answers still those of that runn
 python serve.py --http 127.0.0.1:8000   POST an image, get JSON
 """
 
-from pathlib import Path
+{standard}
 
-{imports}
+{before}{imports}
 
 from command_line import main
 
@@ -55,6 +56,16 @@ def program(artifact: Artifact, cell: Cell, serving: Serving) -> str:
     means = [cell.precision, f"batch {cell.batch}", counted(cell.threads, "thread")]
     means += [slug(mark) for mark in cell.option_marks]
     parts = "".join(f" / {part!r}" for part in (MODEL_FOLDER, *Path(manifest.entry).parts))
+    standard = ["from pathlib import Path"]
+    process = process_of(cell.chosen_options).lines
+    before = process
+    for name, value in serving.environment.items():
+        before += f"os.environ[{name!r}] = {value!r}  # read when the runtime is imported\n"
+    if process:
+        standard.insert(0, "import sys")
+    if before:
+        standard.insert(0, "import os")
+        before += "\n"
     preprocessing = manifest.preprocessing
     shape = (cell.batch, preprocessing.channels, preprocessing.height, preprocessing.width)
     feeding = feeding_lines(spec)
@@ -65,6 +76,8 @@ def program(artifact: Artifact, cell: Cell, serving: Serving) -> str:
         model=slug(manifest.model.name),
         runner=slug(cell.runner),
         means=", ".join(means),
+        standard="\n".join(standard),
+        before=before,
         imports="\n".join(imports),
         parts=parts,
         input=repr(spec.name),

@@ -30,6 +30,7 @@ from deploybench.bundle.checks import (
 from deploybench.bundle.container import dockerfile, pins, python_version, requirements
 from deploybench.bundle.document import BUNDLE, Bundle, BundledTask
 from deploybench.bundle.expected import SAMPLE, keep_answers, tolerances, write_sample
+from deploybench.bundle.process import process_of
 from deploybench.bundle.program import MODEL_FOLDER, MODULES, SHIPPED, program
 from deploybench.contracts.registry import runner
 from deploybench.data.postprocess import task_in
@@ -93,7 +94,7 @@ def write_bundle(
         for module in MODULES:
             shutil.copyfile(SHIPPED / module, staging / module)
         _write(staging, "requirements.txt", requirements(pinned))
-        _write(staging, "Dockerfile", dockerfile(serving))
+        _write(staging, "Dockerfile", dockerfile(serving, process_of(cell.chosen_options)))
         _write_records(staging, records, quality)
         _write(staging, "MODEL_CARD.md", model_card(artifact, cell, pinned, records, quality))
         _write_document(artifact, cell, pinned, staging)

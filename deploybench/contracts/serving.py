@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,9 @@ class Serving:
 
     ``options`` are the fields of :class:`~deploybench.contracts.RunOptions` beyond those that every
     runner obeys that the lines hold to: a cell that chose another is refused, never served in
-    another way than it was measured. ``distributions`` is what pip has to install; ``packages``
-    what a bare Debian lacks beside that. Every name or path of others is written by ``repr``.
+    another way than it was measured. ``distributions`` is what pip has to install, ``packages``
+    what a bare Debian lacks beside that, ``environment`` the variables that the runtime reads when
+    it is imported. Every name or path of others is written by ``repr``.
     """
 
     imports: tuple[str, ...]
@@ -27,3 +29,4 @@ class Serving:
     distributions: tuple[str, ...]
     options: frozenset[str] = frozenset()
     packages: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from deploybench.artifacts.artifact import SIGNATURE, Artifact, open_artifact
 from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.bundle import writing
 from deploybench.bundle.checks import run_options, serving_of
+from deploybench.bundle.process import process_of
 from deploybench.bundle.request import BundleRequest, carry_out_bundle
 from deploybench.bundle.writing import write_bundle
 from deploybench.contracts.registry import runner, runners
@@ -234,8 +235,9 @@ def test_dockerfile_of_every_runner_lints_and_pins_this_python(tmp_path: Path) -
         plugin = runners()[name].plugin
         assert plugin is not None
         serving = plugin.serving(artifact, run_options(cell))
-        text = writing.dockerfile(serving)
-        assert f"FROM python:{sys.version_info[0]}.{sys.version_info[1]}-slim\n" in text
+        text = writing.dockerfile(serving, process_of({"allocator": "jemalloc"}))
+        assert f"FROM python:{sys.version_info[0]}.{sys.version_info[1]}-slim-" in text
+        assert " libjemalloc2" in text
         path = tmp_path / "Dockerfile"
         path.write_text(text)
         assert lint(path) == [], name
