@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deploybench.analysis.candidates import Choice, choices_of
     from deploybench.analysis.comparison import compare_records
     from deploybench.analysis.constraints import Constraint
+    from deploybench.bundle.writing import write_bundle
     from deploybench.data.preprocessing_options import PreprocessingOptions
     from deploybench.errors import DeployBenchError
     from deploybench.evaluate.predict import predict_images
@@ -113,6 +114,7 @@ __all__ = [
     "run_scenarios",
     "to_csv",
     "to_json",
+    "write_bundle",
 ]
 
 _HOMES = {
@@ -122,6 +124,7 @@ _HOMES = {
     "analysis.candidates": ("Choice", "choices_of"),
     "analysis.comparison": ("compare_records",),
     "analysis.constraints": ("Constraint",),
+    "bundle.writing": ("write_bundle",),
     "data.preprocessing_options": ("PreprocessingOptions",),
     "errors": ("DeployBenchError",),
     "evaluate.predict": ("predict_images",),

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 BREAKS = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
 """What ends a line, or moves on within it: a space says the same."""
@@ -27,6 +27,10 @@ longer."""
 SHORTENED = 60
 """What is left of a longer one."""
 FORMULA = re.compile(r"[=@+-]")
+MARKS = re.compile(r"([\\`*|<>\[\]~$&]|(?<![^\W_])_|_(?![^\W_]))")
+"""What means something to Markdown anywhere in a line; an underscore within a word is one."""
+LINE_MARKS = re.compile(r"^(\d{0,9})([#+=-](?=[#+=-]*(?: |$))|(?<=\d)[.)](?= |$))")
+"""What makes a line a heading, a rule or an item of a list."""
 FIGURE = re.compile(r"[+-]\d[\d.,]*(?:[eE][+-]?\d+)? ?[%A-Za-z]*")
 
 
@@ -94,3 +98,20 @@ def csv_cell(value: object) -> object:
     if isinstance(value, list | tuple):
         text = ", ".join(map(str, value))
     return no_formula(inert(text))
+
+
+def plain_markdown(text: str) -> str:
+    """Text that Markdown shows as it is.
+
+    Within a table, too: there a bar would end the cell, and a line break the row. Marks of a
+    heading or of a list count at the beginning of a line only. What looks like an address becomes a
+    link on GitHub all the same; it leads to where it says.
+    """
+    plain = " ".join(text.split())
+    return LINE_MARKS.sub(r"\1\\\2", MARKS.sub(r"\\\1", plain))
+
+
+def fence_around(lines: Sequence[str]) -> str:
+    """A fence of Markdown's code that none of the lines ends."""
+    longest = max((len(run) for run in re.findall("`+", "\n".join(lines))), default=0)
+    return "`" * max(3, longest + 1)

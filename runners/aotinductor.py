@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import RunOptions
+from deploybench.contracts import RunOptions, Serving
 from deploybench.hardware.devices import CPU
 
 from .torch_device import Cpu
@@ -31,4 +31,15 @@ class AotInductorRunner(TorchRunner):
         package = load_package(str(artifact.entry), num_runners=options.streams)
         return TorchSession(
             artifact, package, Cpu(), options, "AOTInductor", artifact.manifest.precision
+        )
+
+    def serving(self, artifact: Artifact, options: RunOptions) -> Serving:
+        from .torch_serving import OPENMP, serving
+
+        return serving(
+            artifact,
+            options,
+            imports=("from torch._inductor.package.package import load_package",),
+            opening=("self.module = load_package(MODEL, num_runners=1)",),
+            packages=(OPENMP,),
         )

@@ -26,6 +26,7 @@ from deploybench.contracts import (
     ProfiledSession,
     Runner,
     RunOptions,
+    Serving,
     Session,
     SessionFacts,
 )
@@ -102,6 +103,13 @@ class OnnxRuntimeRunner(Runner):
         from .onnxruntime_layers import load_profiled
 
         return load_profiled(artifact, options, self.providers(artifact, options))
+
+    def serving(self, artifact: Artifact, options: RunOptions) -> Serving:
+        from .onnxruntime_serving import serving
+
+        dimensions = _free_dimensions(artifact, options.batch)
+        settings = session_settings(artifact, options)
+        return serving(settings, dimensions, self.distributions[:1])
 
     def providers(self, artifact: Artifact, options: RunOptions) -> Providers:
         """The providers of a session with their options; the one that is asked for comes first."""

@@ -18,6 +18,7 @@ from deploybench.contracts import (
     ProfiledSession,
     Runner,
     RunOptions,
+    Serving,
     Session,
     SessionFacts,
 )
@@ -78,6 +79,13 @@ class OpenVinoRunner(Runner):
         engine = self.engine(artifact, options, COUNTERS)
         return ProfiledOpenVinoSession(artifact, engine, options)
 
+    def serving(self, artifact: Artifact, options: RunOptions) -> Serving:
+        from .openvino_serving import serving
+
+        engine = self.engine(artifact, options)
+        places = places_of(artifact.manifest)
+        return serving(artifact, engine.reshaped, engine.settings, places, self.distributions)
+
     def engine(
         self, artifact: Artifact, options: RunOptions, more: Mapping[str, object] | None = None
     ) -> OpenVinoEngine:
@@ -90,29 +98,41 @@ class OpenVinoRunner(Runner):
         if artifact.manifest.adopted is not None:
             name_tensors(model, artifact.manifest)
             free = free or model.is_dynamic()
+        shape = None
         if free:
-            model.reshape(next(iter(artifact.batch_shape(options.batch).values())))
+            shape = next(iter(artifact.batch_shape(options.batch).values()))
+            model.reshape(shape)
         settings = {
             "INFERENCE_PRECISION_HINT": HINTS.get(options.precision, HINTS["fp32"]),
             "INFERENCE_NUM_THREADS": options.threads_each * options.streams,
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": options.streams,
         }
-        return OpenVinoEngine(core, model, {**settings, **(more or {})})
+        return OpenVinoEngine(core, model, {**settings, **(more or {})}, shape)
 
 
 class OpenVinoEngine:
-    """A model that is compiled once, for as many streams as ``settings`` say."""
+    """A model that is compiled once, for as many streams as ``settings`` say.
 
-    def __init__(self, core: Any, model: Any, settings: Mapping[str, object]) -> None:
+    ``reshaped`` is the shape that its input was given, None where the file's own is kept.
+    """
+
+    def __init__(
+        self,
+        core: Any,
+        model: Any,
+        settings: Mapping[str, object],
+        reshaped: tuple[int, ...] | None = None,
+    ) -> None:
         self._core = core
         self._model = model
-        self._settings = settings
+        self.settings = settings
+        self.reshaped = reshaped
         self._compiled: Any = None
 
     def compiled(self) -> Any:
         if self._compiled is None:
-            self._compiled = self._core.compile_model(self._model, "CPU", self._settings)
+            self._compiled = self._core.compile_model(self._model, "CPU", self.settings)
             self._model = None  # its memory is not the compiled model's
         return self._compiled
 

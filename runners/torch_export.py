@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import Arrays, ForeignFile, ForeignTensor, ForeignWork, RunOptions
+from deploybench.contracts import (
+    Arrays,
+    ForeignFile,
+    ForeignTensor,
+    ForeignWork,
+    RunOptions,
+    Serving,
+)
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import CPU
 
@@ -51,6 +58,12 @@ class TorchExportRunner(TorchRunner):
         module = (program if place.name == CPU else moved(program, place.name)).module()
         precision = effective_precision(module, artifact.manifest.precision)
         return TorchSession(artifact, module, place, options, "ExportedProgram", precision)
+
+    def serving(self, artifact: Artifact, options: RunOptions) -> Serving:
+        from .torch_serving import serving
+
+        opening = ("self.module = torch.export.load(MODEL).module()",)
+        return serving(artifact, options, opening=opening)
 
 
 def moved(program: torch.export.ExportedProgram, device: str) -> torch.export.ExportedProgram:

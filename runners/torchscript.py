@@ -19,6 +19,7 @@ from deploybench.contracts import (
     ForeignWork,
     ProfiledSession,
     RunOptions,
+    Serving,
 )
 
 from .torch_device import open_device
@@ -67,6 +68,28 @@ class TorchScriptRunner(TorchRunner):
         return TorchSession(
             artifact, module, place, options, "TorchScript", artifact.manifest.precision
         )
+
+    def serving(self, artifact: Artifact, options: RunOptions) -> Serving:
+        from .torch_serving import FORMATS, serving
+
+        opening = ['self.module = torch.jit.load(MODEL, map_location="cpu")']
+        if artifact.manifest.adopted is not None:  # somebody may have saved it while it trained
+            opening += [
+                'if getattr(self.module, "training", False):',
+                "    self.module.eval()",
+            ]
+        memory_format = FORMATS.get(getattr(options, "memory_format", ""))
+        if memory_format is not None:  # a frozen graph holds its weights as constants
+            opening += [
+                'for node in self.module.graph.findAllNodes("prim::Constant"):',
+                '    if node.hasAttribute("value") and node.kindOf("value") == "t":',
+                '        weight = node.t("value")',
+                "        if weight.dim() == 4:",
+                f"            weight = weight.contiguous(memory_format={memory_format})",
+                '            node.t_("value", weight)',
+            ]
+        held = frozenset({"memory_format"})
+        return serving(artifact, options, opening=tuple(opening), held=held)
 
     def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
         from .torch_layers import ProfiledTorchSession, ScriptedModules

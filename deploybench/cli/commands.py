@@ -133,6 +133,12 @@ COMMANDS = (
         "Put verified artifacts into one file; deploybench run FILE measures them elsewhere.",
     ),
     Command(
+        "bundle",
+        "bundle:bundle",
+        "Write a folder that serves an artifact as it was measured: model, serve.py, requirements, "
+        "Dockerfile, measurements, model card.",
+    ),
+    Command(
         "bound",
         "bound:bound",
         "Compute a lower bound on the latency from MACs, bytes and a profile's peaks.",

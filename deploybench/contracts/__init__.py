@@ -22,6 +22,7 @@ from deploybench.contracts.foreign import ForeignFile, ForeignTensor, ForeignWor
 from deploybench.contracts.layers import Layer, LayerTimes, ProfiledSession
 from deploybench.contracts.plugin import Plugin
 from deploybench.contracts.runner import Runner, RunOptions
+from deploybench.contracts.serving import Serving
 from deploybench.contracts.session import Arrays, Bound, Session, SessionFacts
 from deploybench.hardware.precisions import PRECISIONS
 
@@ -45,6 +46,7 @@ __all__ = [
     "ProfiledSession",
     "RunOptions",
     "Runner",
+    "Serving",
     "Session",
     "SessionFacts",
 ]

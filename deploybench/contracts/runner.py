@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from deploybench.contracts.foreign import ForeignFile, ForeignTensor, ForeignWork
 from deploybench.contracts.layers import ProfiledSession
 from deploybench.contracts.plugin import Plugin
+from deploybench.contracts.serving import Serving
 from deploybench.contracts.session import Arrays, Session
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import kind_of
@@ -178,4 +179,17 @@ class Runner(Plugin):
             f"{self.name} has no profiler of layers",
             expected="a runner whose runtime tells what each layer takes",
             action="deploybench explain with another --runner: onnxruntime, openvino, pytorch",
+        )
+
+    def serving(self, artifact: Artifact, options: RunOptions) -> Serving:
+        """How a program without this package opens the artifact as :meth:`load` does, and calls it.
+
+        Raises DeployBenchError where it cannot: for a runner that was not taught, and for an
+        artifact that takes more than its files.
+        """
+        raise DeployBenchError(
+            f"{self.name} cannot tell how a program of its own would run its artifacts",
+            expected="a runner that can: onnxruntime, openvino, torchscript, torch-export, "
+            "aotinductor",
+            action="export the model to one of their formats, and measure that",
         )

@@ -72,11 +72,16 @@ def _photograph(
     return np.stack([_resized(plane, preprocessing) for plane in planes])
 
 
+def photograph() -> npt.NDArray[np.uint8]:
+    """The photograph as it is kept: height x width x RGB."""
+    with np.load(PHOTOGRAPH, allow_pickle=False) as archive:
+        pixels: npt.NDArray[np.uint8] = archive["pixels"]
+    return pixels
+
+
 @cache
 def _stored_photograph() -> npt.NDArray[np.float64]:
-    with np.load(PHOTOGRAPH, allow_pickle=False) as archive:
-        pixels: npt.NDArray[np.float64] = archive["pixels"] / 255
-    return pixels
+    return photograph() / 255
 
 
 def _resized(

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from deploybench.inert import fence_around, plain_markdown
 from deploybench.report.table import Column, Line, Prose, Report, Style, Table
-
-MARKS = re.compile(r"([\\`*|<>\[\]~$&]|(?<![^\W_])_|_(?![^\W_]))")
-"""What means something anywhere in a line; an underscore within a word is one."""
-LINE_MARKS = re.compile(r"^(\d{0,9})([#+=-](?=[#+=-]*(?: |$))|(?<=\d)[.)](?= |$))")
-"""What makes a line a heading, a rule or an item of a list."""
 
 
 def report_markdown(report: Report) -> str:
@@ -63,7 +58,7 @@ def prose_markdown(prose: Prose) -> str:
     lines = [escape(line) for line in prose.lines]
     if prose.verbatim and prose.lines:
         # As code: nothing in it is Markdown, and it can be copied as it is.
-        fence = _fence(prose.lines)
+        fence = fence_around(prose.lines)
         lines = [fence, *prose.lines, fence]
     elif prose.verbatim:
         lines = []
@@ -88,14 +83,7 @@ def escape(text: str) -> str:
     heading or of a list count at the beginning of a line only. What looks like an address becomes a
     link on GitHub all the same; it leads to where it says.
     """
-    plain = " ".join(text.split())
-    return LINE_MARKS.sub(r"\1\\\2", MARKS.sub(r"\\\1", plain))
-
-
-def _fence(lines: tuple[str, ...]) -> str:
-    """A fence of code that none of the lines ends."""
-    longest = max((len(run) for run in re.findall("`+", "\n".join(lines))), default=0)
-    return "`" * max(3, longest + 1)
+    return plain_markdown(text)
 
 
 def _note(line: Line) -> str:

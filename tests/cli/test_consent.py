@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from deploybench.artifacts.artifact import SIGNATURE, Artifact, open_artifact
 from deploybench.artifacts.pack import write_pack
 from deploybench.artifacts.signature import is_signed, sign, signature_of
 from deploybench.artifacts.workspace import Workspace
+from deploybench.bundle import expected
+from deploybench.bundle.request import BundleRequest, carry_out_bundle
 from deploybench.cli.main import application
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import runners
@@ -319,6 +322,7 @@ def test_artifacts_are_loaded_in_few_places_each_behind_a_question_of_consent() 
             loading.add(path.relative_to(ROOT / "deploybench").as_posix())
     assert loading == {
         "demo/worker.py",
+        "bundle/worker.py",
         "evaluate/predict.py",
         "evaluate/worker.py",
         "export/foreign_answers.py",
@@ -327,3 +331,21 @@ def test_artifacts_are_loaded_in_few_places_each_behind_a_question_of_consent() 
         "measure/worker.py",
         "scenarios/worker.py",
     }
+
+
+def test_bundle_is_refused_before_the_artifact_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = kept_workspace(tmp_path / "workspace", TORCHSCRIPT)
+    [artifact] = workspace.artifacts()
+
+    def child(*_: object, **__: object) -> object:
+        raise NotImplementedError("loaded")
+
+    monkeypatch.setattr(expected, "_outcome", child)
+    request = BundleRequest(str(artifact.path), tmp_path / "bundle", workspace=workspace.root)
+    with pytest.raises(DeployBenchError, match="made before signatures"):
+        carry_out_bundle(request)
+    with pytest.raises(NotImplementedError, match="loaded"):
+        carry_out_bundle(replace(request, trust=True))
+    assert is_signed(artifact)

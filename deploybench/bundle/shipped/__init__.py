@@ -1,0 +1,2 @@
+"""The files of a bundle that are the same in all of them: copied as they are, on numpy and Pillow
+alone."""
