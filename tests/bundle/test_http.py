@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.bundle.conftest import Bundled, answers
+from tests.bundle.conftest import Bundled, answers, serve
 from tests.data.pictures import encoded, ramp_8, written
 
 IMAGE = encoded(ramp_8(), "PNG")
@@ -74,6 +74,14 @@ def test_too_many_bytes_are_refused_before_they_are_read(port: int) -> None:
 def test_request_without_a_length_is_refused(port: int) -> None:
     assert asked(port, "POST", Content_Length="many")[0] == 411
     assert asked(port, "POST", Content_Length="-1")[0] == 411
+
+
+def test_address_that_is_taken_is_told_without_a_traceback(bundled: Bundled, port: int) -> None:
+    for address in (f"127.0.0.1:{port}", "127.0.0.1:99999"):
+        done = serve(bundled("onnx"), "--http", address)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"--http {address}: ")
+        assert "Traceback" not in done.stderr
 
 
 def test_says_that_it_is_ready(port: int) -> None:

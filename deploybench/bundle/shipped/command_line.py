@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,17 +33,32 @@ def main(open_model: Callable[[], Any], arguments: list[str] | None = None) -> N
     if asked.http and not asked.http.rpartition(":")[2].isdigit():
         parser.error(f"--http {asked.http}: expected HOST:PORT, such as 127.0.0.1:8000")
 
+    if asked.top < 1:
+        parser.error(f"--top {asked.top}: expected at least 1")
+
     bundle = read_json("bundle.json")
     spec = read_json("preprocessing.json")
     if asked.http:
-        server = make_server(lambda: answering(open_model(), bundle, spec, asked.top), asked.http)
-        host, port = server.server_address[:2]
-        print(f"http://{host!s}:{port}: POST an image, get JSON", flush=True)
-        server.serve_forever()
+        serve(lambda: answering(open_model(), bundle, spec, asked.top), asked.http)
     model = open_model()
     if asked.check:
         sys.exit(0 if check(model, bundle, spec, HERE) else 1)
     sys.exit(print_answers(answering(model, bundle, spec, asked.top), asked.images, asked.json))
+
+
+def serve(open_answering: Callable[[], Callable[..., Any]], address: str) -> None:
+    """Answer requests until the process is told to end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # docker stop
+    try:
+        server = make_server(open_answering, address)
+    except (OSError, OverflowError) as error:
+        sys.exit(f"--http {address}: {error}")
+    host, port = server.server_address[:2]
+    print(f"http://{host!s}:{port}: POST an image, get JSON", flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        sys.exit(0)
 
 
 def answering(
@@ -70,7 +86,7 @@ def print_answers(answer: Callable[..., dict[str, Any]], images: list[str], as_j
         try:
             found.append({"image": image, **answer(content_of(image), image)})
         except (OSError, ImageError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {shown(str(error))}", file=sys.stderr)
             code = 1
     if as_json:
         print(json.dumps(found, indent=1))
