@@ -186,7 +186,7 @@ def _spec(values: Sequence[dict[str, Any]], runners: Sequence[str], accuracy_of:
             },
             {
                 "transform": [{"filter": "datum.front"}],
-                "mark": {"type": "text", "dy": -14, "limit": 200},
+                "mark": {"type": "text", "dy": -14, "dx": 4, "limit": 200, "align": "left"},
                 "encoding": {
                     "x": across,
                     "y": quantity("accuracy", title),
