@@ -24,8 +24,9 @@ from .onnx_bf16 import narrow_weights
 from .onnx_opset17 import OPSET as OLDEST_OPSET
 from .onnx_opset17 import lower_to_opset17
 from .onnx_outputs import name_outputs
-from .onnx_quantised import quantise
+from .onnx_quantised import quantise_for
 from .quantisation import INT8, RANGE_OPTION, identity_of_range, images_of, range_of_weights
+from .sensitivity import AUTO, ranked
 from .torch_export import dynamic_shapes
 from .tracing import frozen_reads, refusal
 
@@ -70,12 +71,15 @@ class OnnxExporter(Exporter):
         reduced, range_words = range_of_weights(spec)
         with TemporaryDirectory(prefix="deploybench-float-") as folder:
             exported = self.export_float(model, example, spec, Path(folder))
-            kept = quantise(
+            order: tuple[str, ...] = ()
+            if AUTO in spec.keep_fp32:
+                order = ranked(model, images.pixels)
+            kept = quantise_for(
                 Path(folder) / exported.entry,
                 out / exported.entry,
-                images.pixels,
-                spec.batch,
-                keep=spec.keep_fp32,
+                spec,
+                out,
+                order,
                 for_cpu=True,
                 reduced=reduced,
             )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deploybench.artifacts.output_parity import compare_batches
+from deploybench.artifacts.parity import ParityReport
 from deploybench.artifacts.references import read_images
 from deploybench.contracts import INPUT_NAME, ExportSpec
 from deploybench.data.synthetic import whole_batches
@@ -24,6 +25,30 @@ def agreement(path: Path, spec: ExportSpec, folder: Path) -> str:
     ``folder`` is that of the artifact. Raises DeployBenchError when the file is outside the
     parity budget of the precision that its graph is written in.
     """
+    report = parity_of(path, spec, folder, kernels_of_8_bits=False)
+    if not report.passed:
+        raise DeployBenchError(
+            f"the {spec.precision} ONNX to build from fails parity on ONNX Runtime's CPU: "
+            f"{report.reason}",
+            expected=f"an error of at most {report.budget_error:.0e} of the spread "
+            f"({report.budget_reason})",
+        )
+    manner = ""
+    if spec.precision == "bf16":
+        manner = "in fp32, which has no bf16 kernels, "
+    return (
+        f"the ONNX that it was built from agrees on ONNX Runtime's CPU: {manner}"
+        f"max error {report.max_error:.0e} of the spread, budget {report.budget_error:.0e}"
+    )
+
+
+def parity_of(
+    path: Path, spec: ExportSpec, folder: Path, *, kernels_of_8_bits: bool
+) -> ParityReport:
+    """The ONNX file at ``path`` held to the reference in the artifact's ``folder``.
+
+    Without ``kernels_of_8_bits`` a quantised graph runs as it is written, in float.
+    """
     import onnx
     import onnxruntime
 
@@ -31,16 +56,14 @@ def agreement(path: Path, spec: ExportSpec, folder: Path) -> str:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = spec.threads
     settings.log_severity_level = 3
-    # as the file is written, without this CPU's int8 kernels
-    settings.add_session_config_entry("session.disable_quant_qdq", "1")
+    if not kernels_of_8_bits:
+        settings.add_session_config_entry("session.disable_quant_qdq", "1")
 
     graph: str | bytes = str(path)
-    manner = ""
     if spec.precision == "bf16":
         model = onnx.load(path)
         widen(model)
         graph = model.SerializeToString()
-        manner = "in fp32, which has no bf16 kernels, "
     session = onnxruntime.InferenceSession(graph, settings, providers=["CPUExecutionProvider"])
     names = list(spec.output_names)
     found = []
@@ -52,15 +75,4 @@ def agreement(path: Path, spec: ExportSpec, folder: Path) -> str:
     written_in = spec.precision
     if written_in == "tf32":
         written_in = "fp32"
-    report = compare_batches(folder, found, names, written_in, integers=spec.integer_outputs)
-    if not report.passed:
-        raise DeployBenchError(
-            f"the {spec.precision} ONNX to build from fails parity on ONNX Runtime's CPU: "
-            f"{report.reason}",
-            expected=f"an error of at most {report.budget_error:.0e} of the spread "
-            f"({report.budget_reason})",
-        )
-    return (
-        f"the ONNX that it was built from agrees on ONNX Runtime's CPU: {manner}"
-        f"max error {report.max_error:.0e} of the spread, budget {report.budget_error:.0e}"
-    )
+    return compare_batches(folder, found, names, written_in, integers=spec.integer_outputs)

@@ -27,10 +27,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.contracts import INPUT_NAME
+from deploybench.contracts import INPUT_NAME, ExportSpec
 from deploybench.data.synthetic import whole_batches
 
-from .quantisation import kept_layers
+from .onnx_agreement import parity_of
+from .quantisation import images_of, kept_layers
+from .sensitivity import AUTO, keep_fewest
 
 SCOPES = "pkg.torch.onnx.name_scopes"
 """Where PyTorch's exporter writes the paths of the modules around a node."""
@@ -60,13 +62,15 @@ def quantise(
     batch: int | None,
     *,
     keep: Sequence[str] = (),
+    layers: Sequence[str] = (),
     for_cpu: bool = False,
     reduced: bool = False,
 ) -> tuple[str, ...]:
     """Write the float32 ONNX file ``source`` with quantisation into ``destination``.
 
     ``batch`` is its fixed batch, where it has one; ``keep`` are patterns of layers that stay in
-    float, which are returned by name; ``reduced``: weights of 7 bits.
+    float, ``layers`` whole names of others; they are returned by name. ``reduced``: weights of 7
+    bits.
     """
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -76,7 +80,7 @@ def quantise(
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         graph = onnx.load(prepared).graph
-        kept = kept_layers(keep, _names(graph))
+        kept = kept_layers(keep, _names(graph), layers)
         operators = list(QUANTISED)
         if for_cpu and NORMALISED.isdisjoint(node.op_type for node in graph.node):
             operators += BETWEEN
@@ -95,6 +99,44 @@ def quantise(
             extra_options=CPU_OPTIONS if for_cpu else OPTIONS,
         )
     return tuple(kept.values())
+
+
+def quantise_for(
+    source: Path,
+    destination: Path,
+    spec: ExportSpec,
+    out: Path,
+    order: Sequence[str],
+    *,
+    for_cpu: bool = False,
+    reduced: bool = False,
+) -> tuple[str, ...]:
+    """Quantise as the spec says, on its images.
+
+    Where that leaves it to search which layers stay in float, so few of ``order`` do that the file
+    agrees with the reference in the artifact's folder ``out``; raises DeployBenchError where half
+    of them are not enough.
+    """
+
+    def write(layers: Sequence[str]) -> tuple[str, ...]:
+        return quantise(
+            source,
+            destination,
+            images_of(spec).pixels,
+            spec.batch,
+            keep=spec.keep_fp32,
+            layers=layers,
+            for_cpu=for_cpu,
+            reduced=reduced,
+        )
+
+    def agrees(layers: Sequence[str]) -> bool:
+        write(layers)
+        return parity_of(destination, spec, out, kernels_of_8_bits=for_cpu).passed
+
+    if AUTO not in spec.keep_fp32:
+        return write(())
+    return write(keep_fewest(order, agrees))
 
 
 def _names(graph: Any) -> dict[str, list[str]]:

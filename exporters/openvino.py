@@ -16,8 +16,9 @@ from deploybench.contracts import (
     ExportSpec,
 )
 
-from .openvino_quantised import SMOOTHING_OPTION, layers_before_norms, quantised
-from .quantisation import INT8, RANGE_OPTION, identity_of_range
+from .openvino_quantised import SMOOTHING_OPTION, layers_before_norms, quantised, quantised_to_agree
+from .quantisation import INT8, RANGE_OPTION, identity_of_range, images_of
+from .sensitivity import AUTO, ranked
 from .tracing import keeping_branches
 
 if TYPE_CHECKING:
@@ -68,7 +69,12 @@ class OpenVinoExporter(Exporter):
         kept: tuple[str, ...] = ()
         if spec.precision == INT8:
             before_norms = layers_before_norms(model, example)
-            converted, facts, kept = quantised(converted, spec, before_norms)
+            if AUTO in spec.keep_fp32:
+                order = ranked(model, images_of(spec).pixels)
+                made = quantised_to_agree(converted, spec, before_norms, order, out)
+            else:
+                made = quantised(converted, spec, before_norms)
+            converted, facts, kept = made.model, made.facts, made.kept_fp32
         openvino.save_model(converted, out / "model.xml", compress_to_fp16=False)
         facts["nodes"] = len(converted.get_ops())
         return ExportedFiles("model.xml", facts, kept_fp32=kept)

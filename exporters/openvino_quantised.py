@@ -13,15 +13,20 @@ mean square, of the spread of the outputs):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deploybench.artifacts.output_parity import compare_batches
+from deploybench.artifacts.references import read_images
 from deploybench.contracts import INPUT_NAME, ExportOption, ExportSpec
 from deploybench.contracts.layers import module_name
 from deploybench.data.synthetic import whole_batches
 from deploybench.errors import DeployBenchError
 
-from .quantisation import images_of, kept_layers, range_of_weights
+from .quantisation import INT8, images_of, kept_layers, range_of_weights
+from .sensitivity import keep_fewest
 
 if TYPE_CHECKING:
     import openvino
@@ -41,12 +46,59 @@ SMOOTHING_OPTION = ExportOption(
 )
 
 
-def quantised(
-    model: openvino.Model, spec: ExportSpec, before_norms: Mapping[str, str]
-) -> tuple[openvino.Model, dict[str, str | int], tuple[str, ...]]:
-    """The model with quantisation in it; facts; and the layers that stay in float.
+@dataclass(frozen=True)
+class Quantised:
+    """The model with quantisation in it; facts; and the layers that stay in float."""
 
-    ``before_norms`` are the modules whose batch norm is folded into them, by the path of the norm.
+    model: openvino.Model
+    facts: dict[str, str | int]
+    kept_fp32: tuple[str, ...]
+
+
+def quantised_to_agree(
+    model: openvino.Model,
+    spec: ExportSpec,
+    before_norms: Mapping[str, str],
+    order: Sequence[str],
+    out: Path,
+) -> Quantised:
+    """The same with so few of the layers of ``order`` in float that it agrees with the reference in
+    the artifact's folder ``out``. Raises DeployBenchError where half of them are not enough."""
+    tried: dict[tuple[str, ...], Quantised] = {}
+
+    def agrees(layers: Sequence[str]) -> bool:
+        attempt = quantised(model, spec, before_norms, layers)
+        tried[tuple(layers)] = attempt
+        return _agrees(attempt.model, spec, out)
+
+    return tried[keep_fewest(order, agrees)]
+
+
+def _agrees(model: openvino.Model, spec: ExportSpec, out: Path) -> bool:
+    """Whether it computes what fp32 eager computed, within int8's budget."""
+    import openvino
+
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": spec.threads}
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    names = list(spec.output_names)
+    found = []
+    for batch in whole_batches(read_images(out), spec.batch or 1):
+        results = compiled({INPUT_NAME: batch})
+        found.append({name: results[index].copy() for index, name in enumerate(names)})
+    report = compare_batches(out, found, names, INT8, integers=spec.integer_outputs)
+    return report.passed
+
+
+def quantised(
+    model: openvino.Model,
+    spec: ExportSpec,
+    before_norms: Mapping[str, str],
+    layers: Sequence[str] = (),
+) -> Quantised:
+    """Quantise the model.
+
+    ``before_norms`` are the modules whose batch norm is folded into them, by the path of the norm;
+    ``layers`` stay in float beside those that the spec names.
     """
     try:
         import nncf
@@ -65,7 +117,7 @@ def quantised(
         for name, node in operators.items()
         if node.get_type_name() in QUANTISED
     }
-    kept = kept_layers(spec.keep_fp32, names)
+    kept = kept_layers(spec.keep_fp32, names, layers)
     transformer = any(node.get_type_name() in ATTENTION for node in operators.values())
     reduced, range_words = range_of_weights(spec)
     smoothing = _smoothing(spec, transformer=transformer)
@@ -94,7 +146,7 @@ def quantised(
         "int8_mode": mode,
         "nncf": nncf.__version__,
     }
-    return result, facts, tuple(kept.values())
+    return Quantised(result, facts, tuple(kept.values()))
 
 
 def _smoothing(spec: ExportSpec, *, transformer: bool) -> float:

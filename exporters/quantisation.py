@@ -15,6 +15,8 @@ from deploybench.contracts import ExportOption, ExportSpec
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import describe_host
 
+from .sensitivity import AUTO
+
 INT8 = "int8"
 RANGE_OPTION = ExportOption(
     "int8_range",
@@ -58,8 +60,12 @@ def images_of(spec: ExportSpec) -> CalibrationImages:
     return spec.calibration
 
 
-def kept_layers(patterns: Sequence[str], names: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def kept_layers(
+    patterns: Sequence[str], names: Mapping[str, Sequence[str]], layers: Sequence[str] = ()
+) -> dict[str, str]:
     """The nodes that a pattern matches, by one of their names; with the first of them.
+
+    ``layers`` are whole names that are kept, too, where they are among ``names``.
 
     A pattern (``*`` and ``?`` as in a shell) matches a whole name, or whole parts of a path with
     dots: ``layer1`` matches ``layer1.0.conv1`` and not ``layer10.conv``. ``names`` are those of
@@ -67,8 +73,10 @@ def kept_layers(patterns: Sequence[str], names: Mapping[str, Sequence[str]]) -> 
 
     Raises DeployBenchError for one that matches nothing, with names near it.
     """
-    kept: dict[str, str] = {}
+    kept = {node: known[0] for node, known in names.items() if not set(layers).isdisjoint(known)}
     for pattern in patterns:
+        if pattern == AUTO:
+            continue
         matched = [
             node for node, known in names.items() if any(_matches(name, pattern) for name in known)
         ]

@@ -26,8 +26,9 @@ from deploybench.hardware.precisions import FIRST_CAPABILITIES
 
 from .onnx import OnnxExporter
 from .onnx_agreement import agreement
-from .onnx_quantised import quantise
+from .onnx_quantised import quantise_for
 from .quantisation import images_of
+from .sensitivity import AUTO, ranked
 
 if TYPE_CHECKING:
     import torch
@@ -104,7 +105,7 @@ def write_engine(
     if spec.batch:
         batches = BatchSizes(spec.batch, spec.batch, spec.batch)
     with TemporaryDirectory(prefix="deploybench-onnx-") as folder:
-        typed = _typed_onnx(model, example, spec, Path(folder))
+        typed = _typed_onnx(model, example, spec, Path(folder), out)
         checked = agreement(typed.path, spec, out)
         shape = tuple(example.shape[1:])
         engine = build(trt, typed.path, spec.precision, batches, shape, configure)
@@ -254,7 +255,7 @@ class _TypedOnnx:
 
 
 def _typed_onnx(
-    model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, folder: Path
+    model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, folder: Path, out: Path
 ) -> _TypedOnnx:
     import onnx
 
@@ -269,9 +270,10 @@ def _typed_onnx(
     if spec.precision == "int8":
         images = images_of(spec)
         source = folder / "quantised.onnx"
-        kept = quantise(
-            folder / exported.entry, source, images.pixels, spec.batch, keep=spec.keep_fp32
-        )
+        order: tuple[str, ...] = ()
+        if AUTO in spec.keep_fp32:
+            order = ranked(model, images.pixels)
+        kept = quantise_for(folder / exported.entry, source, spec, out, order)
         facts["calibration"] = images.told.words
     facts["nodes"] = len(onnx.load(source, load_external_data=False).graph.node)
     return _TypedOnnx(source, facts, kept)

@@ -79,6 +79,8 @@ class OnnxRuntimeRunner(Runner):
         """What the GPU provider can compute such an artifact in, on a GPU that has every format."""
         if artifact_precision == "fp32":
             return frozenset({"fp32", "tf32"})
+        if artifact_precision == "int8":
+            return frozenset()  # its quantisation is for CPUs: a GPU would compute in float
         return frozenset({artifact_precision})
 
     def look_into(self, file: Path) -> ForeignFile:

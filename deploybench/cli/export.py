@@ -135,7 +135,9 @@ def export(
     keep_fp32: Annotated[
         list[str] | None,
         typer.Option(
-            "--keep-fp32", help="Layers that stay in float in int8: layer4, *.fc; repeatable."
+            "--keep-fp32",
+            help="Layers that stay in float in int8: layer4, *.fc; repeatable. auto: as few of the "
+            "most sensitive as it takes.",
         ),
     ] = None,
     force: Annotated[

@@ -131,7 +131,8 @@ class ExportOrder:
     calibration_seed: int | None = None
     """Decides which; None: 1."""
     keep_fp32: Sequence[str] = ()
-    """Patterns of layers that stay in float in an int8 artifact."""
+    """Patterns of layers that stay in float in an int8 artifact; ``auto``: as few of the most
+    sensitive as it takes to agree with fp32 eager."""
     force: bool = False
     """Export again although the artifact is there."""
     jobs: int | None = None

@@ -316,18 +316,24 @@ def _notes(result: ExportResult) -> list[Note]:
         return [Note(f"accepted by accuracy: {result.accepted}")]
     if result.ok:
         return [Note(manifest.parity_note or "")]
-    return [_note_on_failure(manifest.parity_note, result.parity)]
+    return [_note_on_failure(manifest, result.parity)]
 
 
-def _note_on_failure(note: str, parity: ParityReport | None) -> Note:
+def _note_on_failure(manifest: Manifest, parity: ParityReport | None) -> Note:
     """Of an artifact that failed parity: what it takes for it to be timed, if anything does."""
-    reason = f"parity: {note}; the artifact is kept and will not be timed"
+    reason = f"parity: {manifest.parity_note}; the artifact is kept and will not be timed"
     if parity is None or (parity.why_never_accepted and parity.accuracy is None):
         return Note(reason)
     if parity.accuracy is not None:
         reason += f"; not accepted by accuracy: {parity.accuracy.words}"
         return Note(reason, advice=parity.accuracy.action)
-    return Note(reason, advice="let its accuracy decide: --accept-by accuracy of evaluate and run")
+    advice = "let its accuracy decide: --accept-by accuracy of evaluate and run"
+    if manifest.calibration is not None:
+        advice = (
+            "calibrate on more images, as different as those that it will see; keep the layers "
+            f"that lose most in float: --keep-fp32 auto; or {advice}"
+        )
+    return Note(reason, advice=advice)
 
 
 def _advice_on_weakness(manifest: Manifest) -> str:

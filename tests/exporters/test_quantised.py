@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,19 @@ import pytest
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
-from deploybench.contracts import RunOptions
-from deploybench.contracts.registry import runners
+from deploybench.contracts import ExportSpec, RunOptions
+from deploybench.contracts.registry import exporters, runners
 from deploybench.data.calibration import choose_for_calibration
 from deploybench.data.references import PHOTOGRAPH
 from deploybench.errors import DeployBenchError
 from deploybench.export.order import ExportOrder, requests_of
 from deploybench.export.pipeline import ExportOptions, check_requests, export_one
+from deploybench.export.quantisation import hash_of_images
 from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.hardware.host import describe_host
 from deploybench.measure.proof import prove, reference_batches
 from deploybench.report.export_table import export_report
+from deploybench.runners.onnxruntime_int8 import kernels_of_8_bits
 
 Image = pytest.importorskip("PIL.Image")
 load_sample_images = pytest.importorskip("sklearn.datasets").load_sample_images
@@ -96,7 +100,7 @@ def test_noise_is_said_in_the_table_and_on_the_row(workspace: Workspace) -> None
     result = export_one(request, workspace, ExportOptions())
     artifact = result.artifact
     assert artifact is not None, result.error
-    assert "calibrated on noise" in str(export_report([result]))
+    assert "calibrated on noise" in str(export_report([result]).sections)
     options = RunOptions(device="cpu", precision="int8", batch=1, threads=1)
     with runners()["onnxruntime"].require().load(artifact, options) as session:
         proof = prove(session, artifact, options, reference_batches(artifact, 1))
@@ -117,6 +121,79 @@ def test_pick_belongs_to_the_seed_and_takes_every_class(photographs: Path) -> No
     assert picked(1) == picked(1)
     assert len({tuple(picked(seed)) for seed in range(5)}) > 1
     assert sorted(key.split("/")[0] for key in picked(3)) == ["left", "left", "right", "right"]
+
+
+def test_artifact_that_is_not_near_enough_says_what_else_may_be_done(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    """One grey image excites nothing: what it finds for ranges does not hold on any other."""
+    Image.new("RGB", (160, 160), (128, 128, 128)).save(tmp_path / "grey.png")
+    request = request_of("openvino", "timm:test_vit", tmp_path)
+    result = export_one(request, workspace, ExportOptions())
+    assert result.artifact is not None, result.error
+    assert not result.ok
+    said = str(export_report([result]).sections)
+    assert "parity: max error" in said
+    assert "--accept-by accuracy" in said
+    assert "--keep-fp32" in said
+
+
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_host_decides_the_range_of_int8_and_that_is_in_the_key(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = exporters()[backend].require()
+    with_vnni = describe_host().replaced(isa=("avx2", "avx512_vnni"))
+    without = describe_host().replaced(isa=("avx2",))
+    found = []
+    for host in (with_vnni, without):
+        monkeypatch.setattr("deploybench.exporters.quantisation.describe_host", lambda h=host: h)
+        found.append(exporter.identity_for(ExportSpec(precision="int8")))
+        assert not exporter.identity_for(ExportSpec(precision="fp32"))
+    assert found == [{"int8_range": "full"}, {"int8_range": "reduced"}]
+    asked = ExportSpec(precision="int8", options={"int8_range": "full"})
+    assert not exporter.identity_for(asked)  # it is in the key as it was asked for
+
+
+def test_libraries_that_quantise_are_in_no_other_artifacts_key() -> None:
+    for backend, library in (("onnx", "onnxruntime"), ("openvino", "nncf")):
+        exporter = exporters()[backend].require()
+        assert exporter.distributions_for("fp32") == exporter.distributions
+        assert library not in exporter.distributions_for("fp32")
+        assert library in exporter.distributions_for("int8")
+
+
+def test_images_decide_the_key(photographs: Path) -> None:
+    request = request_of("onnx", "vit", photographs)
+    base = hash_of_images(request)
+    assert hash_of_images(request.replaced(calibration_images=4)) != base
+    assert hash_of_images(request.replaced(calibration_seed=2)) == base  # the same, all of them
+    assert hash_of_images(request.replaced(precision="fp32")) == {}
+
+
+def test_set_that_is_faulty_is_not_taken_without_its_labels(tmp_path: Path) -> None:
+    for split in ("train/cat", "train/dog", "others"):
+        (tmp_path / split).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / split / "1.png")
+    with pytest.raises(DeployBenchError, match="folders of splits"):
+        choose_for_calibration(str(tmp_path), 4, 1)
+    assert len(choose_for_calibration(str(tmp_path / "others"), 4, 1).data) == 1
+    one_class = tmp_path / "train"
+    shutil.rmtree(one_class / "dog")
+    assert len(choose_for_calibration(str(one_class), 4, 1).data) == 1
+
+
+def test_run_of_int8_that_was_never_exported_says_how(workspace: Workspace) -> None:
+    result = export_one(
+        request_of("openvino", "timm:test_resnet", None), workspace, ExportOptions()
+    )
+    assert result.error is not None
+    assert "--precision int8 --calibration DIR" in str(result.error.action)
+
+
+def test_graph_without_8_bit_kernels_is_not_called_int8() -> None:
+    assert kernels_of_8_bits(b"\x22\x04Conv") == ()
+    assert kernels_of_8_bits(b"\x22\x0bQLinearConv") == ("QLinearConv",)
 
 
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])

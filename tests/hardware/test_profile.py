@@ -76,7 +76,7 @@ def test_precision_that_no_exporter_writes_for_the_device_is_said_to_be_so(name:
         any(f"no exporter of this program writes {precision}" in note for note in profile.notes)
         for precision in unwritten
     )
-    assert unwritten == ({"int8"} if profile.device == "cpu" else set())
+    assert unwritten == set()
 
 
 def _written(form: str) -> frozenset[str]:

@@ -1,0 +1,109 @@
+"""Which layers lose most by 8 bits, and how few of them have to stay in float.
+
+Every layer by itself is rounded in PyTorch, its weights by output channel and its input over the
+range that it has on the images; how far that moves the outputs ranks them. Then the exporter tries
+with more and more of the worst in float, until what it wrote agrees with fp32 eager.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from deploybench.contracts.layers import module_name
+from deploybench.errors import DeployBenchError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import torch
+
+AUTO = "auto"
+"""Of ``--keep-fp32``: the layers are looked for."""
+RANKED_ON = 8
+"""Images. Each layer costs a pass over them."""
+MOST_KEPT = 0.5
+"""Of the layers: with more in float the artifact is int8 in name alone."""
+LEVELS = 255
+
+
+def ranked(model: torch.nn.Module, images: npt.NDArray[np.float32]) -> tuple[str, ...]:
+    """The paths of the layers with weights, the one that moves the outputs most first.
+
+    ``images`` are images x channels x height x width, normalised.
+    """
+    import torch
+
+    inputs = torch.from_numpy(images[:RANKED_ON])
+    errors = {}
+    with torch.no_grad():
+        reference = _main(model(inputs))
+        for path, layer in model.named_modules():
+            if isinstance(layer, (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)):
+                with _in_8_bits(layer):
+                    moved = _main(model(inputs)) - reference
+                errors[module_name(path) or path] = float(moved.square().mean())
+    return tuple(sorted(errors, key=lambda path: errors[path], reverse=True))
+
+
+def keep_fewest(order: Sequence[str], agrees: Callable[[Sequence[str]], bool]) -> tuple[str, ...]:
+    """So few of the first layers of ``order`` that what is exported with them in float agrees.
+
+    Twice as many each time until it does; then halves between the last two. The last call of
+    ``agrees`` need not be with what is returned. Raises DeployBenchError where half of the layers
+    are not enough.
+    """
+    most = max(int(len(order) * MOST_KEPT), 1)
+    too_few = -1
+    enough = 0
+    while not agrees(order[:enough]):
+        too_few = enough
+        if enough == most:
+            raise DeployBenchError(
+                f"int8 is too far from fp32 eager with the {most} most sensitive of {len(order)} "
+                "layers in float, too",
+                expected="an error within the budget of int8",
+                action="calibrate on more images, as different as those that it will see",
+            )
+        enough = min(max(2 * enough, 1), most)
+    while enough - too_few > 1:
+        middle = (enough + too_few) // 2
+        if agrees(order[:middle]):
+            enough = middle
+        else:
+            too_few = middle
+    return tuple(order[:enough])
+
+
+@contextmanager
+def _in_8_bits(layer: torch.nn.Module) -> Iterator[None]:
+    """The layer with weights and input rounded as int8 would, within the block."""
+    import torch
+
+    weight = layer.get_parameter("weight")
+    exact = weight.data
+    # Symmetric, each output channel with a scale of its own.
+    channels = exact.abs().flatten(1).amax(1).clamp(min=torch.finfo(exact.dtype).tiny)
+    scale = (channels / (LEVELS // 2)).reshape(-1, *[1] * (exact.dim() - 1))
+    weight.data = (exact / scale).round() * scale
+
+    def rounded(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        low = inputs[0].min().clamp(max=0)
+        step = (inputs[0].max().clamp(min=0) - low).clamp(min=torch.finfo(exact.dtype).tiny)
+        step = step / LEVELS
+        return ((inputs[0] - low) / step).round() * step + low
+
+    hook = layer.register_forward_pre_hook(rounded)
+    try:
+        yield
+    finally:
+        hook.remove()
+        weight.data = exact
+
+
+def _main(outputs: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """The main output, which comes first where there are several."""
+    if isinstance(outputs, tuple):
+        return outputs[0]
+    return outputs
