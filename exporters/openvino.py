@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.contracts import (
     INPUT_NAME,
+    REPARAMETERISE,
     ExportedFiles,
     Exporter,
+    ExportOption,
     ExportSpec,
 )
 
@@ -31,6 +33,7 @@ class OpenVinoExporter(Exporter):
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "openvino")
     install: ClassVar[str] = "deploybench[torch,openvino]"
     preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
+    options: ClassVar[tuple[ExportOption, ...]] = (REPARAMETERISE,)
     distributions: ClassVar[tuple[str, ...]] = ("torch", "openvino")
 
     def export(

@@ -35,6 +35,8 @@ from deploybench.hardware.host import describe_host
 from deploybench.hardware.precisions import gpu_precisions
 from deploybench.versions import comparable
 
+from .onnxruntime_options import obey, obeyed
+
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 FP16_MACHINES = frozenset({"aarch64", "arm64"})
 """MLAS has half-precision kernels on 64-bit Arm only; elsewhere the session casts to float32 and
@@ -57,6 +59,7 @@ class OnnxRuntimeRunner(Runner):
     gpu_provider: ClassVar[str] = CUDA_PROVIDER
     runs_code: ClassVar[bool] = False
     profiles_layers: ClassVar[bool] = True
+    cell_options: ClassVar[frozenset[str]] = frozenset({"spinning", "arena", "graph_level"})
 
     def check_device(self, device: str) -> str | None:
         unfit = super().check_device(device)
@@ -165,6 +168,7 @@ class OnnxRuntimeSession(Session):
             provider=self._provider,
             device=self._device,
             notes=self._notes(),
+            options=obeyed(self._session.get_session_options()),
         )
 
     def _precision(self) -> str:
@@ -205,6 +209,7 @@ def session_settings(artifact: Artifact, options: RunOptions) -> Any:
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
     settings.log_severity_level = 3
+    obey(settings, options)
     for name, size in _free_dimensions(artifact, options.batch).items():
         settings.add_free_dimension_override_by_name(name, size)
     if kind_of(options.device) != CPU:
