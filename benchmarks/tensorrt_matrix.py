@@ -61,6 +61,7 @@ def main() -> None:
             backend="tensorrt-rtx",
             precision=kind,
             target=options.target,
+            calibration="synthetic" if kind == "int8" else None,
         )
         for name in models
         for kind in precisions

@@ -11,8 +11,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from deploybench.analysis.advice import Advice, advise
+    from deploybench.analysis.amounts import Quantity
     from deploybench.analysis.answers import ModelAnswer, answers_of
+    from deploybench.analysis.candidates import Choice, choices_of
     from deploybench.analysis.comparison import compare_records
+    from deploybench.analysis.constraints import Constraint
     from deploybench.data.preprocessing_options import PreprocessingOptions
     from deploybench.errors import DeployBenchError
     from deploybench.evaluate.predict import predict_images
@@ -38,22 +42,30 @@ if TYPE_CHECKING:
         carry_out_evaluation,
     )
     from deploybench.runs.events import (
+        LaunchedAfresh,
         LaunchStarted,
         PeaksMeasured,
         RecordUpdated,
         RunPlanned,
+        SpeedRemarked,
         SweepStarted,
+        VisitLost,
+        VisitsMade,
     )
     from deploybench.runs.request import RunRequest, RunResult, carry_out
     from deploybench.scenarios.events import ScenarioFinished, ScenariosPlanned, TestStarted
     from deploybench.scenarios.request import ScenarioRequest, ScenarioResult, run_scenarios
     from deploybench.scenarios.settings import Scenario
+    from deploybench.telemetry.alone import WaitingForOther
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Advice",
     "AgainRequest",
     "CellOptions",
+    "Choice",
+    "Constraint",
     "DeployBenchError",
     "EvaluationRequest",
     "EvaluationResult",
@@ -63,9 +75,11 @@ __all__ = [
     "ExportStarted",
     "ExportsPlanned",
     "LaunchStarted",
+    "LaunchedAfresh",
     "ModelAnswer",
     "PeaksMeasured",
     "PreprocessingOptions",
+    "Quantity",
     "Record",
     "RecordUpdated",
     "Row",
@@ -77,11 +91,17 @@ __all__ = [
     "ScenarioRequest",
     "ScenarioResult",
     "ScenariosPlanned",
+    "SpeedRemarked",
     "SweepStarted",
     "TestStarted",
+    "VisitLost",
+    "VisitsMade",
+    "WaitingForOther",
+    "advise",
     "answers_of",
     "carry_out",
     "carry_out_evaluation",
+    "choices_of",
     "compare_again",
     "compare_records",
     "export_models",
@@ -96,8 +116,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "analysis.advice": ("Advice", "advise"),
+    "analysis.amounts": ("Quantity",),
     "analysis.answers": ("ModelAnswer", "answers_of"),
+    "analysis.candidates": ("Choice", "choices_of"),
     "analysis.comparison": ("compare_records",),
+    "analysis.constraints": ("Constraint",),
     "data.preprocessing_options": ("PreprocessingOptions",),
     "errors": ("DeployBenchError",),
     "evaluate.predict": ("predict_images",),
@@ -120,15 +144,20 @@ _HOMES = {
     "runs.evaluation": ("EvaluationRequest", "EvaluationResult", "carry_out_evaluation"),
     "runs.events": (
         "LaunchStarted",
+        "LaunchedAfresh",
         "PeaksMeasured",
         "RecordUpdated",
         "RunPlanned",
+        "SpeedRemarked",
         "SweepStarted",
+        "VisitLost",
+        "VisitsMade",
     ),
     "runs.request": ("RunRequest", "RunResult", "carry_out"),
     "scenarios.events": ("ScenarioFinished", "ScenariosPlanned", "TestStarted"),
     "scenarios.request": ("ScenarioRequest", "ScenarioResult", "run_scenarios"),
     "scenarios.settings": ("Scenario",),
+    "telemetry.alone": ("WaitingForOther",),
 }
 """The module below this one that each name comes from."""
 

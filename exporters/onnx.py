@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.contracts import (
@@ -26,6 +27,8 @@ from .onnx_opset17 import lower_to_opset17
 from .onnx_optimised import OPTIONS as OPTIMISATIONS
 from .onnx_optimised import optimised
 from .onnx_outputs import name_outputs
+from .onnx_quantised import quantise
+from .quantisation import INT8, RANGE_OPTION, identity_of_range, images_of, range_of_weights
 from .torch_export import dynamic_shapes
 from .tracing import frozen_reads, refusal
 
@@ -40,20 +43,55 @@ LARGEST_PROTOBUF_BYTES = 2_000_000_000
 
 class OnnxExporter(Exporter):
     name: ClassVar[str] = "onnx"
-    precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "fp16"})
+    precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "fp16", "int8"})
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "onnx", "onnxscript")
     install: ClassVar[str] = "deploybench[torch,onnx]"
     distributions: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript")
     oldest: ClassVar[Mapping[str, str]] = {"torch": "2.6"}
+    calibrates: ClassVar[bool] = True
     preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
     options: ClassVar[tuple[ExportOption, ...]] = (
         ExportOption("opset", int, "the operators' version", least=OLDEST_OPSET),
         ExportOption("ir_version", int, "the version of the file's own format", least=1),
         *OPTIMISATIONS,
         REPARAMETERISE,
+        RANGE_OPTION,
     )
 
+    def distributions_for(self, precision: str) -> tuple[str, ...]:
+        if precision == INT8:
+            return (*self.distributions, "onnxruntime")
+        return self.distributions
+
+    def identity_for(self, spec: ExportSpec) -> Mapping[str, str]:
+        return identity_of_range(spec)
+
     def export(
+        self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
+    ) -> ExportedFiles:
+        if spec.precision != INT8:
+            return self.export_float(model, example, spec, out)
+        images = images_of(spec)
+        reduced, range_words = range_of_weights(spec)
+        with TemporaryDirectory(prefix="deploybench-float-") as folder:
+            exported = self.export_float(model, example, spec, Path(folder))
+            kept = quantise(
+                Path(folder) / exported.entry,
+                out / exported.entry,
+                images.pixels,
+                spec.batch,
+                keep=spec.keep_fp32,
+                for_cpu=True,
+                reduced=reduced,
+            )
+        facts = {
+            **exported.facts,
+            "calibration": images.told.words,
+            "int8_range": range_words,
+        }
+        return ExportedFiles(exported.entry, facts, kept_fp32=kept)
+
+    def export_float(
         self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
     ) -> ExportedFiles:
         import onnx

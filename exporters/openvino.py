@@ -17,6 +17,8 @@ from deploybench.contracts import (
     ExportSpec,
 )
 
+from .openvino_quantised import SMOOTHING_OPTION, layers_before_norms, quantised
+from .quantisation import INT8, RANGE_OPTION, identity_of_range
 from .tracing import keeping_branches
 
 if TYPE_CHECKING:
@@ -29,12 +31,25 @@ ANY = -1
 
 class OpenVinoExporter(Exporter):
     name: ClassVar[str] = "openvino"
-    precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "fp16"})
+    precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "fp16", "int8"})
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "openvino")
     install: ClassVar[str] = "deploybench[torch,openvino]"
+    calibrates: ClassVar[bool] = True
     preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
-    options: ClassVar[tuple[ExportOption, ...]] = (REPARAMETERISE,)
     distributions: ClassVar[tuple[str, ...]] = ("torch", "openvino")
+    options: ClassVar[tuple[ExportOption, ...]] = (
+        RANGE_OPTION,
+        SMOOTHING_OPTION,
+        REPARAMETERISE,
+    )
+
+    def distributions_for(self, precision: str) -> tuple[str, ...]:
+        if precision == INT8:
+            return (*self.distributions, "nncf")
+        return self.distributions
+
+    def identity_for(self, spec: ExportSpec) -> Mapping[str, str]:
+        return identity_of_range(spec)
 
     def export(
         self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
@@ -54,8 +69,14 @@ class OpenVinoExporter(Exporter):
         for output, name in zip(converted.outputs, spec.output_names, strict=True):
             output.tensor.set_names({name})
         converted.validate_nodes_and_infer_types()
+        facts: dict[str, str | int] = {}
+        kept: tuple[str, ...] = ()
+        if spec.precision == INT8:
+            before_norms = layers_before_norms(model, example)
+            converted, facts, kept = quantised(converted, spec, before_norms)
         openvino.save_model(converted, out / "model.xml", compress_to_fp16=False)
-        return ExportedFiles("model.xml", {"nodes": len(converted.get_ops())})
+        facts["nodes"] = len(converted.get_ops())
+        return ExportedFiles("model.xml", facts, kept_fp32=kept)
 
     def stored_tensors(self, entry: Path) -> Mapping[str, npt.NDArray[np.float32]]:
         """The constants of the graph: the converter's names for them are its own."""

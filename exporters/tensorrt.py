@@ -40,6 +40,7 @@ class TensorRtExporter(Exporter):
     name: ClassVar[str] = "tensorrt"
     precisions: ClassVar[frozenset[str]] = PRECISIONS
     takes_target: ClassVar[bool] = True
+    calibrates: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = (*REQUIRES, "tensorrt")
     install: ClassVar[str] = "tensorrt"
     preload: ClassVar[tuple[str, ...]] = ("torch", "timm")

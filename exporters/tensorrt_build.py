@@ -26,7 +26,8 @@ from deploybench.hardware.precisions import FIRST_CAPABILITIES
 
 from .onnx import OnnxExporter
 from .onnx_agreement import agreement
-from .onnx_quantised import CALIBRATION, quantise
+from .onnx_quantised import quantise
+from .quantisation import images_of
 
 if TYPE_CHECKING:
     import torch
@@ -103,18 +104,21 @@ def write_engine(
     if spec.batch:
         batches = BatchSizes(spec.batch, spec.batch, spec.batch)
     with TemporaryDirectory(prefix="deploybench-onnx-") as folder:
-        source, facts = _typed_onnx(trt, model, example, spec, Path(folder))
-        checked = agreement(source, spec, out)
+        typed = _typed_onnx(model, example, spec, Path(folder))
+        checked = agreement(typed.path, spec, out)
         shape = tuple(example.shape[1:])
-        engine = build(trt, source, spec.precision, batches, shape, configure)
+        engine = build(trt, typed.path, spec.precision, batches, shape, configure)
     (out / ENTRY).write_bytes(engine)
-    facts |= {"tensorrt": str(trt.__version__), "sm": device.sm, "gpu": device.name}
-    facts |= {
+    facts = {
+        **typed.facts,
+        "tensorrt": str(trt.__version__),
+        "sm": device.sm,
+        "gpu": device.name,
         "batch_min": batches.smallest,
         "batch_opt": batches.tuned,
         "batch_max": batches.largest,
     }
-    return ExportedFiles(ENTRY, facts, checked)
+    return ExportedFiles(ENTRY, facts, checked, kept_fp32=typed.kept_fp32)
 
 
 def build(
@@ -240,26 +244,34 @@ def logger(trt: Any) -> Any:
     return Errors()
 
 
-def _typed_onnx(
-    trt: Any, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, folder: Path
-) -> tuple[Path, dict[str, str | int]]:
+@dataclass(frozen=True)
+class _TypedOnnx:
     """The ONNX file that says the precision by itself, and what there is to know of it."""
+
+    path: Path
+    facts: dict[str, str | int]
+    kept_fp32: tuple[str, ...] = ()
+
+
+def _typed_onnx(
+    model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, folder: Path
+) -> _TypedOnnx:
     import onnx
 
     opset = PORTABLE_OPSET
     if spec.precision == "bf16":
         opset = BF16_OPSET
     opset = spec.number("opset") or opset
-    exported = OnnxExporter().export(model, example, spec.with_options(opset=opset), folder)
+    exported = OnnxExporter().export_float(model, example, spec.with_options(opset=opset), folder)
     source = folder / exported.entry
     facts: dict[str, str | int] = {"opset": opset}
+    kept: tuple[str, ...] = ()
     if spec.precision == "int8":
-        if spec.preprocessing is None:
-            raise DeployBenchError(
-                "int8 without the images to calibrate on", expected="the model's preprocessing"
-            )
+        images = images_of(spec)
         source = folder / "quantised.onnx"
-        quantise(folder / exported.entry, source, spec.preprocessing, spec.batch)
-        facts["calibration"] = CALIBRATION
+        kept = quantise(
+            folder / exported.entry, source, images.pixels, spec.batch, keep=spec.keep_fp32
+        )
+        facts["calibration"] = images.told.words
     facts["nodes"] = len(onnx.load(source, load_external_data=False).graph.node)
-    return source, facts
+    return _TypedOnnx(source, facts, kept)

@@ -38,6 +38,7 @@ class TensorRtRtxExporter(Exporter):
     precisions: ClassVar[frozenset[str]] = PRECISIONS
     by_default: ClassVar[bool] = False
     takes_target: ClassVar[bool] = True
+    calibrates: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = (*REQUIRES, "tensorrt_rtx")
     install: ClassVar[str] = "deploybench[torch,onnx,tensorrt]"
     preload: ClassVar[tuple[str, ...]] = ("torch", "timm")

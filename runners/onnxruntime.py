@@ -35,6 +35,7 @@ from deploybench.hardware.host import describe_host
 from deploybench.hardware.precisions import gpu_precisions
 from deploybench.versions import comparable
 
+from .onnxruntime_int8 import OptimisedGraph
 from .onnxruntime_options import obey, obeyed
 
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -93,8 +94,11 @@ class OnnxRuntimeRunner(Runner):
 
     def load(self, artifact: Artifact, options: RunOptions) -> Session:
         settings = session_settings(artifact, options)
-        session = open_session(str(artifact.entry), settings, self.providers(artifact, options))
-        return OnnxRuntimeSession(artifact, session, options)
+        with OptimisedGraph(artifact, options) as graph:
+            graph.asked_of(settings)
+            session = open_session(str(artifact.entry), settings, self.providers(artifact, options))
+            kernels = graph.kernels()
+        return OnnxRuntimeSession(artifact, session, options, kernels)
 
     def load_profiled(self, artifact: Artifact, options: RunOptions) -> ProfiledSession:
         from .onnxruntime_layers import load_profiled
@@ -118,9 +122,12 @@ class OnnxRuntimeRunner(Runner):
 class OnnxRuntimeSession(Session):
     """One inference session with one intra-op pool."""
 
-    def __init__(self, artifact: Artifact, session: Any, options: RunOptions) -> None:
+    def __init__(
+        self, artifact: Artifact, session: Any, options: RunOptions, kernels: Sequence[str] = ()
+    ) -> None:
         super().__init__(artifact.batch_shape(options.batch), artifact.input_dtypes())
         self._session = session
+        self._kernels = kernels
         self._outputs = [output.name for output in session.get_outputs()]
         # The main one comes first, as in the manifest; of an adopted file some may be left out.
         order = [output.name for output in artifact.manifest.outputs]
@@ -174,6 +181,8 @@ class OnnxRuntimeSession(Session):
     def _precision(self) -> str:
         """What the session computes in, by the options that it reads back."""
         if self._provider == CPU_PROVIDER:
+            if self._artifact_precision == "int8" and not self._kernels:
+                return "fp32"
             return _cpu_precision(self._artifact_precision)
         if self._options.get("trt_fp16_enable") in ("1", "True"):
             return "fp16"
@@ -189,6 +198,8 @@ class OnnxRuntimeSession(Session):
         if self._provider == CPU_PROVIDER:
             if _computes_in_fp32(self._artifact_precision):
                 return ("fp16 weights, computed in fp32: no fp16 kernels on this CPU",)
+            if self._kernels:
+                return (f"8-bit kernels: {', '.join(self._kernels)}; the rest runs in fp32",)
             return ()
         placed = placement(self._session)
         if placed is not None and not placed.get(self._provider):

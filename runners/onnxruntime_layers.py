@@ -17,6 +17,7 @@ from deploybench.contracts import Layer, LayerTimes, ProfiledSession, RunOptions
 
 from .onnx_names import BLOCKED, modules_by_node
 from .onnxruntime import OnnxRuntimeSession, Providers, open_session, session_settings
+from .onnxruntime_int8 import kernels_of_8_bits
 
 KERNEL = "_kernel_time"
 CALL = "model_run"
@@ -43,8 +44,9 @@ class ProfiledOnnxRuntimeSession(OnnxRuntimeSession, ProfiledSession):
         options: RunOptions,
         folder: TemporaryDirectory[str],
         optimised: Path | None,
+        kernels: Sequence[str],
     ) -> None:
-        super().__init__(artifact, session, options)
+        super().__init__(artifact, session, options, kernels)
         self._entry = artifact.entry
         self._folder = folder
         self._optimised = optimised
@@ -92,11 +94,14 @@ def load_profiled(
         open_session(str(artifact.entry), writing, providers)
     except Exception:  # a graph that is too large for one file, say: names alone are known then
         optimised = None
+    kernels: tuple[str, ...] = ()
+    if optimised is not None:
+        kernels = kernels_of_8_bits(optimised.read_bytes())
     settings = session_settings(artifact, options)
     settings.enable_profiling = True
     settings.profile_file_prefix = str(Path(folder.name) / "profile")
     session = open_session(str(artifact.entry), settings, providers)
-    return ProfiledOnnxRuntimeSession(artifact, session, options, folder, optimised)
+    return ProfiledOnnxRuntimeSession(artifact, session, options, folder, optimised, kernels)
 
 
 def calls_of(events: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:

@@ -26,6 +26,9 @@ from deploybench.hardware.precisions import cpu_lacking
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 NO_HINT = "none"
+KNOWN_HINTS = frozenset({"latency", "throughput"})
+PRODUCTS = frozenset({"Convolution", "FullyConnected", "MatMul", "Deconvolution"})
+EIGHT_BITS = frozenset({"i8", "u8", "I8", "U8"})
 PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 
 
@@ -60,6 +63,8 @@ class OpenVinoRunner(Runner):
         return convert(file, out, inputs, outputs)
 
     def precisions(self, artifact_precision: str) -> frozenset[str]:
+        if artifact_precision == "int8":
+            return frozenset({"int8"}) - cpu_lacking(describe_host().isa).keys()
         # Where the CPU lacks a precision, OpenVINO ignores the hint for it and computes in fp32.
         return frozenset(HINTS) - cpu_lacking(describe_host().isa).keys()
 
@@ -91,7 +96,7 @@ class OpenVinoRunner(Runner):
         if free:
             model.reshape(next(iter(artifact.batch_shape(options.batch).values())))
         settings = {
-            "INFERENCE_PRECISION_HINT": HINTS[options.precision],
+            "INFERENCE_PRECISION_HINT": HINTS.get(options.precision, HINTS["fp32"]),
             "INFERENCE_NUM_THREADS": options.threads_each * options.streams,
             "NUM_STREAMS": options.streams,
         }
@@ -125,6 +130,7 @@ class OpenVinoSession(Session):
     def __init__(self, artifact: Artifact, engine: OpenVinoEngine, options: RunOptions) -> None:
         super().__init__(artifact.batch_shape(options.batch), artifact.input_dtypes())
         self._engine = engine
+        self._quantised = artifact.manifest.precision == "int8"
         self._outputs = [output.name for output in artifact.manifest.outputs]
         self._places = places_of(artifact.manifest)
         self._hinted = options.openvino_hint != NO_HINT
@@ -158,14 +164,21 @@ class OpenVinoSession(Session):
         compiled = self._engine.compiled()
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         hint = str(compiled.get_property("PERFORMANCE_HINT")).rpartition(".")[2].lower()
+        effective = PRECISIONS.get(precision, precision)
+        notes: tuple[str, ...] = ()
+        if self._quantised:
+            count, total = _in_8_bits(compiled)
+            notes = (f"{count} of {total} products run in int8, the rest in {effective}",)
+            if count:
+                effective = "int8"
         return SessionFacts(
-            precision=PRECISIONS.get(precision, precision),
+            precision=effective,
             threads=int(compiled.get_property("INFERENCE_NUM_THREADS"))
             // int(compiled.get_property("NUM_STREAMS")),
             provider=f"OpenVINO {compiled.get_property('EXECUTION_DEVICES')[0]}",
             device="cpu",
-            notes=self._notes(hint),
-            options={"openvino_hint": hint} if self._hinted else {},
+            notes=(*notes, *self._notes(hint)),
+            options={"openvino_hint": hint} if self._hinted and hint in KNOWN_HINTS else {},
         )
 
     def _notes(self, hint: str) -> tuple[str, ...]:
@@ -173,6 +186,22 @@ class OpenVinoSession(Session):
         if self._hinted:
             return ()
         return (f"given no performance hint, OpenVINO took {hint}",)
+
+
+def _in_8_bits(compiled: Any) -> tuple[int, int]:
+    """How many of the layers that multiply run in 8 bits, as the plug-in's own graph says; of how
+    many."""
+    products = []
+    for node in compiled.get_runtime_model().get_ops():
+        told = {name: str(_plain(value)) for name, value in node.get_rt_info().items()}
+        if told.get("layerType") in PRODUCTS:
+            products.append(told.get("runtimePrecision", ""))
+    return sum(precision in EIGHT_BITS for precision in products), len(products)
+
+
+def _plain(value: Any) -> Any:
+    """The value of an attribute, which some versions wrap."""
+    return getattr(value, "value", value)
 
 
 def name_tensors(model: Any, manifest: Manifest) -> None:

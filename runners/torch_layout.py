@@ -32,8 +32,9 @@ def laid_out(module: Any, layout: str) -> Any:
     memory_format = torch.contiguous_format
     if layout == CHANNELS_LAST:
         memory_format = torch.channels_last
+    module = module.to(memory_format=memory_format)
     if not isinstance(module, torch.jit.ScriptModule):
-        return module.to(memory_format=memory_format)
+        return module
     for node in _constants(module.graph):
         tensor = node.t("value")
         if tensor.dim() == 4:
@@ -64,12 +65,11 @@ def _weights(module: Any) -> Iterator[torch.Tensor]:
     """Every tensor of four dimensions that the module holds, if it is one that tells of them."""
     import torch
 
-    if isinstance(module, torch.jit.ScriptModule):
-        tensors = [node.t("value") for node in _constants(module.graph)]
-    elif isinstance(module, torch.nn.Module):
-        tensors = list(module.parameters())
-    else:
+    if not isinstance(module, torch.nn.Module):
         return
+    tensors = list(module.parameters())
+    if isinstance(module, torch.jit.ScriptModule):  # frozen, its weights are constants
+        tensors += [node.t("value") for node in _constants(module.graph)]
     for tensor in tensors:
         if tensor.dim() == 4:
             yield tensor

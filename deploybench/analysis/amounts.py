@@ -25,8 +25,6 @@ from deploybench.results.verdict import Verdict
 from deploybench.statistics.figures import Figure
 
 P99 = 0.99
-ACCURACIES = ("top-1", "balanced", "auc", "all labels")
-"""What the accuracy may be of: see :class:`deploybench.results.quality.Figures`."""
 
 
 class Quantity(str, Enum):

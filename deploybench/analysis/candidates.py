@@ -118,8 +118,8 @@ def choices_of(
     ``known`` are further evaluations, which make no candidates: they tell the accuracy of those.
 
     ``timing`` is what a time spans (None: host to host, where that was timed), ``accuracy_of`` one
-    of :data:`deploybench.analysis.amounts.ACCURACIES`, ``data`` the images that accuracies are of,
-    by name, path or sha256 (None: those on which most candidates were evaluated).
+    of :data:`deploybench.results.quality.ACCURACY_KINDS`, ``data`` the images that accuracies are
+    of, by name, path or sha256 (None: those on which most candidates were evaluated).
 
     Raises DeployBenchError where nothing was evaluated on ``data`` or timed so.
     """

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from deploybench.analysis.against import AgainstBaseline, against_baseline
 from deploybench.analysis.crossover import Crossover, Point
+from deploybench.analysis.limits import roof_in_words
 from deploybench.analysis.reached import CellUnderRoof, RaisedRoof, raised_roofs
 from deploybench.analysis.speedups import Speedup, speedups_of
 from deploybench.analysis.states import same_state
@@ -141,6 +142,13 @@ class Finding:
         if self.state is None or self.bound is None or not self.bound.latency_ms:
             return None
         return _without_rounding(self.state.p50_ms / self.bound.latency_ms)
+
+    @property
+    def bounded_by(self) -> str | None:
+        """What takes most of the median call, in words; None where no bound is known."""
+        if self.state is None or self.bound is None:
+            return None
+        return roof_in_words(self.state.p50_ms, self.bound)
 
 
 def findings_of(

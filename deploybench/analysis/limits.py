@@ -24,22 +24,10 @@ def limit_in_words(profile: LayerProfile, bound: Bound | None, without: str = ""
         )
     if bound is None:
         return f"what bounds it is not known: {without}"
-    compute = bound.compute_ms / call_ms
-    at_peak = f"its MACs at the measured {bound.precision} peak take {compute:.0%} of the call"
-    if compute > 1:
-        return (
-            f"what bounds it is not known: {at_peak}, so that the peak is too low, or fewer were "
-            "done"
-        )
-    if compute >= DECIDES:
-        return f"bound by arithmetic: {at_peak}"
-    memory = bound.memory_ms / call_ms
-    if memory >= DECIDES:
-        return (
-            f"bound by memory: weights, input and output that no cache keeps take {memory:.0%} of "
-            "the call at the measured bandwidth"
-        )
-    told = [at_peak, f"{max(outside, 0.0):.0%} is in no layer"]
+    named = _named_limit(call_ms, bound)
+    if named is not None:
+        return named
+    told = [_at_peak(call_ms, bound), f"{max(outside, 0.0):.0%} is in no layer"]
     if bound.unfused_ms is not None and bound.unfused_ms > bound.compute_ms:
         moved = bound.unfused_ms / call_ms
         told.append(f"all that its layers read and write takes {moved:.0%} if no cache keeps any")
@@ -47,3 +35,39 @@ def limit_in_words(profile: LayerProfile, bound: Bound | None, without: str = ""
         f"what bounds it is not known: {', '.join(told)}; what threads cost, a second look with "
         "--threads 1 tells"
     )
+
+
+def roof_in_words(call_ms: float, bound: Bound) -> str:
+    """One sentence on a call of which the layers were not timed."""
+    named = _named_limit(call_ms, bound)
+    if named is not None:
+        return named
+    memory = bound.memory_ms / call_ms
+    return (
+        f"bound by neither: {_at_peak(call_ms, bound)}, memory {memory:.0%}; deploybench explain "
+        "tells the layers"
+    )
+
+
+def _named_limit(call_ms: float, bound: Bound) -> str | None:
+    """The one of arithmetic and memory that takes most of the call; None where neither does."""
+    at_peak = _at_peak(call_ms, bound)
+    if bound.compute_ms > call_ms:
+        return (
+            f"what bounds it is not known: {at_peak}, so that the peak is too low, or fewer were "
+            "done"
+        )
+    if bound.compute_ms >= DECIDES * call_ms:
+        return f"bound by arithmetic: {at_peak}"
+    memory = bound.memory_ms / call_ms
+    if memory >= DECIDES:
+        return (
+            f"bound by memory: weights, input and output that no cache keeps take {memory:.0%} of "
+            "the call at the measured bandwidth"
+        )
+    return None
+
+
+def _at_peak(call_ms: float, bound: Bound) -> str:
+    share = bound.compute_ms / call_ms
+    return f"its MACs at the {bound.precision} peak take {share:.0%} of the call"

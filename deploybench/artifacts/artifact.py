@@ -16,6 +16,7 @@ from pydantic import Field, JsonValue
 
 from deploybench.artifacts.adoption import Adoption
 from deploybench.artifacts.built import Built
+from deploybench.artifacts.calibration import Calibration
 from deploybench.artifacts.contents import check_names, check_nothing_else
 from deploybench.artifacts.external_data import ONNX_SUFFIX, check_external_data
 from deploybench.artifacts.own_images import OwnImages
@@ -133,6 +134,12 @@ class Manifest(Document):
     own_images: OwnImages | None = Field(
         default=None,
         description="the user's images among the references; None where the built-in ones are all",
+    )
+    calibration: Calibration | None = Field(
+        default=None, description="what an int8 artifact's ranges were found on"
+    )
+    kept_fp32: tuple[str, ...] = Field(
+        default=(), description="layers of an int8 artifact that were asked to stay in float"
     )
     adopted: Adoption | None = Field(
         default=None, description="the foreign file that it was; None for what was exported here"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deploybench.cli import parse
 from deploybench.errors import DeployBenchError
+
+if TYPE_CHECKING:
+    from deploybench.analysis.known_accuracy import Acceptance
+    from deploybench.artifacts.workspace import Workspace
 
 AcceptByOption = Annotated[
     str | None,
@@ -43,3 +47,15 @@ def accepted_drop(accept_by: str | None, max_accuracy_drop: str | None) -> float
     drop = parse.percent(max_accuracy_drop, "--max-accuracy-drop")
     check_drop(drop)
     return drop
+
+
+def known_accuracies(
+    workspace: Workspace, accept_by: str | None, max_accuracy_drop: str | None
+) -> Acceptance | None:
+    """The accuracies that may take the place of parity; None where parity decides."""
+    from deploybench.analysis.known_accuracy import Acceptance
+
+    drop = accepted_drop(accept_by, max_accuracy_drop)
+    if drop is None:
+        return None
+    return Acceptance(workspace, drop)

@@ -122,11 +122,11 @@ def advise(
     nothing is measured."""
     from deploybench.analysis.advice import OBJECTIVES
     from deploybench.analysis.advice import advise as advice_for
-    from deploybench.analysis.amounts import ACCURACIES
     from deploybench.analysis.candidates import choices_of
     from deploybench.report.advice_table import advice_report
     from deploybench.report.printing import print_report
     from deploybench.results.cell import TIMINGS
+    from deploybench.results.quality import ACCURACY_KINDS
 
     asked = parse.output_format(table_format, json=json, csv=csv, markdown=markdown)
     constraints = _constraints(
@@ -141,7 +141,7 @@ def advise(
     by_name = {quantity.value: quantity for quantity in OBJECTIVES}
     looked_for = by_name[parse.choice(objective, "--objective", list(by_name))]
     if accuracy_by is not None:
-        accuracy_by = parse.choice(accuracy_by, "--accuracy-by", ACCURACIES)
+        accuracy_by = parse.choice(accuracy_by, "--accuracy-by", ACCURACY_KINDS)
     if timing is not None:
         timing = parse.choice(timing, "--timing", TIMINGS)
     share = parse.percent(margin, "--margin")

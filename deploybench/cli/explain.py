@@ -81,7 +81,7 @@ def explain(
         typed_with_trust=typed_with("--trust"),
         workspace=workspace,
     )
-    explanation = carry_out(request)
+    explanation = carry_out(request, lambda waiting: say_aside(waiting.words))
     if asked is Format.CSV and top is None:
         top = len(explanation.work) + EVERY_LAYER
     print_report(explanation_report(explanation, depth=depth, top=top), asked)

@@ -118,6 +118,26 @@ def export(
     ] = None,
     accept_by: AcceptByOption = None,
     max_accuracy_drop: MaxAccuracyDropOption = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            "--calibration",
+            help="Of int8: a folder of images to find the ranges on, or synthetic for noise.",
+        ),
+    ] = None,
+    calibration_images: Annotated[
+        int | None,
+        typer.Option("--calibration-images", min=1, help="So many of them. [default: 128]"),
+    ] = None,
+    calibration_seed: Annotated[
+        int | None, typer.Option("--calibration-seed", min=0, help="Which of them. [default: 1]")
+    ] = None,
+    keep_fp32: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep-fp32", help="Layers that stay in float in int8: layer4, *.fc; repeatable."
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Export again although the artifact is there.")
     ] = False,
@@ -177,6 +197,10 @@ def export(
         target=target,
         options=_asked_options(option, {"opset": opset, "ir_version": ir_version}),
         max_accuracy_drop=accepted_drop(accept_by, max_accuracy_drop),
+        calibration=calibration,
+        calibration_images=calibration_images,
+        calibration_seed=calibration_seed,
+        keep_fp32=keep_fp32 or (),
         force=force,
         jobs=jobs,
         time_limit_s=_time_limit_s(time_limit),

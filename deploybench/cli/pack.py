@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deploybench.cli import parse
+from deploybench.cli.acceptance import AcceptByOption, MaxAccuracyDropOption, known_accuracies
 from deploybench.cli.guard import guarded, say, say_aside
 from deploybench.plurals import counted
 
@@ -26,6 +27,8 @@ def pack(
     ),
     image_size: parse.ImageSizeOption = None,
     patch_size: parse.PatchSizeOption = None,
+    accept_by: AcceptByOption = None,
+    max_accuracy_drop: MaxAccuracyDropOption = None,
     workspace: parse.WorkspaceOption = None,
 ) -> None:
     """Put verified artifacts into one file; deploybench run FILE measures them elsewhere."""
@@ -43,9 +46,9 @@ def pack(
     if out.suffix != SUFFIX:
         raise DeployBenchError(f"--out {out}", expected=f"a name that ends in {SUFFIX}")
     sizes = parse.sizes(image_size, patch_size)
-    chosen = select_artifacts(
-        open_workspace(workspace), models, artifact or [], sizes, explained=False
-    )
+    place = open_workspace(workspace)
+    accuracies = known_accuracies(place, accept_by, max_accuracy_drop)
+    chosen = select_artifacts(place, models, artifact or [], sizes, explained=False)
     missing = sorted(set(models) - {candidate.manifest.model.name for candidate in chosen})
     if missing:
         raise DeployBenchError(
@@ -53,11 +56,18 @@ def pack(
         )
     packed = []
     for candidate in chosen:
-        manifest = candidate.manifest
-        if manifest.parity is not None and not manifest.verified:
-            say_aside(f"left out {candidate.path}: {manifest.parity_note}")
-        else:
+        parity = candidate.manifest.parity
+        if accuracies is not None:
+            parity = accuracies.weighed(candidate)
+        if parity is None or parity.holds:
             packed.append(candidate)
+            if parity is not None and parity.accepted:
+                say_aside(f"{candidate.path} is accepted by accuracy: {parity.accepted}")
+            continue
+        reason = candidate.manifest.parity_note
+        if parity.accuracy is not None:
+            reason += f"; not accepted by accuracy: {parity.accuracy.words}"
+        say_aside(f"left out {candidate.path}: {reason}")
     if not packed:
         raise DeployBenchError(
             "no artifact is left", action="export them again: what fails parity gets no speed"

@@ -9,6 +9,7 @@ import typer
 
 from deploybench.cli import parse
 from deploybench.cli import preprocessing as preparing
+from deploybench.cli.acceptance import AcceptByOption, MaxAccuracyDropOption, known_accuracies
 from deploybench.cli.guard import guarded, say_aside
 from deploybench.plurals import counted
 
@@ -32,6 +33,8 @@ def predict(
     levels: preparing.LevelsOption = None,
     background: preparing.BackgroundOption = None,
     keep_orientation: preparing.KeepOrientationOption = False,
+    accept_by: AcceptByOption = None,
+    max_accuracy_drop: MaxAccuracyDropOption = None,
     workspace: parse.WorkspaceOption = None,
     table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
@@ -49,7 +52,9 @@ def predict(
     from deploybench.report.printing import print_report
 
     asked = parse.output_format(table_format, json=json)
-    chosen = only_artifact_named(artifact, open_workspace(workspace))
+    place = open_workspace(workspace)
+    accuracies = known_accuracies(place, accept_by, max_accuracy_drop)
+    chosen = only_artifact_named(artifact, place)
     preprocessing = preparing.preprocessing_options(
         window=window, levels=levels, background=background, keep_orientation=keep_orientation
     )
@@ -66,6 +71,7 @@ def predict(
         trust=trust,
         preprocessing=preprocessing,
         command=typed_with("--trust"),
+        accuracies=accuracies,
     )
     print_report(prediction_report(predictions), asked)
     unreadable = [prediction for prediction in predictions if "error" in prediction]

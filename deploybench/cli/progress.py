@@ -28,6 +28,7 @@ from deploybench.runs.events import (
     VisitsMade,
 )
 from deploybench.scenarios.events import ScenarioFinished, ScenariosPlanned, TestStarted
+from deploybench.telemetry.alone import WaitingForOther
 
 if TYPE_CHECKING:
     from deploybench.evaluate.events import EvaluationEvent
@@ -70,6 +71,8 @@ class Progress(StepBar):
             self.say(f"exporting {request.model.name} to {request.backend}")
         elif isinstance(event, ExportFinished):
             self.advance()
+        elif isinstance(event, WaitingForOther):
+            self._remark(event.words)
         elif isinstance(event, PeaksMeasured):
             self._remark_on(event.peaks)
         elif isinstance(event, SweepStarted):

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from deploybench.cli import parse
+from deploybench.cli.acceptance import AcceptByOption, MaxAccuracyDropOption, accepted_drop
 from deploybench.cli.guard import guarded
 
 
@@ -88,6 +89,8 @@ def scenario(
             "--seed", min=0, max=2**64 - 1, help="Server: of the arrival times. [default: MLPerf's]"
         ),
     ] = None,
+    accept_by: AcceptByOption = None,
+    max_accuracy_drop: MaxAccuracyDropOption = None,
     trust: parse.TrustOption = False,
     workspace: parse.WorkspaceOption = None,
     table_format: parse.FormatOption = None,
@@ -126,6 +129,7 @@ def scenario(
         patch_sizes=sizes.patches,
         runners=parse.split_names(runner),
         precisions=parse.precisions(precision),
+        max_accuracy_drop=accepted_drop(accept_by, max_accuracy_drop),
         trust=trust,
         typed_with_trust=typed_with("--trust"),
         workspace=workspace,

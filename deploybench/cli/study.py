@@ -146,7 +146,7 @@ def study(
     from deploybench.report.console import remark
     from deploybench.report.printing import print_report
     from deploybench.report.study_table import study_report
-    from deploybench.rows.study_row import ACCURACY_KINDS
+    from deploybench.results.quality import ACCURACY_KINDS
     from deploybench.runs.request import FINEST_PRECISION
     from deploybench.runs.study import carry_out_study
     from deploybench.runs.study_request import StudyRequest

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
+    from deploybench.artifacts.calibration import CalibrationImages
     from deploybench.artifacts.preprocessing import Preprocessing
 
 INPUT_NAME = "input"
@@ -102,9 +103,10 @@ class ExportSpec:
     for (``sm86``), None the one at hand. ``preprocessing`` says what the model's images are, for an
     exporter that calibrates on some. ``output_names`` are those of the tensors that the model
     returns, in order: one is a tensor, several are a tuple, the main one first;
-    ``integer_outputs`` are those whose values are whole numbers. ``options`` are those that the
-    exporter declares, by name; :meth:`option` reads one. ``opset`` and ``ir_version`` are
-    deprecated words for two of them.
+    ``integer_outputs`` are those whose values are whole numbers. ``calibration`` are the
+    images on which the ranges of int8 are found, ``keep_fp32`` patterns of the layers that stay in
+    float there. ``options`` are those that the exporter declares, by name; :meth:`option` reads
+    one. ``opset`` and ``ir_version`` are deprecated words for two of them.
     """
 
     precision: str = "fp32"
@@ -117,6 +119,8 @@ class ExportSpec:
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     output_names: tuple[str, ...] = (OUTPUT_NAME,)
     integer_outputs: frozenset[str] = frozenset()
+    calibration: CalibrationImages | None = None
+    keep_fp32: tuple[str, ...] = ()
 
     def option(self, name: str) -> OptionValue | None:
         """The value of an option; None where nobody gave one and it has no default."""
@@ -142,12 +146,13 @@ class ExportedFiles:
     """What an exporter wrote: ``entry`` is the file that a runner opens, relative to the artifact.
 
     ``checked`` says what the exporter itself held against the reference, where the file may not run
-    on its host.
+    on its host. ``kept_fp32`` are the layers that were asked to stay in float, and did.
     """
 
     entry: str
     facts: Mapping[str, str | int] = field(default_factory=dict)
     checked: str = ""
+    kept_fp32: tuple[str, ...] = ()
 
 
 class Exporter(Plugin):
@@ -160,8 +165,20 @@ class Exporter(Plugin):
     """Whether what it writes is for one kind of GPU, which ``--target`` names."""
     options: ClassVar[tuple[ExportOption, ...]] = ()
     """What it takes beside the options of every export."""
+    calibrates: ClassVar[bool] = False
+    """Whether it writes int8 by ``spec.calibration`` and knows ``spec.keep_fp32``: it is then never
+    asked for int8 without images."""
     preload: ClassVar[tuple[str, ...]] = ("torch",)
     """Modules that the process from which its exports are forked imports once for all of them."""
+
+    def distributions_for(self, precision: str) -> tuple[str, ...]:
+        """Those whose versions decide what it writes in a precision: part of the artifact key."""
+        return self.distributions
+
+    def identity_for(self, spec: ExportSpec) -> Mapping[str, str]:
+        """What of this host decides what it writes to that spec, beside :meth:`identity`: part of
+        the artifact key. The spec has no images yet."""
+        return {}
 
     def read_options(self, given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
         """The options with the values that they stand for; texts are read.

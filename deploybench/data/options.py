@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from deploybench.errors import DeployBenchError
+
 Uncertain = Literal["ones", "zeros", "ignore"]
 """What a label counts as that says 'uncertain' (CheXpert's -1): present, absent, or not known."""
 ColumnUse = Literal["path", "label", "split", "patient"]
+
+
+class LabelsLackError(DeployBenchError):
+    """Images that have no labels, or none that are known: they open with ``unlabelled``."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,10 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from deploybench.analysis.known_accuracy import Acceptance
+from deploybench.artifacts.acceptance import Evidence, check_reduced
 from deploybench.artifacts.artifact import Artifact, open_artifact
+from deploybench.artifacts.parity import loosest
 from deploybench.artifacts.signature import check_consent
 from deploybench.artifacts.task import Task, task_asked
 from deploybench.contracts import Runner, RunOptions, Session
@@ -87,6 +90,7 @@ def predict_images(
     preprocessing: PreprocessingOptions | None = None,
     task: str | None = None,
     command: str | None = None,
+    accuracies: Acceptance | None = None,
 ) -> list[Prediction]:
     """What the artifact's main output says of each image, on the CPU, as its task has it.
 
@@ -99,17 +103,21 @@ def predict_images(
     instead, and the others go on. Raises DeployBenchError when none reads, for an artifact that
     failed parity, and when the artifact cannot be run. An artifact that holds code and was not made
     here is refused, too; with ``trust`` the user answers for it from now on. ``command`` is what
-    the refusal says to type; None makes one of the artifact and the first image.
+    the refusal says to type; None makes one of the artifact and the first image. With
+    ``accuracies`` an artifact of reduced precision that failed parity is used all the same where
+    they say that it answers as well as fp32 eager.
 
     Variables that set threads (``OMP_NUM_THREADS``) are cleared meanwhile, as they are for workers:
     ``threads`` says how many. A runtime that this process loaded before has read them already.
     """
     artifact = open_artifact(path)
     artifact.check_files()
-    if artifact.manifest.parity is not None and not artifact.manifest.verified:
+    failed = artifact.manifest.parity is not None and not artifact.manifest.verified
+    if failed and accuracies is None:
         raise DeployBenchError(
             f"{path} failed parity: {artifact.manifest.parity_note}",
-            action="export it again, or another precision",
+            action="export it again, or another precision; or --accept-by accuracy, where "
+            "deploybench evaluate found its answers as good",
         )
     plugin = _runner_for(artifact, runner)
     if trust or plugin.runs_code:
@@ -127,6 +135,10 @@ def predict_images(
         precision=plugin.default_precision(manifest.precision),
         batch=batch,
     )
+    evidence = None
+    if accuracies is not None:
+        check_reduced([loosest(manifest.precision, options.precision)], "predict")
+        evidence = accuracies.evidence(artifact, plugin.name, CPU, options.precision)
     images_spec = manifest.preprocessing
     if preprocessing is not None:
         images_spec = preprocessing.applied_to(images_spec)
@@ -137,7 +149,7 @@ def predict_images(
     os.environ.update(QUIET_RUNTIMES)
     try:
         with cleared_here(), plugin.load(artifact, options) as session:
-            _prove(session, artifact, options)
+            _prove(session, artifact, options, evidence)
             for image in images:
                 try:
                     picture = read_image(image, images_spec)
@@ -174,23 +186,32 @@ def predict_images(
     return predictions
 
 
-def _prove(session: Session, artifact: Artifact, options: RunOptions) -> None:
+def _prove(
+    session: Session, artifact: Artifact, options: RunOptions, evidence: Evidence | None
+) -> None:
     """Refuse a session that does not answer as fp32 eager did when the artifact was exported.
 
-    What was verified then was this file on the runtime and the code of then.
+    What was verified then was this file on the runtime and the code of then. ``evidence`` is the
+    accuracy that may take the place of parity.
     """
     session.compile()
     session.prepare_thread()
-    proof = prove(session, artifact, options, reference_batches(artifact, options.batch))
+    batches = reference_batches(artifact, options.batch)
+    proof = prove(session, artifact, options, batches, evidence)
     if proof.holds:
         return
     reason = proof.refused
+    action = "export it again on this host, or use the versions that its manifest names"
     if proof.parity is not None:
         reason = f"parity: {proof.parity.reason}"
+        accuracy = proof.parity.accuracy
+        if accuracy is not None:
+            reason += f"; not accepted by accuracy: {accuracy.words}"
+            action = accuracy.action or action
     raise DeployBenchError(
         f"{artifact.path} does not answer here as it did when it was exported: {reason}",
         expected="the outputs that are kept in the artifact, within the budget of its precision",
-        action="export it again on this host, or use the versions that its manifest names",
+        action=action,
     )
 
 

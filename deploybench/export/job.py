@@ -25,6 +25,7 @@ from deploybench.artifacts.artifact import (
     file_entry,
 )
 from deploybench.artifacts.built import Built
+from deploybench.artifacts.calibration import CalibrationImages
 from deploybench.artifacts.weights import Weights
 from deploybench.artifacts.weights_audit import (
     WEIGHTS_AUDITED,
@@ -40,6 +41,7 @@ from deploybench.errors import DeployBenchError
 from deploybench.export.assumptions import sentences, settled_preprocessing
 from deploybench.export.causes import cause_of
 from deploybench.export.labels import label_count, read_labels
+from deploybench.export.quantisation import INT8, images_for
 from deploybench.export.reference import (
     Reference,
     costs_of,
@@ -138,7 +140,8 @@ def run(job: ExportJob) -> None:
     # The last that is done with the module: a reduced precision casts its weights.
     torch.set_num_threads(request.threads)
     folds = _folds(built, reference)
-    exported = _exported(request, built, reference, staging)
+    calibration = images_for(request, built.preprocessing)
+    exported = _exported(request, built, reference, staging, calibration)
     audit = _audited(request, built, folds, staging / exported.entry)
     facts = {**exported.facts, **moved}
     if audit is not None:
@@ -176,6 +179,8 @@ def run(job: ExportJob) -> None:
         built=_identity(job, built),
         task=task,
         own_images=reference.own,
+        calibration=None if calibration is None else calibration.told,
+        kept_fp32=exported.kept_fp32,
     )
     (staging / MANIFEST).write_text(manifest.sealed().model_dump_json(indent=1))
 
@@ -290,7 +295,11 @@ def _values_moved(built: BuiltModel, reference: Reference) -> dict[str, int]:
 
 
 def _exported(
-    request: ExportRequest, built: BuiltModel, reference: Reference, staging: Path
+    request: ExportRequest,
+    built: BuiltModel,
+    reference: Reference,
+    staging: Path,
+    calibration: CalibrationImages | None,
 ) -> ExportedFiles:
     """Have the exporter write its files, in the precision that was asked for."""
     import torch
@@ -304,6 +313,7 @@ def _exported(
     spec = replace(
         request.spec(plugin.default_options()),
         preprocessing=built.preprocessing,
+        calibration=calibration,
         output_names=reference.layout.names,
         integer_outputs=frozenset(integers),
     )
@@ -328,6 +338,8 @@ def _audited(
 
     A file that its own exporter cannot read again is for parity to judge.
     """
+    if request.precision == INT8:
+        return None  # the weights are stored in 8 bits, or rounded to them: parity is the judge
     try:
         stored = exporter(request.backend).require().stored_tensors(entry)
     except Exception:  # a library may raise anything on a file

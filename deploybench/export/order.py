@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
+from deploybench.analysis.known_accuracy import Acceptance
 from deploybench.artifacts.acceptance import check_drop, check_reduced
 from deploybench.artifacts.task import read_task
 from deploybench.artifacts.workspace import Workspace, open_workspace
@@ -15,7 +16,6 @@ from deploybench.contracts import OptionValue
 from deploybench.contracts.registry import options_by_backend
 from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.errors import DeployBenchError, unknown_name
-from deploybench.export.acceptance import Acceptance
 from deploybench.export.pipeline import (
     DEFAULT_TIME_LIMIT_S,
     ExportOptions,
@@ -25,6 +25,7 @@ from deploybench.export.pipeline import (
     takes_target,
     usable_backends,
 )
+from deploybench.export.quantisation import absolute_source, calibrates
 from deploybench.export.request import ExportRequest, ExportResult, ModelRequest
 from deploybench.hardware.gpus import sm_of, target_of
 from deploybench.hardware.host import usable_cores
@@ -122,6 +123,15 @@ class ExportOrder:
     """Where a reduced precision fails parity: the drop of accuracy beside fp32 eager by which the
     artifact is accepted all the same, if an evaluation in the workspace says that no more is lost
     (0.01: a percentage point). None: by none."""
+    calibration: str | None = None
+    """Of int8: the data (a folder or a file that ``deploybench data`` opens) on which the ranges
+    are found, or ``synthetic`` for noise."""
+    calibration_images: int | None = None
+    """So many of them; None: 128, or 16 synthetic ones."""
+    calibration_seed: int | None = None
+    """Decides which; None: 1."""
+    keep_fp32: Sequence[str] = ()
+    """Patterns of layers that stay in float in an int8 artifact."""
     force: bool = False
     """Export again although the artifact is there."""
     jobs: int | None = None
@@ -239,7 +249,20 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
                 threads=threads,
                 target=_target_for(backend, order, target),
             )
+            if calibrates(request):
+                request = request.replaced(
+                    calibration=absolute_source(order.calibration),
+                    calibration_images=order.calibration_images,
+                    calibration_seed=order.calibration_seed,
+                    keep_fp32=tuple(order.keep_fp32),
+                )
             requests.append(request)
+    about_int8 = order.calibration or order.keep_fp32
+    if about_int8 and not any(calibrates(request) for request in requests):
+        raise DeployBenchError(
+            "--calibration and --keep-fp32 are for int8, and nothing here is exported so",
+            expected="--precision int8, by a backend that calibrates: onnx, openvino, tensorrt",
+        )
     if order.target is not None and not any(request.target for request in requests):
         raise DeployBenchError(
             f"--target {order.target}, and no backend that this host writes by default is for one "

@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 from deploybench import __version__
+from deploybench.analysis.known_accuracy import Acceptance
 from deploybench.artifacts.artifact import (
     MANIFEST,
     Artifact,
@@ -19,20 +20,19 @@ from deploybench.artifacts.artifact import (
     open_artifact,
     whole_artifact,
 )
-from deploybench.artifacts.parity import ParityReport
 from deploybench.artifacts.signature import is_signed
 from deploybench.artifacts.workspace import Workspace, publish
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import exporter, exporters, runners, runners_of_format
 from deploybench.data.own_images import choose_images
 from deploybench.errors import DeployBenchError
-from deploybench.export.acceptance import Acceptance
 from deploybench.export.files import check_files, seen_from_here
 from deploybench.export.identity import PRELOAD, contents_of, identity_of_weights
 from deploybench.export.job import ExportJob, ExportReply
 from deploybench.export.labels import with_labels_of, with_task_of
 from deploybench.export.look import Looks
 from deploybench.export.names import NameCheck
+from deploybench.export.quantisation import check_quantisation, hash_of_images
 from deploybench.export.request import ExportRequest, ExportResult
 from deploybench.files import from_here
 from deploybench.hardware.devices import CPU, CUDA
@@ -117,23 +117,11 @@ def export_one(
             action="check the permissions and the free space",
         )
         return ExportResult(request, None, False, perf_counter() - began, problem)
-    parity = _weighed(artifact, options.acceptance)
+    parity = artifact.manifest.parity
+    if options.acceptance is not None:
+        parity = options.acceptance.weighed(artifact)
     seconds = perf_counter() - began
     return ExportResult(request, artifact, reused, seconds, remark=remark, parity=parity)
-
-
-def _weighed(artifact: Artifact, acceptance: Acceptance | None) -> ParityReport | None:
-    """The artifact's parity, with what is known of its accuracy where that may stand for it."""
-    manifest = artifact.manifest
-    name = manifest.parity_runner
-    if manifest.parity is None or manifest.parity.passed or acceptance is None or name is None:
-        return manifest.parity
-    plugin = runners()[name].plugin
-    if plugin is None:
-        return manifest.parity
-    device = CPU if CPU in plugin.devices else CUDA
-    precision = plugin.default_precision(manifest.precision, device)
-    return manifest.parity.weighed(acceptance.evidence(artifact, name, device, precision))
 
 
 def _preload(requests: Sequence[ExportRequest]) -> tuple[str, ...]:
@@ -230,6 +218,7 @@ def _check_request(request: ExportRequest) -> None:
         entry.require().check_target(request.target)
     check_files(request.model)
     choose_images(request.model.reference_images)
+    check_quantisation(request)
 
 
 def _export(
@@ -237,17 +226,25 @@ def _export(
 ) -> tuple[Artifact, bool, str | None]:
     """The artifact, whether it was there already, and the remark of an :class:`ExportResult`."""
     plugin = exporter(request.backend).require()
+    check_quantisation(request)
     source, name = find_source(request.model.name)
     versions = {
         "deploybench": __version__,
-        **installed_versions(("torch", "timm", *plugin.distributions)),
+        **installed_versions(("torch", "timm", *plugin.distributions_for(request.precision))),
     }
-    identity = {**source.identity(name), **plugin.identity(), **identity_of_weights(request.model)}
+    identity = {
+        **source.identity(name),
+        **plugin.identity(),
+        **plugin.identity_for(request.spec(plugin.default_options())),
+        **identity_of_weights(request.model),
+    }
     built = looks.at(request.model, time_limit_s=options.time_limit_s)
     if built is not None:
         identity["built_sha256"] = built.sha256
     # The key of today first, then those by which earlier versions stored the same export.
-    keys = [request.key(contents, identity, versions) for contents in contents_of(request.model)]
+    images = hash_of_images(request)
+    contents = [{**known, **images} for known in contents_of(request.model)]
+    keys = [request.key(known, identity, versions) for known in contents]
     key = keys[0]
     destination = _folder(workspace, request, key)
     if not options.force:

@@ -39,6 +39,8 @@ FIRST_FIELDS = frozenset(
 )
 """Of a model's request. They are part of the key of every artifact, given or not; a field that came
 later is part of it only where it is given, so that what was exported before keeps its key."""
+LATER_FIELDS = frozenset({"calibration", "calibration_images", "calibration_seed", "keep_fp32"})
+"""Of an export's request: stored, and part of its key, only where they are given."""
 ALWAYS_STORED = ("opset", "ir_version")
 """Options that stood in every request before exporters declared theirs. They are part of the key of
 every artifact, so they stay there, empty."""
@@ -127,6 +129,10 @@ class ExportRequest(Document):
     options: dict[str, OptionValue] = Field(default_factory=dict)
     threads: int = 1
     target: str | None = None
+    calibration: str | None = None
+    calibration_images: int | None = None
+    calibration_seed: int | None = None
+    keep_fp32: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -152,6 +158,8 @@ class ExportRequest(Document):
         for name, value in serialise(self).items():
             if name == "options":
                 stored |= {**dict.fromkeys(ALWAYS_STORED), **self.options}
+            elif name in LATER_FIELDS and getattr(self, name) in (None, ()):
+                continue  # what was exported before they came keeps its key
             else:
                 stored[name] = value
         return stored
@@ -163,6 +171,7 @@ class ExportRequest(Document):
             batch=self.batch,
             threads=self.threads,
             target=self.target,
+            keep_fp32=self.keep_fp32,
             options={**(defaults or {}), **self.options},
         )
 
@@ -180,6 +189,7 @@ class ExportRequest(Document):
             mode="json",
             exclude={
                 "threads": True,
+                "calibration": True,
                 "model": {
                     "checkpoint": True,
                     "checkpoint_key": True,
@@ -217,6 +227,9 @@ class ExportRequest(Document):
             "--labels": self.model.labels,
             "--task": self.model.task,
             "--target": self.target,
+            "--calibration": self.calibration,
+            "--calibration-images": self.calibration_images,
+            "--calibration-seed": self.calibration_seed,
         }
         for option, value in if_given.items():
             if value is not None:
@@ -225,6 +238,8 @@ class ExportRequest(Document):
             arguments += self.model.preprocessing.arguments()
         for name, given in self.options.items():
             arguments += ["--option", f"{name}={given}"]
+        for pattern in self.keep_fp32:
+            arguments += ["--keep-fp32", pattern]
         if self.model.pretrained:
             arguments.append("--pretrained")
         if self.model.allow_partial:

@@ -98,7 +98,7 @@ def prove(
     # The outputs come before the facts: some runtimes decide at the first call what they really
     # use.
     outputs = [_outputs(session, inputs, artifact.manifest) for inputs in batches]
-    facts = facts_of(session)
+    facts = _with_calibration(facts_of(session), artifact.manifest)
     refused = fallback(asked, facts)
     if refused is not None:
         return Proof(facts, refused, None)
@@ -107,6 +107,16 @@ def prove(
     integers = [output.name for output in artifact.manifest.outputs if output.is_integer]
     report = compare_batches(artifact.path, outputs, names, precision, integers=integers)
     return Proof(facts, None, report.weighed(evidence))
+
+
+def _with_calibration(facts: Facts, manifest: Manifest) -> Facts:
+    """What an int8 artifact was calibrated on and in which range, among the notes of its row."""
+    if manifest.calibration is None:
+        return facts
+    notes = [manifest.calibration.words]
+    if "int8_range" in manifest.facts:
+        notes.append(f"int8 range {manifest.facts['int8_range']}")
+    return facts.replaced(notes=(*facts.notes, *notes))
 
 
 def _outputs(session: Session, inputs: Arrays, manifest: Manifest) -> Arrays:

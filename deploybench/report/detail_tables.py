@@ -12,6 +12,7 @@ from deploybench.report.figures import AT_LEAST, form
 from deploybench.report.run_notes import notes_of
 from deploybench.report.table import NOT_KNOWN, NOTHING, Column, Prose, Style, Table, table_of
 from deploybench.results.cell import HOST_TO_HOST
+from deploybench.results.verdict import Verdict
 from deploybench.rows.row import Row
 
 ROOFLINE_REMARK = (
@@ -103,6 +104,15 @@ def _gflops(row: Row) -> str:
     if row.macs_uncounted and row.achieved_gflops is not None:
         return f"{AT_LEAST} {figure}"
     return figure
+
+
+def _what_bounds(row: Row) -> str:
+    """In words where the time is known; else what its bound is limited by."""
+    if row.bounded_by is not None and row.verdict is Verdict.VALID:
+        return row.bounded_by
+    if row.bound_limited_by is None:
+        return NOTHING
+    return f"time not known; its bound: {row.bound_limited_by}"
 
 
 def _cell(row: Row) -> str:
@@ -274,10 +284,10 @@ PINNED = _text("pinned to", lambda row: row.pinned_cpus or NOTHING)
 """The CPUs that the processes were kept on, where those of any row were."""
 ROOFLINE = (
     _figure("bound ms", lambda row: row.bound_ms, "{:.3g}"),
-    _text("limit", lambda row: row.bound_limited_by or NOTHING),
     _figure("unfused ms", lambda row: row.unfused_ms, "{:.3g}"),
     _figure("MB moved", _moved_mb, "{:.1f}"),
     _text("GF/s", _gflops),
+    Column("what bounds it", "what bounds it", _what_bounds, folds=True),
 )
 GPU = (
     _figure("SM MHz", lambda row: row.gpu_sm_clock_mhz, "{:.0f}"),

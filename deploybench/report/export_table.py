@@ -59,6 +59,7 @@ def export_report(results: Sequence[ExportResult]) -> Report:
     # Exports of one model have the same remarks: each is made once.
     remarks = dict.fromkeys(_weights_line(result) for result in shown)
     remarks |= dict.fromkeys(_own_images_line(result) for result in shown)
+    remarks |= dict.fromkeys(_calibration_line(result) for result in shown)
     remarks |= dict.fromkeys(result.remark for result in shown if result.remark)
     remarks.pop("", None)
     if remarks:
@@ -116,6 +117,19 @@ def _own_images_line(result: ExportResult) -> str:
     if manifest is None or manifest.own_images is None:
         return ""
     return f"{manifest.model.name}: {manifest.own_images.summary}"
+
+
+def _calibration_line(result: ExportResult) -> str:
+    """What an int8 artifact was calibrated on, and which layers stay in float; empty for others."""
+    manifest = _manifest(result)
+    if manifest is None or manifest.calibration is None:
+        return ""
+    line = f"{manifest.model.name} {manifest.backend}: {manifest.calibration.words}"
+    if "int8_range" in manifest.facts:
+        line += f"; range {manifest.facts['int8_range']}"
+    if manifest.kept_fp32:
+        line += f"; in float: {', '.join(manifest.kept_fp32)}"
+    return line
 
 
 def _manifest_data(manifest: Manifest | None) -> dict[str, object]:

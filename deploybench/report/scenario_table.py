@@ -57,6 +57,7 @@ def scenario_data(record: ScenarioRecord) -> dict[str, object]:
         "verdict": record.judgement.verdict.value,
         "reason": record.judgement.reason,
         "advice": record.judgement.advice,
+        "parity_accepted": _accepted(record),
         "query_count": loadgen["query_count"],
         "p50_ms": trial.percentile_ms(0.5),
         "p90_ms": trial.percentile_ms(0.9),
@@ -101,10 +102,22 @@ def _name(record: ScenarioRecord) -> str:
 
 
 def _notes(record: ScenarioRecord) -> list[Note]:
+    notes = []
     judgement = record.judgement
-    if not judgement.reason:
-        return []
-    return [Note(judgement.reason, advice=judgement.advice)]
+    if judgement.reason:
+        notes.append(Note(judgement.reason, advice=judgement.advice))
+    accepted = _accepted(record)
+    if accepted:
+        notes.append(Note(f"accepted by accuracy: {accepted}"))
+    return notes
+
+
+def _accepted(record: ScenarioRecord) -> str:
+    """The accuracy that stands for parity, in words; empty where none does."""
+    parity = record.trial.parity
+    if parity is None:
+        return ""
+    return parity.accepted
 
 
 def _threads(record: ScenarioRecord) -> str:

@@ -18,12 +18,12 @@ from deploybench.report.study_text import (
     training_lines,
 )
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
+from deploybench.results.quality import AccuracyKind
 from deploybench.results.record import Record
 from deploybench.results.study import StudiedModel
 from deploybench.results.verdict import Verdict
 from deploybench.rows.quality_row import QualityRow
 from deploybench.rows.study_row import (
-    AccuracyKind,
     StudyRow,
     orders_of,
     study_data,

@@ -15,10 +15,10 @@ from deploybench.analysis.orders import (
 from deploybench.hardware.devices import CPU
 from deploybench.plurals import counted
 from deploybench.report.figures import three_digits
-from deploybench.results.quality import Quality
+from deploybench.results.quality import AccuracyKind, Quality
 from deploybench.results.record import Record
 from deploybench.results.study import StudiedModel
-from deploybench.rows.study_row import AccuracyKind, Orders, StudyRow
+from deploybench.rows.study_row import Orders, StudyRow
 
 
 def data_lines(evaluated: Sequence[Record]) -> list[str]:

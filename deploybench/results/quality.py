@@ -18,6 +18,9 @@ from deploybench.statistics.figures import Figure
 
 Booleans = npt.NDArray[np.bool_]
 Labels = Literal["single-label", "multi-label", "none"]
+AccuracyKind = Literal["balanced", "top-1", "auc", "all labels"]
+"""The figure that accuracy is said in, and models are ordered by."""
+ACCURACY_KINDS: tuple[AccuracyKind, ...] = ("balanced", "top-1", "auc", "all labels")
 
 MOST_LISTED = 100
 """Of failed images, and of images that flipped: all are counted, and so many are named."""

@@ -32,10 +32,11 @@ class Row:
     ``state_hop_ns`` is the state: the time of a cache line from core to core; ``state_share`` the
     share of the cell's launches that met it; ``main_state`` whether it is the one met most.
     ``bound_ms`` is the least time of one call, computed from MACs, bytes and the hardware's peaks;
-    ``times_bound`` is the median over it; ``unfused_ms`` is the same bound with every layer's
-    values moved (``analysis/bounds.py``). ``peak_raised`` says that a cell of the run reached more
-    than the peak that was measured before it, so that ``peak_gflops`` and the bounds are by what it
-    reached; a share over 1 and a time below its bound are None. ``gpu_*`` are of the GPU right
+    ``times_bound`` is the median over it, and ``bounded_by`` says what takes most of the call;
+    ``unfused_ms`` is the same bound with every layer's values moved (``analysis/bounds.py``).
+    ``peak_raised`` says that a cell of the run reached more than the peak that was measured before
+    it, so that ``peak_gflops`` and the bounds are by what it reached; a share over 1 and a time
+    below its bound are None. ``gpu_*`` are of the GPU right
     after the calls were timed. ``speedup`` is over ``baseline`` (fp32), paired by round; its
     verdict is its own. ``softmax_speedup`` is a fair ViT's over its softmax member on the same
     runner at the same sizes, where the run has both at two sizes or more. ``device_p50_ms`` is what
@@ -159,6 +160,7 @@ class Row:
     share_of_peak: float | None = None
     bound_ms: float | None = None
     bound_limited_by: str | None = None
+    bounded_by: str | None = None
     times_bound: float | None = None
     unfused_ms: float | None = None
     moved_bytes: int | None = None

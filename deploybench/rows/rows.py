@@ -172,6 +172,7 @@ def row_of(finding: Finding) -> Row:
         share_of_peak=_at_most_one(finding.share_of_peak),
         bound_ms=bound.latency_ms,
         bound_limited_by=bound.limited_by,
+        bounded_by=finding.bounded_by,
         times_bound=_at_least_one(finding.times_bound),
         unfused_ms=bound.unfused_ms,
         moved_bytes=bound.moved_bytes,

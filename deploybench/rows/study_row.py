@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from deploybench.analysis.orders import Known, OrdersCompared, compared_orders, ranks
 from deploybench.data.image_size import size_text
+from deploybench.results.quality import AccuracyKind
 from deploybench.results.record import Record
 from deploybench.results.study import Failure, StudiedModel
 from deploybench.results.verdict import Verdict
@@ -17,9 +17,6 @@ from deploybench.rows.row import Row
 from deploybench.rows.rows import rows_of
 from deploybench.statistics.proportions import DEFAULT_QUALITY_MARGIN
 
-AccuracyKind = Literal["balanced", "top-1", "auc", "all labels"]
-"""The figure of quality that models are ordered by."""
-ACCURACY_KINDS: tuple[AccuracyKind, ...] = ("balanced", "top-1", "auc", "all labels")
 CellKey = tuple[str | None, str, str, str]
 """Artifact, runner, device, precision."""
 BAD = (Verdict.FAILED, Verdict.INVALID)

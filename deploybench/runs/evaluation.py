@@ -33,6 +33,7 @@ from deploybench.hardware.pinning import Pin, pinning_of, thread_budget
 from deploybench.hardware.precisions import PRECISIONS
 from deploybench.hardware.profile import HOST
 from deploybench.models.source import expand_groups
+from deploybench.plan.acceptance import loosest_of
 from deploybench.plan.cells import Planned, Selection, Sizes
 from deploybench.plan.consent import check_planned, trusting_command
 from deploybench.plan.selection import nothing_to_run, select_artifacts, select_runners
@@ -40,7 +41,6 @@ from deploybench.processes import allow_children, stop_children
 from deploybench.results.record import Record
 from deploybench.results.store import new_run_name
 from deploybench.results.verdict import Verdict
-from deploybench.runs.acceptance import loosest_of
 from deploybench.runs.evaluating import Evaluating
 from deploybench.runs.evaluation_plan import (
     DEFAULT_BATCH,

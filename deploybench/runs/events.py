@@ -1,7 +1,8 @@
 """What a run tells its caller while it works: a small closed set of facts, nothing of their looks.
 
-In this order: the exports that are missing (if any), the peaks of the CPU (if cells run on it), the
-search for the batch sizes (if asked for), the plan, and then launches, visits and records in turn.
+In this order: the exports that are missing (if any), who else is measuring (if anybody), the peaks
+of the CPU (if cells run on it), the search for the batch sizes (if asked for), the plan, and then
+launches, visits and records in turn.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from deploybench.hardware.pinning import UNPINNED, Pinning
 from deploybench.hardware.roof import MeasuredPeaks
 from deploybench.plan.cells import Planned
 from deploybench.results.record import Record
+from deploybench.telemetry.alone import WaitingForOther
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ RunEvent = (
     ExportsPlanned
     | ExportStarted
     | ExportFinished
+    | WaitingForOther
     | PeaksMeasured
     | SweepStarted
     | RunPlanned

@@ -6,6 +6,7 @@ the same proof as before every clock.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from deploybench.models.module_work import modules_of
 from deploybench.processes import allow_children, run_child
 from deploybench.results.layers import LayerProfile
 from deploybench.results.record import Bound
+from deploybench.telemetry.alone import WaitingForOther, alone_on_this_machine
 from deploybench.telemetry.peaks import measured_peaks
 
 CHILD = "deploybench.measure.layers"
@@ -122,9 +124,12 @@ class Explanation:
         return any(explained.profile.failed for explained in self.sides)
 
 
-def explain(request: ExplainRequest) -> Explanation:
+def explain(
+    request: ExplainRequest, on_wait: Callable[[WaitingForOther], None] = lambda waiting: None
+) -> Explanation:
     """Profile the artifact, and the other one where there is one.
 
+    ``on_wait`` is told of another process that measures on this machine: this one waits for it.
     Raises DeployBenchError where nothing answers to what was asked for, where a runner has no
     profiler, and for code without consent. What a runtime refuses or fails at is in the profile.
     """
@@ -148,14 +153,16 @@ def explain(request: ExplainRequest) -> Explanation:
     threads = request.threads or usable_cores()
     host = describe_host(recorded_distributions())
     peaks = None
-    if request.device == CPU:
-        peaks = measured_peaks(host, threads)
-    roof = roof_of_device(request.device, None, host, peaks)
     explained = []
-    for name, side in zip(names, sides, strict=True):
-        profile = _profile(side, request, threads)
-        bound, unbounded = _bound(side, request.batch, roof)
-        explained.append(Explained(name, side, threads, request.batch, profile, bound, unbounded))
+    with alone_on_this_machine(on_wait):
+        if request.device == CPU:
+            peaks = measured_peaks(host, threads)
+        roof = roof_of_device(request.device, None, host, peaks)
+        for name, side in zip(names, sides, strict=True):
+            profile = _profile(side, request, threads)
+            bound, unbounded = _bound(side, request.batch, roof)
+            found = Explained(name, side, threads, request.batch, profile, bound, unbounded)
+            explained.append(found)
     return Explanation(tuple(explained), work, uncounted)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from deploybench.analysis.known_accuracy import Acceptance
 from deploybench.artifacts.acceptance import check_drop
 from deploybench.artifacts.workspace import open_workspace
 from deploybench.contracts.registry import recorded_distributions
@@ -20,6 +21,7 @@ from deploybench.hardware.pinning import Pin, check_pin
 from deploybench.hardware.precisions import PRECISIONS
 from deploybench.hardware.profile import HOST, check_match, load_profile
 from deploybench.models.source import expand_groups
+from deploybench.plan.acceptance import with_evidence
 from deploybench.plan.cells import NO_OPTIONS, Planned, Sizes, plan_cells
 from deploybench.plan.consent import check_planned, trusting_command
 from deploybench.plan.reachable import check_precisions
@@ -44,7 +46,6 @@ from deploybench.results.cell import (
 )
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
-from deploybench.runs.acceptance import with_evidence
 from deploybench.runs.events import (
     RecordUpdated,
     RunEvent,
@@ -70,6 +71,7 @@ from deploybench.runs.surroundings import (
     selection_of,
 )
 from deploybench.runs.sweep import with_auto_batches
+from deploybench.telemetry.alone import alone_on_this_machine
 
 FINEST_PRECISION = 1e-4
 """A target below a hundredth of a percent is finer than any clock here resolves."""
@@ -292,22 +294,26 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     check_planned(planned, trust=request.trust, command=command)
 
     if request.max_accuracy_drop is not None:
-        planned = with_evidence(planned, workspace, request.max_accuracy_drop)
+        known = Acceptance(workspace, request.max_accuracy_drop)
+        planned = with_evidence(planned, known, "run")
 
-    # What has no artifact gets its record at once.
-    peaks = peaks_of(host, selection, tell)
-    context = context_of(request, profile, workspace, host, peaks, selection)
-    records = [failed_export_record(result, context, artifacts) for result in not_exported]
-    records += [unreadable_record(folder, error, context) for folder, error in unreadable]
-    if not planned and not records:
-        raise nothing_to_run(artifacts, selection)
-    if request.batches == AUTO:
-        planned = with_auto_batches(planned, settings, start=lambda cell: tell(SweepStarted(cell)))
-    folder = workspace.records_folder / context.run
-    idle = idle_runners(request.runners, planned)
-    tell(RunPlanned(tuple(planned), folder, idle, settings.pinning))
-    measured, cut_short = _measure(planned, settings, context, tell)
-    return RunResult(context.run, folder, (*records, *measured), cut_short)
+    with alone_on_this_machine(tell):
+        # What has no artifact gets its record at once.
+        peaks = peaks_of(host, selection, tell)
+        context = context_of(request, profile, workspace, host, peaks, selection)
+        records = [failed_export_record(result, context, artifacts) for result in not_exported]
+        records += [unreadable_record(folder, error, context) for folder, error in unreadable]
+        if not planned and not records:
+            raise nothing_to_run(artifacts, selection)
+        if request.batches == AUTO:
+            planned = with_auto_batches(
+                planned, settings, start=lambda cell: tell(SweepStarted(cell))
+            )
+        folder = workspace.records_folder / context.run
+        idle = idle_runners(request.runners, planned)
+        tell(RunPlanned(tuple(planned), folder, idle, settings.pinning))
+        measured, cut_short = _measure(planned, settings, context, tell)
+        return RunResult(context.run, folder, (*records, *measured), cut_short)
 
 
 def _ignore(event: RunEvent) -> None:

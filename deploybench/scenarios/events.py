@@ -8,6 +8,7 @@ from deploybench.hardware.pinning import UNPINNED, Pinning
 from deploybench.results.cell import Cell
 from deploybench.scenarios.record import ScenarioRecord
 from deploybench.scenarios.settings import Scenario
+from deploybench.telemetry.alone import WaitingForOther
 
 
 @dataclass(frozen=True)
@@ -38,4 +39,4 @@ class ScenarioFinished:
     record: ScenarioRecord
 
 
-ScenarioEvent = ScenariosPlanned | TestStarted | ScenarioFinished
+ScenarioEvent = WaitingForOther | ScenariosPlanned | TestStarted | ScenarioFinished

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploybench.analysis.known_accuracy import Acceptance
+from deploybench.artifacts.acceptance import check_drop
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import open_workspace
 from deploybench.contracts import Runner
@@ -17,6 +19,7 @@ from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.hardware.host import describe_host
 from deploybench.hardware.pinning import AUTO, Pin, check_pin, pinning_of, thread_budget
 from deploybench.models.source import expand_groups
+from deploybench.plan.acceptance import with_evidence
 from deploybench.plan.cells import Planned, Selection, Sizes, plan_cells
 from deploybench.plan.consent import check_planned, trusting_command
 from deploybench.plan.selection import nothing_to_run, select_artifacts, select_runners
@@ -39,6 +42,7 @@ from deploybench.scenarios.settings import (
     default_min_queries,
     queries_for_early_stopping,
 )
+from deploybench.telemetry.alone import alone_on_this_machine
 
 DEFAULT_TARGET_QPS = 20.0
 DEFAULT_LATENCY_BOUND_S = 0.05
@@ -93,6 +97,9 @@ class ScenarioRequest:
     """By name; empty: all that work on this CPU."""
     precisions: Sequence[str] = ()
     """To compute in; empty: each artifact's own."""
+    max_accuracy_drop: float | None = None
+    """Where a reduced precision fails parity: the drop of accuracy by which it is accepted, as in
+    ``RunRequest``."""
     trust: bool = False
     """Whether the user answers for artifacts that were not made here, as in ``RunRequest``."""
     typed_with_trust: str | None = None
@@ -151,6 +158,7 @@ class ScenarioRequest:
 
     def _check_values(self) -> None:
         check_pin(self.pin)
+        check_drop(self.max_accuracy_drop)
         if self.percentile is not None and not 0 < self.percentile < 100:
             raise DeployBenchError(
                 f"--percentile {self.percentile:g}", expected="more than 0 and less than 100"
@@ -261,6 +269,8 @@ def run_scenarios(
         explained=False,
     )
     cells = plan_scenarios(artifacts, entries, request.precisions, request)
+    if request.max_accuracy_drop is not None:
+        cells = _with_evidence(cells, Acceptance(workspace, request.max_accuracy_drop))
     if not cells:
         selection = Selection(entries, [1], request.precisions, request.thread_budget)
         raise nothing_to_run(artifacts, selection)
@@ -269,15 +279,16 @@ def run_scenarios(
         command = trusting_command("scenario", request.artifacts, workspace=request.workspace)
     check_planned([planned for planned, _ in cells], trust=request.trust, command=command)
     host = describe_host(recorded_distributions())
-    context = ScenarioContext(new_run_name(), workspace, host, pinning)
+    context = ScenarioContext(new_run_name(), workspace, host, pinning, request.max_accuracy_drop)
     tell(ScenariosPlanned(len(cells), pinning))
     records: list[ScenarioRecord] = []
     interrupted = False
     try:
-        for planned, settings in cells:
-            record = _measure(planned, settings, context, tell)
-            records.append(record)
-            tell(ScenarioFinished(record))
+        with alone_on_this_machine(tell):
+            for planned, settings in cells:
+                record = _measure(planned, settings, context, tell)
+                records.append(record)
+                tell(ScenarioFinished(record))
     except KeyboardInterrupt:
         stop_children()
         interrupted = True
@@ -295,6 +306,14 @@ def _measure(
         tell(TestStarted(settings.scenario, planned.cell, what))
 
     return run_scenario(planned, settings, context, start=start)
+
+
+def _with_evidence(
+    cells: Sequence[tuple[Planned, ScenarioSettings]], known: Acceptance
+) -> list[tuple[Planned, ScenarioSettings]]:
+    planned = with_evidence([planned for planned, _ in cells], known, "scenario")
+    settings = [settings for _, settings in cells]
+    return list(zip(planned, settings, strict=True))
 
 
 def _ignore(event: ScenarioEvent) -> None:

@@ -15,6 +15,7 @@ from deploybench.analysis.scenario_verdicts import (
     judge_scenario,
     judge_too_slow_alone,
 )
+from deploybench.artifacts.acceptance import acceptance_arguments
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts.registry import runners
 from deploybench.documents import now
@@ -51,12 +52,16 @@ FIRST_UTILISATION = 0.5
 
 @dataclass(frozen=True)
 class ScenarioContext:
-    """Where the records of one command go, the machine, and on which CPUs of it tests run."""
+    """Where the records of one command go, the machine, and on which CPUs of it tests run.
+
+    ``max_accuracy_drop`` is the drop by which a reduced precision is accepted that fails parity.
+    """
 
     run: str
     workspace: Workspace
     host: Host
     pinning: Pinning = UNPINNED
+    max_accuracy_drop: float | None = None
 
 
 def check_loadgen() -> None:
@@ -87,7 +92,7 @@ def run_scenario(
         return _find_highest_rate(planned, settings, context, start)
     start("")
     trial = _try(planned, settings, context.pinning)
-    judgement = judge_scenario(trial, command_of(planned, settings, context.pinning))
+    judgement = judge_scenario(trial, command_of(planned, settings, context))
     return _keep(planned, settings, trial, (), judgement, context)
 
 
@@ -105,7 +110,7 @@ def _find_highest_rate(
     start("alone")
     alone = _try(planned, _alone(settings), context.pinning)
     if alone.loadgen is None:
-        judgement = judge_scenario(alone, command_of(planned, settings, context.pinning))
+        judgement = judge_scenario(alone, command_of(planned, settings, context))
         return _keep(planned, settings, alone, (), judgement, context)
     assert settings.latency_bound_ms is not None
     fastest_ms = min(alone.loadgen.latencies_ns) / 1e6
@@ -135,18 +140,18 @@ def _search(
         tried = settings.replaced(target_qps=rate, schedule_seed=seed)
         trial = _try(planned, tried, context.pinning)
         if trial.loadgen is None:
-            judgement = judge_scenario(trial, command_of(planned, tried, context.pinning))
+            judgement = judge_scenario(trial, command_of(planned, tried, context))
             return _keep(planned, tried, trial, probes, judgement, context)
         probes.append(_probe(tried, trial))
         search.tell(rate, passed=trial.loadgen.valid)
-    judgement = judge_scenario(trial, command_of(planned, tried, context.pinning))
+    judgement = judge_scenario(trial, command_of(planned, tried, context))
     if search.found_per_s is None:
         rates = [probe.target_qps for probe in probes]
         judgement = judge_no_rate_found(_bound(settings), rates, judgement.advice)
     return _keep(planned, tried, trial, probes, judgement, context)
 
 
-def command_of(planned: Planned, settings: ScenarioSettings, pinning: Pinning) -> str:
+def command_of(planned: Planned, settings: ScenarioSettings, context: ScenarioContext) -> str:
     """The one command that measures this again."""
     cell, scenario = planned.cell, settings.scenario
     arguments = ["--artifact", str(planned.artifact.path)]
@@ -170,7 +175,8 @@ def command_of(planned: Planned, settings: ScenarioSettings, pinning: Pinning) -
         arguments += ["--instances", str(settings.instances)]
     if scenario.batched:
         arguments += ["--batch", str(settings.batch)]
-    arguments += pinning.arguments
+    arguments += context.pinning.arguments
+    arguments += acceptance_arguments(context.max_accuracy_drop)
     return shlex.join(["deploybench", "scenario", *arguments])
 
 
@@ -185,6 +191,7 @@ def _try(planned: Planned, settings: ScenarioSettings, pinning: Pinning) -> Tria
         threads=cell.threads,
         settings=settings,
         pin=pinning.cpus_for(cell.device),
+        evidence=planned.evidence,
     )
     threads = str(job.threads_each)
     environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
@@ -250,7 +257,7 @@ def _keep(
         judgement=judgement,
         host=context.host,
         versions=installed_versions(tuple(distributions)),
-        command=command_of(planned, settings, context.pinning),
+        command=command_of(planned, settings, context),
     )
     write_scenario(record, scenarios_folder(context.workspace) / context.run)
     return record

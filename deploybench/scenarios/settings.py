@@ -20,6 +20,7 @@ from enum import Enum
 
 from pydantic import Field
 
+from deploybench.artifacts.acceptance import Evidence
 from deploybench.documents import Document
 
 EARLY_STOPPING_CONFIDENCE = 0.99
@@ -106,7 +107,7 @@ class ScenarioJob(Document):
     """What the parent tells a worker.
 
     ``threads`` is the budget of all instances together; ``pin`` are the CPUs that the process is
-    started on; none: any.
+    started on; none: any. ``evidence`` is the accuracy that may take the place of parity.
     """
 
     artifact: str
@@ -117,6 +118,7 @@ class ScenarioJob(Document):
     settings: ScenarioSettings
     warmup_s: float = 0.5
     pin: tuple[int, ...] = ()
+    evidence: Evidence | None = None
 
     @property
     def threads_each(self) -> int:

@@ -73,7 +73,7 @@ def _run(job: ScenarioJob, artifact: Artifact, plugin: Runner) -> Trial:
         load_s = perf_counter() - start
         for session in sessions:
             session.prepare_thread()
-            proof = prove(session, artifact, options, batches)
+            proof = prove(session, artifact, options, batches, job.evidence)
             if not proof.holds:
                 return Trial(
                     load_s=load_s,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploybench.analysis.limits import limit_in_words
+from deploybench.analysis.limits import limit_in_words, roof_in_words
 from deploybench.results.layers import LayerProfile
 from deploybench.results.record import Bound
 
@@ -25,10 +25,10 @@ def bound(compute_ms: float, memory_ms: float = 0.0, unfused_ms: float | None = 
 @pytest.mark.parametrize(
     ("layers_ms", "of_call", "said"),
     [
-        (9.9, bound(8.5), "bound by arithmetic: its MACs at the measured bf16 peak take 85%"),
+        (9.9, bound(8.5), "bound by arithmetic: its MACs at the bf16 peak take 85%"),
         (3.0, bound(2.0), "bound by what lies between the layers: 70%"),
         (9.9, bound(1.0, memory_ms=6.0), "bound by memory"),
-        (9.0, bound(3.0, unfused_ms=6.0), "not known: its MACs at the measured bf16 peak take 30%"),
+        (9.0, bound(3.0, unfused_ms=6.0), "not known: its MACs at the bf16 peak take 30%"),
         (9.9, bound(12.0), "the peak is too low"),
         (9.9, None, "not known: no peak of int8"),
     ],
@@ -39,3 +39,16 @@ def test_a_limit_is_named_where_it_alone_takes_half_of_the_call(
     profile = LayerProfile(plain_ms=10.0, layers_ms=layers_ms)
 
     assert said in limit_in_words(profile, of_call, "no peak of int8")
+
+
+@pytest.mark.parametrize(
+    ("of_call", "said"),
+    [
+        (bound(8.5, memory_ms=1.0), "bound by arithmetic: its MACs at the bf16 peak take 85%"),
+        (bound(1.0, memory_ms=6.0), "bound by memory"),
+        (bound(3.0, memory_ms=1.0), "neither: its MACs at the bf16 peak take 30% of the call, me"),
+        (bound(12.0), "the peak is too low"),
+    ],
+)
+def test_without_layers_the_roof_alone_names_the_limit(of_call: Bound, said: str) -> None:
+    assert said in roof_in_words(10.0, of_call)

@@ -7,6 +7,7 @@ import io
 import json
 import shlex
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from deploybench.artifacts.workspace import Workspace
 from deploybench.report.console import PIPE_WIDTH
 from deploybench.results.store import read_records
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
-from tests.conftest import TINY, Cli, run_cli
+from tests.conftest import TINY, Cli, run_cli, run_here
+from tests.telemetry.test_alone import holder
 
 QUICK = ("--duration", "50ms", "--min-samples", "8")
 
@@ -272,3 +274,15 @@ def test_compare_of_two_runners_of_one_run_is_paired_by_round(
     rows = json.loads(cli(*asked).stdout)
     assert rows
     assert all(row["paired"] and row["speedup"] > 0 for row in rows)
+
+
+def test_a_run_waits_while_another_process_of_the_user_measures_and_says_so(
+    tiny_workspace: Workspace,
+) -> None:
+    other = holder()
+    assert other.stdin is not None
+    threading.Timer(1.5, other.stdin.close).start()
+    run = run_here("run", "-w", tiny_workspace.root, "-r", "onnxruntime", "--rounds", "1", *QUICK)
+    assert other.wait(timeout=10) == 0
+    assert f"process {other.pid} measures on this machine since" in " ".join(run.stderr.split())
+    assert "FAILED" not in run.stdout

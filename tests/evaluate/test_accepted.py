@@ -172,6 +172,47 @@ def test_what_is_as_accurate_is_evaluated_and_timed_by_its_accuracy(
     assert "more images would tell" in timed(workspace, artifact, drop=0.001).judgement.reason
 
 
+def test_what_was_accepted_is_predicted_packed_and_put_under_load(
+    workspace: Workspace, images: Path, tmp_path: Path
+) -> None:
+    artifact = with_weights(artifact_in(workspace, "fp16"), larger)
+    image = next(images.rglob("*.png"))
+    pack = tmp_path / "colours.dbpack"
+    here = ("-w", str(workspace.root))
+    commands = [
+        ("predict", str(artifact.path), str(image), *here, "--json"),
+        ("pack", str(artifact.path), "--out", str(pack), *here),
+        (
+            *("scenario", "--artifact", str(artifact.path), "--runner", "onnxruntime", *here),
+            *("--duration", "100ms", "--min-queries", "2", "--threads", "1", "--json"),
+        ),
+    ]
+    accept = ("--accept-by", "accuracy")
+    for typed in commands:
+        refused = run_here(*typed)
+        assert refused.returncode != 0, typed
+        unknown = run_here(*typed, *accept)
+        assert unknown.returncode != 0, typed
+        said = " ".join(f"{unknown.stdout} {unknown.stderr}".split())
+        assert "holds no evaluation of it" in said, typed
+    assert not pack.exists()
+
+    evaluated(workspace, images, artifact)
+    predicted, packed, loaded = [run_here(*typed, *accept) for typed in commands]
+
+    assert json.loads(predicted.stdout)[0]["classes"][0]["name"] in COLOURS
+    assert pack.exists()
+    assert "is accepted by accuracy: top-1 +0.0 %" in " ".join(packed.stderr.split())
+    (row,) = json.loads(loaded.stdout)
+    assert row["parity_accepted"].startswith("top-1 +0.0 %")
+    assert row["query_count"] >= 2
+    assert "--accept-by accuracy --max-accuracy-drop 1%" in row["command"]
+    # What is as good in another precision only is no excuse for a wrong one in fp32.
+    exact = with_weights(artifact_in(workspace, "fp32"), larger)
+    never = run_here("predict", str(exact.path), str(image), *here, *accept)
+    assert "parity is the proof" in " ".join(never.stderr.split())
+
+
 def test_what_has_other_files_than_were_evaluated_is_refused(
     workspace: Workspace, images: Path
 ) -> None:

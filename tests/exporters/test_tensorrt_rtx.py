@@ -16,6 +16,7 @@ from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import ExportSpec
 from deploybench.contracts.registry import exporters
+from deploybench.data.synthetic import reference_inputs
 from deploybench.errors import DeployBenchError
 from deploybench.export.pipeline import ExportOptions, export_all, export_one
 from deploybench.export.request import ExportRequest, ExportResult, ModelRequest
@@ -35,17 +36,19 @@ ASKED: dict[str, dict[str, object]] = {
     "fp32": {},
     "fp16": {"precision": "fp16"},
     "bf16": {"precision": "bf16"},
-    "int8": {"precision": "int8"},
+    "int8": {"precision": "int8", "calibration": "synthetic"},
     "convolutions bf16": {"model": ModelRequest(name=CONVOLUTIONS), "precision": "bf16"},
     "convolutions int8 of batch 2": {
         "model": ModelRequest(name="timm:test_resnet"),
         "precision": "int8",
+        "calibration": "synthetic",
         "batch": 2,
     },
     "fp32 on sm75": {"target": "sm75"},
     "int8 past its budget": {
         "model": ModelRequest(name="tests.exporters.loud_network:one_loud_channel"),
         "precision": "int8",
+        "calibration": "synthetic",
     },
 }
 BUILT = [*ASKED][:-2]
@@ -249,7 +252,7 @@ def test_quantised_graph_is_symmetric_by_channel_and_leaves_biases_in_float(tmp_
     onnx.save(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), source
     )
-    onnx_quantised.quantise(source, target, spec, None)
+    onnx_quantised.quantise(source, target, reference_inputs(spec, 16, 1), None)
     found = onnx.load(target).graph
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in found.initializer}
     quantising = [node for node in found.node if node.op_type == "QuantizeLinear"]

@@ -38,6 +38,7 @@ def test_engine_for_the_gpu_at_hand_is_verified_and_measured(
         backend,
         "--precision",
         precision,
+        *(("--calibration", "synthetic") if precision == "int8" else ()),
         timeout=500,
     )
     assert exported.returncode == 0, exported.stdout + exported.stderr

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deploybench.data.forms.tables import TableFile
-from deploybench.data.options import ColumnUse, DataOptions
+from deploybench.data.options import ColumnUse, DataOptions, LabelsLackError
 from deploybench.errors import DeployBenchError
 from deploybench.plurals import counted
 
@@ -77,7 +77,7 @@ def columns_of(table: TableFile, options: DataOptions) -> Columns:
     flags = _flag_columns(table, others, options)
     if not flags and others:
         names = ", ".join(table.columns[index] for index in others[:LISTED])
-        raise DeployBenchError(
+        raise LabelsLackError(
             f"{table.path} has no column of labels by a name that is known: {names}",
             expected="a column 'label', or two or more of 0 and 1, one a class",
             action="say which it is: --column label=NAME; --unlabelled takes images without labels",

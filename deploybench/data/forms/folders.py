@@ -14,7 +14,7 @@ from pathlib import Path
 
 from deploybench.data.dataset import DataSet, Example
 from deploybench.data.image_files import IMAGE_SUFFIXES, is_image
-from deploybench.data.options import DataOptions
+from deploybench.data.options import DataOptions, LabelsLackError
 from deploybench.data.sources import ImageFiles
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.plurals import counted
@@ -226,7 +226,7 @@ def _labelled(
         action = f"for images without labels name the folder itself: {within}, or use --unlabelled"
         if within.is_dir() and folders_in(within):
             action = f"if the classes are the folders in {within}, name that one"
-        raise DeployBenchError(
+        raise LabelsLackError(
             f"{root} has one class only: '{names[0]}'",
             expected="a folder for each of two classes or more",
             action=f"{action}; --class-names names classes that have no image here",

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from deploybench.data.dataset import DataSet, Example
 from deploybench.data.forms.labels import class_names_of_numbers
-from deploybench.data.options import DataOptions
+from deploybench.data.options import DataOptions, LabelsLackError
 from deploybench.data.sources import ImageRows, StoredImages, row_key
 from deploybench.data.unpacked import unpacked
 from deploybench.errors import DeployBenchError
@@ -90,7 +90,7 @@ def _opened(path: Path, archive: zipfile.ZipFile, options: DataOptions) -> DataS
     splits: dict[str, str | None] = {}
     for images, labels, split in chosen:
         if labels not in inside and not options.unlabelled:
-            raise DeployBenchError(
+            raise LabelsLackError(
                 f"{path} holds {images} and not {labels}",
                 expected="labels for all images",
                 action="--unlabelled takes the images without labels",

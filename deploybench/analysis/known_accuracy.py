@@ -12,9 +12,10 @@ from functools import cached_property
 from deploybench.analysis.accepted import Used, evidence_for, processor_of
 from deploybench.artifacts.acceptance import Evidence, acceptance_arguments
 from deploybench.artifacts.artifact import Artifact
+from deploybench.artifacts.parity import ParityReport
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts.registry import recorded_distributions, runners
-from deploybench.hardware.devices import CPU
+from deploybench.hardware.devices import CPU, CUDA
 from deploybench.hardware.host import Host, describe_host
 from deploybench.results.record import Record
 from deploybench.results.store import evaluations_in
@@ -50,6 +51,20 @@ class Acceptance:
         )
         action = self._command(artifact, runner, device, precision)
         return evidence_for(used, self._evaluations, self.max_drop, action)
+
+    def weighed(self, artifact: Artifact) -> ParityReport | None:
+        """The parity in the artifact's manifest, with what is known of the accuracy of its runner
+        where that may stand for it; None where nothing verified the artifact."""
+        parity = artifact.manifest.parity
+        name = artifact.manifest.parity_runner
+        if parity is None or parity.passed or name is None:
+            return parity
+        plugin = runners()[name].plugin
+        if plugin is None:
+            return parity
+        device = CPU if CPU in plugin.devices else CUDA
+        precision = plugin.default_precision(artifact.manifest.precision, device)
+        return parity.weighed(self.evidence(artifact, name, device, precision))
 
     def _command(self, artifact: Artifact, runner: str, device: str, precision: str) -> str:
         """What makes the evaluation that lacks."""

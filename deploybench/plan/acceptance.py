@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from deploybench.artifacts.acceptance import EXACT, WHY_NOT_EXACT, Evidence, check_reduced
+from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.parity import loosest
-from deploybench.artifacts.workspace import Workspace
-from deploybench.export.acceptance import Acceptance
 from deploybench.plan.cells import Planned
 
 
-def with_evidence(
-    planned: Sequence[Planned], workspace: Workspace, max_drop: float
-) -> list[Planned]:
-    """The cells, each with what the workspace knows of its accuracy.
+class KnownAccuracy(Protocol):
+    """What is known of the accuracies of artifacts on this host."""
 
-    Raises DeployBenchError where none of them computes in a reduced precision.
+    def evidence(
+        self, artifact: Artifact, runner: str, device: str, precision: str
+    ) -> Evidence: ...
+
+
+def with_evidence(planned: Sequence[Planned], known: KnownAccuracy, command: str) -> list[Planned]:
+    """The cells, each with what is known of its accuracy.
+
+    Raises DeployBenchError where none of them computes in a reduced precision; ``command`` is what
+    it says to type: ``run``.
     """
-    check_reduced([loosest_of(cell) for cell in planned if cell.skip is None], "run")
-    known = Acceptance(workspace, max_drop)
+    check_reduced([loosest_of(cell) for cell in planned if cell.skip is None], command)
     weighed = []
     for plan in planned:
         cell = plan.cell

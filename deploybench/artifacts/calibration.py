@@ -1,0 +1,60 @@
+"""What the ranges of an 8-bit artifact were found on: the images, or noise where that was asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from deploybench.documents import Document
+from deploybench.plurals import counted
+
+SYNTHETIC = "synthetic"
+"""In place of a folder: seeded noise with the statistics of photographs."""
+
+
+class Calibration(Document):
+    """Which images; ``asked`` of them were wanted, ``images`` were used of the ``found``.
+
+    ``sha256`` identifies those that were used, with their labels; it is empty for synthetic ones.
+    """
+
+    source: str
+    images: int
+    asked: int
+    found: int
+    seed: int
+    sha256: str = ""
+    split: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def synthetic(self) -> bool:
+        return self.source == SYNTHETIC
+
+    @property
+    def words(self) -> str:
+        """A line for tables: what it was calibrated on."""
+        if self.synthetic:
+            return (
+                f"calibrated on noise: {self.images} synthetic 1/f images, seed {self.seed}, not "
+                "on images of the model's task"
+            )
+        words = f"calibrated on {counted(self.images, 'image')} of {self.found} in {self.source}"
+        if self.split is not None:
+            words += f" (split {self.split})"
+        words += f", seed {self.seed}, sha256 {self.sha256[:12]}"
+        if self.images < self.asked:
+            words += f"; {self.asked} were asked for, no more are there"
+        if self.notes:
+            words += "; " + "; ".join(self.notes)
+        return words
+
+
+@dataclass(frozen=True)
+class CalibrationImages:
+    """Normalised images, float32, images x channels x height x width, and what is told of them."""
+
+    pixels: npt.NDArray[np.float32]
+    told: Calibration
