@@ -10,7 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
+from deploybench.contracts import (
+    REPARAMETERISE,
+    ExportedFiles,
+    Exporter,
+    ExportOption,
+    ExportSpec,
+)
 from deploybench.hardware.host import describe_host, missing_cxx_compiler
 
 from .torch_export import export_program
@@ -25,6 +31,7 @@ class AotInductorExporter(Exporter):
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm")
     install: ClassVar[str] = "deploybench[torch]"
     preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
+    options: ClassVar[tuple[ExportOption, ...]] = (REPARAMETERISE,)
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
     oldest: ClassVar[Mapping[str, str]] = {"torch": "2.6"}
 

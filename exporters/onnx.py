@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.contracts import (
     INPUT_NAME,
+    REPARAMETERISE,
     ExportedFiles,
     Exporter,
     ExportOption,
@@ -23,6 +24,8 @@ from deploybench.errors import DeployBenchError
 from .onnx_bf16 import narrow_weights
 from .onnx_opset17 import OPSET as OLDEST_OPSET
 from .onnx_opset17 import lower_to_opset17
+from .onnx_optimised import OPTIONS as OPTIMISATIONS
+from .onnx_optimised import optimised
 from .onnx_outputs import name_outputs
 from .onnx_quantised import quantise_for
 from .quantisation import INT8, RANGE_OPTION, identity_of_range, images_of, range_of_weights
@@ -51,6 +54,8 @@ class OnnxExporter(Exporter):
     options: ClassVar[tuple[ExportOption, ...]] = (
         ExportOption("opset", int, "the operators' version", least=OLDEST_OPSET),
         ExportOption("ir_version", int, "the version of the file's own format", least=1),
+        *OPTIMISATIONS,
+        REPARAMETERISE,
         RANGE_OPTION,
     )
 
@@ -125,6 +130,7 @@ class OnnxExporter(Exporter):
             raise DeployBenchError("torch.onnx.export returned nothing", expected="an ONNXProgram")
         document = program.model_proto
         name_outputs(document, spec.output_names)
+        document, done = optimised(document, spec)
         if wanted_opset == OLDEST_OPSET:
             document = lower_to_opset17(document)
         if spec.precision == "bf16":
@@ -152,6 +158,7 @@ class OnnxExporter(Exporter):
             "opset": opset,
             "ir_version": document.ir_version,
             "nodes": len(document.graph.node),
+            **done,
         }
         return ExportedFiles("model.onnx", facts)
 

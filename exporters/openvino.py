@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from deploybench.contracts import (
     INPUT_NAME,
+    REPARAMETERISE,
     ExportedFiles,
     Exporter,
     ExportOption,
@@ -37,7 +38,11 @@ class OpenVinoExporter(Exporter):
     calibrates: ClassVar[bool] = True
     preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
     distributions: ClassVar[tuple[str, ...]] = ("torch", "openvino")
-    options: ClassVar[tuple[ExportOption, ...]] = (RANGE_OPTION, SMOOTHING_OPTION)
+    options: ClassVar[tuple[ExportOption, ...]] = (
+        RANGE_OPTION,
+        SMOOTHING_OPTION,
+        REPARAMETERISE,
+    )
 
     def distributions_for(self, precision: str) -> tuple[str, ...]:
         if precision == INT8:

@@ -10,7 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
+from deploybench.contracts import (
+    REPARAMETERISE,
+    ExportedFiles,
+    Exporter,
+    ExportOption,
+    ExportSpec,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +30,7 @@ class PyTorchExporter(Exporter):
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "safetensors")
     install: ClassVar[str] = "deploybench[torch]"
     preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
+    options: ClassVar[tuple[ExportOption, ...]] = (REPARAMETERISE,)
     distributions: ClassVar[tuple[str, ...]] = ("torch", "timm", "safetensors")
 
     def export(

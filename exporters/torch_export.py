@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
+from deploybench.contracts import (
+    REPARAMETERISE,
+    ExportedFiles,
+    Exporter,
+    ExportOption,
+    ExportSpec,
+)
 
 from .tracing import frozen_reads, refusal
 
@@ -22,6 +28,7 @@ class TorchExportExporter(Exporter):
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm")
     install: ClassVar[str] = "deploybench[torch]"
     preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
+    options: ClassVar[tuple[ExportOption, ...]] = (REPARAMETERISE,)
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
     oldest: ClassVar[Mapping[str, str]] = {"torch": "2.2"}
 

@@ -29,6 +29,7 @@ class InductorRunner(TorchRunner):
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "safetensors")
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch", "timm")
+    cell_options: ClassVar[frozenset[str]] = TorchRunner.cell_options | {"memory_format"}
 
     def check(self) -> str | None:
         return missing_cxx_compiler()

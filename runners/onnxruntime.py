@@ -37,6 +37,7 @@ from deploybench.hardware.precisions import gpu_precisions
 from deploybench.versions import comparable
 
 from .onnxruntime_int8 import OptimisedGraph
+from .onnxruntime_options import obey, obeyed
 
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 FP16_MACHINES = frozenset({"aarch64", "arm64"})
@@ -60,6 +61,7 @@ class OnnxRuntimeRunner(Runner):
     gpu_provider: ClassVar[str] = CUDA_PROVIDER
     runs_code: ClassVar[bool] = False
     profiles_layers: ClassVar[bool] = True
+    cell_options: ClassVar[frozenset[str]] = frozenset({"spinning", "arena", "graph_level"})
 
     def check_device(self, device: str) -> str | None:
         unfit = super().check_device(device)
@@ -183,6 +185,7 @@ class OnnxRuntimeSession(Session):
             provider=self._provider,
             device=self._device,
             notes=self._notes(),
+            options=obeyed(self._session.get_session_options()),
         )
 
     def _precision(self) -> str:
@@ -227,6 +230,7 @@ def session_settings(artifact: Artifact, options: RunOptions) -> Any:
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
     settings.log_severity_level = 3
+    obey(settings, options)
     for name, size in _free_dimensions(artifact, options.batch).items():
         settings.add_free_dimension_override_by_name(name, size)
     if kind_of(options.device) != CPU:

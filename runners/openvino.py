@@ -26,6 +26,8 @@ from deploybench.hardware.host import describe_host
 from deploybench.hardware.precisions import cpu_lacking
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+NO_HINT = "none"
+KNOWN_HINTS = frozenset({"latency", "throughput"})
 PRODUCTS = frozenset({"Convolution", "FullyConnected", "MatMul", "Deconvolution"})
 EIGHT_BITS = frozenset({"i8", "u8", "I8", "U8"})
 PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
@@ -40,6 +42,7 @@ class OpenVinoRunner(Runner):
     engine_only: ClassVar[bool] = True
     runs_code: ClassVar[bool] = False
     profiles_layers: ClassVar[bool] = True
+    cell_options: ClassVar[frozenset[str]] = frozenset({"openvino_hint"})
     adopts: ClassVar[Mapping[str, str]] = {".xml": "openvino"}
     converts: ClassVar[frozenset[str]] = frozenset({"onnx"})
 
@@ -105,9 +108,10 @@ class OpenVinoRunner(Runner):
         settings = {
             "INFERENCE_PRECISION_HINT": HINTS.get(options.precision, HINTS["fp32"]),
             "INFERENCE_NUM_THREADS": options.threads_each * options.streams,
-            "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": options.streams,
         }
+        if options.openvino_hint != NO_HINT:
+            settings["PERFORMANCE_HINT"] = options.openvino_hint.upper()
         return OpenVinoEngine(core, model, {**settings, **(more or {})}, shape)
 
 
@@ -149,6 +153,7 @@ class OpenVinoSession(Session):
         self._quantised = artifact.manifest.precision == "int8"
         self._outputs = [output.name for output in artifact.manifest.outputs]
         self._places = places_of(artifact.manifest)
+        self._hinted = options.openvino_hint != NO_HINT
 
     def _compile(self) -> None:
         self._request = self._engine.compiled().create_infer_request()
@@ -178,6 +183,7 @@ class OpenVinoSession(Session):
     def facts(self) -> SessionFacts:
         compiled = self._engine.compiled()
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        hint = str(compiled.get_property("PERFORMANCE_HINT")).rpartition(".")[2].lower()
         effective = PRECISIONS.get(precision, precision)
         notes: tuple[str, ...] = ()
         if self._quantised:
@@ -186,13 +192,20 @@ class OpenVinoSession(Session):
             if count:
                 effective = "int8"
         return SessionFacts(
-            notes=notes,
             precision=effective,
             threads=int(compiled.get_property("INFERENCE_NUM_THREADS"))
             // int(compiled.get_property("NUM_STREAMS")),
             provider=f"OpenVINO {compiled.get_property('EXECUTION_DEVICES')[0]}",
             device="cpu",
+            notes=(*notes, *self._notes(hint)),
+            options={"openvino_hint": hint} if self._hinted and hint in KNOWN_HINTS else {},
         )
+
+    def _notes(self, hint: str) -> tuple[str, ...]:
+        """What OpenVINO takes for a hint where it was given none."""
+        if self._hinted:
+            return ()
+        return (f"given no performance hint, OpenVINO took {hint}",)
 
 
 def _in_8_bits(compiled: Any) -> tuple[int, int]:

@@ -23,6 +23,7 @@ class PyTorchRunner(TorchRunner):
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "safetensors")
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch", "timm")
+    cell_options: ClassVar[frozenset[str]] = TorchRunner.cell_options | {"memory_format"}
     reference: ClassVar[bool] = True
     profiles_layers: ClassVar[bool] = True
 

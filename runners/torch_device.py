@@ -7,9 +7,10 @@ launches kernels slower than the GPU runs them, it holds the gaps.
 
 fp16 and bf16 are those of the weights, which are cast when the model is loaded; autocast is not
 used. tf32 is how fp32 products and convolutions are computed, and fp32 switches it off everywhere:
-PyTorch's own defaults leave it on in convolutions. Convolutional modules (eager, torch.compile) in
-fp16, bf16 and tf32 are laid out as channels_last, the layout of the tensor cores; in fp32, and as
-exported programs, they stay as they are.
+PyTorch's own defaults leave it on in convolutions. Unless a cell asks for a memory format,
+convolutional modules (eager, torch.compile) in fp16, bf16 and tf32 are laid out on a GPU as
+channels_last, the layout of the tensor cores; in fp32, and as exported programs, they stay as they
+are.
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import CPU, CUDA, TF32_VARIABLE, Device, gpu_index
 from deploybench.hardware.precisions import FIRST_CAPABILITIES
 
+from .torch_layout import CHANNELS_LAST, laid_out
+
 if TYPE_CHECKING:
     import torch
 
 Array = npt.NDArray[np.float32]
 Timed = tuple[Callable[[], object], Callable[[], float] | None]
 
+DEFAULT = "default"
 FEWEST_CONVOLUTIONS = 2
 """One is a transformer's patch embedding."""
 ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([a-z]?)")
@@ -49,6 +53,10 @@ class Place(ABC):
     @abstractmethod
     def move(self, module: torch.nn.Module) -> torch.nn.Module:
         """The module, there."""
+
+    def laid_out(self, module: Any) -> Any:
+        """The module in the layout that the cell asks for, and images laid out to match."""
+        return module
 
     @abstractmethod
     def put(self, array: Array) -> torch.Tensor:
@@ -87,17 +95,29 @@ class Place(ABC):
 
 
 class Cpu(Place):
-    """The CPU: tensors and arrays share their memory."""
+    """The CPU: tensors and arrays share their memory, unless ``layout`` is channels_last."""
 
     name = CPU
 
+    def __init__(self, layout: str = DEFAULT) -> None:
+        self._layout = layout
+
     def move(self, module: torch.nn.Module) -> torch.nn.Module:
-        return module
+        moved: torch.nn.Module = self.laid_out(module)
+        return moved
+
+    def laid_out(self, module: Any) -> Any:
+        if self._layout == DEFAULT:
+            return module
+        return laid_out(module, self._layout)
 
     def put(self, array: Array) -> torch.Tensor:
         import torch
 
-        return torch.from_numpy(array)
+        tensor = torch.from_numpy(array)
+        if self._layout == CHANNELS_LAST:
+            return tensor.contiguous(memory_format=torch.channels_last)
+        return tensor
 
     def send(self, array: Array) -> torch.Tensor:
         return self.put(array)
@@ -132,6 +152,7 @@ class Cuda(Place):
         self.notes = ()
         if options.precision in ("fp16", "bf16"):
             self.notes = (f"{options.precision} weights, no autocast",)
+        self._asked_layout = options.memory_format
         self._wants_channels_last = options.precision != "fp32"
         self._layout: Any = torch.contiguous_format
         self._staged: torch.Tensor | None = None
@@ -143,11 +164,21 @@ class Cuda(Place):
         self._torch.cuda.set_device(self._index)
 
     def move(self, module: torch.nn.Module) -> torch.nn.Module:
+        if self._asked_layout != DEFAULT:
+            moved: torch.nn.Module = self.laid_out(module)
+            return moved.to(self.name)
         if self._wants_channels_last and is_convolutional(module):
             self._layout = self._torch.channels_last
             self.notes = (*self.notes, "channels_last")
             module = module.to(memory_format=self._layout)
         return module.to(self.name)
+
+    def laid_out(self, module: Any) -> Any:
+        if self._asked_layout == DEFAULT:
+            return module
+        if self._asked_layout == CHANNELS_LAST:
+            self._layout = self._torch.channels_last
+        return laid_out(module, self._asked_layout)
 
     def put(self, array: Array) -> torch.Tensor:
         return self._moved(self._torch.from_numpy(array))
@@ -212,7 +243,7 @@ class Cuda(Place):
 def open_device(options: RunOptions) -> Place:
     """The device of the options."""
     if not Device.parse(options.device).is_gpu:
-        return Cpu()
+        return Cpu(options.memory_format)
     import torch
 
     return Cuda(options, torch)

@@ -17,6 +17,7 @@ from deploybench.hardware.host import describe_host
 from deploybench.hardware.precisions import gpu_precisions
 
 from .torch_device import Place
+from .torch_layout import layout_of
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,8 @@ class TorchRunner(Runner):
     devices: ClassVar[frozenset[str]] = frozenset({CPU, CUDA})
     engine_only: ClassVar[bool] = True
     preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
+    cell_options: ClassVar[frozenset[str]] = frozenset({"spinning"})
+    """By OMP_WAIT_POLICY, which PyTorch's OpenMP reads when it is loaded."""
 
     def check_device(self, device: str) -> str | None:
         unfit = super().check_device(device)
@@ -126,7 +129,15 @@ class TorchSession(Session):
             device=self._place.name,
             notes=(*self._place.notes, *self._notes),
             device_bytes=self._place.peak_bytes(),
+            options=self._options(),
         )
+
+    def _options(self) -> dict[str, str]:
+        """The options of the cell that can be read back from the module."""
+        layout = layout_of(self._module)
+        if layout is None:
+            return {}
+        return {"memory_format": layout}
 
 
 def _tensors(

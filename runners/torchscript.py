@@ -32,6 +32,7 @@ class TorchScriptRunner(TorchRunner):
     requires: ClassVar[tuple[str, ...]] = ("torch",)
     install: ClassVar[str] = "deploybench[torch]"
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
+    cell_options: ClassVar[frozenset[str]] = TorchRunner.cell_options | {"memory_format"}
     profiles_layers: ClassVar[bool] = True
     adopts: ClassVar[Mapping[str, str]] = dict.fromkeys(
         (".pt", ".ts", ".pth", ".torchscript", ".ptl"), "torchscript"
@@ -65,6 +66,7 @@ class TorchScriptRunner(TorchRunner):
         if artifact.manifest.adopted is not None:  # somebody may have saved it while it trained
             evaluating(module)
         place_constants(module.graph, place.name)
+        module = place.laid_out(module)
         return TorchSession(
             artifact, module, place, options, "TorchScript", artifact.manifest.precision
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deploybench.cli import parse
+from deploybench.cli import cell_options, parse
 from deploybench.cli.acceptance import AcceptByOption, MaxAccuracyDropOption, accepted_drop
 from deploybench.cli.guard import guarded
 
@@ -122,6 +122,13 @@ def run(
             "--cuda-graph", help="Runners that can launch the engine as one CUDA graph do so."
         ),
     ] = False,
+    spinning: cell_options.SpinningOption = "default",
+    arena: cell_options.ArenaOption = "on",
+    graph_level: cell_options.GraphLevelOption = "all",
+    openvino_hint: cell_options.OpenVinoHintOption = "latency",
+    memory_format: cell_options.MemoryFormatOption = "default",
+    allocator: cell_options.AllocatorOption = "default",
+    huge_pages: cell_options.HugePagesOption = "default",
     accept_by: AcceptByOption = None,
     max_accuracy_drop: MaxAccuracyDropOption = None,
     skip: Annotated[
@@ -145,7 +152,7 @@ def run(
     from deploybench.report.console import remark
     from deploybench.report.printing import print_report
     from deploybench.report.run_report import run_report
-    from deploybench.results.cell import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, CellOptions
+    from deploybench.results.cell import END_TO_END, ENGINE_ONLY, HOST_TO_HOST
     from deploybench.runs.request import FINEST_PRECISION, RunRequest, carry_out
     from deploybench.runs.settings import LAUNCHES
 
@@ -174,7 +181,16 @@ def run(
         streams=parse.numbers_or_auto(streams, "--streams"),
         timings=timings,
         image=image,
-        options=CellOptions(cuda_graph=cuda_graph),
+        options=cell_options.read(
+            cuda_graph=cuda_graph,
+            spinning=spinning,
+            arena=arena,
+            graph_level=graph_level,
+            openvino_hint=openvino_hint,
+            memory_format=memory_format,
+            allocator=allocator,
+            huge_pages=huge_pages,
+        ),
         skip=parse.split_names(skip),
         precision_target=parse.percent(
             precision_target, "--precision-target", least=FINEST_PRECISION

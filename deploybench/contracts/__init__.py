@@ -12,6 +12,7 @@ from __future__ import annotations
 from deploybench.contracts.exporter import (
     INPUT_NAME,
     OUTPUT_NAME,
+    REPARAMETERISE,
     ExportedFiles,
     Exporter,
     ExportOption,
@@ -30,6 +31,7 @@ __all__ = [
     "INPUT_NAME",
     "OUTPUT_NAME",
     "PRECISIONS",
+    "REPARAMETERISE",
     "Arrays",
     "Bound",
     "ExportOption",

@@ -82,6 +82,11 @@ class ExportOption:
             return None
 
 
+REPARAMETERISE = ExportOption(
+    "reparameterise", bool, "the branches of training blocks become one layer each, by timm"
+)
+"""Of an exporter of PyTorch modules: it is given the module so changed, and has nothing to do."""
+
 WORDS_OF_KINDS: Mapping[type[OptionValue], str] = {
     bool: "true or false",
     int: "a whole number",

@@ -29,6 +29,12 @@ class RunOptions:
     share it, ``threads_each`` a session; a remainder stays idle. DeployBenchError when they do not
     fit. ``cuda_graph`` asks for every call of the engine to be one launch of a graph that was
     captured before.
+
+    The rest is what a runner may say that it obeys (:attr:`Runner.cell_options`), each at the
+    value that it has when nobody asks: ``spinning`` (default, on, off) of idle threads; ``arena``
+    (on, off) and ``graph_level`` (all, extended, basic, none) of ONNX Runtime; ``openvino_hint``
+    (latency, throughput, none); ``memory_format`` (default, channels_last, contiguous) of PyTorch.
+    ``allocator`` and ``huge_pages`` are seen to before the runner is loaded.
     """
 
     device: str
@@ -37,6 +43,13 @@ class RunOptions:
     batch: int
     streams: int = 1
     cuda_graph: bool = False
+    spinning: str = "default"
+    arena: str = "on"
+    graph_level: str = "all"
+    openvino_hint: str = "latency"
+    memory_format: str = "default"
+    allocator: str = "default"
+    huge_pages: str = "default"
 
     def __post_init__(self) -> None:
         if not 1 <= self.streams <= self.threads:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 
 import numpy as np
@@ -23,6 +23,8 @@ class SessionFacts:
 
     ``threads`` are this session's own: with several streams, its share. ``device_bytes`` are the
     most that the runtime's allocator has held on the device so far; None where it does not tell.
+    ``options`` are the options of the cell that the runtime tells, by the names of
+    :class:`RunOptions`: one that is not what was asked for is a refusal.
     """
 
     precision: str
@@ -31,6 +33,7 @@ class SessionFacts:
     device: str
     notes: Sequence[str] = ()
     device_bytes: int | None = None
+    options: Mapping[str, bool | int | str] = field(default_factory=dict)
     provenance: Provenance = "measured"
     """Simulated where a double stands in for the device's library, as in tests."""
 

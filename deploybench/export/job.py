@@ -34,7 +34,7 @@ from deploybench.artifacts.weights_audit import (
     audit_weights,
 )
 from deploybench.artifacts.work import LAYER_VALUES
-from deploybench.contracts import INPUT_NAME, ExportedFiles
+from deploybench.contracts import INPUT_NAME, REPARAMETERISE, ExportedFiles
 from deploybench.contracts.registry import exporter
 from deploybench.documents import Document, now
 from deploybench.errors import DeployBenchError
@@ -132,6 +132,8 @@ def run(job: ExportJob) -> None:
     reference = reference_of(request.model, built, one_image=one_image)
     task = task_of(request.model.task, built, weights, reference.outputs, reference.layout.main)
     write_reference(reference, costs_of(built, reference, one_image=one_image), staging)
+    # From here on it is the module that is exported; the reference is that of its author's form.
+    built = _optimised(request, built)
     info = _model_info(request.model, built, reference)
     _write_labels(request, built, weights, label_count(task, info.num_classes), staging)
     moved = _values_moved(built, reference)
@@ -200,6 +202,16 @@ def _loaded(request: ExportRequest) -> tuple[BuiltModel, Weights]:
         one_image=request.batch == 1,
     )
     return replace(built, preprocessing=settled_preprocessing(built, weights, asked)), weights
+
+
+def _optimised(request: ExportRequest, built: BuiltModel) -> BuiltModel:
+    """The model in its form for inference, where that was asked for."""
+    from deploybench.models.reparameterised import ARGUMENT, reparameterised
+
+    if not request.options.get(REPARAMETERISE.name):
+        return built
+    module = reparameterised(request.model.name, built.module)
+    return replace(built, module=module, arguments={**built.arguments, ARGUMENT: True})
 
 
 def _check_character(request: ExportRequest, built: BuiltModel) -> None:

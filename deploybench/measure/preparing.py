@@ -18,6 +18,7 @@ from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Arrays, Runner, Session
 from deploybench.measure.calls import Call, end_to_end, engine_only, host_to_host
 from deploybench.measure.job import Job
+from deploybench.measure.process_options import settled
 from deploybench.measure.proof import (
     crowded,
     misplaced,
@@ -139,10 +140,12 @@ def prepared(
             proof = prove(session, artifact, options, batches, job.evidence)
             if not proof.holds:
                 break
+        session = sessions[0]
+        facts, refused = settled(proof.facts, options, lambda: session.infer(batches[0]))
         ready = Ready(
             launch=Launch(
-                facts=proof.facts,
-                refused=proof.refused,
+                facts=facts,
+                refused=proof.refused or refused,
                 parity=proof.parity,
                 pinned=pinned,
                 start_s=start_s,

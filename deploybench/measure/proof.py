@@ -141,6 +141,11 @@ def fallback(asked: RunOptions, facts: Facts) -> str | None:
         return f"asked for threads {asked.threads_each}, {facts.provider} runs {facts.threads}"
     if not same_device(facts.device, asked.device):
         return f"asked for device {asked.device}, {facts.provider} runs {facts.device}"
+    for name, value in facts.options.items():
+        wanted = getattr(asked, name, value)
+        if wanted not in (value, "default"):
+            words = name.replace("_", " ")
+            return f"asked for {words} {wanted}, {facts.provider} runs {words} {value}"
     return None
 
 
@@ -199,6 +204,7 @@ def facts_of(session: Session) -> Facts:
         device=facts.device,
         notes=tuple(facts.notes),
         device_bytes=facts.device_bytes,
+        options=dict(facts.options),
         provenance=facts.provenance,
     )
 

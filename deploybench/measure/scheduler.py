@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from deploybench.documents import now
 from deploybench.hardware.devices import BUS_ORDER
 from deploybench.measure.job import Job
+from deploybench.measure.process_options import environment_of
 from deploybench.processes import ChildOutcome, run_child, run_forked
 from deploybench.results.launch import Launch
 
@@ -82,9 +83,14 @@ def run_job(job: Job) -> Launch:
 
 
 def worker_environment(job: Job) -> dict[str, str]:
-    """What a worker's environment says of its threads and devices."""
+    """What a worker's environment says of its threads, devices and process options."""
     threads = str(job.threads)
-    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **BUS_ORDER}
+    return {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        **BUS_ORDER,
+        **environment_of(job.run_options),
+    }
 
 
 def _launch_of(outcome: ChildOutcome) -> Launch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deploybench.artifacts.artifact import Manifest
+from deploybench.models.reparameterised import ARGUMENT
 from deploybench.models.source import BuildOptions
 
 
@@ -31,4 +32,5 @@ def options_of(manifest: Manifest) -> BuildOptions:
         image_size=(preprocessing.height, preprocessing.width),
         patch_size=patch_size,
         batchnorm_epsilon=batchnorm_epsilon,
+        reparameterised=bool(given.get(ARGUMENT, False)),
     )

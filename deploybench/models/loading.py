@@ -37,6 +37,7 @@ from deploybench.models.identity import SEED, build, check_same_build
 from deploybench.models.initialise import spread_random_weights
 from deploybench.models.outputs import NamedOutputs, find_outputs
 from deploybench.models.partial_weights import fill_missing
+from deploybench.models.reparameterised import reparameterised
 from deploybench.models.source import (
     RANDOM_WEIGHTS,
     BuildOptions,
@@ -259,6 +260,8 @@ def rebuild(
     if arguments.batchnorm_epsilon is not None:
         set_epsilon(name, rebuilt.module, arguments.batchnorm_epsilon)
     module = rebuilt.module.eval().requires_grad_(False)
+    if arguments.reparameterised:
+        module = reparameterised(name, module)
     wrapped = NamedOutputs(module, dtype, paths)
     result = wrapped.load_state_dict(load_file(state_file), strict=False)
     if result.missing_keys or result.unexpected_keys:

@@ -36,7 +36,8 @@ two versions are different weights: they have other names, and their artifacts o
 class BuildOptions:
     """What the user may change about a model; None leaves the model's own default.
 
-    Sizes are in pixels. ``batchnorm_epsilon`` is set in what a source built, whatever the source.
+    Sizes are in pixels. ``batchnorm_epsilon`` is set in what a source built, whatever the source;
+    ``reparameterised`` says that an artifact's module was changed after it was built.
     """
 
     num_classes: int | None = None
@@ -45,6 +46,7 @@ class BuildOptions:
     patch_size: int | None = None
     pretrained: bool = False
     batchnorm_epsilon: float | None = None
+    reparameterised: bool = False
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,13 @@ NO_OPTIONS = CellOptions()
 OWN_DISTRIBUTION = "deploybench"
 """Whose runners an older profile's list speaks of."""
 
+GRAPH_OPTIONS = {
+    "slim": "onnxslim",
+    "fused": "transformer fusions",
+    "reparameterised": "reparameterised",
+}
+"""Words of a form, by the fact or the argument of the model that says so in the manifest."""
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -110,6 +117,7 @@ def plan_cells(
         for entry in selection.runners:
             if entry.plugin is None or artifact.manifest.backend not in entry.plugin.formats:
                 continue
+            obeyed = entry.plugin.cell_options | CellOptions.of_process()
             for device in selection.devices_for(entry.plugin, profile):
                 own = entry.plugin.default_precision(artifact.manifest.precision, device)
                 varied = product(
@@ -132,7 +140,7 @@ def plan_cells(
                         streams=streams,
                         timing=timing,
                         image=image,
-                        options=selection.options.obeyed(entry.plugin.cell_options),
+                        options=selection.options.obeyed(obeyed),
                     )
                     planned.append(_plan_cell(artifact, entry, cell, selection, profile))
     running = {plan.cell.work for plan in planned if plan.skip is None}
@@ -190,7 +198,10 @@ def _plan_cell(
 
 
 def form_of(artifact: Artifact) -> str:
-    """What tells two artifacts of one model and backend apart: precision, batch, GPU and opset."""
+    """What tells two artifacts of one model and backend apart.
+
+    That is the precision, the batch, the GPU, the opset, and how the graph was optimised.
+    """
     manifest = artifact.manifest
     parts = [manifest.precision]
     if manifest.batch is None:
@@ -200,6 +211,9 @@ def form_of(artifact: Artifact) -> str:
     for fact in ("sm", "opset", "ir_version"):
         if fact in manifest.facts:
             parts.append(f"{fact}{manifest.facts[fact]}")
+    for part, said in GRAPH_OPTIONS.items():
+        if said in manifest.facts or said in manifest.model.arguments:
+            parts.append(part)
     return "-".join(parts)
 
 

@@ -11,10 +11,12 @@ from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry, runner, runners
 from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.hardware.allocators import check_allocator, check_huge_pages
 from deploybench.hardware.devices import CPU, CUDA, Device, kind_of
 from deploybench.hardware.host import Host, check_present
 from deploybench.hardware.profile import HOST, Profile, gpu_fits
 from deploybench.plan.cells import Planned, Selection, Sizes
+from deploybench.results.cell import CellOptions
 
 
 def select_runners(names: Sequence[str], devices: Sequence[str] = (CPU,)) -> list[Entry[Runner]]:
@@ -123,8 +125,11 @@ def newest_artifacts(workspace: Workspace) -> list[Artifact]:
 def check_options(selection: Selection) -> None:
     """Raise DeployBenchError for an option of cells that none of the runners obeys.
 
-    Such a run would measure nothing that differs from one without the option.
+    Such a run would measure nothing that differs from one without the option. The same for an
+    allocator that this host lacks, and for huge pages where its kernel gives none.
     """
+    check_allocator(selection.options.allocator)
+    check_huge_pages(selection.options.huge_pages, selection.options.allocator)
     declared = selection.options.declared()
     names = ", ".join(entry.name for entry in selection.runners)
     for field in selection.options.chosen_options:
@@ -167,6 +172,8 @@ def check_baseline_planned(name: str, planned: Sequence[Planned]) -> None:
 
 
 def _obeys(entry: Entry[Runner], field: str) -> bool:
+    if field in CellOptions.of_process():
+        return True
     return entry.plugin is not None and field in entry.plugin.cell_options
 
 

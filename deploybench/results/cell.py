@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import Field
 
@@ -31,12 +31,15 @@ class CellOption:
     ``flag`` is the option of ``deploybench run``; ``name`` is the short name that ``--allow``
     takes, and the mark of the option in tables and in the names of records; ``title`` says it in
     whole words. With ``same_means`` two cells that differ in it are never compared for a speed-up.
+    With ``of_process`` it is an option of the worker's process, which the harness sees to: every
+    runner obeys it.
     """
 
     flag: str
     name: str
     title: str
     same_means: bool = False
+    of_process: bool = False
 
 
 class CellOptions(Document):
@@ -50,6 +53,32 @@ class CellOptions(Document):
     cuda_graph: Annotated[bool, CellOption("--cuda-graph", "graph", "CUDA graph")] = Field(
         False, description="every call of the engine is one launch of a captured CUDA graph"
     )
+    spinning: Annotated[
+        Literal["default", "on", "off"], CellOption("--spinning", "spinning", "spinning")
+    ] = Field("default", description="whether idle threads spin, or what the runtime does itself")
+    arena: Annotated[Literal["on", "off"], CellOption("--arena", "arena", "memory arena")] = Field(
+        "on", description="ONNX Runtime's arena of CPU memory, and its memory patterns with it"
+    )
+    graph_level: Annotated[
+        Literal["all", "extended", "basic", "none"],
+        CellOption("--graph-level", "level", "graph level"),
+    ] = Field("all", description="how far ONNX Runtime optimises the graph when it loads it")
+    openvino_hint: Annotated[
+        Literal["latency", "throughput", "none"],
+        CellOption("--openvino-hint", "hint", "performance hint"),
+    ] = Field("latency", description="OpenVINO's performance hint")
+    memory_format: Annotated[
+        Literal["default", "channels_last", "contiguous"],
+        CellOption("--memory-format", "layout", "memory format"),
+    ] = Field("default", description="how PyTorch's runners lay out weights and images")
+    allocator: Annotated[
+        Literal["default", "jemalloc", "tcmalloc", "mimalloc"],
+        CellOption("--allocator", "malloc", "allocator", of_process=True),
+    ] = Field("default", description="whose malloc the worker's process uses")
+    huge_pages: Annotated[
+        Literal["default", "on"],
+        CellOption("--huge-pages", "huge-pages", "huge pages", of_process=True),
+    ] = Field("default", description="whether malloc asks for transparent huge pages")
 
     @classmethod
     def declared(cls) -> dict[str, CellOption]:
@@ -60,6 +89,19 @@ class CellOptions(Document):
                 if isinstance(annotation, CellOption):
                     options[name] = annotation
         return options
+
+    @classmethod
+    def values_of(cls, field: str) -> tuple[str, ...]:
+        """The only values of an option; empty where it is a switch or a number.
+
+        KeyError for what is no option.
+        """
+        return get_args(cls.model_fields[field].annotation)
+
+    @classmethod
+    def of_process(cls) -> frozenset[str]:
+        """The options that every runner obeys, because the harness sees to them."""
+        return frozenset(name for name, option in cls.declared().items() if option.of_process)
 
     @property
     def option_values(self) -> dict[str, bool | int | str]:

@@ -24,6 +24,9 @@ class Facts(Document):
     device_bytes: int | None = Field(
         None, description="the most that the runtime's allocator held on the device"
     )
+    options: dict[str, bool | int | str] = Field(
+        {}, description="the options of the cell that the runtime read back"
+    )
     provenance: Provenance = "measured"
 
 

@@ -41,6 +41,16 @@ def proportional_bytes(smaps_rollup: Path = SMAPS_ROLLUP) -> int | None:
     return _kib_field(smaps_rollup, "Pss:")
 
 
+def huge_page_bytes(smaps_rollup: Path = SMAPS_ROLLUP) -> int | None:
+    """Anonymous memory that lies in transparent huge pages; None where the kernel does not tell."""
+    return _kib_field(smaps_rollup, "AnonHugePages:")
+
+
+def anonymous_bytes(smaps_rollup: Path = SMAPS_ROLLUP) -> int | None:
+    """All anonymous memory; None where the kernel does not tell."""
+    return _kib_field(smaps_rollup, "Anonymous:")
+
+
 def reset_peak(clear_refs: Path = CLEAR_REFS) -> bool:
     """Set the peak back to the present resident size; whether that worked.
 

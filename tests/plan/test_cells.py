@@ -358,3 +358,11 @@ def test_cuda_graph_is_asked_of_the_runners_that_launch_them_and_of_no_other(
             [tiny_artifact("onnx")], Selection(entries, [1], [], threads=2, options=options), None
         )
         assert [cell.cell.cuda_graph for cell in cells] == [False, asked]
+
+
+def test_allocator_is_asked_of_every_runner_whatever_it_obeys(tiny_artifact: Artifacts) -> None:
+    options = CellOptions(allocator="jemalloc", graph_level="none")
+    selection = Selection([ACCELERATOR], [1], [], threads=2, options=options)
+    (planned,) = plan_cells([tiny_artifact("onnx")], selection, None)
+    assert planned.cell.allocator == "jemalloc"
+    assert planned.cell.graph_level == "all"

@@ -7,7 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
+import pytest
+from pydantic import ValidationError
+
+from deploybench.cli.cell_options import read
 from deploybench.contracts import RunOptions
+from deploybench.errors import DeployBenchError
 from deploybench.measure.job import Job
 from deploybench.results.cell import Cell, CellOption, CellOptions
 from deploybench.results.store import write_record
@@ -77,6 +82,20 @@ def test_cells_with_different_options_are_different_cells() -> None:
 
 def test_cells_are_no_comparison_where_an_option_belongs_to_the_means() -> None:
     assert not wider(pause=5).same_job(wider())
+
+
+def test_value_that_an_option_does_not_have_is_refused_and_the_values_are_told() -> None:
+    assert CellOptions.values_of("arena") == ("on", "off")
+    assert CellOptions.values_of("cuda_graph") == ()
+    with pytest.raises(ValidationError):
+        CellOptions.model_validate({"arena": "perhaps"})
+    with pytest.raises(DeployBenchError, match="--arena perhaps; expected: one of on, off"):
+        read(arena="perhaps")
+    assert read(arena="off", cuda_graph=False) == CellOptions(arena="off")
+
+
+def test_options_of_the_process_are_asked_of_every_runner() -> None:
+    assert CellOptions.of_process() == {"allocator", "huge_pages"}
 
 
 def test_only_what_a_runner_obeys_is_asked_of_it() -> None:
