@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from deploybench.scenarios.events import ScenarioFinished, ScenariosPlanned, TestStarted
     from deploybench.scenarios.request import ScenarioRequest, ScenarioResult, run_scenarios
     from deploybench.scenarios.settings import Scenario
+    from deploybench.tuning.request import TuneRequest
+    from deploybench.tuning.tune import TuneResult, tune
 
 __version__ = "0.1.0"
 
@@ -79,6 +81,8 @@ __all__ = [
     "ScenariosPlanned",
     "SweepStarted",
     "TestStarted",
+    "TuneRequest",
+    "TuneResult",
     "answers_of",
     "carry_out",
     "carry_out_evaluation",
@@ -93,6 +97,7 @@ __all__ = [
     "run_scenarios",
     "to_csv",
     "to_json",
+    "tune",
 ]
 
 _HOMES = {
@@ -129,6 +134,8 @@ _HOMES = {
     "scenarios.events": ("ScenarioFinished", "ScenariosPlanned", "TestStarted"),
     "scenarios.request": ("ScenarioRequest", "ScenarioResult", "run_scenarios"),
     "scenarios.settings": ("Scenario",),
+    "tuning.request": ("TuneRequest",),
+    "tuning.tune": ("TuneResult", "tune"),
 }
 """The module below this one that each name comes from."""
 
