@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from deploybench.analysis.advice import Advice, Rival, Standing, advise
+from deploybench.analysis.advice import Advice, Rival, Standing, advise, assess
 from deploybench.analysis.amounts import (
     Amount,
     Quantity,
@@ -26,12 +26,14 @@ from deploybench.analysis.constraints import Assessment, Constraint, Fit, judged
 from deploybench.analysis.matching import ALLOWABLE
 from deploybench.analysis.orders import Known
 from deploybench.analysis.qualities import alike
-from deploybench.results.quality import ITSELF, Quality
+from deploybench.results.quality import ITSELF, REFERENCE_ITSELF, Quality
 from deploybench.results.record import Record
 from deploybench.statistics.ratios import Answer, Ratio
 
 AGREEMENT = "agreement"
 """What the accuracy is of where images have no labels: the share with fp32 eager's class."""
+CLOSE = 1.1
+"""What is further behind by its figure is not asked whether it is the better one after all."""
 STANDINGS = {
     Answer.FASTER: Standing.BETTER,
     Answer.SAME: Standing.SAME,
@@ -108,6 +110,9 @@ def candidate_of(record: Record, quality: Quality | None, *, labelled: bool) -> 
         of_quality = amounts_of_quality(quality, kind, missing)
     else:
         of_quality = _amounts_of_agreement(quality, missing)
+    if quality is not None and quality.no_eager == REFERENCE_ITSELF:
+        # An adopted file, which the others are made of: it loses nothing beside itself.
+        of_quality[Quantity.DROP] = exactly(0.0)
     unusable = ""
     judgement = record.judgement
     if record.provenance == "simulated":
@@ -218,11 +223,31 @@ def _within(one: Known, other: Known, margin: float) -> bool:
     return ends[0] > 0 and ends[-1] / ends[0] <= 1 + margin
 
 
+class Pairs:
+    """How configurations stand to each other by one objective. Each pair is compared once: it takes
+    a good part of a second where there are many visits."""
+
+    def __init__(self, objective: Quantity, margin: float) -> None:
+        self.objective = objective
+        self.margin = margin
+        self._known: dict[tuple[object, ...], Beside] = {}
+
+    def beside(self, best: Candidate, other: Candidate) -> Beside:
+        """As :func:`beside`. The record of a cell in a run has to be its last one."""
+        key = tuple(
+            part
+            for record in (best.record, other.record)
+            for part in (record.run, record.measures, record.cell.key)
+        )
+        if key not in self._known:
+            self._known[key] = beside(best, other, self.objective, self.margin)
+        return self._known[key]
+
+
 def tuned(
     choice: Choice,
     constraints: Sequence[Constraint],
-    objective: Quantity,
-    margin: float,
+    pairs: Pairs,
     *,
     winner: Candidate | None,
     finalists: Sequence[Candidate],
@@ -232,29 +257,31 @@ def tuned(
 
     None: nothing is known to be within the constraints; the advice then has what is nearest.
     """
-    advice = advise(choice, constraints, objective, margin)
-    by_candidate = {id(one.candidate): one for one in advice.assessments}
+    objective = pairs.objective
     if winner is None:
-        return Tuned(replace(advice, recommended=None, rivals=(), contenders=()))
+        nothing = advise(choice, constraints, objective, pairs.margin)
+        return Tuned(replace(nothing, recommended=None, rivals=(), contenders=()))
+    assessments = assess(choice, constraints)
+    by_candidate = {id(one.candidate): one for one in assessments}
     rivals = []
     for other in finalists:
         assessment = by_candidate[id(other)]
         if other is winner or assessment.fit is not Fit.MEETS:
             continue
-        found = beside(winner, other, objective, margin)
+        found = pairs.beside(winner, other)
         rivals.append(Rival(assessment, found.standing, found.ratio))
     rivals.sort(key=lambda rival: guess_of(rival.assessment.candidate, objective))
-    advice = replace(
-        advice,
+    advice = Advice(
+        choice,
+        objective,
+        tuple(constraints),
+        tuple(assessments),
         recommended=by_candidate[id(winner)],
         rivals=tuple(rivals),
-        promising=None,
-        nearest=None,
-        contenders=(),
     )
     over_eager = None
     if eager is not None and eager is not winner:
-        over_eager = beside(winner, eager, Quantity.P50, margin).ratio
+        over_eager = beside(winner, eager, Quantity.P50, pairs.margin).ratio
     return Tuned(
         advice=advice,
         same=tuple(one for one in rivals if one.standing is Standing.SAME),
@@ -264,22 +291,23 @@ def tuned(
     )
 
 
-def leader_of(
-    candidates: Sequence[Candidate], objective: Quantity, margin: float
-) -> Candidate | None:
-    """The one that none is known to be better than: the best figure, unless a pair says
-    otherwise."""
-    ordered = sorted(candidates, key=lambda one: guess_of(one, objective))
+def leader_of(candidates: Sequence[Candidate], pairs: Pairs) -> Candidate | None:
+    """The one that none is known to be better than: the best figure, unless a pair with one whose
+    figure is close says otherwise."""
+    ordered = sorted(candidates, key=lambda one: guess_of(one, pairs.objective))
     if not ordered:
         return None
     leader = ordered[0]
+    reach = abs(guess_of(leader, pairs.objective)) * (CLOSE - 1)
+    limit = guess_of(leader, pairs.objective) + reach
+    close = [one for one in ordered[1:] if guess_of(one, pairs.objective) <= limit]
     led: set[int] = set()
     while id(leader) not in led:
         led.add(id(leader))
-        for other in ordered:
-            if other is leader:
+        for other in close:
+            if other is leader or id(other) in led:
                 continue
-            if beside(leader, other, objective, margin).standing is Standing.WORSE:
+            if pairs.beside(leader, other).standing is Standing.WORSE:
                 leader = other
                 break
     return leader

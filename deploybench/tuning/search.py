@@ -17,8 +17,8 @@ from deploybench.analysis.constraints import Constraint, Fit
 from deploybench.analysis.tuned import (
     Beside,
     Outcome,
+    Pairs,
     Tuned,
-    beside,
     candidate_of,
     choice_of,
     fit_of,
@@ -70,6 +70,7 @@ class Search:
         eager = fp32_eager_of(planned)
         if eager is not None:
             self._eager = name_of(eager.cell)
+        self._pairs = Pairs(self._request.objective, self._request.margin)
         self._rounds: list[dict[str, Record]] = []
         self._last: Look | None = None
         self._halved: Halved | None = None
@@ -137,8 +138,7 @@ class Search:
         candidates = self._candidates()
         finalists = [name for name in self._last.order if name in candidates]
         allowed = [name for name in finalists if self._fits(candidates[name])]
-        objective, margin = self._request.objective, self._request.margin
-        winner = leader_of([candidates[name] for name in allowed], objective, margin)
+        winner = leader_of([candidates[name] for name in allowed], self._pairs)
         best = next((name for name in allowed if candidates[name] is winner), None)
         eager = None
         if self._eager is not None and best is not None:
@@ -147,8 +147,7 @@ class Search:
         found = tuned(
             choice,
             self.constraints,
-            objective,
-            margin,
+            self._pairs,
             winner=winner,
             finalists=[candidates[name] for name in allowed],
             eager=eager,
@@ -242,15 +241,17 @@ class Search:
         The first is the best of those that are known to be allowed: what may turn out to be too
         wrong drives nobody out.
         """
-        objective, margin = self._request.objective, self._request.margin
+        objective = self._request.objective
         candidates = {}
         for name in names:
+            if name not in self.records:
+                continue
             candidate = self._candidate(self.records[name], self._planned[name])
             if not candidate.unusable and fit_of(candidate, self.constraints) is not Fit.FAILS:
                 candidates[name] = candidate
         order = sorted(candidates, key=lambda name: guess_of(candidates[name], objective))
         allowed = [candidates[name] for name in order if self._fits(candidates[name])]
-        leader = leader_of(allowed, objective, margin)
+        leader = leader_of(allowed, self._pairs)
         if leader is None:
             return order, set(), set()
         first = next(name for name in order if candidates[name] is leader)
@@ -258,7 +259,7 @@ class Search:
         worse: set[str] = set()
         same: set[str] = set()
         for name in order[1:]:
-            standing = beside(leader, candidates[name], objective, margin).standing
+            standing = self._pairs.beside(leader, candidates[name]).standing
             if standing is Standing.BETTER:
                 worse.add(name)
             elif standing is Standing.SAME and self._fits(candidates[name]):
@@ -321,7 +322,7 @@ class Search:
             if of != base or name not in self._rounds[-1]:
                 continue
             varied = self._candidate(self._rounds[-1][name], self._planned[name])
-            found = beside(varied, plain, self._request.objective, self._request.margin)
+            found = self._pairs.beside(varied, plain)
             if not varied.unusable and found.standing is Standing.BETTER:
                 better.append(self._planned[name])
         together = combined(self._planned[base], better)
@@ -364,13 +365,12 @@ class Search:
         """
         if best is None or name == best:
             return None
-        objective, margin = self._request.objective, self._request.margin
         for mine in (best, self._base.get(best, best)):
             for seen in reversed(self._rounds):
                 if mine in seen and name in seen:
                     ours = self._candidate(seen[mine], self._planned[mine])
                     theirs = self._candidate(seen[name], self._planned[name])
-                    return beside(ours, theirs, objective, margin)
+                    return self._pairs.beside(ours, theirs)
         return None
 
 

@@ -168,7 +168,7 @@ def tune(request: TuneRequest, on_event: Tell | None = None) -> TuneResult:
     if found is not None:
         found = replace(found, not_tried=tuple(not_tried), notes=images.notes)
         if cut_short is None:
-            found = _with_bundle(found, request, folder, artifacts)
+            found = _with_bundle(found, request, folder, artifacts, search)
     return TuneResult(
         tuned=found,
         timed=tuple(search.records.values()),
@@ -273,7 +273,11 @@ def _asked(
 
 
 def _with_bundle(
-    found: Tuned, request: TuneRequest, folder: Path, artifacts: Sequence[Artifact]
+    found: Tuned,
+    request: TuneRequest,
+    folder: Path,
+    artifacts: Sequence[Artifact],
+    search: Search,
 ) -> Tuned:
     """With the deployment bundle of the winner, or why there is none."""
     winner = found.winner
@@ -286,12 +290,17 @@ def _with_bundle(
     cell = candidate.record.cell
     artifact = next(one for one in artifacts if one.manifest.key == cell.artifact_key)
     target = request.bundle or folder / BUNDLE
-    quality = []
-    if candidate.quality is not None:
-        quality = [candidate.record.replaced(quality=candidate.quality)]
+    evaluated = search.evaluations.record_of(cell)
+    quality = [] if evaluated is None else [evaluated]
     try:
         path = write_bundle(
-            artifact, cell, target, records=[candidate.record], quality=quality, force=True
+            artifact,
+            cell,
+            target,
+            records=[candidate.record],
+            quality=quality,
+            # What an earlier call of this tuning wrote is replaced; a folder of the user's is not.
+            force=request.bundle is None,
         )
     except DeployBenchError as error:
         return replace(found, no_bundle=str(error))

@@ -32,7 +32,7 @@ from deploybench.tuning.search import Search
 from tests import advised, qualities
 from tests.visits import BEST, visits_at
 
-SHARES = tuple(1.0 - 0.001 * (number % 7) for number in range(60))
+SHARES = tuple(1.0 - 0.001 * (number % 7) for number in range(24))
 VISITS_SCATTER = 0.01
 BROKEN = Judgement(
     verdict=Verdict.FAILED, reason="the process was killed: out of memory", advice=""
