@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from deploybench.scenarios.request import ScenarioRequest, ScenarioResult, run_scenarios
     from deploybench.scenarios.settings import Scenario
     from deploybench.telemetry.alone import WaitingForOther
+    from deploybench.tuning.request import TuneRequest
+    from deploybench.tuning.tune import TuneResult, tune
 
 __version__ = "0.1.0"
 
@@ -95,6 +97,8 @@ __all__ = [
     "SpeedRemarked",
     "SweepStarted",
     "TestStarted",
+    "TuneRequest",
+    "TuneResult",
     "VisitLost",
     "VisitsMade",
     "WaitingForOther",
@@ -114,6 +118,7 @@ __all__ = [
     "run_scenarios",
     "to_csv",
     "to_json",
+    "tune",
     "write_bundle",
 ]
 
@@ -161,6 +166,8 @@ _HOMES = {
     "scenarios.request": ("ScenarioRequest", "ScenarioResult", "run_scenarios"),
     "scenarios.settings": ("Scenario",),
     "telemetry.alone": ("WaitingForOther",),
+    "tuning.request": ("TuneRequest",),
+    "tuning.tune": ("TuneResult", "tune"),
 }
 """The module below this one that each name comes from."""
 

@@ -108,10 +108,7 @@ def advise(
     margin: float = DEFAULT_MARGIN,
 ) -> Advice:
     """The advice for the candidates of one machine; ``margin`` is what counts as the same speed."""
-    plain = [
-        Assessment(candidate, judged_by(candidate, constraints)) for candidate in choice.candidates
-    ]
-    assessments = _with_front(plain)
+    assessments = assess(choice, constraints)
     advice = Advice(choice, objective, tuple(constraints), tuple(assessments))
     usable = [assessment for assessment in assessments if assessment.usable]
     meeting = [one for one in usable if one.fit is Fit.MEETS and _known(one, objective)]
@@ -139,6 +136,14 @@ def advise(
         ),
         contenders=tuple(possible),
     )
+
+
+def assess(choice: Choice, constraints: Sequence[Constraint]) -> list[Assessment]:
+    """Every candidate held against the constraints, each with what makes it needless."""
+    plain = [
+        Assessment(candidate, judged_by(candidate, constraints)) for candidate in choice.candidates
+    ]
+    return _with_front(plain)
 
 
 def _known(assessment: Assessment, objective: Quantity) -> Known | None:

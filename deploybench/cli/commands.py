@@ -65,6 +65,12 @@ COMMANDS = (
         "latency and size, with the orders by MACs, by latency and by accuracy.",
     ),
     Command(
+        "tune",
+        "tune:tune",
+        "Find the fastest configuration of a model that is still right: every backend, precision "
+        "and option, measured side by side.",
+    ),
+    Command(
         "scenario",
         "scenario:scenario",
         "Measure under MLPerf's load scenarios with MLPerf's own LoadGen.",

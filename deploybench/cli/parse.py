@@ -244,6 +244,22 @@ def seconds(text: str, option: str) -> float:
     return value
 
 
+def duration(text: str, option: str) -> float:
+    """``20m``, ``90s`` or ``1h`` in seconds; a number without a unit is refused."""
+    units = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+    stripped = text.strip()
+    for unit in sorted(units, key=len, reverse=True):
+        if not stripped.endswith(unit):
+            continue
+        try:
+            value = float(stripped.removesuffix(unit)) * units[unit]
+        except ValueError:
+            continue
+        if 0 < value < float("inf"):
+            return value
+    raise DeployBenchError(f"{option} {text}", expected="a time with its unit: 20m, 90s or 1h")
+
+
 def optional_seconds(text: str | None, option: str) -> float | None:
     """As :func:`seconds`; None for an option that was not given."""
     if text is None:

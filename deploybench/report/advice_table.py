@@ -84,7 +84,7 @@ def _sections(advice: Advice, title: str) -> list[Table | Prose]:
         sections.append(Prose(lines, title="Of each model"))
     points = open_points(advice)
     commands = commands_that_tell(points, advice.choice.evaluated_on)
-    sections.append(_table(advice, commands))
+    sections.append(candidates_table(advice, commands))
     sections += _open_sections(advice, open_lines(points, advice), commands)
     if advice.choice.notes:
         sections.append(Prose(advice.choice.notes, Style.FAINT))
@@ -111,7 +111,7 @@ def _commands(commands: Sequence[str], title: str) -> Prose:
     return Prose(tuple(f"  {command}" for command in commands), title=title, verbatim=True)
 
 
-def _table(advice: Advice, commands: Sequence[str]) -> Table:
+def candidates_table(advice: Advice, commands: Sequence[str]) -> Table:
     lines = advice_rows(advice)
     words = sentence(advice)
     candidates = advice.choice.candidates

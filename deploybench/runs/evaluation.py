@@ -38,6 +38,7 @@ from deploybench.plan.cells import Planned, Selection, Sizes
 from deploybench.plan.consent import check_planned, trusting_command
 from deploybench.plan.selection import nothing_to_run, select_artifacts, select_runners
 from deploybench.processes import allow_children, stop_children
+from deploybench.results.cell import Cell
 from deploybench.results.record import Record
 from deploybench.results.store import new_run_name
 from deploybench.results.verdict import Verdict
@@ -98,6 +99,8 @@ class EvaluationRequest:
     """What the main output means, instead of what the artifact says."""
     preprocessing: PreprocessingOptions | None = None
     """What is said beyond the manifest about how images are read."""
+    only: Callable[[Cell], bool] | None = None
+    """Which of the cells that all this makes are evaluated; None: every one."""
     compare: bool = True
     """Whether each cell is held against fp32 eager on the same images."""
     max_accuracy_drop: float | None = None
@@ -214,6 +217,8 @@ def carry_out_evaluation(
     )
     artifacts, not_exported = _artifacts(request, workspace, asked, tell)
     planned = cells_of(artifacts, asked)
+    if request.only is not None:
+        planned = [plan for plan in planned if request.only(plan.cell)]
     records = [failed_export_record(result, context, artifacts) for result in not_exported]
     if not planned and not records:
         raise nothing_to_run(artifacts, asked.selection(artifacts[0]))

@@ -1,0 +1,386 @@
+"""The search of a tuning: evaluations, and rounds that halve, until it is settled or time is up.
+
+Everything that was decided follows from the records, so that a tuning that goes on decides again as
+it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import monotonic
+
+from deploybench.analysis.advice import Standing
+from deploybench.analysis.amounts import Quantity
+from deploybench.analysis.candidates import Candidate
+from deploybench.analysis.constraints import Constraint, Fit
+from deploybench.analysis.tuned import (
+    Beside,
+    Outcome,
+    Pairs,
+    Tuned,
+    candidate_of,
+    choice_of,
+    fit_of,
+    guess_of,
+    leader_of,
+    tuned,
+)
+from deploybench.contracts.registry import runners
+from deploybench.errors import DeployBenchError
+from deploybench.plan.cells import Planned
+from deploybench.plurals import counted
+from deploybench.results.record import Record
+from deploybench.results.store import new_run_name, read_records
+from deploybench.tuning.evaluating import Evaluations
+from deploybench.tuning.events import RoundBegun, RoundEnded, TuneEvent, TuneRemarked
+from deploybench.tuning.halving import Halved, Look, halve, least_budget_s
+from deploybench.tuning.images import TuneImages
+from deploybench.tuning.journal import JournalFile, TuneRound
+from deploybench.tuning.measuring import Surroundings, is_enough, measured
+from deploybench.tuning.space import combined, fp32_eager_of, name_of, variants_of
+
+FINALISTS = 3
+"""So many get the options of their runtimes tried: the product of all explodes."""
+
+EVALUATING_SHARE = 0.5
+"""Of the budget, for the first images of every configuration."""
+
+Tell = Callable[[TuneEvent], None]
+
+
+class Search:
+    """One tuning's search. ``records`` is the latest of each configuration that was measured."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        images: TuneImages,
+        planned: Sequence[Planned],
+        journal: JournalFile,
+        tell: Tell,
+    ) -> None:
+        self._surroundings = surroundings
+        self._request = surroundings.request
+        self._journal = journal
+        self._tell = tell
+        self._planned = {name_of(plan.cell): plan for plan in planned}
+        self._base: dict[str, str] = {}
+        self._eager: str | None = None
+        eager = fp32_eager_of(planned)
+        if eager is not None:
+            self._eager = name_of(eager.cell)
+        self._pairs = Pairs(self._request.objective, self._request.margin)
+        self._rounds: list[dict[str, Record]] = []
+        self._last: Look | None = None
+        self._halved: Halved | None = None
+        self._spent_s = 0.0
+        self.records: dict[str, Record] = {}
+        self.evaluations = Evaluations(images, surroundings, journal, tell)
+        limits = [Constraint(Quantity.DROP, self._request.max_accuracy_drop)]
+        if self._request.memory_limit_bytes is not None:
+            limits.append(Constraint(Quantity.MEMORY, self._request.memory_limit_bytes))
+        self.constraints = tuple(limits)
+
+    def carry_out(self) -> None:
+        """Evaluate, and measure in rounds.
+
+        Raises KeyboardInterrupt, and DeployBenchError where nothing can be evaluated or kept.
+        """
+        evaluated_s = self._evaluate_all()
+        self._spent_s = evaluated_s
+        able = [name for name, plan in self._planned.items() if self._is_able(plan)]
+        if not able:
+            return
+        left_s = self._request.budget_s - evaluated_s
+        if left_s < least_budget_s(len(able)):
+            self._tell(
+                TuneRemarked(
+                    f"evaluating took {evaluated_s:.0f} s of the budget: one round of measuring "
+                    f"takes {least_budget_s(len(able)):.0f} s all the same"
+                )
+            )
+        widen = self._widen if self._request.runtime_options else None
+        self._halved = halve(able, left_s, self._look, widen)
+
+    def _evaluate_all(self) -> float:
+        """The first images for every configuration, runner by runner; the seconds that it took.
+
+        Some runtimes take minutes to start. Once half of the budget is spent the rest is not
+        evaluated: it may be measured, and may not win.
+        """
+        groups: dict[str, list[Planned]] = {}
+        if self._eager is not None:
+            groups["fp32 eager"] = [self._planned[self._eager]]
+        for name, plan in sorted(self._planned.items(), key=lambda item: _starts_late(item[1])):
+            if name != self._eager:
+                groups.setdefault(plan.cell.runner, []).append(plan)
+        spent_s = 0.0
+        skipped = []
+        for title, planned in groups.items():
+            if spent_s > EVALUATING_SHARE * self._request.budget_s:
+                skipped.append(title)
+                continue
+            spent_s += self.evaluations.evaluate(0, planned)
+        if skipped:
+            self._tell(
+                TuneRemarked(
+                    f"evaluating took {spent_s:.0f} s, more than half of the budget: "
+                    f"{', '.join(skipped)} could not be evaluated and cannot win"
+                )
+            )
+        return spent_s
+
+    def outcome(self) -> Tuned | None:
+        """What is known by now; None before anything was measured."""
+        if self._last is None:
+            return None
+        candidates = self._candidates()
+        finalists = [name for name in self._last.order if name in candidates]
+        allowed = [name for name in finalists if self._fits(candidates[name])]
+        winner = leader_of([candidates[name] for name in allowed], self._pairs)
+        best = next((name for name in allowed if candidates[name] is winner), None)
+        eager = None
+        if self._eager is not None and best is not None:
+            eager = self._in_last_round(self._eager)
+        choice = choice_of(list(candidates.values()))
+        found = tuned(
+            choice,
+            self.constraints,
+            self._pairs,
+            winner=winner,
+            finalists=[candidates[name] for name in allowed],
+            eager=eager,
+        )
+        names = list(candidates)
+        outcomes = []
+        for name, assessment in zip(names, found.advice.assessments, strict=True):
+            outcomes.append(
+                Outcome(
+                    assessment=assessment,
+                    beside=self._beside_best(best, name),
+                    rounds=sum(name in seen for seen in self._rounds),
+                )
+            )
+        return replace(
+            found,
+            outcomes=tuple(outcomes),
+            rounds=len(self._rounds),
+            spent_s=self._spent_s,
+            settled=self._halved is not None and self._halved.settled,
+        )
+
+    def _is_able(self, plan: Planned) -> bool:
+        """Whether it answers at all: what broke in its evaluation breaks again."""
+        record = self.evaluations.record_of(plan.cell)
+        return record is None or not self._candidate(record, plan).unusable
+
+    def _look(self, number: int, names: Sequence[str], each_s: float) -> Look:
+        """One round of measuring, and more images for what is not known to be right."""
+        looked_at = list(names)
+        if self._eager is not None and self._eager not in looked_at:
+            looked_at.append(self._eager)  # what all others are held against
+        records, spent_s = self._round(number, looked_at, each_s)
+        self._rounds.append(records)
+        self.records |= records
+        self._spent_s += spent_s
+        order, worse, same = self._order(names)
+        evaluated_s = self._more_images([name for name in order if name not in worse])
+        if evaluated_s:
+            self._spent_s += evaluated_s
+            order, worse, same = self._order(names)
+        self._last = Look(tuple(order), frozenset(worse), frozenset(same), spent_s + evaluated_s)
+        best = self._planned[order[0]].cell.title() if order else "nothing"
+        self._tell(RoundEnded(number + 1, len(names), len(order), best))
+        return self._last
+
+    def _round(
+        self, number: int, names: Sequence[str], each_s: float
+    ) -> tuple[dict[str, Record], float]:
+        """The records of a round, and the seconds that it took: measured now, or before."""
+        known = self._known_round(number, names)
+        if known is not None:
+            return known
+        run = new_run_name()
+        made = TuneRound(number=number, run=run, names=tuple(sorted(names)), seconds_each=each_s)
+        self._journal.put_round(made)
+        self._tell(RoundBegun(number + 1, len(names), each_s))
+        began = monotonic()
+        planned = [self._planned[name] for name in names]
+        records = measured(planned, run, each_s, self._surroundings, self._tell)
+        spent_s = monotonic() - began
+        self._journal.put_round(made.replaced(spent_s=spent_s, finished=True))
+        return {name_of(record.cell): record for record in records}, spent_s
+
+    def _known_round(
+        self, number: int, names: Sequence[str]
+    ) -> tuple[dict[str, Record], float] | None:
+        """A round that an earlier call measured; one that was cut short, if it tells enough."""
+        for made in self._journal.document.rounds:
+            if made.number != number or made.names != tuple(sorted(names)):
+                continue
+            try:
+                records = read_records(self._surroundings.workspace.records_folder / made.run)
+            except DeployBenchError:
+                return None
+            if not made.finished and not is_enough(records, names):
+                return None
+            spent_s = made.spent_s
+            if not made.finished:
+                spent_s = _seconds_of(records)
+                self._journal.put_round(made.replaced(spent_s=spent_s, finished=True))
+            self._tell(
+                TuneRemarked(f"round {number + 1} was measured before, in the run {made.run}")
+            )
+            return {name_of(record.cell): record for record in records}, spent_s
+        return None
+
+    def _order(self, names: Sequence[str]) -> tuple[list[str], set[str], set[str]]:
+        """Who is in the race, the best first, and who is clearly worse or the same.
+
+        The first is the best of those that are known to be allowed: what may turn out to be too
+        wrong drives nobody out.
+        """
+        objective = self._request.objective
+        candidates = {}
+        for name in names:
+            if name not in self.records:
+                continue
+            candidate = self._candidate(self.records[name], self._planned[name])
+            if not candidate.unusable and fit_of(candidate, self.constraints) is not Fit.FAILS:
+                candidates[name] = candidate
+        order = sorted(candidates, key=lambda name: guess_of(candidates[name], objective))
+        allowed = [candidates[name] for name in order if self._fits(candidates[name])]
+        leader = leader_of(allowed, self._pairs)
+        if leader is None:
+            return order, set(), set()
+        first = next(name for name in order if candidates[name] is leader)
+        order = [first, *(name for name in order if name != first)]
+        worse: set[str] = set()
+        same: set[str] = set()
+        for name in order[1:]:
+            standing = self._pairs.beside(leader, candidates[name]).standing
+            if standing is Standing.BETTER:
+                worse.add(name)
+            elif standing is Standing.SAME and self._fits(candidates[name]):
+                same.add(name)
+        return order, worse, same
+
+    def _more_images(self, names: Sequence[str]) -> float:
+        """Evaluate on more images what is not known to lose too much; the seconds that it took."""
+        spent_s = 0.0
+        while True:
+            steps: dict[int, list[Planned]] = {}
+            for name in names:
+                plan = self._planned[name]
+                candidate = self._candidate(self.records[name], plan)
+                step = self.evaluations.next_step(plan.cell)
+                drop = self.constraints[0].judge(candidate.amounts[Quantity.DROP])
+                if drop.fit is Fit.NOT_KNOWN and step is not None:
+                    steps.setdefault(step, []).append(plan)
+            if not steps:
+                return spent_s
+            step = min(steps)
+            left_s = self._request.budget_s - self._spent_s - spent_s
+            count = len(steps[step])
+            if not self.evaluations.affordable(step, count, left_s):
+                self._tell(
+                    TuneRemarked(
+                        f"whether {counted(count, 'configuration')} may be used is not known by "
+                        "the images seen; more images take more than half of the time that is left"
+                    )
+                )
+                return spent_s
+            spent_s += self.evaluations.evaluate(step, steps[step])
+
+    def _widen(self, number: int, kept: Sequence[str]) -> list[str]:
+        """Who joins after a round: options of the finalists, then all that helped together."""
+        if number == 0:
+            return self._variants(kept[:FINALISTS])
+        if number == 1 and kept:
+            return self._combination(kept[0])
+        return []
+
+    def _variants(self, names: Sequence[str]) -> list[str]:
+        streams = self._request.objective is Quantity.THROUGHPUT
+        found = []
+        for name in names:
+            for varied in variants_of(self._planned[name], streams=streams):
+                self._base[name_of(varied.cell)] = name
+                self._planned[name_of(varied.cell)] = varied
+                found.append(name_of(varied.cell))
+        return found
+
+    def _combination(self, leader: str) -> list[str]:
+        """The options that each made the leader's configuration better, together."""
+        base = self._base.get(leader, leader)
+        if base not in self._rounds[-1]:
+            return []
+        plain = self._candidate(self._rounds[-1][base], self._planned[base])
+        better = []
+        for name, of in self._base.items():
+            if of != base or name not in self._rounds[-1]:
+                continue
+            varied = self._candidate(self._rounds[-1][name], self._planned[name])
+            found = self._pairs.beside(varied, plain)
+            if not varied.unusable and found.standing is Standing.BETTER:
+                better.append(self._planned[name])
+        together = combined(self._planned[base], better)
+        if together is None:
+            return []
+        name = name_of(together.cell)
+        self._base[name] = base
+        self._planned[name] = together
+        return [name]
+
+    def _candidate(self, record: Record, plan: Planned) -> Candidate:
+        quality = self.evaluations.quality_of(plan.cell)
+        return candidate_of(record, quality, labelled=self._surroundings.labelled)
+
+    def _candidates(self) -> dict[str, Candidate]:
+        """All configurations, by the latest that is known of each."""
+        found = {}
+        for name, plan in self._planned.items():
+            record = self.records.get(name)
+            if record is None and name not in self._base:
+                # It broke when it was evaluated, or there was no time to measure it.
+                record = self.evaluations.record_of(plan.cell)
+            if record is not None:
+                found[name] = self._candidate(record, plan)
+        return found
+
+    def _fits(self, candidate: Candidate) -> bool:
+        return fit_of(candidate, self.constraints) is Fit.MEETS
+
+    def _in_last_round(self, name: str) -> Candidate | None:
+        record = self._rounds[-1].get(name)
+        if record is None:
+            return None
+        return self._candidate(record, self._planned[name])
+
+    def _beside_best(self, best: str | None, name: str) -> Beside | None:
+        """How the best stands to another, by the last round in which both were measured.
+
+        Of an option that joined later the round of the configuration that it was tried on counts.
+        """
+        if best is None or name == best:
+            return None
+        for mine in (best, self._base.get(best, best)):
+            for seen in reversed(self._rounds):
+                if mine in seen and name in seen:
+                    ours = self._candidate(seen[mine], self._planned[mine])
+                    theirs = self._candidate(seen[name], self._planned[name])
+                    return self._pairs.beside(ours, theirs)
+        return None
+
+
+def _starts_late(plan: Planned) -> bool:
+    """Whether the runner's process has much to import, or to compile."""
+    plugin = runners()[plan.cell.runner].plugin
+    return plugin is None or bool(plugin.preload)
+
+
+def _seconds_of(records: Sequence[Record]) -> float:
+    """About how long a round took that nobody saw the end of."""
+    ends = [visit.end_s for record in records for visit in record.visits]
+    return max(ends, default=0.0)

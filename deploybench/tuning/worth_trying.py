@@ -1,0 +1,40 @@
+"""Which values of a cell's options are worth a try, by the option's name.
+
+The options themselves are declared elsewhere (:class:`~deploybench.results.cell.CellOptions`), and
+each runner says which of them it obeys. A name that nobody declares here is passed over, so that
+this table may be ahead of the runners or behind them: an option that is not in it is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from deploybench.hardware.devices import CPU, CUDA
+
+Value = bool | int | str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The values beside the default, and the kinds of device on which they can matter."""
+
+    values: tuple[Value, ...]
+    devices: frozenset[str] = field(default_factory=lambda: frozenset({CPU, CUDA}))
+
+
+ON_CPU = frozenset({CPU})
+ON_GPU = frozenset({CUDA})
+WORTH_TRYING: Mapping[str, Trial] = {
+    "cuda_graph": Trial((True,), ON_GPU),
+    # Threads of ONNX Runtime that wait by turning round are quick to begin, and take the cores
+    # from whatever else runs; where the budget is all cores, either may be the faster one.
+    "spinning": Trial(("on", "off"), ON_CPU),
+    "arena": Trial(("off",), ON_CPU),
+    "memory_format": Trial(("channels_last",)),
+    # Of OpenVINO: streams of its own for many requests, or all threads for one.
+    "hint": Trial(("throughput", "latency"), ON_CPU),
+    "allocator": Trial(("jemalloc", "tcmalloc", "mimalloc"), ON_CPU),
+    "huge_pages": Trial((True,), ON_CPU),
+}
+"""By the name of the field of ``CellOptions``."""
