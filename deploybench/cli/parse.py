@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
     from deploybench.plan.cells import Sizes
 
 Choice = TypeVar("Choice", bound=str)
+
+
+class Convolutions(str, Enum):
+    """How cuDNN's algorithms are chosen, as ``--convolutions`` takes it."""
+
+    SEARCHED = "searched"
+    HEURISTIC = "heuristic"
+
 
 WorkspaceOption = Annotated[
     Path | None,

@@ -122,6 +122,13 @@ def run(
             "--cuda-graph", help="Runners that can launch the engine as one CUDA graph do so."
         ),
     ] = False,
+    convolutions: Annotated[
+        parse.Convolutions,
+        typer.Option(
+            "--convolutions",
+            help="On a GPU, how cuDNN's algorithms are chosen: each timed while loading, or not.",
+        ),
+    ] = parse.Convolutions.SEARCHED,
     accept_by: AcceptByOption = None,
     max_accuracy_drop: MaxAccuracyDropOption = None,
     skip: Annotated[
@@ -174,7 +181,7 @@ def run(
         streams=parse.numbers_or_auto(streams, "--streams"),
         timings=timings,
         image=image,
-        options=CellOptions(cuda_graph=cuda_graph),
+        options=CellOptions(cuda_graph=cuda_graph, convolutions=convolutions.value),
         skip=parse.split_names(skip),
         precision_target=parse.percent(
             precision_target, "--precision-target", least=FINEST_PRECISION

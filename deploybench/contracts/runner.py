@@ -27,7 +27,8 @@ class RunOptions:
     ``threads`` is the core budget of the whole cell. ``streams`` sessions that run at the same time
     share it, ``threads_each`` a session; a remainder stays idle. DeployBenchError when they do not
     fit. ``cuda_graph`` asks for every call of the engine to be one launch of a graph that was
-    captured before.
+    captured before. ``convolutions`` says how cuDNN's algorithms are chosen on a GPU: ``searched``
+    (each is timed before the first call) or ``heuristic``.
     """
 
     device: str
@@ -36,6 +37,7 @@ class RunOptions:
     batch: int
     streams: int = 1
     cuda_graph: bool = False
+    convolutions: str = "searched"
 
     def __post_init__(self) -> None:
         if not 1 <= self.streams <= self.threads:
@@ -88,8 +90,18 @@ class Runner(Plugin):
     preload: ClassVar[tuple[str, ...]] = ()
     """Modules to import once for all launches that are not timed; empty: a process of its own for
     each."""
+    environment: ClassVar[Mapping[str, str]] = {}
+    """Variables with which its worker processes start, where a runtime reads them too early for
+    :meth:`load` to set them."""
     profiles_layers: ClassVar[bool] = False
     """Whether it can :meth:`load_profiled`."""
+
+    def options_on(self, device: str) -> frozenset[str]:
+        """Those of its ``cell_options`` that it obeys on the device: all, unless it overrides this.
+
+        How cuDNN chooses its algorithms is no question on the CPU, say.
+        """
+        return self.cell_options
 
     def check_device(self, device: str) -> str | None:
         """Why this runner cannot use ``device`` (``cpu``, ``cuda``, ``cuda:N``), or None.

@@ -132,7 +132,7 @@ def plan_cells(
                         streams=streams,
                         timing=timing,
                         image=image,
-                        options=selection.options.obeyed(entry.plugin.cell_options),
+                        options=selection.options.obeyed(entry.plugin.options_on(device)),
                     )
                     planned.append(_plan_cell(artifact, entry, cell, selection, profile))
     running = {plan.cell.work for plan in planned if plan.skip is None}

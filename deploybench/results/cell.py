@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
@@ -49,6 +49,15 @@ class CellOptions(Document):
 
     cuda_graph: Annotated[bool, CellOption("--cuda-graph", "graph", "CUDA graph")] = Field(
         False, description="every call of the engine is one launch of a captured CUDA graph"
+    )
+
+    convolutions: Annotated[
+        Literal["searched", "heuristic"],
+        CellOption("--convolutions", "convolutions", "convolution algorithms"),
+    ] = Field(
+        "searched",
+        description="how cuDNN's algorithms are chosen on a GPU: searched (each is timed when the "
+        "model is loaded) or heuristic",
     )
 
     @classmethod
