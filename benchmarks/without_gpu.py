@@ -5,7 +5,7 @@ on the user's card.
 
 Three forms of each model are moved as the runners move them, and run: the module itself and the
 program of torch.export on PyTorch's fake tensors, which compute shapes and devices and no numbers,
-with the device ``cuda``; the traced TorchScript, which fake tensors do not reach, on the device
+with the device ``cuda:0``; the traced TorchScript, which fake tensors do not reach, on the device
 ``meta``. An operator that is given tensors of two devices fails as it would on a card. Needs a
 PyTorch that was built for CUDA; no GPU and no driver. Exit 1 where a form of a model fails. Rows of
 models that were not asked for stay as they are in the file.
@@ -32,7 +32,7 @@ from deploybench.models.source import BuildOptions, expand_groups
 from deploybench.runners.torch_export import moved
 from deploybench.runners.torchscript import place_constants
 
-GPU, NOWHERE = "cuda", "meta"
+GPU, NOWHERE = "cuda:0", "meta"
 IMAGES = 2
 GOOD = "ok"
 Problem = str | None
@@ -40,9 +40,9 @@ INTRODUCTION = """# The zoo on a GPU that is not there
 
 `python -m benchmarks.without_gpu` moves every model of the zoo to a GPU and runs it, on a machine
 without one. The module and the program of torch.export run on PyTorch's fake tensors with the
-device `cuda`: shapes and devices are computed, numbers are not. The traced TorchScript runs on the
-device `meta`. An operator that is given tensors of two devices fails here as it would on a card, so
-a constant that stays on the CPU is found. Kernels, numbers, memory and times are not tried:
+device `cuda:0`: shapes and devices are computed, numbers are not. The traced TorchScript runs on
+the device `meta`. An operator that is given tensors of two devices fails here as it would on a
+card, so a constant that stays on the CPU is found. Kernels, numbers, memory and times are not tried:
 [gpu-results.md](gpu-results.md) is for these.
 """
 
