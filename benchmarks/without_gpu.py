@@ -42,8 +42,8 @@ INTRODUCTION = """# The zoo on a GPU that is not there
 without one. The module and the program of torch.export run on PyTorch's fake tensors with the
 device `cuda:0`: shapes and devices are computed, numbers are not. The traced TorchScript runs on
 the device `meta`. An operator that is given tensors of two devices fails here as it would on a
-card, so a constant that stays on the CPU is found. Kernels, numbers, memory and times are not tried:
-[gpu-results.md](gpu-results.md) is for these.
+card, so a constant that stays on the CPU is found. Kernels, numbers, memory and times are not
+tried: [gpu-results.md](gpu-results.md) is for these.
 """
 
 
