@@ -22,14 +22,15 @@ ACCURACY_RUNNERS := pytorch,torchscript,torch-export,onnxruntime,openvino
 # TorchScript and torch.compile are left to you: each of their processes imports torch, for seconds.
 DEMO_RUNNERS := pytorch,onnxruntime,openvino
 
-.PHONY: help demo accuracy-demo test lint environment clean-demo gpu-check docker-pins docker-libraries old-stack page-tools
+.PHONY: help demo accuracy-demo test lint environment clean-demo gpu-check docker-pins docker-libraries images old-stack page-tools
 
 help:
 	@echo "make demo   export and measure four models on every CPU backend, print the comparison table"
 	@echo "make accuracy-demo train two models on a generated set, print accuracy beside latency"
 	@echo "make test   lint and run all tests"
 	@echo "make lint   ruff, mypy, import-linter"
-	@echo "make gpu-check     the tests that need a CUDA device, and a summary to paste into an issue"
+	@echo "make gpu-check     the tests that need a CUDA device, and a report to send"
+	@echo "make images        the steps of docker/*/Dockerfile in fresh interpreters, and what they show"
 	@echo "make page-tools    a Chromium (apt) and axe-core (npm) for the tests that open a report"
 	@echo "make docker-pins   compile docker/*/requirements.in again, with the newest versions that fit"
 	@echo "make docker-libraries  read the libraries in every pinned wheel (several GB), and say which are missing"
@@ -94,6 +95,10 @@ page-tools:
 		{ [ "$$(id -u)" = 0 ] && apt-get install --yes --no-install-recommends chromium; } || \
 		{ echo "install a Chromium (Debian: apt-get install chromium), or set DEPLOYBENCH_CHROMIUM"; exit 2; }
 	npm install --prefix build/axe --no-save axe-core@4
+
+# A profile takes up to 8 GB and some minutes; nothing of it stays but docs/images.md.
+images: $(READY)
+	$(BIN)/python -m docker.without_docker
 
 docker-pins: $(READY)
 	$(BIN)/python -m docker.pins

@@ -2,12 +2,14 @@
 four precisions.
 
     python -m benchmarks.gpu_table WORKSPACE [--device cuda] [--batch 1,32]
-        [--out docs/gpu-table.md]
+        [--out docs/gpu-table.md] [--quick]
 
 Exports what is missing, measures every cell from host to host and on bound inputs in rounds of
 fresh processes, as ``deploybench run`` does, and writes the Markdown table: a line for each cell,
 those that did not work with their cause. Speed-ups are over eager in fp32 (tf32 off) on the same
-GPU, paired by round. Exits with 2 without a GPU.
+GPU, paired by round. Exits with 2 without a GPU. By default that is about an hour a model;
+``--quick`` is one of about 5 minutes: ResNet-50 alone, bound inputs, two batch sizes, few and short
+rounds, and the file says that it was quick.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -45,6 +48,10 @@ RUNNERS = "pytorch,inductor,torchscript,onnxruntime"
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 CAST_BY_EXPORT = ("torchscript", "onnx")
 """Formats with weights in one precision for good; the others are cast when they are loaded."""
+QUICK_REMARK = (
+    "**Quick**: few short rounds, no intervals worth the name. Read it for what runs, not for how "
+    "fast."
+)
 COLUMNS = (
     "model",
     "runner",
@@ -60,23 +67,47 @@ COLUMNS = (
 )
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured."""
+
+    models: str
+    rounds: int
+    duration_s: float
+    timings: tuple[str, ...]
+
+
+WHOLE = Extent("resnet50,fair", 8, 1.0, (HOST_TO_HOST, ENGINE_ONLY))
+QUICK = Extent("resnet50", 2, 0.1, (ENGINE_ONLY,))
+"""30 cells of one model: two batch sizes; eager, Inductor and TorchScript in four precisions, ONNX
+Runtime in three. Two rounds are 60 launches of about 5 s, of which torch's import is most."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--models", default="resnet50,fair")
+    parser.add_argument("--models")
     parser.add_argument("--runners", default=RUNNERS)
     parser.add_argument("--batch", default="1,32")
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--duration", type=float, default=1.0, help="seconds of one launch")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--duration", type=float, help="seconds of one launch")
+    parser.add_argument("--quick", action="store_true", help="about 5 minutes instead of an hour")
     parser.add_argument("--out", type=Path, default=Path("docs/gpu-table.md"))
     options = parser.parse_args()
+    extent = QUICK if options.quick else WHOLE
+    extent = replace(
+        extent,
+        models=options.models or extent.models,
+        rounds=options.rounds or extent.rounds,
+        duration_s=options.duration or extent.duration_s,
+    )
     host = describe_host()
     try:
         (device,) = select_devices([read_device(options.device)], None, host)
-        models = expand_groups(options.models.split(","))
+        models = expand_groups(extent.models.split(","))
         entries = [runner(name) for name in options.runners.split(",")]
     except DeployBenchError as error:
         print_error(error)
@@ -95,11 +126,11 @@ def main() -> None:
         [int(size) for size in options.batch.split(",")],
         (),
         usable_cores(),
-        timings=(HOST_TO_HOST, ENGINE_ONLY),
+        timings=extent.timings,
         devices=[device],
     )
     settings = RunSettings(
-        ExperimentRule(None, float("inf"), options.rounds, options.rounds), options.duration
+        ExperimentRule(None, float("inf"), extent.rounds, extent.rounds), extent.duration_s
     )
     context = RunContext(new_run_name(), HOST, workspace, host, None, usable_cores(), (device,))
     latest: dict[tuple[str | int | None, ...], Record] = {}
@@ -107,7 +138,8 @@ def main() -> None:
         latest[record.cell.key] = record
         print(f"{record.cell.title():60} {record.judgement.verdict.value}", flush=True)
     failed = [result for result in results if result.artifact is None]
-    options.out.write_text(document(rows_of(list(latest.values())), failed, host, device))
+    rows = rows_of(list(latest.values()))
+    options.out.write_text(document(rows, failed, host, device, quick=options.quick))
     print(options.out)
 
 
@@ -142,7 +174,14 @@ def cells(artifacts: Sequence[Artifact], selection: Selection) -> list[Planned]:
     return planned
 
 
-def document(rows: Sequence[Row], failed: Iterable[ExportResult], host: Host, device: str) -> str:
+def document(
+    rows: Sequence[Row],
+    failed: Iterable[ExportResult],
+    host: Host,
+    device: str,
+    *,
+    quick: bool = False,
+) -> str:
     """The Markdown: the machine, a line for each cell, and the causes of what did not work."""
     gpu = gpu_of(device, host)
     name = (
@@ -159,15 +198,17 @@ def document(rows: Sequence[Row], failed: Iterable[ExportResult], host: Host, de
         "half-width of their "
         "95 % interval; host-to-host copies in and out, engine-only runs on bound inputs and waits "
         "for the GPU.",
+        *(["", QUICK_REMARK] if quick else []),
         "",
         f"| {' | '.join(COLUMNS)} |",
         "|---" * len(COLUMNS) + "|",
     ]
     engine = {_cell_of(row): row for row in rows if row.timing == ENGINE_ONLY}
     causes = []
+    whole = {_cell_of(row) for row in rows if row.timing == HOST_TO_HOST}
     for row in rows:
-        if row.timing != HOST_TO_HOST:
-            continue
+        if row.timing != HOST_TO_HOST and _cell_of(row) in whole:
+            continue  # it stands in the line of its cell
         lines.append(f"| {' | '.join(_texts(row, engine.get(_cell_of(row))))} |")
         if row.p50_ms is None:
             causes.append(
@@ -185,7 +226,10 @@ def _cell_of(row: Row) -> tuple[object, ...]:
 
 
 def _texts(row: Row, engine: Row | None) -> list[str]:
-    times = [_time(row), _time(engine) if engine else "–"]
+    times = [
+        _time(row) if row.timing == HOST_TO_HOST else "–",
+        _time(engine) if engine else "–",
+    ]
     speedup = (
         f"{row.speedup:.2f} ({row.speedup_low:.2f} to {row.speedup_high:.2f})"
         if row.speedup

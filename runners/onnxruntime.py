@@ -44,6 +44,8 @@ FP16_MACHINES = frozenset({"aarch64", "arm64"})
 """MLAS has half-precision kernels on 64-bit Arm only; elsewhere the session casts to float32 and
 back."""
 FIRST_WITH_TF32_OPTION = "1.18"
+SEARCHES = {"searched": "EXHAUSTIVE", "heuristic": "HEURISTIC"}
+"""The provider's words for how cuDNN's algorithms are chosen; the first is its default."""
 REMEDY = "pip uninstall onnxruntime; pip install onnxruntime-gpu"
 RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 Providers = Sequence[tuple[str, Mapping[str, str]]]
@@ -57,11 +59,18 @@ class OnnxRuntimeRunner(Runner):
     distributions: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu")
     devices: ClassVar[frozenset[str]] = frozenset({CPU, CUDA})
     engine_only: ClassVar[bool] = True
+    cell_options: ClassVar[frozenset[str]] = frozenset(
+        {"arena", "convolutions", "graph_level", "spinning"}
+    )
     adopts: ClassVar[Mapping[str, str]] = {".onnx": "onnx"}
     gpu_provider: ClassVar[str] = CUDA_PROVIDER
     runs_code: ClassVar[bool] = False
     profiles_layers: ClassVar[bool] = True
-    cell_options: ClassVar[frozenset[str]] = frozenset({"spinning", "arena", "graph_level"})
+
+    def options_on(self, device: str) -> frozenset[str]:
+        if kind_of(device) == CPU:
+            return self.cell_options - {"convolutions"}
+        return self.cell_options
 
     def check_device(self, device: str) -> str | None:
         unfit = super().check_device(device)
@@ -218,7 +227,11 @@ class OnnxRuntimeSession(Session):
                 expected=f"a graph that {self._provider} runs",
                 action="the messages of ONNX Runtime name the cause: ORT_LOGGING_LEVEL=2",
             )
-        return placement_notes(placed, self._provider)
+        notes = placement_notes(placed, self._provider)
+        search = self._options.get("cudnn_conv_algo_search")
+        if search is not None:
+            notes = (*notes, f"convolution algorithms: {search.lower()} search of cuDNN's")
+        return notes
 
 
 def session_settings(artifact: Artifact, options: RunOptions) -> Any:
@@ -293,10 +306,12 @@ def missing_provider(name: str) -> str | None:
 
 
 def cuda_options(options: RunOptions) -> dict[str, str]:
-    """The CUDA provider's options: which GPU, and whether fp32 may be computed as tf32."""
+    """The CUDA provider's options: which GPU, how cuDNN's algorithms are chosen, and whether fp32
+    may be computed as tf32."""
     import onnxruntime
 
-    chosen = {"device_id": str(gpu_index(options.device))}
+    search = SEARCHES[options.convolutions]
+    chosen = {"device_id": str(gpu_index(options.device)), "cudnn_conv_algo_search": search}
     tf32 = options.precision == "tf32"
     if comparable(onnxruntime.__version__) >= comparable(FIRST_WITH_TF32_OPTION):
         return {**chosen, "use_tf32": str(int(tf32))}

@@ -3,6 +3,7 @@ on it, here."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from deploybench.artifacts.artifact import Manifest
 
 from .cuda_runtime import CudaDevice
 from .tensorrt_engine import EngineRunner
+from .tensorrt_session import KERNEL_CACHE_OFF
 
 
 class TensorRTRtxRunner(EngineRunner):
@@ -20,6 +22,7 @@ class TensorRTRtxRunner(EngineRunner):
     distributions: ClassVar[tuple[str, ...]] = ("tensorrt-rtx",)
     title: ClassVar[str] = "TensorRT-RTX"
     compiles_on_first_run: ClassVar[bool] = True
+    environment: ClassVar[Mapping[str, str]] = {KERNEL_CACHE_OFF: "1"}
 
     def rebuild(self, manifest: Manifest, device: CudaDevice) -> str:
         return f"{manifest.command} --target sm{device.sm}"

@@ -11,6 +11,7 @@ to itself.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ from .cuda_runtime import Cuda, Graph, HostArray, Resource
 
 Shapes = Mapping[str, tuple[int, ...]]
 MIB = 1 << 20
+KERNEL_CACHE_OFF = "CUDA_CACHE_DISABLE"
+"""The driver keeps what it compiled on disk (CUDA programming guide, environment variables): the
+first launch on a machine would compile, and every later one would find its kernels. It reads the
+variable when it starts."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,7 @@ class EngineSession(Session):
                 f"{gpu.name} (sm{gpu.sm}); one CPU thread enqueues, and spins while it waits",
                 f"inputs and outputs {buffers_mib:.1f} MiB, "
                 f"activations {activations_mib:.1f} MiB on the GPU",
+                *([kernel_cache()] if self._compiles else []),
                 *([f"{engine.note}; it ran all the same"] if engine.note else []),
             ),
             provenance=provenance,
@@ -246,6 +252,13 @@ class EngineSession(Session):
         if not done:
             engine = self._loaded()
             raise DeviceError(f"{engine.provider} did not {what}: {engine.log.last_error()}")
+
+
+def kernel_cache() -> str:
+    """Whether the driver may have found kernels that an earlier launch compiled, in words."""
+    if os.environ.get(KERNEL_CACHE_OFF) == "1":
+        return "kernels compiled afresh, with the driver's cache off"
+    return "kernels may come from the driver's cache, so that nothing was compiled"
 
 
 def io_names(trt: ModuleType, engine: Any) -> tuple[list[str], list[str]]:

@@ -11,6 +11,10 @@ PyTorch's own defaults leave it on in convolutions. Unless a cell asks for a mem
 convolutional modules (eager, torch.compile) in fp16, bf16 and tf32 are laid out on a GPU as
 channels_last, the layout of the tensor cores; in fp32, and as exported programs, they stay as they
 are.
+
+cuDNN's convolution algorithms are searched by default (cudnn.benchmark): each one that can do the
+work is timed when a shape is first met, before anything that is measured. ONNX Runtime does so by
+itself.
 """
 
 from __future__ import annotations
@@ -84,6 +88,10 @@ class Place(ABC):
     @abstractmethod
     def arithmetic(self, precision: str) -> str:
         """What tensors of that precision are computed in."""
+
+    def algorithms(self) -> tuple[str, ...]:
+        """How the algorithms of convolutions are chosen; nothing where nobody chooses."""
+        return ()
 
     @abstractmethod
     def described(self, provider: str) -> str:
@@ -159,9 +167,17 @@ class Cuda(Place):
         self._landed: list[torch.Tensor] = []
         self.prepare_thread()
         set_tf32(torch, on=options.precision == "tf32")
+        # ONNX Runtime's CUDA provider searches unless it is told not to: both sides do alike.
+        torch.backends.cudnn.benchmark = options.convolutions == "searched"
 
     def prepare_thread(self) -> None:
         self._torch.cuda.set_device(self._index)
+
+    def algorithms(self) -> tuple[str, ...]:
+        """How cuDNN's algorithms are chosen, read back from PyTorch."""
+        if self._torch.backends.cudnn.benchmark:
+            return ("convolution algorithms searched (cudnn.benchmark)",)
+        return ("convolution algorithms by cuDNN's heuristics",)
 
     def move(self, module: torch.nn.Module) -> torch.nn.Module:
         if self._asked_layout != DEFAULT:

@@ -28,9 +28,14 @@ class TorchRunner(Runner):
 
     devices: ClassVar[frozenset[str]] = frozenset({CPU, CUDA})
     engine_only: ClassVar[bool] = True
+    cell_options: ClassVar[frozenset[str]] = frozenset({"convolutions", "spinning"})
+    """``spinning`` by OMP_WAIT_POLICY, which PyTorch's OpenMP reads when it is loaded."""
     preload: ClassVar[tuple[str, ...]] = ("torch", "timm")
-    cell_options: ClassVar[frozenset[str]] = frozenset({"spinning"})
-    """By OMP_WAIT_POLICY, which PyTorch's OpenMP reads when it is loaded."""
+
+    def options_on(self, device: str) -> frozenset[str]:
+        if kind_of(device) == CPU:
+            return self.cell_options - {"convolutions"}
+        return self.cell_options
 
     def check_device(self, device: str) -> str | None:
         unfit = super().check_device(device)
@@ -127,7 +132,7 @@ class TorchSession(Session):
             threads=self._torch.get_num_threads(),
             provider=self._place.described(self._provider),
             device=self._place.name,
-            notes=(*self._place.notes, *self._notes),
+            notes=(*self._place.notes, *self._place.algorithms(), *self._notes),
             device_bytes=self._place.peak_bytes(),
             options=self._options(),
         )

@@ -40,6 +40,14 @@ AllocatorOption = Annotated[
 HugePagesOption = Annotated[
     str, typer.Option("--huge-pages", help="malloc in transparent huge pages: default, on.")
 ]
+ConvolutionsOption = Annotated[
+    str,
+    typer.Option(
+        "--convolutions",
+        help="On a GPU, how cuDNN's algorithms are chosen: searched (each is timed while loading) "
+        "or heuristic.",
+    ),
+]
 
 
 def read(**given: str | bool) -> CellOptions:

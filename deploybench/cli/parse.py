@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Choice = TypeVar("Choice", bound=str)
 
+
 WorkspaceOption = Annotated[
     Path | None,
     typer.Option(

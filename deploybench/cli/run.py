@@ -129,6 +129,7 @@ def run(
     memory_format: cell_options.MemoryFormatOption = "default",
     allocator: cell_options.AllocatorOption = "default",
     huge_pages: cell_options.HugePagesOption = "default",
+    convolutions: cell_options.ConvolutionsOption = "searched",
     accept_by: AcceptByOption = None,
     max_accuracy_drop: MaxAccuracyDropOption = None,
     skip: Annotated[
@@ -190,6 +191,7 @@ def run(
             memory_format=memory_format,
             allocator=allocator,
             huge_pages=huge_pages,
+            convolutions=convolutions,
         ),
         skip=parse.split_names(skip),
         precision_target=parse.percent(

@@ -34,7 +34,9 @@ class RunOptions:
     value that it has when nobody asks: ``spinning`` (default, on, off) of idle threads; ``arena``
     (on, off) and ``graph_level`` (all, extended, basic, none) of ONNX Runtime; ``openvino_hint``
     (latency, throughput, none); ``memory_format`` (default, channels_last, contiguous) of PyTorch.
-    ``allocator`` and ``huge_pages`` are seen to before the runner is loaded.
+    ``convolutions`` says how cuDNN's algorithms are chosen on a GPU: ``searched`` (each is timed
+    before the first call) or ``heuristic``. ``allocator`` and ``huge_pages`` are seen to before the
+    runner is loaded.
     """
 
     device: str
@@ -50,6 +52,7 @@ class RunOptions:
     memory_format: str = "default"
     allocator: str = "default"
     huge_pages: str = "default"
+    convolutions: str = "searched"
 
     def __post_init__(self) -> None:
         if not 1 <= self.streams <= self.threads:
@@ -102,8 +105,18 @@ class Runner(Plugin):
     preload: ClassVar[tuple[str, ...]] = ()
     """Modules to import once for all launches that are not timed; empty: a process of its own for
     each."""
+    environment: ClassVar[Mapping[str, str]] = {}
+    """Variables with which its worker processes start, where a runtime reads them too early for
+    :meth:`load` to set them."""
     profiles_layers: ClassVar[bool] = False
     """Whether it can :meth:`load_profiled`."""
+
+    def options_on(self, device: str) -> frozenset[str]:
+        """Those of its ``cell_options`` that it obeys on the device: all, unless it overrides this.
+
+        How cuDNN chooses its algorithms is no question on the CPU, say.
+        """
+        return self.cell_options
 
     def check_device(self, device: str) -> str | None:
         """Why this runner cannot use ``device`` (``cpu``, ``cuda``, ``cuda:N``), or None.

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from deploybench.contracts.registry import runners
 from deploybench.documents import now
 from deploybench.hardware.devices import BUS_ORDER
 from deploybench.measure.job import Job
@@ -83,12 +84,18 @@ def run_job(job: Job) -> Launch:
 
 
 def worker_environment(job: Job) -> dict[str, str]:
-    """What a worker's environment says of its threads, devices and process options."""
+    """What a worker's environment says of its threads, devices and process options, and what its
+    runner asks for."""
     threads = str(job.threads)
+    own: Mapping[str, str] = {}
+    entry = runners().get(job.runner)
+    if entry is not None and entry.plugin is not None:
+        own = entry.plugin.environment
     return {
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         **BUS_ORDER,
+        **own,
         **environment_of(job.run_options),
     }
 

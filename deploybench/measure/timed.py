@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from deploybench.hardware.devices import CPU, Device, kind_of
+from deploybench.hardware.devices import CPU, kind_of
 from deploybench.measure.calls import Call
 from deploybench.measure.compact import keep
 from deploybench.measure.concurrent import run_streams
@@ -19,7 +19,7 @@ from deploybench.measure.stopping import WindowRule
 from deploybench.results.launch import EnergyReading, GpuReading, Histogram, Probes, Surroundings
 from deploybench.telemetry.activity import Activity, between, read_activity
 from deploybench.telemetry.energy import Unavailable, open_meter
-from deploybench.telemetry.gpu import GpuSample, read_gpu
+from deploybench.telemetry.gpu import GpuSample, gpu_watch
 from deploybench.telemetry.memory import WindowMemory
 from deploybench.telemetry.probes import probe_machine
 from deploybench.telemetry.threads import ThreadsRan, read_threads, threads_between
@@ -82,14 +82,16 @@ def time_calls(
     probes_before = _probe(job, cpus)
     activity_before = read_activity(cpus)
     threads_before = read_threads()
-    (window, steady), energy = _with_energy(
-        job.device, lambda: _sample(calls, prepare, rule, memory)
-    )
+    with gpu_watch(job.device) as gpu_now:
+        watched = _Watched(gpu_now)
+        (window, steady), energy = _with_energy(
+            job.device, lambda: _sample(calls, prepare, rule, memory, watched)
+        )
     threads: ThreadsRan | None = None
     if len(calls) == 1:  # the threads of several streams have ended by now
         threads = threads_between(threads_before, read_threads())
     activity = between(activity_before, read_activity(cpus))
-    gpu = _gpu(job.device)  # at once: its clocks fall when it idles
+    gpu = None if watched.last is None else gpu_reading(watched.last)
     probes_after = _probe(job, cpus)
 
     # CPU time is known of the whole window only; the steady part gets its share by wall time.
@@ -119,11 +121,28 @@ def time_calls(
     )
 
 
+class _Watched:
+    """The GPU as it was when the last window of calls ended: nothing lies between, not even the
+    statistics of the window, because its clocks fall when it idles."""
+
+    def __init__(self, now: Callable[[], GpuSample | None]) -> None:
+        self._now = now
+        self.last: GpuSample | None = None
+
+    def look(self) -> None:
+        self.last = self._now()
+
+
 def _sample(
-    calls: Calls, prepare: Preparations, rule: WindowRule, memory: WindowMemory | None
+    calls: Calls,
+    prepare: Preparations,
+    rule: WindowRule,
+    memory: WindowMemory | None,
+    watched: _Watched,
 ) -> Sampled:
     """One window, and further ones after it while the samples have not settled and time is left."""
     window = _window(calls, prepare, rule, memory)
+    watched.look()
     steady = find_steady(window.samples_ns)
     for _ in range(MOST_WINDOWS - 1):
         left_ns = rule.limit_ns - window.wall_ns()
@@ -131,6 +150,7 @@ def _sample(
             break
         shorter = replace(rule, limit_ns=left_ns)
         window = window.followed_by(_window(calls, prepare, shorter, memory))
+        watched.look()
         steady = find_steady(window.samples_ns)
     return window, steady
 
@@ -173,13 +193,6 @@ def _probe(job: Job, cpus: frozenset[int]) -> Probes:
     if kind_of(job.device) == CPU:
         threads = job.threads
     return Probes.model_validate(probe_machine(threads, cpus))
-
-
-def _gpu(device: str) -> GpuReading | None:
-    parsed = Device.parse(device)
-    if not parsed.is_gpu:
-        return None
-    return gpu_reading(read_gpu(parsed.index))
 
 
 def gpu_reading(sample: GpuSample) -> GpuReading:

@@ -117,7 +117,6 @@ def plan_cells(
         for entry in selection.runners:
             if entry.plugin is None or artifact.manifest.backend not in entry.plugin.formats:
                 continue
-            obeyed = entry.plugin.cell_options | CellOptions.of_process()
             for device in selection.devices_for(entry.plugin, profile):
                 own = entry.plugin.default_precision(artifact.manifest.precision, device)
                 varied = product(
@@ -140,11 +139,16 @@ def plan_cells(
                         streams=streams,
                         timing=timing,
                         image=image,
-                        options=selection.options.obeyed(obeyed),
+                        options=selection.options.obeyed(obeyed_on(entry.plugin, device)),
                     )
                     planned.append(_plan_cell(artifact, entry, cell, selection, profile))
     running = {plan.cell.work for plan in planned if plan.skip is None}
     return [plan for plan in planned if plan.skip is None or plan.cell.work not in running]
+
+
+def obeyed_on(runner: Runner, device: str) -> frozenset[str]:
+    """The options that a cell of the runner on that device may have."""
+    return runner.options_on(device) | CellOptions.of_process()
 
 
 def _cell(

@@ -133,7 +133,7 @@ def check_options(selection: Selection) -> None:
     declared = selection.options.declared()
     names = ", ".join(entry.name for entry in selection.runners)
     for field in selection.options.chosen_options:
-        if any(_obeys(entry, field) for entry in selection.runners):
+        if any(_obeys(entry, field, selection.devices) for entry in selection.runners):
             continue
         option = declared[field]
         obeying = " or ".join(name for name, entry in runners().items() if _obeys(entry, field))
@@ -171,10 +171,15 @@ def check_baseline_planned(name: str, planned: Sequence[Planned]) -> None:
     )
 
 
-def _obeys(entry: Entry[Runner], field: str) -> bool:
+def _obeys(entry: Entry[Runner], field: str, devices: Sequence[str] = ()) -> bool:
+    """Whether the runner obeys the option, on one of the devices where any are named."""
+    if entry.plugin is None:
+        return False
     if field in CellOptions.of_process():
         return True
-    return entry.plugin is not None and field in entry.plugin.cell_options
+    if not devices:
+        return field in entry.plugin.cell_options
+    return any(field in entry.plugin.options_on(device) for device in devices)
 
 
 def named_artifacts(workspace: Workspace, names: Sequence[Path]) -> list[Artifact]:

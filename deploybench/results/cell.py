@@ -79,6 +79,14 @@ class CellOptions(Document):
         Literal["default", "on"],
         CellOption("--huge-pages", "huge-pages", "huge pages", of_process=True),
     ] = Field("default", description="whether malloc asks for transparent huge pages")
+    convolutions: Annotated[
+        Literal["searched", "heuristic"],
+        CellOption("--convolutions", "convolutions", "convolution algorithms"),
+    ] = Field(
+        "searched",
+        description="how cuDNN's algorithms are chosen on a GPU: searched (each is timed when the "
+        "model is loaded) or heuristic",
+    )
 
     @classmethod
     def declared(cls) -> dict[str, CellOption]:

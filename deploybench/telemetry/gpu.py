@@ -109,6 +109,27 @@ def read_gpu(index: int) -> GpuSample:
         nvml.nvmlShutdown()
 
 
+@contextlib.contextmanager
+def gpu_watch(device: str) -> Iterator[Callable[[], GpuSample | None]]:
+    """Within it ``cuda:N`` can be sampled at once; the answer is None of what is no GPU.
+
+    NVML stays open meanwhile: opening it takes longer than the clocks take to fall.
+    """
+    named = Device.parse(device)
+    if not named.is_gpu:
+        yield lambda: None
+        return
+    try:
+        nvml = open_nvml()
+    except DeployBenchError:
+        nvml = None  # every sample says why
+    try:
+        yield lambda: read_gpu(named.index)
+    finally:
+        if nvml is not None:
+            nvml.nvmlShutdown()
+
+
 def sample_gpu(nvml: Any, handle: Any, pid: int, *, contained: bool) -> GpuSample:
     """Sample the GPU behind ``handle`` with ``nvml``, an initialised ``pynvml``.
 

@@ -17,12 +17,12 @@ from deploybench.artifacts.acceptance import EXACT
 from deploybench.errors import DeployBenchError
 from deploybench.evaluate.events import EvaluationEvent
 from deploybench.export.order import ExportEvent
+from deploybench.plan.acceptance import loosest_of
 from deploybench.plan.cells import Planned
 from deploybench.results.cell import Cell
 from deploybench.results.quality import Quality
 from deploybench.results.record import Record
 from deploybench.results.store import read_records
-from deploybench.plan.acceptance import loosest_of
 from deploybench.runs.evaluation import EvaluationRequest, carry_out_evaluation
 from deploybench.tuning.images import TuneImages
 from deploybench.tuning.journal import JournalFile, TuneEvaluation

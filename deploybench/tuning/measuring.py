@@ -15,9 +15,9 @@ from deploybench.artifacts.workspace import Workspace
 from deploybench.hardware.host import Host
 from deploybench.hardware.profile import Profile
 from deploybench.measure.visit_plan import FEWEST_ROUNDS
+from deploybench.plan.acceptance import loosest_of, with_evidence
 from deploybench.plan.cells import Planned, Selection
 from deploybench.results.record import Record
-from deploybench.plan.acceptance import loosest_of, with_evidence
 from deploybench.runs.events import RecordUpdated, RunEvent, RunPlanned
 from deploybench.runs.request import RunRequest
 from deploybench.runs.run import run_cells

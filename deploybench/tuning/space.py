@@ -16,11 +16,12 @@ from deploybench.contracts.registry import Entry, exporters, reference_runner, r
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.export.order import ExportOrder, requests_of
 from deploybench.export.request import ExportRequest
+from deploybench.hardware.allocators import check_allocator, check_huge_pages
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.hardware.host import Host
 from deploybench.hardware.precisions import PRECISIONS, cpu_lacking
 from deploybench.hardware.profile import Profile
-from deploybench.plan.cells import Planned, Selection, plan_cells
+from deploybench.plan.cells import Planned, Selection, obeyed_on, plan_cells
 from deploybench.results.cell import BASELINE_PRECISION, Cell
 from deploybench.tuning.request import TuneRequest
 from deploybench.tuning.worth_trying import WORTH_TRYING, Value
@@ -267,12 +268,12 @@ def variants_of(plan: Planned, *, streams: bool) -> Iterator[Planned]:
     fields = type(cell).model_fields
     for name in Cell.declared():
         trial = WORTH_TRYING.get(name)
-        if trial is None or name not in runner.cell_options:
+        if trial is None or name not in obeyed_on(runner, cell.device):
             continue
         if kind_of(cell.device) not in trial.devices:
             continue
         for value in trial.values:
-            if value != fields[name].default:
+            if value != fields[name].default and _here(name, value):
                 varied = _with(plan, {name: value})
                 if varied is not None:
                     yield varied
@@ -284,6 +285,18 @@ def variants_of(plan: Planned, *, streams: bool) -> Iterator[Planned]:
     while streams and count <= cell.threads:
         yield replace(plan, cell=cell.replaced(streams=count))
         count *= 2
+
+
+def _here(option: str, value: Value) -> bool:
+    """Whether this host has what an option of the worker's process asks for."""
+    try:
+        if option == "allocator":
+            check_allocator(str(value))
+        elif option == "huge_pages":
+            check_huge_pages(str(value))
+    except DeployBenchError:
+        return False
+    return True
 
 
 def combined(base: Planned, variants: Sequence[Planned]) -> Planned | None:

@@ -1,8 +1,7 @@
 """Which values of a cell's options are worth a try, by the option's name.
 
 The options themselves are declared elsewhere (:class:`~deploybench.results.cell.CellOptions`), and
-each runner says which of them it obeys. A name that nobody declares here is passed over, so that
-this table may be ahead of the runners or behind them: an option that is not in it is left alone.
+each runner says which of them it obeys. An option that is not in this table is left alone.
 """
 
 from __future__ import annotations
@@ -33,8 +32,11 @@ WORTH_TRYING: Mapping[str, Trial] = {
     "arena": Trial(("off",), ON_CPU),
     "memory_format": Trial(("channels_last",)),
     # Of OpenVINO: streams of its own for many requests, or all threads for one.
-    "hint": Trial(("throughput", "latency"), ON_CPU),
+    "openvino_hint": Trial(("throughput",), ON_CPU),
+    # What ONNX Runtime fuses for this CPU (layouts of its own) is not always the faster.
+    "graph_level": Trial(("extended",), ON_CPU),
     "allocator": Trial(("jemalloc", "tcmalloc", "mimalloc"), ON_CPU),
-    "huge_pages": Trial((True,), ON_CPU),
+    "huge_pages": Trial(("on",), ON_CPU),
+    "convolutions": Trial(("heuristic",), ON_GPU),
 }
 """By the name of the field of ``CellOptions``."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu_table import COLUMNS, cells, document, exports
+from benchmarks.gpu_table import COLUMNS, QUICK, WHOLE, cells, document, exports
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts.registry import runners
 from deploybench.hardware.host import describe_host
@@ -77,3 +77,22 @@ def test_table_has_a_line_a_cell_with_both_times_and_the_cause_of_each_failure()
     assert "FAILED" in failed
     assert "- **net / inductor / fp32 / batch 1**: out of memory: 2 GiB" in text
     assert "Tesla K80, compute capability 3.7, driver 580.95.05" in text
+
+
+def test_quick_table_has_lines_of_bound_calls_alone_and_says_that_it_was_quick() -> None:
+    made = [record([launch([6.0] * 20)], device="cuda", timing="engine-only")]
+    described = host(gpus=(gpu("NVIDIA H100", "9.0"),))
+    text = document(rows_of(made), [], described, "cuda", quick=True)
+    (line,) = [line for line in text.splitlines() if line.startswith("| net")]
+    assert line.count("|") == len(COLUMNS) + 1
+    assert "| – | 6 |" in line
+    assert "**Quick**" in text
+    assert "**Quick**" not in document(rows_of(made), [], described, "cuda")
+
+
+def test_quick_table_is_of_five_minutes() -> None:
+    """Six seconds a launch: an import of torch, loading, proving, and the window."""
+    cells_of_a_model = 2 * (4 + 4 + 4 + 3)  # two batch sizes; eager, Inductor, TorchScript, ONNX
+    assert QUICK.models == "resnet50"
+    assert cells_of_a_model * QUICK.rounds * len(QUICK.timings) * (5 + QUICK.duration_s) < 330
+    assert WHOLE.rounds > QUICK.rounds

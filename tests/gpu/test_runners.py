@@ -4,6 +4,7 @@ clocks agree with."""
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from statistics import median
 
 import numpy as np
@@ -20,6 +21,7 @@ from deploybench.results.cell import ENGINE_ONLY
 from deploybench.results.launch import Launch
 from tests.conftest import TINY, run_cli
 from tests.gpu.conftest import CONVOLUTIONAL, WRITTEN, Exported
+from tests.gpu.unsupported import torch_unsupported
 
 pytestmark = pytest.mark.gpu
 
@@ -45,12 +47,16 @@ CASES = [
 ]
 AGREEMENT = 0.1
 """Between GPU times of the same work by different clocks."""
+LAUNCHING_MS = 0.05
+"""What a launch and an event may cost beside the work: a card that is done in 0.1 ms shows it."""
 
 
 def measured(exported: Exported, case: tuple[str, str, str, str, str], **changes: object) -> Launch:
     model, runner, form, written, asked = case
     plugin = runners()[runner].require()
     unfit = plugin.check_device("cuda")
+    if unfit is None and runner != "onnxruntime":
+        unfit = torch_unsupported()
     if unfit is not None:
         pytest.skip(unfit)
     if asked not in gpu_precisions("cuda", describe_host()):
@@ -108,7 +114,7 @@ def test_convolutional_model_in_fp16_is_channels_last_and_a_transformer_is_not(
 
 
 def test_gpu_time_agrees_with_cuda_events_over_many_calls_and_with_pytorch_s_own_timer(
-    exported: Exported,
+    exported: Exported, record_property: Callable[[str, object], None]
 ) -> None:
     import torch
     from torch.utils.benchmark import Timer
@@ -130,8 +136,12 @@ def test_gpu_time_agrees_with_cuda_events_over_many_calls_and_with_pytorch_s_own
         end.record()
         end.synchronize()
         timer = Timer("run()", globals={"run": bound.run}).blocked_autorange(min_run_time=0.5)
-    assert median(own) == pytest.approx(start.elapsed_time(end) / 50, rel=AGREEMENT)
-    assert median(own) == pytest.approx(timer.median * 1e3, rel=AGREEMENT)
+    events_ms, timer_ms = start.elapsed_time(end) / 50, timer.median * 1e3
+    record_property("own GPU ms", median(own))
+    record_property("CUDA events' ms", events_ms)
+    record_property("torch.utils.benchmark's ms", timer_ms)
+    assert median(own) == pytest.approx(events_ms, rel=AGREEMENT, abs=LAUNCHING_MS)
+    assert median(own) == pytest.approx(timer_ms, rel=AGREEMENT, abs=LAUNCHING_MS)
 
 
 @pytest.mark.parametrize("runner", ["pytorch", "onnxruntime"])
@@ -142,7 +152,7 @@ def test_calls_on_bound_inputs_take_no_longer_than_those_that_copy(
     case = (CONVOLUTIONAL, runner, form, "fp32", "fp32")
     whole = measured(exported, case, batch=256)
     engine = measured(exported, case, batch=256, timing=ENGINE_ONLY)
-    assert engine.median_ms < whole.median_ms * (1 + AGREEMENT)
+    assert engine.median_ms < whole.median_ms * (1 + AGREEMENT) + LAUNCHING_MS
 
 
 def test_batch_that_the_memory_does_not_hold_is_out_of_memory_in_words(exported: Exported) -> None:

@@ -8,16 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.contracts.registry import exporters, runners
 from tests.conftest import TINY, Cli
+from tests.gpu.unsupported import compiler_says_no, engines_unsupported
 
 pytestmark = pytest.mark.gpu
-
-
-def skip_unless_usable(backend: str) -> None:
-    for kind, entry in (("exporter", exporters().get(backend)), ("runner", runners().get(backend))):
-        if entry is None or not entry.usable:
-            pytest.skip(f"no {backend} {kind}: {entry.problem if entry else 'not installed'}")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16", "bf16", "int8"])
@@ -25,9 +19,9 @@ def skip_unless_usable(backend: str) -> None:
 def test_engine_for_the_gpu_at_hand_is_verified_and_measured(
     backend: str, precision: str, tmp_path: Path, cli: Cli
 ) -> None:
-    skip_unless_usable(backend)
-    if precision not in exporters()[backend].require().precisions:
-        pytest.skip(f"the {backend} exporter writes no {precision}")
+    unsupported = engines_unsupported(backend, precision)
+    if unsupported is not None:
+        pytest.skip(unsupported)
     place = ("--workspace", tmp_path)
     exported = cli(
         "export",
@@ -41,6 +35,9 @@ def test_engine_for_the_gpu_at_hand_is_verified_and_measured(
         *(("--calibration", "synthetic") if precision == "int8" else ()),
         timeout=500,
     )
+    unsupported = compiler_says_no(exported.stdout + exported.stderr)
+    if exported.returncode and unsupported is not None:
+        pytest.skip(unsupported)
     assert exported.returncode == 0, exported.stdout + exported.stderr
     ran = cli(
         "run",

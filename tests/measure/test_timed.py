@@ -10,9 +10,11 @@ from deploybench.measure import timed
 from deploybench.measure.calls import Call
 from deploybench.measure.job import Job
 from deploybench.measure.loop import Window
+from deploybench.measure.steady import Steady, find_steady
 from deploybench.measure.timed import TimedCalls, time_calls
 from deploybench.results.launch import EnergyReading, Surroundings
-from deploybench.telemetry.energy import Unavailable
+from deploybench.telemetry import gpu
+from deploybench.telemetry.energy import EnergyMeter, Unavailable
 from deploybench.telemetry.gpu import GpuSample
 
 MS = 1_000_000
@@ -118,7 +120,8 @@ def test_way_between_two_cores_is_probed_for_cells_of_the_cpu_only(
         return {"compute_us": 1.0}
 
     monkeypatch.setattr(timed, "probe_machine", probe)
-    monkeypatch.setattr(timed, "read_gpu", lambda index: GpuSample(power_w=float(index)))
+    monkeypatch.setattr(gpu, "read_gpu", lambda index: GpuSample(power_w=float(index)))
+    monkeypatch.setattr(gpu, "open_nvml", lambda: Nvml([]))
     found, _ = timed_with(monkeypatch, STEADY, device=device, probes=True)
     assert probed == [threads, threads], "before and after; one core has no way to another"
     around = found.surroundings
@@ -128,6 +131,67 @@ def test_way_between_two_cores_is_probed_for_cells_of_the_cpu_only(
         "cuda": 0.0,
         "cuda:1": 1.0,
     }[device]
+
+
+class Nvml:
+    """NVML's library, of which only opening and closing count."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def nvmlShutdown(self) -> None:  # noqa: N802 - NVML's name
+        self.log.append("NVML closed")
+
+
+def test_gpu_is_read_when_its_calls_end_while_nvml_is_open_and_before_anything_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Opened again after the meter had closed it, NVML told the clocks of an idle GPU."""
+    log: list[str] = []
+
+    def opened() -> Nvml:
+        log.append("NVML opened")
+        return Nvml(log)
+
+    def read(index: int) -> GpuSample:
+        log.append(f"GPU {index} read")
+        return GpuSample(sm_clock_mhz=len(log))
+
+    def calls(*arguments: object) -> Window:
+        log.append("calls")
+        return window(STEADY)
+
+    def settled(samples: tuple[int, ...]) -> Steady:
+        log.append("statistics")
+        return find_steady(samples)
+
+    meter = EnergyMeter(
+        lambda: 0.0,
+        source="counter",
+        scope="GPU",
+        resolution_s=1e-3,
+        close=lambda: log.append("meter closed"),
+    )
+    monkeypatch.setattr(gpu, "open_nvml", opened)
+    monkeypatch.setattr(gpu, "read_gpu", read)
+    monkeypatch.setattr(timed, "_window", calls)
+    monkeypatch.setattr(timed, "find_steady", settled)
+    monkeypatch.setattr(timed, "open_meter", lambda device: meter)
+    job = Job(
+        artifact="", runner="r", device="cuda", precision="fp32", batch=1, threads=1, probes=False
+    )
+    found = time_calls(job, [Call(lambda: None)], [lambda: None], frozenset({0}))
+    assert log == [
+        "NVML opened",
+        "calls",
+        "GPU 0 read",
+        "statistics",
+        "meter closed",
+        "NVML closed",
+    ]
+    reading = found.surroundings.gpu
+    assert reading is not None
+    assert reading.sm_clock_mhz == 3
 
 
 def test_a_reading_of_the_gpu_keeps_every_figure_of_the_sample() -> None:

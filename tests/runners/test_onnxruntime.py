@@ -12,6 +12,7 @@ import pytest
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import RunOptions
+from deploybench.contracts.registry import runners
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import TF32_VARIABLE
 from deploybench.measure.job import Job
@@ -101,8 +102,24 @@ def test_session_that_silently_fell_back_is_refused(
 def test_cuda_provider_is_told_its_gpu_and_whether_to_use_tf32(
     precision: str, use_tf32: str
 ) -> None:
-    assert cuda_options(options(precision)) == {"device_id": "1", "use_tf32": use_tf32}
+    assert cuda_options(options(precision)) == {
+        "device_id": "1",
+        "use_tf32": use_tf32,
+        "cudnn_conv_algo_search": "EXHAUSTIVE",
+    }
     assert TF32_VARIABLE not in os.environ
+
+
+def test_cuda_provider_is_told_not_to_search_where_a_cell_asks_for_heuristics() -> None:
+    asked = RunOptions("cuda", 1, "fp32", 1, convolutions="heuristic")
+    assert cuda_options(asked)["cudnn_conv_algo_search"] == "HEURISTIC"
+
+
+@pytest.mark.parametrize("runner", ["pytorch", "torchscript", "onnxruntime"])
+def test_choice_of_cudnns_algorithms_is_no_option_on_the_cpu(runner: str) -> None:
+    plugin = runners()[runner].require()
+    assert "convolutions" in plugin.options_on("cuda:1")
+    assert "convolutions" not in plugin.options_on("cpu")
 
 
 @pytest.mark.parametrize(("precision", "variable"), [("tf32", None), ("fp32", "0")])
@@ -110,7 +127,8 @@ def test_version_without_the_option_is_told_by_nvidia_s_variable(
     precision: str, variable: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnxruntime, "__version__", "1.14.1")
-    assert cuda_options(options(precision)) == {"device_id": "1"}
+    found = cuda_options(options(precision))
+    assert found == {"device_id": "1", "cudnn_conv_algo_search": "EXHAUSTIVE"}
     assert os.environ.get(TF32_VARIABLE) == variable
 
 
@@ -183,6 +201,12 @@ def test_precision_and_device_are_read_back_from_the_session(
     reported = Reported(provider, {"device_id": "1", **settings})
     facts = OnnxRuntimeSession(unwritten(), reported, options()).facts()
     assert (facts.precision, facts.device, facts.provider) == (precision, "cuda:1", provider)
+
+
+def test_search_of_cudnns_algorithms_is_read_back_from_the_session() -> None:
+    reported = Reported(CUDA, {"device_id": "1", "cudnn_conv_algo_search": "EXHAUSTIVE"})
+    notes = OnnxRuntimeSession(unwritten(), reported, options()).facts().notes
+    assert notes[-1] == "convolution algorithms: exhaustive search of cuDNN's"
 
 
 def test_session_whose_provider_got_no_node_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

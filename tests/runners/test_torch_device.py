@@ -25,7 +25,9 @@ from deploybench.runners.torch_device import (
     tf32_is_on,
 )
 from deploybench.runners.torch_export import moved
+from deploybench.runners.torch_session import TorchSession
 from deploybench.runners.torchscript import place_constants
+from tests.runners.artifacts import unwritten
 from tests.runners.torch_cuda_double import CudaOnTheCpu
 
 Artifacts = Callable[[str], Artifact]
@@ -37,9 +39,11 @@ def options(precision: str) -> RunOptions:
 
 
 @pytest.fixture(autouse=True)
-def _tf32_off_afterwards() -> Iterator[None]:
+def _switches_as_before() -> Iterator[None]:
+    benchmark = torch.backends.cudnn.benchmark
     yield
     set_tf32(torch, on=False)
+    torch.backends.cudnn.benchmark = benchmark
 
 
 @pytest.mark.parametrize("on", [True, False])
@@ -79,6 +83,24 @@ def test_old_pytorch_is_switched_by_its_own_names() -> None:
     assert not tf32_is_on(Old)
     assert not Old.backends.cudnn.allow_tf32
     assert not Old.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.parametrize(
+    ("asked", "benchmark", "words"),
+    [
+        ("searched", True, "convolution algorithms searched (cudnn.benchmark)"),
+        ("heuristic", False, "convolution algorithms by cuDNN's heuristics"),
+    ],
+)
+def test_cudnn_searches_unless_asked_not_to_as_onnx_runtime_does_and_the_facts_say_it(
+    asked: str, benchmark: bool, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", not benchmark)
+    place = CudaOnTheCpu(RunOptions("cuda", 1, "fp32", 1, convolutions=asked))
+    assert torch.backends.cudnn.benchmark is benchmark
+    session = TorchSession(unwritten(), nn.Identity(), place, options("fp32"), "eager", "fp32")
+    assert session.facts().notes == (words,)
+    assert RunOptions("cuda", 1, "fp32", 1).convolutions == "searched"
 
 
 @pytest.mark.parametrize(

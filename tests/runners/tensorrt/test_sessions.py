@@ -17,6 +17,7 @@ from deploybench.contracts import Session
 from deploybench.errors import DeployBenchError
 from deploybench.measure.calls import engine_only, host_to_host
 from deploybench.measure.job import Job
+from deploybench.measure.scheduler import worker_environment
 from deploybench.measure.timed import time_calls
 from deploybench.results.launch import Launch
 from deploybench.runners.tensorrt_rtx import TensorRTRtxRunner
@@ -233,12 +234,28 @@ def test_rtx_compiles_its_kernels_apart_from_loading(
         session.compile()
         assert double.now() == before + MS
         assert session.facts().provider == "TensorRT-RTX 1.7.1.116"
-        assert len(session.facts().notes) == 2
+        assert len(session.facts().notes) == 3
     import tensorrt_rtx
 
     strategies = tensorrt_rtx.DynamicShapesKernelSpecializationStrategy
     assert rtx.made_with == [rtx.config]
     assert rtx.config.dynamic_shapes_kernel_specialization_strategy == strategies.EAGER
+
+
+def test_rtx_worker_compiles_with_the_drivers_cache_off_and_the_row_says_whether_it_was(
+    rtx: Rtx, rtx_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver finds in it what the first launch compiled: later ones would compile nothing."""
+    job = Job(
+        artifact="", runner="tensorrt-rtx", device="cuda", precision="fp32", batch=1, threads=1
+    )
+    assert worker_environment(job)["CUDA_CACHE_DISABLE"] == "1"
+    assert "CUDA_CACHE_DISABLE" not in worker_environment(job.replaced(runner="tensorrt"))
+    assert "CUDA_CACHE_DISABLE" not in worker_environment(job.replaced(runner="of nobody"))
+    for value, words in (("1", "compiled afresh"), ("0", "may come from the driver's cache")):
+        monkeypatch.setenv("CUDA_CACHE_DISABLE", value)
+        with TensorRTRtxRunner().load(rtx_artifact, options()) as session:
+            assert words in session.facts().notes[-1]
 
 
 def test_rtx_engine_that_is_called_invalid_runs_with_a_note_where_it_loads_and_else_is_refused(
