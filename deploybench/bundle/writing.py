@@ -31,7 +31,7 @@ from deploybench.bundle.container import dockerfile, pins, python_version, requi
 from deploybench.bundle.document import BUNDLE, Bundle, BundledTask
 from deploybench.bundle.expected import SAMPLE, keep_answers, tolerances, write_sample
 from deploybench.bundle.process import process_of
-from deploybench.bundle.program import MODEL_FOLDER, MODULES, SHIPPED, program
+from deploybench.bundle.serve import MODEL_FOLDER, MODULES, SHIPPED, program
 from deploybench.contracts.registry import runner
 from deploybench.data.postprocess import task_in
 from deploybench.documents import now

@@ -57,7 +57,11 @@ def test_answers_are_those_of_the_command_line(bundled: Bundled, port: int, tmp_
     assert found["notes"] == ["grey, for a model of colours"]
 
 
-@pytest.mark.parametrize("body", [b"no image", IMAGE[:90], b"\0" * 128 + b"DICM"])
+@pytest.mark.parametrize(
+    "body",
+    [b"no image", IMAGE[:60], b"\0" * 128 + b"DICM"],
+    ids=["text", "cut off", "DICOM"],
+)
 def test_what_is_no_image_is_a_bad_request_with_a_sentence(port: int, body: bytes) -> None:
     status, found = asked(port, "POST", body)
     assert status == 400

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from deploybench.artifacts.artifact import Artifact, TensorSpec, open_artifact
-from deploybench.bundle import program as programs
+from deploybench.bundle import serve as programs
 from deploybench.bundle.process import process_of
-from deploybench.bundle.program import feeding_lines, program
+from deploybench.bundle.serve import feeding_lines, program
 from deploybench.bundle.writing import write_bundle
 from deploybench.contracts import Serving
 from deploybench.contracts.registry import runner
