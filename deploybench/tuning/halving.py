@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 
 LEAST_EACH_S = 4.0
 """Of a configuration in a look: a process starts, and there are some visits."""
+MOST_LOOKS = 12
+"""Looks may end early, where everything is known as narrowly as it gets: two that stay hard to tell
+apart are not looked at for ever."""
 FEW = 4
 """So many can be looked at closely; of more at least the two best are looked at once more."""
 
@@ -23,12 +26,14 @@ class Look:
     """What one look showed: who is still in the race, the best first.
 
     ``worse`` are clearly worse than the first that is known to be allowed, ``same`` are the same as
-    it. Who is not in ``order`` is out. ``spent_s`` is what the look took.
+    it. ``told`` are better by their figure, and what is not known of them is no matter of time: no
+    look would tell more. Who is not in ``order`` is out. ``spent_s`` is what the look took.
     """
 
     order: tuple[str, ...]
     worse: frozenset[str] = frozenset()
     same: frozenset[str] = frozenset()
+    told: frozenset[str] = frozenset()
     spent_s: float = 0.0
 
 
@@ -80,7 +85,8 @@ def is_settled(seen: Look, kept: Sequence[str], looked_at: int) -> bool:
     """Whether nothing is left to tell apart: one is left, or all others are worse or the same."""
     if looked_at > FEW:
         return len(kept) < 2
-    rest = [name for name in kept if name not in seen.worse and name not in seen.same]
+    told = seen.worse | seen.same | seen.told
+    rest = [name for name in kept if name not in told]
     return len(rest) <= 1
 
 
@@ -119,6 +125,6 @@ def halve(
             joining = []
             settled = is_settled(seen, kept, len(alive))
             enough = left_s >= least_budget_s(len(kept))
-        if settled or not kept or not enough:
+        if settled or not kept or not enough or number >= MOST_LOOKS:
             return Halved(seen, number, spent_s, settled, gone)
         alive = [*kept, *joining]

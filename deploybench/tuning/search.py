@@ -184,12 +184,13 @@ class Search:
         self._rounds.append(records)
         self.records |= records
         self._spent_s += spent_s
-        order, worse, same = self._order(names)
-        evaluated_s = self._more_images([name for name in order if name not in worse])
+        seen = self._order(names)
+        evaluated_s = self._more_images([name for name in seen.order if name not in seen.worse])
         if evaluated_s:
             self._spent_s += evaluated_s
-            order, worse, same = self._order(names)
-        self._last = Look(tuple(order), frozenset(worse), frozenset(same), spent_s + evaluated_s)
+            seen = self._order(names)
+        order = seen.order
+        self._last = replace(seen, spent_s=spent_s + evaluated_s)
         best = self._planned[order[0]].cell.title() if order else "nothing"
         self._tell(RoundEnded(number + 1, len(names), len(order), best))
         return self._last
@@ -235,7 +236,7 @@ class Search:
             return {name_of(record.cell): record for record in records}, spent_s
         return None
 
-    def _order(self, names: Sequence[str]) -> tuple[list[str], set[str], set[str]]:
+    def _order(self, names: Sequence[str]) -> Look:
         """Who is in the race, the best first, and who is clearly worse or the same.
 
         The first is the best of those that are known to be allowed: what may turn out to be too
@@ -253,18 +254,21 @@ class Search:
         allowed = [candidates[name] for name in order if self._fits(candidates[name])]
         leader = leader_of(allowed, self._pairs)
         if leader is None:
-            return order, set(), set()
+            return Look(tuple(order))
         first = next(name for name in order if candidates[name] is leader)
         order = [first, *(name for name in order if name != first)]
         worse: set[str] = set()
         same: set[str] = set()
+        told: set[str] = set()
         for name in order[1:]:
             standing = self._pairs.beside(leader, candidates[name]).standing
             if standing is Standing.BETTER:
                 worse.add(name)
             elif standing is Standing.SAME and self._fits(candidates[name]):
                 same.add(name)
-        return order, worse, same
+            elif standing is Standing.WORSE and not self._fits(candidates[name]):
+                told.add(name)
+        return Look(tuple(order), frozenset(worse), frozenset(same), frozenset(told))
 
     def _more_images(self, names: Sequence[str]) -> float:
         """Evaluate on more images what is not known to lose too much; the seconds that it took."""

@@ -10,6 +10,7 @@ import pytest
 
 from deploybench.tuning.halving import (
     LEAST_EACH_S,
+    MOST_LOOKS,
     Halved,
     Look,
     halve,
@@ -51,7 +52,7 @@ class Simulated:
                 worse.add(name)
             elif difference + width < math.log1p(MARGIN):
                 same.add(name)
-        return Look(tuple(order), frozenset(worse), frozenset(same), each_s * len(names))
+        return Look(tuple(order), frozenset(worse), frozenset(same), spent_s=each_s * len(names))
 
 
 def best_or_same(found: Halved, times: dict[str, float]) -> bool:
@@ -160,3 +161,21 @@ def test_nothing_in_the_race_ends_it() -> None:
     found = halve(["a"], 100, lambda number, names, each_s: Look((), spent_s=1.0))
     assert found.last.order == ()
     assert found.looks == 1
+
+
+def test_one_that_is_faster_and_may_be_wrong_takes_no_more_looks() -> None:
+    """What is not known of it is its accuracy: measuring it again would tell nothing."""
+    looks = []
+
+    def look(number: int, names: Sequence[str], each_s: float) -> Look:
+        looks.append(number)
+        return Look(("allowed", "faster"), told=frozenset({"faster"}), spent_s=0.001)
+
+    assert halve(["allowed", "faster"], 1000, look).settled
+    assert looks == [0]
+
+
+def test_looks_that_end_early_are_not_made_for_ever() -> None:
+    found = halve(["a", "b"], 1000, lambda number, names, each_s: Look(("a", "b"), spent_s=0.001))
+    assert found.looks == MOST_LOOKS
+    assert not found.settled
