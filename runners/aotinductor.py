@@ -29,9 +29,13 @@ class AotInductorRunner(TorchRunner):
         prepare_threads(options)
         # a runner serves one call at a time; the runners of a package share its weights
         package = load_package(str(artifact.entry), num_runners=options.streams)
-        return TorchSession(
+        session = TorchSession(
             artifact, package, Cpu(), options, "AOTInductor", artifact.manifest.precision
         )
+        kernels = artifact.manifest.facts.get("int8_kernels")
+        if kernels is not None:  # counted in the code of the package when it was written
+            session.note(f"int8 kernels: {kernels}")
+        return session
 
     def serving(self, artifact: Artifact, options: RunOptions) -> Serving:
         from .torch_serving import OPENMP, serving

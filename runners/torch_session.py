@@ -94,6 +94,10 @@ class TorchSession(Session):
         """What every call runs."""
         return self._module
 
+    def note(self, words: str) -> None:
+        """Have the row say something of what was loaded."""
+        self._notes = (*self._notes, words)
+
     def prepare_thread(self) -> None:
         """A thread count belongs to the thread that sets it: OpenMP gives another one every core of
         the machine."""
