@@ -141,7 +141,7 @@ def _sights(
 def _picture(pixels: npt.NDArray[np.float32], spec: Preprocessing) -> npt.NDArray[np.float64]:
     """What the model saw, with the normalisation taken back."""
     mean, std = np.array(spec.mean)[:, None, None], np.array(spec.std)[:, None, None]
-    levels = np.clip(pixels * std + mean, 0, 1).transpose(1, 2, 0).astype(np.float64)
+    levels: npt.NDArray[np.float64] = np.clip(pixels * std + mean, 0, 1).transpose(1, 2, 0)
     if levels.shape[2] != 3:
         levels = np.repeat(levels.mean(2, keepdims=True), 3, axis=2)
     return levels
