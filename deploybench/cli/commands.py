@@ -121,6 +121,12 @@ COMMANDS = (
         "classes.",
     ),
     Command(
+        "attend",
+        "attend:attend",
+        "Show what models look at in an image: attention maps and Grad-CAM, side by side, with "
+        "numbers.",
+    ),
+    Command(
         "list",
         "list:list_workspace",
         "List the artifacts of the workspace, with the names to type, and its runs.",

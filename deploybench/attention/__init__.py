@@ -1,0 +1,1 @@
+"""What models look at: attention maps, Grad-CAM, and numbers that compare them."""
