@@ -12,6 +12,7 @@ from deploybench.attention.drawing import draw
 from deploybench.attention.seen import Panel
 from deploybench.attention.study import Looked, Row, Study
 from deploybench.inert import csv_cell, inert
+from deploybench.plurals import counted
 
 COLUMNS = ("model", "quantity", "layer", "value", "low", "high", "images", "unit")
 STYLE = """
@@ -112,7 +113,7 @@ def _panel(looked: Looked, panel: Panel) -> str:
     data = base64.b64encode(draw([("", panel)], looked.picture)).decode()
     alt = (
         f"{panel.title} of {looked.model}, {panel.what}: {len(panel.rows)} x "
-        f"{len(panel.columns)} maps"
+        f"{counted(len(panel.columns), 'map')}"
     )
     return (
         f'<h3>{_safe(panel.title)}</h3><p class="limits">{_safe(panel.limits)}</p>'

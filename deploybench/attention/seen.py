@@ -20,6 +20,7 @@ from deploybench.attention.grids import Grid, Pixel, grid_of
 from deploybench.attention.numbers import entropy, mean_distance, rollout
 from deploybench.errors import DeployBenchError
 from deploybench.models.attention_maps import AttentionMap, IncompleteAttention, read_attention
+from deploybench.plurals import counted
 
 Array = npt.NDArray[np.float64]
 GRAD_CAM = "Grad-CAM"
@@ -180,7 +181,7 @@ def _add_weights(
         )
     sight.panels.append(
         Panel(
-            f"{quantity.capitalize()} at {len(pixels)} pixels",
+            f"{quantity.capitalize()} at {counted(len(pixels), 'pixel')}",
             f"{last.layer}: where each marked pixel looks, every head by itself",
             limits,
             _heads(heads),
@@ -208,7 +209,7 @@ def _add_weights(
     sight.panels.append(
         _row(
             "Rollout",
-            f"of the class token through {len(maps)} layers (Abnar and Zuidema 2020)",
+            f"of the class token through {counted(len(maps), 'layer')} (Abnar and Zuidema 2020)",
             "Heads are averaged, values and MLPs are left out: an estimate, no cause of the "
             "answer.",
             ("",),
@@ -290,7 +291,7 @@ def _add_windows(
     shifted = ", shifted" if down or right else ""
     sight.panels.append(
         Panel(
-            f"{quantity.capitalize()} at {len(pixels)} pixels",
+            f"{quantity.capitalize()} at {counted(len(pixels), 'pixel')}",
             f"{last.layer}{shifted}: where each marked pixel looks within its own window",
             "What is not coloured lies outside the window and cannot be seen by this layer. "
             "Windows mix across layers; that is not shown.",

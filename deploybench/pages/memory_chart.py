@@ -8,6 +8,7 @@ from typing import Any
 from deploybench.pages.machines import Run
 from deploybench.pages.page import About, Spec, View, inert_values
 from deploybench.pages.specs import name, on_its_own, quantity, shown, table_of_values
+from deploybench.plurals import counted
 from deploybench.results.cell import Cell
 from deploybench.rows.row import Row
 
@@ -44,7 +45,7 @@ def memory_view(run: Run, view_name: str) -> View | None:
         values += _values(entry.row, cell)
     caption = _caption([entry.row for entry in entries])
     if len(entries) > len(drawn):
-        caption += f" The first {len(drawn)} of {len(entries)} cells are drawn."
+        caption += f" The first {len(drawn)} of {counted(len(entries), 'cell')} are drawn."
     table = table_of_values(
         values, ("cell", "cell"), ("phase", "phase"), ("mib", "MiB", "{:.0f}".format)
     )

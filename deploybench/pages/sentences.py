@@ -79,7 +79,7 @@ def _for(some: Sequence[ModelAnswer], of: Sequence[ModelAnswer]) -> str:
     names = list(dict.fromkeys(answer.cell.model for answer in some))
     all_names = [answer.cell.model for answer in of]
     if len(some) == len(of) and len(of) > 1:
-        return f"in all {len(of)} comparisons"
+        return f"in all {counted(len(of), 'comparison')}"
     if len(names) <= FEW and len(set(all_names)) == len(all_names):
         return f"for {_and(names)}"
     return _for_count(len(some), of)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +167,12 @@ def test_recorder_tells_what_it_holds_to_the_byte() -> None:
     now="what the model takes, within 4 MiB; the harness's share is in the record",
 )
 def test_peak_of_a_window_is_that_of_the_calls_and_not_of_the_samples() -> None:
+    """In a process of its own: one that has run other tests has memory to spare, and grows less."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+        fresh.submit(look_at_two_windows).result()
+
+
+def look_at_two_windows() -> None:
     """The call holds 16 MiB for a moment; two windows, the second beside the first one's tuples."""
     mib = 1 << 20
 
