@@ -6,7 +6,7 @@ import io
 import signal
 import threading
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -124,15 +124,31 @@ def test_an_interrupt_ends_the_training_between_two_steps_with_its_state_on_the_
     # The training ends by itself; the tests' own processes are left alone.
     monkeypatch.setattr(apart, "stop_children", lambda: None)
     out = tmp_path / "out"
+    timers: list[threading.Timer] = []
+    heard: list[int] = []
 
     def interrupt(event: TrainingEvent) -> None:
         if isinstance(event, StepMade):
             # As timeout(1) does: to the process, and at once to its group.
-            threading.Timer(0.02, signal.pthread_kill, (threading.main_thread().ident, 2)).start()
+            main = threading.main_thread().ident
+            timers.append(threading.Timer(0.02, signal.pthread_kill, (main, signal.SIGINT)))
+            timers[-1].start()
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        train_apart(request_for(images(tmp_path / "data"), out), interrupt)
+    def only_once(number: int, frame: FrameType | None) -> None:
+        # A second signal that comes when the training is over must not end the tests.
+        heard.append(number)
+        if len(heard) == 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, only_once)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train_apart(request_for(images(tmp_path / "data"), out), interrupt)
+        for timer in timers:
+            timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     record = read_record(out)
     assert record is not None
     assert not record.finished
