@@ -225,15 +225,19 @@ def _was_tried(record: Record) -> bool:
     return record.complete or record.summary is not None or record.quality is not None
 
 
+def why_unusable(record: Record) -> str:
+    """Why nothing may be chosen by what the record says, in words; empty where it may."""
+    judgement = record.judgement
+    if record.provenance == "simulated":
+        return "simulated: a double stood in for the device, its figures are nobody's"
+    if judgement.verdict in UNUSABLE:
+        return f"{judgement.verdict.value}: {judgement.reason}"
+    return ""
+
+
 def _candidate(record: Record, qualities: _Qualities, accuracy_of: str) -> Candidate:
     quality = qualities.of_record(record)
     missing = qualities.why_none(record)
-    judgement = record.judgement
-    unusable = ""
-    if record.provenance == "simulated":
-        unusable = "simulated: a double stood in for the device, its figures are nobody's"
-    elif judgement.verdict in UNUSABLE:
-        unusable = f"{judgement.verdict.value}: {judgement.reason}"
     return Candidate(
         record=record,
         quality=quality,
@@ -243,7 +247,7 @@ def _candidate(record: Record, qualities: _Qualities, accuracy_of: str) -> Candi
             **amounts_of_quality(quality, accuracy_of, missing),
             Quantity.SIZE: size_of(record),
         },
-        unusable=unusable,
+        unusable=why_unusable(record),
     )
 
 

@@ -20,7 +20,7 @@ from deploybench.analysis.amounts import (
     size_of,
     usual_accuracy,
 )
-from deploybench.analysis.candidates import UNUSABLE, Candidate, Choice, Machine
+from deploybench.analysis.candidates import Candidate, Choice, Machine, why_unusable
 from deploybench.analysis.comparison import answer_of, compare_pair
 from deploybench.analysis.constraints import Assessment, Constraint, Fit, judged_by
 from deploybench.analysis.matching import ALLOWABLE
@@ -113,12 +113,6 @@ def candidate_of(record: Record, quality: Quality | None, *, labelled: bool) -> 
     if quality is not None and quality.no_eager == REFERENCE_ITSELF:
         # An adopted file, which the others are made of: it loses nothing beside itself.
         of_quality[Quantity.DROP] = exactly(0.0)
-    unusable = ""
-    judgement = record.judgement
-    if record.provenance == "simulated":
-        unusable = "simulated: a double stood in for the device, its figures are nobody's"
-    elif judgement.verdict in UNUSABLE:
-        unusable = f"{judgement.verdict.value}: {judgement.reason}"
     return Candidate(
         record=record,
         quality=quality,
@@ -128,7 +122,7 @@ def candidate_of(record: Record, quality: Quality | None, *, labelled: bool) -> 
             **of_quality,
             Quantity.SIZE: size_of(record),
         },
-        unusable=unusable,
+        unusable=why_unusable(record),
     )
 
 

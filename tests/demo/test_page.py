@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +13,9 @@ import pytest
 
 from tests.artifacts.workspaces import ONNX, PYTORCH, kept_workspace
 from tests.conftest import run_here
+from tests.pages.browser import started
 
 pytest.importorskip("gradio", reason="the extra demo is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-IN_A_BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: make browser")
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +53,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@IN_A_BROWSER
 def test_an_image_is_answered_by_both_artifacts_and_nothing_else_is_asked(
     address: str, pictures: Path
 ) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
     asked: list[str] = []
     broken: list[str] = []
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-background-networking", "--disable-sync"],
-        )
+    with started() as browser:
         page = browser.new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: broken.append(str(error)))
@@ -98,7 +90,6 @@ def test_an_image_is_answered_by_both_artifacts_and_nothing_else_is_asked(
         page.wait_for_function(
             "document.querySelector('#facts-left textarea').value.startsWith('No answer')"
         )
-        browser.close()
     assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
 
 
