@@ -6,7 +6,7 @@ import io
 import signal
 import threading
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,6 +31,7 @@ from deploybench.training.folder import read_record
 from deploybench.training.recipe import recipe
 from deploybench.training.request import TrainingRequest
 from deploybench.training.state import state_path
+from tests.interrupts import interrupt, run_apart
 
 EVERY_EVENT: tuple[TrainingEvent, ...] = (
     ImagesRead(3, 10),
@@ -119,40 +120,33 @@ def test_a_process_that_is_killed_is_an_error_with_its_cause(
 
 
 def test_an_interrupt_ends_the_training_between_two_steps_with_its_state_on_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    # The training ends by itself; the tests' own processes are left alone.
-    monkeypatch.setattr(apart, "stop_children", lambda: None)
-    out = tmp_path / "out"
-    timers: list[threading.Timer] = []
-    heard: list[int] = []
+    data, out = images(tmp_path / "data"), tmp_path / "out"
+    run_apart(interrupted_twice, data, out)
+    record = read_record(out)
+    assert record is not None
+    assert not record.finished
+    assert state_path(out).is_file()
 
-    def interrupt(event: TrainingEvent) -> None:
+
+def interrupted_twice(data: Path, out: Path) -> None:
+    """Interrupts the training at its first step as timeout(1) does: the process, and at once its
+    group."""
+    timers: list[threading.Timer] = []
+
+    def interrupted(event: TrainingEvent) -> None:
         if isinstance(event, StepMade):
-            # As timeout(1) does: to the process, and at once to its group.
             main = threading.main_thread().ident
             timers.append(threading.Timer(0.02, signal.pthread_kill, (main, signal.SIGINT)))
             timers[-1].start()
             signal.raise_signal(signal.SIGINT)
 
-    def only_once(number: int, frame: FrameType | None) -> None:
-        # A second signal that comes when the training is over must not end the tests.
-        heard.append(number)
-        if len(heard) == 1:
-            raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, only_once)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            train_apart(request_for(images(tmp_path / "data"), out), interrupt)
-        for timer in timers:
-            timer.join()
-    finally:
-        signal.signal(signal.SIGINT, before)
-    record = read_record(out)
-    assert record is not None
-    assert not record.finished
-    assert state_path(out).is_file()
+    # A shell starts what it puts in the background with it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt):
+        train_apart(request_for(data, out), interrupted)
+    assert len(timers) == 1
 
 
 def test_two_interrupts_at_once_are_one_and_a_later_one_is_another(
@@ -164,9 +158,9 @@ def test_two_interrupts_at_once_are_one_and_a_later_one_is_another(
     before = signal.getsignal(signal.SIGINT)
     with apart._Interrupts():
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
+            interrupt()
+        interrupt()
         now[0] += 2
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+            interrupt()
     assert signal.getsignal(signal.SIGINT) is before

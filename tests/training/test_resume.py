@@ -29,6 +29,7 @@ from deploybench.training.folder import check_same_plan, read_record
 from deploybench.training.job import train
 from deploybench.training.state import load_state, state_path
 from deploybench.training.stopping import StopSignals
+from tests.interrupts import interrupt
 from tests.training.small import request
 
 NET = "tests.training.nets:dropping"
@@ -286,7 +287,7 @@ def test_ctrl_c_ends_it_after_the_step_under_way_with_a_state_of_that_step(
     def tell(event: TrainingEvent) -> None:
         told.append(event)
         if isinstance(event, StepMade) and event.step == 6:
-            signal.raise_signal(signal.SIGINT)
+            interrupt()
 
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
@@ -302,10 +303,10 @@ def test_ctrl_c_ends_it_after_the_step_under_way_with_a_state_of_that_step(
 
 def test_a_second_ctrl_c_ends_it_at_once() -> None:
     with StopSignals() as signals:
-        signal.raise_signal(signal.SIGINT)
+        interrupt()
         assert signals.asked
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+            interrupt()
 
 
 def test_a_checkpoint_may_be_called_otherwise_when_its_training_goes_on(
