@@ -19,10 +19,26 @@ from PIL import Image
 
 from benchmarks.agreement import LEAST_CONTRAST, photographs
 
-NAMES = (
-    "astronaut brick camera cell chelsea coffee coins grass gravel hubble_deep_field ihc moon "
-    "motorcycle_left retina rocket china flower grace_hopper"
-).split()
+NAMES = [
+    "astronaut",
+    "brick",
+    "camera",
+    "cell",
+    "chelsea",
+    "coffee",
+    "coins",
+    "grass",
+    "gravel",
+    "hubble_deep_field",
+    "ihc",
+    "moon",
+    "motorcycle_left",
+    "retina",
+    "rocket",
+    "china",
+    "flower",
+    "grace_hopper",
+]
 """No text, no drawings, and one of each pair."""
 SIDE = 224
 SHARES = (0.4, 0.8)
