@@ -19,7 +19,7 @@ from PIL import Image
 
 from benchmarks.agreement import LEAST_CONTRAST, photographs
 
-NAMES = [
+NAMES = (
     "astronaut",
     "brick",
     "camera",
@@ -38,7 +38,7 @@ NAMES = [
     "china",
     "flower",
     "grace_hopper",
-]
+)
 """No text, no drawings, and one of each pair."""
 SIDE = 224
 SHARES = (0.4, 0.8)
