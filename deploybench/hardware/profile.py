@@ -25,6 +25,7 @@ from deploybench.hardware.devices import CPU, CUDA
 from deploybench.hardware.gpus import Gpu
 from deploybench.hardware.host import Host
 from deploybench.hardware.precisions import PRECISIONS
+from deploybench.untrusted import read_text
 from deploybench.versions import comparable
 
 if sys.version_info >= (3, 11):
@@ -33,6 +34,7 @@ else:
     import tomli as tomllib
 
 HOST = "host"
+MOST_PROFILE_BYTES = 1 << 20
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -183,7 +185,7 @@ def load_profile(name: str) -> Profile:
 def _text_of(path: str) -> str:
     """The text of a profile's file. Raises DeployBenchError where it does not read."""
     try:
-        return Path(path).read_text("utf-8")
+        return read_text(Path(path), MOST_PROFILE_BYTES)
     except OSError as error:
         cause = error.strerror
     except UnicodeDecodeError:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from deploybench.documents import read_document
+from deploybench.documents import read_document_file
 from deploybench.errors import DeployBenchError
 from deploybench.files import write_whole
 from deploybench.hardware.devices import CPU
@@ -193,10 +193,9 @@ def _paths_below(folder: Path) -> Iterator[Path]:
 
 
 def _read(path: Path) -> Record:
-    return read_document(
+    return read_document_file(
         Record,
-        path.read_bytes(),
-        origin=str(path),
+        path,
         what="a record",
         expected="a record of schema version 2 to 4 (this version of deploybench writes 4)",
         action="move it out of the folder, or run the cell again",
