@@ -16,7 +16,8 @@ from deploybench.untrusted import MOST_BYTES, read_bytes
 PERHAPS_TOO_LARGE = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}|NaN|Infinity")
 """What any number has that fits no double, or no 64-bit integer. Hashes and words may have it too:
 where it occurs, the numbers themselves are looked at. All others are passed by in one glance."""
-LARGEST_INTEGER = (1 << 63) - 1
+LARGEST_INTEGER = (1 << 64) - 1
+"""Seeds have 64 bits and no sign."""
 D = TypeVar("D", bound="Document")
 
 

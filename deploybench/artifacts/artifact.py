@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-import numpy as np
 from pydantic import Field, JsonValue
 
 from deploybench.artifacts.adoption import Adoption
@@ -21,7 +20,7 @@ from deploybench.artifacts.external_data import ONNX_SUFFIX, check_external_data
 from deploybench.artifacts.own_images import OwnImages
 from deploybench.artifacts.parity import ParityReport
 from deploybench.artifacts.preprocessing import Preprocessing
-from deploybench.artifacts.references import REFERENCE, Array, read_references
+from deploybench.artifacts.references import REFERENCE, Array, read_images, read_references
 from deploybench.artifacts.task import Task
 from deploybench.artifacts.weights import Weights
 from deploybench.documents import Document, read_document_file
@@ -224,8 +223,8 @@ class Artifact:
 
     def reference(self) -> tuple[Array, Array]:
         """The reference inputs and the fp32 eager outputs on them, of the main output."""
-        with np.load(self.path / REFERENCE, allow_pickle=False) as archive:
-            return archive["inputs"], archive["outputs"]
+        main = self.manifest.outputs[0].name
+        return read_images(self.path), read_references(self.path, [main])[main]
 
     def references(self) -> dict[str, Array]:
         """The fp32 eager outputs on the reference inputs by name, the main output first."""
