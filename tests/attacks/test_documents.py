@@ -76,7 +76,7 @@ def hostile_profile(what: str, text: str, words: str, before: str) -> Any:
             "20 s, and gigabytes of memory",
         ),
         hostile_profile(
-            "parentheses 90 deep in a regular expression, and 5,000 deep",
+            "5,000 parentheses within each other in a regular expression",
             PROFILE.format(pattern="'" + "(" * 5000 + ")" * 5000 + "'"),
             "characters; at most",
             CRASHED,
@@ -85,7 +85,7 @@ def hostile_profile(what: str, text: str, words: str, before: str) -> Any:
             "a regular expression that takes 2^n steps: (a+)+$",
             PROFILE.format(pattern="'(([A-Za-z]+)+)+!$'"),
             "itself repeats or chooses",
-            "on some names of processors: for ever",
+            "taken; its steps double with each letter of a name",
         ),
         hostile_profile(
             "a regular expression of twenty .*",
@@ -146,9 +146,9 @@ HISTOGRAM = {"relative_width": 0.001, "bins": [1, 2], "counts": [3, 4], "smalles
             0,
             "shown",
         ),
-        hostile_record("a hop of a state of 0", [*STATES, "hop_ns"], 0, "shown"),
-        hostile_record("samples of 0 ns", SAMPLES, [0] * 12, "shown as NOISY"),
-        hostile_record("samples before their beginning", SAMPLES, [-3] * 12, "shown"),
+        hostile_record("a hop of a state of 0", [*STATES, "hop_ns"], 0, CRASHED),
+        hostile_record("samples of 0 ns", SAMPLES, [0] * 12, CRASHED),
+        hostile_record("samples before their beginning", SAMPLES, [-3] * 12, CRASHED),
         hostile_record("a median of 0 ms", [*STATES, "p50_ms"], 0, CRASHED),
         hostile_record("a median of -1 ms", [*STATES, "p50_ms"], -1, "shown"),
         hostile_record("0 images per second", [*STATES, "throughput_per_s"], 0, CRASHED),
@@ -158,9 +158,11 @@ HISTOGRAM = {"relative_width": 0.001, "bins": [1, 2], "counts": [3, 4], "smalles
         hostile_record("a batch of 0", ["cell", "batch"], 0, CRASHED),
         hostile_record("0 streams", ["cell", "streams"], 0, CRASHED),
         hostile_record("fewer parameters than none", ["parameters"], -1, "shown"),
-        hostile_record("a peak of 0", ["peak_gflops"], 0, "shown without it"),
+        hostile_record("a peak of 0", ["peak_gflops"], 0, "shown"),
         hostile_record("more warm-up than samples", ["launches", 0, "warm_up"], 10**9, CRASHED),
-        hostile_record("a name of a megabyte", ["cell", "model"], "m " * 500_000, "60 s, 3 MB"),
+        hostile_record(
+            "a name of a megabyte", ["cell", "model"], "m " * 500_000, "3 MB printed, over 10 s"
+        ),
         *(
             hostile_record(
                 what,
@@ -229,7 +231,7 @@ def test_deep_record_is_refused(tmp_path: Path) -> None:
 @attack(
     RECORDS,
     "a record that somebody edited: ten times faster",
-    "shown like any other; gate passes",
+    "shown and compared like any other",
     "refused: 'was edited after it was written'",
 )
 def test_edited_record_is_told_from_what_was_written(tmp_path: Path) -> None:
@@ -354,7 +356,7 @@ PLAIN = {
         )
         for what, field, value, before in [
             ("a height of 0", "height", 0, CRASHED),
-            ("a width of a billion", "width", 10**9, "killed: out of memory"),
+            ("a width of a billion", "width", 10**9, "a traceback (MemoryError)"),
             ("two means for three channels", "mean", (0.5, 0.5), CRASHED),
             ("one mean for three channels", "mean", (0.5,), "one mean for all, in silence"),
             ("a deviation of 0", "std", (0.5, 0.5, 0.0), "infinite inputs, in silence"),

@@ -94,9 +94,9 @@ READ: dict[str, tuple[Callable[[Path, Make], None], str]] = {
     "pack": (of_pack, "waited for ever, or filled the memory"),
     "manifest": (of_manifest, "a terabyte was read; else refused"),
     "table of images": (of_table, "waited for ever, or filled the memory"),
-    "list of labels": (of_labels, "waited for ever, or filled the memory"),
-    "recipe": (of_recipe, "waited for ever, or filled the memory"),
-    "scenario": (of_scenario, "waited for ever, or filled the memory"),
+    "list of labels": (of_labels, "a terabyte was read; else refused"),
+    "recipe": (of_recipe, "waited for ever, by its code"),
+    "scenario": (of_scenario, "waited for ever, by its code"),
 }
 
 
@@ -167,7 +167,7 @@ def test_other_records_of_the_folder_are_read(tmp_path: Path) -> None:
 @attack(
     KIND,
     "a pipe for an image, a signature, a model's file",
-    "the signature's waited for ever; else refused",
+    "the signature's waited for ever, by its code; else refused",
     "refused at once: 'it is a pipe, not a file'",
 )
 def test_pipes_in_an_artifact_and_for_an_image(tmp_path: Path) -> None:
