@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 """Of the files that are taken from a folder."""
-LONGEST_SIDE = 100_000
+LONGEST_SIDE = 1_000_000
 """Pixels. A line of a hundred million is no picture, and resizing it takes seconds and
 gigabytes."""
 EXIF_ORIENTATION = 0x0112
