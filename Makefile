@@ -22,7 +22,7 @@ ACCURACY_RUNNERS := pytorch,torchscript,torch-export,onnxruntime,openvino
 # TorchScript and torch.compile are left to you: each of their processes imports torch, for seconds.
 DEMO_RUNNERS := pytorch,onnxruntime,openvino
 
-.PHONY: help demo accuracy-demo test lint environment clean-demo gpu-check docker-pins docker-libraries images old-stack page-tools
+.PHONY: help demo accuracy-demo test lint environment clean-demo gpu-check docker-pins docker-libraries images old-stack page-tools sbom audit wheel
 
 help:
 	@echo "make demo   export and measure four models on every CPU backend, print the comparison table"
@@ -34,6 +34,9 @@ help:
 	@echo "make page-tools    a Chromium (apt) and axe-core (npm) for the tests that open a report"
 	@echo "make docker-pins   compile docker/*/requirements.in again, with the newest versions that fit"
 	@echo "make docker-libraries  read the libraries in every pinned wheel (several GB), and say which are missing"
+	@echo "make sbom          a CycloneDX list of every package, and their licences"
+	@echo "make audit         known weaknesses of the pinned packages, where they can be asked for"
+	@echo "make wheel         build the wheel twice, and compare"
 	@echo "make old-stack     export here, measure on Python 3.10 and torch 2.0 (4 GB; needs a python3.10)"
 
 environment: $(READY)
@@ -105,6 +108,16 @@ docker-pins: $(READY)
 
 docker-libraries: $(READY)
 	$(BIN)/python -m docker.closure
+
+# Their tools run in environments of their own (uv tool run): nothing is added to this one.
+sbom: $(READY)
+	$(BIN)/python -m benchmarks.supply_chain sbom licences
+
+audit: $(READY)
+	$(BIN)/python -m benchmarks.supply_chain audit
+
+wheel: $(READY)
+	$(BIN)/python -m benchmarks.supply_chain wheel
 
 old-stack: $(READY)
 	$(BIN)/python -m benchmarks.old_stack $(OLD_STACK)

@@ -100,20 +100,26 @@ def table(outcomes: Outcomes) -> str:
             if rows.get(shown) != "**FAILED**":
                 rows[shown] = outcomes.result(nodeid)
         for (tried, before), result in rows.items():
-            lines.append(f"| {_cell(tried)} | {_cell(before)} | {_cell(result)} |")
+            lines.append(f"| {cell(tried)} | {cell(before)} | {cell(result)} |")
         lines.append("")
     return "\n".join(lines)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """The text as a cell of Markdown's table."""
     return text.replace("|", "\\|").replace("\n", " ")
 
 
 def written(page: str, cases: str) -> str:
     """The page with its table of cases replaced."""
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n\n{cases}\n{END}{tail}"
+    return written_between(page, cases, BEGIN, END)
+
+
+def written_between(page: str, content: str, begin: str, end: str) -> str:
+    """The page with what stands between two marks replaced."""
+    head, _, rest = page.partition(begin)
+    _, _, tail = rest.partition(end)
+    return f"{head}{begin}\n\n{content}\n{end}{tail}"
 
 
 def collect(*arguments: str) -> Outcomes:

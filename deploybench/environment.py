@@ -71,6 +71,14 @@ POLICIES: tuple[tuple[Policy, tuple[str, ...]], ...] = (
 )
 
 
+SECRETS = (
+    *("*TOKEN", "*TOKEN_*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*CREDENTIAL*", "*API_KEY*"),
+    *("*ACCESS_KEY*", "*PRIVATE_KEY*", "SSH_AUTH_SOCK", "AWS_SESSION*", "*CONNECTION_STRING"),
+)
+"""What programs call the variables in which they are given what nobody else may know."""
+NO_SECRETS = ("DEPLOYBENCH_", "TOKENIZERS_")
+
+
 def policy_of(name: str) -> Policy | None:
     """What is done with a variable of that name; None: it reaches children and is not told of."""
     if name in OURS:
@@ -86,6 +94,18 @@ def without_cleared(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value for name, value in environment.items() if policy_of(name) is not Policy.CLEARED
     }
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without passwords, tokens and keys: a worker needs none, since it uses no
+    network, and what it runs may come from elsewhere."""
+    return {name: value for name, value in environment.items() if not _is_secret(name)}
+
+
+def _is_secret(name: str) -> bool:
+    if name.startswith(NO_SECRETS):
+        return False
+    return any(fnmatchcase(name.upper(), pattern) for pattern in SECRETS)
 
 
 def cleared_of(environment: Mapping[str, str]) -> dict[str, str]:

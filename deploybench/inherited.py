@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Collection, Iterator
 
 from deploybench.errors import DeployBenchError
+
+LARGEST_FILE_BYTES = 64 << 30
+"""No artifact is near it; what goes on writing would fill the disk."""
 
 
 def can_pin() -> bool:
@@ -56,3 +60,20 @@ def interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def limit_files() -> None:
+    """This process, and what it starts, writes no core file and none over a limit.
+
+    A crash of a runtime would leave its whole memory in the user's folder. (The memory itself is
+    not limited: CUDA and PyTorch reserve address space far beyond what they use.)
+    """
+    if sys.platform == "win32":
+        return
+    import resource
+
+    wanted = ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, LARGEST_FILE_BYTES))
+    for limit, most in wanted:
+        soft, hard = resource.getrlimit(limit)
+        if soft == resource.RLIM_INFINITY or soft > most:
+            resource.setrlimit(limit, (most, hard))

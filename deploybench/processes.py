@@ -27,7 +27,7 @@ from typing import NoReturn
 
 import psutil
 
-from deploybench.environment import cleared_of, without_cleared
+from deploybench.environment import cleared_of, without_cleared, without_secrets
 from deploybench.errors import DeployBenchError
 from deploybench.family import (
     family_mark,
@@ -35,7 +35,7 @@ from deploybench.family import (
     scratch_folder,
     temporary_files_in,
 )
-from deploybench.inherited import interrupts_held, pinned
+from deploybench.inherited import interrupts_held, limit_files, pinned
 
 STDERR_TAIL_CHARS = 4000
 QUIET_RUNTIMES = {
@@ -218,8 +218,9 @@ def die_with_parent() -> None:
 
     The parent's guardian does so on every system (``family.py``); this is at once, and holds where
     the guardian itself was killed. A parent that died before it was asked is told by the change of
-    parents.
+    parents. From here on the process also writes no core file, and none of terabytes.
     """
+    limit_files()
     parent = os.environ.pop(PARENT, None)
     if not sys.platform.startswith("linux"):
         return
@@ -247,10 +248,10 @@ def finish(reply: str) -> NoReturn:
 def child_environment(folder: Path, changes: Mapping[str, str]) -> dict[str, str]:
     """This process's environment with what children need, whose temporary files lie in ``folder``.
 
-    Without what would change their threads behind our back.
+    Without what would change their threads behind our back, and without secrets.
     """
     environment = {
-        **without_cleared(os.environ),
+        **without_secrets(without_cleared(os.environ)),
         **QUIET_RUNTIMES,
         **UTF_8,
         **temporary_files_in(folder),

@@ -6,12 +6,10 @@ Beside the exported files lie ``manifest.json``, which lists them, and ``referen
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-import numpy as np
 from pydantic import Field, JsonValue
 
 from deploybench.artifacts.adoption import Adoption
@@ -22,17 +20,20 @@ from deploybench.artifacts.external_data import ONNX_SUFFIX, check_external_data
 from deploybench.artifacts.own_images import OwnImages
 from deploybench.artifacts.parity import ParityReport
 from deploybench.artifacts.preprocessing import Preprocessing
-from deploybench.artifacts.references import REFERENCE, Array, read_references
+from deploybench.artifacts.references import REFERENCE, Array, read_images, read_references
 from deploybench.artifacts.task import Task
 from deploybench.artifacts.weights import Weights
-from deploybench.documents import Document, read_document
+from deploybench.documents import Document, read_document_file
 from deploybench.errors import DeployBenchError
 from deploybench.plurals import counted
+from deploybench.untrusted import open_regular, read_json
 
 MANIFEST = "manifest.json"
 LABELS = "labels.json"
 SIGNATURE = "signature.json"
 """Whose word there is for the artifact (:mod:`deploybench.artifacts.signature`); never packed."""
+MOST_MANIFEST_BYTES = 4 << 20
+"""A manifest has some KiB, and 100 bytes for each file."""
 HASH_CHUNK_BYTES = 1 << 20
 PathStep = tuple[Literal["key", "item", "field", "part"], str | int]
 """A step into what a model returns: a dict's key, a tuple's item, an object's field, a part of a
@@ -222,8 +223,8 @@ class Artifact:
 
     def reference(self) -> tuple[Array, Array]:
         """The reference inputs and the fp32 eager outputs on them, of the main output."""
-        with np.load(self.path / REFERENCE, allow_pickle=False) as archive:
-            return archive["inputs"], archive["outputs"]
+        main = self.manifest.outputs[0].name
+        return read_images(self.path), read_references(self.path, [main])[main]
 
     def references(self) -> dict[str, Array]:
         """The fp32 eager outputs on the reference inputs by name, the main output first."""
@@ -236,7 +237,7 @@ class Artifact:
         path = self.path / LABELS
         classes = self.manifest.model.num_classes
         try:
-            labels = json.loads(path.read_text())
+            labels = read_json(path)
         except (OSError, ValueError) as error:
             raise DeployBenchError(
                 f"{path} cannot be read: {error}", action=self._advice_to_export_again()
@@ -263,6 +264,13 @@ class Artifact:
             if not path.is_file():
                 raise DeployBenchError(
                     f"{path} is missing from the artifact",
+                    expected=_described(listed),
+                    action=self._advice_to_export_again(),
+                )
+            size = path.stat().st_size
+            if size != listed.size_bytes:  # told without a look at the content, however much it is
+                raise DeployBenchError(
+                    f"{path} was changed or truncated: {counted(size, 'byte')}",
                     expected=_described(listed),
                     action=self._advice_to_export_again(),
                 )
@@ -296,13 +304,13 @@ def open_artifact(path: Path) -> Artifact:
             expected="a folder that deploybench export wrote",
             action="deploybench export --model NAME",
         )
-    manifest = read_document(
+    manifest = read_document_file(
         Manifest,
-        manifest_path.read_bytes(),
-        origin=str(manifest_path),
+        manifest_path,
         what="a manifest",
         expected="a manifest of schema version 1",
         action="export the model again",
+        most_bytes=MOST_MANIFEST_BYTES,
     )
     if not manifest.intact:
         raise DeployBenchError(
@@ -345,7 +353,7 @@ def file_entry(path: Path, root: Path) -> FileEntry:
 
 def sha256_of_file(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         while chunk := stream.read(HASH_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()

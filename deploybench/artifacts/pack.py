@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 
 from deploybench.artifacts.artifact import (
     MANIFEST,
+    MOST_MANIFEST_BYTES,
     SIGNATURE,
     Artifact,
     Manifest,
@@ -32,9 +33,9 @@ from deploybench.artifacts.workspace import Workspace, artifact_name, publish
 from deploybench.documents import read_document
 from deploybench.errors import DeployBenchError
 from deploybench.files import writing_whole
+from deploybench.untrusted import open_regular
 
 SUFFIX = ".dbpack"
-LARGEST_MANIFEST_BYTES = 16 << 20
 ENCRYPTED = 1
 Entries = dict[str, zipfile.ZipInfo]
 """By their names below the artifact's folder."""
@@ -68,7 +69,7 @@ def read_pack(path: Path, workspace: Workspace) -> list[Artifact]:
     artifact concerned is kept.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
             folders = _folders(archive)
             _check_size(archive, path)
             return [_take(archive, entries, workspace) for entries in folders]
@@ -201,9 +202,9 @@ def _occupied(destination: Path, by: str) -> DeployBenchError:
 
 def _manifest(archive: zipfile.ZipFile, entries: Entries) -> Manifest:
     info = entries.get(MANIFEST)
-    if info is None or info.file_size > LARGEST_MANIFEST_BYTES:
+    if info is None or info.file_size > MOST_MANIFEST_BYTES:
         raise DeployBenchError(
-            f"an artifact has no {MANIFEST}, or one of over 16 MiB",
+            f"an artifact has no {MANIFEST}, or one of over {MOST_MANIFEST_BYTES >> 20} MiB",
             expected=f"a {MANIFEST} in each",
         )
     return read_document(

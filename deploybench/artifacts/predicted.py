@@ -8,7 +8,6 @@ the same images goes on from it.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
 from collections.abc import Collection
@@ -18,6 +17,7 @@ from pathlib import Path
 from deploybench.artifacts.artifact import Artifact, open_artifact
 from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
+from deploybench.untrusted import read_json
 
 IDENTITY, LOCK = "evaluation.json", ".lock"
 ARTIFACT, FILES, LIES_AT = "artifact", "files", "lies at"
@@ -95,7 +95,7 @@ def useless_predictions(
 
 def _read(folder: Path) -> StoredPredictions:
     try:
-        content = json.loads((folder / IDENTITY).read_bytes())
+        content = read_json(folder / IDENTITY)
         lies_at = content.get(LIES_AT)
         return StoredPredictions(
             path=folder,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from deploybench.documents import Document
 
+MOST_PIXELS = 1 << 16
+"""A side: more than any network takes."""
 Interpolation = Literal["bicubic", "bilinear", "nearest", "lanczos", "box", "hamming"]
 CropMode = Literal["center", "squash", "border"]
 Color = Literal["rgb", "bgr", "grey"]
@@ -23,9 +26,9 @@ class Preprocessing(Document):
     and cropping are those of timm's evaluation transform; see ``deploybench.data.preprocess``.
     """
 
-    channels: int
-    height: int
-    width: int
+    channels: int = Field(ge=1, le=4096)
+    height: int = Field(ge=1, le=MOST_PIXELS)
+    width: int = Field(ge=1, le=MOST_PIXELS)
     crop_fraction: float = Field(
         gt=0, le=2, description="over 1 the image is smaller than the target, and padded with black"
     )
@@ -55,3 +58,15 @@ class Preprocessing(Document):
     assumed: tuple[PreprocessingPart, ...] = Field(
         default=(), description="what nobody gave: neither the user nor those who made the weights"
     )
+
+    @model_validator(mode="after")
+    def _one_of_each_channel(self) -> Preprocessing:
+        """One mean and one deviation a channel: fewer or more would be spread over the image."""
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != self.channels:
+                raise ValueError(f"{name} has {len(values)} values for {self.channels} channels")
+            if not all(math.isfinite(value) for value in values):
+                raise ValueError(f"{name} holds a value that is not finite")
+        if min(self.std) <= 0:
+            raise ValueError(f"std holds {min(self.std):g}: inputs are divided by it")
+        return self

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from deploybench.artifacts.arrays import array_names, read_arrays
 from deploybench.artifacts.cost import COST_PREFIX
 
 REFERENCE = "reference.npz"
@@ -43,18 +44,16 @@ def write_references(
 
 def read_images(folder: Path) -> Array:
     """The reference images."""
-    with np.load(folder / REFERENCE, allow_pickle=False) as archive:
-        images: Array = archive["inputs"]
-        return images
+    return _floats(folder, ["inputs"])["inputs"]
 
 
 def read_references(folder: Path, names: Sequence[str]) -> dict[str, Array]:
     """The outputs of that folder's reference by these names, the first of which is the main one."""
     main, *further = names
-    with np.load(folder / REFERENCE, allow_pickle=False) as archive:
-        references = {main: archive["outputs"]}
-        for name in further:
-            references[name] = archive[FURTHER_OUTPUT + name]
+    stored = _floats(folder, ["outputs", *(FURTHER_OUTPUT + name for name in further)])
+    references = {main: stored["outputs"]}
+    for name in further:
+        references[name] = stored[FURTHER_OUTPUT + name]
     return references
 
 
@@ -63,9 +62,12 @@ def read_cost(folder: Path, precision: str) -> Array | None:
 
     None where they were not measured: by an older version, or for a precision without a cost.
     """
-    with np.load(folder / REFERENCE, allow_pickle=False) as archive:
-        name = COST_PREFIX + precision
-        if name not in archive:
-            return None
-        rounded: Array = archive[name]
-        return rounded
+    name = COST_PREFIX + precision
+    if name not in array_names(folder / REFERENCE):
+        return None
+    return _floats(folder, [name])[name]
+
+
+def _floats(folder: Path, names: Sequence[str]) -> dict[str, Array]:
+    """These arrays. Raises DeployBenchError where the file does not hold them as it should."""
+    return read_arrays(folder / REFERENCE, names)

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Literal
 
 from deploybench.artifacts.artifact import SIGNATURE, Artifact, open_artifact
-from deploybench.documents import Document, now, read_document
+from deploybench.documents import Document, now, read_document_file
 from deploybench.errors import DeployBenchError
 from deploybench.files import STATE_VARIABLE, state_folders, write_whole
 
@@ -81,16 +81,11 @@ def signature_of(artifact: Artifact) -> Signature | None:
     Raises DeployBenchError where the file is none.
     """
     path = artifact.path / SIGNATURE
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return None
-    except OSError as error:
-        raise DeployBenchError(f"{path} cannot be read: {error.strerror}") from None
-    return read_document(
+    return read_document_file(
         Signature,
-        content,
-        origin=str(path),
+        path,
         what="a signature",
         expected="a signature of schema version 1",
         action="remove the file, and run the command with --trust once",

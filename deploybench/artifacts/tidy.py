@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import tempfile
@@ -33,6 +32,7 @@ from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
 from deploybench.files import STAGING_PREFIX
 from deploybench.plurals import counted
+from deploybench.untrusted import read_json
 
 SCENARIOS = "scenarios"
 UNTOUCHED_S = 60.0
@@ -197,7 +197,7 @@ def _stored_run(path: Path, kind: Kind) -> StoredRun:
     for record in records:
         # Records hold thousands of samples; checking them all would make a list take seconds.
         try:
-            content = json.loads(record.read_bytes())
+            content = read_json(record)
             verdicts[str(content["judgement"]["verdict"])] += 1
             times.append(str(content["created"]))
         except (OSError, ValueError, KeyError, TypeError):

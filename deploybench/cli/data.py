@@ -13,6 +13,7 @@ from deploybench.cli import preprocessing as preparing
 from deploybench.cli.guard import guarded, say
 from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError, unknown_name
 from deploybench.plurals import counted
+from deploybench.untrusted import read_text
 
 if TYPE_CHECKING:
     from deploybench.data.dataset import DataSet
@@ -103,7 +104,7 @@ def names_in(text: str | None) -> tuple[str, ...] | None:
         is_file = Path(text).is_file()
     if is_file:
         try:
-            names = [line for line in Path(text).read_text("utf-8").splitlines() if line.strip()]
+            names = [line for line in read_text(Path(text)).splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError) as error:
             raise DeployBenchError(
                 f"--class-names {text} cannot be read: {error}",

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 """Of the files that are taken from a folder."""
+LONGEST_SIDE = 1_000_000
+"""Pixels. A line of a hundred million is no picture, and resizing it takes seconds and
+gigabytes."""
 EXIF_ORIENTATION = 0x0112
 TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 
@@ -125,6 +128,14 @@ def _read(path: Path, opened: Image, spec: Preprocessing) -> Picture:
         raise unreadable(path, "it is a drawing (EPS), which another program would have to render")
     if opened.format == "TIFF" and path.suffix.lower() in RAW_SUFFIXES:
         raise unreadable(path, "it is a camera's raw file, of which only a preview would be read")
+
+    longest = max(opened.width, opened.height)
+    if longest > LONGEST_SIDE:
+        raise DeployBenchError(
+            f"{path} is too large to be read safely: {opened.width} x {opened.height} pixels",
+            expected=f"an image of at most {LONGEST_SIDE} pixels a side",
+            action="cut it into pieces first",
+        )
 
     # What only the header tells is gone once the pixels are decoded.
     layout = " ".join(str(tile) for tile in getattr(opened, "tile", ()))

@@ -16,6 +16,7 @@ from deploybench.data.image_arrays import picture_of
 from deploybench.data.image_files import open_picture
 from deploybench.data.image_values import Picture
 from deploybench.errors import DeployBenchError
+from deploybench.untrusted import read_bytes
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class ImageFiles:
         """The file's bytes. Raises DeployBenchError."""
         path = self.root / key
         try:
-            return path.read_bytes()
+            return read_bytes(path, MOST_IMAGE_BYTES)
         except OSError as error:
             raise DeployBenchError(
                 f"{path} cannot be read: {error.strerror}", action="check the permissions"
@@ -41,6 +42,9 @@ class ImageFiles:
     def place(self, key: str) -> str:
         """The path of the file."""
         return str(self.root / key)
+
+
+MOST_IMAGE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)

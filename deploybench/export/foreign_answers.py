@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deploybench.artifacts.arrays import read_arrays
 from deploybench.artifacts.artifact import Artifact, Manifest, TensorSpec
 from deploybench.artifacts.output_parity import compare_all
 from deploybench.artifacts.references import Array
@@ -122,14 +123,7 @@ def answers_in_file(path: Path, manifest: Manifest, own: Answers) -> Answers:
     or each is under its own name. Raises DeployBenchError for what does not go together.
     """
     shown = from_here(path)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: np.asarray(archive[name]) for name in archive.files}
-    except (OSError, ValueError) as error:
-        raise DeployBenchError(
-            f"{shown} does not read as a file of arrays: {error}",
-            expected="a .npz of numpy.savez: inputs, and outputs",
-        ) from None
+    arrays = read_arrays(path)
     spec = manifest.inputs[0]
     given = arrays.get(spec.name, arrays.get("inputs"))
     if given is None:

@@ -6,7 +6,6 @@ artifact is measured, and not asked what it sees.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from deploybench.export.adopt_request import AdoptRequest
 from deploybench.export.foreign_input import Feed
 from deploybench.files import from_here
 from deploybench.models.described_images import described_preprocessing
+from deploybench.untrusted import read_json
 
 FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 """Pillow's numbers of its filters, as ``preprocessor_config.json`` has them."""
@@ -93,7 +93,7 @@ def _from_file(path: Path, spec: Preprocessing) -> Preprocessing:
     """What a file says: ours, a manifest, timm's configuration, or transformers' processor."""
     shown = from_here(path)
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
     except OSError as error:
         raise DeployBenchError(f"{shown} cannot be read: {error.strerror}") from None
     except ValueError as error:

@@ -26,6 +26,7 @@ from deploybench.data.postprocess import task_in
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.plurals import counted
+from deploybench.untrusted import read_text
 
 
 def read_labels(path: Path, classes: int) -> tuple[str, ...]:
@@ -33,7 +34,14 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
 
     Raises DeployBenchError unless there are ``classes`` of them.
     """
-    lines = (line.strip() for line in path.read_text().splitlines())
+    try:
+        text = read_text(path)
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise DeployBenchError(
+            f"{path} cannot be read: {why}", expected="a text file, the name of a class a line"
+        ) from None
+    lines = (line.strip() for line in text.splitlines())
     labels = tuple(line for line in lines if line)
     if len(labels) != classes:
         raise DeployBenchError(

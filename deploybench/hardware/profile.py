@@ -10,7 +10,6 @@ new`` writes one of the machine at hand.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
 from importlib.resources import files
@@ -24,7 +23,9 @@ from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.hardware.devices import CPU, CUDA
 from deploybench.hardware.gpus import Gpu
 from deploybench.hardware.host import Host
+from deploybench.hardware.patterns import check_pattern, found_in
 from deploybench.hardware.precisions import PRECISIONS
+from deploybench.untrusted import read_text
 from deploybench.versions import comparable
 
 if sys.version_info >= (3, 11):
@@ -33,6 +34,10 @@ else:
     import tomli as tomllib
 
 HOST = "host"
+MOST_PROFILE_BYTES = 256 << 10
+MOST_DOTS = 100
+"""In a line. A key of thousands of parts (``a.a.a = 1``) takes the reader of TOML minutes and
+gigabytes."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -56,7 +61,7 @@ class Driver(Document):
     """
 
     least: str = Field(pattern=r"^\d+(\.\d+)*$")
-    last_branch: int | None = None
+    last_branch: int | None = Field(default=None, ge=1, le=100_000)
 
 
 class Peaks(Document):
@@ -77,8 +82,8 @@ class Peaks(Document):
 class OnnxTarget(Document):
     """What ONNX files the target's runtimes read."""
 
-    opset: int
-    ir_version: int
+    opset: int = Field(ge=1, le=1000)
+    ir_version: int = Field(ge=1, le=1000)
 
 
 class Profile(Document):
@@ -90,7 +95,7 @@ class Profile(Document):
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    title: str
+    title: str = Field(max_length=200)
     device: Literal["cpu", "cuda"]
     match: Match
     peaks: Peaks
@@ -183,7 +188,7 @@ def load_profile(name: str) -> Profile:
 def _text_of(path: str) -> str:
     """The text of a profile's file. Raises DeployBenchError where it does not read."""
     try:
-        return Path(path).read_text("utf-8")
+        return read_text(Path(path), MOST_PROFILE_BYTES)
     except OSError as error:
         cause = error.strerror
     except UnicodeDecodeError:
@@ -206,20 +211,32 @@ def profile_of(gpu: Gpu) -> Profile | None:
 def parse_profile(text: str, origin: str) -> Profile:
     """Read and validate a profile. Raises DeployBenchError with the first field that is wrong."""
     try:
-        profile = Profile.model_validate(tomllib.loads(text))
+        profile = Profile.model_validate(_tables_in(text))
         _check_names(profile, origin)
         for pattern in profile.match.model_dump(exclude_none=True).values():
-            re.compile(pattern)
-    except (tomllib.TOMLDecodeError, re.error) as error:
-        raise DeployBenchError(
-            f"{origin} is not a valid profile: {error}", expected="a profile as profiles/*.toml"
-        ) from None
+            check_pattern(pattern)
     except ValidationError as error:
         raise DeployBenchError(
             f"{origin} is not a valid profile: {first_error(error)}",
             expected="a profile as profiles/*.toml",
         ) from None
+    except ValueError as error:
+        raise DeployBenchError(
+            f"{origin} is not a valid profile: {error}", expected="a profile as profiles/*.toml"
+        ) from None
     return profile
+
+
+def _tables_in(text: str) -> dict[str, object]:
+    """What the TOML says. Raises ValueError for what is none, or no reader should be given."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.count(".") > MOST_DOTS:
+            raise ValueError(f"line {number} has {line.count('.')} dots")
+    try:
+        tables: dict[str, object] = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("its values lie too deep within each other") from None
+    return tables
 
 
 def _check_names(profile: Profile, origin: str) -> None:
@@ -304,7 +321,7 @@ def _mismatch(profile: Profile, present: str) -> MismatchError:
 
 
 def _fits(pattern: str | None, text: str) -> bool:
-    return pattern is None or re.search(pattern, text, re.IGNORECASE) is not None
+    return pattern is None or found_in(pattern, text)
 
 
 def _described(rule: Match) -> str:

@@ -19,6 +19,10 @@ from deploybench.plurals import counted
 
 SAVE_AGAIN = "save it again with torch.save(model.state_dict(), FILE) or as safetensors"
 LONGEST_HEAD = 4096
+FREELY_UNPACKED = 256 << 20
+"""Bytes of an archive's content that are read whatever its size."""
+MOST_TIMES = 2
+"""Beyond that: so many times the archive at most. ``torch.save`` does not compress."""
 MOST_CHARACTERS = 300
 """Of the cause of an error."""
 
@@ -129,6 +133,14 @@ def _read_zip(path: Path) -> TorchFile:
     """An archive of ``torch.save``; another archive is named for what it is."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
+        unpacked = sum(info.file_size for info in archive.infolist())
+    packed = path.stat().st_size
+    if unpacked > max(FREELY_UNPACKED, MOST_TIMES * packed):
+        raise DeployBenchError(
+            f"{path} has {packed} bytes, and what it holds claims {unpacked}",
+            expected="an archive of torch.save, which holds tensors as they are",
+            action=SAVE_AGAIN,
+        )
     if not names:
         raise _no_checkpoint(path, "an empty zip archive", "copy or download it again")
     if any(name.endswith("constants.pkl") for name in names):

@@ -9,11 +9,11 @@ preprocessor_config.json and ``id2label``. Nothing is downloaded, and no code in
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from deploybench import untrusted
 from deploybench.artifacts.artifact import sha256_of_file
 from deploybench.errors import DeployBenchError
 from deploybench.models.source import BuildOptions, BuiltModel, ModelSource
@@ -106,7 +106,7 @@ def config_of(folder: Path) -> dict[str, Any]:
 
 def read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = untrusted.read_json(path)
     except (ValueError, OSError) as error:
         raise DeployBenchError(
             f"{path} does not read as JSON: {error}", action="download the folder again"

@@ -22,6 +22,7 @@ from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.documents import Document, first_error
 from deploybench.errors import DeployBenchError
 from deploybench.models.source import BuildOptions, BuiltModel
+from deploybench.untrusted import read_json
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -175,7 +176,7 @@ def _part(checkpoint: Path) -> object | None:
     if not (path.parent / WEIGHTS).is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):  # whatever it is, it is none of ours
         return None
     if not isinstance(content, Mapping):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from deploybench.artifacts.artifact import sha256_of_file
 from deploybench.errors import DeployBenchError
+from deploybench.untrusted import read_json
 
 ACCEPTED = "a .safetensors, .pt, .pth or .bin file of weights, or a folder that holds one"
 INDEX_SUFFIX = ".index.json"
@@ -99,7 +99,7 @@ def weight_map(index: Path) -> Mapping[str, str]:
     """The file of each tensor, by the tensor's name."""
     content = None
     with contextlib.suppress(ValueError):
-        content = json.loads(index.read_text())
+        content = read_json(index)
     shard_of = None
     if isinstance(content, dict):
         shard_of = content.get("weight_map")

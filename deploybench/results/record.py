@@ -7,6 +7,7 @@ a cell is replaced whole now and then (``complete`` is false); afterwards it nev
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal
 
 from pydantic import Field
@@ -194,6 +195,27 @@ class Record(Document):
     host: Host
     versions: dict[str, str]
     command: str
+    seal: str = Field(
+        "",
+        description="sha256 over the record without this field; empty before there were seals",
+    )
+
+    def sealed(self) -> Record:
+        """The same record with the seal that belongs to its content."""
+        content = self.model_dump_json(exclude={"seal"})
+        return self.replaced(seal=hashlib.sha256(content.encode()).hexdigest())
+
+    @property
+    def intact(self) -> bool:
+        """Whether nothing was changed since the record was written; true of one without a seal.
+
+        A seal shows an edit, not who wrote the record: anybody can compute one. An older version
+        sealed the fields that it knew: those that are not in the file have no part in its seal.
+        """
+        if not self.seal:
+            return True
+        content = self.model_dump_json(exclude={"seal"}, exclude_unset=True)
+        return self.seal == hashlib.sha256(content.encode()).hexdigest()
 
     @property
     def provenance(self) -> Provenance:

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from deploybench.documents import read_document
+from deploybench.documents import read_document_file
 from deploybench.errors import DeployBenchError
 from deploybench.files import write_whole
 from deploybench.hardware.devices import CPU
+from deploybench.results.plausible import why_implausible
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
 
@@ -34,7 +35,7 @@ class NoRecordsError(DeployBenchError):
 def write_record(record: Record, folder: Path) -> Path:
     """Write the record whole into ``folder``, named after its cell."""
     path = folder / _file_name(record)
-    write_whole(path, record.model_dump_json(indent=1))
+    write_whole(path, record.sealed().model_dump_json(indent=1))
     return path
 
 
@@ -193,11 +194,29 @@ def _paths_below(folder: Path) -> Iterator[Path]:
 
 
 def _read(path: Path) -> Record:
-    return read_document(
+    record = read_document_file(
         Record,
-        path.read_bytes(),
-        origin=str(path),
+        path,
         what="a record",
         expected="a record of schema version 2 to 4 (this version of deploybench writes 4)",
         action="move it out of the folder, or run the cell again",
     )
+    _check_unchanged(record, path)
+    return record
+
+
+def _check_unchanged(record: Record, path: Path) -> None:
+    """Refuse a record that somebody edited, and one that no measurement gives."""
+    if not record.intact:
+        raise DeployBenchError(
+            f"{path} was edited after it was written: its seal is that of other content",
+            expected="the record as deploybench wrote it",
+            action="take the original, or run the cell again: nothing is known of its numbers",
+        )
+    problem = why_implausible(record)
+    if problem is not None:
+        raise DeployBenchError(
+            f"{path} does not read as a record: {problem}",
+            expected="what a measurement gives",
+            action="move it out of the folder, or run the cell again",
+        )

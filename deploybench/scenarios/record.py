@@ -12,8 +12,7 @@ from pydantic import Field
 
 from deploybench.artifacts.parity import ParityReport
 from deploybench.artifacts.workspace import Workspace
-from deploybench.documents import Document, read_document
-from deploybench.errors import DeployBenchError
+from deploybench.documents import Document, read_document_file
 from deploybench.files import slug, write_whole
 from deploybench.hardware.host import Host
 from deploybench.provenance import Provenance
@@ -101,17 +100,6 @@ def read_scenario(path: Path) -> ScenarioRecord:
     """The record in a file. Raises DeployBenchError for a file that does not read."""
     expected = "a record of schema version 1 that deploybench scenario wrote"
     action = "deploybench scenario writes one"
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DeployBenchError(
-            f"{path} does not read: {error.strerror}", expected=expected, action=action
-        ) from None
-    return read_document(
-        ScenarioRecord,
-        content,
-        origin=str(path),
-        what="a scenario's record",
-        expected=expected,
-        action=action,
+    return read_document_file(
+        ScenarioRecord, path, what="a scenario's record", expected=expected, action=action
     )

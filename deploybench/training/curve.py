@@ -18,6 +18,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from deploybench.documents import Document, first_error
 from deploybench.errors import DeployBenchError
 from deploybench.files import write_whole, writing_whole
+from deploybench.untrusted import read_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -141,7 +142,7 @@ def _whole_lines(folder: Path) -> list[str]:
 def _whole(path: Path) -> bytes:
     """The file up to the end of its last whole line; nothing where it is not there."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except FileNotFoundError:
         return b""
     except OSError as error:

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.data.dataset import LabelTask
-from deploybench.documents import Document, read_document
+from deploybench.documents import Document, read_document_file
 from deploybench.errors import DeployBenchError
 from deploybench.files import STAGING_PREFIX, from_here, write_whole
 from deploybench.models.trained import CONFIG, WEIGHTS
@@ -103,10 +103,9 @@ def read_record(folder: Path) -> TrainingRecord | None:
     path = folder / RECORD
     if not path.is_file():
         return None
-    return read_document(
+    return read_document_file(
         TrainingRecord,
-        path.read_bytes(),
-        origin=str(path),
+        path,
         what="the record of a training",
         expected="what this version writes",
         action="choose another --out, or --force to begin anew",

@@ -17,6 +17,7 @@ from deploybench.documents import Document, first_error, read_document
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.training.augmentation import Augmentation
 from deploybench.training.balance import Balance
+from deploybench.untrusted import read_bytes
 
 DEFAULT = "default"
 Schedule = Literal["cosine", "step", "multistep", "constant"]
@@ -240,7 +241,7 @@ def recipe(name: str) -> Recipe:
         )
     path = Path(name)
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise DeployBenchError(
             f"the recipe {path} cannot be read: {error.strerror}", action="check the path"

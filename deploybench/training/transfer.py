@@ -45,6 +45,7 @@ from deploybench.models.timm_filter import as_timm_reads_it
 from deploybench.models.training_arguments import training_images
 from deploybench.models.weights_folder import USUAL_FILES, sha256_of_weights
 from deploybench.plurals import counted
+from deploybench.untrusted import read_json
 
 CONFIG = "config.json"
 OURS = "deploybench"
@@ -340,7 +341,7 @@ def _described(path: Path) -> _Described:
             return _Described()  # another file, that happens to lie there
         folder = path.parent
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = read_json(folder / CONFIG)
     except (OSError, ValueError):
         return _Described()
     if not isinstance(config, Mapping):

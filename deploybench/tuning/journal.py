@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from deploybench.documents import Document, now, read_document
+from deploybench.documents import Document, now, read_document_file
 from deploybench.files import write_whole
 
 FILE = "journal.json"
@@ -75,10 +75,9 @@ class JournalFile:
         """
         self._path = folder / FILE
         if self._path.is_file() and not fresh:
-            self.document = read_document(
+            self.document = read_document_file(
                 TuneJournal,
-                self._path.read_bytes(),
-                origin=str(self._path),
+                self._path,
                 what="the journal of a tuning",
                 expected="one of schema version 1",
                 action="deploybench tune --fresh begins anew",

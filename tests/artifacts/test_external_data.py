@@ -62,6 +62,12 @@ def test_every_tensor_that_lies_elsewhere_is_found(place: str, tmp_path: Path) -
     assert not list(external_locations(path))
 
 
+@pytest.mark.attack(
+    kind="Archives",
+    attack="an ONNX graph whose weights lie in ../../secret, or behind a link",
+    before="read by the runtime, in the first versions",
+    now="refused: 'which is none of the artifact's'",
+)
 @pytest.mark.parametrize(
     ("location", "allowed"),
     [

@@ -93,6 +93,12 @@ def _edited(name: str, content: bytes) -> tuple[str, bytes]:
     )
 
 
+@pytest.mark.attack(
+    kind="Archives",
+    attack="a pack with ../ or / in its names (zip slip), with files changed, missing or added",
+    before="refused",
+    now="refused: 'expected: MODEL/ARTIFACT/FILE'; nothing is left in the workspace",
+)
 @pytest.mark.parametrize(
     ("change", "words"),
     [

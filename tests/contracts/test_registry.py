@@ -32,6 +32,12 @@ def test_runner_is_unusable_when_its_library_is_older_than_it_needs(
     assert entry.usable == (problem is None)
 
 
+@pytest.mark.attack(
+    kind="Code of others",
+    attack="a plug-in that raises when it is imported",
+    before="a row that says so",
+    now="a row that says so; everything else works",
+)
 @pytest.mark.parametrize("asked", [True, False])
 def test_traceback_of_a_plug_in_that_raises_is_kept_for_who_asks(
     asked: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

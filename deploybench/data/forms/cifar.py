@@ -20,6 +20,7 @@ from deploybench.data.options import DataOptions
 from deploybench.data.sources import ImageRows, StoredImages
 from deploybench.errors import DeployBenchError
 from deploybench.plurals import counted
+from deploybench.untrusted import read_bytes
 
 SHAPE = (3, 32, 32)
 PIXELS = 3 * 32 * 32
@@ -152,7 +153,7 @@ def _from_binary(path: Path, form: Form) -> tuple[StoredImages, npt.NDArray[np.i
 def _names(folder: Path, form: Form) -> tuple[str, ...]:
     path = folder / form.names_file
     if form.label_bytes:
-        lines = path.read_text("utf-8", errors="replace").splitlines()
+        lines = read_bytes(path).decode("utf-8", errors="replace").splitlines()
         return tuple(line.strip() for line in lines if line.strip())
     names = read_pickled(path).get(form.names_key)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

@@ -24,6 +24,7 @@ from deploybench.data.sources import ImageRows, StoredImages
 from deploybench.data.unpacked import unpacked
 from deploybench.errors import DeployBenchError
 from deploybench.plurals import counted
+from deploybench.untrusted import open_regular
 
 UNSIGNED_BYTES = 0x08
 """The type of all of these files."""
@@ -164,8 +165,8 @@ def _labels(images: Path, count: int) -> npt.NDArray[np.int64]:
 
 def _opened(path: Path) -> BinaryIO:
     if path.suffix == ".gz":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    return path.open("rb")
+        return gzip.open(open_regular(path), "rb")  # type: ignore[return-value]
+    return open_regular(path)
 
 
 def _damaged(path: Path, why: str) -> DeployBenchError:

@@ -12,6 +12,7 @@ from typing import Any
 from deploybench.data.inert_pickle import Inert, InertUnpickler
 from deploybench.data.unpacked import unpacked
 from deploybench.errors import DeployBenchError
+from deploybench.untrusted import open_regular
 
 MOST_BYTES = 1 << 31
 """A pickle has to be read whole; CIFAR-100's is of 155 MB."""
@@ -38,7 +39,7 @@ def read_pickled(path: Path) -> Mapping[str, Any]:
     if size > MOST_BYTES:
         raise damaged(path, f"it has {size} bytes")
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             unpickler = InertUnpickler(
                 stream,
                 path,
@@ -82,7 +83,10 @@ def rows_of(path: Path, value: object) -> PickledRows:
         raise damaged(path, f"its array has the shape {shape}")
     if stored is None or len(stored) != rows * columns:
         raise damaged(path, f"its array of shape {shape} lacks values")
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as file:
+    with (
+        open_regular(path) as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as file,
+    ):
         offset = file.find(stored)
     if offset >= 0:
         return PickledRows(path, offset, rows, columns)

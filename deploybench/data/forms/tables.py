@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from io import TextIOWrapper
 from pathlib import Path
 
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.plurals import counted
+from deploybench.untrusted import open_regular
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 DELIMITERS = (",", ";", "\t")
@@ -105,7 +107,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
     """All lines of a CSV file, the first among them."""
     line = 1
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        with TextIOWrapper(open_regular(path), "utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, delimiter=_delimiter(path), strict=True)
             for cells in reader:
                 yield Row(line, tuple(cells))
@@ -127,7 +129,7 @@ def _delimiter(path: Path) -> str:
     """What stands most often in the first line."""
     if path.suffix.lower() == ".tsv":
         return "\t"
-    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+    with TextIOWrapper(open_regular(path), "utf-8-sig", errors="replace") as stream:
         first = stream.readline(1 << 16)
     return max(DELIMITERS, key=first.count)
 
