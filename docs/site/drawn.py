@@ -27,9 +27,10 @@ class Diagram(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         form, *lines = [line.strip() for line in self.content if line.strip()]
-        draw = {"flowchart": floors, "sequenceDiagram": sequence}.get(form.split()[0])
+        name = form.split()[0]
+        draw = {"flowchart": floors, "sequenceDiagram": sequence}.get(name)
         if draw is None:
-            raise self.error(f"no {form.split()[0]} is drawn: {', '.join(('flowchart', 'sequenceDiagram'))}")
+            raise self.error(f"no {name} is drawn; flowchart and sequenceDiagram are")
         try:
             html = draw(lines)
         except ValueError as error:
@@ -60,9 +61,10 @@ def floors(lines: Iterable[str]) -> str:
         f"<li><code>{escape(upper)}</code> stands on {escape(', '.join(lower))}</li>"
         for upper, lower in arrows.items()
     ]
+    summary = "<summary>The main imports, room by room</summary>"
     return (
         f'<div class="floors">{"".join(drawn)}</div>'
-        f"<details><summary>The main imports, room by room</summary><ul>{''.join(told)}</ul></details>"
+        f"<details>{summary}<ul>{''.join(told)}</ul></details>"
     )
 
 
@@ -76,7 +78,9 @@ def sequence(lines: Iterable[str]) -> str:
             names[match[1]] = name
             told.append(f"<li><strong>{escape(name)}</strong>: {escape(work)}</li>")
         elif match := MESSAGE.fullmatch(line):
-            sender, receiver = (f"<strong>{escape(names[key])}</strong>" for key in match.groups()[:2])
+            sender, receiver = (
+                f"<strong>{escape(names[key])}</strong>" for key in match.groups()[:2]
+            )
             steps.append(f"<li>{sender} → {receiver}: {escape(match[3])}</li>")
         elif match := NOTE.fullmatch(line):
             who = ", ".join(names[key] for key in match[1].split(","))

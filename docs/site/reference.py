@@ -17,6 +17,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import typer
@@ -64,16 +65,22 @@ class Names(SphinxDirective):
         if words[:-1] != ["python", "-m", "pydoc"]:
             raise self.error(f"expected 'python -m pydoc MODULE', found {' '.join(words)!r}")
         module = importlib.import_module(words[-1])
-        lines = ["````{eval-rst}"]
+        links = (f"{{py:obj}}`{name} <{module.__name__}.{name}>`" for name in module.__all__)
+        lines = [" · ".join(links), "", "````{eval-rst}"]
         for name in module.__all__:
             lines += described(module.__name__, name, getattr(module, name))
         lines.append("````")
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+@cache
+def whole_command_line() -> Any:
+    return typer.main.get_command(application())
+
+
 def command_of(path: tuple[str, ...]) -> Any:
     """The command of that path below ``deploybench``; KeyError where there is none."""
-    command: Any = typer.main.get_command(application())
+    command: Any = whole_command_line()
     for word in path:
         command = command.commands[word]
     return command
@@ -106,7 +113,7 @@ def markdown_of(command: Any, path: tuple[str, ...]) -> Iterator[str]:
             yield "```{option} " + names.replace(" / ", ", ")
             yield from (prose(words), "```", "")
         else:
-            yield from (f"`{names}`", f": {prose(words)}", "")
+            yield from (f"- `{names}`: {prose(words)}", "")
 
 
 def prose(words: str) -> str:

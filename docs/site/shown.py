@@ -96,14 +96,25 @@ def add_pages_without_a_list(app: Sphinx, docname: str, source: list[str]) -> No
     for path in [*Path(app.srcdir).glob("*.md"), *Path(app.srcdir).glob("commands/*.md")]:
         for block in re.findall(r"^```{toctree}\n(.*?)^```", path.read_text("utf-8"), re.M | re.S):
             listed |= {line.strip() for line in block.splitlines()}
-    rest = sorted(
-        path.stem for path in Path(app.srcdir).glob("*.md") if path.stem not in listed
-    )
+    rest = sorted(path.stem for path in Path(app.srcdir).glob("*.md") if path.stem not in listed)
     rest.remove(docname)
     block = ""
     if rest:
         block = "```{toctree}\n:hidden:\n:caption: More\n\n" + "\n".join(rest) + "\n```"
     source[0] = source[0].replace(MORE, block)
+
+
+def serve_the_keyboard(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """What the theme leaves out: blocks that scroll sideways take the focus, and the captions of
+    the navigation, headings to a screen reader, have a level."""
+    if "body" in context:
+        context["body"] = context["body"].replace("<pre>", '<pre tabindex="0">')
+    tree = context.get("furo_navigation_tree")
+    if tree:
+        level = 'class="caption" role="heading" aria-level="2"'
+        context["furo_navigation_tree"] = tree.replace('class="caption" role="heading"', level)
 
 
 def setup(app: Sphinx) -> dict[str, object]:
@@ -112,4 +123,5 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.add_directive("embedded", Embedded)
     app.connect("source-read", keep_on_the_site)
     app.connect("source-read", add_pages_without_a_list)
+    app.connect("html-page-context", serve_the_keyboard, priority=900)  # after the theme's own
     return {"parallel_read_safe": True}
