@@ -12,6 +12,7 @@ from benchmarks.pictures import shortened
 from deploybench.report.svg import THEMES, report_svg, write_svgs
 from deploybench.report.table import Prose, Report, Table
 from deploybench.results.store import read_records
+from tests.conftest import run_cli
 
 EXAMPLE = Path(__file__).parents[2] / "docs/example-run"
 HOSTILE = "<script>alert(1)</script> & \x1b[31mred"
@@ -61,3 +62,17 @@ def test_picture_in_the_readme_is_of_the_records_beside_it() -> None:
     for theme in THEMES:
         path = EXAMPLE.parent / "pictures" / f"table-{theme}.svg"
         assert path.read_text("utf-8") == report_svg(report, theme), "make pictures"
+
+
+def test_show_writes_the_pictures_of_what_it_prints(tmp_path: Path) -> None:
+    done = run_cli("show", EXAMPLE, "-w", tmp_path, "--svg", tmp_path / "pictures")
+    assert done.returncode == 0, done.stderr
+    assert "table-dark.svg" in done.stderr
+    shown = words_of((tmp_path / "pictures/table-light.svg").read_text("utf-8"))
+    assert "This settles what is not known" in shown
+    assert shown.split() == done.stdout.split()
+
+
+def test_screenshots_of_the_readme_are_small() -> None:
+    for path in (EXAMPLE.parent / "pictures").glob("*.png"):
+        assert path.stat().st_size < 300_000
