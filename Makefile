@@ -22,13 +22,16 @@ ACCURACY_RUNNERS := pytorch,torchscript,torch-export,onnxruntime,openvino
 # TorchScript and torch.compile are left to you: each of their processes imports torch, for seconds.
 DEMO_RUNNERS := pytorch,onnxruntime,openvino
 
-.PHONY: help demo accuracy-demo test lint environment clean-demo gpu-check docker-pins docker-libraries images old-stack page-tools sbom audit wheel
+.PHONY: help demo accuracy-demo test lint environment clean-demo gpu-check docker-pins docker-libraries images old-stack page-tools \
+	sbom audit wheel docs pictures
 
 help:
 	@echo "make demo   export and measure four models on every CPU backend, print the comparison table"
 	@echo "make accuracy-demo train two models on a generated set, print accuracy beside latency"
 	@echo "make test   lint and run all tests"
 	@echo "make lint   ruff, mypy, import-linter"
+	@echo "make docs   the project page, in build/site; a broken link or command fails it"
+	@echo "make pictures  the pictures of the README and the project page, from docs/example-run"
 	@echo "make gpu-check     the tests that need a CUDA device, and a report to send"
 	@echo "make images        the steps of docker/*/Dockerfile in fresh interpreters, and what they show"
 	@echo "make page-tools    a Chromium (apt) and axe-core (npm) for the tests that open a report"
@@ -87,6 +90,14 @@ lint: $(READY)
 test: lint
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --durations 20 -m 'not measures'
 	$(BIN)/python -m pytest --durations 20 -m 'measures'
+
+# Every warning is an error: a link that leads nowhere, an anchor that no heading has, a command without a page.
+docs: $(READY)
+	$(BIN)/python -m sphinx -q -W --keep-going -n -b html -c docs/site docs build/site
+	@echo "open build/site/index.html"
+
+pictures: $(READY)
+	$(BIN)/python -m benchmarks.pictures
 
 # A program, not pytest's own summary: it refuses where there is no GPU, and lists what was skipped and why.
 gpu-check: $(READY)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from deploybench.cli import parse
-from deploybench.cli.guard import guarded
+from deploybench.cli.guard import guarded, say_aside
 
 
 @guarded
@@ -22,6 +23,13 @@ def show(
         typer.Option("--baseline", help="Runner to compare the others with. [default: the run's]"),
     ] = None,
     margin: parse.MarginOption = "2%",
+    svg: Annotated[
+        Path | None,
+        typer.Option(
+            "--svg",
+            help="Also write a picture of it into this folder, for light and for dark pages.",
+        ),
+    ] = None,
     workspace: parse.WorkspaceOption = None,
     details: parse.DetailsOption = False,
     table_format: parse.FormatOption = None,
@@ -33,6 +41,7 @@ def show(
     Of one record also how its times are spread, and how they went on.
     """
     from deploybench.cli.sources import records_of, timed_records, with_known_qualities
+    from deploybench.files import from_here
     from deploybench.report.printing import print_report
     from deploybench.report.quality_table import quality_report
     from deploybench.report.run_report import run_report
@@ -42,12 +51,17 @@ def show(
     asked = parse.output_format(table_format, json=json, csv=csv)
     share = parse.percent(margin, "--margin")
     records = records_of(run, workspace)
-    if not timed(records):
-        print_report(quality_report(records, timed_records(workspace), details=details), asked)
-        return
-    records = with_known_qualities(records, workspace)
-    report = run_report(records, baseline=baseline, margin=share, details=details)
-    if len(records) == 1:
-        # One record alone: there is room to see its times.
-        report = replace(report, sections=(*report.sections, *trace_sections(records[0])))
+    if timed(records):
+        records = with_known_qualities(records, workspace)
+        report = run_report(records, baseline=baseline, margin=share, details=details)
+        if len(records) == 1:
+            # One record alone: there is room to see its times.
+            report = replace(report, sections=(*report.sections, *trace_sections(records[0])))
+    else:
+        report = quality_report(records, timed_records(workspace), details=details)
     print_report(report, asked)
+    if svg is not None:
+        from deploybench.report.svg import write_svgs
+
+        for path in write_svgs(report, svg):
+            say_aside(f"wrote {from_here(path)}")
