@@ -53,6 +53,11 @@ COMMANDS = (
         "time.",
     ),
     Command(
+        "fleet",
+        "fleet:app",
+        "Measure the same cells on many machines: nodes carry their profile, one cell at a time.",
+    ),
+    Command(
         "evaluate",
         "evaluate:evaluate",
         "Evaluate artifacts on images: accuracy with intervals, beside fp32 eager; without labels, "
