@@ -72,7 +72,7 @@ def drive(placement: Placement, cluster: Cluster[R], watching: Watching[R]) -> N
                 late.node,
                 f"no answer from node {late.node.name} within {late.task.limit_s:g} s",
             )
-            placement.lost(lost)
+            placement.lost(lost, cluster.now_s())
             watching.lost(lost)
         for assignment in placement.assignments(cluster.now_s()):
             watching.started(assignment)
@@ -82,16 +82,16 @@ def drive(placement: Placement, cluster: Cluster[R], watching: Watching[R]) -> N
         if placement.done:
             return
         for reply in cluster.replies(WAIT_S):
-            _take(reply, placement, watching)
+            _take(reply, placement, watching, cluster.now_s())
 
 
-def _take(reply: Reply[R], placement: Placement, watching: Watching[R]) -> None:
+def _take(reply: Reply[R], placement: Placement, watching: Watching[R], now_s: float) -> None:
     task, node = reply.assignment.task, reply.assignment.node
     if not placement.expects(reply.assignment):
         return
     if reply.result is None:
         lost = Lost(task, node, reply.lost or f"node {node.name} said nothing")
-        placement.lost(lost)
+        placement.lost(lost, now_s)
         watching.lost(lost)
         return
     watching.finished(reply.assignment, reply.result)

@@ -5,7 +5,7 @@ A node measures one cell at a time. The longest cells start first, so that none 
 one that everybody waits for. A cell that was lost with its node starts again before all others, on
 a node that has not lost it yet, if there is one. After ``most_tries`` losses it is given up, with
 the causes; so is a cell whose profile no node has carried for ``patience_s``. A node that loses
-cell after cell gets no more, while its profile has another node.
+cell after cell gets no more, while its profile has another node; after each loss it rests.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ MOST_TRIES = 3
 """A cell that takes three nodes down would take down the fourth."""
 LOSSES_IN_A_ROW = 3
 PATIENCE_S = 60.0
+PAUSE_S = 30.0
+"""Without a new cell for a node that lost one, times those that it lost in a row: it may be dying,
+and nobody knows for some seconds."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +103,12 @@ class Placement:
         *,
         most_tries: int = MOST_TRIES,
         patience_s: float = PATIENCE_S,
+        pause_s: float = PAUSE_S,
         earlier: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._most_tries = most_tries
         self._patience_s = patience_s
+        self._pause_s = pause_s
         self._tasks = {task.name: task for task in tasks}
         if len(self._tasks) < len(tasks):
             raise ValueError("two tasks have the same name")
@@ -118,6 +123,7 @@ class Placement:
         """The task of each node that has one."""
         self._losses: dict[str, int] = defaultdict(int)
         """By node: how many it lost since it last finished one."""
+        self._paused_until: dict[str, float] = {}
         self._homeless_since: dict[str, float] = {}
         self._given_up: list[GivenUp] = []
         for task in tasks:
@@ -147,7 +153,7 @@ class Placement:
             lost = Lost(
                 running.assignment.task, running.assignment.node, f"node {name} left the fleet"
             )
-            self.lost(lost)
+            self.lost(lost, now_s)
             losses.append(lost)
         self._nodes = present
         self._watch_for_homeless(now_s)
@@ -156,7 +162,7 @@ class Placement:
     def assignments(self, now_s: float) -> list[Assignment]:
         """What starts now: every idle node gets the next task of its profile."""
         started = []
-        for node in self._idle():
+        for node in self._idle(now_s):
             task = self._next_for(node)
             if task is None:
                 continue
@@ -189,10 +195,11 @@ class Placement:
         self._losses[node] = 0
         del self._known[task]
 
-    def lost(self, lost: Lost) -> None:
+    def lost(self, lost: Lost, now_s: float) -> None:
         """The attempt came to nothing: it is tried elsewhere, or given up."""
         node = self._free(lost.task.name)
         self._losses[node] += 1
+        self._paused_until[node] = now_s + self._pause_s * self._losses[node]
         known = self._known[lost.task.name]
         known.causes.append(lost.cause)
         known.lost_on.add(node)
@@ -231,9 +238,13 @@ class Placement:
         causes = tuple(known.causes)
         self._given_up.append(GivenUp(task, causes, homeless=homeless))
 
-    def _idle(self) -> list[Node]:
+    def _idle(self, now_s: float) -> list[Node]:
         """Nodes without a task, the most reliable first; without those that only lose."""
-        idle = [node for node in self._nodes.values() if node.name not in self._busy]
+        idle = [
+            node
+            for node in self._nodes.values()
+            if node.name not in self._busy and self._paused_until.get(node.name, now_s) <= now_s
+        ]
         sound = {
             node.profile
             for node in self._nodes.values()

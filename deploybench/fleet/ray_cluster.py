@@ -9,6 +9,7 @@ is for people who trust each other; nothing here asks it to listen beyond where 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ NAMESPACE = "deploybench"
 SLOT = "deploybench_slot"
 """The resource of a node of which there is one: who has it measures there, and nobody else."""
 PROFILE_PREFIX = "profile:"
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 SHORT = 12
 """Characters of a node's identity that are shown."""
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
@@ -193,7 +195,10 @@ def short(node: Node) -> str:
 
 
 def _cause(error: Exception) -> str:
-    """Ray's words, the first line of them, with the kind of error."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    first = lines[0] if lines else "no reason"
-    return f"{type(error).__name__}: {first}"
+    """Ray's words in one line, with the kind of error: of a traceback the last line."""
+    lines = [COLOURS.sub("", line).strip() for line in str(error).splitlines()]
+    lines = [line for line in lines if line] or ["no reason"]
+    said = lines[0]
+    if len(lines) > 1 and "Error" in lines[-1]:
+        said = lines[-1]
+    return f"{type(error).__name__}: {said}"
