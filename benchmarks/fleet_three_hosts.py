@@ -87,7 +87,7 @@ class Nodes:
             "XDG_CACHE_HOME": str(folder / "cache"),
             "DEPLOYBENCH_STATE": os.environ.get("DEPLOYBENCH_STATE", str(folder / "state")),
         }
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         self.processes: dict[str, int] = {}
 
     def __enter__(self) -> Nodes:
@@ -111,11 +111,10 @@ class Nodes:
             text=True,
         )
 
-    def join(self, profiles: Sequence[Path]) -> None:
-        """Nodes with these profiles."""
-        for path in profiles:
-            words = self._say(self.start(str(path), "--address", self.address))
-            self.processes[path.stem] = int(words.split("process ")[1].split(",")[0])
+    def join(self, profile: str) -> None:
+        """A node with that profile, by name or file."""
+        words = self._say(self.start(profile, "--address", self.address))
+        self.processes[Path(profile).stem] = int(words.split("process ")[1].split(",")[0])
 
     def kill(self, name: str) -> None:
         """The node, and everything that it started, at once and without a word."""
@@ -140,7 +139,8 @@ def show(folder: Path, workspace: Workspace, cells: int, options: Sequence[str])
     everything = cells * len(PROFILES)
     before = _measuring_processes()
     with Nodes(folder) as nodes:
-        nodes.join(profiles)
+        for profile in profiles:
+            nodes.join(str(profile))
         run = ["fleet", "run", "--address", nodes.address, "--workspace", str(workspace.root)]
         wanted = ["--model", MODEL, "--runner", ",".join(RUNNERS), "--batch", batches]
         for profile in profiles:
@@ -226,7 +226,7 @@ def _profile(folder: Path, name: str) -> Path:
     return path
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Beyond the ports that Ray gives to its workers."""
     for port in range(26379, 27379):
         with socket.socket() as trial:
