@@ -10,6 +10,7 @@ and kept by their hash in the cache of each machine.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from deploybench.fleet.ticket import Answer, Ticket
 SLURM, LOCAL = "slurm", "local"
 MOST_AT_ONCE = 64
 """Jobs of a profile in the queue at a time."""
+ERROR = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b")
 EXTRA_MINUTES = 10
 LOOK_AGAIN_S = 0.5
 Options = Mapping[str, Mapping[str, str]]
@@ -129,9 +131,7 @@ class JobsCluster:
         try:
             measured: Measured = job.result()
         except Exception as error:  # submitit hands on whatever ended the job
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            words = lines[-1] if lines else type(error).__name__
-            return Reply(assignment, None, f"job {job.job_id}: {words}")
+            return Reply(assignment, None, f"job {job.job_id}: {_cause(error)}")
         if measured.answer is None:
             return Reply(assignment, None, f"job {job.job_id}: {measured.lost}")
         return Reply(assignment, Answer.model_validate_json(measured.answer))
@@ -154,6 +154,15 @@ class JobsCluster:
         own = {"exclusive": True, "time": minutes, "job_name": f"deploybench-{ticket.profile}"}
         executor.update_parameters(**{**own, **_known(executor, asked)})
         return executor
+
+
+def _cause(error: Exception) -> str:
+    """Of submitit's long words, which hold the job's traceback, the line of the error itself."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if ERROR.match(line)]
+    if said:
+        return said[-1]
+    return lines[0] if lines else type(error).__name__
 
 
 def _known(executor: Any, asked: Mapping[str, str]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class CellOptions(Document):
     )
 
     stack: Annotated[
-        str, CellOption("--environment", "environment", "in the environment", of_process=True)
+        str, CellOption("--environment", "stack", "in the environment", of_process=True)
     ] = Field("present", description="the interpreter of the worker: see deploybench env list")
 
     @classmethod
