@@ -59,6 +59,17 @@ environment of this process for a moment: two starts at once would leave the cha
 
 
 @dataclass(frozen=True)
+class Interpreter:
+    """A Python to run modules with: its path, and its major and minor version."""
+
+    path: str
+    version: tuple[int, int]
+
+
+HERE = Interpreter(sys.executable, sys.version_info[:2])
+
+
+@dataclass(frozen=True)
 class ChildOutcome:
     """How a child ended. ``reply`` is the document that it wrote, if it came that far."""
 
@@ -77,13 +88,14 @@ def run_child(
     time_limit_s: float,
     environment: Mapping[str, str] | None = None,
     cpus: Collection[int] = (),
+    interpreter: Interpreter = HERE,
 ) -> ChildOutcome:
     """Run ``python -m module REPLY_PATH`` in a session of its own with ``request`` on standard
     input.
 
     The child does not import from the current folder. It is pinned to ``cpus``, if there are any
-    (:func:`pinned`). Raises DeployBenchError where there is no folder for temporary files, and
-    where it cannot be pinned.
+    (:func:`pinned`), and runs in ``interpreter``. Raises DeployBenchError where there is no folder
+    for temporary files, and where it cannot be pinned.
     """
     if _stopping.is_set():
         return NOT_STARTED
@@ -94,7 +106,7 @@ def run_child(
         with log_path.open("wb") as log_file:
             with pinned(cpus):
                 child = subprocess.Popen(
-                    [*python_module(module), str(reply_path)],
+                    [*python_module(module, interpreter), str(reply_path)],
                     stdin=subprocess.PIPE,
                     stdout=log_file,
                     stderr=subprocess.STDOUT,
@@ -177,19 +189,19 @@ def start_fork_server(preload: Sequence[str]) -> None:
         ) from error
 
 
-def python_module(module: str, version: tuple[int, int] = sys.version_info[:2]) -> list[str]:
+def python_module(module: str, interpreter: Interpreter = HERE) -> list[str]:
     """The command that runs a module as ``python -m`` does, but not from the current folder.
 
     There a ``statistics.py`` or ``numpy.py`` of the user's would take the place of the real one.
     """
-    if version >= SAFE_PATH_SINCE:
-        return [sys.executable, "-P", "-m", module]
+    if interpreter.version >= SAFE_PATH_SINCE:
+        return [interpreter.path, "-P", "-m", module]
     # Before -P: with -c the current folder is the first entry, as an empty string.
     program = (
         "import sys; del sys.path[0]; import runpy; "
         f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
     )
-    return [sys.executable, "-c", program]
+    return [interpreter.path, "-c", program]
 
 
 def interrupted() -> bool:

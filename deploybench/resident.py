@@ -27,6 +27,8 @@ from deploybench.errors import DeployBenchError
 from deploybench.family import scratch_folder
 from deploybench.inherited import pinned
 from deploybench.processes import (
+    HERE,
+    Interpreter,
     cause_of_death,
     child_environment,
     kill_group,
@@ -51,8 +53,8 @@ class ResidentLostError(Exception):
 class Resident:
     """A child ``python -m module`` that rests between the questions; a context manager.
 
-    It is pinned to ``cpus``, if there are any. Raises DeployBenchError where no child can be
-    started, or pinned.
+    It is pinned to ``cpus``, if there are any, and runs in ``interpreter``. Raises DeployBenchError
+    where no child can be started, or pinned.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Resident:
         module: str,
         environment: Mapping[str, str] | None = None,
         cpus: Collection[int] = (),
+        interpreter: Interpreter = HERE,
     ) -> None:
         self._stack = ExitStack()
         folder = self._stack.enter_context(scratch_folder())
@@ -77,7 +80,7 @@ class Resident:
             try:
                 with pinned(cpus):
                     self._child = subprocess.Popen(
-                        python_module(module),
+                        python_module(module, interpreter),
                         stdin=subprocess.PIPE,
                         stdout=log,
                         stderr=subprocess.STDOUT,

@@ -18,7 +18,7 @@ import pytest
 from deploybench import processes
 from deploybench.errors import DeployBenchError
 from deploybench.inherited import can_pin
-from deploybench.processes import python_module, run_child
+from deploybench.processes import Interpreter, python_module, run_child
 from tests.conftest import run_cli
 
 SHADOWS = ("statistics", "numpy", "random", "psutil", "tempfile", "pydantic", "torch")
@@ -74,7 +74,10 @@ def test_empty_entry_of_the_search_path_is_not_the_current_folder(
 def test_python_without_a_safe_path_does_not_import_from_the_current_folder_either(
     shadowed: Path, tmp_path: Path
 ) -> None:
-    command = [*python_module("small_child", (3, 10)), str(tmp_path / "reply.json")]
+    command = [
+        *python_module("small_child", Interpreter(sys.executable, (3, 10))),
+        str(tmp_path / "reply.json"),
+    ]
     assert "-P" not in command
     done = subprocess.run(command, input="asked", text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr

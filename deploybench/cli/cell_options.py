@@ -48,6 +48,14 @@ ConvolutionsOption = Annotated[
         "or heuristic.",
     ),
 ]
+EnvironmentOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--environment",
+        help="Interpreters of deploybench env list, side by side: present,tensorrt85. "
+        "[default: present]",
+    ),
+]
 
 
 def read(**given: str | bool) -> CellOptions:

@@ -53,6 +53,16 @@ COMMANDS = (
         "time.",
     ),
     Command(
+        "fleet",
+        "fleet:app",
+        "Measure the same cells on many machines: nodes carry their profile, one cell at a time.",
+    ),
+    Command(
+        "env",
+        "env:app",
+        "Make environments for backends that cannot be installed together, list and remove them.",
+    ),
+    Command(
         "evaluate",
         "evaluate:evaluate",
         "Evaluate artifacts on images: accuracy with intervals, beside fp32 eager; without labels, "

@@ -130,6 +130,7 @@ def run(
     allocator: cell_options.AllocatorOption = "default",
     huge_pages: cell_options.HugePagesOption = "default",
     convolutions: cell_options.ConvolutionsOption = "searched",
+    environment: cell_options.EnvironmentOption = None,
     accept_by: AcceptByOption = None,
     max_accuracy_drop: MaxAccuracyDropOption = None,
     skip: Annotated[
@@ -193,6 +194,7 @@ def run(
             huge_pages=huge_pages,
             convolutions=convolutions,
         ),
+        environments=parse.split_names(environment),
         skip=parse.split_names(skip),
         precision_target=parse.percent(
             precision_target, "--precision-target", least=FINEST_PRECISION

@@ -35,8 +35,8 @@ class RunOptions:
     (on, off) and ``graph_level`` (all, extended, basic, none) of ONNX Runtime; ``openvino_hint``
     (latency, throughput, none); ``memory_format`` (default, channels_last, contiguous) of PyTorch.
     ``convolutions`` says how cuDNN's algorithms are chosen on a GPU: ``searched`` (each is timed
-    before the first call) or ``heuristic``. ``allocator`` and ``huge_pages`` are seen to before the
-    runner is loaded.
+    before the first call) or ``heuristic``. ``allocator``, ``huge_pages`` and ``stack`` (the
+    interpreter) are seen to before the runner is loaded.
     """
 
     device: str
@@ -53,6 +53,7 @@ class RunOptions:
     allocator: str = "default"
     huge_pages: str = "default"
     convolutions: str = "searched"
+    stack: str = "present"
 
     def __post_init__(self) -> None:
         if not 1 <= self.streams <= self.threads:

@@ -23,6 +23,7 @@ from deploybench.measure.scheduler import SETUP_LIMIT_S, worker_environment
 from deploybench.resident import Resident, ResidentLostError
 from deploybench.results.launch import Launch, MemoryPhases
 from deploybench.results.visit import CanaryReading, Visit
+from deploybench.stacks.stack import interpreter_of
 from deploybench.telemetry.canary import environment_of
 from deploybench.telemetry.trace import Trace
 
@@ -102,7 +103,8 @@ class Residence:
         processes = self._cells.setdefault(index, [])
         started = now()
         spawned_ns = time.monotonic_ns()
-        resident = Resident(WORKER, worker_environment(job), job.pin)
+        python = interpreter_of(job.stack)
+        resident = Resident(WORKER, worker_environment(job), job.pin, python)
         launch = _launch(resident, job.replaced(spawned_ns=spawned_ns))
         seconds = (time.monotonic_ns() - spawned_ns) / NS_PER_S
         launch = launch.replaced(started=started, seconds=seconds)

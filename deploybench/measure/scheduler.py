@@ -18,6 +18,7 @@ from deploybench.measure.job import Job
 from deploybench.measure.process_options import environment_of
 from deploybench.processes import ChildOutcome, run_child, run_forked
 from deploybench.results.launch import Launch
+from deploybench.stacks.stack import interpreter_of
 
 WORKER = "deploybench.measure.worker"
 SETUP_LIMIT_S = 900.0
@@ -77,7 +78,12 @@ def run_job(job: Job) -> Launch:
     spawned_ns = time.monotonic_ns()
     request = job.replaced(spawned_ns=spawned_ns).model_dump_json()
     outcome = run_child(
-        WORKER, request, time_limit_s=limit_s, environment=environment, cpus=job.pin
+        WORKER,
+        request,
+        time_limit_s=limit_s,
+        environment=environment,
+        cpus=job.pin,
+        interpreter=interpreter_of(job.stack),
     )
     seconds = (time.monotonic_ns() - spawned_ns) / 1e9
     return _launch_of(outcome).replaced(started=started, seconds=seconds)

@@ -88,6 +88,10 @@ class CellOptions(Document):
         "model is loaded) or heuristic",
     )
 
+    stack: Annotated[
+        str, CellOption("--environment", "stack", "in the environment", of_process=True)
+    ] = Field("present", description="the interpreter of the worker: see deploybench env list")
+
     @classmethod
     def declared(cls) -> dict[str, CellOption]:
         """Every option by the name of its field."""

@@ -29,6 +29,7 @@ from deploybench.results.verdict import Judgement, Verdict
 from deploybench.results.visit import CanaryBest, Visit
 from deploybench.runs.experiment import Stopped
 from deploybench.runs.settings import AUTO, RunContext, RunSettings
+from deploybench.stacks.stack import PRESENT, find_stack
 from deploybench.versions import installed_versions
 
 NO_NUMBER = (Verdict.INVALID, Verdict.FAILED)
@@ -104,16 +105,19 @@ def record_of(
         more_rounds=more_rounds,
         assumed=assumptions_in(manifest),
         host=context.host,
-        versions=_versions_of(cell.runner),
+        versions=_versions_of(cell),
         command=command,
     )
 
 
-def _versions_of(runner: str) -> dict[str, str]:
+def _versions_of(cell: Cell) -> dict[str, str]:
     """The versions of the distributions that take part in what the runner measures."""
-    plugin = runners()[runner].plugin
+    plugin = runners()[cell.runner].plugin
     if plugin is None:
         return {}
+    if cell.stack != PRESENT:
+        there = find_stack(cell.stack).versions
+        return {name: there[name] for name in plugin.distributions if name in there}
     return installed_versions(plugin.distributions)
 
 

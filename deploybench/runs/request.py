@@ -120,6 +120,10 @@ class RunRequest:
     """The file for end-to-end; None: a 640 x 480 JPEG of ours."""
     options: CellOptions = NO_OPTIONS
     """Each is asked of the runners that obey it: ``CellOptions(cuda_graph=True)``."""
+    environments: Sequence[str] = ()
+    """The interpreters that workers are started with, by the names of ``deploybench env list``;
+    ``present`` is this one. Every cell is measured in each, side by side. Empty: that of the
+    ``options``."""
     skip: Sequence[str] = ()
     """Cells to leave out, as MODEL/RUNNER patterns: ``*/inductor``, ``fair/openvino``."""
     only: Callable[[Cell], bool] | None = None
@@ -263,7 +267,9 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     if END_TO_END in request.timings:
         image = end_to_end_image(request.image, workspace)
     settings = settings_of(request, image)
-    selection = selection_of(request, devices, image)
+    environments = list(dict.fromkeys(request.environments)) or [request.options.stack]
+    selections = [selection_of(request, devices, image, name) for name in environments]
+    selection = selections[0]
     check_options(selection)
     if request.baseline is not None:
         check_baseline(request.baseline, selection)
@@ -283,7 +289,9 @@ def carry_out(request: RunRequest, on_event: Callable[[RunEvent], None] | None =
     artifacts = select_artifacts(workspace, models, paths, request.sizes, explained=explained)
 
     # The cells; none of them runs code of others without consent.
-    planned = plan_cells(artifacts, selection, profile)
+    planned = []
+    for chosen in selections:
+        planned += plan_cells(artifacts, chosen, profile)
     if request.only is not None:
         planned = [plan for plan in planned if request.only(plan.cell)]
     if request.baseline is not None:

@@ -20,12 +20,13 @@ from deploybench.hardware.profile import HOST, Profile
 from deploybench.hardware.roof import MeasuredPeaks
 from deploybench.models.source import expand_patterns
 from deploybench.plan.cells import Selection, Sizes
-from deploybench.plan.selection import select_runners
+from deploybench.plan.environments import runners_in
 from deploybench.results.store import new_run_name
 from deploybench.runs.events import PeaksMeasured, RunEvent
 from deploybench.runs.missing import missing_exports
 from deploybench.runs.settings import AUTO, RunContext
 from deploybench.runs.sweep import doublings
+from deploybench.stacks.stack import PRESENT
 from deploybench.telemetry.peaks import measured_peaks
 
 if TYPE_CHECKING:
@@ -34,8 +35,16 @@ if TYPE_CHECKING:
 Tell = Callable[[RunEvent], None]
 
 
-def selection_of(request: RunRequest, devices: Sequence[str], image: Path | None) -> Selection:
-    """Names become runners, and ``auto`` becomes what it starts from."""
+def selection_of(
+    request: RunRequest,
+    devices: Sequence[str],
+    image: Path | None,
+    environment: str = PRESENT,
+) -> Selection:
+    """Names become runners, and ``auto`` becomes what it starts from.
+
+    In another ``environment`` those runners can be used that can be used there.
+    """
     threads = thread_budget(request.threads, request.pin)
     batches: Sequence[int] = [1]
     if request.batches != AUTO:
@@ -47,14 +56,14 @@ def selection_of(request: RunRequest, devices: Sequence[str], image: Path | None
     if image is not None:
         image_identity = sha256_of_file(image)[:12]
     return Selection(
-        runners=select_runners(request.runners, devices),
+        runners=runners_in(environment, request.runners, devices),
         batches=batches,
         precisions=request.precisions,
         threads=threads,
         streams=streams,
         timings=request.timings,
         image=image_identity,
-        options=request.options,
+        options=request.options.replaced(stack=environment),
         skip=expand_patterns(request.skip),
         devices=devices,
     )

@@ -6,7 +6,7 @@ import pytest
 
 from deploybench.measure import scheduler
 from deploybench.measure.job import Job
-from deploybench.processes import ChildOutcome
+from deploybench.processes import HERE, ChildOutcome, Interpreter
 
 
 def test_worker_numbers_the_gpus_as_nvml_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,8 +21,10 @@ def test_worker_numbers_the_gpus_as_nvml_does(monkeypatch: pytest.MonkeyPatch) -
         time_limit_s: float,
         environment: dict[str, str],
         cpus: tuple[int, ...],
+        interpreter: Interpreter,
     ) -> ChildOutcome:
         assert cpus == ()
+        assert interpreter == HERE
         given.append(environment)
         return ChildOutcome(reply=None, error="not started in this test", log="")
 

@@ -95,7 +95,7 @@ def test_value_that_an_option_does_not_have_is_refused_and_the_values_are_told()
 
 
 def test_options_of_the_process_are_asked_of_every_runner() -> None:
-    assert CellOptions.of_process() == {"allocator", "huge_pages"}
+    assert CellOptions.of_process() == {"allocator", "huge_pages", "stack"}
 
 
 def test_only_what_a_runner_obeys_is_asked_of_it() -> None:

@@ -1,0 +1,1 @@
+"""Many hosts: the same cells, placed on nodes that carry their profile."""
