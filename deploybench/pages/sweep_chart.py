@@ -59,8 +59,29 @@ def _job(entry: Entry) -> str:
     return f"{cell.model} {short_text(cell.image_size, cell.patch_size)}"
 
 
-BATCHES = Sweep(
-    about=About(
+def _throughput(
+    about: About,
+    step_title: str,
+    along: Callable[[Row], int],
+    same: Callable[[Row], tuple[object, ...]],
+) -> Sweep:
+    """The rate of each runner over what ``along`` reads, a view for each model."""
+    return Sweep(
+        about=about,
+        step_title=step_title,
+        figure_title="images/s",
+        along=lambda entry: along(entry.row),
+        step=lambda entry: str(along(entry.row)),
+        figure=lambda row: row.throughput_images_per_s,
+        line=_line_of_runner,
+        view=_job,
+        same=same,
+        more_is_better=True,
+    )
+
+
+BATCHES = _throughput(
+    About(
         key="batches",
         title="Throughput against batch",
         short="Batch",
@@ -69,18 +90,12 @@ BATCHES = Sweep(
             "longer; one that falls has outgrown a cache or the memory."
         ),
     ),
-    step_title="batch",
-    figure_title="images/s",
-    along=lambda entry: entry.row.batch,
-    step=lambda entry: str(entry.row.batch),
-    figure=lambda row: row.throughput_images_per_s,
-    line=_line_of_runner,
-    view=_job,
+    "batch",
+    along=lambda row: row.batch,
     same=lambda row: (row.streams, row.asked_threads, row.timing),
-    more_is_better=True,
 )
-STREAMS = Sweep(
-    about=About(
+STREAMS = _throughput(
+    About(
         key="streams",
         title="Throughput against streams",
         short="Streams",
@@ -89,15 +104,9 @@ STREAMS = Sweep(
             "budget of threads."
         ),
     ),
-    step_title="streams",
-    figure_title="images/s",
-    along=lambda entry: entry.row.streams,
-    step=lambda entry: str(entry.row.streams),
-    figure=lambda row: row.throughput_images_per_s,
-    line=_line_of_runner,
-    view=_job,
+    "streams",
+    along=lambda row: row.streams,
     same=lambda row: (row.batch, row.asked_threads, row.timing),
-    more_is_better=True,
 )
 SIZES = Sweep(
     about=About(
