@@ -18,7 +18,7 @@ def view_of(launches: list[Launch]) -> View:
     return view
 
 
-def launches_of(count: int = 3, calls: int = 3000, cut: int = 37) -> list[Launch]:
+def launches_of(count: int = 3, calls: int = 3000, cut: int = 35) -> list[Launch]:
     samples = [SLOW] * cut + [STEADY] * (calls - cut)
     return [launch(samples, number=number, warm_up=cut) for number in range(count)]
 
@@ -28,9 +28,9 @@ def test_no_mark_lies_on_both_sides_of_the_cut() -> None:
     marks = view.spec["data"]["values"]
     assert {(mark["part"], mark["ms"]) for mark in marks} == {("warm-up", SLOW), ("counts", STEADY)}
     first_counted = min(mark["call"] for mark in marks if mark["part"] == "counts")
-    assert first_counted == 38
+    assert first_counted == 36
     (rule,) = [layer for layer in view.spec["layer"] if layer["mark"]["type"] == "rule"]
-    assert [value["call"] for value in rule["data"]["values"]] == [37.5] * 3
+    assert [value["call"] for value in rule["data"]["values"]] == [35.5] * 3
 
 
 def test_every_call_is_in_one_mark_and_marks_are_few() -> None:
@@ -49,7 +49,7 @@ def test_only_the_beginning_is_drawn_where_not_every_call_was_kept() -> None:
 
 def test_caption_says_the_warm_up_the_first_call_and_what_is_not_drawn() -> None:
     caption = view_of(launches_of(count=MOST_PROCESSES + 1)).caption
-    assert "37 calls of each process were warm-up" in caption
+    assert "35 calls of each process were warm-up" in caption
     assert "the first call took 2.00 times the median" in caption
     assert f"The first {MOST_PROCESSES} processes are drawn" in caption
     unsettled = [*launches_of(count=1, cut=0), launch([STEADY] * 20, unsettled="another level")]
