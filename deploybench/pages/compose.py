@@ -18,6 +18,7 @@ from deploybench.pages import (
     memory_chart,
     sweep_chart,
     visits_chart,
+    warm_up_chart,
 )
 from deploybench.pages.accuracy_chart import ACCURACY
 from deploybench.pages.host_table import host_table
@@ -28,6 +29,7 @@ from deploybench.pages.page import About, Block, Chart, Comparison, Page, Sectio
 from deploybench.pages.reasons import commands_block, verdict_blocks
 from deploybench.pages.sentences import sentences_of
 from deploybench.pages.visits_chart import OVER_TIME
+from deploybench.pages.warm_up_chart import WARM_UP
 from deploybench.plurals import counted
 from deploybench.report.answer_text import answer_sections
 from deploybench.report.run_table import run_table
@@ -39,6 +41,8 @@ from deploybench.statistics.ratios import DEFAULT_MARGIN
 DEFAULT_TITLE = "DeployBench report"
 MOST_TRACES = 60
 """Cells whose visits are drawn: the page holds so many, whatever the number of records."""
+MOST_WARM_UPS = 24
+"""Cells whose first calls are drawn."""
 MOST_RUNS = 30
 """Runs that a chart can be chosen of."""
 MOST_ANSWERS = 40
@@ -142,7 +146,11 @@ def _chart_sections(machines: Sequence[Machine]) -> Iterator[Section]:
             name = view_name(run, len(machines)) if len(runs) > 1 else ""
             views += sweep_chart.sweep_views(run, sweep, name)
         yield _section(sweep.about, views, "What")
-    yield _section(OVER_TIME, list(_traces(machines)), "Cell")
+    traces = list(_traces(machines))
+    over_time = [visits_chart.visits_view(entry, name) for entry, name in traces]
+    yield _section(OVER_TIME, over_time, "Cell")
+    warm_up = [warm_up_chart.warm_up_view(entry, name) for entry, name in traces[:MOST_WARM_UPS]]
+    yield _section(WARM_UP, warm_up, "Cell")
     yield _section(MEMORY, memory, "Run")
 
 
@@ -153,21 +161,22 @@ def _largest_first(runs: Sequence[Run]) -> list[Run]:
     return sorted(newest_first, key=lambda run: -len(run.entries))[:MOST_RUNS]
 
 
-def _traces(machines: Sequence[Machine]) -> Iterator[View]:
+def _traces(machines: Sequence[Machine]) -> Iterator[tuple[Entry, str]]:
+    """The first cells with a time, and how each is named among them."""
     several = sum(len(machine.runs) for machine in machines) > 1
     drawn = 0
     for machine in machines:
         for run in machine.runs:
             for entry in run.entries:
-                if not entry.row.main_state or drawn >= MOST_TRACES:
+                if drawn >= MOST_TRACES:
+                    return
+                if not entry.row.main_state or not visits_chart.has_times(entry):
                     continue
+                drawn += 1
                 name = entry.finding.record.cell.title()
                 if several:
                     name += f", {view_name(run, len(machines))}"
-                view = visits_chart.visits_view(entry, name)
-                if view is not None:
-                    drawn += 1
-                    yield view
+                yield entry, name
 
 
 def _section(about: About, views: Sequence[View | None], choice: str) -> Section:

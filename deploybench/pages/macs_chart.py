@@ -33,10 +33,12 @@ MACS = About(
     reading=(
         "Each mark is one model on one runner; the bar is the 95 % interval of its time. Hollow "
         "marks are not VALID. Were MACs a measure of latency, every runner's line would only "
-        "rise. Dashes are the least time that MACs, bytes and this hardware's peaks allow."
+        "rise. Dashes are the least time that MACs, bytes and this hardware's peaks allow; the "
+        "grey line is that of the arithmetic alone, at the peak of each roof."
     ),
 )
 
+ROOF_POINTS = 24
 LABELS_BESIDE = 7
 """So many names have room beside each other above the marks."""
 
@@ -59,7 +61,28 @@ def macs_view(run: Run, view_name: str, runners: Sequence[str]) -> View | None:
         ("bound", "least ms", three_digits),
         ("verdict", "verdict"),
     )
-    return View(view_name, caption, _spec(inert_values(values), runners), table)
+    roofs = inert_values(_roof_lines(entries))
+    return View(view_name, caption, _spec(inert_values(values), runners, roofs), table)
+
+
+def _roof_lines(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """For each roof the time that its peak takes for the arithmetic, from the fewest MACs to the
+    most; a line of several points, for it is no straight one on every pair of scales."""
+    gmacs = [entry.row.macs_per_image / 1e9 for entry in entries if entry.row.macs_per_image]
+    first, last = min(gmacs), max(gmacs)
+    values = []
+    drawn = set()
+    for entry in entries:
+        bound = entry.finding.record.bound
+        if bound is None or not bound.compute_ms or bound.roof in drawn:
+            continue
+        drawn.add(bound.roof)
+        # Two FLOPs a multiply-add; the bound is of the whole batch, as the time is.
+        ms_per_gmac = bound.compute_ms / (bound.flops / bound.batch / 2e9)
+        for step in range(ROOF_POINTS + 1):
+            gmac = first * (last / first) ** (step / ROOF_POINTS)
+            values.append({"roof": bound.roof, "gmac": gmac, "peak_ms": gmac * ms_per_gmac})
+    return values
 
 
 def _alike(entries: Sequence[Entry]) -> list[Entry]:
@@ -124,11 +147,14 @@ def _put_labels(values: Sequence[dict[str, Any]]) -> None:
             slowest["side"] = "right"
 
 
-def _spec(values: Sequence[dict[str, Any]], runners: Sequence[str]) -> Spec:
+def _spec(
+    values: Sequence[dict[str, Any]], runners: Sequence[str], roofs: Sequence[dict[str, Any]]
+) -> Spec:
     order = order_of(values, "runner", runners)
     across = quantity("gmac", "GMAC of one image", scale_of([value["gmac"] for value in values]))
     times = [value[name] for value in values for name in ("low", "high")]
     times += [value["bound"] for value in values if value["bound"]]
+    times += [value["peak_ms"] for value in roofs]
     up = quantity("ms", "median of a call, ms", scale_of(times))
     tooltip = [
         shown("model", "model"),
@@ -143,6 +169,17 @@ def _spec(values: Sequence[dict[str, Any]], runners: Sequence[str]) -> Spec:
     colours_of_runners = on_its_own("runner", "runner", order)
     valid = Verdict.VALID.value
     layers: list[dict[str, Any]] = []
+    if roofs:
+        layers.append(
+            {
+                "data": {"values": list(roofs)},
+                "mark": {"type": "line", "strokeWidth": 1.5, "strokeDash": [2, 3], "color": QUIET},
+                "encoding": {
+                    "y": quantity("peak_ms", up["title"], up["scale"]),
+                    "detail": {"field": "roof", "type": "nominal"},
+                },
+            }
+        )
     if any(value["bound"] for value in values):
         layers.append(
             {

@@ -4,9 +4,10 @@ what larger images cost."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from deploybench.analysis.crossover import Crossover
 from deploybench.data.image_size import short_text
 from deploybench.pages.machines import Entry, Run
 from deploybench.pages.page import About, Spec, View, inert_values
@@ -21,6 +22,7 @@ from deploybench.pages.specs import (
 )
 from deploybench.plurals import counted
 from deploybench.report.figures import three_digits
+from deploybench.results.record import Record
 from deploybench.rows.row import Row
 
 MOST_VIEWS = 30
@@ -59,8 +61,29 @@ def _job(entry: Entry) -> str:
     return f"{cell.model} {short_text(cell.image_size, cell.patch_size)}"
 
 
-BATCHES = Sweep(
-    about=About(
+def _throughput(
+    about: About,
+    step_title: str,
+    along: Callable[[Row], int],
+    same: Callable[[Row], tuple[object, ...]],
+) -> Sweep:
+    """The rate of each runner over what ``along`` reads, a view for each model."""
+    return Sweep(
+        about=about,
+        step_title=step_title,
+        figure_title="images/s",
+        along=lambda entry: along(entry.row),
+        step=lambda entry: str(along(entry.row)),
+        figure=lambda row: row.throughput_images_per_s,
+        line=_line_of_runner,
+        view=_job,
+        same=same,
+        more_is_better=True,
+    )
+
+
+BATCHES = _throughput(
+    About(
         key="batches",
         title="Throughput against batch",
         short="Batch",
@@ -69,18 +92,12 @@ BATCHES = Sweep(
             "longer; one that falls has outgrown a cache or the memory."
         ),
     ),
-    step_title="batch",
-    figure_title="images/s",
-    along=lambda entry: entry.row.batch,
-    step=lambda entry: str(entry.row.batch),
-    figure=lambda row: row.throughput_images_per_s,
-    line=_line_of_runner,
-    view=_job,
+    "batch",
+    along=lambda row: row.batch,
     same=lambda row: (row.streams, row.asked_threads, row.timing),
-    more_is_better=True,
 )
-STREAMS = Sweep(
-    about=About(
+STREAMS = _throughput(
+    About(
         key="streams",
         title="Throughput against streams",
         short="Streams",
@@ -89,15 +106,9 @@ STREAMS = Sweep(
             "budget of threads."
         ),
     ),
-    step_title="streams",
-    figure_title="images/s",
-    along=lambda entry: entry.row.streams,
-    step=lambda entry: str(entry.row.streams),
-    figure=lambda row: row.throughput_images_per_s,
-    line=_line_of_runner,
-    view=_job,
+    "streams",
+    along=lambda row: row.streams,
     same=lambda row: (row.batch, row.asked_threads, row.timing),
-    more_is_better=True,
 )
 SIZES = Sweep(
     about=About(
@@ -140,7 +151,28 @@ def sweep_views(run: Run, sweep: Sweep, view_name: str) -> Iterator[View]:
             continue
         made += 1
         whole_name = f"{name}, {view_name}" if view_name else name
-        yield _view(sweep, swept, whole_name)
+        view = _view(sweep, swept, whole_name)
+        if sweep is SIZES:
+            drawn = [entry.finding.record for entries in swept.values() for entry in entries]
+            said = crossovers_in_words(run.crossed, drawn)
+            view = replace(view, caption="\n".join([view.caption, *said]))
+        yield view
+
+
+def crossovers_in_words(crossed: Sequence[Crossover], drawn: Sequence[Record]) -> list[str]:
+    """From how many tokens on each attention beats softmax, of those that are drawn."""
+    said = []
+    for crossover in crossed:
+        points = crossover.points
+        if not any(point.cell == record.cell for point in points for record in drawn):
+            continue
+        name = f"{crossover.cell.model} on {crossover.cell.runner}"
+        if crossover.beats_from is None:
+            most = max(point.shape.tokens for point in points)
+            said.append(f"{name} is not clearly faster than softmax at {most} tokens, the most.")
+        else:
+            said.append(f"{name} is faster than softmax from {crossover.beats_from} tokens on.")
+    return said
 
 
 def _view(sweep: Sweep, lines: dict[str, list[Entry]], view_name: str) -> View:

@@ -33,6 +33,16 @@ MOST_POINTS = 160
 """Visits of one cell that are drawn; of more, every second or third is."""
 
 
+def has_times(entry: Entry) -> bool:
+    """Whether there is anything to draw of a cell."""
+    record = entry.finding.record
+    if record.summary is None:
+        return False
+    if record.visits:
+        return any(visit.count for visit in record.visits)
+    return any(launch.measured for launch in record.launches)
+
+
 def visits_view(entry: Entry, view_name: str) -> View | None:
     """None for a cell without a time; of fresh launches each is a mark."""
     record = entry.finding.record

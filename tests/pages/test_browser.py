@@ -17,6 +17,7 @@ from deploybench.pages.compose import page_of
 from deploybench.pages.html import page_html
 from deploybench.pages.page import Comparison, Page
 from tests.pages import browser, made, test_hostile
+from tests.records import host
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -79,6 +80,29 @@ def test_sorting_orders_rows_that_are_alike_and_leaves_groups_where_they_are(
     opened.page.keyboard.press("Enter")
     assert cell.get_attribute("aria-sort") == "none"
     assert first_column(opened, "#rows-1") == before
+
+
+def test_sorting_is_by_the_number_within_each_run_of_every_table(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    # As texts they would sort 10.2, 101, 2.30, 9.50; and each run has all four runners.
+    times = {"pytorch": 9.5, "openvino": 101.0, "onnxruntime": 2.3, "torchscript": 10.2}
+    records = []
+    for run in ("20260101-000000-aaaa", "20260102-000000-bbbb"):
+        for machine in ("here", "there"):
+            for runner, ms in times.items():
+                cell = made.visited(ms, count=16, model="net", runner=runner)
+                records.append(cell.replaced(run=run, host=host(hostname=machine)))
+    path = made.write_page(records, tmp_path / "sorted.html")
+    fastest_first = ["onnxruntime", "pytorch", "torchscript", "openvino"]
+    with _opened(chromium, path) as opened:
+        for table in ("#rows-0", "#rows-1"):
+            head = opened.page.locator(f"{table} thead button", has_text="p50 ms").first
+            head.click()
+            # Two runs stand one below the other, each in its own order: none is among the other's.
+            assert first_column(opened, table) == fastest_first * 2
+            opened.page.keyboard.press("Enter")
+            assert first_column(opened, table) == fastest_first[::-1] * 2
 
 
 def test_filter_keeps_the_rows_that_say_all_words_and_tells_how_many(
