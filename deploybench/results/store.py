@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
 from deploybench.documents import read_document
 from deploybench.errors import DeployBenchError
-from deploybench.files import write_whole
+from deploybench.files import json_files_below, write_whole
 from deploybench.hardware.devices import CPU
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
@@ -76,7 +75,7 @@ def read_records(path: Path) -> list[Record]:
         )
     if not path.is_dir():
         return [_read(path)]
-    records = [_read(file) for file in _paths_below(path)]
+    records = [_read(file) for file in json_files_below(path)]
     if not records:
         raise NoRecordsError(f"{path} holds no records", action="deploybench run writes some")
     return records
@@ -91,7 +90,7 @@ def readable_records(path: Path) -> tuple[list[Record], list[DeployBenchError]]:
         # One file, or nothing: the only one that was asked for has to read.
         return read_records(path), []
     records, problems = [], []
-    for file in _paths_below(path):
+    for file in json_files_below(path):
         try:
             records.append(_read(file))
         except DeployBenchError as error:
@@ -174,30 +173,17 @@ def _digest(record: Record) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:8]
 
 
-def _paths_below(folder: Path) -> Iterator[Path]:
-    """Every JSON file below a folder that is not hidden, links to folders followed.
-
-    A folder that is reached twice (a link to a folder above it) is read once.
-    """
-    visited: set[Path] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        real = Path(parent).resolve()
-        if real in visited:
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = sorted(name for name in folders if name != "artifacts")
-        for name in sorted(names):
-            if name.endswith(".json") and not name.startswith("."):
-                yield Path(parent) / name
-
-
-def _read(path: Path) -> Record:
+def record_in(content: bytes, origin: str) -> Record:
+    """The record in a JSON text; ``origin`` says where that lies. Raises DeployBenchError."""
     return read_document(
         Record,
-        path.read_bytes(),
-        origin=str(path),
+        content,
+        origin=origin,
         what="a record",
         expected="a record of schema version 2 to 4 (this version of deploybench writes 4)",
         action="move it out of the folder, or run the cell again",
     )
+
+
+def _read(path: Path) -> Record:
+    return record_in(path.read_bytes(), str(path))
