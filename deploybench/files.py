@@ -142,6 +142,24 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def json_files_below(folder: Path) -> Iterator[Path]:
+    """Every JSON file below a folder that is not hidden, links to folders followed.
+
+    A folder that is reached twice (a link to a folder above it) is read once.
+    """
+    visited: set[Path] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = Path(parent).resolve()
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if name != "artifacts")
+        for name in sorted(names):
+            if name.endswith(".json") and not name.startswith("."):
+                yield Path(parent) / name
+
+
 def from_here(path: str | Path) -> str:
     """The path as it is typed from the current folder, where that is no longer than the path."""
     given = str(path)

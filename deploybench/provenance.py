@@ -1,14 +1,16 @@
-"""Whose number it is: measured on a device, or made up by a double of the library that speaks for
-it."""
+"""Whose number it is: measured on a device, made up by a double of the library that speaks for it,
+or read from the file of another tool."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 Provenance = Literal["measured", "simulated"]
 """Simulated: a double stood in for a library of the device, as in tests.
 
 Its numbers are nobody's.
 """
+IMPORTED: Final = "imported"
+"""Another tool measured it, by rules of its own: none of what makes our numbers ours was done."""
 DOUBLE_SYMBOL = "deploybench_double"
 """What a library exports that only stands in for a driver or a runtime, as in tests."""

@@ -14,8 +14,10 @@ about that, and each is in the interval or in a note:
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from deploybench.analysis.common_states import (
     machine_shift,
@@ -23,7 +25,7 @@ from deploybench.analysis.common_states import (
     states_of_both,
 )
 from deploybench.analysis.matching import hardware
-from deploybench.analysis.run_shifts import shift_of_runs
+from deploybench.analysis.run_shifts import shift_of_runs, thing_of
 from deploybench.analysis.states import State, same_state
 from deploybench.analysis.verdicts import judge_state
 from deploybench.results.record import Record
@@ -75,6 +77,19 @@ class OtherRuns:
 
     records: Sequence[Record] = ()
     given: float | None = None
+
+    def of_the_things(self, *measured: Record) -> list[Record]:
+        """Those of ``records`` that measured the same thing as any of these."""
+        things = dict.fromkeys(thing_of(record) for record in measured)
+        return [record for thing in things for record in self._by_thing.get(thing, ())]
+
+    @cached_property
+    def _by_thing(self) -> dict[object, list[Record]]:
+        """Looked up for every cell: thousands of records are not read through for each of them."""
+        by_thing: dict[object, list[Record]] = defaultdict(list)
+        for record in self.records:
+            by_thing[thing_of(record)].append(record)
+        return by_thing
 
 
 NO_OTHERS = OtherRuns()
@@ -134,7 +149,7 @@ def _shift_of_launches(
 
     if others.given is not None:
         return assumed_shift(others.given)
-    return shift_of_runs(old, new, others.records, time_of, assumed=ASSUMED_SHIFT)
+    return shift_of_runs(old, new, others.of_the_things(old, new), time_of, assumed=ASSUMED_SHIFT)
 
 
 def _fewest(first: State, second: State) -> int:

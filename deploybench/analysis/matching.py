@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deploybench.environment import in_words, said_of
@@ -137,16 +137,10 @@ def match(
     That is the one that differs in nothing, else the one left over that differs in the least, else
     None. What is in ``free`` may differ without being a difference.
     """
-    near: list[tuple[int, int, int, int]] = []
-    for i, old in enumerate(baseline):
-        for j, new in enumerate(candidate):
-            differing = {name for name in FIELDS if _differs(old.cell, new.cell, name)}
-            if differing <= {*ALLOWABLE, *free}:
-                near.append((len(differing.difference(free)), len(differing), i, j))
+    partner_of_old = _equals(baseline, candidate)
+    partner_of_new = {new: old for old, new in partner_of_old.items()}
     # Those that differ in the least choose first; of equals those that stand first.
-    partner_of_old: dict[int, int] = {}
-    partner_of_new: dict[int, int] = {}
-    for _, _, i, j in sorted(near):
+    for i, j in _nearest_first(baseline, candidate, partner_of_old, free):
         if i not in partner_of_old and j not in partner_of_new:
             partner_of_old[i] = j
             partner_of_new[j] = i
@@ -160,6 +154,52 @@ def match(
         if j not in partner_of_new:
             matched.append((None, new))
     return matched
+
+
+def _equals(baseline: Sequence[Record], candidate: Sequence[Record]) -> dict[int, int]:
+    """Which of the candidate's records differs in nothing, by the place of the baseline's.
+
+    Of several that do not, the first choose the first.
+    """
+    places: dict[tuple[object, ...], deque[int]] = defaultdict(deque)
+    for j, new in enumerate(candidate):
+        places[_values(new.cell, FIELDS)].append(j)
+    partners = {}
+    for i, old in enumerate(baseline):
+        alike = places.get(_values(old.cell, FIELDS))
+        if alike:
+            partners[i] = alike.popleft()
+    return partners
+
+
+def _nearest_first(
+    baseline: Sequence[Record],
+    candidate: Sequence[Record],
+    partners: Mapping[int, int],
+    free: Collection[str],
+) -> list[tuple[int, int]]:
+    """The pairs of what is left over that may be compared at all, those that differ in the least
+    first."""
+    # What may not differ puts records that could be partners together: thousands of records are
+    # not held against thousands.
+    fixed = [name for name in FIELDS if name not in ALLOWABLE and name not in free]
+    taken = set(partners.values())
+    left_over: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for j, new in enumerate(candidate):
+        if j not in taken:
+            left_over[_values(new.cell, fixed)].append(j)
+    near: list[tuple[int, int, int, int]] = []
+    for i, old in enumerate(baseline):
+        if i in partners:
+            continue
+        for j in left_over.get(_values(old.cell, fixed), ()):
+            differing = {name for name in FIELDS if _differs(old.cell, candidate[j].cell, name)}
+            near.append((len(differing.difference(free)), len(differing), i, j))
+    return [(i, j) for _, _, i, j in sorted(near)]
+
+
+def _values(cell: Cell, names: Iterable[str]) -> tuple[object, ...]:
+    return tuple(_value(cell, name) for name in names)
 
 
 def _value(cell: Cell, name: str) -> object:

@@ -208,7 +208,7 @@ def _shift(
 ) -> RunShift:
     if others.given is not None:
         return assumed_shift(others.given)
-    return shift_of_runs(old, new, others.records, time_of, assumed=assumed)
+    return shift_of_runs(old, new, others.of_the_things(old, new), time_of, assumed=assumed)
 
 
 def _measured(p50_ms: float, judgement: Judgement, count: int) -> Measured:

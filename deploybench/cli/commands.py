@@ -108,6 +108,11 @@ COMMANDS = (
         "cannot tell.",
     ),
     Command(
+        "results",
+        "results:app",
+        "Query, pack, compare and import many results: deploybench results query SQL.",
+    ),
+    Command(
         "advise",
         "advise:advise",
         "Which model, backend, precision and batch meet the constraints, from the records at hand; "

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from deploybench.documents import read_document_file
+from deploybench.documents import read_document, read_document_file
 from deploybench.errors import DeployBenchError
-from deploybench.files import write_whole
+from deploybench.files import json_files_below, write_whole
 from deploybench.hardware.devices import CPU
 from deploybench.results.plausible import why_implausible
 from deploybench.results.record import Record
@@ -23,6 +22,9 @@ from deploybench.results.verdict import Verdict
 
 MOST_OTHER_RUNS = 12
 """The shift of whole runs is known within a quarter by then, and records take time to read."""
+
+READ_AS_A_RECORD = "a record of schema version 2 to 4 (this version of deploybench writes 4)"
+NOT_A_RECORD = "move it out of the folder, or run the cell again"
 
 QUALITY_PREFIX = "quality-"
 """Of the names of records of evaluations: their cells may have been timed under the same name."""
@@ -77,7 +79,7 @@ def read_records(path: Path) -> list[Record]:
         )
     if not path.is_dir():
         return [_read(path)]
-    records = [_read(file) for file in _paths_below(path)]
+    records = [_read(file) for file in json_files_below(path)]
     if not records:
         raise NoRecordsError(f"{path} holds no records", action="deploybench run writes some")
     return records
@@ -92,7 +94,7 @@ def readable_records(path: Path) -> tuple[list[Record], list[DeployBenchError]]:
         # One file, or nothing: the only one that was asked for has to read.
         return read_records(path), []
     records, problems = [], []
-    for file in _paths_below(path):
+    for file in json_files_below(path):
         try:
             records.append(_read(file))
         except DeployBenchError as error:
@@ -175,48 +177,43 @@ def _digest(record: Record) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:8]
 
 
-def _paths_below(folder: Path) -> Iterator[Path]:
-    """Every JSON file below a folder that is not hidden, links to folders followed.
+def record_in(content: bytes, origin: str) -> Record:
+    """The record in a JSON text; ``origin`` says where that lies.
 
-    A folder that is reached twice (a link to a folder above it) is read once.
+    Raises DeployBenchError, also for one that was edited and for one that no measurement gives.
     """
-    visited: set[Path] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        real = Path(parent).resolve()
-        if real in visited:
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = sorted(name for name in folders if name != "artifacts")
-        for name in sorted(names):
-            if name.endswith(".json") and not name.startswith("."):
-                yield Path(parent) / name
+    record = read_document(
+        Record,
+        content,
+        origin=origin,
+        what="a record",
+        expected=READ_AS_A_RECORD,
+        action=NOT_A_RECORD,
+    )
+    _check_unchanged(record, origin)
+    return record
 
 
 def _read(path: Path) -> Record:
     record = read_document_file(
-        Record,
-        path,
-        what="a record",
-        expected="a record of schema version 2 to 4 (this version of deploybench writes 4)",
-        action="move it out of the folder, or run the cell again",
+        Record, path, what="a record", expected=READ_AS_A_RECORD, action=NOT_A_RECORD
     )
-    _check_unchanged(record, path)
+    _check_unchanged(record, str(path))
     return record
 
 
-def _check_unchanged(record: Record, path: Path) -> None:
+def _check_unchanged(record: Record, origin: str) -> None:
     """Refuse a record that somebody edited, and one that no measurement gives."""
     if not record.intact:
         raise DeployBenchError(
-            f"{path} was edited after it was written: its seal is that of other content",
+            f"{origin} was edited after it was written: its seal is that of other content",
             expected="the record as deploybench wrote it",
             action="take the original, or run the cell again: nothing is known of its numbers",
         )
     problem = why_implausible(record)
     if problem is not None:
         raise DeployBenchError(
-            f"{path} does not read as a record: {problem}",
+            f"{origin} does not read as a record: {problem}",
             expected="what a measurement gives",
             action="move it out of the folder, or run the cell again",
         )

@@ -50,9 +50,20 @@ def rows_of(
     and timing are compared with (None: the one that the run named); ``margin`` is what counts as
     the same. ``crossed`` are the crossovers of these records, where the caller has them already.
     """
+    return [row for _, row in rows_by_record(records, baseline, margin, crossed)]
+
+
+def rows_by_record(
+    records: Sequence[Record],
+    baseline: str | None = None,
+    margin: float = DEFAULT_MARGIN,
+    crossed: Sequence[Crossover] | None = None,
+) -> list[tuple[Record, Row]]:
+    """The same, each row with the record that it is of."""
     if crossed is None:
         crossed = crossovers(records, FAIR_FAMILY, margin)
-    return [row_of(finding) for finding in findings_of(records, baseline, margin, crossed)]
+    findings = findings_of(records, baseline, margin, crossed)
+    return [(finding.record, row_of(finding)) for finding in findings]
 
 
 def row_of(finding: Finding) -> Row:

@@ -142,23 +142,35 @@ def _from_ordered(logs: Floats, tail: Floats, count: int, paired: bool) -> Ratio
     interval runs from the value after the first ``k`` to the one before the last ``k``, with the
     largest ``k`` whose coverage is at least 95 %, or ``k`` = 0 where none is.
     """
-    # The coverage of each pair of ends from the outermost inwards, as far as they do not cross.
-    # The small number lets an exact 95 % pass that rounding has made a little less.
-    coverages = 1 - 2 * tail[: (len(logs) + 1) // 2]
-    enough = np.flatnonzero(coverages >= CONFIDENCE - 1e-12)
-    outside = 0
-    if len(enough) > 0:
-        outside = int(enough[-1])
+    outside, coverage = _place_in(tail, len(logs))
     low = float(logs[outside])
     high = float(logs[len(logs) - 1 - outside])
     return Ratio(
         value=math.exp(median(logs.tolist())),
         low=math.exp(low),
         high=math.exp(high),
-        coverage=max(float(coverages[outside]), 0.0),
+        coverage=coverage,
         count=count,
         paired=paired,
     )
+
+
+def interval_place(first: int, second: int) -> tuple[int, float]:
+    """How many of the sorted differences of two samples of these sizes lie outside the interval of
+    :func:`unpaired_ratio` at either end, and with what probability it covers the truth."""
+    return _place_in(_rank_sum_tail(first, second), first * second)
+
+
+def _place_in(tail: Floats, count: int) -> tuple[int, float]:
+    """How many of ``count`` sorted values to leave out at either end, and what then is covered."""
+    # The coverage of each pair of ends from the outermost inwards, as far as they do not cross.
+    # The small number lets an exact 95 % pass that rounding has made a little less.
+    coverages = 1 - 2 * tail[: (count + 1) // 2]
+    enough = np.flatnonzero(coverages >= CONFIDENCE - 1e-12)
+    outside = 0
+    if len(enough) > 0:
+        outside = int(enough[-1])
+    return outside, max(float(coverages[outside]), 0.0)
 
 
 @cache

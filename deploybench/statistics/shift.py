@@ -16,10 +16,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
 
 from deploybench.statistics.ratios import Ratio
 from deploybench.statistics.samples import CONFIDENCE
 
+Floats = npt.NDArray[np.float64]
 ASSUMED_SHIFT = 0.03
 """Of times as the machine was. Nothing in a run tells its shift, so this is a choice: false alarms
 are at most 5 % wherever whole runs shift by 3 % or less (benchmarks/between_runs.py). Shared
@@ -49,9 +54,8 @@ class RunShift:
 
 def assumed_shift(deviation: float) -> RunShift:
     """A shift that is taken for granted: 0 for runs that are known not to shift."""
-    from scipy.stats import norm
-
-    quantile = float(norm.ppf(0.5 + CONFIDENCE / 2))
+    # The standard library's: SciPy takes longer to import than all else of a comparison.
+    quantile = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
     return RunShift(deviation, quantile * math.sqrt(2) * deviation, 0)
 
 
@@ -79,6 +83,18 @@ def estimated_shift(things: Sequence[Sequence[float]]) -> RunShift | None:
     deviation = math.sqrt(squares / degrees)
     quantile = float(student.ppf(0.5 + CONFIDENCE / 2, degrees))
     return RunShift(deviation, quantile * math.sqrt(2) * deviation, runs)
+
+
+def half_widths(squares: Floats, degrees: Floats) -> Floats:
+    """As :func:`estimated_shift`, for many pairs: each with its sum of squares and its degrees of
+    freedom, of which it has enough."""
+    from scipy.stats import t as student
+
+    # The degrees are few numbers that many pairs share.
+    each, place = np.unique(degrees, return_inverse=True)
+    quantiles = student.ppf(0.5 + CONFIDENCE / 2, each)[place]
+    widths: Floats = quantiles * np.sqrt(2 * squares / degrees)
+    return widths
 
 
 def shifted(ratio: Ratio, shift: RunShift) -> Ratio:

@@ -1,0 +1,1 @@
+"""Many results: what folders, packs and object stores hold, read in bulk and never measured."""

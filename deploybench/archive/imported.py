@@ -1,0 +1,123 @@
+"""A result that another tool measured: what its file tells, and no more.
+
+Nothing of it was checked here: no parity, no canary, no rounds. It is no record, so that nothing
+compares, gates or ranks it with records; queries find it in a view of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field
+
+from deploybench.documents import Document, read_document
+from deploybench.provenance import IMPORTED
+
+KIND = re.compile(rb'"kind"\s*:\s*"imported"')
+HEAD_BYTES = 400
+"""The kind is written first."""
+Tool = Literal["optimum-benchmark", "benchmark_app", "trtexec", "mlperf"]
+
+
+class Imported(Document):
+    """One result of another tool. None: its file does not tell.
+
+    ``times`` says in the tool's own terms what was timed. Percentiles are computed here by this
+    program's rule where ``samples_ms`` has the raw times, else they are as the tool gives them.
+    ``told`` keeps what else the file says, in its words.
+    """
+
+    kind: Literal["imported"] = "imported"
+    schema_version: Literal[1] = 1
+    tool: Tool
+    tool_version: str | None = None
+    file: str
+    file_sha256: str
+    created: str = Field(description="when it was measured, or imported where that is not told")
+    imported: str
+    model: str
+    device: str | None = None
+    precision: str | None = None
+    batch: int | None = Field(None, ge=1)
+    streams: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1)
+    host: str | None = None
+    times: str
+    samples_ms: tuple[float, ...] = ()
+    samples: int | None = None
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    mean_ms: float | None = None
+    throughput_images_per_s: float | None = None
+    load_s: float | None = None
+    first_inference_ms: float | None = None
+    peak_memory_mib: float | None = None
+    device_memory_mib: float | None = None
+    energy_j_per_image: float | None = None
+    told: dict[str, str] = Field(default_factory=dict)
+    not_told: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, content: bytes, origin: str) -> Imported:
+        """The document in a JSON text. Raises DeployBenchError."""
+        return read_document(
+            cls,
+            content,
+            origin=origin,
+            what="an imported result",
+            expected="a result that deploybench results import wrote",
+            action="import the other tool's file again",
+        )
+
+    @property
+    def whose(self) -> str:
+        """The tool with its version, where that is told."""
+        if self.tool_version is None:
+            return self.tool
+        return f"{self.tool} {self.tool_version}"
+
+
+def is_imported(content: bytes) -> bool:
+    """Whether the JSON text says of itself that it is an imported result."""
+    return KIND.search(content, 0, HEAD_BYTES) is not None
+
+
+def imported_row(result: Imported) -> dict[str, object]:
+    """The result in the fields of the neutral row; what no tool knows stays empty.
+
+    It has no verdict: those are this program's.
+    """
+    return {
+        "model": result.model,
+        "runner": result.tool,
+        "backend": result.tool,
+        "device": result.device,
+        "asked_precision": result.precision,
+        "precision": result.precision,
+        "batch": result.batch,
+        "streams": result.streams,
+        "asked_threads": result.threads,
+        "timing": result.times,
+        "provenance": IMPORTED,
+        "p50_ms": result.p50_ms,
+        "p90_ms": result.p90_ms,
+        "p95_ms": result.p95_ms,
+        "p99_ms": result.p99_ms,
+        "throughput_images_per_s": result.throughput_images_per_s,
+        "load_s": result.load_s,
+        "first_inference_ms": result.first_inference_ms,
+        "peak_memory_mib": result.peak_memory_mib,
+        "device_memory_mib": result.device_memory_mib,
+        "energy_j_per_image": result.energy_j_per_image,
+        "samples": result.samples,
+        "host": result.host,
+        "reason": f"measured by {result.whose}, not by deploybench: nothing of it was checked here",
+        "tool": result.tool,
+        "tool_version": result.tool_version,
+        "file": result.file,
+        "file_sha256": result.file_sha256,
+        "not_told": ", ".join(result.not_told),
+    }
