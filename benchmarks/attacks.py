@@ -94,7 +94,7 @@ def table(attacks: Attacks) -> str:
     ordered = sorted(attacks.found.items(), key=lambda entry: entry[1].kind)
     lines = []
     for kind, of_kind in groupby(ordered, key=lambda entry: entry[1].kind):
-        lines += [f"### {kind}", "", "| attack | before | now |", "|---|---|---|"]
+        lines += [f"## {kind}", "", "| attack | before | now |", "|---|---|---|"]
         rows: dict[tuple[str, str], list[str]] = {}
         for nodeid, attack in of_kind:
             rows.setdefault((attack.attack, attack.before), []).append(attacks.result(nodeid))

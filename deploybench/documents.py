@@ -11,6 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deploybench.errors import DeployBenchError
+from deploybench.plurals import counted
 from deploybench.untrusted import MOST_BYTES, read_bytes
 
 PERHAPS_TOO_LARGE = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}|NaN|Infinity")
@@ -131,7 +132,7 @@ def _impossible_number(content: bytes) -> str | None:
 def _short(number: str) -> str:
     if len(number) <= 20:
         return number
-    return f"{number[:8]}… ({len(number)} characters)"
+    return f"{number[:8]}… ({counted(len(number), 'character')})"
 
 
 def first_error(error: ValidationError) -> str:

@@ -102,7 +102,7 @@ def run_child(
     with scratch_folder() as folder:
         reply_path = folder / "reply.json"
         log_path = folder / "log.txt"
-        variables = child_environment(folder, environment or {})
+        variables = child_environment(folder, environment or {}, interpreter)
         with log_path.open("wb") as log_file:
             with pinned(cpus):
                 child = subprocess.Popen(
@@ -257,10 +257,20 @@ def finish(reply: str) -> NoReturn:
     os._exit(0)
 
 
-def child_environment(folder: Path, changes: Mapping[str, str]) -> dict[str, str]:
+def without_search_path(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables for another interpreter than this one: without the places of our modules, which
+    may be for another version of Python or hide what is installed there."""
+    ours = ("PYTHONPATH", "PYTHONHOME")
+    return {name: value for name, value in variables.items() if name not in ours}
+
+
+def child_environment(
+    folder: Path, changes: Mapping[str, str], interpreter: Interpreter = HERE
+) -> dict[str, str]:
     """This process's environment with what children need, whose temporary files lie in ``folder``.
 
-    Without what would change their threads behind our back, and without secrets.
+    Without what would change their threads behind our back, and without secrets; for another
+    interpreter also :func:`without_search_path`.
     """
     environment = {
         **without_secrets(without_cleared(os.environ)),
@@ -271,6 +281,8 @@ def child_environment(folder: Path, changes: Mapping[str, str]) -> dict[str, str
         PARENT: str(os.getpid()),
         **changes,
     }
+    if interpreter != HERE:
+        environment = without_search_path(environment)
     search_path = environment.get("PYTHONPATH")
     if search_path is not None:
         # An empty entry (as PYTHONPATH=$PYTHONPATH:/more leaves one) means the current folder.

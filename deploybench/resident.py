@@ -75,7 +75,7 @@ class Resident:
         self._rested_s = self._used_s = 0.0
         """Of all rests: how long they were, and the CPU time that it took meanwhile."""
         changes = {**(environment or {}), REPLIES: str(writing)}
-        variables = child_environment(folder, changes)
+        variables = child_environment(folder, changes, interpreter)
         with self._log_path.open("wb") as log:
             try:
                 with pinned(cpus):

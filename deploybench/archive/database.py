@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from deploybench.archive.extra import needed
 from deploybench.archive.places import Place, RemotePlace
 from deploybench.errors import DeployBenchError
+from deploybench.plurals import counted
 
 if TYPE_CHECKING:
     import duckdb
@@ -67,7 +68,7 @@ def check_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise refused(error) from None
     if len(statements) != 1:
         raise DeployBenchError(
-            f"{len(statements)} statements", expected="one SELECT", action=EXAMPLE
+            counted(len(statements), "statement"), expected="one SELECT", action=EXAMPLE
         )
     kind = statements[0].type
     pivots = kind == database.StatementType.MULTI and sql.lstrip().lower().startswith("pivot")

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from deploybench.documents import Document
+from deploybench.plurals import counted
 
 MOST_PIXELS = 1 << 16
 """A side: more than any network takes."""
@@ -64,7 +65,9 @@ class Preprocessing(Document):
         """One mean and one deviation a channel: fewer or more would be spread over the image."""
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.channels:
-                raise ValueError(f"{name} has {len(values)} values for {self.channels} channels")
+                raise ValueError(
+                    f"{name} has {counted(len(values), 'value')} for {self.channels} channels"
+                )
             if not all(math.isfinite(value) for value in values):
                 raise ValueError(f"{name} holds a value that is not finite")
         if min(self.std) <= 0:

@@ -17,6 +17,7 @@ from deploybench.files import slug
 from deploybench.fleet.placement import GivenUp
 from deploybench.fleet.ticket import Answer, Refusal, Ticket
 from deploybench.hardware.host import Host
+from deploybench.plurals import counted
 from deploybench.results.record import Record
 from deploybench.results.store import readable_records, write_record
 from deploybench.results.verdict import Judgement, Verdict
@@ -80,9 +81,10 @@ class Records:
                 f"{ticket.profile} --address HOST:PORT; then {self.again}",
             )
         else:
+            lost = counted(len(given_up.causes), "time")
             judgement = Judgement(
                 verdict=Verdict.FAILED,
-                reason=f"lost {len(given_up.causes)} times: {'; '.join(given_up.causes)}",
+                reason=f"lost {lost}: {'; '.join(given_up.causes)}",
                 advice=f"{self.again} tries it again",
             )
         return self._keep(ticket, self._unmeasured(ticket, judgement, self._here))

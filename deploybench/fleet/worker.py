@@ -24,6 +24,7 @@ from deploybench.hardware.devices import CUDA
 from deploybench.hardware.gpus import target_of
 from deploybench.hardware.host import Host, describe_host
 from deploybench.hardware.profile import HOST, check_match, gpu_fits, load_profile
+from deploybench.plurals import counted
 from deploybench.processes import die_with_parent, finish
 from deploybench.runs.request import RunRequest, carry_out
 
@@ -79,7 +80,7 @@ def _carried_out(ticket: Ticket, cache: Path, host: Host) -> Answer:
         raise DeployBenchError("the measurement was interrupted on the node")
     if len(result.records) != 1:
         raise DeployBenchError(
-            f"the node made {len(result.records)} records of one cell", expected="one"
+            f"the node made {counted(len(result.records), 'record')} of one cell", expected="one"
         )
     return Answer(
         ticket=ticket.name, host=host, record=result.records[0], folder=str(artifact.path)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 
+from deploybench.plurals import counted
+
 LONGEST_PATTERN = 200
 MOST_REPEATS = 3
 """Of ``*``, ``+``, ``?`` and ``{m,n}`` together. A name of n characters takes n^4 / 24 steps then
@@ -25,7 +27,9 @@ REPEAT = re.compile(r"(?:[*+?]|\{\d*,?\d*\})[?+]?")
 def check_pattern(pattern: str) -> None:
     """Raise ValueError for an expression that is none, or that may take for ever."""
     if len(pattern) > LONGEST_PATTERN:
-        raise ValueError(f"a pattern of {len(pattern)} characters; at most {LONGEST_PATTERN}")
+        raise ValueError(
+            f"a pattern of {counted(len(pattern), 'character')}; at most {LONGEST_PATTERN}"
+        )
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
@@ -34,7 +38,9 @@ def check_pattern(pattern: str) -> None:
     plain = GROUP_START.sub("(", CLASS.sub("x", ESCAPED.sub("x", pattern)))
     repeats = REPEAT.findall(plain)
     if len(repeats) > MOST_REPEATS:
-        raise ValueError(f"'{pattern}' repeats {len(repeats)} parts; at most {MOST_REPEATS}")
+        raise ValueError(
+            f"'{pattern}' repeats {counted(len(repeats), 'part')}; at most {MOST_REPEATS}"
+        )
     if _repeats_a_choice(plain):
         raise ValueError(f"'{pattern}' repeats a group that itself repeats or chooses")
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from deploybench.documents import Document
+from deploybench.plurals import counted
 from deploybench.results.launch import Histogram, Launch, Probes
 from deploybench.results.record import Record, StateSummary
 from deploybench.results.visit import CanaryReading
@@ -106,7 +107,7 @@ def _histogram(place: str, histogram: Histogram | None) -> Iterator[str]:
         return
     bins, counts = histogram.bins, histogram.counts
     if not bins or len(bins) != len(counts):
-        yield f"{place} has {len(bins)} bins and {len(counts)} counts"
+        yield f"{place} has {counted(len(bins), 'bin')} and {counted(len(counts), 'count')}"
         return
     if min(counts) < 1:
         yield f"{place} has a bin with {min(counts)} samples"
@@ -141,4 +142,4 @@ def _texts(place: str, document: Document) -> Iterator[str]:
 
 def _text(place: str, value: str) -> Iterator[str]:
     if len(value) > LONGEST_TEXT:
-        yield f"{place} has {len(value)} characters"
+        yield f"{place} has {counted(len(value), 'character')}"

@@ -22,7 +22,7 @@ import deploybench
 from deploybench.documents import now
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.files import write_whole
-from deploybench.processes import Interpreter, python_module
+from deploybench.processes import Interpreter, python_module, without_search_path
 from deploybench.stacks.stack import (
     CODE,
     DESCRIPTION,
@@ -227,6 +227,7 @@ def _described(name: str, folder: Path, source: str, installer: str) -> Stack:
     interpreter = interpreter_in(folder)
     asked = subprocess.run(
         [str(interpreter), "-c", "import sys; print(*sys.version_info[:3], sep='.')"],
+        env=without_search_path(os.environ),
         capture_output=True,
         text=True,
         timeout=PROBE_LIMIT_S,
@@ -236,6 +237,7 @@ def _described(name: str, folder: Path, source: str, installer: str) -> Stack:
     major, minor = (int(part) for part in version.split(".")[:2])
     probe = subprocess.run(
         python_module(PROBE, Interpreter(str(interpreter), (major, minor))),
+        env=without_search_path(os.environ),
         capture_output=True,
         text=True,
         timeout=PROBE_LIMIT_S,

@@ -80,12 +80,17 @@ class Embedded(SphinxDirective):
         return [nodes.raw("", frame, format="html")]
 
 
+BESIDE = {"CONTRIBUTING.md": "contributing", "SECURITY.md": "security"}
+"""Files beside docs/, and the page of the site that holds each."""
+
+
 def keep_on_the_site(app: Sphinx, docname: str, source: list[str]) -> None:
     """What lies beside docs/ has a page of the site that holds it."""
-    if docname != "contributing":
-        source[0] = source[0].replace("](../CONTRIBUTING.md", "](contributing.md")
-    else:
-        source[0] = source[0].replace("[CONTRIBUTING.md](../CONTRIBUTING.md)", "CONTRIBUTING.md")
+    for file, page in BESIDE.items():
+        if docname == page:
+            source[0] = source[0].replace(f"[{file}](../{file})", file)
+        else:
+            source[0] = source[0].replace(f"](../{file}", f"]({page}.md")
 
 
 def add_pages_without_a_list(app: Sphinx, docname: str, source: list[str]) -> None:

@@ -106,7 +106,7 @@ def test_record_lies_on_disk_and_is_no_run_of_times(workspace: Workspace, tmp_pa
     assert len(evaluations_in(workspace.records_folder)) == 2
     assert latest_run(workspace.records_folder) is None
     record = of_runner(result, "onnxruntime")
-    assert record in records
+    assert record.sealed() in records
     assert record.judgement.verdict is Verdict.VALID
     assert record.parity is not None
     assert record.command.startswith("deploybench evaluate --data")

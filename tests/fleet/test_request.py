@@ -137,7 +137,7 @@ def test_what_is_complete_is_not_measured_again(workspace: Workspace) -> None:
         FleetRequest(workspace=workspace.root, resume=result.fleet), nothing_starts
     )
 
-    assert again.records == result.records
+    assert again.records == tuple(record.sealed() for record in result.records)
 
 
 def test_what_a_node_refuses_is_a_row_with_its_words(workspace: Workspace) -> None:

@@ -163,7 +163,7 @@ def test_cells_that_are_known_end_the_run_before_its_budget(tmp_path: Path) -> N
     assert (last.known, last.cells) == (2, 2)
     kept = read_records(tmp_path / "records" / "run")
     assert {record.cell.runner: record for record in kept} == {
-        record.cell.runner: record for record in records.values()
+        record.cell.runner: record.sealed() for record in records.values()
     }
 
 

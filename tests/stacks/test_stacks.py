@@ -61,6 +61,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Stack:
     no_network(monkeypatch)
+    # The modules of this interpreter are not those of another: an environment does not see them.
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     return create_stack(StackRequest("own", packages=["onnxruntime"]))
 
 
