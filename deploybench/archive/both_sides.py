@@ -39,10 +39,8 @@ UNLIKE = {
 """What makes two records of one cell unlike, by the name that allows it."""
 PAIRS = """
 CREATE TEMP TABLE pairs AS
-WITH b AS (SELECT * FROM baseline
-           QUALIFY row_number() OVER (PARTITION BY cell ORDER BY created DESC) = 1),
-     c AS (SELECT * FROM candidate
-           QUALIFY row_number() OVER (PARTITION BY cell ORDER BY created DESC) = 1)
+WITH b AS (SELECT * FROM baseline {latest_of_baseline}),
+     c AS (SELECT * FROM candidate {latest_of_candidate})
 SELECT coalesce(b.cell, c.cell) AS cell,
        coalesce(b.title, c.title) AS title, coalesce(b.weights, c.weights) AS weights,
        coalesce(b.model, c.model) AS model, coalesce(b.runner, c.runner) AS runner,
@@ -62,9 +60,14 @@ SELECT coalesce(b.cell, c.cell) AS cell,
        b.thing AS baseline_thing, c.thing AS candidate_thing,
        b.basis AS baseline_basis, c.basis AS candidate_basis,
        b.hardware = c.hardware AS alike, b.host = c.host AS same_host,
+       b.run = c.run AS same_run,
+       b.verdict = 'VALID' AND c.verdict = 'VALID' AS both_valid,
+       b.basis = 'launches' AND c.basis = 'launches' AS both_launches,
+       b.basis = 'visits' AND c.basis = 'visits' AS both_visits,
        {numbers}
 FROM b FULL JOIN c ON b.cell = c.cell
 """
+LATEST = "QUALIFY row_number() OVER (PARTITION BY cell ORDER BY created DESC) = 1"
 OF_EACH = (
     "p50_low_ms",
     "p50_high_ms",
@@ -203,9 +206,13 @@ def make_pairs(sides: Sides, allowed: frozenset[str], limits: Limits) -> None:
     """
     connection = sides.connection
     with within(connection, limits.time_s):
+        latest = {}
         for name in ("baseline", "candidate"):
-            found = connection.execute(f"SELECT count(*) FROM {name}").fetchone()
-            if not found or not found[0]:
+            counts = f"SELECT count(*), count(DISTINCT cell) FROM {name}"
+            records, cells = connection.execute(counts).fetchall()[0]
+            # Where no cell is there twice, none has to be looked for: that takes seconds.
+            latest[name] = LATEST if records > cells else ""
+            if not records:
                 raise DeployBenchError(
                     f"the {name} has no record of a cell that was timed",
                     expected="records on both sides",
@@ -229,6 +236,8 @@ def make_pairs(sides: Sides, allowed: frozenset[str], limits: Limits) -> None:
         ]
         connection.execute(
             PAIRS.format(
+                latest_of_baseline=latest["baseline"],
+                latest_of_candidate=latest["candidate"],
                 unlike=unlike,
                 why_unlike=f"concat_ws(', ', {', '.join(why)})" if why else "''",
                 numbers=", ".join(numbers),

@@ -26,18 +26,21 @@ from deploybench.errors import DeployBenchError
 from deploybench.plurals import counted
 from deploybench.statistics.many_ratios import answers
 from deploybench.statistics.ratios import DEFAULT_MARGIN
+from deploybench.statistics.shift import FEWEST_DEGREES
 
-COMPARED = "compared"
 LINES = """
-SELECT p.title, p.weights, p.profile, p.baseline_run, p.candidate_run, f.status,
-       CASE f.status WHEN 'unlike' THEN p.why_unlike
+SELECT p.title, p.weights, p.profile, p.baseline_run, p.candidate_run,
+       coalesce(f.status, p.status) AS status,
+       CASE coalesce(f.status, p.status) WHEN 'unlike' THEN p.why_unlike
             WHEN 'no number' THEN concat_ws('; ',
                 CASE WHEN p.baseline_basis = 'none'
                      THEN 'baseline ' || p.baseline_verdict || ': ' || p.baseline_reason END,
                 CASE WHEN p.candidate_basis = 'none'
                      THEN 'candidate ' || p.candidate_verdict || ': ' || p.candidate_reason END)
             ELSE coalesce(f.reason, '') END AS reason,
-       f.hop_ns AS state_hop_ns, f.baseline_p50_ms, f.candidate_p50_ms,
+       f.hop_ns AS state_hop_ns,
+       coalesce(f.baseline_p50_ms, p.baseline_p50_ms) AS baseline_p50_ms,
+       coalesce(f.candidate_p50_ms, p.candidate_p50_ms) AS candidate_p50_ms,
        f.speedup, f.speedup_low, f.speedup_high, f.speedup_coverage, f.answer
 FROM found f JOIN pairs p ON p.rowid = f.pair
 ORDER BY {order} LIMIT {limit}
@@ -60,9 +63,12 @@ LINE_COLUMNS = (
     "answer",
 )
 FIGURES = """
-SELECT * EXCLUDE (title, weights, model, runner, profile, cell, baseline_reason, candidate_reason,
-                  baseline_thing, candidate_thing, baseline_origin, candidate_origin)
+SELECT status = 'compared' AS compared, both_valid, both_launches, both_visits, same_run, same_host,
+       alike, COLUMNS('(baseline|candidate)_(p50|known|canary|hop|launch|probe).*')
 FROM pairs ORDER BY rowid
+"""
+RUNS = """
+SELECT count(DISTINCT run) FROM (SELECT run FROM baseline UNION ALL SELECT run FROM candidate)
 """
 BY_CHANGE = "abs(ln(f.speedup)) DESC NULLS LAST, p.title"
 BY_NAME = "p.title, p.weights, p.profile"
@@ -129,8 +135,8 @@ def compare_in_bulk(
         found = _found(sides, request, told)
         sides.connection.register("found", needed("pyarrow").table(found.columns))
         yield BulkComparison(
-            statuses=_counts(sides, "status"),
-            answers=_counts(sides, "answer"),
+            statuses=_counts(sides, "coalesce(f.status, p.status)"),
+            answers=_counts(sides, "f.answer"),
             read_whole=found.read_whole,
             problems=tuple(sides.problems),
             sides=sides,
@@ -139,7 +145,8 @@ def compare_in_bulk(
 
 def _counts(sides: Sides, column: str) -> Counter[str]:
     counted_by = sides.connection.execute(
-        f"SELECT {column}, count(*) FROM found WHERE {column} IS NOT NULL GROUP BY {column}"
+        f"SELECT {column}, count(*) FROM found f JOIN pairs p ON p.rowid = f.pair "
+        f"WHERE {column} IS NOT NULL GROUP BY ALL"
     )
     return Counter(dict(counted_by.fetchall()))
 
@@ -156,25 +163,25 @@ def _found(sides: Sides, request: BulkRequest, told: Callable[[str], None]) -> _
     connection = sides.connection
     with within(connection, request.limits.time_s):
         pairs = connection.sql(FIGURES).to_arrow_table()
-        shifts = Shifts(connection.sql(SHIFTS).to_arrow_table(), request.run_shift)
+        runs = connection.execute(RUNS).fetchall()[0][0]
+        shifts = Shifts.none_of(pairs.num_rows, request.run_shift)
+        if runs > FEWEST_DEGREES:
+            shifts = Shifts.of(connection.sql(SHIFTS).to_arrow_table(), request.run_shift)
     both = Pairs(pairs)
-    compared = both.texts("status") == COMPARED
+    compared = both.flags("compared")
     whole = compared & (both.takes_whole | shifts.takes_whole)
     in_bulk = compared & ~whole
     ratios = both.ratios(in_bulk, shifts)
-    can_answer = (both.texts("baseline_verdict") == "VALID") & (
-        both.texts("candidate_verdict") == "VALID"
-    )
-    answered = answers(ratios, can_answer, request.margin).astype(object)
+    answered = answers(ratios, both.flags("both_valid"), request.margin).astype(object)
     answered[~in_bulk] = None
     kept = np.flatnonzero(~whole)
     columns: dict[str, Any] = {
         "pair": kept,
-        "status": both.texts("status")[kept],
+        "status": np.full(len(kept), None),
         "reason": np.full(len(kept), None),
         "hop_ns": np.full(len(kept), np.nan),
-        "baseline_p50_ms": both.floats("baseline_p50_ms")[kept],
-        "candidate_p50_ms": both.floats("candidate_p50_ms")[kept],
+        "baseline_p50_ms": np.full(len(kept), np.nan),
+        "candidate_p50_ms": np.full(len(kept), np.nan),
         "speedup": np.exp(ratios.centre)[kept],
         "speedup_low": np.exp(ratios.low)[kept],
         "speedup_high": np.exp(ratios.high)[kept],
@@ -195,4 +202,8 @@ def _found(sides: Sides, request: BulkRequest, told: Callable[[str], None]) -> _
 
 def _column(values: Any) -> Any:
     """A column of Arrow's, NaN and None as NULL."""
-    return needed("pyarrow").array(values, from_pandas=True)
+    arrow = needed("pyarrow")
+    column = arrow.array(values, from_pandas=True)
+    if arrow.types.is_null(column.type):
+        return column.cast(arrow.string())
+    return column

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from deploybench.archive.extra import needed
-from deploybench.archive.sides import LAUNCHES, VISITS
 from deploybench.statistics.many_ratios import (
     Flags,
     Floats,
@@ -46,10 +44,6 @@ class Pairs:
         values: Floats = column.to_numpy()
         return values
 
-    def texts(self, name: str) -> npt.NDArray[np.object_]:
-        values: npt.NDArray[np.object_] = self.table.column(name).to_numpy()
-        return values
-
     def flags(self, name: str) -> Flags:
         values: Flags = self.table.column(name).fill_null(False).to_numpy()
         return values
@@ -68,21 +62,15 @@ class Pairs:
             self.floats(f"{side}_p50_high_ms"),
         )
 
-    def both_are(self, basis: str) -> Flags:
-        first, second = self.texts("baseline_basis"), self.texts("candidate_basis")
-        both: Flags = np.asarray((first == basis) & (second == basis), dtype=np.bool_)
-        return both
-
     @property
     def takes_whole(self) -> Flags:
         """Which pairs are compared by the whole records."""
-        launches, visits = self.both_are(LAUNCHES), self.both_are(VISITS)
-        same_run = self.texts("baseline_run") == self.texts("candidate_run")
+        launches, visits = self.flags("both_launches"), self.flags("both_visits")
         whole: Flags = (
             ~(launches | visits)
             | (launches & self._several_states)
             | (visits & self._best_moved)
-            | same_run
+            | self.flags("same_run")
         )
         return whole
 
@@ -111,15 +99,17 @@ class Pairs:
 
     def ratios(self, in_bulk: Flags, shifts: Shifts) -> ManyRatios:
         """The ratios of all pairs that are compared in bulk; NaN of the others."""
-        launches = in_bulk & self.both_are(LAUNCHES)
-        visits = in_bulk & self.both_are(VISITS)
+        launches = in_bulk & self.flags("both_launches")
+        visits = in_bulk & self.flags("both_visits")
         of_launches = unpaired_ratios(
             self.lists("baseline_launch_medians_ms"), self.lists("candidate_launch_medians_ms")
         )
         moved = np.zeros(len(launches))
         for probe in ("probe_compute_us", "probe_memory_ms"):
             probes = unpaired_ratios(
-                self.lists(f"baseline_{probe}"), self.lists(f"candidate_{probe}")
+                self.lists(f"baseline_{probe}"),
+                self.lists(f"candidate_{probe}"),
+                only_apart=True,
             )
             moved = np.maximum(moved, moved_probes(probes))
         moved = np.where(self.flags("alike"), moved, 0.0)
@@ -140,8 +130,20 @@ class Pairs:
 class Shifts:
     """By how much whole runs of each pair's things shift, as ``analysis/run_shifts.py`` has it."""
 
-    def __init__(self, table: Any, given: float | None) -> None:
+    def __init__(self, degrees: Floats, squares: Floats, odd: Flags, given: float | None) -> None:
+        self.degrees = degrees
+        self.squares = squares
+        self.odd = odd
         self.given = given
+
+    @classmethod
+    def none_of(cls, pairs: int, given: float | None) -> Shifts:
+        """Where there are too few runs for any of them to be estimated."""
+        return cls(np.zeros(pairs), np.zeros(pairs), np.zeros(pairs, dtype=np.bool_), given)
+
+    @classmethod
+    def of(cls, table: Any, given: float | None) -> Shifts:
+        """From the runs of both sides' things, a line a pair."""
         columns = Pairs(table)
         runs = np.stack([columns.floats(f"{side}_runs") for side in SIDES_OF_A_PAIR])
         squares = np.stack([columns.floats(f"{side}_squares") for side in SIDES_OF_A_PAIR])
@@ -160,9 +162,9 @@ class Shifts:
         runs[0] = left
         runs[1] = np.where(same, 0, runs[1])
         enough = runs >= 2
-        self.degrees = np.where(enough, runs - 1, 0).sum(axis=0)
-        self.squares = np.where(enough, squares, 0.0).sum(axis=0)
-        self.odd = columns.flags("odd")
+        degrees = np.where(enough, runs - 1, 0).sum(axis=0).astype(np.float64)
+        pooled = np.where(enough, squares, 0.0).sum(axis=0)
+        return cls(degrees, pooled, columns.flags("odd"), given)
 
     @property
     def estimated(self) -> Flags:
@@ -180,5 +182,6 @@ class Shifts:
         given = assumed if self.given is None else self.given
         widths = np.full(len(self.degrees), assumed_shift(given).half_width)
         estimated = self.estimated
-        widths[estimated] = half_widths(self.squares[estimated], self.degrees[estimated])
+        if estimated.any():
+            widths[estimated] = half_widths(self.squares[estimated], self.degrees[estimated])
         return widths

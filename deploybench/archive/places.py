@@ -5,7 +5,9 @@ A place holds JSON documents, or a pack of them (``packing.py``); nothing in it 
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -22,6 +24,8 @@ MARKER = "deploybench-results.json"
 STORES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
 """The kinds of object stores, each with the package that reaches it."""
 OTHER_URLS = ("memory",)
+MOST_BYTES = 1 << 30
+"""Of one file: parts of packs are written from at most 128 MiB of records."""
 
 
 class Place(ABC):
@@ -86,11 +90,11 @@ class LocalPlace(Place):
 
     def read(self, path: str) -> bytes:
         try:
-            with open(self._at(path), "rb") as file:  # noqa: PTH123 (thousands are opened)
-                return file.read()
+            return _plain_file(self._at(path))
         except OSError as error:
             raise DeployBenchError(
-                f"{self._at(path)} could not be read: {error.strerror}"
+                f"{self._at(path)} could not be read: {error.strerror}",
+                expected=f"a plain file of at most {MOST_BYTES >> 20} MiB",
             ) from error
 
     def write(self, path: str, content: bytes) -> None:
@@ -147,6 +151,9 @@ class RemotePlace(Place):
 
     def read(self, path: str) -> bytes:
         with reaching(self.address(path)):
+            size = self.filesystem.size(self._at(path)) or 0
+            if size > MOST_BYTES:
+                raise OSError(errno.EFBIG, "it is too large", path)
             content: bytes = self.filesystem.cat_file(self._at(path))
         return content
 
@@ -198,6 +205,19 @@ class reaching:  # noqa: N801 (reads as a word after with)
             expected="an object store that answers, and rights to it",
             action="check the address, the credentials and the endpoint (AWS_ENDPOINT_URL of s3)",
         ) from error
+
+
+def _plain_file(path: str) -> bytes:
+    """The content of a file. Raises OSError for a pipe, which would never end, and what is larger
+    than any record or part is."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", path)
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise OSError(errno.EFBIG, "it is too large", path)
+    return content
 
 
 def place_of(name: str) -> Place:

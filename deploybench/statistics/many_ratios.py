@@ -56,8 +56,11 @@ class ManyRatios:
         return self.centre, self.low, self.high, self.coverage
 
 
-def unpaired_ratios(baseline: Lists, candidate: Lists) -> ManyRatios:
-    """As :func:`ratios.unpaired_ratio`, of the launch medians of two runs each."""
+def unpaired_ratios(baseline: Lists, candidate: Lists, *, only_apart: bool = False) -> ManyRatios:
+    """As :func:`ratios.unpaired_ratio`, of the launch medians of two runs each.
+
+    With ``only_apart`` pairs whose interval holds 1 are left NaN: to see that takes no sorting.
+    """
     pairs = len(baseline.starts) - 1
     centre, low, high, coverage = (np.full(pairs, np.nan) for _ in range(4))
     lengths = np.stack([baseline.lengths, candidate.lengths], axis=1)
@@ -66,6 +69,8 @@ def unpaired_ratios(baseline: Lists, candidate: Lists) -> ManyRatios:
             continue
         places = np.flatnonzero((lengths == (first, second)).all(axis=1))
         outside, covered = interval_place(first, second)
+        if only_apart:
+            places = _apart(baseline, candidate, places, (first, second), outside)
         # Some at a time: all differences of a group would be many times what was read.
         for some in np.array_split(places, 1 + len(places) * first * second // 4_000_000):
             slow = np.log(baseline.of_length(some, first))
@@ -73,11 +78,30 @@ def unpaired_ratios(baseline: Lists, candidate: Lists) -> ManyRatios:
             differences = np.sort(
                 (slow[:, :, None] - fast[:, None, :]).reshape(len(some), first * second), axis=1
             )
-            centre[some] = np.median(differences, axis=1)
+            middle = differences[:, (first * second - 1) // 2], differences[:, first * second // 2]
+            centre[some] = (middle[0] + middle[1]) / 2
             low[some] = differences[:, outside]
             high[some] = differences[:, first * second - 1 - outside]
         coverage[places] = covered
     return ManyRatios(centre, low, high, coverage)
+
+
+def _apart(
+    baseline: Lists,
+    candidate: Lists,
+    places: npt.NDArray[np.int64],
+    lengths: tuple[int, int],
+    outside: int,
+) -> npt.NDArray[np.int64]:
+    """The pairs whose interval does not hold 1: so few differences lie on the other side of it."""
+    below = np.zeros(len(places), dtype=np.int64)
+    above = np.zeros(len(places), dtype=np.int64)
+    first = baseline.of_length(places, lengths[0])
+    second = candidate.of_length(places, lengths[1])
+    for column in range(lengths[1]):
+        below += (first <= second[:, column : column + 1]).sum(axis=1)
+        above += (first >= second[:, column : column + 1]).sum(axis=1)
+    return places[(below <= outside) | (above <= outside)]
 
 
 def ratios_of_intervals(slow: Times, fast: Times, known: Flags) -> ManyRatios:

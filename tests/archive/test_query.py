@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,11 @@ def test_a_syntax_error_on_the_command_line_is_words(folder: Path, cli_here: Cli
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "syntax error" in done.stderr
+
+
+def test_a_pipe_among_records_is_named_and_nothing_waits_for_it(tmp_path: Path) -> None:
+    written(tmp_path, steady(10.0, "one"))
+    os.mkfifo(tmp_path / "one" / "pipe.json")
+    with query("SELECT count(*) FROM rows", [place_of(str(tmp_path))]) as found:
+        assert list(found.rows) == [(1,)]
+        assert "pipe.json" in found.problems[0].found

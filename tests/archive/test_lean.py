@@ -1,0 +1,52 @@
+"""The part of a record that is read in bulk: checked for its types, and never an edited one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from deploybench.archive.lean import read_lean
+from deploybench.errors import DeployBenchError
+from tests.archive.made import steady
+
+
+def sealed(content: dict[str, object]) -> bytes:
+    """The record with its seal, as it is written to disk."""
+    compact = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    seal = hashlib.sha256(compact.encode()).hexdigest()
+    return json.dumps({**content, "seal": seal}, indent=1, ensure_ascii=False).encode()
+
+
+def content() -> dict[str, object]:
+    made: dict[str, object] = json.loads(steady(10.0, "run").model_dump_json())
+    return {**made, "command": "said aloud, and more ü"}
+
+
+def test_a_record_with_its_own_seal_is_read() -> None:
+    assert read_lean(sealed(content()), "here")["run"] == "run"
+
+
+def test_an_edited_record_is_refused() -> None:
+    text = sealed(content())
+    edited = text.replace(b'"run": "run"', b'"run": "fun"')
+    assert edited != text
+    with pytest.raises(DeployBenchError):
+        read_lean(edited, "here")
+
+
+@pytest.mark.parametrize("change", [{"run": 1}, {"cell": {}}, {"launches": None}, {"host": "x"}])
+def test_what_is_no_record_is_refused_in_words(change: dict[str, object]) -> None:
+    with pytest.raises(DeployBenchError, match="does not read as a record"):
+        read_lean(json.dumps({**content(), **change}).encode(), "here")
+    with pytest.raises(DeployBenchError, match="does not read as a record"):
+        read_lean(b"{", "here")
+
+
+@pytest.mark.parametrize("figure", [0.0, -1.0, "NaN", "Infinity"])
+def test_times_of_which_there_is_no_logarithm_are_refused(figure: object) -> None:
+    text = json.dumps(content())
+    p50 = json.loads(text)["summary"]["states"][0]["p50_ms"]
+    with pytest.raises(DeployBenchError):
+        read_lean(text.replace(f'"p50_ms": {p50}', f'"p50_ms": {figure}').encode(), "here")
