@@ -131,7 +131,8 @@ def _seal_fits(content: bytes) -> bool:
     if len(found) != 1:
         return False
     unsealed = SEAL_FIELD.sub(b"", compact)
-    return hashlib.sha256(unsealed).hexdigest().encode() == found[0]
+    own: bool = hashlib.sha256(unsealed).hexdigest().encode() == found[0]
+    return own
 
 
 @cache
