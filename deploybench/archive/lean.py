@@ -131,8 +131,8 @@ def _seal_fits(content: bytes) -> bool:
     if len(found) != 1:
         return False
     unsealed = SEAL_FIELD.sub(b"", compact)
-    own: bool = hashlib.sha256(unsealed).hexdigest().encode() == found[0]
-    return own
+    seal: bytes = found[0]
+    return hashlib.sha256(unsealed).hexdigest().encode() == seal
 
 
 @cache
