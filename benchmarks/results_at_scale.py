@@ -34,7 +34,7 @@ from deploybench.archive.columns import schema_of
 from deploybench.archive.layout import MARK, RECORDS, ROWS, SIDES
 from deploybench.archive.lean import read_lean
 from deploybench.archive.places import MARKER
-from deploybench.archive.sides import COLUMNS, side_columns, sides_schema
+from deploybench.archive.sides import sides_schema, sides_table
 from deploybench.results.record import Record
 from deploybench.rows.row import row_data
 from deploybench.rows.rows import rows_of
@@ -205,8 +205,7 @@ def _write_part(pack: Path, run: str, start: int, some: list[dict[str, Any]]) ->
     for name in ("p50_ms", "p50_low_ms", "p50_high_ms"):
         columns[name] = pa.array(rows[name] * factors)
 
-    (side,) = zip(*side_columns([("", read_lean(text.encode(), run))]).values(), strict=True)
-    known = dict(zip(COLUMNS, side, strict=True))
+    (known,) = sides_table([("", read_lean(text.encode(), run))]).to_pylist()
     sides: dict[str, Any] = {}
     for field in sides_schema():
         sides[field.name] = pa.array([known[field.name]] * count, field.type)

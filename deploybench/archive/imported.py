@@ -68,8 +68,8 @@ class Imported(Document):
             content,
             origin=origin,
             what="an imported result",
-            expected="a result that deploybench results import wrote",
-            action="import the other tool's file again",
+            expected="a document of the kind imported, schema version 1",
+            action="move it out of the folder",
         )
 
     @property

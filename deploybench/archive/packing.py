@@ -25,7 +25,7 @@ from deploybench.archive.imported import Imported
 from deploybench.archive.layout import MARK, RECORDS, SIDES, VIEWS, check_pack
 from deploybench.archive.lean import read_lean
 from deploybench.archive.places import MARKER, Place
-from deploybench.archive.sides import side_columns, sides_table
+from deploybench.archive.sides import sides_table
 from deploybench.errors import DeployBenchError
 from deploybench.files import write_whole
 from deploybench.results.record import Record
@@ -220,7 +220,7 @@ def _write_part(pack: Place, partition: Partition, waiting: Pending, done: Packe
         for one in waiting.stored
         if isinstance(one.document, Record)
     )
-    sides = sides_table(side_columns(timed))
+    sides = sides_table(timed)
     if sides.num_rows:
         pack.write(f"{SIDES}/{place}", _parquet(sides))
     pack.write(f"{RECORDS}/{place}", _parquet(_records_table(waiting.stored)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from deploybench.statistics.shift import (
     half_widths,
 )
 
+PROBES = ("probe_compute_us", "probe_memory_ms")
 SIDES_OF_A_PAIR = ("baseline", "candidate")
 SAME_STATE = 1.4
 """As ``analysis/states.py``: readings of the hop probe closer than this are of one state."""
@@ -53,6 +55,10 @@ class Pairs:
         lengths = needed("pyarrow.compute").list_value_length(column).fill_null(0).to_numpy()
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         return Lists(column.flatten().to_numpy(), starts)
+
+    def _unpaired(self, name: str, *, only_apart: bool) -> ManyRatios:
+        baseline, candidate = self.lists(f"baseline_{name}"), self.lists(f"candidate_{name}")
+        return unpaired_ratios(baseline, candidate, only_apart=only_apart)
 
     def times(self, side: str) -> Times:
         """The undisturbed times of one side with their intervals."""
@@ -101,17 +107,14 @@ class Pairs:
         """The ratios of all pairs that are compared in bulk; NaN of the others."""
         launches = in_bulk & self.flags("both_launches")
         visits = in_bulk & self.flags("both_visits")
-        of_launches = unpaired_ratios(
-            self.lists("baseline_launch_medians_ms"), self.lists("candidate_launch_medians_ms")
-        )
-        moved = np.zeros(len(launches))
-        for probe in ("probe_compute_us", "probe_memory_ms"):
-            probes = unpaired_ratios(
-                self.lists(f"baseline_{probe}"),
-                self.lists(f"candidate_{probe}"),
-                only_apart=True,
-            )
-            moved = np.maximum(moved, moved_probes(probes))
+        # NumPy lets go of the interpreter while it sorts: the three are worked out at once.
+        with ThreadPoolExecutor() as pool:
+            ratios_of = [
+                pool.submit(self._unpaired, name, only_apart=name in PROBES)
+                for name in ("launch_medians_ms", *PROBES)
+            ]
+        of_launches, *of_probes = [found.result() for found in ratios_of]
+        moved = np.max([moved_probes(probes) for probes in of_probes], axis=0)
         moved = np.where(self.flags("alike"), moved, 0.0)
         known = self.flags("baseline_known") & self.flags("candidate_known")
         of_visits = ratios_of_intervals(self.times("baseline"), self.times("candidate"), known)

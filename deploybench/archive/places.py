@@ -211,13 +211,14 @@ def _plain_file(path: str) -> bytes:
     """The content of a file. Raises OSError for a pipe, which would never end, and what is larger
     than any record or part is."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    # Without a buffer: the whole is read at once.
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is no plain file", path)
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise OSError(errno.EFBIG, "it is too large", path)
-    return content
+        if found.st_size > MOST_BYTES:
+            raise OSError(errno.EFBIG, "it is too large", path)
+        return file.read()
 
 
 def place_of(name: str) -> Place:

@@ -12,55 +12,64 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from deploybench.archive.extra import needed
 from deploybench.archive.lean import LeanRecord, read_lean
 from deploybench.archive.places import LocalPlace, Place
-from deploybench.archive.sides import COLUMNS, side_columns
+from deploybench.archive.sides import sides_table
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.quotas import affinity
+
+if TYPE_CHECKING:
+    import pyarrow
 
 FEWEST_FOR_MORE = 2000
 """To start a process takes as long as to read some hundred records."""
 MOST_PROCESSES = 8
 
 
-@dataclass
+@dataclass(frozen=True)
 class SidesRead:
-    """The sides by column, and of each file that did not read, why."""
+    """The sides, and of each file that did not read, why."""
 
-    columns: dict[str, list[object]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+    table: pyarrow.Table
     problems: list[DeployBenchError] = field(default_factory=list)
 
-    def add(self, other: SidesRead) -> None:
-        for name, values in self.columns.items():
-            values += other.columns[name]
-        self.problems += other.problems
 
-
-def read_sides(place: Place) -> SidesRead:
-    """The sides of all records of a place. Raises DeployBenchError where there is nothing."""
-    paths = place.json_files()
+def read_sides(places: Sequence[Place]) -> list[SidesRead]:
+    """The sides of all records of each place. Raises DeployBenchError where there is nothing."""
+    needed("pyarrow")
+    paths = [place.json_files() for place in places]
     processes = min(len(affinity()), MOST_PROCESSES)
     # A fork is quick, but only Linux's is safe, and only while no other thread may hold a lock.
     can_fork = sys.platform == "linux" and threading.active_count() == 1
-    whole = SidesRead()
-    shared_out = len(paths) >= FEWEST_FOR_MORE and processes > 1 and can_fork
-    if not shared_out or not isinstance(place, LocalPlace):
-        whole.add(_read_some(place, paths))
-        return whole
-    share = -(-len(paths) // processes)
-    shares = [paths[start : start + share] for start in range(0, len(paths), share)]
+    all_here = all(isinstance(place, LocalPlace) for place in places)
+    if sum(map(len, paths)) < FEWEST_FOR_MORE or processes == 1 or not can_fork or not all_here:
+        return [_read_some(place, some) for place, some in zip(places, paths, strict=True)]
+    share = -(-sum(map(len, paths)) // processes)
+    shares = []
+    for number, some in enumerate(paths):
+        shares += [(number, some[start : start + share]) for start in range(0, len(some), share)]
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(processes, context) as pool:
-        for read in pool.map(_read_some, [place] * len(shares), shares):
-            whole.add(read)
+        asked = [places[number] for number, _ in shares]
+        read = list(pool.map(_read_some, asked, [some for _, some in shares]))
+    whole = []
+    for number, place in enumerate(places):
+        parts = [part for (of, _), part in zip(shares, read, strict=True) if of == number]
+        whole.append(_together(parts or [_read_some(place, [])]))
     return whole
 
 
+def _together(parts: Sequence[SidesRead]) -> SidesRead:
+    table = needed("pyarrow").concat_tables([part.table for part in parts])
+    return SidesRead(table, [problem for part in parts for problem in part.problems])
+
+
 def _read_some(place: Place, paths: Sequence[str]) -> SidesRead:
-    read = SidesRead()
-    read.columns = side_columns(_records(place, paths, read.problems))
-    return read
+    problems: list[DeployBenchError] = []
+    return SidesRead(sides_table(_records(place, paths, problems)), problems)
 
 
 def _records(

@@ -18,13 +18,13 @@ from deploybench.environment import in_words, said_of
 from deploybench.hardware.devices import CPU
 from deploybench.results.cell import HOST_TO_HOST, Cell, CellOptions
 from deploybench.results.launch import Histogram
-from deploybench.statistics.samples import median
 
 if TYPE_CHECKING:
     import pyarrow
 
 LAUNCHES, VISITS, NONE, WHOLE = "launches", "visits", "none", "whole"
 NO_CANARY = "no canary"
+NO_PROBES: LeanProbes = {}
 IDENTITY = (
     "model",
     "weights_identity",
@@ -97,21 +97,17 @@ def sides_schema() -> Any:
     )
 
 
-def side_columns(records: Iterable[tuple[str, LeanRecord]]) -> dict[str, list[object]]:
-    """The sides of records that were timed, by column, each with what its record is found by."""
-    columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
+def sides_table(records: Iterable[tuple[str, LeanRecord]]) -> pyarrow.Table:
+    """The sides of records that were timed, each with what its record is found by."""
+    lines = []
     for origin, record in records:
-        if record.get("measures", "time") != "time":
-            continue
-        side = side_of(origin, record)
-        for name, values in columns.items():
-            values.append(side.get(name))
-    return columns
-
-
-def sides_table(columns: dict[str, list[object]]) -> pyarrow.Table:
-    """The same as a table."""
-    return needed("pyarrow").table(columns, schema=sides_schema())
+        if record.get("measures", "time") == "time":
+            side = side_of(origin, record)
+            lines.append([side.get(name) for name in COLUMNS])
+    columns = dict(zip(COLUMNS, zip(*lines, strict=True), strict=True)) if lines else {}
+    return needed("pyarrow").table(
+        {name: columns.get(name, ()) for name in COLUMNS}, schema=sides_schema()
+    )
 
 
 def side_of(origin: str, record: LeanRecord) -> dict[str, object]:
@@ -239,30 +235,29 @@ def _median_ms(launch: LeanLaunch) -> float:
     histogram = launch.get("steady_histogram")
     if histogram is not None:
         return _of_histogram(histogram) / 1e6
-    return median(launch["samples_ns"][launch.get("warm_up", 0) :]) / 1e6
+    ordered = sorted(launch["samples_ns"][launch.get("warm_up", 0) :])
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[middle] / 1e6
+    return (ordered[middle - 1] + ordered[middle]) / 2 / 1e6
 
 
 def _of_histogram(histogram: LeanHistogram) -> float:
     return Histogram.model_validate(histogram).counted.median()
 
 
-def _probes_of(launch: LeanLaunch) -> tuple[LeanProbes, ...]:
+def _probes_of(launch: LeanLaunch) -> tuple[LeanProbes, LeanProbes]:
     surroundings = launch.get("surroundings")
     if surroundings is None:
-        return ()
+        return NO_PROBES, NO_PROBES
     return surroundings["before"], surroundings["after"]
 
 
-def _means(readings: Sequence[tuple[LeanProbes, ...]], name: str) -> list[float]:
+def _means(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], name: str) -> list[float]:
     """The mean of before and after of a probe, for each launch that has both."""
     means = []
-    for pair in readings:
-        values = [value for probes in pair if (value := _reading(probes, name)) is not None]
-        if len(values) == 2:
-            means.append((values[0] + values[1]) / 2)
+    for before, after in pairs:
+        first, second = before.get(name), after.get(name)
+        if first is not None and second is not None:
+            means.append((first + second) / 2)
     return means
-
-
-def _reading(probes: Mapping[str, Any], name: str) -> float | None:
-    value: float | None = probes.get(name)
-    return value

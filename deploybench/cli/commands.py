@@ -110,7 +110,7 @@ COMMANDS = (
     Command(
         "results",
         "results:app",
-        "Query, pack, compare and import many results: deploybench results query SQL.",
+        "Query, pack and compare many results: deploybench results query SQL.",
     ),
     Command(
         "advise",

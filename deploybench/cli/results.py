@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deploybench.archive.places import Place
 
 app = typer.Typer(
-    help="Query, pack, compare and import many results: deploybench results query SQL.",
+    help="Query, pack and compare many results: deploybench results query SQL.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
