@@ -5,12 +5,14 @@ from __future__ import annotations
 from deploybench.analysis.amounts import Amount, Quantity, amounts_of_time
 from deploybench.analysis.candidates import Candidate
 from deploybench.analysis.tuned import Pairs, leader_of
+from deploybench.results.verdict import Judgement, Verdict
 from tests.advised import candidate
 
 
 def seen_too_seldom(ms: float, runner: str) -> Candidate:
     """One that was visited, too seldom for an estimate of its undisturbed time."""
-    record = candidate(ms, runner)
+    judgement = Judgement(verdict=Verdict.UNSTABLE, reason="1 visit", advice="measure longer")
+    record = candidate(ms, runner, shares=(1.0,), judgement=judgement)
     amounts = {**amounts_of_time(record), Quantity.P50: Amount()}
     return Candidate(record, None, "", amounts)
 
