@@ -46,7 +46,7 @@ def warm_up_view(entry: Entry, view_name: str) -> View | None:
             cuts.append({"process": f"process {number}", "call": launch.warm_up + 0.5})
     caption = _caption(entry, launches)
     if len(launches) > len(drawn):
-        caption += f" Drawn: the first {counted(len(drawn), 'process', 'processes')}."
+        caption += f" The first {counted(len(drawn), 'process', 'processes')} are drawn."
     table = table_of_values(
         values,
         ("process", "process"),

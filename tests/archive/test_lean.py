@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 import pytest
 
-from deploybench.archive.lean import read_lean
+from deploybench.archive.lean import _seal_fits, read_lean
 from deploybench.errors import DeployBenchError
 from tests.archive.made import steady
 
 
-def sealed(content: dict[str, object]) -> bytes:
+WRITTEN = steady(10.0, "run").replaced(command="said aloud, and more ü")
+
+
+def sealed() -> bytes:
     """The record with its seal, as it is written to disk."""
-    compact = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
-    seal = hashlib.sha256(compact.encode()).hexdigest()
-    return json.dumps({**content, "seal": seal}, indent=1, ensure_ascii=False).encode()
+    return WRITTEN.sealed().model_dump_json(indent=1).encode()
 
 
 def content() -> dict[str, object]:
-    made: dict[str, object] = json.loads(steady(10.0, "run").model_dump_json())
-    return {**made, "command": "said aloud, and more ü"}
+    made: dict[str, object] = json.loads(WRITTEN.model_dump_json(exclude={"seal"}))
+    return made
 
 
 def test_a_record_with_its_own_seal_is_read() -> None:
-    assert read_lean(sealed(content()), "here")["run"] == "run"
+    assert _seal_fits(sealed())
+    assert read_lean(sealed(), "here")["run"] == "run"
 
 
 def test_an_edited_record_is_refused() -> None:
-    text = sealed(content())
-    edited = text.replace(b'"run": "run"', b'"run": "fun"')
-    assert edited != text
-    with pytest.raises(DeployBenchError):
+    edited = sealed().replace(b'"run": "run"', b'"run": "fun"')
+    assert edited != sealed()
+    with pytest.raises(DeployBenchError, match="was edited"):
         read_lean(edited, "here")
 
 
