@@ -66,6 +66,8 @@ def test_an_image_is_answered_by_both_artifacts_and_nothing_else_is_asked(
             "console",
             lambda line: broken.append(line.text) if line.type == "error" else None,
         )
+        # Beside other tests a file of a few kilobytes was seen to take half a minute.
+        page.set_default_timeout(120_000)
         page.goto(address)
         page.click("#look")
         page.wait_for_function("document.querySelector('#remark textarea').value != ''")
