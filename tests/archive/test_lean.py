@@ -10,7 +10,6 @@ from deploybench.archive.lean import _seal_fits, read_lean
 from deploybench.errors import DeployBenchError
 from tests.archive.made import steady
 
-
 WRITTEN = steady(10.0, "run").replaced(command="said aloud, and more ü")
 
 
