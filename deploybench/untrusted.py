@@ -50,8 +50,12 @@ def open_regular(path: Path) -> BinaryIO:
 def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     """The whole content. Raises OSError for no plain file, and for more than ``most_bytes``."""
     with open_regular(path) as stream:
-        # A file may grow while it is read, and some of the system's own say that they are empty.
-        content = stream.read(most_bytes + 1)
+        # Room for what the file says that it has: room for the most takes longer than to read it.
+        said = min(os.fstat(stream.fileno()).st_size, most_bytes)
+        content = stream.read(said + 1)
+        if len(content) > said:
+            # A file may grow while it is read, and some of the system's own say they are empty.
+            content += stream.read(most_bytes - said)
     if len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"it has more than {most_bytes >> 20} MiB", str(path))
     return content

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from deploybench.archive.extra import needed
 from deploybench.errors import DeployBenchError
 from deploybench.files import json_files_below, write_whole
+from deploybench.untrusted import read_bytes
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -90,7 +90,7 @@ class LocalPlace(Place):
 
     def read(self, path: str) -> bytes:
         try:
-            return _plain_file(self._at(path))
+            return read_bytes(Path(self._at(path)), MOST_BYTES)
         except OSError as error:
             raise DeployBenchError(
                 f"{self._at(path)} could not be read: {error.strerror}",
@@ -205,20 +205,6 @@ class reaching:  # noqa: N801 (reads as a word after with)
             expected="an object store that answers, and rights to it",
             action="check the address, the credentials and the endpoint (AWS_ENDPOINT_URL of s3)",
         ) from error
-
-
-def _plain_file(path: str) -> bytes:
-    """The content of a file. Raises OSError for a pipe, which would never end, and what is larger
-    than any record or part is."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    # Without a buffer: the whole is read at once.
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is no plain file", path)
-        if found.st_size > MOST_BYTES:
-            raise OSError(errno.EFBIG, "it is too large", path)
-        return file.read()
 
 
 def place_of(name: str) -> Place:

@@ -20,6 +20,7 @@ from deploybench.documents import Document, now, read_document
 from deploybench.errors import DeployBenchError
 from deploybench.files import write_whole
 from deploybench.fleet.ticket import Ticket
+from deploybench.untrusted import read_bytes
 
 FOLDER = "fleet"
 PLAN, JOURNAL, LOCK = "plan.json", "journal.jsonl", "lock"
@@ -76,7 +77,7 @@ class Journal:
         """The plan that was kept. Raises DeployBenchError where there is none that reads."""
         path = self.folder / PLAN
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
         except OSError as error:
             raise DeployBenchError(
                 f"there is no plan of a fleet run at {path}: {error.strerror}",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import deploybench
-from deploybench.documents import Document, read_document
+from deploybench.documents import Document, read_document_file
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.processes import HERE, Interpreter
 
@@ -108,10 +108,9 @@ def find_stack(name: str) -> Stack:
             [*stack_names(), PRESENT],
             action=f"deploybench env create {name} makes it; deploybench env list shows them",
         )
-    stack = read_document(
+    stack = read_document_file(
         Stack,
-        path.read_bytes(),
-        origin=str(path),
+        path,
         what="the description of an environment",
         expected="one that deploybench env create wrote",
         action=f"deploybench env remove {name}, and create it again",
