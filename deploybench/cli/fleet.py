@@ -126,21 +126,13 @@ def run(
         str, typer.Option("--precision-target", help="Look until every interval is this narrow.")
     ] = "1%",
     budget: Annotated[str, typer.Option("--budget", help="Time for a cell.")] = "60s",
-    rounds: Annotated[
-        int | None,
-        typer.Option("--rounds", min=1, help="Exactly so many fresh launches of every cell."),
-    ] = None,
+    rounds: parse.RoundsOption = None,
     duration: Annotated[
         str | None, typer.Option("--duration", help="Sampling time of one look: 2s.")
     ] = None,
-    min_samples: Annotated[
-        int, typer.Option("--min-samples", min=1, help="Samples of one launch at least.")
-    ] = 20,
-    skip: Annotated[
-        list[str] | None,
-        typer.Option("--skip", help="Cells to leave out, as MODEL/RUNNER patterns: '*/inductor'."),
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the random order within a round.")] = 0,
+    min_samples: parse.MinSamplesOption = 20,
+    skip: parse.SkipOption = None,
+    seed: parse.SeedOption = 0,
     build: Annotated[
         list[str] | None,
         typer.Option(

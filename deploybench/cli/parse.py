@@ -113,6 +113,18 @@ DetailsOption = Annotated[
         "--details", help="Also print percentiles, start-up and memory by phase, and disturbances."
     ),
 ]
+RoundsOption = Annotated[
+    int | None,
+    typer.Option("--rounds", min=1, help="Exactly so many fresh launches of every cell."),
+]
+MinSamplesOption = Annotated[
+    int, typer.Option("--min-samples", min=1, help="Samples of one launch at least.")
+]
+SkipOption = Annotated[
+    list[str] | None,
+    typer.Option("--skip", help="Cells to leave out, as MODEL/RUNNER patterns: '*/inductor'."),
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of the random order within a round.")]
 MarginOption = Annotated[str, typer.Option("--margin", help="Speeds within this are the SAME.")]
 
 

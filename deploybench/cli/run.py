@@ -59,10 +59,7 @@ def run(
             "--budget", help="Time for a cell; those that are known leave theirs to the others."
         ),
     ] = "60s",
-    rounds: Annotated[
-        int | None,
-        typer.Option("--rounds", min=1, help="Exactly so many fresh launches of every cell."),
-    ] = None,
+    rounds: parse.RoundsOption = None,
     launches: Annotated[
         str,
         typer.Option(
@@ -84,9 +81,7 @@ def run(
             "--duration", help="Sampling time of one look: 2s. [default: launch 1s, visit 150ms]"
         ),
     ] = None,
-    min_samples: Annotated[
-        int, typer.Option("--min-samples", min=1, help="Samples of one launch at least.")
-    ] = 20,
+    min_samples: parse.MinSamplesOption = 20,
     raw: Annotated[
         bool, typer.Option("--raw", help="Keep every sample, also beyond 100,000 a launch.")
     ] = False,
@@ -133,11 +128,8 @@ def run(
     environment: cell_options.EnvironmentOption = None,
     accept_by: AcceptByOption = None,
     max_accuracy_drop: MaxAccuracyDropOption = None,
-    skip: Annotated[
-        list[str] | None,
-        typer.Option("--skip", help="Cells to leave out, as MODEL/RUNNER patterns: '*/inductor'."),
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the random order within a round.")] = 0,
+    skip: parse.SkipOption = None,
+    seed: parse.SeedOption = 0,
     trust: parse.TrustOption = False,
     workspace: parse.WorkspaceOption = None,
     details: parse.DetailsOption = False,

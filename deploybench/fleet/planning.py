@@ -23,9 +23,10 @@ from deploybench.fleet.ticket import Look, Ticket, Travelling
 from deploybench.hardware.devices import CPU
 from deploybench.hardware.host import usable_cores
 from deploybench.hardware.profile import HOST, Profile, load_profile
-from deploybench.plan.cells import Selection, plan_cells
+from deploybench.plan.cells import Selection, cell_of, plan_cells
 from deploybench.plan.selection import runs_on
 from deploybench.results.cell import Cell
+from deploybench.untrusted import read_text
 
 COMPILED = ("aotinductor",)
 """Formats that hold code for the processor that they were made on, beside those of one GPU."""
@@ -54,7 +55,7 @@ def place_of(asked: str) -> Place:
     profile = load_profile(asked)
     text = None
     if asked != profile.name:
-        text = Path(asked).read_text("utf-8")
+        text = read_text(Path(asked))
     return Place(profile.name, profile, text)
 
 
@@ -209,20 +210,18 @@ def _built_cell(
     batch: int,
     place: Place,
 ) -> Cell:
-    manifest = artifact.manifest
-    return Cell(
-        model=manifest.model.name,
-        weights=manifest.weights.label,
-        weights_identity=manifest.weights.identity,
-        image_size=(manifest.preprocessing.height, manifest.preprocessing.width),
-        patch_size=manifest.model.patch_size,
-        backend=request.backend,
-        form=f"{request.precision}-built on the node",
+    """As the artifact's own cell, of one that is not made yet."""
+    cell = cell_of(
+        artifact,
         runner=runner_name,
         device=place.device,
         precision=precision,
         batch=batch,
         threads=usable_cores(),
+    )
+    return cell.replaced(
+        backend=request.backend,
+        form=f"{request.precision}-built on the node",
         artifact=None,
         artifact_key=None,
     )

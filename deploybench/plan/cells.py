@@ -129,7 +129,7 @@ def plan_cells(
                     image = None
                     if timing == END_TO_END:
                         image = selection.image
-                    cell = _cell(
+                    cell = cell_of(
                         artifact,
                         runner=entry.name,
                         device=device,
@@ -151,7 +151,7 @@ def obeyed_on(runner: Runner, device: str) -> frozenset[str]:
     return runner.options_on(device) | CellOptions.of_process()
 
 
-def _cell(
+def cell_of(
     artifact: Artifact,
     *,
     runner: str,
@@ -159,11 +159,12 @@ def _cell(
     precision: str,
     batch: int,
     threads: int,
-    streams: int,
-    timing: str,
-    image: str | None,
-    options: CellOptions,
+    streams: int = 1,
+    timing: str = HOST_TO_HOST,
+    image: str | None = None,
+    options: CellOptions = NO_OPTIONS,
 ) -> Cell:
+    """The cell of an artifact on a runner, as it is asked for."""
     manifest = artifact.manifest
     return Cell(
         model=manifest.model.name,
