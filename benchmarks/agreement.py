@@ -60,6 +60,17 @@ def photographs() -> list[Path]:
     return found
 
 
+def square_of(
+    photograph: Image.Image, length: int, generator: np.random.Generator
+) -> Image.Image | None:
+    """A square part of the photograph at a place that is drawn; None where it shows hardly
+    anything."""
+    left = int(generator.integers(0, photograph.width - length + 1))
+    top = int(generator.integers(0, photograph.height - length + 1))
+    part = photograph.crop((left, top, left + length, top + length))
+    return part if np.asarray(part).std() >= LEAST_CONTRAST else None
+
+
 def parts_of(path: Path, generator: np.random.Generator) -> Iterator[Image.Image]:
     """The photograph, and squares of it of several sizes; none that shows hardly anything."""
     try:
@@ -75,10 +86,8 @@ def parts_of(path: Path, generator: np.random.Generator) -> Iterator[Image.Image
         length = max(round(share * side), SMALLEST_SIDE)
         if length > side:
             continue
-        left = int(generator.integers(0, photograph.width - length + 1))
-        top = int(generator.integers(0, photograph.height - length + 1))
-        part = photograph.crop((left, top, left + length, top + length))
-        if np.asarray(part).std() >= LEAST_CONTRAST:
+        part = square_of(photograph, length, generator)
+        if part is not None:
             yield part
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.agreement import LEAST_CONTRAST, photographs
+from benchmarks.agreement import photographs, square_of
 
 NAMES = (
     "astronaut",
@@ -49,10 +49,8 @@ def part_of(photograph: Image.Image, generator: np.random.Generator) -> Image.Im
     """A square part of the photograph that shows something, as ``SIDE`` x ``SIDE`` pixels."""
     while True:
         length = round(min(photograph.size) * generator.uniform(*SHARES))
-        left = int(generator.integers(0, photograph.width - length + 1))
-        top = int(generator.integers(0, photograph.height - length + 1))
-        part = photograph.crop((left, top, left + length, top + length))
-        if np.asarray(part).std() >= LEAST_CONTRAST:
+        part = square_of(photograph, length, generator)
+        if part is not None:
             return part.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+CRASHED = "a traceback, exit code 4"
+"""What a table of attacks says of most that came before."""
 FIRST_SCHEMA = Path(__file__).parents[1] / "fixtures" / "first-schema"
 
 

@@ -21,11 +21,10 @@ from deploybench.hardware.patterns import LONGEST_TEXT, check_pattern, found_in
 from deploybench.hardware.profile import load_profile, parse_profile, profile_names
 from deploybench.results.record import Record
 from deploybench.results.store import read_records, write_record
-from tests.attacks.hostile import FIRST_SCHEMA, attack, put, record_document
+from tests.attacks.hostile import CRASHED, FIRST_SCHEMA, attack, put, record_document
 from tests.comparisons import record
 
 PROFILES, RECORDS, ARCHIVES = "Profiles", "Records", "Archives"
-CRASHED = "a traceback, exit code 4"
 PROFILE = """name = "mine"
 title = "t"
 device = "cpu"

@@ -11,10 +11,9 @@ from PIL import Image
 from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.data.image_files import open_picture
 from deploybench.errors import DeployBenchError
-from tests.attacks.hostile import attack
+from tests.attacks.hostile import CRASHED, attack
 
 IMAGES = "Images"
-CRASHED = "a traceback, exit code 4"
 PLAIN = {
     "channels": 3,
     "height": 8,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import mmap
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +24,7 @@ from deploybench.rows.rows import rows_of
 from deploybench.statistics.counted import BIN_WIDTH, binned, counted, of_bins, pooled
 from deploybench.statistics.samples import median, nearest_rank, quantile
 from deploybench.telemetry.memory import WindowMemory
+from tests.apart import run_apart
 from tests.records import launch, record
 
 WITHIN = BIN_WIDTH + 1e-9
@@ -168,8 +167,7 @@ def test_recorder_tells_what_it_holds_to_the_byte() -> None:
 )
 def test_peak_of_a_window_is_that_of_the_calls_and_not_of_the_samples() -> None:
     """In a process of its own: one that has run other tests has memory to spare, and grows less."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
-        fresh.submit(look_at_two_windows).result()
+    run_apart(look_at_two_windows)
 
 
 def look_at_two_windows() -> None:

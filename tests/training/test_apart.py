@@ -31,7 +31,7 @@ from deploybench.training.folder import read_record
 from deploybench.training.recipe import recipe
 from deploybench.training.request import TrainingRequest
 from deploybench.training.state import state_path
-from tests.interrupts import interrupt, run_apart
+from tests.apart import interrupt, run_apart
 
 EVERY_EVENT: tuple[TrainingEvent, ...] = (
     ImagesRead(3, 10),

@@ -29,7 +29,7 @@ from deploybench.training.folder import check_same_plan, read_record
 from deploybench.training.job import train
 from deploybench.training.state import load_state, state_path
 from deploybench.training.stopping import StopSignals
-from tests.interrupts import interrupt
+from tests.apart import interrupt
 from tests.training.small import request
 
 NET = "tests.training.nets:dropping"
