@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.without_gpu import FORMS, document, problems_of, row, rows_in
+from benchmarks.without_gpu import FORMS, document, problem_of, problems_of, row, rows_in
 from tests.conftest import TINY
 
 NEEDS_CUDA_BUILD = pytest.mark.skipif(
@@ -67,6 +67,25 @@ def test_program_that_is_moved_without_its_constants_is_found(
     monkeypatch.setattr("benchmarks.without_gpu.moved", lambda program, device: program)
     with pytest.raises(RuntimeError, match="cuda:0"):
         FORMS["torch-export"](KeepsATensor().eval(), IMAGES)
+
+
+@torch.jit.script
+def _unless_equal(values: torch.Tensor) -> torch.Tensor:
+    """Needs to know numbers, which the device meta does not have."""
+    if torch.equal(values, torch.zeros_like(values)):
+        return values
+    return -values
+
+
+class ComparesNumbers(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return _unless_equal(images)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_operator_that_the_device_meta_lacks_is_no_failure_of_the_model() -> None:
+    problem = problem_of(FORMS["torchscript"], ComparesNumbers(), IMAGES)
+    assert problem == "not tried: aten::equal has no form for the device meta"
 
 
 def test_rows_of_models_that_were_not_asked_for_stay(tmp_path: Path) -> None:
