@@ -1,18 +1,20 @@
 """``torch.compile`` with TorchInductor.
 
 TorchInductor keeps compiled kernels on disk, so the first launch on a machine compiles far longer
-than the others.
+than the others; each says whether it found them there.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.contracts import RunOptions
+from deploybench.contracts import RunOptions, SessionFacts
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.hardware.host import describe_host, gpu_of, missing_cxx_compiler
 
@@ -74,7 +76,21 @@ class InductorSession(TorchSession):
             torch.inference_mode()
         ):  # a tensor made outside inference mode would compile another variant
             self._module(self._place.send(np.zeros(self.input_shapes[self._input], np.float32)))
+        self._from_cache = found_in_cache(counters["inductor"])
         breaks = sum(counters["graph_break"].values())
         self._notes: tuple[str, ...] = ()
         if breaks:
             self._notes = (f"{breaks} graph breaks",)
+
+    def facts(self) -> SessionFacts:
+        return replace(super().facts(), from_cache=self._from_cache)
+
+
+def found_in_cache(counters: Mapping[str, int]) -> bool | None:
+    """Whether Inductor found every graph in its cache, by its own counters; None where it keeps
+    none of this (before PyTorch 2.4, or switched off)."""
+    found = counters.get("fxgraph_cache_hit", 0)
+    compiled = counters.get("fxgraph_cache_miss", 0) + counters.get("fxgraph_cache_bypass", 0)
+    if found + compiled == 0:
+        return None
+    return compiled == 0

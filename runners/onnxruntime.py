@@ -104,7 +104,7 @@ class OnnxRuntimeRunner(Runner):
 
         return work_in(file, shapes)
 
-    def load(self, artifact: Artifact, options: RunOptions) -> Session:
+    def load(self, artifact: Artifact, options: RunOptions) -> OnnxRuntimeSession:
         settings = session_settings(artifact, options)
         with OptimisedGraph(artifact, options) as graph:
             graph.asked_of(settings)
@@ -140,6 +140,9 @@ class OnnxRuntimeRunner(Runner):
 
 class OnnxRuntimeSession(Session):
     """One inference session with one intra-op pool."""
+
+    from_cache: bool | None = None
+    """Told by a provider that keeps on disk what it compiled."""
 
     def __init__(
         self, artifact: Artifact, session: Any, options: RunOptions, kernels: Sequence[str] = ()
@@ -195,6 +198,7 @@ class OnnxRuntimeSession(Session):
             device=self._device,
             notes=self._notes(),
             options=obeyed(self._session.get_session_options()),
+            from_cache=self.from_cache,
         )
 
     def _precision(self) -> str:

@@ -3,7 +3,8 @@
 Parts of the graph become TensorRT engines, the rest runs on CUDA.
 
 Engines are built when a session loads, which takes minutes, and kept in the user's cache folder, so
-that the first launch of a cell loads far longer than the others. The provider is built against one
+that the first launch of a cell loads far longer than the others; each says whether it found its
+engines there. The provider is built against one
 major version of TensorRT (10 for onnxruntime-gpu 1.31), which has to be installed beside it. fp16
 is a flag of the provider; tf32 has none and is switched off for fp32 by NVIDIA's own variable.
 """
@@ -26,6 +27,7 @@ from deploybench.versions import installed_versions
 from .onnxruntime import (
     CUDA_PROVIDER,
     OnnxRuntimeRunner,
+    OnnxRuntimeSession,
     Providers,
     cuda_options,
     forbid_tf32_unless,
@@ -55,6 +57,13 @@ class OnnxRuntimeTensorrtRunner(OnnxRuntimeRunner):
             return offered | {"fp16"}
         return offered
 
+    def load(self, artifact: Artifact, options: RunOptions) -> OnnxRuntimeSession:
+        folder = engine_folder(artifact, options)
+        found = engines_in(folder)
+        session = super().load(artifact, options)
+        session.from_cache = bool(found) and engines_in(folder) == found
+        return session
+
     def gpu_providers(self, artifact: Artifact, options: RunOptions) -> Providers:
         forbid_tf32_unless(options.precision == "tf32")
         folder = engine_folder(artifact, options)
@@ -83,6 +92,11 @@ def engine_folder(artifact: Artifact, options: RunOptions) -> Path:
     machine_folder = slug("-".join(machine) or "unknown")
     cell_folder = f"{artifact.manifest.key[:16]}-b{options.batch}-{options.precision}"
     return cache_folder() / "onnxruntime-tensorrt" / machine_folder / cell_folder
+
+
+def engines_in(folder: Path) -> dict[str, int]:
+    """The engines that are kept there, with the moment each was written at (ns)."""
+    return {path.name: path.stat().st_mtime_ns for path in sorted(folder.glob("*.engine"))}
 
 
 def missing_library() -> str | None:

@@ -12,6 +12,7 @@ memory and the first call are always those of the launches.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from deploybench.analysis.percentiles import in_ms, percentiles_of
 from deploybench.analysis.states import State, states_of
@@ -48,19 +49,46 @@ def summarise(
         flipped = len(measured) - sum(len(state.launches) for state in seen)
         states = tuple(_summarise_state(state, batch) for state in seen)
     memories = [launch.memory for launch in measured if launch.memory is not None]
+    starts = _starts_of(measured)
     return Summary(
         states=states,
         launches=len(measured),
         flipped=flipped,
-        load_s=median([launch.load_s or 0.0 for launch in measured]),
-        compile_s=median([launch.compile_s or 0.0 for launch in measured]),
-        first_inference_ms=median([launch.first_inference_ms or 0.0 for launch in measured]),
-        cold_start_s=_median_of_known(launch.cold_start_s for launch in measured),
+        load_s=median([launch.load_s or 0.0 for launch in starts.told]),
+        compile_s=median([launch.compile_s or 0.0 for launch in starts.told]),
+        first_inference_ms=median([launch.first_inference_ms or 0.0 for launch in starts.told]),
+        cold_start_s=_median_of_known(launch.cold_start_s for launch in starts.told),
+        cached_start_s=_median_of_known(launch.cold_start_s for launch in starts.cached),
+        compiled_afresh=starts.afresh,
         peak_bytes=int(median([_peak_bytes(memory) for memory in memories])),
         baseline_bytes=int(median([memory.baseline_bytes for memory in memories])),
         device_bytes=_device_bytes(measured),
         energy_source=_energy_source(measured),
     )
+
+
+@dataclass(frozen=True)
+class _Starts:
+    """The launches by how they started: ``told`` are those whose start is the cell's.
+
+    A runtime that keeps on disk what it compiles does so in the first launch on a machine alone:
+    the median of such a start and of those that find it there would be the time of neither.
+    """
+
+    told: Sequence[Launch]
+    cached: Sequence[Launch]
+    afresh: int | None
+
+
+def _starts_of(launches: Sequence[Launch]) -> _Starts:
+    cached, others = [], []
+    for launch in launches:
+        found = launch.facts is not None and launch.facts.from_cache
+        (cached if found else others).append(launch)
+    tells = any(
+        launch.facts is not None and launch.facts.from_cache is not None for launch in launches
+    )
+    return _Starts(others or cached, cached, len(others) if tells else None)
 
 
 def _summarise_state(state: State, batch: int) -> StateSummary:

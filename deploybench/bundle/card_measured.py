@@ -99,6 +99,8 @@ def _row_lines(row: Row) -> list[str]:
         )
     if row.cold_start_s is not None:
         lines.append(f"- from the start of a process to the first answer: {row.cold_start_s:.2g} s")
+    if row.cached_start_s is not None:
+        lines.append(f"- the same where a cache holds what is compiled: {row.cached_start_s:.2g} s")
     return lines
 
 

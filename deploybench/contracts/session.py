@@ -24,7 +24,9 @@ class SessionFacts:
     ``threads`` are this session's own: with several streams, its share. ``device_bytes`` are the
     most that the runtime's allocator has held on the device so far; None where it does not tell.
     ``options`` are the options of the cell that the runtime tells, by the names of
-    :class:`RunOptions`: one that is not what was asked for is a refusal.
+    :class:`RunOptions`: one that is not what was asked for is a refusal. ``from_cache`` says
+    whether the session found all that it would have compiled in a cache on disk; None where nothing
+    is compiled, or the runtime does not tell.
     """
 
     precision: str
@@ -34,6 +36,7 @@ class SessionFacts:
     notes: Sequence[str] = ()
     device_bytes: int | None = None
     options: Mapping[str, bool | int | str] = field(default_factory=dict)
+    from_cache: bool | None = None
     provenance: Provenance = "measured"
     """Simulated where a double stands in for the device's library, as in tests."""
 

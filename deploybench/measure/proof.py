@@ -205,6 +205,7 @@ def facts_of(session: Session) -> Facts:
         notes=tuple(facts.notes),
         device_bytes=facts.device_bytes,
         options=dict(facts.options),
+        from_cache=facts.from_cache,
         provenance=facts.provenance,
     )
 

@@ -51,9 +51,12 @@ def detail_sections(rows: Sequence[Row]) -> list[Table | Prose]:
     around: tuple[Column[Row], ...] = AROUND
     if any(row.pinned_cpus for row in measured):
         around = (*AROUND, PINNED)
+    start_up: tuple[Column[Row], ...] = START_UP
+    if any(row.cached_start_s is not None for row in cells):
+        start_up = (*START_UP, CACHED_START)
     sections += [
         _table(title, percentiles, measured),
-        _table("Process start to first answer, s", START_UP, cells),
+        _table("Process start to first answer, s", start_up, cells),
         _table("Memory above the harness after each phase, MiB", MEMORY, cells),
         _table("Around the launches", around, measured),
     ]
@@ -257,6 +260,8 @@ START_UP = (
     _figure("compile", lambda row: row.compile_s, "{:.2f}"),
     _figure("first ms", lambda row: row.first_inference_ms, "{:.1f}"),
 )
+CACHED_START = _figure("found compiled", lambda row: row.cached_start_s, "{:.2f}")
+"""Of launches that found in a cache what the first one on a machine compiles."""
 MEMORY = (
     _figure("harness", lambda row: row.baseline_memory_mib, "{:.0f}"),
     _figure("import", lambda row: row.imported_memory_mib, "{:.0f}"),

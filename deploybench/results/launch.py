@@ -27,6 +27,11 @@ class Facts(Document):
     options: dict[str, bool | int | str] = Field(
         {}, description="the options of the cell that the runtime read back"
     )
+    from_cache: bool | None = Field(
+        None,
+        description="whether all that was compiled was found in a cache on disk; null where "
+        "nothing is compiled, or the runtime does not tell",
+    )
     provenance: Provenance = "measured"
 
 

@@ -132,6 +132,16 @@ class Summary(Document):
     compile_s: float
     first_inference_ms: float
     cold_start_s: float | None
+    cached_start_s: float | None = Field(
+        None,
+        description="the cold start of launches that found what they would have compiled in a "
+        "cache on disk; the times before it are of the launches that compiled",
+    )
+    compiled_afresh: int | None = Field(
+        None,
+        description="launches that compiled; with 0 the times before it are of launches that "
+        "found everything in a cache. Null where no runtime told",
+    )
     peak_bytes: int = Field(
         description="the largest resident bytes above the baseline, median of launches"
     )

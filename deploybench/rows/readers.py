@@ -8,7 +8,7 @@ from, so that whoever fills a row need not ask at every field whether the part i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploybench.analysis.against import AgainstBaseline
 from deploybench.analysis.crossover import Point
@@ -32,6 +32,7 @@ class SummaryFigures:
     compile_s: float | None = None
     first_inference_ms: float | None = None
     cold_start_s: float | None = None
+    cached_start_s: float | None = None
     peak_memory_mib: float | None = None
     baseline_memory_mib: float | None = None
     device_memory_mib: float | None = None
@@ -172,18 +173,25 @@ def mib(amount_bytes: float | None) -> float | None:
 def summary_figures(summary: Summary | None) -> SummaryFigures:
     if summary is None:
         return SummaryFigures()
-    return SummaryFigures(
+    figures = SummaryFigures(
         states_seen=len(summary.states),
         launches_flipped=summary.flipped,
         load_s=summary.load_s,
         compile_s=summary.compile_s,
         first_inference_ms=summary.first_inference_ms,
         cold_start_s=summary.cold_start_s,
+        cached_start_s=summary.cached_start_s,
         peak_memory_mib=mib(summary.peak_bytes),
         baseline_memory_mib=mib(summary.baseline_bytes),
         device_memory_mib=mib(summary.device_bytes),
         energy_source=summary.energy_source,
     )
+    if summary.compiled_afresh == 0:
+        # What was found compiled says nothing of the first start on a machine.
+        return replace(
+            figures, load_s=None, compile_s=None, first_inference_ms=None, cold_start_s=None
+        )
+    return figures
 
 
 def state_figures(state: StateSummary | None) -> StateFigures:

@@ -135,6 +135,7 @@ class Row:
     compile_s: float | None
     first_inference_ms: float | None
     cold_start_s: float | None
+    cached_start_s: float | None
     imported_memory_mib: float | None
     loaded_memory_mib: float | None
     compiled_memory_mib: float | None

@@ -159,6 +159,7 @@ def row_of(finding: Finding) -> Row:
         compile_s=summary.compile_s,
         first_inference_ms=summary.first_inference_ms,
         cold_start_s=summary.cold_start_s,
+        cached_start_s=summary.cached_start_s,
         imported_memory_mib=mib(typical.imported_bytes),
         loaded_memory_mib=mib(typical.loaded_bytes),
         compiled_memory_mib=mib(typical.compiled_bytes),

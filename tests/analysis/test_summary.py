@@ -6,7 +6,7 @@ import pytest
 
 from deploybench.analysis.speedups import paired_speedups
 from deploybench.analysis.summary import summarise
-from deploybench.results.launch import EnergyReading, Launch
+from deploybench.results.launch import EnergyReading, Facts, Launch
 from deploybench.results.record import StateSummary
 from tests.records import MS, launch
 
@@ -128,6 +128,28 @@ def test_cold_start_is_the_sum_of_all_phases_from_process_start_to_the_first_ans
     found = summarise([made, made, launch([10.0] * 20, start_s=5.0)], batch=1)
     assert found is not None
     assert found.cold_start_s == pytest.approx(0.7)
+
+
+def test_start_is_that_of_launches_that_compiled_and_of_others_is_told_beside_it() -> None:
+    """The first launch on a machine compiles; the median of it and the others is of neither."""
+    compiled = _started(compile_s=20.0, from_cache=False)
+    found = _started(compile_s=1.0, from_cache=True)
+    summary = summarise([compiled, found, found], batch=1)
+    assert summary is not None
+    assert (summary.compile_s, summary.compiled_afresh) == (20.0, 1)
+    assert (summary.cold_start_s, summary.cached_start_s) == (pytest.approx(21), pytest.approx(2))
+
+
+def test_start_of_launches_that_found_everything_compiled_is_known_as_such() -> None:
+    summary = summarise([_started(compile_s=1.0, from_cache=True)] * 2, batch=1)
+    assert summary is not None
+    assert (summary.compiled_afresh, summary.cached_start_s) == (0, pytest.approx(2))
+
+
+def _started(compile_s: float, from_cache: bool) -> Launch:
+    facts = Facts(precision="fp32", threads=1, provider="p", device="cpu", from_cache=from_cache)
+    phases = {"start_s": 0.3, "import_s": 0.2, "load_s": 0.4, "first_inference_ms": 100.0}
+    return launch([10.0] * 20, compile_s=compile_s, facts=facts, **phases)
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,27 @@ def test_cell_of_wrong_outputs_has_no_figure_of_speed_or_memory() -> None:
         assert shown[name] is None, name
 
 
+@pytest.mark.parametrize(
+    ("from_cache", "cold_s", "cached_s"),
+    [
+        ((None, None), 1.0, None),
+        ((False, True), 1.0, 1.0),
+        # Nobody saw the first start on this machine.
+        ((True, True), None, 1.0),
+    ],
+)
+def test_start_of_a_cell_that_was_found_compiled_is_not_called_a_cold_one(
+    from_cache: tuple[bool | None, ...], cold_s: float | None, cached_s: float | None
+) -> None:
+    phases = {"start_s": 0.25, "import_s": 0.25, "load_s": 0.25, "compile_s": 0.125}
+    made = []
+    for found in from_cache:
+        facts = Facts(precision="fp32", threads=1, provider="p", device="cpu", from_cache=found)
+        made.append(launch([10.0] * 20, facts=facts, first_inference_ms=125.0, **phases))
+    (row,) = rows_of([record(made)])
+    assert (row.cold_start_s, row.cached_start_s) == (cold_s, cached_s)
+
+
 def test_sweep_over_batches_marks_where_it_saturates_and_what_an_image_more_costs() -> None:
     def at(batch: int, ms: float, peak_mib: int) -> Record:
         made = launches(ms)

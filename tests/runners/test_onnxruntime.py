@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import onnxruntime
 import pytest
@@ -26,7 +28,10 @@ from deploybench.runners.onnxruntime import (
     placement,
     placement_notes,
 )
-from deploybench.runners.onnxruntime_tensorrt import OnnxRuntimeTensorrtRunner
+from deploybench.runners.onnxruntime_tensorrt import (
+    OnnxRuntimeTensorrtRunner,
+    engine_folder,
+)
 from tests.runners.artifacts import unwritten
 
 Artifacts = Callable[[str], Artifact]
@@ -163,6 +168,34 @@ def test_tensorrt_builds_in_fp16_what_is_to_run_in_fp16(
     assert (chosen["trt_fp16_enable"], chosen["device_id"]) == (flag, "1")
     assert os.path.isdir(chosen["trt_engine_cache_path"])  # noqa: PTH112
     assert os.environ.get(TF32_VARIABLE) == "0"
+
+
+@pytest.mark.parametrize(
+    ("kept", "writes", "from_cache"),
+    [((), True, False), (("a",), False, True), (("a",), True, False)],
+)
+def test_engines_that_were_kept_are_told_from_those_that_a_session_built(
+    kept: tuple[str, ...],
+    writes: bool,
+    from_cache: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Only the first session on a machine builds: its loading is not that of the others."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    artifact, asked = unwritten("fp32"), options()
+    folder = engine_folder(artifact, asked)
+    folder.mkdir(parents=True)
+    for name in kept:
+        (folder / f"{name}.engine").touch()
+
+    def load(runner: OnnxRuntimeRunner, artifact: Artifact, asked: RunOptions) -> object:
+        if writes:
+            (folder / "new.engine").touch()
+        return SimpleNamespace()
+
+    monkeypatch.setattr(OnnxRuntimeRunner, "load", load)
+    assert OnnxRuntimeTensorrtRunner().load(artifact, asked).from_cache is from_cache
 
 
 class Reported:
