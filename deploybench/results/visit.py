@@ -57,7 +57,8 @@ class CanaryBest(Document):
     ``compute_us`` and ``faults_us`` are the least of its arithmetic and of its new pages,
     ``memory_us`` what the way to memory usually takes. ``threads`` is the budget that it works
     with. ``of_this_run`` is the same of this run alone: a machine that was slow all the time shows
-    in the distance of the two.
+    in the distance of the two. ``second_us`` is the arithmetic of the run that came nearest to the
+    best: far from it, the best was seen once, and the machine may be faster still.
     """
 
     threads: int
@@ -66,6 +67,7 @@ class CanaryBest(Document):
     faults_us: float | None = None
     runs: int
     of_this_run: CanaryReading | None = None
+    second_us: float | None = None
 
     def delivered(self, reading: CanaryReading, faults_share: float = 0.0) -> float:
         """The share of the machine's own speed that this reading was given; 1 is all of it.
