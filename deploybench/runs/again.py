@@ -20,7 +20,7 @@ from deploybench.analysis.comparison import Comparison, compare_pair, compare_re
 from deploybench.analysis.matching import latest, match, refuse_the_same_run, unlike
 from deploybench.artifacts.artifact import MANIFEST, Artifact, open_artifact, sha256_of_file
 from deploybench.artifacts.naming import KEY_DIGITS
-from deploybench.artifacts.workspace import open_workspace
+from deploybench.artifacts.workspace import MEASURED_AGAIN, open_workspace
 from deploybench.errors import DeployBenchError
 from deploybench.plan.cells import form_of
 from deploybench.plan.selection import named_artifacts
@@ -32,9 +32,6 @@ from deploybench.runs.run import end_to_end_image
 
 SETTLED_HERE = frozenset({"host", "version", "environment"})
 """What may differ between two records: their artifacts are measured here, by this version."""
-
-FOLDER = "measured-again"
-"""Of a workspace: its runs are those of gates."""
 
 Key = tuple[str | int | None, ...]
 Tell = Callable[[RunEvent], None]
@@ -227,7 +224,7 @@ def _own_image(request: AgainRequest) -> str:
 def _own_workspace(request: AgainRequest) -> Path:
     """Where the records of the new run go: among the others it would be the latest run, in which
     a cell stands twice."""
-    return open_workspace(request.workspace).root / FOLDER
+    return open_workspace(request.workspace).root / MEASURED_AGAIN
 
 
 def _changed_libraries(old: Record, new: Record) -> str:
