@@ -102,7 +102,7 @@ def gate(
         quality_summary,
     )
     from deploybench.cli.progress import Progress
-    from deploybench.gating.sides import side_of
+    from deploybench.gating.sides import Side, side_of
     from deploybench.gating.times import GateRequest, gate_times
     from deploybench.report.comparison_table import gate_table
     from deploybench.report.printing import print_report
@@ -113,13 +113,16 @@ def gate(
     asked = parse.output_format(table_format, json=json, markdown=markdown)
     largest = parse.percent(max_regression, "--max-regression")
     allowed = read_allowed(parse.split_names(allow))
-    new = records_of(candidate, workspace)
+    if candidate is None:
+        changed = Side(records_of(None, workspace))
+    else:
+        changed = side_of(candidate, workspace)
     try:
         side = side_of(baseline, workspace)
     except NoRecordsError as error:
         _say_without_baseline(error, asked)
         raise typer.Exit(0 if pass_without_baseline else EXIT_INCONCLUSIVE) from None
-    old = side.records
+    old, new = side.records, changed.records
     checks: list[Check] = []
     tables: list[Table] = []
     lines: list[str] = []
@@ -140,7 +143,7 @@ def gate(
             workspace=workspace,
         )
         with Progress(missing_first=True) as progress:
-            checks = gate_times(side, new, request, progress.tell)
+            checks = gate_times(side, changed, request, progress.tell)
         tables.append(gate_table(checks, largest))
         lines.append(summary_line(checks, largest))
     outcomes = [outcome_of(checks)] if tables else []

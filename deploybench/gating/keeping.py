@@ -2,7 +2,8 @@
 an object store.
 
 Below the place lie ``RUN/*.json`` and ``artifacts/MODEL/ARTIFACT/``. The records of several runs
-stay, as they tell by how much whole runs shift; the artifacts are those of the newest run.
+stay, as they tell by how much whole runs shift; the artifacts are those of each cell's newest
+record.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def keep_baseline(
         place.write(f"{record.run}/{name}", record.sealed().model_dump_json(indent=1).encode())
     removed = _remove_old_runs(place, runs)
     if with_artifacts:
-        _remove_other_artifacts(place, artifacts)
+        _remove_other_artifacts(place)
     return Kept(len(records), new_artifacts, without, removed)
 
 
@@ -130,10 +131,19 @@ def _remove_old_runs(place: Place, runs: int) -> tuple[str, ...]:
     return tuple(old)
 
 
-def _remove_other_artifacts(place: Place, artifacts: Sequence[Artifact]) -> None:
-    kept = {f"{ARTIFACTS}/{artifact_name(artifact.manifest)}" for artifact in artifacts}
+def _remove_other_artifacts(place: Place) -> None:
+    """Take away what no newest record of a cell was measured on."""
+    # A record is called after its cell, and last after the artifact's key.
+    keys: dict[str, str] = {}
+    for path in sorted(place.json_files()):
+        cell, _, key = PurePosixPath(path).stem.rpartition("-")
+        keys[cell] = key
     found = [path for path in place.files(ARTIFACTS) if len(PurePosixPath(path).parts) >= 4]
-    others = [path for path in found if "/".join(PurePosixPath(path).parts[:3]) not in kept]
+    others = [
+        path
+        for path in found
+        if PurePosixPath(path).parts[2].rpartition("-")[2] not in keys.values()
+    ]
     # Manifests first: what is left half way is no artifact, and never a broken one.
     for path in sorted(others, key=lambda path: PurePosixPath(path).name != MANIFEST):
         place.remove(path)

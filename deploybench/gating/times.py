@@ -11,7 +11,6 @@ from deploybench.analysis.between_runs import NO_OTHERS, OtherRuns
 from deploybench.analysis.comparison import compare_records
 from deploybench.analysis.gate import Check, check_rows
 from deploybench.gating.sides import Side
-from deploybench.results.record import Record
 from deploybench.results.store import timed
 from deploybench.runs.again import AgainRequest, compare_again
 from deploybench.runs.events import RunEvent
@@ -39,7 +38,7 @@ class GateRequest:
 
 def gate_times(
     baseline: Side,
-    candidate: Sequence[Record],
+    candidate: Side,
     request: GateRequest,
     on_event: Callable[[RunEvent], None] | None = None,
 ) -> list[Check]:
@@ -48,15 +47,18 @@ def gate_times(
     Raises DeployBenchError for a record on both sides, for artifacts that are named and not there,
     and where measuring again is insisted on and refused.
     """
-    old, new = timed(baseline.records), timed(candidate)
+    old, new = timed(baseline.records), timed(candidate.records)
     allowed, others = request.allowed, request.others
     if request.rerun_baseline is False:
         rows = compare_records(old, new, allowed=allowed, others=others)
         return check_rows(rows, request.max_regression)
+    # One key on both sides is one artifact, which is not measured against itself.
+    folders = baseline.artifact_folders(new, request.workspace)
+    folders += candidate.artifact_folders(old, request.workspace)
     again = AgainRequest(
         workspace=request.workspace,
         baseline_artifacts=request.baseline_artifacts,
-        artifact_folders=baseline.artifact_folders(new, request.workspace),
+        artifact_folders=folders,
         budget_s=request.budget_s,
         trust=request.trust,
         insist=bool(request.rerun_baseline),

@@ -1,4 +1,4 @@
-"""A baseline wherever it lies: a pack, a bucket, a revision; and the artifacts that come with it."""
+"""A baseline wherever it lies (a pack, a bucket, a revision), and the artifacts beside it."""
 
 from __future__ import annotations
 
@@ -130,9 +130,7 @@ def test_revision_is_read_and_not_the_working_tree(
         ("git:HEAD:../speed", "is no place in a git repository"),
     ],
 )
-def test_mistyped_revision_is_refused(
-    name: str, words: str, tmp_path: Path, cli_here: Cli
-) -> None:
+def test_mistyped_revision_is_refused(name: str, words: str, tmp_path: Path, cli_here: Cli) -> None:
     folder = repository(tmp_path)
     written(folder, steady(10.0, SECOND))
     git(folder, "add", ".")
