@@ -207,6 +207,7 @@ class DeployBenchCell:
         rerun_baseline: bool | None = None,
         baseline_artifact: str | Path | None = None,
         allow: Sequence[str] = (),
+        run_shift: str | None = None,
         budget: str = "60s",
         trust: bool = False,
         unknown: str | None = None,
@@ -233,13 +234,14 @@ class DeployBenchCell:
             named = [] if baseline_artifact is None else [self._path(baseline_artifact)]
             folder = self.workspace / "records"
             others = [*side.records, *other_runs_of([pair[0], record], folder)]
+            shift = None if run_shift is None else parse.percent(run_shift, "run_shift")
             request = GateRequest(
                 max_regression=parse.percent(max_slowdown, "max_slowdown"),
                 rerun_baseline=rerun_baseline,
                 baseline_artifacts=named,
                 budget_s=parse.seconds(budget, "budget"),
                 allowed=read_allowed(list(allow)),
-                others=OtherRuns(records=others),
+                others=OtherRuns(others, shift),
                 trust=trust,
                 workspace=self.workspace,
             )
