@@ -221,16 +221,17 @@ class DeployBenchCell:
         record becomes the baseline.
         """
         record = cell.record if isinstance(cell, MeasuredCell) else cell
-        address = self._address(baseline)
+        shown = str(baseline or self._config.getini("deploybench_baseline"))
+        address = self._address(shown)
         if self._config.getoption("--deploybench-keep"):
             self._kept.setdefault(address, []).append(record)
-            self._note(f"kept as the baseline in {address}")
+            self._note(f"kept as the baseline in {shown}")
             return []
         try:
             side = side_of(address, self.workspace)
             (pair,) = [(old, new) for old, new in match(latest(side.records), [record], ()) if new]
             if pair[0] is None:
-                self.unknown(words.without_baseline(f"{address} has no record of it"), unknown)
+                self.unknown(words.without_baseline(f"{shown} has no record of it"), unknown)
             named = [] if baseline_artifact is None else [self._path(baseline_artifact)]
             folder = self.workspace / "records"
             others = [*side.records, *other_runs_of([pair[0], record], folder)]
@@ -253,7 +254,7 @@ class DeployBenchCell:
             self.unknown(words.without_baseline(error.found), unknown)
         except DeployBenchError as error:
             _fail(words.refused(error))
-        self._judge(checks, request.max_regression, address, unknown)
+        self._judge(checks, request.max_regression, shown, unknown)
         return checks
 
     def unknown(self, text: str, policy: str | None = None) -> NoReturn:
@@ -311,8 +312,7 @@ class DeployBenchCell:
         below = self._config.rootpath / named
         return below if below.exists() else Path(named)
 
-    def _address(self, baseline: str | Path | None) -> str:
-        named = str(baseline or self._config.getini("deploybench_baseline"))
+    def _address(self, named: str) -> str:
         if is_elsewhere(named) or (self.workspace / "records" / named).exists():
             return named
         return str(self._config.rootpath / named)

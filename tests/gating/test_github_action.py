@@ -154,7 +154,7 @@ def test_refusal_stands_in_the_summary_as_code(job: Job) -> None:
 
 
 @pytest.mark.attack(
-    kind="HTML in a model name",
+    kind="Words of others",
     attack="records whose model's name holds HTML, Markdown, ANSI codes and a command to GitHub, "
     "in the summary of a job",
     before="new: there was no action",

@@ -202,7 +202,7 @@ def test_artifact_that_was_changed_in_the_store_is_refused(
 
 
 @pytest.mark.attack(
-    kind="zip slip",
+    kind="Artifacts",
     attack="a baseline in a bucket whose artifact names a file outside of it",
     before="new: gates read no artifacts from object stores",
     now="refused: which is outside the artifact; nothing is written",
