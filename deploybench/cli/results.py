@@ -231,6 +231,7 @@ def keep(
     from deploybench.archive.places import place_of
     from deploybench.cli.sources import records_of
     from deploybench.gating.keeping import keep_baseline
+    from deploybench.results.verdict import Verdict
 
     records = records_of(run, workspace)
     done = keep_baseline(
@@ -242,6 +243,12 @@ def keep(
         f"{counted(done.records, 'record')} kept in {baseline} ({told}), with "
         f"{counted(done.artifacts, 'new artifact')}"
     )
+    doubtful = sum(verdicts.values()) - verdicts[Verdict.VALID.value]
+    if doubtful:
+        say_aside(
+            f"of {counted(doubtful, 'record')} the time is not known well enough to be judged by "
+            f"another day's: gate --rerun-baseline measures both again"
+        )
     if done.runs_removed:
         say(f"{counted(len(done.runs_removed), 'older run')} removed from it")
     if done.without_artifact:

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from deploybench.archive.places import MARKER, Place, place_of
-from deploybench.artifacts.artifact import MANIFEST, MOST_MANIFEST_BYTES, Manifest, open_artifact
+from deploybench.artifacts.artifact import (
+    MANIFEST,
+    MOST_MANIFEST_BYTES,
+    Manifest,
+    open_artifact,
+    whole_artifact,
+)
 from deploybench.artifacts.naming import KEY_DIGITS
 from deploybench.artifacts.workspace import (
     MEASURED_AGAIN,
@@ -23,6 +29,7 @@ from deploybench.artifacts.workspace import (
 from deploybench.errors import DeployBenchError
 from deploybench.results.record import Record
 from deploybench.results.store import read_records
+from deploybench.untrusted import read_bytes
 
 ARTIFACTS = "artifacts"
 """Below a place: the artifacts of its records, laid out as in a workspace."""
@@ -37,21 +44,21 @@ class Side:
     folder: Path | None = None
     place: Place | None = None
 
-    def artifact_folders(self, other: Sequence[Record], workspace: Path | None) -> list[Path]:
+    def artifact_folders(
+        self, workspace: Path | None, without: Sequence[Record] = ()
+    ) -> list[Path]:
         """Where the artifacts of these records may be found beside the workspace's own.
 
-        Of a side that lies elsewhere those are fetched that are not at hand, and that are not also
-        the ``other`` side's. Raises DeployBenchError for an artifact that is not whole.
+        Of a side that lies elsewhere they are fetched, but for those that are not wanted as they
+        are also these other records'. Raises DeployBenchError for an artifact that is not whole.
         """
         if self.place is None:
             return [] if self.folder is None else [self.folder / ARTIFACTS]
-        shared = {record.cell.artifact_key for record in other}
+        shared = {record.cell.artifact_key for record in without}
         wanted = {record.cell.artifact_key or "" for record in self.records} - shared - {""}
         target = Workspace(open_workspace(workspace).root / MEASURED_AGAIN)
-        at_hand = [*open_workspace(workspace).artifacts(), *target.artifacts()]
-        missing = wanted - {artifact.manifest.key for artifact in at_hand}
-        if missing:
-            fetch_artifacts(self.place, missing, target)
+        if wanted:
+            fetch_artifacts(self.place, wanted, target)
         return [target.artifacts_folder]
 
 
@@ -115,7 +122,14 @@ def _fetch(place: Place, folder: str, key: str, target: Workspace) -> None:
         (staging / MANIFEST).write_bytes(content)
         try:
             manifest: Manifest = open_artifact(staging).manifest
-            if manifest.key != key:
+            destination = target.artifact_folder(
+                manifest.model.name,
+                manifest.backend,
+                manifest.precision,
+                manifest.batch,
+                manifest.key,
+            )
+            if manifest.key != key or _is_there(destination, content):
                 return
             for file in manifest.files:
                 path = staging / file.path
@@ -130,7 +144,12 @@ def _fetch(place: Place, folder: str, key: str, target: Workspace) -> None:
                 action="take the artifact away there, and keep the baseline again: deploybench "
                 "results keep",
             ) from error
-        destination = target.artifact_folder(
-            manifest.model.name, manifest.backend, manifest.precision, manifest.batch, manifest.key
-        )
         publish(staging, destination, made_here=False)
+
+
+def _is_there(artifact: Path, manifest: bytes) -> bool:
+    """Whether it was fetched before: the manifest names every file's hash."""
+    try:
+        return read_bytes(artifact / MANIFEST) == manifest and bool(whole_artifact(artifact))
+    except OSError:
+        return False

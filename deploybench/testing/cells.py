@@ -26,6 +26,7 @@ from deploybench.archive.places import place_of
 from deploybench.artifacts.workspace import open_workspace
 from deploybench.cli import limits, parse
 from deploybench.errors import DeployBenchError
+from deploybench.files import from_here
 from deploybench.gating.keeping import RUNS_KEPT, keep_baseline
 from deploybench.gating.sides import Side, is_elsewhere, side_of
 from deploybench.gating.times import GateRequest, gate_times
@@ -266,14 +267,14 @@ class DeployBenchCell:
         self._note(f"not known: {text.splitlines()[0]}")
         text = inert_lines(f"not known: {text}")
         if chosen == "skip":
-            pytest.skip(text)
+            raise pytest.skip.Exception(text) from None
         if chosen == "xfail":
-            pytest.xfail(text)
-        pytest.fail(
+            raise pytest.xfail.Exception(text) from None
+        raise pytest.fail.Exception(
             f"{text}\n(deploybench_unknown = skip or xfail in pytest's configuration lets such a "
             "test end otherwise)",
             pytrace=False,
-        )
+        ) from None
 
     def keep_what_was_measured(self) -> None:
         """At the end of a session with ``--deploybench-keep``: write the baselines."""
@@ -329,7 +330,8 @@ def inert_lines(text: str) -> str:
 
 
 def _fail(text: str) -> NoReturn:
-    pytest.fail(inert_lines(text), pytrace=False)
+    # Whatever was handled when this was found out is in the text.
+    raise pytest.fail.Exception(inert_lines(text), pytrace=False) from None
 
 
 def _heard(event: RunEvent) -> None:
@@ -341,9 +343,9 @@ def _heard_of_one_cell(event: RunEvent) -> None:
     """Refuse a plan of several cells before any is measured."""
     _heard(event)
     if isinstance(event, RunPlanned) and len(event.cells) != 1:
-        titles = ", ".join(planned.cell.title() for planned in event.cells)
+        folders = [from_here(planned.artifact.path) for planned in event.cells]
         raise DeployBenchError(
-            f"{len(event.cells)} cells: {titles or 'none'}",
+            f"{len(event.cells)} cells, of the artifacts {', '.join(folders) or '(none)'}",
             expected="one cell a measurement",
-            action="name the artifact instead of the model, or the precision",
+            action=f'artifact="{folders[-1] if folders else ""}" instead of the model',
         )

@@ -60,3 +60,15 @@ def test_command_says_what_lies_there_now(tmp_path: Path, cli_here: Cli) -> None
     assert "of 1 record the artifact is not at hand" in done.stderr
     done = cli_here("results", "keep", "git:HEAD:speed", "--workspace", "w", cwd=tmp_path)
     assert done.returncode == 2
+
+
+def test_command_says_that_noise_is_a_baseline_for_measuring_again_only(
+    tmp_path: Path, cli_here: Cli
+) -> None:
+    noisy = record([10.0, 14.0, 9.0, 12.5, 10.1, 15.0, 9.5, 11.0], run_name(1))
+    written(tmp_path / "w" / "records", noisy)
+    done = cli_here("results", "keep", "baseline", "--workspace", "w", cwd=tmp_path)
+    assert (done.returncode, "gate --rerun-baseline measures both again" in done.stderr) == (
+        0,
+        True,
+    )

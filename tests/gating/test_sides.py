@@ -168,7 +168,7 @@ def test_kept_baseline_comes_back_with_what_was_measured(
         elsewhere = Workspace(tmp_path / f"elsewhere-{number}")
         side = side_of(name, elsewhere.root)
         assert keys(side.records) == keys([record])
-        (found,) = side.artifact_folders([], elsewhere.root)
+        (found,) = side.artifact_folders(elsewhere.root)
         (artifact,) = Workspace(elsewhere.root / MEASURED_AGAIN).artifacts()
         assert artifact.path.is_relative_to(found)
         artifact.check_files()
@@ -182,7 +182,7 @@ def test_what_the_candidate_has_too_is_not_fetched(
     record = of_artifact(workspace, "onnx")
     keep_baseline([record], place_of(f"{store}/same"), workspace.root)
     elsewhere = Workspace(tmp_path / "elsewhere")
-    side_of(f"{store}/same", elsewhere.root).artifact_folders([record], elsewhere.root)
+    side_of(f"{store}/same", elsewhere.root).artifact_folders(elsewhere.root, [record])
     assert not elsewhere.root.exists()
 
 
@@ -196,7 +196,7 @@ def test_artifact_that_was_changed_in_the_store_is_refused(
     elsewhere = Workspace(tmp_path / "elsewhere")
     side = side_of(f"{store}/bad", elsewhere.root)
     with pytest.raises(DeployBenchError, match="was changed or truncated") as refusal:
-        side.artifact_folders([], elsewhere.root)
+        side.artifact_folders(elsewhere.root)
     assert f"{store}/bad/artifacts/" in refusal.value.found
     assert Workspace(elsewhere.root / MEASURED_AGAIN).artifacts() == []
 
@@ -222,5 +222,32 @@ def test_artifact_that_leads_out_of_its_folder_is_refused(
     elsewhere = Workspace(tmp_path / "elsewhere")
     side = side_of(f"{store}/slip", elsewhere.root)
     with pytest.raises(DeployBenchError, match="outside the artifact"):
-        side.artifact_folders([], elsewhere.root)
+        side.artifact_folders(elsewhere.root)
     assert list(tmp_path.rglob("escaped.txt")) == []
+
+
+def test_same_files_pass_where_they_are_insisted_on_and_other_files_do_not(
+    store: str, workspace: Workspace, cli_here: Cli, tmp_path: Path
+) -> None:
+    before, after = of_artifact(workspace, "onnx"), of_artifact(workspace, "onnx", SECOND, 10.4)
+    keep_baseline([before], place_of(f"{store}/files"), workspace.root)
+    keep_baseline([before], place_of(str(tmp_path / "files")), workspace.root)
+    written(tmp_path, after)
+    for baseline in (f"{store}/files", "files"):
+        asked = ("gate", SECOND, "--baseline", baseline, "--workspace", str(workspace.root))
+        done = cli_here(*asked, "--rerun-baseline", cwd=tmp_path)
+        assert (done.returncode, "the same files, byte for byte" in done.stdout) == (0, True)
+        # Nobody insists: the records are judged, and cannot tell.
+        assert cli_here(*asked, cwd=tmp_path).returncode == 3
+    newer = steady(
+        10.4,
+        SECOND,
+        backend="onnx",
+        artifact=after.cell.artifact,
+        artifact_key=after.cell.artifact_key,
+        versions={"onnxruntime": "1.31"},
+    )
+    written(tmp_path, newer)
+    asked = ("gate", SECOND, "--baseline", "files", "--workspace", str(workspace.root))
+    done = cli_here(*asked, "--rerun-baseline", cwd=tmp_path)
+    assert (done.returncode, "the same files" in done.stdout) == (3, False), done.stdout

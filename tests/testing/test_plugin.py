@@ -175,6 +175,7 @@ def test_missing_baseline_says_how_to_keep_one_and_keeping_makes_it(session: Ses
     assert done.returncode == 1
     assert "not known: there is no baseline: there are no records at" in done.stdout
     assert "pytest --deploybench-keep" in done.stdout
+    assert "During handling" not in done.stdout
     done = session.run(test, "--deploybench-keep")
     assert done.returncode == 0, done.stdout
     assert "kept as the baseline in" in done.stdout
