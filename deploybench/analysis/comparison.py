@@ -75,6 +75,7 @@ class Status(str, Enum):
     ONLY_CANDIDATE = "only in the candidate"
     NO_NUMBER = "no number"
     NO_COMMON_STATE = "no common state"
+    SAME_FILES = "the same files"
 
 
 @dataclass(frozen=True)

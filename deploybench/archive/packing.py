@@ -128,27 +128,36 @@ def unpack_results(pack: Place, folder: Path) -> tuple[int, int]:
     Raises DeployBenchError for a pack that is none, was changed, or names a path outside of
     ``folder``, and where another file of that name is there already.
     """
-    check_pack(pack)
     written = there = 0
-    for path in pack.parts(RECORDS):
-        for entry in _read_part(pack, path, ["path", "sha256", "json"]).to_pylist():
-            target = folder / _safe_path(entry["path"], pack)
+    for path, content in documents_of(pack):
+        target = folder / _safe_path(path, pack)
+        if target.exists():
+            if target.read_bytes() != content:
+                raise DeployBenchError(
+                    f"{target} is there already, and another one", action="choose another -o"
+                )
+            there += 1
+        else:
+            write_whole(target, content)
+            written += 1
+    return written, there
+
+
+def documents_of(pack: Place) -> Iterator[tuple[str, bytes]]:
+    """Every document of a pack with the path that it had, byte for byte.
+
+    Raises DeployBenchError for a pack that is none, and for one that was changed.
+    """
+    check_pack(pack)
+    for part in pack.parts(RECORDS):
+        for entry in _read_part(pack, part, ["path", "sha256", "json"]).to_pylist():
             content: bytes = entry["json"]
             if hashlib.sha256(content).hexdigest() != entry["sha256"]:
                 raise DeployBenchError(
-                    f"{pack.address(path)} was changed: {entry['path']} is not what was packed",
+                    f"{pack.address(part)} was changed: {entry['path']} is not what was packed",
                     action="take the pack from where it was made",
                 )
-            if target.exists():
-                if target.read_bytes() != content:
-                    raise DeployBenchError(
-                        f"{target} is there already, and another one", action="choose another -o"
-                    )
-                there += 1
-            else:
-                write_whole(target, content)
-                written += 1
-    return written, there
+            yield entry["path"], content
 
 
 def _folders_of(source: Place, done: Packed) -> Iterator[list[tuple[Stored, str]]]:

@@ -1,4 +1,5 @@
-"""Where results lie: a folder or a file of this machine, or a prefix of an object store (fsspec).
+"""Where results lie: a folder or a file of this machine, a prefix of an object store (fsspec), or a
+folder of a revision of a git repository (``git_places.py``).
 
 A place holds JSON documents, or a pack of them (``packing.py``); nothing in it is ever trusted.
 """
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from deploybench.archive.extra import needed
 from deploybench.errors import DeployBenchError
 from deploybench.files import json_files_below, write_whole
+from deploybench.results.store import NoRecordsError
 from deploybench.untrusted import read_bytes
 
 if TYPE_CHECKING:
@@ -49,6 +51,15 @@ class Place(ABC):
         """Write a file whole, or not at all. Raises DeployBenchError."""
 
     @abstractmethod
+    def remove(self, path: str) -> None:
+        """Take the file at that relative path away. Raises DeployBenchError."""
+
+    @abstractmethod
+    def files(self, folder: str) -> list[str]:
+        """The relative paths of all files below a folder of the place, in order; none where there
+        is no such folder."""
+
+    @abstractmethod
     def parts(self, folder: str) -> list[str]:
         """The relative paths of the Parquet files below a folder of a pack, in order."""
 
@@ -77,7 +88,7 @@ class LocalPlace(Place):
         if self.only_file:
             return [self.only_file]
         if not self.path.is_dir():
-            raise DeployBenchError(
+            raise NoRecordsError(
                 f"there are no results at {self.name}",
                 expected="a record, a folder of records, a pack, or a URL such as s3://BUCKET/PACK",
                 action="deploybench run writes records; deploybench results pack packs them",
@@ -100,16 +111,31 @@ class LocalPlace(Place):
     def write(self, path: str, content: bytes) -> None:
         write_whole(Path(self._at(path)), content)
 
-    def parts(self, folder: str) -> list[str]:
-        below = self.path / folder
+    def remove(self, path: str) -> None:
+        target = Path(self._at(path))
+        try:
+            target.unlink(missing_ok=True)
+            # A folder that is empty now goes, too; one that is not stays.
+            for parent in PurePosixPath(path).parents[:-1]:
+                (self.path / parent).rmdir()
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise DeployBenchError(
+                    f"{target} could not be removed: {error.strerror}"
+                ) from error
+
+    def files(self, folder: str) -> list[str]:
         found = []
-        # os.walk follows no link: what a link in a pack leads to is no part of it.
-        for parent, _, names in os.walk(below):
+        # os.walk follows no link: what a link in a place leads to is no part of it.
+        for parent, _, names in os.walk(self.path / folder):
             for name in names:
                 path = Path(parent) / name
-                if name.endswith(".parquet") and not name.startswith(".") and not path.is_symlink():
+                if not path.is_symlink():
                     found.append(path.relative_to(self.path).as_posix())
         return sorted(found)
+
+    def parts(self, folder: str) -> list[str]:
+        return [path for path in self.files(folder) if _is_part(path)]
 
     def address(self, path: str) -> str:
         return self._at(path)
@@ -135,17 +161,12 @@ class RemotePlace(Place):
         if not found and self.root.endswith(".json") and self.filesystem.isfile(self.root):
             self.root, _, only_file = self.root.rpartition("/")
             return [only_file]
-        kept = []
-        for path in found:
-            parts = PurePosixPath(path).parts
-            hidden = parts[-1].startswith(".") or parts[-1] == MARKER
-            if not hidden and "artifacts" not in parts:
-                kept.append(path)
+        kept = [path for path in found if is_result(path)]
         if not kept and not self.exists(MARKER):
-            raise DeployBenchError(
+            raise NoRecordsError(
                 f"there are no results at {self.name}",
                 expected="records, or a pack",
-                action="deploybench results pack FOLDER -o URL",
+                action="deploybench results keep URL, or deploybench results pack FOLDER -o URL",
             )
         return kept
 
@@ -161,6 +182,13 @@ class RemotePlace(Place):
         # An object appears whole when its upload has ended, or not at all.
         with reaching(self.address(path), "written"):
             self.filesystem.pipe_file(self._at(path), content)
+
+    def remove(self, path: str) -> None:
+        with reaching(self.address(path), "removed"):
+            self.filesystem.rm_file(self._at(path))
+
+    def files(self, folder: str) -> list[str]:
+        return self._find(folder)
 
     def parts(self, folder: str) -> list[str]:
         return [path for path in self._find(folder) if path.endswith(".parquet")]
@@ -186,6 +214,18 @@ class RemotePlace(Place):
         return sorted(path[len(self.root) :].lstrip("/") for path in found)
 
 
+def is_result(path: str) -> bool:
+    """Whether the file at that relative path is one of results: a JSON document that is not hidden,
+    and no part of an artifact."""
+    parts = PurePosixPath(path).parts
+    hidden = parts[-1].startswith(".") or parts[-1] == MARKER
+    return path.endswith(".json") and not hidden and "artifacts" not in parts
+
+
+def _is_part(path: str) -> bool:
+    return path.endswith(".parquet") and not PurePosixPath(path).name.startswith(".")
+
+
 class reaching:  # noqa: N801 (reads as a word after with)
     """Turns whatever a store ends with into words: no key, no bucket, no network."""
 
@@ -209,6 +249,10 @@ class reaching:  # noqa: N801 (reads as a word after with)
 
 def place_of(name: str) -> Place:
     """The place that a user names. Raises DeployBenchError for a kind of URL that is not known."""
+    if name.startswith("git:"):
+        from deploybench.archive.git_places import GitPlace
+
+        return GitPlace(name)
     scheme, separator, rest = name.partition("://")
     if not separator:
         return LocalPlace(name, Path(name))
@@ -217,7 +261,8 @@ def place_of(name: str) -> Place:
     if scheme not in STORES and scheme not in OTHER_URLS:
         raise DeployBenchError(
             f"{name} is no place that results are read from",
-            expected=f"a path, or a URL of {', '.join(f'{kind}://' for kind in STORES)}",
+            expected=f"a path, git:REVISION:PATH, or a URL of "
+            f"{', '.join(f'{kind}://' for kind in STORES)}",
         )
     fsspec = needed("fsspec")
     try:

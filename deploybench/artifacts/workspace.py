@@ -23,6 +23,8 @@ from deploybench.files import STAGING_PREFIX, slug
 
 DEFAULT_ROOT = "deploybench-workspace"
 ROOT_VARIABLE = "DEPLOYBENCH_WORKSPACE"
+MEASURED_AGAIN = "measured-again"
+"""Of a workspace, itself one: what gates measured again, and the artifacts that they fetched."""
 SMALLEST_FREE_BYTES = 64 << 20
 AT_FDCWD = -100
 """Of Linux: paths are relative to the current folder."""

@@ -208,7 +208,7 @@ def _records(
     Raises DeployBenchError where none reads.
     """
     from deploybench.artifacts.workspace import open_workspace
-    from deploybench.cli.sources import folder_of
+    from deploybench.gating.sides import folder_of
     from deploybench.results.store import evaluations_in, readable_records
 
     folder = open_workspace(workspace).records_folder

@@ -11,6 +11,12 @@ from deploybench.cli import parse
 if TYPE_CHECKING:
     from deploybench.results.cell import CellOptions
 
+CudaGraphOption = Annotated[
+    bool,
+    typer.Option(
+        "--cuda-graph", help="Runners that can launch the engine as one CUDA graph do so."
+    ),
+]
 SpinningOption = Annotated[
     str, typer.Option("--spinning", help="Whether idle threads spin: default, on, off.")
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploybench.cli import parse
+from deploybench.cli import cell_options, parse
 from deploybench.cli.guard import guarded, say, say_aside
 from deploybench.plurals import counted
 
@@ -131,6 +131,16 @@ def run(
         str | None, typer.Option("--duration", help="Sampling time of one look: 2s.")
     ] = None,
     min_samples: parse.MinSamplesOption = 20,
+    cuda_graph: cell_options.CudaGraphOption = False,
+    spinning: cell_options.SpinningOption = "default",
+    arena: cell_options.ArenaOption = "on",
+    graph_level: cell_options.GraphLevelOption = "all",
+    openvino_hint: cell_options.OpenVinoHintOption = "latency",
+    memory_format: cell_options.MemoryFormatOption = "default",
+    allocator: cell_options.AllocatorOption = "default",
+    huge_pages: cell_options.HugePagesOption = "default",
+    convolutions: cell_options.ConvolutionsOption = "searched",
+    environment: cell_options.EnvironmentOption = None,
     skip: parse.SkipOption = None,
     seed: parse.SeedOption = 0,
     build: Annotated[
@@ -201,6 +211,18 @@ def run(
         batches=parse.positive_numbers(batch, "--batch"),
         skip=parse.split_names(skip),
         build=parse.split_names(build),
+        options=cell_options.read(
+            cuda_graph=cuda_graph,
+            spinning=spinning,
+            arena=arena,
+            graph_level=graph_level,
+            openvino_hint=openvino_hint,
+            memory_format=memory_format,
+            allocator=allocator,
+            huge_pages=huge_pages,
+            convolutions=convolutions,
+        ),
+        environments=parse.split_names(environment),
         look=look,
         resume=resume,
         patience_s=parse.seconds(wait, "--wait"),

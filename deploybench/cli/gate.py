@@ -10,7 +10,7 @@ import typer
 
 from deploybench.cli import parse
 from deploybench.cli.guard import guarded, say_aside
-from deploybench.cli.sources import folder_of, other_runs, qualities_of, records_of
+from deploybench.cli.sources import other_runs, qualities_of, records_of
 from deploybench.errors import EXIT_INCONCLUSIVE, DeployBenchError
 
 if TYPE_CHECKING:
@@ -20,11 +20,20 @@ if TYPE_CHECKING:
 @guarded
 def gate(
     baseline: Annotated[
-        str, typer.Option("--baseline", "-b", help="The run, folder or record to hold it against.")
+        str,
+        typer.Option(
+            "--baseline",
+            "-b",
+            help="The run, folder, record, pack or address to hold it against: s3://BUCKET/main, "
+            "git:origin/main:speed.",
+        ),
     ],
     candidate: Annotated[
         str | None,
-        typer.Argument(help="A run's name or folder, or a record. [default: the latest run]"),
+        typer.Argument(
+            help="A run's name or folder, a record, a pack or an address; git::speed is what is "
+            "staged. [default: the latest run]"
+        ),
     ] = None,
     max_regression: Annotated[
         str, typer.Option("--max-regression", help="The slowdown that is accepted.")
@@ -58,6 +67,18 @@ def gate(
         str, typer.Option("--budget", help="Time for a cell that is measured again.")
     ] = "60s",
     trust: parse.TrustOption = False,
+    pass_inconclusive: Annotated[
+        bool,
+        typer.Option(
+            "--pass-inconclusive", help="Exit 0 where the runs cannot tell; it still says so."
+        ),
+    ] = False,
+    pass_without_baseline: Annotated[
+        bool,
+        typer.Option(
+            "--pass-without-baseline", help="Exit 0 where there is no baseline; it still says so."
+        ),
+    ] = False,
     run_shift: parse.RunShiftOption = None,
     workspace: parse.WorkspaceOption = None,
     table_format: parse.FormatOption = None,
@@ -66,11 +87,10 @@ def gate(
 ) -> None:
     """Fail when a cell became slower: exit 0 for a pass, 1 for a regression, 3 when the runs cannot
     tell."""
-    from deploybench.analysis.comparison import compare_records
     from deploybench.analysis.gate import (
         EXIT_CODES,
         Check,
-        check_rows,
+        Outcome,
         outcome_of,
         summary_line,
         worst_of,
@@ -82,22 +102,27 @@ def gate(
         quality_summary,
     )
     from deploybench.cli.progress import Progress
+    from deploybench.gating.sides import Side, side_of
+    from deploybench.gating.times import GateRequest, gate_times
     from deploybench.report.comparison_table import gate_table
     from deploybench.report.printing import print_report
     from deploybench.report.quality_comparison_table import quality_gate_table
     from deploybench.report.table import Format, Prose, Report, Style, Table
     from deploybench.results.store import NoRecordsError, timed
-    from deploybench.runs.again import AgainRequest, compare_again
 
     asked = parse.output_format(table_format, json=json, markdown=markdown)
     largest = parse.percent(max_regression, "--max-regression")
     allowed = read_allowed(parse.split_names(allow))
-    new = records_of(candidate, workspace)
+    if candidate is None:
+        changed = Side(records_of(None, workspace))
+    else:
+        changed = side_of(candidate, workspace)
     try:
-        old = records_of(baseline, workspace)
+        side = side_of(baseline, workspace)
     except NoRecordsError as error:
         _say_without_baseline(error, asked)
-        raise typer.Exit(EXIT_INCONCLUSIVE) from None
+        raise typer.Exit(0 if pass_without_baseline else EXIT_INCONCLUSIVE) from None
+    old, new = side.records, changed.records
     checks: list[Check] = []
     tables: list[Table] = []
     lines: list[str] = []
@@ -105,25 +130,20 @@ def gate(
     if max_accuracy_drop is not None:
         drop = parse.percent(max_accuracy_drop, "--max-accuracy-drop")
     qualities = compare_qualities(qualities_of(old, workspace), qualities_of(new, workspace))
-    old, new = timed(old), timed(new)
-    if old or new or drop is None:
-        others = other_runs([*old, *new], workspace, run_shift)
-        if rerun_baseline is False:
-            rows = compare_records(old, new, allowed=allowed, others=others)
-        else:
-            request = AgainRequest(
-                workspace=workspace,
-                baseline_artifacts=baseline_artifact or (),
-                artifact_folders=[folder_of(baseline, workspace) / "artifacts"],
-                budget_s=parse.seconds(budget, "--budget"),
-                trust=trust,
-                insist=bool(rerun_baseline),
-            )
-            with Progress(missing_first=True) as progress:
-                rows = compare_again(
-                    old, new, request, allowed=allowed, others=others, on_event=progress.tell
-                )
-        checks = check_rows(rows, largest)
+    if timed(old) or timed(new) or drop is None:
+        others = other_runs([*timed(old), *timed(new)], workspace, run_shift)
+        request = GateRequest(
+            max_regression=largest,
+            rerun_baseline=rerun_baseline,
+            baseline_artifacts=baseline_artifact or (),
+            budget_s=parse.seconds(budget, "--budget"),
+            allowed=allowed,
+            others=others,
+            trust=trust,
+            workspace=workspace,
+        )
+        with Progress(missing_first=True) as progress:
+            checks = gate_times(side, changed, request, progress.tell)
         tables.append(gate_table(checks, largest))
         lines.append(summary_line(checks, largest))
     outcomes = [outcome_of(checks)] if tables else []
@@ -142,7 +162,10 @@ def gate(
         print_report(Report(tuple(tables), data), asked)
         for line in lines:
             say_aside(line)
-    raise typer.Exit(EXIT_CODES[worst_of(outcomes)])
+    outcome = worst_of(outcomes)
+    if outcome is Outcome.INCONCLUSIVE and pass_inconclusive:
+        raise typer.Exit(0)
+    raise typer.Exit(EXIT_CODES[outcome])
 
 
 def _say_without_baseline(error: DeployBenchError, asked: Format) -> None:

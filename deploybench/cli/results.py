@@ -204,6 +204,60 @@ def unpack(
     say(f"{counted(written, 'record')} written to {out}{also}")
 
 
+@app.command("keep")
+@guarded
+def keep(
+    baseline: Annotated[
+        str, typer.Argument(help="The baseline: a folder, or a URL such as s3://BUCKET/main.")
+    ],
+    run: Annotated[
+        str | None, typer.Argument(help="A run's name or folder. [default: the latest run]")
+    ] = None,
+    runs: Annotated[
+        int, typer.Option("--runs", min=1, help="How many runs stay; the oldest go.")
+    ] = 8,
+    artifacts: Annotated[
+        bool,
+        typer.Option(
+            "--artifacts/--no-artifacts",
+            help="Also what was measured, so that the gate can measure it again.",
+        ),
+    ] = True,
+    workspace: parse.WorkspaceOption = None,
+) -> None:
+    """Keep a run's records and artifacts as the baseline of deploybench gate."""
+    from collections import Counter
+
+    from deploybench.archive.places import place_of
+    from deploybench.cli.sources import records_of
+    from deploybench.gating.keeping import keep_baseline
+    from deploybench.results.verdict import Verdict
+
+    records = records_of(run, workspace)
+    done = keep_baseline(
+        records, place_of(baseline), workspace, runs=runs, with_artifacts=artifacts
+    )
+    verdicts = Counter(record.judgement.verdict.value for record in records)
+    told = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    say(
+        f"{counted(done.records, 'record')} kept in {baseline} ({told}), with "
+        f"{counted(done.artifacts, 'new artifact')}"
+    )
+    doubtful = sum(verdicts.values()) - verdicts[Verdict.VALID.value]
+    if doubtful:
+        say_aside(
+            f"of {counted(doubtful, 'record')} the time is not known well enough to be judged by "
+            f"another day's: gate --rerun-baseline measures both again"
+        )
+    if done.runs_removed:
+        say(f"{counted(len(done.runs_removed), 'older run')} removed from it")
+    if done.without_artifact:
+        say_aside(
+            f"of {counted(done.without_artifact, 'record')} the artifact is not at hand: the gate "
+            f"cannot measure it again"
+        )
+
+
 def _places(names: Sequence[str] | None, workspace: Path | None) -> list[Place]:
     """The places that were named, else the workspace's."""
     from deploybench.archive.places import place_of

@@ -111,12 +111,7 @@ def run(
             "--image", help="The file for --end-to-end. [default: a 640 x 480 JPEG of ours]"
         ),
     ] = None,
-    cuda_graph: Annotated[
-        bool,
-        typer.Option(
-            "--cuda-graph", help="Runners that can launch the engine as one CUDA graph do so."
-        ),
-    ] = False,
+    cuda_graph: cell_options.CudaGraphOption = False,
     spinning: cell_options.SpinningOption = "default",
     arena: cell_options.ArenaOption = "on",
     graph_level: cell_options.GraphLevelOption = "all",

@@ -1,5 +1,5 @@
-"""Where records come from on the command line: a run of the workspace, a folder, or a file; and
-what tells by how much whole runs shift."""
+"""Where records come from on the command line: a run of the workspace, a folder, a file, or an
+address; and what tells by how much whole runs shift."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 
 def records_of(name: str | None, workspace: Path | None) -> list[Record]:
-    """The records of the run, folder or file of that name; of the workspace's latest run for
-    None: of the latest evaluation where nothing was timed."""
+    """The records of the run, folder, file or address of that name; of the workspace's latest run
+    for None: of the latest evaluation where nothing was timed."""
     from deploybench.artifacts.workspace import open_workspace
     from deploybench.errors import DeployBenchError
+    from deploybench.gating.sides import side_of
     from deploybench.results.store import latest_evaluation, latest_run, read_records
 
     if name is not None:
-        return read_records(folder_of(name, workspace))
+        return side_of(name, workspace).records
     folder = open_workspace(workspace).records_folder
     run = latest_run(folder) or latest_evaluation(folder)
     if run is None:
@@ -60,16 +61,6 @@ def timed_records(workspace: Path | None) -> list[Record]:
         return timed(records_of(None, workspace))
     except DeployBenchError:
         return []
-
-
-def folder_of(name: str, workspace: Path | None) -> Path:
-    """The folder of the run of that name, else the folder or file itself."""
-    from deploybench.artifacts.workspace import open_workspace
-
-    run = open_workspace(workspace).records_folder / name
-    if run.exists():
-        return run
-    return Path(name)
 
 
 def other_runs(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -23,9 +24,17 @@ from deploybench.fleet.ticket import Look, Ticket, Travelling
 from deploybench.hardware.devices import CPU
 from deploybench.hardware.host import usable_cores
 from deploybench.hardware.profile import HOST, Profile, load_profile
-from deploybench.plan.cells import Selection, cell_of, plan_cells
-from deploybench.plan.selection import runs_on
-from deploybench.results.cell import Cell
+from deploybench.plan.cells import (
+    NO_OPTIONS,
+    Planned,
+    Selection,
+    cell_of,
+    obeyed_on,
+    plan_cells,
+)
+from deploybench.plan.selection import check_obeyed, runs_on
+from deploybench.results.cell import Cell, CellOptions
+from deploybench.stacks.stack import PRESENT
 from deploybench.untrusted import read_text
 
 COMPILED = ("aotinductor",)
@@ -90,6 +99,9 @@ class Wanted:
     skip: Sequence[str] = ()
     build: Collection[str] = ()
     """Formats that each node makes itself."""
+    options: CellOptions = NO_OPTIONS
+    environments: Sequence[str] = (PRESENT,)
+    """Each cell is measured in each, by the names that the nodes have for them."""
 
 
 def plan_tickets(
@@ -97,9 +109,10 @@ def plan_tickets(
 ) -> Tickets:
     """A ticket for every cell; the packs are written into ``packs``.
 
-    Raises DeployBenchError where there is nothing to measure, or a checkpoint that a node needs is
-    gone.
+    Raises DeployBenchError where there is nothing to measure, where none of the runners obeys an
+    option, or a checkpoint that a node needs is gone.
     """
+    _check_options(wanted, look)
     made = Tickets()
     travelling: dict[Path, Travelling] = {}
     for place in wanted.places:
@@ -162,8 +175,10 @@ def _cells(
 ) -> list[tuple[Cell, Artifact]]:
     """The cells of what travels, with their artifacts."""
     travels = [one for one in artifacts if one.manifest.backend not in wanted.build]
-    selection = _selection(wanted, look, place)
-    planned = plan_cells(travels, selection, place.profile)
+    planned: list[Planned] = []
+    for environment in wanted.environments:
+        selection = _selection(wanted, look, place, environment)
+        planned += plan_cells(travels, selection, place.profile)
     skipped = "left out by --skip"
     return [
         (plan.cell, plan.artifact)
@@ -196,9 +211,11 @@ def _built_cells(
                 for precision in wanted.precisions or ("fp32",):
                     stored = precision if precision in exporter.plugin.precisions else "fp32"
                     request = ExportRequest(model=model, backend=backend, precision=stored)
-                    for batch in wanted.batches:
+                    for batch, environment in product(wanted.batches, wanted.environments):
                         cell = _built_cell(artifact, request, entry.name, precision, batch, place)
-                        cells.append((cell, request))
+                        options = wanted.options.replaced(stack=environment)
+                        obeyed = options.obeyed(obeyed_on(entry.plugin, place.device))
+                        cells.append((cell.replaced(**obeyed.option_values), request))
     return cells
 
 
@@ -227,7 +244,22 @@ def _built_cell(
     )
 
 
-def _selection(wanted: Wanted, look: Look, place: Place) -> Selection:
+def _check_options(wanted: Wanted, look: Look) -> None:
+    """Refuse an option that no runner obeys on any of the profiles' devices."""
+    entries = {entry.name: entry for place in wanted.places for entry in entries_of(wanted, place)}
+    check_obeyed(
+        Selection(
+            runners=list(entries.values()),
+            batches=wanted.batches,
+            precisions=wanted.precisions,
+            threads=look.threads or usable_cores(),
+            options=wanted.options,
+            devices=list(dict.fromkeys(place.device for place in wanted.places)),
+        )
+    )
+
+
+def _selection(wanted: Wanted, look: Look, place: Place, environment: str) -> Selection:
     timings = wanted.timings or Selection.timings
     return Selection(
         runners=entries_of(wanted, place),
@@ -236,6 +268,7 @@ def _selection(wanted: Wanted, look: Look, place: Place) -> Selection:
         threads=look.threads or usable_cores(),
         streams=wanted.streams,
         timings=timings,
+        options=wanted.options.replaced(stack=environment),
         skip=wanted.skip,
     )
 

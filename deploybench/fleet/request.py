@@ -31,14 +31,15 @@ from deploybench.fleet.recording import Records
 from deploybench.fleet.ticket import Answer, Look, Ticket
 from deploybench.hardware.host import describe_host, usable_cores
 from deploybench.models.source import expand_groups, expand_patterns
-from deploybench.plan.cells import Planned, Selection, Sizes
+from deploybench.plan.cells import NO_OPTIONS, Planned, Selection, Sizes
 from deploybench.plan.consent import check_planned, trusting_command
 from deploybench.plan.selection import select_artifacts
-from deploybench.results.cell import TIMINGS
+from deploybench.results.cell import TIMINGS, CellOptions
 from deploybench.results.record import Record
 from deploybench.results.store import new_run_name
 from deploybench.results.verdict import Verdict
 from deploybench.runs.missing import missing_exports
+from deploybench.stacks.stack import PRESENT
 
 LATEST = "latest"
 Clusters: TypeAlias = Callable[[dict[str, Ticket], dict[str, Path]], Cluster[Answer]]
@@ -66,6 +67,8 @@ class FleetRequest:
     timings: Sequence[str] = (TIMINGS[0],)
     skip: Sequence[str] = ()
     build: Sequence[str] = ()
+    options: CellOptions = NO_OPTIONS
+    environments: Sequence[str] = ()
     look: Look = field(default_factory=Look)
     resume: str | None = None
     patience_s: float = PATIENCE_S
@@ -184,6 +187,8 @@ def _planned(name: str, request: FleetRequest, workspace: Workspace) -> Tickets:
         timings=request.timings,
         skip=expand_patterns(request.skip),
         build=sorted({*built_on_target(), *request.build}),
+        options=request.options,
+        environments=tuple(request.environments) or (PRESENT,),
     )
     models = expand_groups(request.models)
     if not request.artifacts:

@@ -83,6 +83,7 @@ def _planned(cell: Cell) -> tuple[object, ...]:
         cell.batch,
         cell.streams,
         cell.timing,
+        *cell.option_values.values(),
     )
 
 

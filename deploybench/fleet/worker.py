@@ -61,6 +61,8 @@ def _carried_out(ticket: Ticket, cache: Path, host: Host) -> Answer:
         batches=[cell.batch],
         streams=[cell.streams],
         timings=[cell.timing],
+        options=cell.options,
+        environments=[cell.options.stack],
         threads=look.threads,
         precision_target=look.precision_target,
         budget_s=look.budget_s,

@@ -130,6 +130,11 @@ def check_options(selection: Selection) -> None:
     """
     check_allocator(selection.options.allocator)
     check_huge_pages(selection.options.huge_pages, selection.options.allocator)
+    check_obeyed(selection)
+
+
+def check_obeyed(selection: Selection) -> None:
+    """As :func:`check_options`, for cells of other hosts: what this one lacks is no matter."""
     declared = selection.options.declared()
     names = ", ".join(entry.name for entry in selection.runners)
     for field in selection.options.chosen_options:

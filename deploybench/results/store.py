@@ -36,12 +36,12 @@ class NoRecordsError(DeployBenchError):
 
 def write_record(record: Record, folder: Path) -> Path:
     """Write the record whole into ``folder``, named after its cell."""
-    path = folder / _file_name(record)
+    path = folder / record_name(record)
     write_whole(path, record.sealed().model_dump_json(indent=1))
     return path
 
 
-def _file_name(record: Record) -> str:
+def record_name(record: Record) -> str:
     """The name after the cell, the same in every run.
 
     A record of an export that failed has no artifact whose key would tell it from another of the
@@ -116,10 +116,10 @@ def other_runs_of(records: Sequence[Record], folder: Path) -> list[Record]:
 
     They tell by how much whole runs shift. At most :data:`MOST_OTHER_RUNS` of a cell are read.
     """
-    known = {(record.run, _file_name(record)) for record in records}
+    known = {(record.run, record_name(record)) for record in records}
     newest_first = list(reversed(runs_in(folder)))
     found = []
-    for name in sorted({_file_name(record) for record in records}):
+    for name in sorted({record_name(record) for record in records}):
         runs = [run for run in newest_first if (run / name).is_file()]
         for run in runs[:MOST_OTHER_RUNS]:
             if (run.name, name) not in known:

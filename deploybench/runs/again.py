@@ -16,11 +16,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deploybench.analysis.between_runs import NO_OTHERS, OtherRuns
-from deploybench.analysis.comparison import Comparison, compare_pair, compare_records
+from deploybench.analysis.comparison import Comparison, Status, compare_pair, compare_records
 from deploybench.analysis.matching import latest, match, refuse_the_same_run, unlike
 from deploybench.artifacts.artifact import MANIFEST, Artifact, open_artifact, sha256_of_file
 from deploybench.artifacts.naming import KEY_DIGITS
-from deploybench.artifacts.workspace import open_workspace
+from deploybench.artifacts.workspace import MEASURED_AGAIN, open_workspace
 from deploybench.errors import DeployBenchError
 from deploybench.plan.cells import form_of
 from deploybench.plan.selection import named_artifacts
@@ -33,8 +33,7 @@ from deploybench.runs.run import end_to_end_image
 SETTLED_HERE = frozenset({"host", "version", "environment"})
 """What may differ between two records: their artifacts are measured here, by this version."""
 
-FOLDER = "measured-again"
-"""Of a workspace: its runs are those of gates."""
+ONE_ARTIFACT = "both sides are one artifact, so that its files changed nothing"
 
 Key = tuple[str | int | None, ...]
 Tell = Callable[[RunEvent], None]
@@ -49,7 +48,9 @@ class AgainRequest:
     ``rounds`` are those of :class:`~deploybench.runs.request.RunRequest`.
 
     ``insist`` also measures where libraries changed between the records, where the candidate comes
-    from another host, and has a run that is refused raise.
+    from another host, and has a run that is refused raise. Artifacts of one key are then compared
+    as well, if the baseline's lies in one of the folders: the same files are not measured, and
+    the row says so; other files are.
     """
 
     workspace: Path | None = None
@@ -74,6 +75,7 @@ class _Pair:
     artifacts: tuple[Artifact, Artifact] | None = None
     why_not: str = ""
     notes: list[str] = field(default_factory=list)
+    same_files: bool = False
     rows: list[Comparison] = field(default_factory=list)
 
 
@@ -113,7 +115,10 @@ def compare_again(
 
     rows: list[Comparison] = []
     for pair in pairs:
-        rows += pair.rows or _rows_of_records(pair, allowed, others)
+        if pair.same_files:
+            rows.append(_row_of_the_same_files(pair))
+        else:
+            rows += pair.rows or _rows_of_records(pair, allowed, others)
     return rows
 
 
@@ -129,6 +134,14 @@ def _rows_of_records(
         yield replace(row, notes=notes)
 
 
+def _row_of_the_same_files(pair: _Pair) -> Comparison:
+    assert pair.old is not None
+    assert pair.new is not None
+    row = compare_pair(pair.old, pair.new, allowed=("host", "version", "environment"))[0]
+    words = "both artifacts are the same files, byte for byte: there was nothing to measure again"
+    return Comparison(row.baseline, row.candidate, Status.SAME_FILES, reason=words, notes=(words,))
+
+
 def _find_artifacts(
     pairs: Sequence[_Pair], request: AgainRequest, allowed: Collection[str]
 ) -> None:
@@ -136,14 +149,18 @@ def _find_artifacts(
     workspace = open_workspace(request.workspace)
     named = named_artifacts(workspace, request.baseline_artifacts)
     at_hand = {artifact.manifest.key: artifact for artifact in workspace.artifacts()}
+    kept: dict[str, Artifact] = {}
     for folder in request.artifact_folders:
         for artifact in _artifacts_below(folder):
             at_hand.setdefault(artifact.manifest.key, artifact)
+            kept.setdefault(artifact.manifest.key, artifact)
     for pair in pairs:
         if pair.old is not None and pair.new is not None:
             pair.why_not = _why_not(pair.old, pair.new, request, allowed) or ""
             if not pair.why_not:
                 _find_both(pair, pair.old, pair.new, named, at_hand)
+            if request.insist and pair.why_not == ONE_ARTIFACT:
+                _look_at_the_files(pair, pair.old, pair.new, kept, at_hand)
 
 
 def _find_both(
@@ -163,7 +180,7 @@ def _find_both(
     elif after is None:
         pair.why_not = f"the candidate's artifact ({_short_key(new)}) is not at hand"
     elif before.manifest.key == after.manifest.key:
-        pair.why_not = "both sides are one artifact, so that its files changed nothing"
+        pair.why_not = ONE_ARTIFACT
     else:
         pair.artifacts = (before, after)
         if before.manifest.key != old.cell.artifact_key:
@@ -173,6 +190,24 @@ def _find_both(
             pair.notes.append(
                 f"both artifacts ran on what is installed now, so that {changed} is in no ratio"
             )
+
+
+def _look_at_the_files(
+    pair: _Pair,
+    old: Record,
+    new: Record,
+    kept: Mapping[str, Artifact],
+    at_hand: Mapping[str, Artifact],
+) -> None:
+    """Two exports of one key may differ in their files: then both are measured."""
+    before, after = kept.get(old.cell.artifact_key or ""), _artifact_of(new.cell, at_hand)
+    if before is None or after is None or before.path.resolve() == after.path.resolve():
+        return
+    if before.manifest.content_sha256 != after.manifest.content_sha256:
+        pair.artifacts, pair.why_not = (before, after), ""
+    elif not _changed_libraries(old, new):
+        # Where libraries changed, the records are all that tells what came of it.
+        pair.same_files = True
 
 
 def _short_key(record: Record) -> str:
@@ -227,7 +262,7 @@ def _own_image(request: AgainRequest) -> str:
 def _own_workspace(request: AgainRequest) -> Path:
     """Where the records of the new run go: among the others it would be the latest run, in which
     a cell stands twice."""
-    return open_workspace(request.workspace).root / FOLDER
+    return open_workspace(request.workspace).root / MEASURED_AGAIN
 
 
 def _changed_libraries(old: Record, new: Record) -> str:

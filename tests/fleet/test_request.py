@@ -22,6 +22,7 @@ from deploybench.fleet.request import (
 )
 from deploybench.fleet.ticket import Ticket
 from deploybench.hardware.profile_toml import profile_toml
+from deploybench.results.cell import CellOptions
 from deploybench.results.store import read_records
 from deploybench.results.verdict import Verdict
 from tests.artifacts.workspaces import ONNX, PYTORCH, kept_workspace
@@ -91,6 +92,35 @@ def test_every_cell_of_every_profile_is_an_ordinary_record(workspace: Workspace)
         assert record.cell.artifact is not None
         assert Path(record.cell.artifact).is_relative_to(workspace.artifacts_folder)
         assert record.command == f"deploybench run --artifact {record.cell.artifact}"
+
+
+def test_options_and_environments_are_asked_of_the_cells_that_obey_them(
+    workspace: Workspace,
+) -> None:
+    made = Made(XEON)
+    asked = request_for(
+        workspace,
+        batches=[1],
+        options=CellOptions(arena="off"),
+        environments=["present", "tensorrt85"],
+    )
+    result = carry_out_fleet(asked, made)
+
+    assert made.cluster is not None
+    assert len(result.records) == 4
+    cells = [ticket.cell for ticket in made.cluster.tickets.values()]
+    assert {(cell.runner, cell.options.arena, cell.options.stack) for cell in cells} == {
+        ("onnxruntime", "off", "present"),
+        ("onnxruntime", "off", "tensorrt85"),
+        ("pytorch", "on", "present"),
+        ("pytorch", "on", "tensorrt85"),
+    }
+
+
+def test_an_option_that_no_runner_obeys_is_refused(workspace: Workspace) -> None:
+    asked = request_for(workspace, options=CellOptions(openvino_hint="none"))
+    with pytest.raises(DeployBenchError, match="none of onnxruntime, pytorch obeys"):
+        carry_out_fleet(asked, nothing_starts)
 
 
 def test_an_artifact_is_packed_once_for_all_its_cells(workspace: Workspace) -> None:

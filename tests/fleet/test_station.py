@@ -53,6 +53,23 @@ def test_a_cell_is_measured_on_a_node_that_had_nothing(tmp_path: Path) -> None:
     assert Path(told.folder).is_relative_to(tmp_path / "node")
 
 
+def test_a_cell_is_measured_with_its_options_and_where_its_environment_is(tmp_path: Path) -> None:
+    plain, pack = ticket_of(tmp_path)
+    station = Station(tmp_path / "node")
+    assert plain.pack is not None
+    station.receive(plain.pack, [pack.read_bytes()])
+    without = plain.replaced(name="arena", cell=plain.cell.replaced(arena="off"))
+    told = Answer.model_validate_json(station.measure(without).answer or "")
+    assert told.record is not None
+    assert told.record.cell.options.arena == "off"
+    assert without.is_of(told.record)
+    assert not plain.is_of(told.record)
+    elsewhere = plain.replaced(name="stack", cell=plain.cell.replaced(stack="nowhere"))
+    told = Answer.model_validate_json(station.measure(elsewhere).answer or "")
+    assert told.refusal is not None
+    assert "nowhere" in told.refusal.found
+
+
 def test_a_node_that_is_not_what_the_profile_names_refuses(tmp_path: Path) -> None:
     ticket, _ = ticket_of(tmp_path, "rtx3090")
     told = answer(ticket, tmp_path / "node")

@@ -1,0 +1,1 @@
+"""Has anything become worse than is accepted, and what is it held against?"""

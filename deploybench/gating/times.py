@@ -1,0 +1,68 @@
+"""The gate over times as one call: both sides' artifacts measured again where that can be done,
+else their records; every row judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploybench.analysis.between_runs import NO_OTHERS, OtherRuns
+from deploybench.analysis.comparison import compare_records
+from deploybench.analysis.gate import Check, check_rows
+from deploybench.gating.sides import Side
+from deploybench.results.store import timed
+from deploybench.runs.again import AgainRequest, compare_again
+from deploybench.runs.events import RunEvent
+
+
+@dataclass(frozen=True)
+class GateRequest:
+    """What is accepted, and how the sides are compared.
+
+    ``max_regression`` is a share: 0.05 lets a cell become 5 % slower. ``rerun_baseline``: measure
+    both sides' artifacts again, in one run; None does so where both are at hand and nothing else
+    changed, True insists. The rest as in :class:`~deploybench.runs.again.AgainRequest` and
+    :func:`~deploybench.analysis.comparison.compare_records`.
+    """
+
+    max_regression: float = 0.05
+    rerun_baseline: bool | None = None
+    baseline_artifacts: Sequence[Path] = ()
+    budget_s: float = 60.0
+    allowed: Collection[str] = ()
+    others: OtherRuns = NO_OTHERS
+    trust: bool = False
+    workspace: Path | None = None
+
+
+def gate_times(
+    baseline: Side,
+    candidate: Side,
+    request: GateRequest,
+    on_event: Callable[[RunEvent], None] | None = None,
+) -> list[Check]:
+    """What the gate says of every cell that was timed, in every state of the machine.
+
+    Raises DeployBenchError for a record on both sides, for artifacts that are named and not there,
+    and where measuring again is insisted on and refused.
+    """
+    old, new = timed(baseline.records), timed(candidate.records)
+    allowed, others = request.allowed, request.others
+    if request.rerun_baseline is False:
+        rows = compare_records(old, new, allowed=allowed, others=others)
+        return check_rows(rows, request.max_regression)
+    # One key on both sides is one artifact, unless somebody insists on looking at the files.
+    shared = () if request.rerun_baseline else new
+    folders = baseline.artifact_folders(request.workspace, shared)
+    folders += candidate.artifact_folders(request.workspace, old)
+    again = AgainRequest(
+        workspace=request.workspace,
+        baseline_artifacts=request.baseline_artifacts,
+        artifact_folders=folders,
+        budget_s=request.budget_s,
+        trust=request.trust,
+        insist=bool(request.rerun_baseline),
+    )
+    rows = compare_again(old, new, again, allowed=allowed, others=others, on_event=on_event)
+    return check_rows(rows, request.max_regression)
