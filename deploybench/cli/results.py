@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deploybench.archive.database import Limits
+    from deploybench.archive.importing import Written
     from deploybench.archive.places import Place
 
 app = typer.Typer(
-    help="Query, pack and compare many results: deploybench results query SQL.",
+    help="Query, pack, compare, import and follow many results: deploybench results query SQL.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -204,6 +205,86 @@ def unpack(
     say(f"{counted(written, 'record')} written to {out}{also}")
 
 
+@app.command("import")
+@guarded
+def import_results(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="benchmark.json, benchmark_report.csv or .json, times.json of trtexec "
+            "--exportTimes, mlperf_log_summary.txt or mlperf_log_detail.txt."
+        ),
+    ],
+    source_format: Annotated[
+        str,
+        typer.Option("--format", help="auto, optimum-benchmark, benchmark-app, trtexec or mlperf."),
+    ] = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Where to write. [default: the workspace's folder imported]"
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Which model it was, where the file is silent.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", min=1, help="The same of the images in a call.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="The same of the device: cpu, gpu.")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="The same of the precision: fp32, fp16.")
+    ] = None,
+    workspace: parse.WorkspaceOption = None,
+    table_format: parse.FormatOption = None,
+    json: parse.JsonOption = False,
+    markdown: parse.MarkdownOption = False,
+) -> None:
+    """Import what other tools measured; it is marked as theirs, and never ranked with records.
+
+    Exit 1 where a file was refused and another was not.
+    """
+    from deploybench.archive.importing import import_file, write_imported
+    from deploybench.archive.peers.source import Said
+    from deploybench.files import from_here
+    from deploybench.report.imported_table import imported_report
+    from deploybench.report.printing import print_report
+
+    asked = parse.output_format(table_format, json=json, markdown=markdown)
+    folder = out or _imported_folder(workspace)
+    said = Said(model=model, batch=batch, device=device, precision=precision)
+    written: list[Written] = []
+    problems: list[DeployBenchError] = []
+    for path in files:
+        try:
+            written += write_imported(import_file(path, source_format, said), folder)
+        except DeployBenchError as error:
+            problems.append(error)
+    if not written:
+        _tell_problems(problems[:-1])
+        raise problems[-1]
+    print_report(imported_report([one.result for one in written]), asked)
+    for one in written:
+        if one.how == "known":
+            say_aside(f"{from_here(one.path)} was imported before")
+        elif one.how == "replaced":
+            say_aside(f"replaced {from_here(one.path)}")
+        else:
+            say_aside(f"wrote {from_here(one.path)}")
+    _tell_problems(problems)
+    if problems:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _imported_folder(workspace: Path | None) -> Path:
+    """Beside the workspace's records."""
+    from deploybench.artifacts.workspace import open_workspace
+
+    return open_workspace(workspace).records_folder.parent / "imported"
+
+
 def _places(names: Sequence[str] | None, workspace: Path | None) -> list[Place]:
     """The places that were named, else the workspace's."""
     from deploybench.archive.places import place_of
@@ -211,9 +292,8 @@ def _places(names: Sequence[str] | None, workspace: Path | None) -> list[Place]:
 
     if names:
         return [place_of(name) for name in dict.fromkeys(names)]
-    opened = open_workspace(workspace)
-    places = [opened.records_folder]
-    imported = opened.records_folder.parent / "imported"
+    places = [open_workspace(workspace).records_folder]
+    imported = _imported_folder(workspace)
     if imported.is_dir():
         places.append(imported)
     return [place_of(str(path)) for path in places]
