@@ -116,7 +116,7 @@ def packed_records(pack: Place) -> set[str]:
     """The sha256 of every record that a pack holds."""
     found: set[str] = set()
     for path in pack.parts(RECORDS):
-        table = _read_part(pack, path, ["sha256"])
+        table = read_part(pack, path, ["sha256"])
         found.update(table.column("sha256").to_pylist())
     return found
 
@@ -131,7 +131,7 @@ def unpack_results(pack: Place, folder: Path) -> tuple[int, int]:
     check_pack(pack)
     written = there = 0
     for path in pack.parts(RECORDS):
-        for entry in _read_part(pack, path, ["path", "sha256", "json"]).to_pylist():
+        for entry in read_part(pack, path, ["path", "sha256", "json"]).to_pylist():
             target = folder / _safe_path(entry["path"], pack)
             content: bytes = entry["json"]
             if hashlib.sha256(content).hexdigest() != entry["sha256"]:
@@ -245,7 +245,8 @@ def _parquet(table: pyarrow.Table) -> bytes:
     return buffer.getvalue()
 
 
-def _read_part(pack: Place, path: str, columns: Sequence[str]) -> Any:
+def read_part(pack: Place, path: str, columns: Sequence[str]) -> Any:
+    """These columns of a part, as an Arrow table. Raises DeployBenchError for what is no part."""
     arrow, parquet = needed("pyarrow"), needed("pyarrow.parquet")
     try:
         return parquet.read_table(io.BytesIO(pack.read(path)), columns=list(columns))
