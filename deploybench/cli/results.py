@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
 )
+
 MOST_PROBLEMS = 5
 """Files that do not read are named up to here, then counted."""
 
@@ -45,6 +47,17 @@ TimeOption = Annotated[
 LimitOption = Annotated[
     int, typer.Option("--limit", min=1, help="Rows of a table; JSON and CSV have all.")
 ]
+
+
+@app.callback()
+def prepare(context: typer.Context) -> None:
+    """Make the process of any of these commands quick."""
+    from deploybench.archive.extra import leave_pandas_out
+
+    if context.invoked_subcommand == "import":
+        return  # it needs none of the extra
+    with contextlib.suppress(DeployBenchError):
+        leave_pandas_out()  # without the extra the command itself says what is missing
 
 
 @app.command("query")
