@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deploybench.archive.imported import Imported, imported_row
-from deploybench.plurals import counted
 from deploybench.report.figures import four_digits
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
+from deploybench.statistics.samples import samples_needed
 
+NEEDED = [samples_needed(fraction) for fraction in (0.5, 0.9, 0.95, 0.99)]
 TITLE = "Measured by other tools (imported)"
 LEGEND = (
     "imported: none of these was measured by deploybench. Nothing of them was checked (no parity, "
     "no canary, no fresh processes), so they have no verdict and no interval, and no line is "
     "ranked or compared with records or with another line. p50 to p99 are computed from the raw "
-    "times where the file has enough of them (6, 36, 59, 368 of them), else as the tool gives them"
+    f"times where the file has enough of them ({', '.join(map(str, NEEDED))}); where it has none, "
+    "they are as the tool gives them"
 )
 
 
@@ -69,12 +71,6 @@ def imported_table(results: Sequence[Imported]) -> Table:
         legend=LEGEND,
         data=imported_row,
     )
-
-
-def imported_summary(results: Sequence[Imported]) -> str:
-    """One sentence for a page or a table of records beside which they stand."""
-    tools = ", ".join(sorted({result.tool for result in results}))
-    return f"{counted(len(results), 'result')} of other tools ({tools}), not compared with records"
 
 
 def _notes(result: Imported) -> Sequence[Note]:

@@ -22,6 +22,7 @@ from tests.conftest import Cli
 
 PEERS = Path(__file__).parents[1] / "fixtures" / "peers"
 REFUSED = {
+    "benchmark_app-layers.csv": "a report of layers",
     "benchmark_app-error.json": "ended with an error",
     "optimum-benchmark_config.json": "a configuration alone",
     "trtexec-profile.json": "without a time of a call",
@@ -127,6 +128,25 @@ def test_a_percentile_of_benchmark_app_is_not_taken_for_the_median() -> None:
     assert result.throughput_images_per_s == 1070.5
 
 
+def test_the_reports_of_the_python_tool_tell_their_figures() -> None:
+    by_json = read("benchmark_app-latency.json")
+    assert (by_json.p50_ms, by_json.mean_ms, by_json.batch) == (24.54, 26.19, 1)
+    assert (by_json.samples, by_json.throughput_images_per_s) == (38, 37.88)
+    assert by_json.load_s == pytest.approx(0.58142)
+    by_csv = read("benchmark_app-sync.csv")
+    assert (by_csv.p50_ms, by_csv.mean_ms, by_csv.samples) == (31.73, 31.53, 32)
+    of_90 = read("benchmark_app-p90.csv")
+    assert (of_90.p50_ms, of_90.p90_ms, of_90.batch) == (None, 176.65, 4)
+    assert "2 at a time: waiting for cores is in it" in of_90.times
+
+
+def test_the_name_of_a_graph_gives_way_to_that_of_the_model() -> None:
+    assert read("benchmark_app-sync.csv").model == "Model1"
+    named = read("benchmark_app-sync.csv", model="efficientnet_lite0")
+    assert named.model == "efficientnet_lite0"
+    assert named.told["topology"] == "Model1"
+
+
 def test_a_time_that_was_rounded_to_nothing_is_not_known(tmp_path: Path) -> None:
     path = changed(
         tmp_path, "benchmark_app-cpp.json", '"latency_median": 7.96', '"latency_median": 0'
@@ -167,6 +187,9 @@ def test_nanoseconds_of_loadgen_become_milliseconds_alike_in_both_logs() -> None
         assert summary.p50_ms == detail.p50_ms
         assert summary.p99_ms == detail.p99_ms
         assert summary.mean_ms == detail.mean_ms
+        if scenario == "multistream":
+            assert summary.throughput_images_per_s is None  # LoadGen gives none
+            continue
         assert summary.throughput_images_per_s == pytest.approx(
             detail.throughput_images_per_s, rel=1e-3
         )
@@ -179,6 +202,7 @@ def test_a_place_in_the_offline_queue_is_no_latency() -> None:
     result = read("mlperf-offline-summary.txt")
     assert result.p50_ms is result.p99_ms is result.mean_ms is None
     assert result.throughput_images_per_s == pytest.approx(379.542)
+    assert read("mlperf-offline-detail.txt").samples is None  # one query of many images
 
 
 def test_what_loadgen_itself_calls_invalid_says_so() -> None:

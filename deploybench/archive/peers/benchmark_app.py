@@ -67,7 +67,8 @@ def results(source: Source) -> list[Imported]:
     if rate is None and percentiles == PercentileMs():
         source.refuse(TOOL, "it has neither a latency nor a throughput", EXPECTED)
     said = source.said
-    model = text_of(configuration.get("topology")) or said.model
+    # The topology is the graph's own name, often "Model1" or "main_graph": the user's is better.
+    model = said.model or text_of(configuration.get("topology"))
     batch = _batch(configuration) or said.batch
     device = _device(configuration) or said.device
     not_told = ["when it was measured", "host", "versions", "threads", "samples"]
@@ -224,6 +225,7 @@ def _times(configuration: Part) -> str:
 def _told(configuration: Part, executed: Part) -> dict[str, str]:
     return words_of(
         {
+            "topology": configuration.get("topology"),
             "API": _first(configuration, ("API", "api")),
             "parallel infer requests": _first(
                 configuration, ("number of parallel infer requests", "nireq")

@@ -85,6 +85,7 @@ def results(source: Source) -> list[Imported]:
     if created is None:
         not_told.append("when it was measured")
     version = text_of(log.get("loadgen_version"))
+    queries = numbers.count(log.get("result_query_count"), "result_query_count")
     return [
         Imported(
             tool=TOOL,
@@ -98,7 +99,7 @@ def results(source: Source) -> list[Imported]:
             precision=said.precision,
             batch=said.batch,
             times=TIMES[scenario],
-            samples=numbers.count(log.get("result_query_count"), "result_query_count"),
+            samples=None if scenario == OFFLINE else queries,
             p50_ms=percentiles.p50,
             p90_ms=percentiles.p90,
             p95_ms=percentiles.p95,
