@@ -251,7 +251,6 @@ def import_results(
         str | None, typer.Option("--precision", help="The same of the precision: fp32, fp16.")
     ] = None,
     workspace: parse.WorkspaceOption = None,
-    table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
     markdown: parse.MarkdownOption = False,
 ) -> None:
@@ -265,7 +264,8 @@ def import_results(
     from deploybench.report.imported_table import imported_report
     from deploybench.report.printing import print_report
 
-    asked = parse.output_format(table_format, json=json, markdown=markdown)
+    # --format is that of the files here.
+    asked = parse.output_format(None, json=json, markdown=markdown)
     folder = out or _imported_folder(workspace)
     said = Said(model=model, batch=batch, device=device, precision=precision)
     written: list[Written] = []

@@ -80,10 +80,11 @@ def _notes(result: Imported) -> Sequence[Note]:
 
 
 def _in_full(result: Imported) -> list[str]:
+    measured = "not told" if result.created == result.imported else result.created
     lines = [
         f"file: {result.file}",
         f"sha256: {result.file_sha256}",
-        f"measured: {result.created}; imported: {result.imported}",
+        f"measured: {measured}; imported: {result.imported}",
         f"a time is: {result.times}",
     ]
     if result.tool_says is not None:
