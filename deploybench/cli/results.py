@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploybench.cli import parse
-from deploybench.cli.guard import guarded, print_error, say, say_aside
+from deploybench.cli.guard import guarded, say, say_aside
+from deploybench.cli.places import places_of, tell_problems
+from deploybench.cli.results_history import history
+from deploybench.cli.results_import import import_results
 from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError
 from deploybench.plurals import counted
 
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deploybench.archive.database import Limits
-    from deploybench.archive.importing import Written
     from deploybench.archive.places import Place
 
 app = typer.Typer(
@@ -26,9 +28,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
 )
-
-MOST_PROBLEMS = 5
-"""Files that do not read are named up to here, then counted."""
 
 FromOption = Annotated[
     list[str] | None,
@@ -87,7 +86,7 @@ def query(
 
     asked = parse.output_format(table_format, json=json, markdown=markdown, csv=csv)
     limits = _limits(memory_limit, time_limit)
-    with querying.query(sql, _places(places, workspace), limits) as answer:
+    with querying.query(sql, places_of(places, workspace), limits) as answer:
         if asked is Format.JSON:
             stream_json(answer.columns, answer.rows, sys.stdout)
         elif asked is Format.CSV:
@@ -96,7 +95,7 @@ def query(
             rows = list(islice(answer.rows, limit))
             more = next(answer.rows, None) is not None
             print_report(query_report(answer.columns, rows, more), asked)
-        _tell_problems(answer.problems)
+        tell_problems(answer.problems)
 
 
 @app.command("compare")
@@ -161,7 +160,7 @@ def compare(
         else:
             largest = list(found.lines(limit, by_change=True))
             print_report(bulk_report(found, largest, margin), asked)
-        _tell_problems(found.problems)
+        tell_problems(found.problems)
         if not found.statuses["compared"]:
             raise DeployBenchError(
                 f"none of {counted(found.statuses.total(), 'cell')} could be compared",
@@ -198,7 +197,7 @@ def pack(
             f"{counted(done.incomplete, 'record')} left out: a run is under way, or was "
             f"interrupted; --incomplete packs them as they are"
         )
-    _tell_problems(done.left_out)
+    tell_problems(done.left_out)
     if done.left_out:
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -216,153 +215,6 @@ def unpack(
     written, there = unpack_results(place_of(packed), out)
     also = f"; {there} were there already" if there else ""
     say(f"{counted(written, 'record')} written to {out}{also}")
-
-
-@app.command("import")
-@guarded
-def import_results(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            help="benchmark.json, benchmark_report.csv or .json, times.json of trtexec "
-            "--exportTimes, mlperf_log_summary.txt or mlperf_log_detail.txt."
-        ),
-    ],
-    source_format: Annotated[
-        str,
-        typer.Option("--format", help="auto, optimum-benchmark, benchmark-app, trtexec or mlperf."),
-    ] = "auto",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", help="Where to write. [default: the workspace's folder imported]"
-        ),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="Which model it was, where the file is silent.")
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option("--batch", min=1, help="The same of the images in a call.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", help="The same of the device: cpu, gpu.")
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option("--precision", help="The same of the precision: fp32, fp16.")
-    ] = None,
-    workspace: parse.WorkspaceOption = None,
-    json: parse.JsonOption = False,
-    markdown: parse.MarkdownOption = False,
-) -> None:
-    """Import what other tools measured; it is marked as theirs, and never ranked with records.
-
-    Exit 1 where a file was refused and another was not.
-    """
-    from deploybench.archive.importing import import_file, write_imported
-    from deploybench.archive.peers.source import Said
-    from deploybench.files import from_here
-    from deploybench.report.imported_table import imported_report
-    from deploybench.report.printing import print_report
-
-    # --format is that of the files here.
-    asked = parse.output_format(None, json=json, markdown=markdown)
-    folder = out or _imported_folder(workspace)
-    said = Said(model=model, batch=batch, device=device, precision=precision)
-    written: list[Written] = []
-    problems: list[DeployBenchError] = []
-    for path in files:
-        try:
-            written += write_imported(import_file(path, source_format, said), folder)
-        except DeployBenchError as error:
-            problems.append(error)
-    if not written:
-        _tell_problems(problems[:-1])
-        raise problems[-1]
-    print_report(imported_report([one.result for one in written]), asked)
-    for one in written:
-        if one.how == "known":
-            say_aside(f"{from_here(one.path)} was imported before")
-        elif one.how == "replaced":
-            say_aside(f"replaced {from_here(one.path)}")
-        else:
-            say_aside(f"wrote {from_here(one.path)}")
-    _tell_problems(problems)
-    if problems:
-        raise typer.Exit(EXIT_SOME_FAILED)
-
-
-@app.command("history")
-@guarded
-def history(
-    places: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Folders of records, packs, or URLs. [default: the workspace's records]"
-        ),
-    ] = None,
-    cell: Annotated[
-        str | None,
-        typer.Option(
-            "--cell",
-            help='Words of a cell\'s title, profile or host: "vit openvino fp32 batch 1". '
-            "[default: all]",
-        ),
-    ] = None,
-    margin: Annotated[
-        str, typer.Option("--margin", help="Changes smaller than this are counted, not told.")
-    ] = "2%",
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Series that are shown.")] = 10,
-    svg: Annotated[
-        Path | None,
-        typer.Option("--svg", help="Also write a picture of it into this folder."),
-    ] = None,
-    workspace: parse.WorkspaceOption = None,
-    table_format: parse.FormatOption = None,
-    json: parse.JsonOption = False,
-    markdown: parse.MarkdownOption = False,
-) -> None:
-    """Follow cells over time: since which record each is slower or faster, and what changed beside
-    it."""
-    from deploybench.archive.history import history_of
-    from deploybench.archive.places import place_of
-    from deploybench.artifacts.workspace import open_workspace
-    from deploybench.files import from_here
-    from deploybench.report.history_text import history_report
-    from deploybench.report.printing import print_report
-    from deploybench.report.table import Format
-
-    asked = parse.output_format(table_format, json=json, markdown=markdown)
-    names = places or [str(open_workspace(workspace).records_folder)]
-    share = parse.percent(margin, "--margin")
-    found = history_of([place_of(name) for name in names], cell, share)
-    print_report(history_report(found, None if asked is Format.JSON else limit), asked)
-    _tell_problems(found.problems)
-    if svg is not None:
-        from deploybench.report.svg import write_svgs
-
-        for path in write_svgs(history_report(found, limit), svg):
-            say_aside(f"wrote {from_here(path)}")
-
-
-def _imported_folder(workspace: Path | None) -> Path:
-    """Beside the workspace's records."""
-    from deploybench.artifacts.workspace import open_workspace
-
-    return open_workspace(workspace).records_folder.parent / "imported"
-
-
-def _places(names: Sequence[str] | None, workspace: Path | None) -> list[Place]:
-    """The places that were named, else the workspace's."""
-    from deploybench.archive.places import place_of
-    from deploybench.artifacts.workspace import open_workspace
-
-    if names:
-        return [place_of(name) for name in dict.fromkeys(names)]
-    places = [open_workspace(workspace).records_folder]
-    imported = _imported_folder(workspace)
-    if imported.is_dir():
-        places.append(imported)
-    return [place_of(str(path)) for path in places]
 
 
 def _both(baseline: str, candidate: str | None) -> tuple[Place, Place]:
@@ -392,10 +244,5 @@ def _limits(memory_gib: float, time: str) -> Limits:
     return Limits(memory_gib=memory_gib, time_s=parse.seconds(time, "--time-limit"))
 
 
-def _tell_problems(problems: Sequence[DeployBenchError]) -> None:
-    """The files that did not read, aside."""
-    for error in problems[:MOST_PROBLEMS]:
-        print_error(error)
-    if len(problems) > MOST_PROBLEMS:
-        more = counted(len(problems) - MOST_PROBLEMS, "more file")
-        say_aside(f"{more} did not read")
+app.command("history")(history)
+app.command("import")(import_results)
