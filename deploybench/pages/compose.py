@@ -33,7 +33,7 @@ from deploybench.pages.visits_chart import OVER_TIME
 from deploybench.pages.warm_up_chart import WARM_UP
 from deploybench.plurals import counted
 from deploybench.report.answer_text import answer_sections
-from deploybench.report.imported_table import imported_table
+from deploybench.report.imported_table import LEGEND, group_of, imported_table
 from deploybench.report.run_table import run_table
 from deploybench.report.table import Prose, Style
 from deploybench.results.record import Record
@@ -88,8 +88,13 @@ def page_of(
 
 
 def _imported(results: Sequence[Imported]) -> Iterator[Block]:
-    if results:
-        yield replace(imported_table(results), title="")
+    """A table for each tool and each thing that a time is: a page's tables have no groups."""
+    groups: dict[str, list[Imported]] = {}
+    for result in results:
+        groups.setdefault(group_of(result), []).append(result)
+    for number, (title, members) in enumerate(sorted(groups.items()), start=1):
+        legend = LEGEND if number == len(groups) else ""
+        yield replace(imported_table(members), title=title, legend=legend)
 
 
 def _newest(machine: Machine) -> list[Finding]:

@@ -64,13 +64,18 @@ def imported_table(results: Sequence[Imported]) -> Table:
     return table_of(
         columns,
         sorted(results, key=lambda one: (one.tool, one.times)),
-        group=lambda one: f"{one.tool}: {one.times}",
+        group=group_of,
         name=lambda one: one.model,
         notes=_notes,
         title=TITLE,
         legend=LEGEND,
         data=imported_row,
     )
+
+
+def group_of(result: Imported) -> str:
+    """Whose it is and what a time of it spans: only these are alike enough for one table."""
+    return f"{result.tool}: {result.times}"
 
 
 def _notes(result: Imported) -> Sequence[Note]:

@@ -350,6 +350,7 @@ def test_the_page_has_a_section_of_its_own_for_them(tmp_path: Path, cli_here: Cl
     html = page.read_text()
     assert "Measured by other tools" in html
     assert "<b>x" not in html
+    assert "trtexec: a query on the device" in html
 
 
 def test_a_folder_of_good_and_bad_files_imports_the_good_ones(
