@@ -28,8 +28,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 ALARM = 0.01
-"""Of series without a change so many are said to have one, whenever one looks. A fifth of what an
-interval allows, because a history is looked at after every run."""
+"""Of series without a change so many are said to have one at one look. A fifth of what an interval
+allows, because a history is looked at after every run: of 40 runs that makes 6 in 100 series."""
 PERMUTATIONS = 1999
 SHORTEST = 3
 """Records on either side of a change: one may be a run that was shifted, and so may two."""
@@ -37,7 +37,7 @@ FEWEST = 9
 """Of fewer values no order is rarer than :data:`ALARM` by enough to be seen."""
 WINDOW = 6.0
 """How much less likely (twice the logarithm) a place may be than the likeliest, and be the one. Of
-steps that are found about 95 in 100 lie in that window: python -m benchmarks.history_changes."""
+steps that are found 88 to 100 in 100 lie in that window: python -m benchmarks.history_changes."""
 AT_ONCE = 2_000_000
 """Values of permuted series that are held at a time."""
 
