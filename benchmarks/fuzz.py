@@ -27,6 +27,8 @@ from types import FrameType
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from deploybench.archive.importing import AUTO, import_file, imported_below, write_imported
+from deploybench.archive.peers.source import Said
 from deploybench.artifacts.artifact import MANIFEST, open_artifact
 from deploybench.artifacts.pack import read_pack
 from deploybench.artifacts.preprocessing import Preprocessing
@@ -41,6 +43,8 @@ MOST_CPU_S = 1.0
 MOST_WALL_S = 60.0
 """What waits uses no CPU time; a busy machine may keep an input waiting for seconds."""
 FIXTURES = Path(__file__).parents[1] / "tests" / "fixtures" / "first-schema"
+PEERS = FIXTURES.parent / "peers"
+"""Files of other tools: real ones, and such as their sources write."""
 EXTREMES = (
     *("0", "-1", "1e999", "-1e308", "NaN", "Infinity", "1" + "0" * 400, "9" * 5000, "1e-400"),
     *("null", "true", '""', "[]", "{}", "[[[[]]]]", '"\\u0000"', '"\\ud800"', "'", '"', "\\"),
@@ -118,6 +122,23 @@ def _feed_table(path: Path) -> object:
     return open_data(path)
 
 
+def _peers(tool: str) -> Callable[[], list[bytes]]:
+    """The files of that tool; its name is how they begin."""
+    return lambda: [path.read_bytes() for path in sorted(PEERS.glob(f"{tool}*"))]
+
+
+def _feed_peer(format_name: str) -> Callable[[Path], object]:
+    """Reads the file as what it is known by, and as what the user says that it is."""
+
+    def feed(path: Path) -> object:
+        for name in (AUTO, format_name):
+            with contextlib.suppress(DeployBenchError):
+                write_imported(import_file(path, name, Said()), path.parent / "imported")
+        return imported_below(path.parent / "imported")
+
+    return feed
+
+
 SPEC = Preprocessing(
     channels=3,
     height=8,
@@ -128,12 +149,20 @@ SPEC = Preprocessing(
     std=(0.5, 0.5, 0.5),
 )
 PARSERS = {
-    "profile": Parser("mine.toml", _profiles, lambda path: load_profile(str(path)), 0.2),
-    "manifest": Parser(MANIFEST, _manifests, lambda path: open_artifact(path.parent), 0.2),
+    "profile": Parser("mine.toml", _profiles, lambda path: load_profile(str(path)), 0.15),
+    "manifest": Parser(MANIFEST, _manifests, lambda path: open_artifact(path.parent), 0.15),
     "record": Parser("record.json", _records, read_records, 0.15),
     "pack": Parser("x.dbpack", _packs, _feed_pack, 0.1),
-    "table": Parser("manifest.csv", _tables, _feed_table, 0.2),
+    "table": Parser("manifest.csv", _tables, _feed_table, 0.15),
     "image": Parser("image.png", _images, lambda path: open_picture(path, SPEC), 0.15),
+    "optimum-benchmark": Parser(
+        "benchmark.json", _peers("optimum-benchmark"), _feed_peer("optimum-benchmark"), 0.03
+    ),
+    "benchmark-app": Parser(
+        "benchmark_report.csv", _peers("benchmark_app"), _feed_peer("benchmark-app"), 0.04
+    ),
+    "trtexec": Parser("times.json", _peers("trtexec"), _feed_peer("trtexec"), 0.03),
+    "mlperf": Parser("mlperf_log_detail.txt", _peers("mlperf"), _feed_peer("mlperf"), 0.05),
 }
 
 

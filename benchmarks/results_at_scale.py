@@ -162,11 +162,17 @@ def make_plain(folder: Path, count: int) -> None:
     """That many records, half of them in each run."""
     for run in RUNS:
         (folder / run).mkdir(parents=True)
-        template = json.loads(example(run).model_dump_json())
+        template = json.loads(example(run).model_dump_json(exclude={"seal"}))
         for number, cell in enumerate(cells(count // 2)):
             template["cell"].update(cell)
             path = folder / run / f"{number}.json"
-            path.write_text(json.dumps(template, indent=1))
+            path.write_text(json.dumps(sealed(template), indent=1, ensure_ascii=False))
+
+
+def sealed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with its seal, as a run writes it: every reader checks that."""
+    compact = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    return {**document, "seal": hashlib.sha256(compact.encode()).hexdigest()}
 
 
 def make_pack(pack: Path, count: int) -> None:

@@ -12,6 +12,8 @@ from deploybench.errors import DeployBenchError
 
 LARGEST_FILE_BYTES = 64 << 30
 """No artifact is near it; what goes on writing would fill the disk."""
+SLEEPER = "deploybench-sleeper"
+"""The name of a thread that sleeps and holds no lock that a fork of the process could want."""
 
 
 def can_pin() -> bool:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deploybench.archive.columns import of_the_record, table_of_rows
-from deploybench.archive.imported import Imported, imported_row, is_imported
+from deploybench.archive.imported import Imported, imported_row
 from deploybench.archive.layout import IMPORTED, QUALITY, ROWS
 from deploybench.archive.places import Place
+from deploybench.provenance import is_imported
 from deploybench.results.record import Record
 from deploybench.results.store import record_in
 from deploybench.rows.quality_row import quality_rows

@@ -6,18 +6,31 @@ compares, gates or ranks it with records; queries find it in a view of its own.
 
 from __future__ import annotations
 
-import re
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from deploybench.documents import Document, read_document
 from deploybench.provenance import IMPORTED
 
-KIND = re.compile(rb'"kind"\s*:\s*"imported"')
-HEAD_BYTES = 400
-"""The kind is written first."""
 Tool = Literal["optimum-benchmark", "benchmark_app", "trtexec", "mlperf"]
+Figure = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=5000)]
+
+
+@dataclass(frozen=True)
+class PercentileMs:
+    """Percentiles of a latency in ms; None where the file has none, or too few samples for it."""
+
+    p50: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+    @property
+    def in_order(self) -> tuple[float | None, ...]:
+        return (self.p50, self.p90, self.p95, self.p99)
 
 
 class Imported(Document):
@@ -31,34 +44,40 @@ class Imported(Document):
     kind: Literal["imported"] = "imported"
     schema_version: Literal[1] = 1
     tool: Tool
-    tool_version: str | None = None
-    file: str
-    file_sha256: str
-    created: str = Field(description="when it was measured, or imported where that is not told")
-    imported: str
-    model: str
-    device: str | None = None
-    precision: str | None = None
+    tool_version: Text | None = None
+    file: Text
+    file_sha256: Text
+    created: Text = Field(description="when it was measured, or imported where that is not told")
+    imported: Text
+    model: Text
+    device: Text | None = None
+    precision: Text | None = None
     batch: int | None = Field(None, ge=1)
     streams: int | None = Field(None, ge=1)
     threads: int | None = Field(None, ge=1)
-    host: str | None = None
-    times: str
-    samples_ms: tuple[float, ...] = ()
-    samples: int | None = None
-    p50_ms: float | None = None
-    p90_ms: float | None = None
-    p95_ms: float | None = None
-    p99_ms: float | None = None
-    mean_ms: float | None = None
-    throughput_images_per_s: float | None = None
-    load_s: float | None = None
-    first_inference_ms: float | None = None
-    peak_memory_mib: float | None = None
-    device_memory_mib: float | None = None
-    energy_j_per_image: float | None = None
-    told: dict[str, str] = Field(default_factory=dict)
-    not_told: tuple[str, ...] = ()
+    host: Text | None = None
+    times: Text
+    samples_ms: tuple[Figure, ...] = ()
+    samples: int | None = Field(None, ge=1)
+    p50_ms: Figure | None = None
+    p90_ms: Figure | None = None
+    p95_ms: Figure | None = None
+    p99_ms: Figure | None = None
+    mean_ms: Figure | None = None
+    throughput_images_per_s: Figure | None = None
+    load_s: Figure | None = None
+    first_inference_ms: Figure | None = None
+    peak_memory_mib: Figure | None = None
+    device_memory_mib: Figure | None = None
+    energy_j_per_image: Figure | None = None
+    tool_says: Text | None = Field(
+        None, description="the tool's own judgement, where it has one: LoadGen's VALID or INVALID"
+    )
+    said: dict[str, Text] = Field(
+        default_factory=dict, description="what the user said of it, because the file does not"
+    )
+    told: dict[str, Text] = Field(default_factory=dict)
+    not_told: tuple[Text, ...] = ()
 
     @classmethod
     def read(cls, content: bytes, origin: str) -> Imported:
@@ -78,11 +97,6 @@ class Imported(Document):
         if self.tool_version is None:
             return self.tool
         return f"{self.tool} {self.tool_version}"
-
-
-def is_imported(content: bytes) -> bool:
-    """Whether the JSON text says of itself that it is an imported result."""
-    return KIND.search(content, 0, HEAD_BYTES) is not None
 
 
 def imported_row(result: Imported) -> dict[str, object]:
@@ -114,10 +128,17 @@ def imported_row(result: Imported) -> dict[str, object]:
         "energy_j_per_image": result.energy_j_per_image,
         "samples": result.samples,
         "host": result.host,
-        "reason": f"measured by {result.whose}, not by deploybench: nothing of it was checked here",
+        "reason": _reason(result),
         "tool": result.tool,
         "tool_version": result.tool_version,
         "file": result.file,
         "file_sha256": result.file_sha256,
         "not_told": ", ".join(result.not_told),
     }
+
+
+def _reason(result: Imported) -> str:
+    reason = f"measured by {result.whose}, not by deploybench: nothing of it was checked here"
+    if result.tool_says is not None:
+        reason += f"; {result.tool} says {result.tool_says}"
+    return reason

@@ -113,26 +113,24 @@ class LeanRecord(TypedDict):
 
 SEAL = b'"seal"'
 NO_SEAL = re.compile(rb'"seal": ?""')
-SEAL_FIELD = re.compile(rb',"seal":"([0-9a-f]{64})"')
-DEEPEST = 12
-"""Levels of a record's JSON; what lies deeper is no record that was written here."""
+SEAL_FIELD, DIGEST = b',"seal":"', 64
 
 
 def _seal_fits(content: bytes) -> bool:
     """Whether the record's seal is that of its content, as far as the text alone can show it.
 
     The seal is the sha256 of the record without blanks and without the seal. What this program
-    wrote has a line a value, indented by a blank a level; nothing else is made to fit.
+    wrote has a line a value, indented by blanks; nothing else is made to fit. (A line of JSON never
+    begins within a word, so that what is stripped there says nothing.)
     """
-    compact = content
-    for level in range(DEEPEST, -1, -1):
-        compact = compact.replace(b"\n" + b" " * level, b"")
-    compact = compact.replace(b'": ', b'":')
-    found = SEAL_FIELD.findall(compact)
-    if len(found) != 1:
+    compact = b"".join(map(bytes.lstrip, content.split(b"\n"))).replace(b'": ', b'":')
+    if compact.count(SEAL_FIELD) != 1:
         return False
-    unsealed = SEAL_FIELD.sub(b"", compact)
-    seal: bytes = found[0]
+    start = compact.index(SEAL_FIELD)
+    stop = start + len(SEAL_FIELD) + DIGEST
+    seal = compact[start + len(SEAL_FIELD) : stop]
+    # After the digest its quotation mark.
+    unsealed = compact[:start] + compact[stop + 1 :]
     return hashlib.sha256(unsealed).hexdigest().encode() == seal
 
 
@@ -146,8 +144,10 @@ def read_lean(content: bytes, origin: str) -> LeanRecord:
 
     Raises DeployBenchError for what is no record, and for one that was edited after it was written.
     """
-    # A record without a seal has it empty, as the whole record's reader takes it.
-    sealed = SEAL in content and NO_SEAL.search(content) is None
+    # The seal is the last field of what is written here, and is looked for from the end. A record
+    # without one has it empty, as the whole record's reader takes it.
+    place = content.rfind(SEAL)
+    sealed = place >= 0 and NO_SEAL.match(content, place) is None
     if sealed and not _seal_fits(content):
         # Written by hand, or edited: the whole record's reader knows.
         from deploybench.results.store import record_in

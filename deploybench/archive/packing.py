@@ -116,7 +116,7 @@ def packed_records(pack: Place) -> set[str]:
     """The sha256 of every record that a pack holds."""
     found: set[str] = set()
     for path in pack.parts(RECORDS):
-        table = _read_part(pack, path, ["sha256"])
+        table = read_part(pack, path, ["sha256"])
         found.update(table.column("sha256").to_pylist())
     return found
 
@@ -150,7 +150,7 @@ def documents_of(pack: Place) -> Iterator[tuple[str, bytes]]:
     """
     check_pack(pack)
     for part in pack.parts(RECORDS):
-        for entry in _read_part(pack, part, ["path", "sha256", "json"]).to_pylist():
+        for entry in read_part(pack, part, ["path", "sha256", "json"]).to_pylist():
             content: bytes = entry["json"]
             if hashlib.sha256(content).hexdigest() != entry["sha256"]:
                 raise DeployBenchError(
@@ -254,7 +254,8 @@ def _parquet(table: pyarrow.Table) -> bytes:
     return buffer.getvalue()
 
 
-def _read_part(pack: Place, path: str, columns: Sequence[str]) -> Any:
+def read_part(pack: Place, path: str, columns: Sequence[str]) -> Any:
+    """These columns of a part, as an Arrow table. Raises DeployBenchError for what is no part."""
     arrow, parquet = needed("pyarrow"), needed("pyarrow.parquet")
     try:
         return parquet.read_table(io.BytesIO(pack.read(path)), columns=list(columns))

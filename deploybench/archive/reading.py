@@ -6,6 +6,7 @@ files on the work is shared among the cores of this machine.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import sys
 import threading
@@ -14,12 +15,13 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deploybench.archive.extra import needed
+from deploybench.archive.extra import leave_pandas_out, needed
 from deploybench.archive.lean import LeanRecord, read_lean
 from deploybench.archive.places import LocalPlace, Place
 from deploybench.archive.sides import sides_table
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.quotas import affinity
+from deploybench.inherited import SLEEPER
 
 if TYPE_CHECKING:
     import pyarrow
@@ -43,7 +45,7 @@ def read_sides(places: Sequence[Place]) -> list[SidesRead]:
     paths = [place.json_files() for place in places]
     processes = min(len(affinity()), MOST_PROCESSES)
     # A fork is quick, but only Linux's is safe, and only while no other thread may hold a lock.
-    can_fork = sys.platform == "linux" and threading.active_count() == 1
+    can_fork = sys.platform == "linux" and all(map(_holds_no_lock, threading.enumerate()))
     all_here = all(isinstance(place, LocalPlace) for place in places)
     if sum(map(len, paths)) < FEWEST_FOR_MORE or processes == 1 or not can_fork or not all_here:
         return [_read_some(place, some) for place, some in zip(places, paths, strict=True)]
@@ -52,7 +54,7 @@ def read_sides(places: Sequence[Place]) -> list[SidesRead]:
     for number, some in enumerate(paths):
         shares += [(number, some[start : start + share]) for start in range(0, len(some), share)]
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(processes, context) as pool:
+    with ProcessPoolExecutor(processes, context, leave_pandas_out) as pool:
         asked = [places[number] for number, _ in shares]
         read = list(pool.map(_read_some, asked, [some for _, some in shares]))
     whole = []
@@ -62,6 +64,11 @@ def read_sides(places: Sequence[Place]) -> list[SidesRead]:
     return whole
 
 
+def _holds_no_lock(thread: threading.Thread) -> bool:
+    """Whether a fork beside that thread is safe: this one, and the one that sleeps."""
+    return thread is threading.current_thread() or thread.name == SLEEPER
+
+
 def _together(parts: Sequence[SidesRead]) -> SidesRead:
     table = needed("pyarrow").concat_tables([part.table for part in parts])
     return SidesRead(table, [problem for part in parts for problem in part.problems])
@@ -69,7 +76,15 @@ def _together(parts: Sequence[SidesRead]) -> SidesRead:
 
 def _read_some(place: Place, paths: Sequence[str]) -> SidesRead:
     problems: list[DeployBenchError] = []
-    return SidesRead(sides_table(_records(place, paths, problems)), problems)
+    # Nothing here is a cycle: to look for some among thousands of records takes a third of the
+    # time.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return SidesRead(sides_table(_records(place, paths, problems)), problems)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _records(

@@ -110,7 +110,7 @@ COMMANDS = (
     Command(
         "results",
         "results:app",
-        "Query, pack and compare many results: deploybench results query SQL.",
+        "Query, pack, compare, import and follow many results: deploybench results query SQL.",
     ),
     Command(
         "advise",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from deploybench.cli import parse
 from deploybench.cli.guard import guarded, say_aside
 
 if TYPE_CHECKING:
+    from deploybench.archive.imported import Imported
     from deploybench.results.record import Record
 
 DEFAULT_PAGE = Path("report.html")
@@ -52,18 +54,25 @@ def report(
     workspace: parse.WorkspaceOption = None,
 ) -> None:
     """Write one page of records that a browser opens from disk: the answer, the table, charts."""
-    from deploybench.cli.sources import records_of, with_known_qualities
+    from deploybench.cli.sources import imported_of, records_of, with_known_qualities
     from deploybench.errors import DeployBenchError
     from deploybench.files import from_here, writing_whole
+    from deploybench.report.imported_table import imported_table
     from deploybench.report.printing import print_report
     from deploybench.report.run_report import run_report
     from deploybench.report.table import Format
-    from deploybench.results.store import timed
+    from deploybench.results.store import ImportedError, timed
 
     share = parse.percent(margin, "--margin")
     found: list[Record] = []
+    imported: list[Imported] = []
     for name in records or ():
-        found += records_of(name, workspace)
+        imported += imported_of(name, workspace)
+        try:
+            found += records_of(name, workspace)
+        except ImportedError:
+            if not imported:
+                raise
     if not records:
         found = records_of(None, workspace)
     found = with_known_qualities(found, workspace)
@@ -74,7 +83,10 @@ def report(
             action="deploybench run",
         )
     if markdown:
-        print_report(run_report(found, baseline=baseline, margin=share), Format.MARKDOWN)
+        in_words = run_report(found, baseline=baseline, margin=share)
+        if imported:
+            in_words = replace(in_words, sections=(*in_words.sections, imported_table(imported)))
+        print_report(in_words, Format.MARKDOWN)
         if output is None and svg is None and png is None:
             return
 
@@ -82,7 +94,7 @@ def report(
     from deploybench.pages.html import check_pages_installed, page_html
 
     check_pages_installed()
-    page = page_of(found, title=title, baseline=baseline, margin=share)
+    page = page_of(found, title=title, baseline=baseline, margin=share, imported=imported)
     if svg is not None or png is not None:
         from deploybench.pages.pictures import write_pictures
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploybench.cli import parse
-from deploybench.cli.guard import guarded, print_error, say, say_aside
+from deploybench.cli.guard import guarded, say, say_aside
+from deploybench.cli.places import places_of, tell_problems
+from deploybench.cli.results_history import history
+from deploybench.cli.results_import import import_results
 from deploybench.errors import EXIT_SOME_FAILED, DeployBenchError
 from deploybench.plurals import counted
 
@@ -20,12 +24,10 @@ if TYPE_CHECKING:
     from deploybench.archive.places import Place
 
 app = typer.Typer(
-    help="Query, pack and compare many results: deploybench results query SQL.",
+    help="Query, pack, compare, import and follow many results: deploybench results query SQL.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
-MOST_PROBLEMS = 5
-"""Files that do not read are named up to here, then counted."""
 
 FromOption = Annotated[
     list[str] | None,
@@ -44,6 +46,17 @@ TimeOption = Annotated[
 LimitOption = Annotated[
     int, typer.Option("--limit", min=1, help="Rows of a table; JSON and CSV have all.")
 ]
+
+
+@app.callback()
+def prepare(context: typer.Context) -> None:
+    """Make the process of any of these commands quick."""
+    from deploybench.archive.extra import leave_pandas_out
+
+    if context.invoked_subcommand == "import":
+        return  # it needs none of the extra
+    with contextlib.suppress(DeployBenchError):
+        leave_pandas_out()  # without the extra the command itself says what is missing
 
 
 @app.command("query")
@@ -73,7 +86,7 @@ def query(
 
     asked = parse.output_format(table_format, json=json, markdown=markdown, csv=csv)
     limits = _limits(memory_limit, time_limit)
-    with querying.query(sql, _places(places, workspace), limits) as answer:
+    with querying.query(sql, places_of(places, workspace), limits) as answer:
         if asked is Format.JSON:
             stream_json(answer.columns, answer.rows, sys.stdout)
         elif asked is Format.CSV:
@@ -82,7 +95,7 @@ def query(
             rows = list(islice(answer.rows, limit))
             more = next(answer.rows, None) is not None
             print_report(query_report(answer.columns, rows, more), asked)
-        _tell_problems(answer.problems)
+        tell_problems(answer.problems)
 
 
 @app.command("compare")
@@ -147,7 +160,7 @@ def compare(
         else:
             largest = list(found.lines(limit, by_change=True))
             print_report(bulk_report(found, largest, margin), asked)
-        _tell_problems(found.problems)
+        tell_problems(found.problems)
         if not found.statuses["compared"]:
             raise DeployBenchError(
                 f"none of {counted(found.statuses.total(), 'cell')} could be compared",
@@ -184,7 +197,7 @@ def pack(
             f"{counted(done.incomplete, 'record')} left out: a run is under way, or was "
             f"interrupted; --incomplete packs them as they are"
         )
-    _tell_problems(done.left_out)
+    tell_problems(done.left_out)
     if done.left_out:
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -258,21 +271,6 @@ def keep(
         )
 
 
-def _places(names: Sequence[str] | None, workspace: Path | None) -> list[Place]:
-    """The places that were named, else the workspace's."""
-    from deploybench.archive.places import place_of
-    from deploybench.artifacts.workspace import open_workspace
-
-    if names:
-        return [place_of(name) for name in dict.fromkeys(names)]
-    opened = open_workspace(workspace)
-    places = [opened.records_folder]
-    imported = opened.records_folder.parent / "imported"
-    if imported.is_dir():
-        places.append(imported)
-    return [place_of(str(path)) for path in places]
-
-
 def _both(baseline: str, candidate: str | None) -> tuple[Place, Place]:
     from deploybench.archive.places import place_of
 
@@ -300,10 +298,5 @@ def _limits(memory_gib: float, time: str) -> Limits:
     return Limits(memory_gib=memory_gib, time_s=parse.seconds(time, "--time-limit"))
 
 
-def _tell_problems(problems: Sequence[DeployBenchError]) -> None:
-    """The files that did not read, aside."""
-    for error in problems[:MOST_PROBLEMS]:
-        print_error(error)
-    if len(problems) > MOST_PROBLEMS:
-        more = counted(len(problems) - MOST_PROBLEMS, "more file")
-        say_aside(f"{more} did not read")
+app.command("history")(history)
+app.command("import")(import_results)

@@ -40,17 +40,30 @@ def show(
 
     Of one record also how its times are spread, and how they went on.
     """
-    from deploybench.cli.sources import records_of, timed_records, with_known_qualities
+    from deploybench.cli.sources import (
+        imported_of,
+        records_of,
+        timed_records,
+        with_known_qualities,
+    )
     from deploybench.files import from_here
+    from deploybench.report.imported_table import imported_report, imported_table
     from deploybench.report.printing import print_report
     from deploybench.report.quality_table import quality_report
     from deploybench.report.run_report import run_report
     from deploybench.report.trace_text import trace_sections
-    from deploybench.results.store import timed
+    from deploybench.results.store import ImportedError, timed
 
     asked = parse.output_format(table_format, json=json, csv=csv)
     share = parse.percent(margin, "--margin")
-    records = records_of(run, workspace)
+    imported = imported_of(run, workspace)
+    try:
+        records = records_of(run, workspace)
+    except ImportedError:
+        if not imported:
+            raise
+        print_report(imported_report(imported), asked)
+        return
     if timed(records):
         records = with_known_qualities(records, workspace)
         report = run_report(records, baseline=baseline, margin=share, details=details)
@@ -59,6 +72,9 @@ def show(
             report = replace(report, sections=(*report.sections, *trace_sections(records[0])))
     else:
         report = quality_report(records, timed_records(workspace), details=details)
+    if imported:
+        # Beside the records, and in no row of theirs.
+        report = replace(report, sections=(*report.sections, imported_table(imported)))
     print_report(report, asked)
     if svg is not None:
         from deploybench.report.svg import write_svgs

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deploybench.analysis.between_runs import OtherRuns
+    from deploybench.archive.imported import Imported
     from deploybench.results.record import Record
 
 
@@ -30,6 +31,21 @@ def records_of(name: str | None, workspace: Path | None) -> list[Record]:
             f"{folder} holds no run in which anything was measured", action="deploybench run"
         )
     return read_records(run)
+
+
+def imported_of(name: str | None, workspace: Path | None) -> list[Imported]:
+    """What other tools measured, in the folder or file of that name; files that do not read are
+    named aside. At an address there are records alone."""
+    from deploybench.archive.importing import imported_below
+    from deploybench.cli.guard import print_error
+    from deploybench.gating.sides import folder_of, is_elsewhere
+
+    if name is None or is_elsewhere(name):
+        return []
+    found, problems = imported_below(folder_of(name, workspace))
+    for error in problems:
+        print_error(error)
+    return found
 
 
 def with_known_qualities(records: Sequence[Record], workspace: Path | None) -> list[Record]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from deploybench.analysis.answers import answers_of
 from deploybench.analysis.findings import Finding
 from deploybench.analysis.ranking import rankings
+from deploybench.archive.imported import Imported
 from deploybench.pages import (
     accuracy_chart,
     macs_chart,
@@ -32,6 +33,7 @@ from deploybench.pages.visits_chart import OVER_TIME
 from deploybench.pages.warm_up_chart import WARM_UP
 from deploybench.plurals import counted
 from deploybench.report.answer_text import answer_sections
+from deploybench.report.imported_table import LEGEND, group_of, imported_table
 from deploybench.report.run_table import run_table
 from deploybench.report.table import Prose, Style
 from deploybench.results.record import Record
@@ -55,8 +57,11 @@ def page_of(
     title: str = DEFAULT_TITLE,
     baseline: str | None = None,
     margin: float = DEFAULT_MARGIN,
+    imported: Sequence[Imported] = (),
 ) -> Page:
     """The page of records of any number of runs, machines and profiles.
+
+    ``imported`` is what other tools measured: a section of its own, in no row and no chart.
 
     ``baseline`` and ``margin`` as in :func:`deploybench.analysis.findings.findings_of`.
     """
@@ -66,6 +71,7 @@ def page_of(
     sections = [
         Section("comparison", "Comparison", "Comparison", tuple(_comparisons(machines))),
         *_chart_sections(machines),
+        Section("imported", "Measured by other tools", "Imported", tuple(_imported(imported))),
         Section(
             "answers", "The answers in full", "In full", tuple(_answers(machines, baseline, margin))
         ),
@@ -79,6 +85,16 @@ def page_of(
         sentences=sentences_of(machines, answers, ranked),
         sections=tuple(section for section in sections if section.blocks),
     )
+
+
+def _imported(results: Sequence[Imported]) -> Iterator[Block]:
+    """A table for each tool and each thing that a time is: a page's tables have no groups."""
+    groups: dict[str, list[Imported]] = {}
+    for result in results:
+        groups.setdefault(group_of(result), []).append(result)
+    for number, (title, members) in enumerate(sorted(groups.items()), start=1):
+        legend = LEGEND if number == len(groups) else ""
+        yield replace(imported_table(members), title=title, legend=legend)
 
 
 def _newest(machine: Machine) -> list[Finding]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from deploybench.inert import inert
+from deploybench.inherited import SLEEPER
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -63,7 +64,9 @@ class StepLog:
         self._began = self._step_began = self._spoke = self._clock()
         self._step = what
         over = threading.Event()
-        watch = threading.Thread(target=self._break_silence, args=(over,), daemon=True)
+        watch = threading.Thread(
+            target=self._break_silence, args=(over,), daemon=True, name=SLEEPER
+        )
         watch.start()
         try:
             yield

@@ -16,9 +16,11 @@ from deploybench.documents import read_document, read_document_file
 from deploybench.errors import DeployBenchError
 from deploybench.files import json_files_below, write_whole
 from deploybench.hardware.devices import CPU
+from deploybench.provenance import is_imported
 from deploybench.results.plausible import why_implausible
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
+from deploybench.untrusted import read_bytes
 
 MOST_OTHER_RUNS = 12
 """The shift of whole runs is known within a quarter by then, and records take time to read."""
@@ -32,6 +34,10 @@ QUALITY_PREFIX = "quality-"
 
 class NoRecordsError(DeployBenchError):
     """There is nothing to read: the first run of a pipeline has no baseline, say."""
+
+
+class ImportedError(DeployBenchError):
+    """A result that another tool measured stands where a record should."""
 
 
 def write_record(record: Record, folder: Path) -> Path:
@@ -79,7 +85,14 @@ def read_records(path: Path) -> list[Record]:
         )
     if not path.is_dir():
         return [_read(path)]
-    records = [_read(file) for file in json_files_below(path)]
+    records, imported = [], None
+    for file in json_files_below(path):
+        try:
+            records.append(_read(file))
+        except ImportedError as error:
+            imported = error
+    if not records and imported is not None:
+        raise imported
     if not records:
         raise NoRecordsError(f"{path} holds no records", action="deploybench run writes some")
     return records
@@ -97,6 +110,8 @@ def readable_records(path: Path) -> tuple[list[Record], list[DeployBenchError]]:
     for file in json_files_below(path):
         try:
             records.append(_read(file))
+        except ImportedError:
+            continue  # it is no record, and no broken one
         except DeployBenchError as error:
             problems.append(error)
         except OSError as error:
@@ -195,11 +210,31 @@ def record_in(content: bytes, origin: str) -> Record:
 
 
 def _read(path: Path) -> Record:
-    record = read_document_file(
-        Record, path, what="a record", expected=READ_AS_A_RECORD, action=NOT_A_RECORD
-    )
+    try:
+        record = read_document_file(
+            Record, path, what="a record", expected=READ_AS_A_RECORD, action=NOT_A_RECORD
+        )
+    except DeployBenchError:
+        _check_ours(path)
+        raise
     _check_unchanged(record, str(path))
     return record
+
+
+def _check_ours(path: Path) -> None:
+    """Raise ImportedError for what another tool measured."""
+    try:
+        content = read_bytes(path)
+    except OSError:
+        return  # the reader of documents says it
+    if is_imported(content):
+        raise ImportedError(
+            f"{path} was imported: another tool measured it, and nothing of it was checked here",
+            expected="records of deploybench run: imported results have no interval and no "
+            "verdict, and are never compared or ranked",
+            action="deploybench show FILE prints it, deploybench results query has the view "
+            "imported; deploybench run measures the cell here",
+        )
 
 
 def _check_unchanged(record: Record, origin: str) -> None:
