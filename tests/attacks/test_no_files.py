@@ -16,10 +16,13 @@ from deploybench.artifacts.pack import read_pack
 from deploybench.artifacts.signature import signature_of
 from deploybench.artifacts.tidy import size_on_disk, stored_runs
 from deploybench.artifacts.workspace import Workspace
+from deploybench.data.forms.synthetic_mark import MARK
 from deploybench.data.image_files import open_picture
 from deploybench.data.opening import open_data
 from deploybench.errors import DeployBenchError
+from deploybench.export.files import check_files
 from deploybench.export.labels import read_labels
+from deploybench.export.request import ModelRequest
 from deploybench.hardware.profile import load_profile
 from deploybench.results.store import read_records, readable_records
 from deploybench.scenarios.record import read_scenario
@@ -78,6 +81,19 @@ def of_labels(path: Path, make: Make) -> None:
     read_labels(path / "labels.txt", 10)
 
 
+def of_asked_labels(path: Path, make: Make) -> None:
+    make(path / "labels.txt")
+    check_files(ModelRequest(name="vit", labels=str(path / "labels.txt")))
+
+
+def of_mark(path: Path, make: Make) -> None:
+    a_class = path / "cat"
+    a_class.mkdir()
+    (a_class / "a.png").touch()
+    make(path / MARK)
+    open_data(path)
+
+
 def of_recipe(path: Path, make: Make) -> None:
     make(path / "recipe.json")
     recipe(str(path / "recipe.json"))
@@ -95,6 +111,8 @@ READ: dict[str, tuple[Callable[[Path, Make], None], str]] = {
     "manifest": (of_manifest, "a terabyte was read; else refused"),
     "table of images": (of_table, "waited for ever, or filled the memory"),
     "list of labels": (of_labels, "a terabyte was read; else refused"),
+    "list of labels asked for": (of_asked_labels, "a terabyte was read; else refused"),
+    "mark of a set that was made": (of_mark, "a terabyte was read; else passed over"),
     "recipe": (of_recipe, "waited for ever, by its code"),
     "scenario": (of_scenario, "waited for ever, by its code"),
 }

@@ -1,0 +1,147 @@
+"""Makes every fault of tests/faults with real commands, and writes the table of them.
+
+Each is tried in a workspace of its own with a small real artifact: what a process, a disk, a clock
+or a file may do while a command works. After each try it is looked for what was lost (finished
+records and artifacts), what stayed (processes, partial files, temporary folders), whether the cause
+was said, and whether the same command then did what was missing. A fault that breaks one of these
+promises is written as BROKEN with what it broke, and the exit code is 1.
+
+    python -m benchmarks.faults [--out docs/reliability.md] [--times 3] [--only TEXT]
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+from benchmarks.trust import cell, written_between
+from deploybench.artifacts.workspace import Workspace
+from deploybench.export.pipeline import ExportOptions, export_all
+from deploybench.export.request import ExportRequest, ModelRequest
+from tests.faults.faults import Fault, all_faults
+from tests.faults.place import BrokenPromiseError, NotHereError, Place, prepare
+
+PAGE = Path("docs/reliability.md")
+BEGIN = "<!-- faults: written by python -m benchmarks.faults -->"
+END = "<!-- end of the faults -->"
+MODEL = "timm:test_efficientnet"
+MOST_LETTERS = 200
+
+
+@dataclass
+class Tried:
+    """What came of one fault: how often it was tried, what a user saw, what was broken."""
+
+    fault: Fault
+    times: int = 0
+    sees: str = ""
+    broken: list[str] = field(default_factory=list)
+    not_here: str | None = None
+
+    @property
+    def row(self) -> str:
+        """The fault as a row of Markdown's table."""
+        lost = "nothing"
+        if self.broken:
+            lost = f"**BROKEN** {len(self.broken)} times: {self.broken[0]}"
+        if self.not_here is not None:
+            lost = "not tried"
+        words = (self.fault.name, str(self.times), lost, self.sees or self.not_here or "")
+        return "| " + " | ".join(cell(word) for word in words) + " |"
+
+
+def export_tiny(folder: Path) -> Path:
+    """An artifact of a small real model. Raises RuntimeError where that cannot be made."""
+    workspace = Workspace(folder)
+    workspace.prepare()
+    request = ExportRequest(model=ModelRequest(name=MODEL), backend="onnx")
+    (result,) = export_all([request], workspace, ExportOptions())
+    if result.artifact is None:
+        raise RuntimeError(f"the artifact to try with cannot be exported: {result.error}")
+    return result.artifact.path
+
+
+def try_fault(fault: Fault, prepared: Path, times: int) -> Tried:
+    """Try a fault so many times, each in a place of its own."""
+    tried = Tried(fault)
+    for number in range(times):
+        folder = Path(tempfile.mkdtemp(prefix="faults-"))
+        place = Place(folder, prepared)
+        try:
+            sees = fault.try_it(place, number)
+            tried.sees = tried.sees or without_folder(sees, folder)
+            tried.times += 1
+        except NotHereError as reason:
+            tried.not_here = str(reason)
+            return tried
+        except Exception as problem:  # whatever it is, the other faults are tried
+            words = f"{type(problem).__name__}: {problem}"
+            if isinstance(problem, BrokenPromiseError):
+                words = str(problem)
+            tried.broken.append(without_folder(words, folder))
+            tried.times += 1
+        finally:
+            place.close()
+            shutil.rmtree(folder, ignore_errors=True)
+    return tried
+
+
+def without_folder(text: str, folder: Path) -> str:
+    """The words as a user reads them, on one line, without what differs from try to try."""
+    text = " ".join(text.replace(f"{folder}/", "").split())
+    text = re.sub(r"\d{8}T\d{6}[\w-]*|\d{8}-\d{6}[\w-]*", "RUN", text)
+    if len(text) > MOST_LETTERS:
+        text = f"{text[:MOST_LETTERS]}…"
+    return text
+
+
+def table(tried: Sequence[Tried], seconds: float) -> str:
+    """All faults as Markdown, a table for each kind."""
+    lines = []
+    for kind, of_kind in groupby(tried, key=lambda one: one.fault.kind):
+        lines += [f"### {kind}", "", "| fault | times tried | lost | what the user sees |"]
+        lines += ["|---|---|---|---|", *(one.row for one in of_kind), ""]
+    times = sum(one.times for one in tried)
+    broken = sum(len(one.broken) for one in tried)
+    held = "every promise was held" if not broken else f"{broken} of them broke a promise"
+    words = f"{times} tries of {len(tried)} faults in {seconds / 60:.0f} minutes; {held}."
+    return "\n".join([words, "", *lines])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=PAGE)
+    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--only", default="", help="faults whose kind and name have this text")
+    options = parser.parse_args()
+    began = time.monotonic()
+    tried = []
+    with tempfile.TemporaryDirectory(prefix="faults-") as kept:
+        prepared = Path(kept) / "prepared"
+        prepared.mkdir()
+        prepare(prepared, [export_tiny(Path(kept) / "tiny")])
+        for fault in all_faults():
+            if options.only.lower() not in f"{fault.kind}: {fault.name}".lower():
+                continue
+            tried.append(try_fault(fault, prepared, options.times))
+            print(f"{time.monotonic() - began:5.0f} s {fault.kind} {tried[-1].row}", flush=True)
+    page = options.out.read_text("utf-8")
+    content = table(tried, time.monotonic() - began)
+    options.out.write_text(written_between(page, content, BEGIN, END), "utf-8")
+    broken = [one for one in tried if one.broken]
+    print(f"{len(tried)} faults, {len(broken)} broke a promise; written to {options.out}")
+    sys.exit(bool(broken))
+
+
+if __name__ == "__main__":
+    main()
