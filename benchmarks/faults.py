@@ -23,16 +23,12 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks.trust import cell, written_between
-from deploybench.artifacts.workspace import Workspace
-from deploybench.export.pipeline import ExportOptions, export_all
-from deploybench.export.request import ExportRequest, ModelRequest
 from tests.faults.faults import Fault, all_faults
 from tests.faults.place import BrokenPromiseError, NotHereError, Place, prepare
 
 PAGE = Path("docs/reliability.md")
 BEGIN = "<!-- faults: written by python -m benchmarks.faults -->"
 END = "<!-- end of the faults -->"
-MODEL = "timm:test_efficientnet"
 MOST_LETTERS = 200
 
 
@@ -56,17 +52,6 @@ class Tried:
             lost = "not tried"
         words = (self.fault.name, str(self.times), lost, self.sees or self.not_here or "")
         return "| " + " | ".join(cell(word) for word in words) + " |"
-
-
-def export_tiny(folder: Path) -> Path:
-    """An artifact of a small real model. Raises RuntimeError where that cannot be made."""
-    workspace = Workspace(folder)
-    workspace.prepare()
-    request = ExportRequest(model=ModelRequest(name=MODEL), backend="onnx")
-    (result,) = export_all([request], workspace, ExportOptions())
-    if result.artifact is None:
-        raise RuntimeError(f"the artifact to try with cannot be exported: {result.error}")
-    return result.artifact.path
 
 
 def try_fault(fault: Fault, prepared: Path, times: int) -> Tried:
@@ -129,7 +114,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="faults-") as kept:
         prepared = Path(kept) / "prepared"
         prepared.mkdir()
-        prepare(prepared, [export_tiny(Path(kept) / "tiny")])
+        prepare(prepared)
         for fault in all_faults():
             if options.only.lower() not in f"{fault.kind}: {fault.name}".lower():
                 continue

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.faults.faults import fault
-from tests.faults.place import NotHereError, Place, has, promise
+from tests.faults.place import MODEL, NotHereError, Place, has, promise
 from tests.faults.workers import again, went_on
 
 KIND = "The disk"

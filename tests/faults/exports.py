@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from tests.faults.faults import declare, fault
-from tests.faults.place import Place, has, promise
+from tests.faults.place import MODEL, Place, has, promise
 
 KIND = "An export"
 CAUSES = {

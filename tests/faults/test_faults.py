@@ -7,12 +7,11 @@ is the table of all of them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from deploybench.artifacts.artifact import Artifact
 from deploybench.files import write_whole
 from tests.faults.damage import damages
 from tests.faults.faults import Fault, all_faults
@@ -25,10 +24,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="kill -9 is PO
 
 
 @pytest.fixture(scope="module")
-def prepared(
-    tiny_artifact: Callable[[str], Artifact], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    return prepare(tmp_path_factory.mktemp("prepared"), [tiny_artifact("onnx").path])
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(tmp_path_factory.mktemp("prepared"))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.faults.faults import fault
-from tests.faults.place import Place, has, promise
+from tests.faults.place import MODEL, Place, has, promise
 from tests.faults.workers import again, went_on
 
 KIND = "Several at once"
