@@ -1,41 +1,68 @@
-"""Faults of the wall clock: it is stepped while a run measures. libfaketime steps it for the run's
-processes alone, and leaves the monotonic clock as it is: as a time server does."""
+"""Faults of the wall clock: it is stepped while a run measures, for the run's processes alone. The
+monotonic clock stays as it is, as it does under a time server."""
 
 from __future__ import annotations
 
+import shutil
+import struct
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
 from tests.faults.faults import declare
-from tests.faults.place import NotHereError, Place, promise
+from tests.faults.place import LONGEST_S, PLUGINS, NotHereError, Place, promise
 from tests.faults.workers import again, went_on
 
 KIND = "The wall clock"
-LIBRARIES = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib/faketime/libfaketimeMT.so.1")
+SOURCE = PLUGINS / "wall_clock.c"
 LONGEST_LATENCY_MS = 10_000.0
+DAY_S = 24 * 3600
 
 
-def library() -> Path:
-    """libfaketime. Raises NotHereError where it is not installed."""
-    for pattern in LIBRARIES:
-        for path in Path("/").glob(pattern[1:]):
-            return path
-    raise NotHereError("libfaketime is not installed (Debian: apt-get install libfaketime)")
+def library(folder: Path) -> Path:
+    """What moves the wall clock of a process. Raises NotHereError where it cannot be built."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None or not sys.platform.startswith("linux"):
+        raise NotHereError("there is no C compiler to build a clock of one's own with")
+    path = folder / "wall_clock.so"
+    command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(path), str(SOURCE), "-ldl"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NotHereError(f"a clock of one's own does not compile: {done.stderr[-200:]}")
+    return path
 
 
-def stepped(place: Place, number: int, *, step: str) -> str:
+def step(clock: Path, seconds: int) -> None:
+    """Move the clock, in place: the processes have the file mapped."""
+    with clock.open("r+b") as stream:
+        stream.write(struct.pack("=q", seconds))
+
+
+def wall_s(place: Place, environment: dict[str, str]) -> float:
+    """What a process of the place takes for the time."""
+    program = "import time; print(time.time())"
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**place.environment, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(said.stdout)
+
+
+def stepped(place: Place, number: int, *, seconds: int) -> str:
     """The clock is stepped while workers rest."""
     clock = place.folder / "clock"
-    clock.write_text("+0\n")
-    environment = {
-        "LD_PRELOAD": str(library()),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    clock.write_bytes(bytes(8))
+    environment = {"LD_PRELOAD": str(library(place.folder)), "WALL_CLOCK": str(clock)}
+    before_s = wall_s(place, environment)
     started = place.start(*place.measured("--budget", "3s"), environment=environment)
     place.wait_for(place.resting, "a worker rests", started)
-    clock.write_text(f"{step}\n")
+    step(clock, seconds)
+    seen_s = wall_s(place, environment) - before_s
+    promise(abs(seen_s - seconds) < LONGEST_S, f"the clock moved by {seen_s:.0f} s")
     done = started.ended()
     went_on(done)
     for row in done.rows:
@@ -46,6 +73,6 @@ def stepped(place: Place, number: int, *, step: str) -> str:
     return "both rows, as without"
 
 
-for step, words in {"-1d": "a day back", "+1d": "a day forth", "-2s": "two seconds back"}.items():
+for seconds, words in {-DAY_S: "a day back", DAY_S: "a day forth", -2: "two seconds back"}.items():
     name = f"stepped {words} while a run measures"
-    declare(KIND, name, partial(stepped, step=step), often=step == "-1d")
+    declare(KIND, name, partial(stepped, seconds=seconds), often=seconds == -DAY_S)

@@ -21,9 +21,9 @@ def two_runs(place: Place, number: int) -> str:
     place.check({})
     runs = len(list(place.workspace.records_folder.iterdir()))
     promise(runs == 2, f"the records of {runs} runs")
-    says = has(other.refusal, "measures on this machine", "waiting until it ends")
+    has(other.refusal, "measures on this machine since", "waiting until it ends")
     again(place, place.files())
-    return f"the second waits: {says}"
+    return "the second: process … measures on this machine since …: waiting until it ends"
 
 
 @fault(KIND, "two runs, and kill -9 of the one that measures")
