@@ -7,6 +7,8 @@ was said, and whether the same command then did what was missing. A fault that b
 promises is written as BROKEN with what it broke, and the exit code is 1.
 
     python -m benchmarks.faults [--out docs/reliability.md] [--times 3] [--only TEXT]
+
+With ``--only`` the rows of the other faults stay as they are.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
 from benchmarks.trust import cell, written_between
+from deploybench.plurals import counted
 from tests.faults.faults import Fault, all_faults
 from tests.faults.place import BrokenPromiseError, NotHereError, Place, prepare
 
@@ -30,6 +33,8 @@ PAGE = Path("docs/reliability.md")
 BEGIN = "<!-- faults: written by python -m benchmarks.faults -->"
 END = "<!-- end of the faults -->"
 MOST_LETTERS = 200
+BROKEN = "**BROKEN**"
+ROW = re.compile(r"\| (?P<name>.+?) \| (?P<times>\d+) \| .+ \|")
 
 
 @dataclass
@@ -47,7 +52,7 @@ class Tried:
         """The fault as a row of Markdown's table."""
         lost = "nothing"
         if self.broken:
-            lost = f"**BROKEN** {len(self.broken)} times: {self.broken[0]}"
+            lost = f"{BROKEN} {len(self.broken)} times: {self.broken[0]}"
         if self.not_here is not None:
             lost = "not tried"
         words = (self.fault.name, str(self.times), lost, self.sees or self.not_here or "")
@@ -88,17 +93,37 @@ def without_folder(text: str, folder: Path) -> str:
     return text
 
 
-def table(tried: Sequence[Tried], seconds: float) -> str:
-    """All faults as Markdown, a table for each kind."""
+def rows_in(page: str) -> dict[str, str]:
+    """The rows of a page by the fault's name, as they were written the last time."""
+    table_text = page.partition(BEGIN)[2].partition(END)[0]
+    rows = {}
+    for line in table_text.splitlines():
+        matched = ROW.fullmatch(line)
+        if matched is not None:
+            rows[matched["name"]] = line
+    return rows
+
+
+def table(faults: Sequence[Fault], rows: Mapping[str, str]) -> str:
+    """All faults as Markdown, a table for each kind; those without a row were never tried."""
     lines = []
-    for kind, of_kind in groupby(tried, key=lambda one: one.fault.kind):
+    tries = 0
+    broken = 0
+    for kind, of_kind in groupby(faults, key=lambda fault: fault.kind):
         lines += [f"### {kind}", "", "| fault | times tried | lost | what the user sees |"]
-        lines += ["|---|---|---|---|", *(one.row for one in of_kind), ""]
-    times = sum(one.times for one in tried)
-    broken = sum(len(one.broken) for one in tried)
-    held = "every promise was held" if not broken else f"{broken} of them broke a promise"
-    words = f"{times} tries of {len(tried)} faults in {seconds / 60:.0f} minutes; {held}."
-    return "\n".join([words, "", *lines])
+        lines.append("|---|---|---|---|")
+        for fault in of_kind:
+            row = rows.get(cell(fault.name), Tried(fault, not_here="never tried").row)
+            matched = ROW.fullmatch(row)
+            assert matched is not None, row
+            tries += int(matched["times"])
+            broken += BROKEN in row
+            lines.append(row)
+        lines.append("")
+    held = "every promise was held"
+    if broken:
+        held = f"{counted(broken, 'fault')} broke a promise"
+    return "\n".join([f"{counted(tries, 'try')} of {len(faults)} faults: {held}.", "", *lines])
 
 
 def main() -> None:
@@ -108,23 +133,29 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PAGE)
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--only", default="", help="faults whose kind and name have this text")
+    parser.add_argument("--prepared", type=Path, help="a folder to keep what all begin with")
     options = parser.parse_args()
+    faults = all_faults()
+    rows = rows_in(options.out.read_text("utf-8"))
+    broken = tried = 0
     began = time.monotonic()
-    tried = []
     with tempfile.TemporaryDirectory(prefix="faults-") as kept:
-        prepared = Path(kept) / "prepared"
-        prepared.mkdir()
-        prepare(prepared)
-        for fault in all_faults():
+        prepared = options.prepared or Path(kept) / "prepared"
+        if not prepared.is_dir():
+            prepared.mkdir(parents=True)
+            prepare(prepared)
+        for fault in faults:
             if options.only.lower() not in f"{fault.kind}: {fault.name}".lower():
                 continue
-            tried.append(try_fault(fault, prepared, options.times))
-            print(f"{time.monotonic() - began:5.0f} s {fault.kind} {tried[-1].row}", flush=True)
-    page = options.out.read_text("utf-8")
-    content = table(tried, time.monotonic() - began)
-    options.out.write_text(written_between(page, content, BEGIN, END), "utf-8")
-    broken = [one for one in tried if one.broken]
-    print(f"{len(tried)} faults, {len(broken)} broke a promise; written to {options.out}")
+            one = try_fault(fault, prepared, options.times)
+            tried += 1
+            broken += bool(one.broken)
+            rows[cell(fault.name)] = one.row
+            print(f"{time.monotonic() - began:5.0f} s {fault.kind} {one.row}", flush=True)
+            # After each: whatever ends this early, what was tried is written.
+            page = options.out.read_text("utf-8")
+            options.out.write_text(written_between(page, table(faults, rows), BEGIN, END), "utf-8")
+    print(f"{counted(tried, 'fault')}, {broken} broke a promise; written to {options.out}")
     sys.exit(bool(broken))
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tests.faults.place import Place
 
-KINDS = ("workers", "parents", "disks", "clocks", "damage", "together", "exports")
+KINDS = ("workers", "parents", "going_on", "exports", "disks", "clocks", "damage", "together")
 """The modules that declare the faults of a kind."""
 Try = Callable[[Place, int], str]
 

@@ -4,7 +4,8 @@
 ``DEPLOYBENCH_FAULT_ARMED`` names, so that a fault can be armed in the middle of a run, and the same
 command then runs again without. A fault that is to happen once removes the file first.
 
-Phases: import, load, first-call, parity, call (any call from when it is armed), export, exported.
+Phases: import, load, first-call, parity, call (any from when it is armed), call-30 (that one),
+export, exported.
 """
 
 from __future__ import annotations
@@ -123,6 +124,7 @@ class FaultyRunner(OnnxRuntimeRunner):
                 at("first-call")
             elif calls == PARITY_CALL:
                 at("parity")
+            at(f"call-{calls}")
             at("call")
             return infer(inputs)
 
