@@ -24,7 +24,7 @@ from contextlib import ExitStack
 import psutil
 
 from deploybench.errors import DeployBenchError
-from deploybench.family import scratch_folder
+from deploybench.family import kill_strays, scratch_folder
 from deploybench.inherited import pinned
 from deploybench.processes import (
     HERE,
@@ -100,6 +100,7 @@ class Resident:
                 ) from error
             finally:
                 os.close(writing)
+        self._stack.callback(kill_strays, variables)
         self._stack.callback(kill_group, self._child)
 
     def __enter__(self) -> Resident:

@@ -165,6 +165,56 @@ def test_kill_of_a_command_at_any_moment_leaves_nothing(
     assert left(sealed) == []
 
 
+LEAVING = """
+import os, subprocess, sys, time
+from pathlib import Path
+
+def main():
+    program = "import time; time.sleep(60)"
+    subprocess.Popen([sys.executable, "-S", "-c", program], start_new_session=True)
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(60)
+        os._exit(0)
+    Path("left").touch()
+    os._exit(0)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("kind", ["worker", "forked"])
+def test_what_a_child_leaves_running_is_gone_before_the_next_one(
+    kind: str, sealed: dict[str, str], tmp_path: Path
+) -> None:
+    """A runtime that starts a daemon would disturb whatever is measured after it."""
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    environment = {**sealed, "PYTHONPATH": str(tmp_path)}
+    call = PARENTS[kind].replace("stuck", "leaving")
+    program = (
+        "from deploybench import processes\n"
+        f"if __name__ == '__main__':\n    {call}\n    print('done', flush=True)\n    input()\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=environment,
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "done\n"
+    assert (tmp_path / "left").exists()
+    lines = [" ".join(process.cmdline()) for process in survivors(environment)]
+    assert not [line for line in lines if "time.sleep(60)" in line], "a program that it started"
+    if kind == "worker":
+        assert not [line for line in lines if "leaving" in line and "processes" not in line]
+    parent.communicate("\n")
+    assert left(sealed) == [], "what only forked itself goes with the command"
+
+
 def test_guardian_leaves_with_a_parent_that_ends_as_it_should(
     sealed: dict[str, str], tmp_path: Path
 ) -> None:
