@@ -38,8 +38,9 @@ from deploybench.family import (
     temporary_files_in,
 )
 from deploybench.inherited import interrupts_held, limit_files, pinned
+from deploybench.untrusted import read_tail
 
-STDERR_TAIL_CHARS = 4000
+STDERR_TAIL_BYTES = 4000
 QUIET_RUNTIMES = {
     "ORT_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -377,7 +378,7 @@ def _die_with_requester() -> None:
 
 def _outcome(reply_path: Path, log_path: Path, error: str | None, code: int) -> ChildOutcome:
     """What the child left behind; the cause of its death when it left nothing."""
-    log = log_path.read_text("utf-8", errors="replace")[-STDERR_TAIL_CHARS:]
+    log = read_tail(log_path, STDERR_TAIL_BYTES)
     reply = None
     if error is None and reply_path.exists():
         reply = reply_path.read_bytes()

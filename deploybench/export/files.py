@@ -70,9 +70,9 @@ def _is_there(path: Path) -> bool:
 
 
 def _check_labels(path: Path) -> None:
+    if not _is_there(path):
+        raise DeployBenchError(f"there is no file {from_here(path)}", action="check the path")
     try:
-        if not path.is_file():
-            raise DeployBenchError(f"there is no file {from_here(path)}", action="check the path")
         read_text(path)
     except OSError as error:
         raise _unreadable(path, error) from None

@@ -27,7 +27,7 @@ from deploybench.hardware.profile import load_profile
 from deploybench.results.store import read_records, readable_records
 from deploybench.scenarios.record import read_scenario
 from deploybench.training.recipe import recipe
-from deploybench.untrusted import read_bytes
+from deploybench.untrusted import read_bytes, read_tail
 from tests.attacks.hostile import (
     FIRST_SCHEMA,
     a_device,
@@ -145,7 +145,7 @@ def test_what_is_no_file_is_refused_at_once(
         pytest.skip("its lines are read one by one: the first is too long")
     with pytest.raises(DeployBenchError) as refusal:
         read(tmp_path, make)
-    assert str(tmp_path) in refusal.value.found
+    assert tmp_path.name in refusal.value.found
 
 
 def test_only_plain_files_are_read_whole(tmp_path: Path) -> None:
@@ -156,6 +156,15 @@ def test_only_plain_files_are_read_whole(tmp_path: Path) -> None:
         read_bytes(path, 4)
     (tmp_path / "link").symlink_to(path)
     assert read_bytes(tmp_path / "link", 5) == b"12345"
+
+
+def test_only_the_end_of_a_log_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * 5000 + "é".encode() + b"end")
+    assert read_tail(path, 4) == "\ufffdend"
+    assert read_tail(path, 5) == "éend"
+    an_endless_file(tmp_path / "long")
+    assert len(read_tail(tmp_path / "long", 4000)) == 4000
 
 
 @pytest.mark.timeout(20)
