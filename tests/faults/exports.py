@@ -12,7 +12,7 @@ CAUSES = {
     "export:kill": ("kill -9 of the exporter", "killed by SIGKILL"),
     "export:crash": ("a segmentation fault in the exporter", "killed by SIGSEGV"),
     "exported:kill": ("kill -9 of the exporter after it wrote its files", "killed by SIGKILL"),
-    "export:memory": ("more memory than there may be, in the exporter", "MemoryError"),
+    "export:memory": ("more memory than there may be, in the exporter", "memory"),
     "export:print-and-raise": ("an exporter that prints 100 MB and raises", "printed 100 MB"),
 }
 

@@ -126,7 +126,7 @@ def out_of_memory(place: Place, number: int) -> str:
     place.fault("load:memory")
     limited = ("prlimit", f"--as={16 << 30}")
     done = place.run(*place.measured(), before=limited)
-    sees = failed(done, "MemoryError")
+    sees = failed(done, "out of memory")
     place.check({})
     again(place, place.files())
     return sees
