@@ -75,4 +75,4 @@ def stepped(place: Place, number: int, *, seconds: int) -> str:
 
 for seconds, words in {-DAY_S: "a day back", DAY_S: "a day forth", -2: "two seconds back"}.items():
     name = f"stepped {words} while a run measures"
-    declare(KIND, name, partial(stepped, seconds=seconds), often=seconds == -DAY_S)
+    declare(KIND, name, partial(stepped, seconds=seconds))

@@ -95,7 +95,6 @@ for name, words in {
     "model.onnx": "the model in an artifact",
     "reference.npz": "the reference of an artifact",
 }.items():
-    often = name == MANIFEST
     declare(KIND, words, partial(artifact_file, name=name))
 
 

@@ -45,7 +45,7 @@ def grown(folder: Path) -> None:
     mount("-o", "remount,size=64m", str(folder))
 
 
-@fault(KIND, "full when the records are written", often=True)
+@fault(KIND, "full when the records are written")
 def full_for_records(place: Place, number: int) -> str:
     records = place.workspace.records_folder
     with small(records, "16k"):

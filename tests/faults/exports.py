@@ -48,7 +48,7 @@ def broken(place: Place, number: int, *, how: str) -> str:
 
 
 for how, (words, _) in CAUSES.items():
-    declare(KIND, words, partial(broken, how=how), often=how == "export:print-and-raise")
+    declare(KIND, words, partial(broken, how=how))
 
 
 @fault(KIND, "an exporter that never returns")

@@ -28,7 +28,7 @@ def killed_in_run(place: Place, number: int, *, phase: str) -> str:
 
 for phase, when in {"import": "imports", "load": "loads", "parity": "is proved"}.items():
     name = f"kill -9 of run while a worker {when}"
-    declare(KIND, name, partial(killed_in_run, phase=phase), often=phase == "load")
+    declare(KIND, name, partial(killed_in_run, phase=phase))
 
 
 @fault(KIND, "kill -9 of run while its workers rest, stopped", often=True)

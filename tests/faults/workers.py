@@ -58,7 +58,7 @@ def every_time(place: Place, number: int, *, phase: str, how: str) -> str:
 
 for how, (words, _) in CAUSES.items():
     for phase, when in SETUP.items():
-        often = (how, phase) in {("kill", "load"), ("crash", "parity")}
+        often = (how, phase) == ("kill", "load")
         name = f"{words} {when}"
         declare(KIND, name, partial(every_time, phase=phase, how=how), often=often)
 
@@ -91,12 +91,12 @@ def visited(place: Place, number: int, *, how: str, first: bool) -> str:
 
 
 declare(KIND, "kill -9 in its first visit", partial(visited, how="kill", first=True))
-declare(KIND, "kill -9 in a visit", partial(visited, how="kill", first=False), often=True)
+declare(KIND, "kill -9 in a visit", partial(visited, how="kill", first=False))
 declare(KIND, "a segmentation fault in a visit", partial(visited, how="crash", first=False))
 declare(KIND, "a call that never returns, in a visit", partial(visited, how="wait", first=False))
 
 
-@fault(KIND, "a load that never returns", often=True)
+@fault(KIND, "a load that never returns")
 def hangs(place: Place, number: int) -> str:
     place.fault("load:wait")
     done = place.run(*place.measured(), module=IMPATIENT)
@@ -121,7 +121,7 @@ def resting(place: Place, number: int) -> str:
     )
 
 
-@fault(KIND, "more memory than there may be (ulimit -v 16 GiB)", often=True)
+@fault(KIND, "more memory than there may be (ulimit -v 16 GiB)")
 def out_of_memory(place: Place, number: int) -> str:
     place.fault("load:memory")
     limited = ("prlimit", f"--as={16 << 30}")
