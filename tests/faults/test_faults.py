@@ -57,8 +57,11 @@ def test_damage_is_done_at_every_class_of_offsets() -> None:
     assert all(content != bytes(range(1, 256)) * 10 for content in done.values())
 
 
-def test_harness_sees_what_is_left_behind_and_what_is_lost(place: Place) -> None:
+def test_harness_sees_what_is_left_behind_and_what_is_lost(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A harness that notices nothing would pass every fault."""
+    monkeypatch.setattr("tests.faults.place.PATIENCE_S", 0.5)
     kept = place.workspace.records_folder / "run" / "x.json"
     write_whole(kept, '{"complete": true}')
     before = place.files()
