@@ -70,8 +70,10 @@ class Done:
 
     @property
     def refusal(self) -> str:
-        """What it refused with, on one line."""
-        return " ".join(self.errors.split())
+        """What it refused with, on one line; all that it told where it refused nothing."""
+        told = " ".join(self.errors.split())
+        _, sign, words = told.rpartition("error: ")
+        return words if sign else told
 
 
 @dataclass
