@@ -83,6 +83,21 @@ def kill_strays(variables: Mapping[str, str]) -> None:
     guardian.kill_all_marked(CHILD, variables[CHILD])
 
 
+def goes_with_us(folder: Path) -> None:
+    """Have a folder that is not among the temporary ones removed, should this process be killed.
+
+    Once the folder has another name, or is gone, that means nothing any more. Raises
+    DeployBenchError where the guardian cannot be started.
+    """
+    family_mark()
+    running = _guardian
+    if running is None or running.process.stdin is None:
+        return
+    with contextlib.suppress(OSError):  # a guardian that was killed: the next sweep has to do
+        running.process.stdin.write(os.fsencode(folder.absolute()) + guardian.END_OF_PATH)
+        running.process.stdin.flush()
+
+
 def guardian_number() -> int | None:
     """The process number of this process's guardian, if it has one."""
     if _guardian is None or _guardian.of != os.getpid():

@@ -5,8 +5,8 @@ waits without a use of CPU time until the pipe at its standard input ends, which
 moment and in whatever way the parent does: no system call of ours has to be reached for that. It
 then kills every process that carries the parent's mark in its environment, which children and what
 they start (compilers, pools of workers, servers) inherit, also those in a session of their own; and
-it removes the temporary folders that bear the parent's number. A parent that ends as it should
-tells so first: then the guardian looks once for what its children left running, and leaves.
+it removes the temporary folders that bear the parent's number, and those elsewhere that the parent
+told of. A parent that ends as it should tells so first: then the guardian looks once for what its children left running, and leaves.
 
 It imports nothing of this program, and psutil only where there is no /proc.
 """
@@ -25,6 +25,9 @@ MARK = "DEPLOYBENCH_FAMILY"
 """The variable by which the processes of one parent are known."""
 FOLDER_PREFIX = "deploybench-"
 FAREWELL = b"done"
+END_OF_PATH = b"\0"
+"""After each folder elsewhere that the parent works in; what comes after the last is a farewell."""
+LONGEST_READ = 1 << 16
 CALM_SCANS = 2
 """A process that was being started while we looked is found by the second look."""
 SCAN_PAUSE_S = 0.05
@@ -35,7 +38,14 @@ GIVE_UP_S = 30.0
 def main() -> None:
     """Wait for the parent's end; clean up after it unless it said farewell."""
     parent, mark, temporary, search_path = sys.argv[1:]
-    farewell = os.read(0, len(FAREWELL)) == FAREWELL
+    told = b""
+    while not told.endswith(FAREWELL):
+        more = os.read(0, LONGEST_READ)
+        if not more:
+            break
+        told += more
+    *folders, last = told.split(END_OF_PATH)
+    farewell = last == FAREWELL
     sys.path.append(search_path)
     if farewell:
         # Its children have ended, and it waits for us: what they left, if they did, goes with it.
@@ -43,6 +53,8 @@ def main() -> None:
         return
     kill_family(mark)
     remove_folders(Path(temporary), int(parent))
+    for folder in folders:
+        shutil.rmtree(os.fsdecode(folder), ignore_errors=True)
 
 
 def kill_family(mark: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -69,7 +70,10 @@ def left(environment: dict[str, str]) -> list[str]:
     """What is still there once there was time for it to go: processes and temporary folders."""
     end = time.monotonic() + PATIENCE_S
     while True:
-        remains = [" ".join(process.cmdline()) for process in survivors(environment)]
+        remains = []
+        for process in survivors(environment):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it went while we looked
+                remains.append(" ".join(process.cmdline()))
         remains += [str(path) for path in Path(environment["TMPDIR"]).glob("deploybench-*")]
         if not remains or time.monotonic() > end:
             return remains
@@ -213,6 +217,28 @@ def test_what_a_child_leaves_running_is_gone_before_the_next_one(
         assert not [line for line in lines if "leaving" in line and "processes" not in line]
     parent.communicate("\n")
     assert left(sealed) == [], "what only forked itself goes with the command"
+
+
+def test_folder_that_a_killed_process_worked_in_is_removed_and_what_it_published_stays(
+    sealed: dict[str, str], tmp_path: Path
+) -> None:
+    program = (
+        "import os, signal\nfrom pathlib import Path\n"
+        "from deploybench.artifacts.workspace import Workspace\n"
+        "workspace = Workspace(Path('w'))\nworkspace.prepare()\n"
+        "with workspace.staging() as made, workspace.staging() as unfinished:\n"
+        "    (unfinished / 'model.onnx').touch()\n"
+        "    made.rename('published')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    parent = started(["-c", program], sealed, tmp_path)
+    assert parent.wait(60) == -signal.SIGKILL
+    end = time.monotonic() + PATIENCE_S
+    while list(tmp_path.glob("w/artifacts/.partial-*")) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert list(tmp_path.glob("w/artifacts/.partial-*")) == []
+    assert (tmp_path / "published").is_dir()
+    assert left(sealed) == []
 
 
 def test_guardian_leaves_with_a_parent_that_ends_as_it_should(
