@@ -6,7 +6,8 @@ moment and in whatever way the parent does: no system call of ours has to be rea
 then kills every process that carries the parent's mark in its environment, which children and what
 they start (compilers, pools of workers, servers) inherit, also those in a session of their own; and
 it removes the temporary folders that bear the parent's number, and those elsewhere that the parent
-told of. A parent that ends as it should tells so first: then the guardian looks once for what its children left running, and leaves.
+told of. A parent that ends as it should tells so first: then the guardian looks once for what its
+children left running, and leaves.
 
 It imports nothing of this program, and psutil only where there is no /proc.
 """
