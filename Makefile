@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 DEMO ?= demo-workspace
 OLD_STACK ?= build/old-stack
 TEST_WORKERS ?= 2
+FUZZ_INPUTS ?= 1000000
 COMPILED := $(if $(shell command -v g++ clang++ 2>/dev/null),aotinductor)
 empty :=
 space := $(empty) $(empty)
@@ -23,7 +24,7 @@ ACCURACY_RUNNERS := pytorch,torchscript,torch-export,onnxruntime,openvino
 DEMO_RUNNERS := pytorch,onnxruntime,openvino
 
 .PHONY: help demo accuracy-demo test lint environment clean-demo gpu-check docker-pins docker-libraries images old-stack page-tools \
-	sbom audit wheel docs pictures
+	sbom audit wheel docs pictures fuzz faults
 
 help:
 	@echo "make demo   export and measure four models on every CPU backend, print the comparison table"
@@ -39,6 +40,8 @@ help:
 	@echo "make docker-libraries  read the libraries in every pinned wheel (several GB), and say which are missing"
 	@echo "make sbom          a CycloneDX list of every package, and their licences"
 	@echo "make audit         known weaknesses of the pinned packages, where they can be asked for"
+	@echo "make fuzz          a million inputs for every parser (an hour and more); FUZZ_INPUTS=, FUZZ_MINUTES="
+	@echo "make faults        make every fault of tests/faults, and write docs/reliability.md (half an hour)"
 	@echo "make wheel         build the wheel twice, and compare"
 	@echo "make old-stack     export here, measure on Python 3.10 and torch 2.0 (4 GB; needs a python3.10)"
 
@@ -126,6 +129,13 @@ sbom: $(READY)
 
 audit: $(READY)
 	$(BIN)/python -m benchmarks.supply_chain audit
+
+# 10,000 of them are in make test. A failure prints the seed that repeats it.
+fuzz: $(READY)
+	$(BIN)/python -m benchmarks.fuzz --inputs $(FUZZ_INPUTS) $(if $(FUZZ_MINUTES),--minutes $(FUZZ_MINUTES))
+
+faults: $(READY)
+	$(BIN)/python -m benchmarks.faults
 
 wheel: $(READY)
 	$(BIN)/python -m benchmarks.supply_chain wheel

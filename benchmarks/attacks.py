@@ -33,7 +33,7 @@ FAILED = "**FAILED**"
 TESTS = (
     *("tests/attacks", "tests/artifacts", "tests/cli/test_consent.py", "tests/report"),
     *("tests/rows", "tests/contracts/test_registry.py", "tests/models/test_checkpoint_forms.py"),
-    "tests/gating",
+    *("tests/gating", "tests/fleet/test_station.py"),
 )
 
 

@@ -5,9 +5,11 @@ or put in, numbers and words of JSON and TOML exchanged for extreme ones. A pars
 refuse it as a DeployBenchError. It must not raise anything else, take over a second of CPU time, or
 write a file outside its folder.
 
-    python -m benchmarks.fuzz [--inputs 1000000] [--parser record]
+    python -m benchmarks.fuzz [--inputs 1000000] [--parser record] [--minutes 60] [--seed 1]
 
-``make test`` gives 10,000; the nightly form is 1,000,000.
+``make test`` gives 10,000; the nightly form, ``make fuzz``, is 1,000,000. They are given in parts
+of 10,000, each with the next seed, in turns for every parser: whatever ends it early, all of them
+had their share. A failure names the seed of its part.
 """
 
 from __future__ import annotations
@@ -15,16 +17,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import secrets
 import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from deploybench.archive.importing import AUTO, import_file, imported_below, write_imported
@@ -37,11 +41,16 @@ from deploybench.data.image_files import open_picture
 from deploybench.data.opening import open_data
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.profile import load_profile
+from deploybench.models.checkpoint import read_checkpoint
 from deploybench.results.store import read_records
+from deploybench.training.recipe import recipe
+from deploybench.tuning.journal import FILE, JournalFile, TuneEvaluation, TuneJournal, TuneRound
 
 MOST_CPU_S = 1.0
 MOST_WALL_S = 60.0
 """What waits uses no CPU time; a busy machine may keep an input waiting for seconds."""
+PART = 10_000
+"""Inputs of one search: its memory of what it tried grows with each."""
 FIXTURES = Path(__file__).parents[1] / "tests" / "fixtures" / "first-schema"
 PEERS = FIXTURES.parent / "peers"
 """Files of other tools: real ones, and such as their sources write."""
@@ -110,6 +119,37 @@ def _images() -> list[bytes]:
     return made
 
 
+def _checkpoints() -> list[bytes]:
+    """A zip archive, a file from before there were these, and safetensors."""
+    import torch
+    from safetensors.torch import save
+
+    weights = {"body.weight": torch.ones(4, 3), "head.bias": torch.zeros(2, dtype=torch.float16)}
+    made = [save(weights)]
+    for zipped in (True, False):
+        stream = io.BytesIO()
+        content = {"state_dict": weights, "epoch": 3, "args": {"lr": 0.1}}
+        torch.save(content, stream, _use_new_zipfile_serialization=zipped)
+        made.append(stream.getvalue())
+    return made
+
+
+def _recipes() -> list[bytes]:
+    return [
+        b'{"epochs": 3, "batch": 8, "learning_rate": 0.002, "mixup": 0.2, "ema": 0.9}',
+        b'{"optimizer": "sgd", "schedule": "cosine", "warmup_epochs": 1, "weight_decay": 1e-4}',
+    ]
+
+
+def _journals() -> list[bytes]:
+    one = TuneRound(number=1, run="20260101-000000-0000", names=("a", "b"), seconds_each=2.0)
+    seen = TuneEvaluation(step=1, run="20260101-000001-0000", names=("a",), spent_s=1.5)
+    journal = TuneJournal(
+        key="0" * 64, created="2026-01-01T00:00:00Z", asked={}, rounds=(one,), evaluations=(seen,)
+    )
+    return [journal.model_dump_json(indent=1).encode()]
+
+
 def _feed_pack(path: Path) -> object:
     workspace = Workspace(path.parent / "workspace")
     workspace.artifacts_folder.mkdir(parents=True, exist_ok=True)
@@ -151,10 +191,13 @@ SPEC = Preprocessing(
 PARSERS = {
     "profile": Parser("mine.toml", _profiles, lambda path: load_profile(str(path)), 0.15),
     "manifest": Parser(MANIFEST, _manifests, lambda path: open_artifact(path.parent), 0.15),
-    "record": Parser("record.json", _records, read_records, 0.15),
+    "record": Parser("record.json", _records, read_records, 0.1),
     "pack": Parser("x.dbpack", _packs, _feed_pack, 0.1),
-    "table": Parser("manifest.csv", _tables, _feed_table, 0.15),
-    "image": Parser("image.png", _images, lambda path: open_picture(path, SPEC), 0.15),
+    "table": Parser("manifest.csv", _tables, _feed_table, 0.1),
+    "image": Parser("image.png", _images, lambda path: open_picture(path, SPEC), 0.05),
+    "checkpoint": Parser("weights.pth", _checkpoints, read_checkpoint, 0.1),
+    "recipe": Parser("recipe.json", _recipes, lambda path: recipe(str(path)), 0.05),
+    "journal": Parser(FILE, _journals, lambda path: JournalFile(path.parent, {}), 0.05),
     "optimum-benchmark": Parser(
         "benchmark.json", _peers("optimum-benchmark"), _feed_peer("optimum-benchmark"), 0.03
     ),
@@ -224,13 +267,19 @@ def time_limit() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def fuzz(name: str, inputs: int) -> None:
-    """Give that parser so many inputs. Raises what the smallest that it does not bear raises."""
+def fuzz(name: str, inputs: int, first: int | None = None) -> None:
+    """Give that parser so many inputs. Raises what the smallest that it does not bear raises.
+
+    ``first`` is the seed of the search; None: another one each time.
+    """
     parser = PARSERS[name]
+    if first is None:
+        first = secrets.randbelow(1 << 32)
     with tempfile.TemporaryDirectory() as kept:
         folder = Path(kept) / "inside" / "deeper"
         folder.mkdir(parents=True)
 
+        @seed(first)
         @settings(
             max_examples=inputs,
             deadline=None,
@@ -250,27 +299,50 @@ def fuzz(name: str, inputs: int) -> None:
         bears()
 
 
+def parts(inputs: int, only: str | None) -> Iterator[tuple[str, int]]:
+    """Parsers and numbers of inputs, in turns, until each had its share of all."""
+    left = {only: inputs} if only else {}
+    if not only:
+        left = {name: max(int(inputs * fed.share), 1) for name, fed in PARSERS.items()}
+    while any(left.values()):
+        for name in [name for name, rest in left.items() if rest]:
+            part = min(left[name], PART)
+            left[name] -= part
+            yield name, part
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--parser", choices=sorted(PARSERS))
+    parser.add_argument("--minutes", type=float, help="begin no other part after so many")
+    parser.add_argument("--seed", type=int, help="of the first part [default: another each time]")
     options = parser.parse_args()
-    failed = []
-    for name, fed in PARSERS.items():
-        if options.parser not in (None, name):
-            continue
-        inputs = options.inputs if options.parser else max(int(options.inputs * fed.share), 1)
-        started = time.monotonic()
+    number = secrets.randbelow(1 << 32) if options.seed is None else options.seed
+    given_to: Counter[str] = Counter()
+    failed: list[str] = []
+    began = time.monotonic()
+    for name, inputs in parts(options.inputs, options.parser):
+        spent_s = time.monotonic() - began
+        if options.minutes is not None and spent_s > 60 * options.minutes:
+            break
         try:
-            fuzz(name, inputs)
+            fuzz(name, inputs, number)
         except Exception as error:  # whatever an input made the parser raise, or several of them
             inside = getattr(error, "exceptions", (error,))
-            failed += [f"{name}: {each!r}; {getattr(each, '__notes__', '')}" for each in inside]
-        print(f"{name}: {inputs} inputs, {time.monotonic() - started:.0f} s", flush=True)
+            words = [f"{each!r}; {getattr(each, '__notes__', '')}" for each in inside]
+            failed += [f"{name}, --seed {number}: {word}" for word in words]
+            print(f"FAILED {failed[-1]}", flush=True)
+        given_to[name] += inputs
+        number += 1
+        print(f"{time.monotonic() - began:6.0f} s {given_to.total()} inputs", flush=True)
+    for name, inputs in given_to.items():
+        print(f"{name}: {inputs} inputs")
     for problem in failed:
         print(f"FAILED {problem}")
+    print(f"{given_to.total()} inputs, {len(failed)} failures")
     sys.exit(bool(failed))
 
 

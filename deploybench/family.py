@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from deploybench import guardian
 from deploybench.errors import DeployBenchError
 
 OWNER_FILE = ".owner"
+CHILD = "DEPLOYBENCH_CHILD"
+"""The variable by which a child and all that it starts are known."""
 FOLDER_NAME = re.compile(re.escape(guardian.FOLDER_PREFIX) + r"\d+-.+")
 UNOWNED_FOR_S = 24 * 3600.0
 """A folder without its lock is one that was being made: after a day nobody is making it."""
@@ -68,6 +70,32 @@ def family_mark() -> dict[str, str]:
             running = _start_guardian()
             _guardian = running
     return {guardian.MARK: running.mark}
+
+
+def child_mark() -> dict[str, str]:
+    """What makes a process one of a single child's: a variable for the child's environment."""
+    return {CHILD: secrets.token_hex(8)}
+
+
+def kill_strays(variables: Mapping[str, str]) -> None:
+    """Kill what a child with these variables left running when it ended, a daemon say: what made a
+    session of its own is not in the child's group, and would disturb what is measured next."""
+    guardian.kill_all_marked(CHILD, variables[CHILD])
+
+
+def goes_with_us(folder: Path) -> None:
+    """Have a folder that is not among the temporary ones removed, should this process be killed.
+
+    Once the folder has another name, or is gone, that means nothing any more. Raises
+    DeployBenchError where the guardian cannot be started.
+    """
+    family_mark()
+    running = _guardian
+    if running is None or running.process.stdin is None:
+        return
+    with contextlib.suppress(OSError):  # a guardian that was killed: the next sweep has to do
+        running.process.stdin.write(os.fsencode(folder.absolute()) + guardian.END_OF_PATH)
+        running.process.stdin.flush()
 
 
 def guardian_number() -> int | None:

@@ -30,14 +30,17 @@ import psutil
 from deploybench.environment import cleared_of, without_cleared, without_secrets
 from deploybench.errors import DeployBenchError
 from deploybench.family import (
+    child_mark,
     family_mark,
     guardian_number,
+    kill_strays,
     scratch_folder,
     temporary_files_in,
 )
 from deploybench.inherited import interrupts_held, limit_files, pinned
+from deploybench.untrusted import read_tail
 
-STDERR_TAIL_CHARS = 4000
+STDERR_TAIL_BYTES = 4000
 QUIET_RUNTIMES = {
     "ORT_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -120,6 +123,7 @@ def run_child(
                 error = f"stopped after the time limit of {time_limit_s:g} s"
             finally:
                 kill_group(child)
+                kill_strays(variables)
         return _outcome(reply_path, log_path, error, child.returncode)
 
 
@@ -143,9 +147,10 @@ def run_forked(
         reply_path = folder / "reply.json"
         log_path = folder / "log.txt"
         log_path.touch()
+        variables = {**temporary_files_in(folder), **child_mark()}
         child = context.Process(
             target=_forked_main,
-            args=(module, request, str(reply_path), str(log_path), temporary_files_in(folder)),
+            args=(module, request, str(reply_path), str(log_path), variables),
         )
         child.start()
         if _stopping.is_set():  # the interrupt came while the server was still importing
@@ -159,6 +164,7 @@ def run_forked(
             _signal_group(child.pid)
             child.kill()
             child.join()
+            kill_strays(variables)
         return _outcome(reply_path, log_path, error, child.exitcode or 0)
 
 
@@ -278,6 +284,7 @@ def child_environment(
         **UTF_8,
         **temporary_files_in(folder),
         **family_mark(),
+        **child_mark(),
         PARENT: str(os.getpid()),
         **changes,
     }
@@ -371,7 +378,7 @@ def _die_with_requester() -> None:
 
 def _outcome(reply_path: Path, log_path: Path, error: str | None, code: int) -> ChildOutcome:
     """What the child left behind; the cause of its death when it left nothing."""
-    log = log_path.read_text("utf-8", errors="replace")[-STDERR_TAIL_CHARS:]
+    log = read_tail(log_path, STDERR_TAIL_BYTES)
     reply = None
     if error is None and reply_path.exists():
         reply = reply_path.read_bytes()

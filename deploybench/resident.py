@@ -24,16 +24,18 @@ from contextlib import ExitStack
 import psutil
 
 from deploybench.errors import DeployBenchError
-from deploybench.family import scratch_folder
+from deploybench.family import kill_strays, scratch_folder
 from deploybench.inherited import pinned
 from deploybench.processes import (
     HERE,
+    STDERR_TAIL_BYTES,
     Interpreter,
     cause_of_death,
     child_environment,
     kill_group,
     python_module,
 )
+from deploybench.untrusted import read_tail
 
 REPLIES = "DEPLOYBENCH_REPLIES"
 """The variable that tells a resident the number of the pipe for its answers."""
@@ -100,6 +102,7 @@ class Resident:
                 ) from error
             finally:
                 os.close(writing)
+        self._stack.callback(kill_strays, variables)
         self._stack.callback(kill_group, self._child)
 
     def __enter__(self) -> Resident:
@@ -180,7 +183,7 @@ class Resident:
 
     def _cause(self) -> str:
         kill_group(self._child)
-        log = self._log_path.read_text("utf-8", errors="replace")
+        log = read_tail(self._log_path, STDERR_TAIL_BYTES)
         return cause_of_death(self._child.returncode, log)
 
 

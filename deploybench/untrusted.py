@@ -66,6 +66,14 @@ def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
     return read_bytes(path, most_bytes).decode("utf-8")
 
 
+def read_tail(path: Path, most_bytes: int) -> str:
+    """The end of a text that may be of any length, a log say. Raises OSError as above."""
+    with open_regular(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        stream.seek(max(size - most_bytes, 0))
+        return stream.read(most_bytes).decode("utf-8", errors="replace")
+
+
 def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
     """What the JSON in a file says.
 

@@ -24,11 +24,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from docker.pins import DOCKER, ROOT, profiles
+from docker.pins import DOCKER, ROOT, build_file, pins_file, pins_of, profiles
 
 MODEL, RUNNERS = "timm:test_vit", "pytorch,onnxruntime"
 SOURCE = "/opt/deploybench/source"
 PINS = "/opt/deploybench/requirements.txt"
+BUILDERS = "/opt/deploybench/build.txt"
 OF_THE_DRIVER = ("libcuda.so.1", "libnvidia-ml.so.1")
 PROVIDERS = (
     "torch/lib/libtorch_cuda.so",
@@ -121,7 +122,7 @@ def carry_out(profile: str, folder: Path) -> Found:
     if found.failed:
         found.pins = "not installed"
         return found
-    count = len((DOCKER / profile / "requirements.txt").read_text().split())
+    count = len(pins_of(pins_file(profile).read_text()))
     found.pins = f"all {count} installed"
     found.doctor = doctor(found, inside, folder)
     found.measured = measured(found, inside, folder, profile)
@@ -161,7 +162,11 @@ def pip_words(command: str, profile: str) -> list[str] | None:
     words = shlex.split(command)
     if words[0] != "pip":
         return None
-    places = {SOURCE: str(ROOT), PINS: str(DOCKER / profile / "requirements.txt")}
+    places = {
+        SOURCE: str(ROOT),
+        PINS: str(pins_file(profile)),
+        BUILDERS: str(build_file(profile)),
+    }
     return [places.get(word, word) for word in words[1:]]
 
 

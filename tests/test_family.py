@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -69,7 +70,10 @@ def left(environment: dict[str, str]) -> list[str]:
     """What is still there once there was time for it to go: processes and temporary folders."""
     end = time.monotonic() + PATIENCE_S
     while True:
-        remains = [" ".join(process.cmdline()) for process in survivors(environment)]
+        remains = []
+        for process in survivors(environment):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it went while we looked
+                remains.append(" ".join(process.cmdline()))
         remains += [str(path) for path in Path(environment["TMPDIR"]).glob("deploybench-*")]
         if not remains or time.monotonic() > end:
             return remains
@@ -162,6 +166,78 @@ def test_kill_of_a_command_at_any_moment_leaves_nothing(
     time.sleep(after_s)
     parent.kill()
     parent.wait()
+    assert left(sealed) == []
+
+
+LEAVING = """
+import os, subprocess, sys, time
+from pathlib import Path
+
+def main():
+    program = "import time; time.sleep(60)"
+    subprocess.Popen([sys.executable, "-S", "-c", program], start_new_session=True)
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(60)
+        os._exit(0)
+    Path("left").touch()
+    os._exit(0)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("kind", ["worker", "forked"])
+def test_what_a_child_leaves_running_is_gone_before_the_next_one(
+    kind: str, sealed: dict[str, str], tmp_path: Path
+) -> None:
+    """A runtime that starts a daemon would disturb whatever is measured after it."""
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    environment = {**sealed, "PYTHONPATH": str(tmp_path)}
+    call = PARENTS[kind].replace("stuck", "leaving")
+    program = (
+        "from deploybench import processes\n"
+        f"if __name__ == '__main__':\n    {call}\n    print('done', flush=True)\n    input()\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=environment,
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "done\n"
+    assert (tmp_path / "left").exists()
+    lines = [" ".join(process.cmdline()) for process in survivors(environment)]
+    assert not [line for line in lines if "time.sleep(60)" in line], "a program that it started"
+    if kind == "worker":
+        assert not [line for line in lines if "leaving" in line and "processes" not in line]
+    parent.communicate("\n")
+    assert left(sealed) == [], "what only forked itself goes with the command"
+
+
+def test_folder_that_a_killed_process_worked_in_is_removed_and_what_it_published_stays(
+    sealed: dict[str, str], tmp_path: Path
+) -> None:
+    program = (
+        "import os, signal\nfrom pathlib import Path\n"
+        "from deploybench.artifacts.workspace import Workspace\n"
+        "workspace = Workspace(Path('w'))\nworkspace.prepare()\n"
+        "with workspace.staging() as made, workspace.staging() as unfinished:\n"
+        "    (unfinished / 'model.onnx').touch()\n"
+        "    made.rename('published')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    parent = started(["-c", program], sealed, tmp_path)
+    assert parent.wait(60) == -signal.SIGKILL
+    end = time.monotonic() + PATIENCE_S
+    while list(tmp_path.glob("w/artifacts/.partial-*")) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert list(tmp_path.glob("w/artifacts/.partial-*")) == []
+    assert (tmp_path / "published").is_dir()
     assert left(sealed) == []
 
 

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from deploybench.artifacts.artifact import MANIFEST, Artifact, Manifest, open_artifact
 from deploybench.artifacts.signature import sign
 from deploybench.errors import DeployBenchError
+from deploybench.family import goes_with_us
 from deploybench.files import STAGING_PREFIX, slug
 
 DEFAULT_ROOT = "deploybench-workspace"
@@ -122,6 +123,7 @@ class Workspace:
         folder = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=self.artifacts_folder))
         # Held as long as this process works in it: what nobody holds, a dead process left behind.
         descriptor = os.open(folder, os.O_RDONLY)
+        goes_with_us(folder)
         try:
             with contextlib.suppress(OSError):  # a disk without locks
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -36,7 +36,7 @@ from deploybench.contracts.registry import runner
 from deploybench.data.postprocess import task_in
 from deploybench.documents import now
 from deploybench.errors import DeployBenchError
-from deploybench.family import scratch_folder
+from deploybench.family import goes_with_us, scratch_folder
 from deploybench.files import STAGING_PREFIX
 from deploybench.processes import allow_children, cause_of_death, child_environment
 from deploybench.results.cell import Cell
@@ -202,6 +202,7 @@ def _staging(folder: Path) -> Iterator[Path]:
     staging = target.with_name(f"{STAGING_PREFIX}{secrets.token_hex(4)}-{target.name[:40]}")
     try:
         staging.mkdir(parents=True)
+        goes_with_us(staging)
         yield staging
     except OSError as error:
         raise DeployBenchError(

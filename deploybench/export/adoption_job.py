@@ -344,10 +344,9 @@ def _labels(
     """The user's names of the classes, else those in the file where there are as many."""
     count = label_count(task, num_classes)
     if request.labels is not None:
-        path = Path(request.labels)
-        if task.scores == "classes":
-            count = len([line for line in path.read_text().splitlines() if line.strip()])
-        return read_labels(path, count)
+        # A graph that names the class itself does not say how many there are.
+        any_number = task.scores == "classes"
+        return read_labels(Path(request.labels), None if any_number else count)
     if len(foreign.label_names) == count:
         return foreign.label_names
     return ()

@@ -13,6 +13,7 @@ from pathlib import Path
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ModelRequest
 from deploybench.files import from_here
+from deploybench.untrusted import read_text
 
 
 def check_files(model: ModelRequest) -> None:
@@ -69,10 +70,10 @@ def _is_there(path: Path) -> bool:
 
 
 def _check_labels(path: Path) -> None:
+    if not _is_there(path):
+        raise DeployBenchError(f"there is no file {from_here(path)}", action="check the path")
     try:
-        if not path.is_file():
-            raise DeployBenchError(f"there is no file {from_here(path)}", action="check the path")
-        path.read_text()
+        read_text(path)
     except OSError as error:
         raise _unreadable(path, error) from None
     except UnicodeDecodeError as error:

@@ -29,10 +29,10 @@ from deploybench.plurals import counted
 from deploybench.untrusted import read_text
 
 
-def read_labels(path: Path, classes: int) -> tuple[str, ...]:
+def read_labels(path: Path, classes: int | None) -> tuple[str, ...]:
     """The class names in a file, one a line.
 
-    Raises DeployBenchError unless there are ``classes`` of them.
+    Raises DeployBenchError unless there are ``classes`` of them; None takes any number.
     """
     try:
         text = read_text(path)
@@ -43,7 +43,7 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
         ) from None
     lines = (line.strip() for line in text.splitlines())
     labels = tuple(line for line in lines if line)
-    if len(labels) != classes:
+    if classes is not None and len(labels) != classes:
         raise DeployBenchError(
             f"{path} has {counted(len(labels), 'name')}", expected=f"{classes}, one line a class"
         )

@@ -5,12 +5,19 @@ decide. So there are as many nodes of a profile as there are cells of it, and ea
 Slurm gives it (exclusive, one job on a machine) is its slot. The folder of jobs lies in the
 workspace, which has to be on a file system that the machines share; artifacts are taken from there,
 and kept by their hash in the cache of each machine.
+
+submitit hands jobs and results over as pickles, and who writes one of those runs code as whoever
+reads it. So each run of a fleet has a folder of jobs of its own, new, that nobody but this user may
+write to; before anything is taken from it, it is looked at again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import stat
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -65,6 +72,58 @@ def read_options(asked: Sequence[str]) -> dict[str, dict[str, str]]:
     return options
 
 
+class OwnFolder:
+    """A new folder in ``parent`` that only this user may read or write.
+
+    Raises DeployBenchError where it cannot be made, or others could put another in its place: the
+    parent is made this user's alone, or is refused.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            parent.chmod(stat.S_IRWXU)
+            self.path = Path(tempfile.mkdtemp(dir=parent))
+            self._parent = parent
+            self._made = _identity(self.path)
+        except OSError as error:
+            raise DeployBenchError(
+                f"{parent} cannot be made this user's alone: {error.strerror or error}",
+                expected="a folder that nobody else writes to: the jobs' files in it are code",
+                action="choose another --workspace, or remove that folder",
+            ) from error
+        self.check()
+
+    def check(self) -> None:
+        """Raise DeployBenchError unless the folder is the one that was made, and still private."""
+        for folder in (self._parent, self.path):
+            try:
+                found = folder.lstat()
+            except OSError as error:
+                raise _not_ours(folder, str(error.strerror or error)) from None
+            if not stat.S_ISDIR(found.st_mode):
+                raise _not_ours(folder, "it is no folder")
+            if hasattr(os, "getuid") and found.st_uid != os.getuid():
+                raise _not_ours(folder, f"it belongs to user {found.st_uid}")
+            if os.name == "posix" and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise _not_ours(folder, "others may write to it")
+        if _identity(self.path) != self._made:
+            raise _not_ours(self.path, "it is another folder than the one that was made")
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.lstat()
+    return found.st_dev, found.st_ino
+
+
+def _not_ours(folder: Path, why: str) -> DeployBenchError:
+    return DeployBenchError(
+        f"the folder of jobs {folder} is not to be trusted: {why}",
+        expected="a folder that only this user writes to: the jobs' files in it are code",
+        action="choose a --workspace that others cannot write to",
+    )
+
+
 def measure_there(ticket_json: str, paths: Mapping[str, str]) -> Measured:
     """In the job: take what this machine lacks from the shared folder, and measure."""
     ticket = Ticket.model_validate_json(ticket_json)
@@ -87,7 +146,7 @@ class JobsCluster:
         options: Options,
     ) -> None:
         self._kind = kind
-        self._folder = folder
+        self._folder = OwnFolder(folder)
         self._tickets = tickets
         self._paths = {sha256: str(path) for sha256, path in paths.items()}
         self._options = options
@@ -110,6 +169,7 @@ class JobsCluster:
 
     def start(self, assignment: Assignment) -> None:
         ticket = self._tickets[assignment.task.name]
+        self._folder.check()
         executor = self._executor(ticket)
         job = executor.submit(measure_there, ticket.model_dump_json(), self._paths)
         self._jobs[assignment.task.name] = (job, assignment)
@@ -128,6 +188,7 @@ class JobsCluster:
             time.sleep(LOOK_AGAIN_S)
 
     def _reply(self, job: Any, assignment: Assignment) -> Reply[Answer]:
+        self._folder.check()
         try:
             measured: Measured = job.result()
         except Exception as error:  # submitit hands on whatever ended the job
@@ -139,12 +200,12 @@ class JobsCluster:
     def _executor(self, ticket: Ticket) -> Any:
         minutes = int(ticket.look.limit_s / 60) + EXTRA_MINUTES
         if self._kind == LOCAL:
-            executor = self._submitit.LocalExecutor(folder=self._folder)
+            executor = self._submitit.LocalExecutor(folder=self._folder.path)
             executor.update_parameters(timeout_min=minutes)
             return executor
         asked = self._options.get(ticket.profile, self._options.get("", {}))
         try:
-            executor = self._submitit.SlurmExecutor(folder=self._folder)
+            executor = self._submitit.SlurmExecutor(folder=self._folder.path)
         except RuntimeError as error:
             raise DeployBenchError(
                 f"no Slurm is here: {error}",

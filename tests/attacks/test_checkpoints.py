@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import pickle
@@ -11,10 +12,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
 
 from deploybench.artifacts.pack import read_pack
 from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
+from deploybench.models.checkpoint import load_state, read_checkpoint
 from deploybench.models.checkpoint_files import read_weights
 from deploybench.results.store import read_records, write_record
 from tests.attacks.hostile import a_device, a_pipe, attack
@@ -47,6 +52,31 @@ def test_pickle_that_acts_is_not_loaded(tmp_path: Path) -> None:
     with pytest.raises(DeployBenchError):
         read_weights(path)
     assert not sign.exists()
+
+
+@attack(
+    KIND,
+    "weights that are NaN or infinite: one number among them is enough",
+    "exported; refused by parity, without the cause",
+    "refused before anything is built: 'holds NaN or Inf in 1 tensor', with its name",
+)
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_that_are_no_numbers(suffix: str, number: float, tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    weights = model.state_dict()
+    weights["1.weight"][0, 2] = number
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".pth":
+        torch.save(weights, path)
+    else:
+        save_file(weights, path)
+    with pytest.raises(DeployBenchError) as refusal:
+        load_state(
+            model, read_checkpoint(path), allow_partial=False, example=lambda: torch.zeros(1, 3)
+        )
+    assert "holds NaN or Inf in 1 tensor: 1.weight" in refusal.value.found
+    assert "choose an earlier checkpoint" in (refusal.value.action or "")
 
 
 @pytest.mark.timeout(60)

@@ -16,15 +16,18 @@ from deploybench.artifacts.pack import read_pack
 from deploybench.artifacts.signature import signature_of
 from deploybench.artifacts.tidy import size_on_disk, stored_runs
 from deploybench.artifacts.workspace import Workspace
+from deploybench.data.forms.synthetic_mark import MARK
 from deploybench.data.image_files import open_picture
 from deploybench.data.opening import open_data
 from deploybench.errors import DeployBenchError
+from deploybench.export.files import check_files
 from deploybench.export.labels import read_labels
+from deploybench.export.request import ModelRequest
 from deploybench.hardware.profile import load_profile
 from deploybench.results.store import read_records, readable_records
 from deploybench.scenarios.record import read_scenario
 from deploybench.training.recipe import recipe
-from deploybench.untrusted import read_bytes
+from deploybench.untrusted import read_bytes, read_tail
 from tests.attacks.hostile import (
     FIRST_SCHEMA,
     a_device,
@@ -78,6 +81,19 @@ def of_labels(path: Path, make: Make) -> None:
     read_labels(path / "labels.txt", 10)
 
 
+def of_asked_labels(path: Path, make: Make) -> None:
+    make(path / "labels.txt")
+    check_files(ModelRequest(name="vit", labels=str(path / "labels.txt")))
+
+
+def of_mark(path: Path, make: Make) -> None:
+    a_class = path / "cat"
+    a_class.mkdir()
+    (a_class / "a.png").touch()
+    make(path / MARK)
+    open_data(path)
+
+
 def of_recipe(path: Path, make: Make) -> None:
     make(path / "recipe.json")
     recipe(str(path / "recipe.json"))
@@ -95,6 +111,8 @@ READ: dict[str, tuple[Callable[[Path, Make], None], str]] = {
     "manifest": (of_manifest, "a terabyte was read; else refused"),
     "table of images": (of_table, "waited for ever, or filled the memory"),
     "list of labels": (of_labels, "a terabyte was read; else refused"),
+    "list of labels asked for": (of_asked_labels, "a terabyte was read; else refused"),
+    "mark of a set that was made": (of_mark, "a terabyte was read; else passed over"),
     "recipe": (of_recipe, "waited for ever, by its code"),
     "scenario": (of_scenario, "waited for ever, by its code"),
 }
@@ -121,13 +139,13 @@ READ: dict[str, tuple[Callable[[Path, Make], None], str]] = {
 def test_what_is_no_file_is_refused_at_once(
     read: Callable[[Path, Make], None], make: Make, tmp_path: Path
 ) -> None:
-    if read in (of_record, of_table) and make is a_folder:
-        pytest.skip("a folder of records, or one without any table")
+    if read in (of_record, of_table, of_mark) and make is a_folder:
+        pytest.skip("a folder of records, one without any table, or one of images")
     if read is of_table and make is an_endless_file:
         pytest.skip("its lines are read one by one: the first is too long")
     with pytest.raises(DeployBenchError) as refusal:
         read(tmp_path, make)
-    assert str(tmp_path) in refusal.value.found
+    assert tmp_path.name in refusal.value.found
 
 
 def test_only_plain_files_are_read_whole(tmp_path: Path) -> None:
@@ -138,6 +156,15 @@ def test_only_plain_files_are_read_whole(tmp_path: Path) -> None:
         read_bytes(path, 4)
     (tmp_path / "link").symlink_to(path)
     assert read_bytes(tmp_path / "link", 5) == b"12345"
+
+
+def test_only_the_end_of_a_log_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * 5000 + "é".encode() + b"end")
+    assert read_tail(path, 4) == "\ufffdend"
+    assert read_tail(path, 5) == "éend"
+    an_endless_file(tmp_path / "long")
+    assert len(read_tail(tmp_path / "long", 4000)) == 4000
 
 
 @pytest.mark.timeout(20)

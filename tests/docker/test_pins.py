@@ -3,6 +3,7 @@ profiles promise."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from deploybench.hardware.profile import load_profile
-from docker.pins import check_pins, pins_file, pins_of, profiles
+from docker.pins import (
+    BUILT_HERE,
+    build_file,
+    check_pins,
+    hashes_of,
+    part_of,
+    pins_file,
+    pins_of,
+    profiles,
+)
 
 NOT_PACKAGES = {"python", "driver", "cuda"}
 
@@ -69,7 +79,8 @@ def test_pins_resolve_for_the_profiles_python_and_none_is_missing_or_left_over(
     ],
 )
 def test_wrong_pin_is_found(line: str, replacement: str, words: str, tmp_path: Path) -> None:
-    lines = pins_file("k80").read_text().splitlines()
+    pins = pins_of(pins_file("k80").read_text())
+    lines = [f"{name}=={version}" for name, version in pins.items()]
     (found,) = [number for number, text in enumerate(lines) if text.startswith(line)]
     lines[found] = replacement
     changed = tmp_path / "requirements.txt"
@@ -83,3 +94,33 @@ def test_wrong_pin_is_found(line: str, replacement: str, words: str, tmp_path: P
 def test_open_pin_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match="no exact pin"):
         pins_of(f"torch==2.0.1\n{line}\n")
+
+
+@pytest.mark.parametrize("profile", profiles())
+def test_every_pin_has_the_hashes_of_its_files_and_no_file_names_an_index(profile: str) -> None:
+    text = pins_file(profile).read_text()
+    hashes = hashes_of(text)
+    assert hashes.keys() == pins_of(text).keys()
+    for name, found in hashes.items():
+        assert found, f"{name} has no hash"
+        for digest in found:
+            assert re.fullmatch("sha256:[0-9a-f]{64}", digest), (name, digest)
+    assert "://" not in text
+    assert "index-url" not in text
+
+
+@pytest.mark.parametrize("profile", profiles())
+def test_what_builds_packages_is_pinned_as_in_the_image(profile: str) -> None:
+    text = pins_file(profile).read_text()
+    builds = bool(pins_of(text).keys() & set(BUILT_HERE))
+    assert build_file(profile).exists() == builds
+    if builds:
+        assert build_file(profile).read_text() == part_of(text, ["setuptools"])
+        assert list(pins_of(build_file(profile).read_text())) == ["setuptools"]
+
+
+def test_hashes_belong_to_the_pin_that_they_follow() -> None:
+    text = "a==1 \\\n    --hash=sha256:1 \\\n    --hash=sha256:2\nb==2 # why\nc==3\n"
+    assert hashes_of(text) == {"a": ["sha256:1", "sha256:2"], "b": [], "c": []}
+    assert pins_of(text) == {"a": "1", "b": "2", "c": "3"}
+    assert part_of(text, ["a"]) == text.partition("b==")[0]

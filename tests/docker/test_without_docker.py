@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from docker.pins import DOCKER, ROOT, profiles
+from docker.pins import DOCKER, ROOT, build_file, profiles
 from docker.without_docker import (
     COLUMNS,
     Found,
@@ -25,7 +25,10 @@ def test_every_step_of_an_image_is_carried_out_or_named(profile: str) -> None:
     commands = [command for keyword, text in steps for command in commands_of(keyword, text)]
     installed = [words for command in commands if (words := pip_words(command, profile))]
     pins = str(DOCKER / profile / "requirements.txt")
-    assert [words[-1] for words in installed][1:] == [pins, str(ROOT)]
+    builders = [str(build_file(profile))] if build_file(profile).exists() else []
+    assert [words[-1] for words in installed] == [*builders, pins, str(ROOT)]
+    for words in installed[:-1]:
+        assert "--require-hashes" in words, "what comes is what was pinned, or nothing"
     others = {command.split()[0] for command in commands if pip_words(command, profile) is None}
     assert others <= {"apt-get", "rm", "find", "ldconfig", "useradd", "install"}
 

@@ -104,6 +104,6 @@ def test_every_room_of_the_map_has_a_line_in_the_table_of_rooms_on_its_floor() -
 
 
 def test_mirror_of_the_rooms_under_tests_has_no_folder_that_is_no_room() -> None:
-    others = {"attacks", "benchmarks", "docker", "docs", "gpu", *PLUGINS}
+    others = {"attacks", "benchmarks", "docker", "docs", "faults", "gpu", *PLUGINS}
     mirrored = {path.parent.name for path in (ROOT / "tests").glob("*/__init__.py")} - others
     assert mirrored <= existing_boxes()

@@ -16,6 +16,7 @@ from deploybench.fleet.ticket import Answer, Look, Ticket
 from deploybench.fleet.worker import answer
 from deploybench.processes import ChildOutcome
 from tests.artifacts.workspaces import ONNX, kept_workspace
+from tests.attacks.hostile import attack
 from tests.fleet.made_up import answer_to
 
 SHORT = Look(rounds=1, duration_s=0.05, min_samples=3, threads=1)
@@ -173,6 +174,41 @@ def test_a_job_that_ends_without_an_answer_is_lost_with_its_words(
     assert reply.lost is not None
     assert reply.lost.startswith("job ")
     assert "KeyError" in reply.lost
+
+
+@attack(
+    "Code of others",
+    "a fleet by submitit whose folder of jobs others can write to: its results are pickles",
+    "loaded, by its code",
+    "a new folder for each run, this user's alone; refused where it became another's",
+)
+def test_folder_of_jobs_is_new_private_and_looked_at_again(tmp_path: Path) -> None:
+    from deploybench.fleet.jobs_cluster import OwnFolder
+
+    jobs = tmp_path / "jobs"
+    jobs.mkdir(mode=0o777)
+    jobs.chmod(0o777)
+    planted = jobs / "1_0_result.pkl"
+    planted.write_bytes(b"a pickle of somebody's")
+
+    folder = OwnFolder(jobs)
+
+    assert list(folder.path.iterdir()) == [], "what was there before is not among the results"
+    for path in (jobs, folder.path):
+        assert path.stat().st_mode & 0o077 == 0
+    folder.check()
+    folder.path.chmod(0o770)
+    with pytest.raises(DeployBenchError, match="others may write to it"):
+        folder.check()
+    folder.path.chmod(0o700)
+    aside = folder.path.rename(tmp_path / "aside")
+    folder.path.mkdir(mode=0o700)
+    with pytest.raises(DeployBenchError, match="another folder than the one that was made"):
+        folder.check()
+    folder.path.rmdir()
+    folder.path.symlink_to(aside)
+    with pytest.raises(DeployBenchError, match="it is no folder"):
+        folder.check()
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,12 @@ from pathlib import Path
 
 from deploybench.data.dataset import DataSet
 from deploybench.documents import Document, read_document
+from deploybench.errors import DeployBenchError
+from deploybench.untrusted import read_bytes
 
 MARK = "dataset.json"
+MOST_BYTES = 4 << 20
+"""Of a mark: it has a line a class. What is larger is refused before it is read."""
 
 
 class MadeClass(Document):
@@ -47,7 +51,14 @@ def marked(data: DataSet) -> DataSet:
 
 def _read(path: Path) -> MadeSet | None:
     """The mark; None for a file of that name that is somebody else's."""
-    content = path.read_bytes()
+    try:
+        content = read_bytes(path, MOST_BYTES)
+    except OSError as error:
+        raise DeployBenchError(
+            f"{path} cannot be read: {error.strerror or error}",
+            expected="what deploybench data make writes beside the images",
+            action="move that file away, or make the set again",
+        ) from None
     if b'"made_by"' not in content:
         return None
     return read_document(

@@ -15,6 +15,7 @@ from deploybench.data.dataset import DataSet
 from deploybench.data.forms.synthetic_mark import MARK, MadeClass, MadeSet
 from deploybench.data.opening import open_data
 from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.family import goes_with_us
 from deploybench.files import STAGING_PREFIX, write_whole
 
 README = "README.md"
@@ -116,6 +117,7 @@ def _written_whole(out: Path) -> Iterator[Path]:
     staging = out.absolute().with_name(f"{STAGING_PREFIX}{secrets.token_hex(4)}-{out.name}")
     try:
         staging.mkdir(parents=True)
+        goes_with_us(staging)
         yield staging
         if out.is_dir():
             out.rmdir()

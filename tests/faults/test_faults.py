@@ -1,0 +1,81 @@
+"""Faults of every kind, tried once with real commands: ``python -m benchmarks.faults`` does more.
+
+What each of them tries stands in ``tests/faults/workers.py`` and beside it; ``docs/reliability.md``
+is the table of all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploybench.files import write_whole
+from tests.faults.damage import damages
+from tests.faults.faults import Fault, all_faults
+from tests.faults.place import BrokenPromiseError, NotHereError, Place, prepare
+
+OFTEN = [fault for fault in all_faults() if fault.often]
+NAMES = [f"{fault.kind}: {fault.name}" for fault in OFTEN]
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="kill -9 is POSIX's")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture
+def place(prepared: Path, tmp_path: Path) -> Iterator[Place]:
+    made = Place(tmp_path, prepared)
+    yield made
+    made.close()
+
+
+@pytest.mark.measures
+@pytest.mark.parametrize("fault", OFTEN, ids=NAMES)
+def test_nothing_is_lost_and_the_cause_is_said_when(fault: Fault, place: Place) -> None:
+    try:
+        sees = fault.try_it(place, 0)
+    except NotHereError as reason:
+        pytest.skip(str(reason))
+    assert sees
+
+
+def test_faults_have_names_of_their_own() -> None:
+    names = [fault.name for fault in all_faults()]
+    assert len(set(names)) == len(names)
+
+
+def test_damage_is_done_at_every_class_of_offsets() -> None:
+    done = dict(damages(bytes(range(1, 256)) * 10, 0))
+    assert len(done) == 1 + 3 * 6
+    assert b"" in done.values()
+    assert all(content != bytes(range(1, 256)) * 10 for content in done.values())
+
+
+def test_harness_sees_what_is_left_behind_and_what_is_lost(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A harness that notices nothing would pass every fault."""
+    monkeypatch.setattr("tests.faults.place.PATIENCE_S", 0.5)
+    kept = place.workspace.records_folder / "run" / "x.json"
+    write_whole(kept, '{"complete": true}')
+    before = place.files()
+    place.check(before)
+    (kept.parent / ".partial-1-x.json").touch()
+    with pytest.raises(BrokenPromiseError, match="partial-1"):
+        place.check(before)
+    (kept.parent / ".partial-1-x.json").unlink()
+    kept.write_text('{"complete": true, "p50_ms": 1}')
+    with pytest.raises(BrokenPromiseError, match="lost or changed"):
+        place.check(before)
+    kept.unlink()
+    with pytest.raises(BrokenPromiseError, match="lost or changed"):
+        place.check(before)
+    place.run(module="tests.faults.orphans")
+    with pytest.raises(BrokenPromiseError, match="process"):
+        place.check({})
