@@ -194,6 +194,7 @@ class LiveView:
             auto_refresh=False,
             transient=True,
             vertical_overflow="crop",
+            redirect_stdout=False,  # results may go to a file meanwhile
         )
         self._live.start()
 

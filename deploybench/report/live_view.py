@@ -103,7 +103,10 @@ class LiveFrame:
 def frame_lines(frame: LiveFrame, width: int, height: int) -> list[Text]:
     """The frame in at most ``height`` lines of at most ``width`` columns, if there is room for the
     heading and three rows; the heading comes first."""
-    head = [_title(frame), _time(frame), _machine(frame, width)]
+    head = [_title(frame), _time(frame)]
+    if frame.wanted is not None:
+        head.append(Text(_plan(frame)))
+    head.append(_machine(frame, width))
     if frame.doing:
         head.append(Text(f"now      {inert(frame.doing)}", "dim"))
     lines = [_fitted(line, width) for line in head]
@@ -136,17 +139,21 @@ def _title(frame: LiveFrame) -> Text:
 
 
 def _time(frame: LiveFrame) -> Text:
-    """What is gone, what is left, and the plan that this follows from."""
-    words = f"time     {duration(frame.gone_s)} gone"
+    """What is gone, and what is left."""
+    words = f"time     {clock(frame.gone_s)} gone"
     if frame.left_s is not None:
         words += f", at most {duration(frame.left_s)} left"
     if frame.ends:
         words += f" (until {frame.ends})"
-    if frame.wanted is not None:
-        words += f" · until every interval is ±{100 * frame.wanted:.3g} %"
-        if frame.budget_s is not None:
-            words += f", or {duration(frame.budget_s)} are spent"
     return Text(words)
+
+
+def _plan(frame: LiveFrame) -> str:
+    """What the time that is left follows from."""
+    words = f"plan     until every interval is ±{100 * (frame.wanted or 0):.3g}%"
+    if frame.budget_s is not None:
+        words += f", or {duration(frame.budget_s)} are spent"
+    return words
 
 
 def _machine(frame: LiveFrame, width: int) -> Text:
@@ -193,6 +200,15 @@ def interval_bar(half_width: float | None, wanted: float | None) -> str:
         return " " * HALF_BAR + "●"
     dashes = "─" * (arm - 1)
     return f"{' ' * (HALF_BAR - arm)}├{dashes}●{dashes}┤"
+
+
+def clock(seconds: float) -> str:
+    """A time that is known: 1:40, 1:02:03."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}"
 
 
 def duration(seconds: float) -> str:
@@ -262,7 +278,7 @@ def _percent(half_width: float | None) -> str:
         return NOTHING
     if half_width > WIDEST_SHOWN:
         return WIDE
-    return f"{100 * half_width:.1f} %"
+    return f"{100 * half_width:.1f}%"
 
 
 def _line(cells: Sequence[str], columns: Sequence[_Column], style: str) -> Text:
