@@ -8,8 +8,11 @@ picture stands still. The time that is left moves when something is told, and no
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -93,13 +96,18 @@ class LiveView:
         """A line that stays, above the frame."""
         line = Text(inert(words), style)
         self._remarks = [*self._remarks[1 - MOST_REMARKS :], line]
-        self._console.print(line, soft_wrap=True)
+        with interrupted_afterwards():
+            self._console.print(line, soft_wrap=True)
 
     def end(self) -> None:
         """Take the frame away; the cursor is shown again."""
-        if self._live is not None:
+        if self._live is None:
+            return
+        with interrupted_afterwards():
             self._live.stop()
             self._live = None
+            if self._console.size != self._size:
+                self._clear()
 
     def _start(self, planned: Planned, number: int) -> None:
         key = planned.cell.key
@@ -150,7 +158,10 @@ class LiveView:
         if record.judgement.verdict in NEVER_MEASURED and record.complete:
             self._change(record.cell.key, state=RowState.FAILED)
             return
-        if record.summary is not None and not record.visits:
+        if row.state is RowState.STARTING and len(record.launches) == 1:
+            # Of one launch there is no interval; and where it will be visited, it only settled.
+            self._change(record.cell.key, state=RowState.STARTED)
+        elif record.summary is not None and not record.visits:
             state = record.summary.states[0]
             width = None
             if state.p50_low_ms is not None and state.p50_high_ms is not None:
@@ -187,27 +198,36 @@ class LiveView:
             looks=row.looks if looks is None else looks,
         )
 
-    def _open(self) -> None:
+    def _clear(self) -> None:
+        """Begin the screen anew after it changed its size: where the terminal put the lines of the
+        last frame, only it knows."""
+        self._console.clear()
+        for line in self._remarks:
+            self._console.print(line, soft_wrap=True)
+
+    def _open(self) -> Live:
         self._size = self._console.size
-        self._live = Live(
+        live = Live(
             console=self._console,
             auto_refresh=False,
             transient=True,
             vertical_overflow="crop",
             redirect_stdout=False,  # results may go to a file meanwhile
         )
-        self._live.start()
+        live.start()
+        self._live = live
+        return live
 
     def _draw(self) -> None:
-        if self._live is None:
-            return
+        if self._live is not None:
+            with interrupted_afterwards():
+                self._draw_on(self._live)
+
+    def _draw_on(self, live: Live) -> None:
         if self._console.size != self._size:
-            # Where the terminal put the lines of the last frame, only it knows: begin anew.
-            self._live.stop()
-            self._console.clear()
-            for line in self._remarks:
-                self._console.print(line, soft_wrap=True)
-            self._open()
+            live.stop()
+            self._clear()
+            live = self._open()
         width, height = self._size
         frame = replace(
             self._frame,
@@ -215,8 +235,30 @@ class LiveView:
             gone_s=self._clock() - self._began,
             delivered=tuple(self._delivered),
         )
-        self._live.update(Group(*frame_lines(frame, width, height - 1)), refresh=True)
+        lines = frame_lines(frame, width, height - 2)
+        # The cursor rests on a line of its own: a terminal echoes ^C there, and breaks no line.
+        live.update(Group(*lines, Text("")), refresh=True)
         self._drawn = self._clock()
+
+
+@contextmanager
+def interrupted_afterwards() -> Iterator[None]:
+    """Within it Ctrl-C and SIGTERM wait: half a frame could not be taken away any more."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def names_of(cells: list[Cell]) -> list[str]:

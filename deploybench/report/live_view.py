@@ -41,6 +41,7 @@ class RowState(str, Enum):
 
     WAITING = "waiting"
     STARTING = "starting"
+    STARTED = "started"
     MEASURING = "measuring"
     KNOWN = "known"
     SPENT = "time spent"
@@ -50,6 +51,7 @@ class RowState(str, Enum):
 STYLES = {
     RowState.WAITING: "dim",
     RowState.STARTING: "cyan",
+    RowState.STARTED: "dim",
     RowState.MEASURING: "",
     RowState.KNOWN: "green",
     RowState.SPENT: "yellow",
@@ -60,6 +62,7 @@ SHOWN_FIRST = (
     RowState.MEASURING,
     RowState.FAILED,
     RowState.SPENT,
+    RowState.STARTED,
     RowState.WAITING,
     RowState.KNOWN,
 )

@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
 
 from deploybench.analysis.visit_progress import VisitWidths
 from deploybench.artifacts.artifact import Artifact
-from deploybench.artifacts.workspace import Workspace
+from deploybench.cli import live as module
 from deploybench.cli import progress as progress_module
 from deploybench.cli.live import LiveView, names_of
 from deploybench.cli.progress import Progress
@@ -32,6 +33,9 @@ from deploybench.runs.events import (
     SpeedRemarked,
     VisitsMade,
 )
+from tests.artifacts.workspaces import ONNX as ONNX_ARTIFACT
+from tests.artifacts.workspaces import PYTORCH as PYTORCH_ARTIFACT
+from tests.artifacts.workspaces import kept_workspace
 from tests.records import cell, launch, record
 
 pyte = pytest.importorskip("pyte", reason="the extra dev is not installed")
@@ -114,6 +118,11 @@ def test_row_that_is_narrow_and_cannot_be_trusted_is_not_known(watched: Watched)
 
 def test_records_end_rows_with_what_became_of_them(watched: Watched) -> None:
     watched.view.begin(PLAN)
+    watched.view.tell(LaunchStarted(ONNX, 0))
+    watched.now = 5.0
+    one = record([launch([1.0] * 8)], runner="onnxruntime", complete=False)
+    watched.view.tell(RecordUpdated(one))
+    assert watched.row("onnxruntime")[3:] == ["–", "–", "–", "started"]
     made = record([launch([1.0] * 8)], runner="onnxruntime")
     watched.now = 10.0
     watched.view.tell(RecordUpdated(made.model_copy(update={"stopped": "precise"})))
@@ -144,6 +153,8 @@ def test_another_size_begins_the_picture_anew(watched: Watched) -> None:
     watched.view.tell(visits_made(look(ONNX, 0.2)))
     assert watched.text.count("measuring round") == 1
     assert watched.text.startswith("a remark\nmeasuring round")
+    watched.view.end()
+    assert watched.text == "a remark"
 
 
 def replace_size(width: int, height: int) -> object:
@@ -168,6 +179,27 @@ def test_nothing_is_drawn_but_when_something_is_told(
     for _ in range(20):
         watched.view.tell(RecordUpdated(record([launch([1.0] * 8)], runner="onnxruntime")))
     assert len(watched.file.getvalue()) == written
+
+
+def test_interrupt_waits_until_a_frame_is_whole(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a frame would stay for ever: nobody would know how many of its lines are there."""
+    watched.view.begin(PLAN)
+    whole = module.frame_lines
+
+    def interrupted(*args: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return whole(*args)
+
+    monkeypatch.setattr(module, "frame_lines", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        watched.view.tell(visits_made(look(ONNX, 0.2)))
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "measuring round 9" in watched.text
+    watched.view.end()
+    assert watched.text == ""
 
 
 def test_cells_of_one_name_are_told_apart_by_their_size() -> None:
@@ -207,14 +239,15 @@ needs_terminal = pytest.mark.skipif(
 
 @needs_terminal
 def test_run_in_a_terminal_shows_rows_follows_its_size_and_leaves_nothing(
-    tiny_workspace: Workspace, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     from tests.cli.terminal import Terminal
 
+    workspace = kept_workspace(tmp_path / "workspace", ONNX_ARTIFACT, PYTORCH_ARTIFACT)
     output = tmp_path / "table.json"
     terminal = Terminal(
         [
-            *("run", "-w", str(tiny_workspace.root), "-r", "onnxruntime,openvino"),
+            *("run", "-w", str(workspace.root), "-r", "onnxruntime,pytorch", "--trust"),
             *("--budget", "60s", "--precision-target", "0.1%", "--duration", "20ms", "--json"),
         ],
         80,
@@ -223,7 +256,7 @@ def test_run_in_a_terminal_shows_rows_follows_its_size_and_leaves_nothing(
     )
     assert terminal.until(lambda: bool(re.search(r"measuring round \d+", terminal.text)))
     assert terminal.until(lambda: "of its own speed now" in terminal.text)
-    assert all(f"{runner} fp32" in terminal.text for runner in ("onnxruntime", "openvino"))
+    assert all(f"{runner} fp32" in terminal.text for runner in ("onnxruntime", "pytorch"))
     assert terminal.text.count("rows known") == 1
     assert max(map(len, terminal.lines)) <= 80
 
@@ -236,21 +269,22 @@ def test_run_in_a_terminal_shows_rows_follows_its_size_and_leaves_nothing(
     terminal.press(b"\x03")
     terminal.to_the_end()
     assert terminal.code == 130
-    assert "rows known" not in terminal.text
+    assert "rows known" not in terminal.text, (terminal.text, terminal.raw[seen:])
     assert "interrupted" in terminal.text
     assert not terminal.screen.cursor.hidden
     rows = json.loads(output.read_text())
-    assert {row["runner"] for row in rows} == {"onnxruntime", "openvino"}
+    assert {row["runner"] for row in rows} == {"onnxruntime", "pytorch"}
 
 
 @needs_terminal
 def test_no_live_in_a_terminal_writes_lines_and_moves_no_cursor(
-    tiny_workspace: Workspace, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     from tests.cli.terminal import Terminal
 
+    workspace = kept_workspace(tmp_path / "workspace", ONNX_ARTIFACT)
     arguments = [
-        *("run", "-w", str(tiny_workspace.root), "-r", "onnxruntime", "--budget", "2s"),
+        *("run", "-w", str(workspace.root), "-r", "onnxruntime", "--budget", "2s"),
         *("--duration", "20ms", "--json"),
     ]
     lines = Terminal([*arguments, "--no-live"], 100, 40, tmp_path / "one.json")
