@@ -148,6 +148,7 @@ class LiveView:
             p50_ms=look.widths.time_ms,
             half_width=look.widths.undisturbed_half_width,
             looks=look.visits,
+            sure=look.widths.known,
         )
 
     def _note(self, record: Record) -> None:
@@ -185,6 +186,7 @@ class LiveView:
         p50_ms: float | None = None,
         half_width: float | None = None,
         looks: int | None = None,
+        sure: bool = True,
     ) -> None:
         """Another state of a row; figures only where they are given."""
         row = self._rows.get(key)
@@ -196,6 +198,7 @@ class LiveView:
             p50_ms=row.p50_ms if p50_ms is None else p50_ms,
             half_width=row.half_width if half_width is None else half_width,
             looks=row.looks if looks is None else looks,
+            sure=sure if looks is not None else row.sure,
         )
 
     def _clear(self) -> None:

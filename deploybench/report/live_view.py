@@ -30,6 +30,8 @@ SPARKS = 24
 """Looks at the machine that its meter goes back: at 2 s each, most of a minute."""
 QUIET, RESTLESS = 0.95, 0.8
 """Of its own speed: a machine that delivers more is quiet, one that delivers less is not."""
+ABOUT = "≈"
+"""Before a time that cannot be trusted yet."""
 FEWEST_NAMED = 12
 """Columns that a name has at least; before it gets fewer, other columns go."""
 FEWEST_ROWS = 3
@@ -72,13 +74,14 @@ SHOWN_FIRST = (
 @dataclass(frozen=True)
 class LiveRow:
     """One cell. ``half_width`` is that of its time's interval, relative; ``looks`` are the visits
-    or launches that it rests on."""
+    or launches that it rests on. ``sure``: the time can be trusted by now, however wide it is."""
 
     name: str
     state: RowState = RowState.WAITING
     p50_ms: float | None = None
     half_width: float | None = None
     looks: int = 0
+    sure: bool = True
 
 
 @dataclass(frozen=True)
@@ -252,7 +255,7 @@ def _columns(rows: Sequence[LiveRow], width: int, wanted: float | None) -> list[
     names = [shortened(inert(row.name)) for row in rows]
     looks = [str(row.looks) if row.looks else NOTHING for row in rows]
     states = [row.state.value for row in rows]
-    times = [NOTHING if row.p50_ms is None else four_digits(row.p50_ms) for row in rows]
+    times = [_time_of(row) for row in rows]
     widths = [_percent(row.half_width) for row in rows]
     bars = [interval_bar(row.half_width, wanted) for row in rows]
     always = [
@@ -274,6 +277,12 @@ def _columns(rows: Sequence[LiveRow], width: int, wanted: float | None) -> list[
 def _column(heading: str, cells: Sequence[str], *, right: bool = False) -> _Column:
     width = max([cell_len(heading), *(cell_len(cell) for cell in cells)])
     return _Column(heading, cells, width, right)
+
+
+def _time_of(row: LiveRow) -> str:
+    if row.p50_ms is None:
+        return NOTHING
+    return f"{'' if row.sure else ABOUT}{four_digits(row.p50_ms)}"
 
 
 def _percent(half_width: float | None) -> str:

@@ -1,8 +1,8 @@
 """Our Grad-CAM beside captum's, where captum can say something: a layer of a CNN.
 
-Ours is no call of captum's, because it takes the second axis of a layer for its channels and is told
-which layer to look at: of a transformer's tokens (images x tokens x channels) it would weigh tokens,
-and of windows with channels last, columns. Where both mean the same they have to agree.
+Ours is no call of captum's, because that takes the second axis of a layer for its channels: of a
+transformer's tokens (images x tokens x channels) it would weigh tokens, and of maps with channels
+last, columns. It also has to be told the layer. Where both mean the same they have to agree.
 """
 
 from __future__ import annotations

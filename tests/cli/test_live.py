@@ -114,6 +114,7 @@ def test_row_that_is_narrow_and_cannot_be_trusted_is_not_known(watched: Watched)
     watched.view.begin(PLAN)
     watched.view.tell(visits_made(look(ONNX, 0.001, known=False)))
     assert watched.row("onnxruntime")[-1] == "measuring"
+    assert watched.row("onnxruntime")[3] == "≈12.35"
 
 
 def test_records_end_rows_with_what_became_of_them(watched: Watched) -> None:
