@@ -55,9 +55,7 @@ def test_page_fits_asks_nothing_and_has_no_serious_fault(
             *("timm:test_vit", "timm:test_resnet", "Numbers")
         ]
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert all(
-            page.evaluate("[...document.images].map((image) => image.naturalWidth > 100)")
-        )
+        assert all(page.evaluate("[...document.images].map((image) => image.naturalWidth > 100)"))
         if browser.AXE.is_file():
             page.evaluate(browser.AXE.read_text(encoding="utf-8"))
             found = page.evaluate("axe.run()")
