@@ -30,6 +30,7 @@ class VisitWidths:
     None where there is no interval yet; of the speed-up also where there is no baseline.
     ``known`` says whether what there is can be trusted. ``grow`` is how many times the visits that
     there are it would take for that; None where it cannot be told: no visit was calm.
+    ``time_ms`` is the undisturbed time itself, as far as it is told by now.
     ``process_shift`` is by how much (share) the processes of the cell differ beyond chance, and
     ``process_error`` the part of the half-width (share) that only more processes make narrower.
     """
@@ -40,6 +41,7 @@ class VisitWidths:
     grow: float | None
     process_shift: float = 0.0
     process_error: float = 0.0
+    time_ms: float | None = None
 
     def narrow(self, wanted: float) -> bool:
         """Whether all that there is is known, and no wider than ``wanted``."""
@@ -66,13 +68,16 @@ def widths(
     undisturbed_half_width = _width(estimate.centre)
     shift = math.expm1(estimate.process_shift or 0.0)
     of_processes = math.expm1(estimate.process_error)
+    time_ms = math.exp(estimate.centre.value)
     if visits_of_baseline is None:
-        return VisitWidths(undisturbed_half_width, None, estimate.known, grow, shift, of_processes)
+        return VisitWidths(
+            undisturbed_half_width, None, estimate.known, grow, shift, of_processes, time_ms
+        )
 
     of_baseline = _estimate(visits_of_baseline, canary)
     logs = paired_logs(visits_of_baseline, visits)
     if of_baseline is None or len(logs) == 0:
-        return VisitWidths(undisturbed_half_width, None, False, grow, shift, of_processes)
+        return VisitWidths(undisturbed_half_width, None, False, grow, shift, of_processes, time_ms)
     # What the processes of either differ by is no part of a single ratio.
     error = math.hypot(of_baseline.process_error, estimate.process_error)
     pairs = centre_of_logs(logs).with_error(error)
@@ -89,6 +94,7 @@ def widths(
         grow=grow,
         process_shift=shift,
         process_error=of_processes,
+        time_ms=time_ms,
     )
 
 

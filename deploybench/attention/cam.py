@@ -77,15 +77,23 @@ def grad_cam(model: nn.Module, image: torch.Tensor) -> Cam:
     )
 
 
-def _logits(output: object) -> torch.Tensor:
-    """The main output's logits, one for each class; of a dense output their mean over places."""
+def main_tensor(output: object) -> torch.Tensor:
+    """The main output, images x ..., of what a model returns: a tensor, or the first of several.
+
+    Raises DeployBenchError for what is no table of numbers.
+    """
     while isinstance(output, (tuple, list)):
         output = output[0]
     if isinstance(output, dict):
         output = next(iter(output.values()))
     if not isinstance(output, torch.Tensor) or output.dim() < 2:
         raise DeployBenchError("the model's output is no table of logits", expected="a classifier")
-    logits = output[0]
+    return output
+
+
+def _logits(output: object) -> torch.Tensor:
+    """The main output's logits, one for each class; of a dense output their mean over places."""
+    logits = main_tensor(output)[0]
     return logits if logits.dim() == 1 else logits.flatten(1).mean(1)
 
 

@@ -43,7 +43,7 @@ def html_of(study: Study) -> str:
         names = ", ".join(map(_safe, study.unread))
         parts.append(f'<p class="limits">Could not be read and were left out: {names}</p>')
     parts += [_model(looked) for looked in study.looked]
-    parts.append(_numbers(study.rows))
+    parts.append(_numbers(study.rows, study.notes))
     parts.append("</main></body></html>")
     return "\n".join(parts)
 
@@ -86,6 +86,8 @@ def json_of(study: Study) -> str:
     ]
     rows = [row.as_dict() for row in study.rows]
     whole = {"image": study.image, "unread": study.unread, "models": models, "numbers": rows}
+    if study.notes:
+        whole["notes"] = study.notes
     return json.dumps(whole, indent=1)
 
 
@@ -121,7 +123,10 @@ def _panel(looked: Looked, panel: Panel) -> str:
     )
 
 
-def _numbers(rows: tuple[Row, ...]) -> str:
+def _numbers(rows: tuple[Row, ...], notes: tuple[str, ...]) -> str:
+    without = "".join(f"<li>{_safe(note)}</li>" for note in notes)
+    if without:
+        without = f"<p>In no number:</p><ul>{without}</ul>"
     head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
     body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows)
     return (
@@ -129,7 +134,7 @@ def _numbers(rows: tuple[Row, ...]) -> str:
         "looks on average, in pixels of the image. Agreement: Spearman's rank correlation of two "
         "maps. low and high: 95 % bootstrap interval over the images, from three images on.</p>"
         f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div></section>"
+        f"<tbody>{body}</tbody></table></div>{without}</section>"
     )
 
 

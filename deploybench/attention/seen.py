@@ -60,13 +60,20 @@ class Measure:
 
 @dataclass
 class Sight:
-    """All of one model and one image; ``importance`` has a map of the image for each mechanism."""
+    """All of one model and one image; ``importance`` has a map of the image for each mechanism, and
+    ``told`` what that map is and what it is not, in two sentences."""
 
     answer: int | None = None
     panels: list[Panel] = field(default_factory=list)
     importance: dict[str, Array] = field(default_factory=dict)
+    told: dict[str, tuple[str, str]] = field(default_factory=dict)
     measures: list[Measure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def keep(self, mechanism: str, values: Array, what: str, limits: str) -> None:
+        """A map of the image."""
+        self.importance[mechanism] = values
+        self.told[mechanism] = what, limits
 
 
 def look(model: nn.Module, image: torch.Tensor, pixels: Sequence[Pixel]) -> Sight:
@@ -75,7 +82,8 @@ def look(model: nn.Module, image: torch.Tensor, pixels: Sequence[Pixel]) -> Sigh
     size = (int(image.shape[2]), int(image.shape[3]))
     maps = _maps(model, image, sight)
     if not maps:
-        sight.notes.append("the model has no attention that can be read: Grad-CAM only")
+        why = f" ({'; '.join(sight.notes)})" if sight.notes else ""
+        sight.notes = [f"the model has no attention that can be read{why}: Grad-CAM only"]
     for quantity, found in _by_quantity(maps).items():
         _add(sight, quantity, found, model, size, pixels)
     try:
@@ -84,11 +92,11 @@ def look(model: nn.Module, image: torch.Tensor, pixels: Sequence[Pixel]) -> Sigh
         sight.notes.append(f"no Grad-CAM: {error.found}")
         return sight
     sight.answer = cam.answer
-    sight.importance[GRAD_CAM] = cam.values
     what = f"at {cam.layer}, of class {cam.answer}, the model's first answer"
     limits = "Evidence for one answer; no attention, and as coarse as the layer's map."
     if not cam.values.any():
         limits += " All of it is negative here, so that nothing is left."
+    sight.keep(GRAD_CAM, cam.values, what, limits)
     sight.panels.append(_row(GRAD_CAM, what, limits, ("",), [Cell(cam.values)]))
     return sight
 
@@ -98,7 +106,8 @@ def _maps(model: nn.Module, image: torch.Tensor, sight: Sight) -> list[Attention
         warnings.simplefilter("always", IncompleteAttention)
         try:
             found = read_attention(model, image)
-        except DeployBenchError:
+        except DeployBenchError as error:
+            sight.notes.append(error.found)
             return []
     for warning in caught:
         if issubclass(warning.category, IncompleteAttention):
@@ -129,6 +138,10 @@ def _add(
             sight.measures.append(Measure("entropy", one.layer, value))
     if axes[-2:] == ("channel", "channel"):
         sight.panels.append(_channels(quantity, maps[-1]))
+        sight.notes.append(
+            f"{quantity}: between channels, no map of the image; it has no distance, and takes no "
+            "part in agreements"
+        )
     elif axes == ("image", "head", "token"):
         _add_tokens(sight, quantity, maps[-1], size)
     elif axes == ("window", "head", "query", "key"):
@@ -158,7 +171,7 @@ def _add_weights(
         what = f"{last.layer}: the class token asks, every head by itself"
         limits = "The only layers here that weigh places; what the others mixed before is not seen."
         sight.panels.append(_row("Class attention", what, limits, _heads(heads), cells))
-        sight.importance["class attention"] = _mean(cells)
+        sight.keep("class attention", _mean(cells), what, limits)
         return
     if queries != keys:
         sight.notes.append(f"{quantity} of {last.layer}: {queries} queries for {keys} keys")
@@ -192,6 +205,10 @@ def _add_weights(
     distances = [one for one in maps if one.reading.sums_to_one]
     for one in distances:
         _add_distance(sight, one, size)
+    if signed:
+        sight.notes.append(
+            f"{quantity}: weights that are no distribution have no entropy or distance"
+        )
     summary = np.abs(values)
     if grid.prefix:
         cells = [_on_grid(values[head, 0], grid) for head in range(heads)]
@@ -199,30 +216,35 @@ def _add_weights(
         sight.panels.append(_row("Class token", what, limits, _heads(heads), cells))
         name, seen = "class token", summary[:, 0].mean(0)
     else:
+        what = f"{last.layer}: what all places together look at"
         name, seen = "mean over the queries", summary.mean((0, 1))
-    sight.importance[f"{quantity}, {name}"] = _on_grid(seen, grid).values
+    sight.keep(f"{quantity}, {name}", _on_grid(seen, grid).values, f"{what}; mean of heads", limits)
     same = all(_array(one).shape[-1] == keys for one in maps)
-    if signed or not same or not grid.prefix or len(maps) < 2:
+    without = ""
+    if signed:
+        without = "the weights are no distribution"
+    elif not grid.prefix:
+        without = "no class token asks"
+    elif not same:
+        without = "the layers have maps of several sizes"
+    elif len(maps) < 2:
+        without = "one layer has attention"
+    if without:
+        sight.notes.append(f"no rollout of {quantity}: {without}")
         return
     through = rollout([_array(one)[0] for one in maps])
     cell = _on_grid(through[0], grid)
-    sight.panels.append(
-        _row(
-            "Rollout",
-            f"of the class token through {counted(len(maps), 'layer')} (Abnar and Zuidema 2020)",
-            "Heads are averaged, values and MLPs are left out: an estimate, no cause of the "
-            "answer.",
-            ("",),
-            [cell],
-        )
-    )
-    sight.importance["rollout"] = cell.values
+    what = f"of the class token through {counted(len(maps), 'layer')} (Abnar and Zuidema 2020)"
+    limits = "Heads are averaged, values and MLPs left out: an estimate, no cause of the answer."
+    sight.panels.append(_row("Rollout", what, limits, ("",), [cell]))
+    sight.keep("rollout", cell.values, what, limits)
 
 
 def _add_distance(sight: Sight, one: AttentionMap, size: tuple[int, int]) -> None:
     values = _array(one)
     grid = grid_of(values.shape[-1], size)
     if grid is None or values.shape[-1] != values.shape[-2]:
+        sight.notes.append(f"no distance of {one.layer}: its keys are no grid of the image")
         return
     places = values[..., grid.prefix :, grid.prefix :]
     step = (size[0] / grid.height, size[1] / grid.width)
@@ -239,7 +261,7 @@ def _add_tokens(sight: Sight, quantity: str, one: AttentionMap, size: tuple[int,
     what = f"{one.layer}: one weight for each token, the same for every query"
     limits = "No map from place to place: this mechanism has none. One layer."
     sight.panels.append(_row(quantity.capitalize(), what, limits, _heads(len(cells)), cells))
-    sight.importance[quantity] = _mean(cells)
+    sight.keep(quantity, _mean(cells), f"{what}; mean of heads", limits)
 
 
 def _channels(quantity: str, one: AttentionMap) -> Panel:
@@ -302,7 +324,9 @@ def _add_windows(
     )
     received = values.mean((1, 2))  # windows x keys
     whole = np.roll(_whole(received, inside, across), (down, right), axis=(0, 1))
-    sight.importance["attention received within windows"] = whole
+    what = f"{last.layer}{shifted}: how much each place is looked at from its own window"
+    limits = "Outside its window a place is not seen by this layer."
+    sight.keep("attention received within windows", whole, what, limits)
 
 
 def _add_window_distance(sight: Sight, one: AttentionMap, size: tuple[int, int]) -> None:
@@ -310,6 +334,7 @@ def _add_window_distance(sight: Sight, one: AttentionMap, size: tuple[int, int])
     inside = grid_of(values.shape[-1], (1, 1))
     across = grid_of_windows(len(values), size)
     if inside is None or inside.prefix or across is None:
+        sight.notes.append(f"no distance of {one.layer}: its windows are no grid of the image")
         return
     step = (size[0] / (across[0] * inside.height), size[1] / (across[1] * inside.width))
     sight.measures.append(Measure("distance", one.layer, mean_distance(values, inside.shape, step)))

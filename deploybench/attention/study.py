@@ -15,13 +15,15 @@ import torch
 from torch import nn
 
 from deploybench.artifacts.preprocessing import Preprocessing
+from deploybench.artifacts.weights import Weights
 from deploybench.attention.grids import Pixel, check_inside, corners_of_the_third
 from deploybench.attention.numbers import Interval, agreement, interval
 from deploybench.attention.seen import Sight, look
+from deploybench.data.assumptions import assumption_of
 from deploybench.data.preprocess import read_image
 from deploybench.errors import DeployBenchError
 from deploybench.models.loading import load_model
-from deploybench.models.source import BuildOptions
+from deploybench.models.source import BuildOptions, BuiltModel
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Study:
     looked: tuple[Looked, ...]
     rows: tuple[Row, ...]
     unread: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What is in no number, and why."""
 
 
 def study(
@@ -73,11 +77,13 @@ def study(
     checkpoints: Mapping[str, Path],
     options: BuildOptions,
     pixels: Sequence[Pixel] = (),
+    prepare: Callable[[str, BuiltModel, Weights], Preprocessing] | None = None,
     say: Callable[[str], None] = lambda words: None,
 ) -> Study:
     """Look with each model at each image; an image that does not read is named and left out.
 
-    ``pixels`` are those of the panels; none: the corners of the centred square of a third. Raises
+    ``pixels`` are those of the panels; none: the corners of the centred square of a third.
+    ``prepare`` says how a model of that name is fed; None: as its architecture usually is. Raises
     DeployBenchError for a model that cannot be built, a pixel outside, and where no image reads.
     """
     looked: list[Looked] = []
@@ -87,6 +93,8 @@ def study(
     for name in models:
         built, weights = load_model(name, options, checkpoints.get(name), allow_partial=False)
         spec = built.preprocessing
+        if prepare is not None:
+            spec = prepare(name, built, weights)
         size = (spec.height, spec.width)
         for pixel in pixels:
             check_inside(pixel, size)
@@ -97,16 +105,24 @@ def study(
         if weights.kind == "random":
             told += ": they show how the mechanism is made, not what a trained model looks at"
         picture = _picture(first[0], spec)
-        looked.append(Looked(name, told, picture, sights[0], first[1]))
+        assumed = assumption_of(spec)
+        notes = (*(() if assumed is None else (assumed,)), *first[1])
+        looked.append(Looked(name, told, picture, sights[0], notes))
         rows += _rows(name, sights)
         maps: dict[str, list[npt.NDArray[np.float64]]] = defaultdict(list)
         for sight in sights:
             for mechanism, values in sight.importance.items():
                 maps[mechanism].append(values)
         importance[name] = maps
-    rows += _agreements(importance)
+    compared, missing = _agreements(importance)
+    rows += compared
+    missing += [
+        f"{row.model}: no {row.quantity}{f' of {row.layer}' if row.layer else ''}: a map is even"
+        for row in rows
+        if row.value is None
+    ]
     shown = next(str(image) for image in images if str(image) not in unread)
-    return Study(shown, tuple(looked), tuple(rows), tuple(unread))
+    return Study(shown, tuple(looked), tuple(rows), tuple(unread), tuple(missing))
 
 
 def _sights(
@@ -166,21 +182,28 @@ def _rows(model: str, sights: Sequence[Sight]) -> list[Row]:
 
 def _agreements(
     importance: Mapping[str, Mapping[str, Sequence[npt.NDArray[np.float64]]]],
-) -> list[Row]:
-    """The rank correlation of every two maps, of one model or of two, over the images."""
+) -> tuple[list[Row], list[str]]:
+    """The rank correlation of every two maps, of one model or of two, over the images; and which
+    two cannot be compared, and why."""
     maps = [
         (f"{model}: {mechanism}", values)
         for model, mechanisms in importance.items()
         for mechanism, values in mechanisms.items()
     ]
     rows = []
+    notes = []
     for (one, first), (other, second) in itertools.combinations(maps, 2):
         if len(first) != len(second):
-            continue  # an image that one of the models does not read
+            # An image that one of the models does not read, or of which it has no such map.
+            notes.append(
+                f"{one} ~ {other}: no agreement: they have maps of {len(first)} and {len(second)} "
+                "images"
+            )
+            continue
         pairs = zip(first, second, strict=True)
         values = interval([agreement(left, right) for left, right in pairs])
         rows.append(_row(f"{one} ~ {other}", "agreement", "", values, ""))
-    return rows
+    return rows, notes
 
 
 def _row(model: str, quantity: str, layer: str, found: Interval, unit: str) -> Row:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploybench.cli import parse
+from deploybench.cli import preprocessing as preparing
 from deploybench.cli.guard import guarded, say, say_aside
 from deploybench.errors import DeployBenchError
+
+if TYPE_CHECKING:
+    from deploybench.artifacts.preprocessing import Preprocessing
+    from deploybench.artifacts.weights import Weights
+    from deploybench.models.source import BuiltModel
 
 SUFFIXES = (".html", ".png")
 
@@ -47,12 +54,29 @@ def attend(
         ),
     ] = None,
     image_size: Annotated[
-        int | None, typer.Option("--image-size", min=1, help="In pixels, of a square.")
+        str | None,
+        typer.Option("--image-size", help="Pixels: 224, 224x320. [default: the model's]"),
+    ] = None,
+    patch_size: Annotated[
+        int | None, typer.Option("--patch-size", min=1, help="Of transformers, in pixels.")
+    ] = None,
+    in_channels: Annotated[
+        int | None, typer.Option("--in-channels", min=1, help="1: grey. [default: the model's]")
     ] = None,
     num_classes: Annotated[int | None, typer.Option("--num-classes", min=1)] = None,
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="The weights that the makers publish.")
     ] = False,
+    mean: preparing.MeanOption = None,
+    std: preparing.StdOption = None,
+    interpolation: preparing.InterpolationOption = None,
+    crop: preparing.CropOption = None,
+    resize_mode: preparing.ResizeModeOption = None,
+    color: preparing.ColorOption = None,
+    window: preparing.WindowOption = None,
+    levels: preparing.LevelsOption = None,
+    background: preparing.BackgroundOption = None,
+    keep_orientation: preparing.KeepOrientationOption = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A page (.html) or a picture (.png).")
     ] = None,
@@ -71,31 +95,67 @@ def attend(
             f"{output} has no suffix that is known", expected=" or ".join(SUFFIXES)
         )
     pixels = [_pixel(text) for text in pixel or []]
+    size = parse.one_image_size(image_size)
+    said = preparing.preprocessing_options(
+        mean=mean,
+        std=std,
+        interpolation=interpolation,
+        crop=crop,
+        resize_mode=resize_mode,
+        color=color,
+        window=window,
+        levels=levels,
+        background=background,
+        keep_orientation=keep_orientation,
+    )
 
     from deploybench.attention.drawing import check_drawing
     from deploybench.attention.page import csv_of, html_of, json_of, png_of
     from deploybench.attention.study import study
     from deploybench.evaluate.predict import images_in
+    from deploybench.export.assumptions import settled_preprocessing
+    from deploybench.export.request import ModelRequest
     from deploybench.files import write_whole
     from deploybench.models.source import BuildOptions, expand_groups
 
     if output is not None:
         check_drawing()
     models = expand_groups([name for name in model.split(",") if name])
-    size = None if image_size is None else (image_size, image_size)
+    checkpoints = _checkpoints(checkpoint or [], models)
+
+    def prepare(name: str, built: BuiltModel, weights: Weights) -> Preprocessing:
+        """As an export of the model with this checkpoint would have it."""
+        file = checkpoints.get(name)
+        asked = ModelRequest(
+            name=name,
+            checkpoint=None if file is None else str(file),
+            image_size=size,
+            preprocessing=said,
+        )
+        return settled_preprocessing(built, weights, asked)
+
     found = study(
         models,
         images_in(image),
-        checkpoints=_checkpoints(checkpoint or [], models),
-        options=BuildOptions(num_classes=num_classes, image_size=size, pretrained=pretrained),
+        checkpoints=checkpoints,
+        options=BuildOptions(
+            num_classes=num_classes,
+            in_channels=in_channels,
+            image_size=size,
+            patch_size=patch_size,
+            pretrained=pretrained,
+        ),
         pixels=pixels,
+        prepare=prepare,
         say=say_aside,
     )
     for unread in found.unread:
         say_aside(f"{unread} could not be read and was left out")
     for looked in found.looked:
-        for note in looked.sight.notes:
+        for note in (*looked.notes, *looked.sight.notes):
             say_aside(f"{looked.model}: {note}")
+    for note in found.notes:
+        say_aside(note)
     if output is not None:
         whole = png_of(found) if output.suffix.lower() == ".png" else html_of(found)
         write_whole(output, whole)

@@ -86,6 +86,8 @@ def evaluate(
     keep_orientation: preparing.KeepOrientationOption = False,
     trust: parse.TrustOption = False,
     workspace: parse.WorkspaceOption = None,
+    live: parse.LiveOption = True,
+    quiet: parse.QuietOption = False,
     details: Annotated[
         bool, typer.Option("--details", help="Also print every class, and what was confused.")
     ] = False,
@@ -134,7 +136,8 @@ def evaluate(
         workspace=workspace,
     )
     share = parse.percent(margin, "--margin")
-    with Progress(missing_first=True) as progress:
+    showing = parse.showing(live=live, quiet=quiet)
+    with Progress(missing_first=True, showing=showing) as progress:
         result = carry_out_evaluation(request, progress.tell)
     report = quality_report(result.records, timed_records(workspace), margin=share, details=details)
     print_report(report, asked)

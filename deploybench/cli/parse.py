@@ -13,6 +13,7 @@ from deploybench.report.table import Format
 
 if TYPE_CHECKING:
     from deploybench.plan.cells import Sizes
+    from deploybench.report.console import Showing
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -31,6 +32,17 @@ TrustOption = Annotated[
         "--trust",
         help="Run code of artifacts that were not made here, and sign them: once is enough.",
     ),
+]
+LiveOption = Annotated[
+    bool,
+    typer.Option(
+        "--live/--no-live",
+        help="On a terminal, show what is being measured as it goes; else a line a step.",
+    ),
+]
+QuietOption = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No progress on standard error: warnings alone."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 MarkdownOption = Annotated[
@@ -147,6 +159,15 @@ def output_format(
     if not chosen:
         return Format.TABLE
     return chosen[0]
+
+
+def showing(*, live: bool, quiet: bool) -> Showing:
+    """How much of the progress is shown."""
+    from deploybench.report.console import Showing
+
+    if quiet:
+        return Showing.NOTHING
+    return Showing.LIVE if live else Showing.LINES
 
 
 def split_names(values: Sequence[str] | None) -> list[str]:

@@ -15,7 +15,7 @@ from deploybench.evaluate.events import (
 )
 from deploybench.export.order import ExportFinished, ExportsPlanned, ExportStarted
 from deploybench.plurals import counted
-from deploybench.report.console import remark
+from deploybench.report.console import Showing, remark, terminal_console
 from deploybench.runs.events import (
     LaunchedAfresh,
     LaunchStarted,
@@ -31,12 +31,19 @@ from deploybench.scenarios.events import ScenarioFinished, ScenariosPlanned, Tes
 from deploybench.telemetry.alone import WaitingForOther
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
+    from deploybench.cli.live import LiveView
     from deploybench.evaluate.events import EvaluationEvent
     from deploybench.export.order import ExportEvent
     from deploybench.hardware.roof import MeasuredPeaks
     from deploybench.results.record import Record
     from deploybench.runs.events import RunEvent
     from deploybench.scenarios.events import ScenarioEvent
+
+
+SHOWN_LIVE = (LaunchStarted, VisitsMade, RecordUpdated)
+"""Events that are no line of their own where a live view is open."""
 
 
 class Progress(StepBar):
@@ -46,17 +53,39 @@ class Progress(StepBar):
     over each other. ``missing_first`` says that exports are what a run lacked.
     """
 
-    def __init__(self, *, missing_first: bool = False) -> None:
-        super().__init__()
+    def __init__(self, *, missing_first: bool = False, showing: Showing = Showing.LIVE) -> None:
+        super().__init__(showing)
         self._missing_first = missing_first
         self._done: set[tuple[str | int | None, ...]] = set()
         self._sweeping = False
         self._images = self._cells_done = 0
         self._reading = False
+        self._live: LiveView | None = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+        super().__exit__(kind, error, trace)
+
+    def begin(self, words: str, total: int, *, still: bool = False) -> None:
+        """Begin some work of so many steps, in place of what was shown before."""
+        self._end_live()
+        super().begin(words, total, still=still)
+
+    def end(self) -> None:
+        """Take away what moves, so that something else can be written."""
+        self._end_live()
+        super().end()
 
     def tell(self, event: RunEvent | ScenarioEvent | EvaluationEvent | ExportEvent) -> None:
         """Show one event."""
-        if isinstance(event, DataRead | EvaluationPlanned | CellStarted | ImagesSeen):
+        if self._live is not None and isinstance(event, SHOWN_LIVE):
+            self._live.tell(event)
+        elif isinstance(event, DataRead | EvaluationPlanned | CellStarted | ImagesSeen):
             self._tell_of_images(event)
         elif isinstance(event, CellEvaluated):
             if event.record.launches:  # else no process was asked
@@ -89,7 +118,7 @@ class Progress(StepBar):
             concerned = any(event.pinning.concerns(cell.cell.device) for cell in to_launch)
             if event.pinning.tells and concerned:
                 self._remark(f"threads: {event.pinning.words}")
-            self.begin("measuring", len(to_launch))
+            self._begin_measuring(event, len(to_launch))
         elif isinstance(event, LaunchStarted):
             self.say(f"round {event.round + 1}: {event.planned.cell.title()}")
         elif isinstance(event, VisitsMade):
@@ -102,6 +131,8 @@ class Progress(StepBar):
         elif isinstance(event, VisitLost):
             self._remark(f"a visit was left out, {event.reason}: {event.planned.cell.title()}")
         elif isinstance(event, LaunchedAfresh):
+            if self._live is not None:
+                self._live.tell(event)
             title = event.planned.cell.title()
             self._remark(f"launched for every look, {event.reason}: {title}", "yellow")
         elif isinstance(event, RecordUpdated):
@@ -109,7 +140,7 @@ class Progress(StepBar):
         elif isinstance(event, ScenariosPlanned):
             if event.pinning.tells:
                 self._remark(f"threads: {event.pinning.words}")
-            self.begin("measuring", event.count)
+            self.begin("measuring", event.count, still=True)
         elif isinstance(event, TestStarted):
             title = f"{event.scenario.value}: {event.cell.title()}"
             self.say(f"{title} {event.what}".rstrip())
@@ -165,9 +196,31 @@ class Progress(StepBar):
             self._remark(words, "yellow")
 
     def _remark(self, words: str, style: str = "") -> None:
-        """A line that stays."""
+        """A line that stays: above the live view, in place of a bar."""
+        if self.showing is Showing.NOTHING and not style:
+            return
+        if self._live is not None:
+            self._live.remark(words, style)
+            return
         self.end()
         remark(words, style)
+
+    def _begin_measuring(self, event: RunPlanned, cells: int) -> None:
+        """The live view on a terminal, lines elsewhere."""
+        console = terminal_console() if self.showing is Showing.LIVE else None
+        if console is None or cells == 0:
+            self.begin("measuring", cells)
+            return
+        from deploybench.cli.live import LiveView
+
+        self.end()
+        self._live = LiveView(console)
+        self._live.begin(event)
+
+    def _end_live(self) -> None:
+        if self._live is not None:
+            self._live.end()
+            self._live = None
 
 
 def _minutes(seconds: float) -> str:

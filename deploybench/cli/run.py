@@ -127,6 +127,8 @@ def run(
     seed: parse.SeedOption = 0,
     trust: parse.TrustOption = False,
     workspace: parse.WorkspaceOption = None,
+    live: parse.LiveOption = True,
+    quiet: parse.QuietOption = False,
     details: parse.DetailsOption = False,
     table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
@@ -201,7 +203,8 @@ def run(
         workspace=workspace,
     )
     share = parse.percent(margin, "--margin")
-    with Progress(missing_first=True) as progress:
+    showing = parse.showing(live=live, quiet=quiet)
+    with Progress(missing_first=True, showing=showing) as progress:
         result = carry_out(request, progress.tell)
     records = with_known_qualities(result.records, workspace)
     print_report(run_report(records, margin=share, details=details), asked)

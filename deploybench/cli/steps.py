@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from deploybench.inert import inert
-from deploybench.report.console import progress_bar
+from deploybench.report.console import Showing, progress_bar
 from deploybench.report.step_log import StepLines
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ class StepBar:
     Between two bars there may be none; what is said of none is not shown.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, showing: Showing = Showing.LIVE) -> None:
+        self.showing = showing
         self._stack = ExitStack()
         self._bar: Bar | StepLines | None = None
         self._task: TaskID | None = None
@@ -49,10 +50,11 @@ class StepBar:
         """Whether lines stand for the bar: what is said is a line that stays."""
         return isinstance(self._bar, StepLines)
 
-    def begin(self, words: str, total: int) -> None:
-        """Begin some work of so many steps, in place of what was shown before."""
+    def begin(self, words: str, total: int, *, still: bool = False) -> None:
+        """Begin some work of so many steps, in place of what was shown before. While something is
+        measured the bar has to be ``still``."""
         self._stack.close()
-        bar = progress_bar()
+        bar = progress_bar(self.showing, still=still)
         self._stack.enter_context(bar)
         self._bar = bar
         self._task = bar.add_task(words, total=total)

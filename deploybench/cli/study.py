@@ -133,6 +133,8 @@ def study(
     ] = "1%",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the trainings.")] = 0,
     workspace: parse.WorkspaceOption = None,
+    live: parse.LiveOption = True,
+    quiet: parse.QuietOption = False,
     table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
     csv: parse.CsvOption = False,
@@ -200,7 +202,8 @@ def study(
         workspace=workspace,
     )
     share = parse.percent(margin, "--margin")
-    with StudyProgress() as progress:
+    showing = parse.showing(live=live, quiet=quiet)
+    with StudyProgress(showing=showing) as progress:
         result = carry_out_study(request, progress.tell)
     report = study_report(
         result.models,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from deploybench.cli.progress import Progress
 from deploybench.evaluate.events import DataRead
 from deploybench.plurals import counted
+from deploybench.report.console import Showing
 from deploybench.runs.study_events import (
     StageBegun,
     StageFailed,
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 class StudyProgress(Progress):
     """A bar for what is being done, and a line that stays for each model that begins a stage."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, showing: Showing = Showing.LIVE) -> None:
+        super().__init__(showing=showing)
         self._model = ""
         self._place = ""
         self._epochs = 0

@@ -146,6 +146,8 @@ def tune(
     ] = None,
     trust: parse.TrustOption = False,
     workspace: parse.WorkspaceOption = None,
+    live: parse.LiveOption = True,
+    quiet: parse.QuietOption = False,
     table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
     csv: parse.CsvOption = False,
@@ -208,7 +210,8 @@ def tune(
         typed_with_trust=typed_with("--trust"),
         workspace=workspace,
     )
-    with TuneProgress() as progress:
+    showing = parse.showing(live=live, quiet=quiet)
+    with TuneProgress(showing=showing) as progress:
         result = tune_model(request, progress.tell)
     if result.tuned is not None:
         print_report(tune_report(result.tuned), asked)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deploybench.demo.questions import Seen, SeenClass
+from deploybench.demo.questions import Looked, Seen, SeenClass
 from deploybench.inert import inert, no_formula, shortened
 from deploybench.plurals import counted
 
@@ -94,13 +94,67 @@ def _differences(one: Seen, other: Seen) -> list[_Difference]:
 
 def picture_of(sides: Sequence[Seen]) -> npt.NDArray[np.uint8] | None:
     """What the model of the first side saw, as pixels; None where no side saw anything."""
-    from PIL import Image
-
     for seen in sides:
         if seen.picture:
-            with Image.open(io.BytesIO(base64.b64decode(seen.picture))) as image:
-                return np.asarray(image.convert("RGB"))
+            return _pixels(seen.picture)
     return None
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A map over the image as pixels, None where there is none, and what the page says of it."""
+
+    picture: npt.NDArray[np.uint8] | None
+    words: str
+
+
+GRAD_CAM_CHOICE = "Grad-CAM"
+ATTENTION_CHOICE = "attention"
+
+
+def overlay_of(looked: Looked, seen: Seen, wanted: str) -> Overlay:
+    """The map that was ``wanted`` of one side's source, beside what its artifact answered.
+
+    Of attention the rollout where there is one, else the last of the mechanism's maps. What cannot
+    be shown is said instead.
+    """
+    if seen.error is not None:
+        return Overlay(None, "No overlay: there is no answer.")
+    if looked.error is not None:
+        return Overlay(None, f"No overlay: {inert(looked.error)}")
+    maps = {one.name: one for one in looked.maps}
+    chosen = maps.get("Grad-CAM")
+    if wanted == ATTENTION_CHOICE:
+        of_attention = [one for one in looked.maps if one.name != "Grad-CAM"]
+        chosen = of_attention[-1] if of_attention else None
+    notes = [inert(note) for note in looked.notes]
+    if chosen is None:
+        why = "; ".join(notes) or "the model has none"
+        return Overlay(None, f"No {wanted} to show: {why}.")
+    words = [f"{inert(chosen.name)}: {inert(chosen.what)}. {inert(chosen.limits)}"]
+    words.append(_agreeing(looked, seen))
+    others = [inert(one.name) for one in looked.maps if one.name != chosen.name]
+    if wanted == ATTENTION_CHOICE and len(others) > 1:
+        words.append(f"deploybench attend shows more: {', '.join(others)}.")
+    words += [f"Not shown: {note}." for note in notes]
+    return Overlay(_pixels(chosen.png), " ".join(word for word in words if word))
+
+
+def _agreeing(looked: Looked, seen: Seen) -> str:
+    """Whether the source, which the map is of, answers as the artifact does."""
+    if looked.first is None or not seen.classes:
+        return ""
+    source, artifact = _name(looked.first), _name(seen.classes[0])
+    if source == artifact:
+        return f"The PyTorch source has the artifact's first class: {source}."
+    return f"The PyTorch source has another first class: {source}, the artifact {artifact}."
+
+
+def _pixels(png: str) -> npt.NDArray[np.uint8]:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(base64.b64decode(png))) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def _name(one: SeenClass) -> str:

@@ -16,6 +16,15 @@ class SideJob(Document):
     threads: int
 
 
+class SourceJob(Document):
+    """Of which artifact a worker builds the PyTorch source, with how many threads; ``trust``: code
+    of others may run."""
+
+    artifact: str
+    threads: int
+    trust: bool = False
+
+
 class Ready(Document):
     """Whether it computes here what fp32 eager computed; else why not."""
 
@@ -51,4 +60,23 @@ class Seen(Document):
     notes: tuple[str, ...] = ()
     picture: str = ""
     task: str = ""
+    error: str | None = None
+
+
+class Map(Document):
+    """A map laid over what the model saw, as PNG in base64; ``what`` it is, and its ``limits``."""
+
+    name: str
+    what: str
+    limits: str
+    png: str
+
+
+class Looked(Document):
+    """What the PyTorch source of an artifact looks at, or the ``error``; ``first`` is its first
+    class, ``notes`` what it cannot show."""
+
+    maps: tuple[Map, ...] = ()
+    first: SeenClass | None = None
+    notes: tuple[str, ...] = ()
     error: str | None = None

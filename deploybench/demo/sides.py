@@ -3,9 +3,10 @@ two images."""
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from deploybench.artifacts.naming import newest_of_each, short_names
 from deploybench.artifacts.signature import check_consent
 from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts.registry import runners, unfit_for
-from deploybench.demo.questions import Look, Ready, Seen, SideJob
+from deploybench.demo.questions import Look, Looked, Ready, Seen, SideJob, SourceJob
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import CPU
 from deploybench.plurals import counted
@@ -23,6 +24,7 @@ from deploybench.results.cell import HOST_TO_HOST
 from deploybench.results.store import latest_run, readable_records, timed
 
 WORKER = "deploybench.demo.worker"
+SOURCE_WORKER = "deploybench.demo.look_worker"
 LOADING_LIMIT_S = 600.0
 """Loading may compile."""
 LOOKING_LIMIT_S = 60.0
@@ -152,44 +154,93 @@ class Sides:
         if choice is None:
             return Seen(error=f"there is no {name}")
         question = Look(image=str(image), top=top)
-        with self._lock:
-            try:
-                resident = self._resident(choice)
-                answer = resident.ask(question.model_dump_json(), LOOKING_LIMIT_S)
-            except ResidentLostError as lost:
-                self._end(name)
-                return Seen(error=f"its process ended: {lost}")
-            except DeployBenchError as error:
-                self._end(name)
-                return Seen(error=str(error))
+        try:
+            answer = self._ask(name, question, lambda: self._resident(choice))
+        except DeployBenchError as error:
+            return Seen(error=str(error))
         return Seen.model_validate_json(answer)
 
+    def look_inside(self, name: str, image: Path) -> Looked:
+        """What the PyTorch source of that artifact looks at in the image; why it cannot be told is
+        said in the answer. Artifacts of one model with the same weights have one source."""
+        choice = self._choices.get(name)
+        if choice is None:
+            return Looked(error=f"there is no {name}")
+        question = Look(image=str(image), top=1)
+        try:
+            answer = self._ask(source_key(choice.artifact), question, lambda: self._source(choice))
+        except DeployBenchError as error:
+            return Looked(error=str(error))
+        return Looked.model_validate_json(answer)
+
+    def same_source(self, one: str, other: str) -> bool:
+        """Whether both choices were made from the same model, with the same weights and images."""
+        first, second = self._choices.get(one), self._choices.get(other)
+        if first is None or second is None:
+            return False
+        return source_key(first.artifact) == source_key(second.artifact)
+
+    def _ask(self, key: str, question: Look, process: Callable[[], Resident]) -> str:
+        """The answer of the process of that key; one that failed is started anew for the next
+        image. Raises DeployBenchError."""
+        with self._lock:
+            try:
+                return process().ask(question.model_dump_json(), LOOKING_LIMIT_S)
+            except ResidentLostError as lost:
+                self._end(key)
+                raise DeployBenchError(f"its process ended: {lost}") from None
+            except DeployBenchError:
+                self._end(key)
+                raise
+
     def _resident(self, choice: Choice) -> Resident:
-        running = self._loaded.get(choice.name)
-        if running is not None:
-            self._loaded.move_to_end(choice.name)
-            return running
-        if self._trust or runners()[choice.runner].require().runs_code:
+        if choice.name not in self._loaded and (
+            self._trust or runners()[choice.runner].require().runs_code
+        ):
             command = "deploybench demo --trust"
             check_consent([choice.artifact], trust=self._trust, command=command)
-        while len(self._loaded) >= MOST_LOADED:
-            _, oldest = self._loaded.popitem(last=False)
-            oldest.close()
-        threads = str(self._threads)
-        resident = Resident(WORKER, {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads})
-        self._loaded[choice.name] = resident
         job = SideJob(
             artifact=str(choice.artifact.path),
             runner=choice.runner,
             precision=choice.precision,
             threads=self._threads,
         )
+        return self._process(choice.name, WORKER, job)
+
+    def _source(self, choice: Choice) -> Resident:
+        job = SourceJob(
+            artifact=str(choice.artifact.path), threads=self._threads, trust=self._trust
+        )
+        return self._process(source_key(choice.artifact), SOURCE_WORKER, job)
+
+    def _process(self, key: str, worker: str, job: SideJob | SourceJob) -> Resident:
+        """The process of that key; started where it is not there, in place of the one that was not
+        asked for longest."""
+        running = self._loaded.get(key)
+        if running is not None:
+            self._loaded.move_to_end(key)
+            return running
+        while len(self._loaded) >= MOST_LOADED:
+            _, oldest = self._loaded.popitem(last=False)
+            oldest.close()
+        threads = str(self._threads)
+        resident = Resident(worker, {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads})
+        self._loaded[key] = resident
         ready = Ready.model_validate_json(resident.ask(job.model_dump_json(), LOADING_LIMIT_S))
         if ready.refused is not None:
             raise DeployBenchError(ready.refused)
         return resident
 
-    def _end(self, name: str) -> None:
-        resident = self._loaded.pop(name, None)
+    def _end(self, key: str) -> None:
+        resident = self._loaded.pop(key, None)
         if resident is not None:
             resident.close()
+
+
+def source_key(artifact: Artifact) -> str:
+    """What artifacts of one source have in common: the model as it was asked for, its weights, and
+    how images are prepared for it."""
+    manifest = artifact.manifest
+    parts = [manifest.request.get("model"), manifest.weights.sha256]
+    parts.append(manifest.preprocessing.model_dump(mode="json"))
+    return "source " + json.dumps(parts, sort_keys=True, default=str)

@@ -13,6 +13,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+import numpy.typing as npt
 
 from deploybench.artifacts.artifact import open_artifact
 from deploybench.artifacts.preprocessing import Preprocessing
@@ -55,7 +56,7 @@ def main() -> None:
                 seen = look(session, viewer, Look.model_validate_json(question))
                 reply(seen.model_dump_json())
     except Exception as error:  # a runtime may raise anything; the page shows its words
-        reply(Ready(refused=_words(error)).model_dump_json())
+        reply(Ready(refused=words_of(error)).model_dump_json())
 
 
 def look(session: Session, viewer: Viewer, asked: Look) -> Seen:
@@ -65,9 +66,9 @@ def look(session: Session, viewer: Viewer, asked: Look) -> Seen:
         output = viewer.output(session, picture)
         times_ms = list(_timed_ms(session, viewer, picture))
     except Exception as error:
-        return Seen(error=_words(error))
+        return Seen(error=words_of(error))
     return Seen(
-        classes=tuple(map(_class_of, viewer.guesses(output, asked.top))),
+        classes=tuple(map(class_of, viewer.guesses(output, asked.top))),
         call_ms=median(times_ms),
         calls=len(times_ms),
         notes=picture.notes,
@@ -76,16 +77,22 @@ def look(session: Session, viewer: Viewer, asked: Look) -> Seen:
     )
 
 
-def png_of(picture: ImageInput, spec: Preprocessing) -> bytes:
-    """What the model saw, with the normalisation taken back: the cropped image."""
-    from PIL import Image
-
+def levels_of(picture: ImageInput, spec: Preprocessing) -> npt.NDArray[np.float32]:
+    """What the model saw, with the normalisation taken back: height x width x channels, 0 to 1."""
     mean = np.array(spec.mean, np.float32)[:, None, None]
     std = np.array(spec.std, np.float32)[:, None, None]
     levels = np.clip(picture.pixels * std + mean, 0, 1)
     if spec.color == "bgr":
         levels = levels[::-1]
-    pixels = np.round(levels * WHITE_8).astype(np.uint8).transpose(1, 2, 0)
+    found: npt.NDArray[np.float32] = levels.transpose(1, 2, 0)
+    return found
+
+
+def png_of(picture: ImageInput, spec: Preprocessing) -> bytes:
+    """The same as a picture: the cropped image."""
+    from PIL import Image
+
+    pixels = np.round(levels_of(picture, spec) * WHITE_8).astype(np.uint8)
     if pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     file = io.BytesIO()
@@ -105,7 +112,8 @@ def _timed_ms(session: Session, viewer: Viewer, picture: ImageInput) -> Iterator
             return
 
 
-def _class_of(guess: Guess) -> SeenClass:
+def class_of(guess: Guess) -> SeenClass:
+    """A class by its name and its number."""
     score = guess["probability"]
     if score is None:
         score = guess.get("share")
@@ -115,7 +123,8 @@ def _class_of(guess: Guess) -> SeenClass:
     return SeenClass(name=name, score=score, value=guess.get("value"))
 
 
-def _words(error: Exception) -> str:
+def words_of(error: Exception) -> str:
+    """What went wrong, for the page."""
     if isinstance(error, DeployBenchError):
         return str(error)
     failure = failure_of(error)

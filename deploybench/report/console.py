@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from enum import Enum
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -18,11 +20,22 @@ from rich.progress import (
 from rich.text import Text
 
 from deploybench.inert import inert
-from deploybench.report.step_log import StepLines
+from deploybench.report.step_log import NoSteps, StepLines
 
 PIPE_WIDTH = 112
 LEAST_WIDTH = 20
 """Narrower pages hold no word of ours."""
+
+
+class Showing(str, Enum):
+    """How much of its progress a command shows on standard error."""
+
+    LIVE = "live"
+    """What moves, where there is a terminal; else lines."""
+    LINES = "lines"
+    """A line a step, as in a log."""
+    NOTHING = "nothing"
+    """Neither progress nor remarks, but warnings."""
 
 
 def output_console() -> Console:
@@ -41,16 +54,30 @@ def remark(words: str, style: str = "") -> None:
     remark_console().print(Text(inert(words), style), soft_wrap=True)
 
 
-def progress_bar() -> Progress | StepLines:
-    """A bar with what is being done, how many are done, and the time left; on standard error.
+def terminal_console() -> Console | None:
+    """Standard error where it is a terminal on which something can move, else None.
 
-    Without a terminal one line a step, also where FORCE_COLOR or TTY_COMPATIBLE would have rich
-    take a file for one.
+    FORCE_COLOR or TTY_COMPATIBLE would have rich take a file for one.
     """
     console = Console(stderr=True, highlight=False)
     if not console.is_interactive or not console.file.isatty():
+        return None
+    return console
+
+
+def progress_bar(showing: Showing = Showing.LIVE, *, still: bool = False) -> Progress | StepLines:
+    """A bar with what is being done, how many are done, and the time left; on standard error.
+
+    Without a terminal one line a step. A ``still`` bar is drawn when something is told, and never
+    by a thread beside what is measured meanwhile.
+    """
+    if showing is Showing.NOTHING:
+        return NoSteps()
+    console = terminal_console()
+    if console is None or showing is Showing.LINES:
         return StepLines()
-    return Progress(
+    bar = StillProgress if still else Progress
+    return bar(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
@@ -60,7 +87,22 @@ def progress_bar() -> Progress | StepLines:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        auto_refresh=not still,
     )
+
+
+class StillProgress(Progress):
+    """A bar that moves when it is told something, and not by itself."""
+
+    def update(self, *args: Any, **fields: Any) -> None:
+        """As rich's, and drawn."""
+        super().update(*args, **fields)
+        self.refresh()
+
+    def advance(self, *args: Any, **fields: Any) -> None:
+        """As rich's, and drawn."""
+        super().advance(*args, **fields)
+        self.refresh()
 
 
 def _width() -> int:

@@ -148,6 +148,23 @@ class StepLines:
             self._completed += advance
 
 
+class NoSteps(StepLines):
+    """Stands for a bar where nothing of the progress is to be shown."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return
+
+    def update(
+        self, task: TaskID, *, description: str | None = None, completed: int | None = None
+    ) -> None:
+        """Nothing is said."""
+
+
 def _is_terminal() -> bool:
     """Whether standard error is a terminal, whatever the environment says of colours."""
     try:

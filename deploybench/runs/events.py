@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploybench.analysis.visit_progress import VisitWidths
 from deploybench.export.order import ExportFinished, ExportsPlanned, ExportStarted
 from deploybench.hardware.pinning import UNPINNED, Pinning
 from deploybench.hardware.roof import MeasuredPeaks
@@ -55,16 +56,37 @@ class LaunchStarted:
 
 
 @dataclass(frozen=True)
+class CellLook:
+    """How far a cell is: what its ``visits`` to ``processes`` processes tell by now.
+
+    ``ended``: it is visited no more, because it failed or none of its processes lives.
+    """
+
+    planned: Planned
+    widths: VisitWidths
+    visits: int
+    processes: int
+    ended: bool = False
+
+
+@dataclass(frozen=True)
 class VisitsMade:
     """After ``rounds`` rounds of visits ``known`` of ``cells`` cells need no more.
 
-    ``left_s`` is what is left of the time for the others.
+    ``left_s`` is what is left of the time for the others, of the ``budget_s`` of all of them;
+    ``wanted`` the half-width (relative) at which a cell is known. ``delivered`` is the share of its
+    own speed that the machine delivers now; None where no canary tells it. ``looks`` has the cells
+    that are visited in turn now, which may be a part of the run's.
     """
 
     rounds: int
     known: int
     cells: int
     left_s: float
+    wanted: float | None = None
+    budget_s: float | None = None
+    delivered: float | None = None
+    looks: tuple[CellLook, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,13 @@ that fits into memory) is left to fresh launches.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
 from deploybench.analysis.lost_launches import without_lost
-from deploybench.analysis.visit_progress import VisitWidths, seconds_left, widths
+from deploybench.analysis.visit_progress import VisitWidths, widths
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.measure.job import Job
 from deploybench.measure.residence import Residence, VisitTimes
@@ -26,8 +25,9 @@ from deploybench.resident import ResidentLostError
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.results.visit import CanaryBest, Visit, middle_of
-from deploybench.runs.events import LaunchStarted, RunEvent, SpeedRemarked, VisitLost, VisitsMade
+from deploybench.runs.events import CellLook, LaunchStarted, RunEvent, SpeedRemarked, VisitLost
 from deploybench.runs.experiment import Stopped, is_baseline, partners_of
+from deploybench.runs.looks import delivered_now, visits_made
 from deploybench.runs.records import kept, record_of
 from deploybench.runs.settings import RunContext, RunSettings
 from deploybench.telemetry.canary_memory import (
@@ -257,19 +257,15 @@ class Visiting:
         for index in block.cells:
             self._look_around(self._cells[index])
         spent_s = monotonic() - block.began
-        wanted = plan.rule.half_width
-        known = 0
-        left_s = 0.0
+        looks = []
         for index in block.cells:
             cell = self._cells[index]
             cell.widths = widths(cell.visits, self._canary_of(cell), self._baseline_visits(cell))
-            if cell.widths.narrow(wanted):
-                known += 1
-                continue
-            needed_s = seconds_left(cell.widths, wanted, spent_s)
-            left_s = max(left_s, math.inf if needed_s is None else needed_s)
-        left_s = min(left_s, plan.rule.budget_s - spent_s)
-        self._tell(VisitsMade(self._round, known, len(block.cells), left_s))
+            processes = block.residence.processes_of(index)
+            ended = cell.failed or processes == 0
+            looks.append(CellLook(cell.planned, cell.widths, len(cell.visits), processes, ended))
+        now = delivered_now(self._trace, self._canary)
+        self._tell(visits_made(self._round, looks, plan.rule, spent_s, now))
 
     def _baseline_visits(self, cell: _Cell) -> Sequence[Visit] | None:
         """The visits of what the cell is compared with, where a narrow speed-up was asked for."""

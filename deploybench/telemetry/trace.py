@@ -56,6 +56,12 @@ class Trace:
             return math.inf
         return self.since_begin_s(moment) - self._moments_s[-1]
 
+    def latest(self) -> CanaryReading | None:
+        """The newest reading as the median of those near it; None before the first."""
+        if not self._moments_s:
+            return None
+        return self._at(self._moments_s[-1])
+
     def around(self, begin_s: float, end_s: float) -> list[CanaryReading]:
         """The readings near that span, in order of time."""
         first = bisect_left(self._moments_s, begin_s - AROUND_S)

@@ -55,7 +55,7 @@ class Bar:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
 
-    monkeypatch.setattr(steps, "progress_bar", lambda: Bar(said))
+    monkeypatch.setattr(steps, "progress_bar", lambda *_, **__: Bar(said))
     monkeypatch.setattr(module, "remark", lambda words, style: said.append(f"remark: {words}"))
     return said
 

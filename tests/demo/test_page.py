@@ -7,10 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from deploybench.artifacts.workspace import Workspace
+from deploybench.export.order import ExportOptions, export_all
+from deploybench.export.request import ExportRequest, ModelRequest
 from tests.artifacts.workspaces import ONNX, PYTORCH, kept_workspace
 from tests.conftest import run_here
 from tests.pages.browser import started
@@ -22,11 +27,18 @@ pytest.importorskip("gradio", reason="the extra demo is not installed")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A page with the two kept artifacts; it is ended by Ctrl-C."""
     workspace = kept_workspace(tmp_path_factory.mktemp("page") / "workspace", ONNX, PYTORCH)
+    with served(workspace.root, "onnxruntime", "--beside", "· pytorch", "--trust") as address:
+        yield address
+
+
+@contextmanager
+def served(workspace: Path, *options: str) -> Iterator[str]:
+    """The command in a process of its own, until it is ended by Ctrl-C; its address."""
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "deploybench", "demo", "onnxruntime", "--beside", "· pytorch"),
-            *("--no-browser", "--port", "0", "--trust", "--threads", "1", "--max-size", "1MB"),
-            *("-w", str(workspace.root)),
+            *(sys.executable, "-m", "deploybench", "demo", *options),
+            *("--no-browser", "--port", "0", "--threads", "1", "--max-size", "1MB"),
+            *("-w", str(workspace)),
         ],
         stdout=subprocess.PIPE,
         text=True,
@@ -93,6 +105,104 @@ def test_an_image_is_answered_by_both_artifacts_and_nothing_else_is_asked(
             "document.querySelector('#facts-left textarea').value.startsWith('No answer')"
         )
     assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+
+
+def test_overlay_that_cannot_be_had_is_said_on_the_page(address: str, pictures: Path) -> None:
+    """The kept artifacts are of another version's random weights: their source is no more."""
+    with started() as browser:
+        page = browser.new_page()
+        page.set_default_timeout(120_000)
+        page.goto(address)
+        page.set_input_files("input[type=file]", pictures / "noise.png")
+        page.get_by_text("noise.png").wait_for()
+        page.click("#look")
+        page.wait_for_function("document.querySelector('#what-left textarea').value != ''")
+        words = page.locator("#what-left textarea").input_value()
+        assert words.startswith("No overlay: its source holds other weights now")
+        assert page.locator("#map-left img").count() == 0
+
+
+@pytest.fixture(scope="module")
+def vit_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A page with a vision transformer in two formats, whose source is there."""
+    workspace = Workspace(tmp_path_factory.mktemp("vit") / "workspace")
+    workspace.prepare()
+    model = ModelRequest(name="timm:test_vit", num_classes=4)
+    requests = [ExportRequest(model=model, backend=backend) for backend in ("onnx", "openvino")]
+    for result in export_all(requests, workspace, ExportOptions(jobs=1)):
+        assert result.ok, result.error
+    with served(workspace.root, "onnxruntime") as address:
+        yield address
+
+
+def test_overlay_of_the_source_appears_and_follows_the_choice(
+    vit_address: str, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    broken: list[str] = []
+    write_dicom(tmp_path / "scan.dcm")
+    with started() as browser:
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: broken.append(str(error)))
+        page.on(
+            "console",
+            lambda line: broken.append(line.text) if line.type == "error" else None,
+        )
+        page.set_default_timeout(120_000)
+        page.goto(vit_address)
+        page.set_input_files("input[type=file]", tmp_path / "scan.dcm")
+        page.get_by_text("scan.dcm").wait_for()
+        page.click("#look")
+        page.locator("#map-left img").wait_for()
+        words = page.locator("#what-left textarea").input_value()
+        assert words.startswith("Grad-CAM: at ")
+        assert "The PyTorch source has the artifact's first class" in words
+        assert page.locator("#map-right img").count() == 0
+
+        # Attention instead, and another backend beside it.
+        choose(page, "Overlay", "attention")
+        page.wait_for_function(
+            "document.querySelector('#what-left textarea').value.startsWith('rollout')"
+        )
+        choose(page, "Beside it", "openvino")
+        page.click("#look")
+        page.locator("#map-right img").wait_for()
+        there = page.locator("#what-right textarea").input_value()
+        assert there.startswith("Made from the same source as the other side")
+        assert "same first class" in page.locator("#verdict textarea").input_value()
+        choose(page, "Overlay", "none")
+        page.wait_for_function("document.querySelector('#what-left textarea').value == ''")
+    assert not broken
+    assert [url for url in asked if not url.startswith((vit_address, "data:", "blob:"))] == []
+
+
+def choose(page: Any, label: str, part: str) -> None:
+    """The option of a list whose name has that part."""
+    page.get_by_label(label, exact=True).click()
+    page.get_by_role("option").filter(has_text=part).first.click()
+
+
+def write_dicom(path: Path) -> None:
+    """A small grey image of 16 bits in DICOM's form."""
+    import numpy as np
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    pixels = np.random.default_rng(0).integers(0, 1000, (64, 64), dtype=np.uint16)
+    data.Rows, data.Columns = pixels.shape
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
+    data.SOPClassUID = meta.MediaStorageSOPClassUID
+    data.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    data.Modality = "MR"
+    data.PixelData = pixels.tobytes()
+    data.save_as(str(path))
 
 
 def test_a_file_that_is_too_large_is_refused(address: str, pictures: Path) -> None:
