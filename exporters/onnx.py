@@ -21,6 +21,8 @@ from deploybench.contracts import (
 )
 from deploybench.errors import DeployBenchError
 
+from .bias_correction import corrected, norms_of
+from .float_layers import Judge
 from .onnx_bf16 import narrow_weights
 from .onnx_opset17 import OPSET as OLDEST_OPSET
 from .onnx_opset17 import lower_to_opset17
@@ -29,7 +31,6 @@ from .onnx_optimised import optimised
 from .onnx_outputs import name_outputs
 from .onnx_quantised import quantise_for
 from .quantisation import INT8, RANGE_OPTION, identity_of_range, images_of, range_of_weights
-from .sensitivity import AUTO, ranked
 from .torch_export import dynamic_shapes
 from .tracing import frozen_reads, refusal
 
@@ -74,22 +75,22 @@ class OnnxExporter(Exporter):
             return self.export_float(model, example, spec, out)
         images = images_of(spec)
         reduced, range_words = range_of_weights(spec)
+        judge = Judge.of(model, spec, out)
+        biases = corrected(model, spec, norms_of(model, example))
         with TemporaryDirectory(prefix="deploybench-float-") as folder:
             exported = self.export_float(model, example, spec, Path(folder))
-            order: tuple[str, ...] = ()
-            if AUTO in spec.keep_fp32:
-                order = ranked(model, images.pixels)
             kept = quantise_for(
                 Path(folder) / exported.entry,
                 out / exported.entry,
                 spec,
-                out,
-                order,
+                model,
+                judge,
                 for_cpu=True,
                 reduced=reduced,
             )
         facts = {
             **exported.facts,
+            **biases,
             "calibration": images.told.words,
             "int8_range": range_words,
         }

@@ -22,7 +22,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +30,12 @@ import numpy.typing as npt
 from deploybench.contracts import INPUT_NAME, ExportSpec
 from deploybench.data.synthetic import whole_batches
 
-from .onnx_agreement import parity_of
+from .float_layers import Infer, Judge, float_layers
+from .onnx_agreement import runs
 from .quantisation import images_of, kept_layers
-from .sensitivity import AUTO, keep_fewest
+
+if TYPE_CHECKING:
+    import torch
 
 SCOPES = "pkg.torch.onnx.name_scopes"
 """Where PyTorch's exporter writes the paths of the modules around a node."""
@@ -105,21 +108,22 @@ def quantise_for(
     source: Path,
     destination: Path,
     spec: ExportSpec,
-    out: Path,
-    order: Sequence[str],
+    model: torch.nn.Module,
+    judge: Judge,
     *,
     for_cpu: bool = False,
     reduced: bool = False,
 ) -> tuple[str, ...]:
-    """Quantise as the spec says, on its images.
+    """Quantise as the spec says, on its images; the layers that stay in float.
 
-    Where that leaves it to search which layers stay in float, so few of ``order`` do that the file
-    agrees with the reference in the artifact's folder ``out``; raises DeployBenchError where half
-    of them are not enough.
+    ``source`` is the ONNX file of ``model``. Where the spec leaves the layers to be found, so few
+    stay in float that the file agrees with fp32 eager (:func:`.float_layers.float_layers`).
     """
+    written: list[tuple[str, ...]] = []
+    kept: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    def write(layers: Sequence[str]) -> tuple[str, ...]:
-        return quantise(
+    def write(layers: Sequence[str]) -> None:
+        kept[tuple(layers)] = quantise(
             source,
             destination,
             images_of(spec).pixels,
@@ -129,14 +133,16 @@ def quantise_for(
             for_cpu=for_cpu,
             reduced=reduced,
         )
+        written.append(tuple(layers))
 
-    def agrees(layers: Sequence[str]) -> bool:
+    def attempt(layers: Sequence[str]) -> Infer:
         write(layers)
-        return parity_of(destination, spec, out, kernels_of_8_bits=for_cpu).passed
+        return runs(destination, spec, kernels_of_8_bits=for_cpu)
 
-    if AUTO not in spec.keep_fp32:
-        return write(())
-    return write(keep_fewest(order, agrees))
+    layers = float_layers(model, spec, judge, attempt)
+    if not written or written[-1] != layers:
+        write(layers)
+    return kept[layers]
 
 
 def _names(graph: Any) -> dict[str, list[str]]:

@@ -17,9 +17,10 @@ from deploybench.contracts import (
     ExportSpec,
 )
 
-from .openvino_quantised import SMOOTHING_OPTION, layers_before_norms, quantised, quantised_to_agree
-from .quantisation import INT8, RANGE_OPTION, identity_of_range, images_of
-from .sensitivity import AUTO, ranked
+from .bias_correction import corrected, norms_of
+from .float_layers import Judge
+from .openvino_quantised import SMOOTHING_OPTION, quantised_to_agree
+from .quantisation import INT8, RANGE_OPTION, identity_of_range
 from .tracing import keeping_branches
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ class OpenVinoExporter(Exporter):
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
         import openvino
 
+        facts: dict[str, str | int] = {}
+        if spec.precision == INT8:
+            judge = Judge.of(model, spec, out)
+            norms = norms_of(model, example)
+            facts |= corrected(model, spec, norms)
         shape = [spec.batch or ANY, *example.shape[1:]]
         converted = keeping_branches(
             model,
@@ -70,16 +76,11 @@ class OpenVinoExporter(Exporter):
         for output, name in zip(converted.outputs, spec.output_names, strict=True):
             output.tensor.set_names({name})
         converted.validate_nodes_and_infer_types()
-        facts: dict[str, str | int] = {}
         kept: tuple[str, ...] = ()
         if spec.precision == INT8:
-            before_norms = layers_before_norms(model, example)
-            if AUTO in spec.keep_fp32:
-                order = ranked(model, images_of(spec).pixels)
-                made = quantised_to_agree(converted, spec, before_norms, order, out)
-            else:
-                made = quantised(converted, spec, before_norms)
-            converted, facts, kept = made.model, made.facts, made.kept_fp32
+            made = quantised_to_agree(converted, model, spec, judge, norms)
+            converted, kept = made.model, made.kept_fp32
+            facts |= made.facts
         openvino.save_model(converted, out / "model.xml", compress_to_fp16=False)
         facts["nodes"] = len(converted.get_ops())
         return ExportedFiles("model.xml", facts, kept_fp32=kept)

@@ -13,20 +13,18 @@ mean square, of the spread of the outputs):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploybench.artifacts.output_parity import compare_batches
-from deploybench.artifacts.references import read_images
 from deploybench.contracts import INPUT_NAME, ExportOption, ExportSpec
 from deploybench.contracts.layers import module_name
 from deploybench.data.synthetic import whole_batches
 from deploybench.errors import DeployBenchError
 
-from .quantisation import INT8, images_of, kept_layers, range_of_weights
-from .sensitivity import keep_fewest
+from .bias_correction import Norms
+from .float_layers import Batch, Infer, Judge, float_layers
+from .quantisation import images_of, kept_layers, range_of_weights
 
 if TYPE_CHECKING:
     import openvino
@@ -56,37 +54,35 @@ class Quantised:
 
 
 def quantised_to_agree(
-    model: openvino.Model,
-    spec: ExportSpec,
-    before_norms: Mapping[str, str],
-    order: Sequence[str],
-    out: Path,
+    converted: openvino.Model, model: torch.nn.Module, spec: ExportSpec, judge: Judge, norms: Norms
 ) -> Quantised:
-    """The same with so few of the layers of ``order`` in float that it agrees with the reference in
-    the artifact's folder ``out``. Raises DeployBenchError where half of them are not enough."""
+    """Quantise the ``converted`` model, with so few layers in float that it agrees with fp32 eager,
+    where the spec leaves them to be found (:func:`.float_layers.float_layers`)."""
     tried: dict[tuple[str, ...], Quantised] = {}
 
-    def agrees(layers: Sequence[str]) -> bool:
-        attempt = quantised(model, spec, before_norms, layers)
-        tried[tuple(layers)] = attempt
-        return _agrees(attempt.model, spec, out)
+    def attempt(layers: Sequence[str]) -> Infer:
+        made = quantised(converted, spec, norms.before, layers)
+        tried[tuple(layers)] = made
+        return _runs(made.model, spec)
 
-    return tried[keep_fewest(order, agrees)]
+    layers = float_layers(model, spec, judge, attempt)
+    if layers not in tried:
+        attempt(layers)
+    return tried[layers]
 
 
-def _agrees(model: openvino.Model, spec: ExportSpec, out: Path) -> bool:
-    """Whether it computes what fp32 eager computed, within int8's budget."""
+def _runs(model: openvino.Model, spec: ExportSpec) -> Infer:
+    """What runs the model as its runner will: in 8 bits where it says so, else in float32."""
     import openvino
 
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": spec.threads}
     compiled = openvino.Core().compile_model(model, "CPU", settings)
-    names = list(spec.output_names)
-    found = []
-    for batch in whole_batches(read_images(out), spec.batch or 1):
+
+    def infer(batch: Batch) -> dict[str, Any]:
         results = compiled({INPUT_NAME: batch})
-        found.append({name: results[index].copy() for index, name in enumerate(names)})
-    report = compare_batches(out, found, names, INT8, integers=spec.integer_outputs)
-    return report.passed
+        return {name: results[index].copy() for index, name in enumerate(spec.output_names)}
+
+    return infer
 
 
 def quantised(
@@ -158,37 +154,6 @@ def _smoothing(spec: ExportSpec, *, transformer: bool) -> float:
     if alpha > 1 or -1 < alpha < 0:
         raise DeployBenchError(f"smooth_quant {alpha:g}", expected="0 to 1, or -1: without it")
     return alpha
-
-
-def layers_before_norms(model: torch.nn.Module, example: torch.Tensor) -> dict[str, str]:
-    """The paths of the modules whose output goes into a batch norm, by the path of the norm."""
-    import torch
-
-    made_by: dict[int, tuple[str, torch.Tensor]] = {}
-    found = {}
-    hooks = []
-
-    def hook_of(path: str) -> Callable[..., None]:
-        def seen(module: torch.nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and inputs:
-                before = made_by.get(id(inputs[0]))
-                if before is not None:
-                    found[path] = before[0]
-            if isinstance(output, torch.Tensor):
-                made_by[id(output)] = (path, output)  # kept, so that no other has its id
-
-        return seen
-
-    for path, module in model.named_modules():
-        is_norm = isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
-        if is_norm or not any(True for _ in module.children()):
-            hooks.append(module.register_forward_hook(hook_of(module_name(path) or path)))
-    try:
-        model(example[:1])
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
 
 
 def _names(node: openvino.Node, before_norms: Mapping[str, str]) -> list[str]:

@@ -24,11 +24,12 @@ from deploybench.errors import DeployBenchError
 from deploybench.hardware.gpus import Gpu, find_gpus
 from deploybench.hardware.precisions import FIRST_CAPABILITIES
 
+from .bias_correction import corrected, norms_of
+from .float_layers import Judge
 from .onnx import OnnxExporter
 from .onnx_agreement import agreement
 from .onnx_quantised import quantise_for
 from .quantisation import images_of
-from .sensitivity import AUTO, ranked
 
 if TYPE_CHECKING:
     import torch
@@ -263,17 +264,17 @@ def _typed_onnx(
     if spec.precision == "bf16":
         opset = BF16_OPSET
     opset = spec.number("opset") or opset
+    facts: dict[str, str | int] = {"opset": opset}
+    if spec.precision == "int8":
+        judge = Judge.of(model, spec, out)
+        facts |= corrected(model, spec, norms_of(model, example))
     exported = OnnxExporter().export_float(model, example, spec.with_options(opset=opset), folder)
     source = folder / exported.entry
-    facts: dict[str, str | int] = {"opset": opset}
     kept: tuple[str, ...] = ()
     if spec.precision == "int8":
         images = images_of(spec)
         source = folder / "quantised.onnx"
-        order: tuple[str, ...] = ()
-        if AUTO in spec.keep_fp32:
-            order = ranked(model, images.pixels)
-        kept = quantise_for(folder / exported.entry, source, spec, out, order)
+        kept = quantise_for(folder / exported.entry, source, spec, model, judge)
         facts["calibration"] = images.told.words
     facts["nodes"] = len(onnx.load(source, load_external_data=False).graph.node)
     return _TypedOnnx(source, facts, kept)

@@ -3,6 +3,7 @@ do."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploybench.artifacts.calibration import SYNTHETIC, CalibrationImages
@@ -19,6 +20,10 @@ from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportRequest
 
 INT8 = "int8"
+AUTO = "auto"
+"""Of ``--keep-fp32``: the layers are looked for."""
+NONE = "none"
+"""Of ``--keep-fp32``: none stays in float."""
 
 
 def calibrates(request: ExportRequest) -> bool:
@@ -39,6 +44,7 @@ def check_quantisation(request: ExportRequest) -> None:
             "--precision int8 --calibration DIR; noise instead of images has to be said: "
             "--calibration synthetic",
         )
+    _check_kept(request.keep_fp32)
     count = request.calibration_images
     if count is not None and count < 1:
         raise DeployBenchError(f"--calibration-images {count}", expected="1 or more")
@@ -47,6 +53,26 @@ def check_quantisation(request: ExportRequest) -> None:
         raise DeployBenchError(f"--calibration-seed {seed}", expected="0 or more")
     if request.calibration != SYNTHETIC:
         choose_for_calibration(request.calibration, count or IMAGES, SEED if seed is None else seed)
+
+
+def _check_kept(patterns: Sequence[str]) -> None:
+    """Refuse ``none`` beside others, and a share of the images that is none."""
+    if NONE in patterns and len(patterns) > 1:
+        raise DeployBenchError(
+            f"--keep-fp32 {' --keep-fp32 '.join(patterns)}", expected="none, or patterns of layers"
+        )
+    for pattern in patterns:
+        name, colon, share = pattern.partition(":")
+        if name != AUTO or not colon:
+            continue
+        try:
+            percent = float(share.removesuffix("%"))
+        except ValueError:
+            percent = -1.0
+        if not 0 < percent <= 100:
+            raise DeployBenchError(
+                f"--keep-fp32 {pattern}", expected=f"a share of the images: {AUTO}:99%"
+            )
 
 
 def hash_of_images(request: ExportRequest) -> dict[str, str]:

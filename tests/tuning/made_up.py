@@ -139,7 +139,7 @@ class MadeUp:
             **changes,
         }
         request = TuneRequest(**asked)  # type: ignore[arg-type]
-        monkeypatch.setattr("deploybench.tuning.search.measured", self.measured)
+        monkeypatch.setattr("deploybench.tuning.rounds.measured", self.measured)
         monkeypatch.setattr(
             "deploybench.tuning.evaluating.carry_out_evaluation", self.carry_out_evaluation
         )
