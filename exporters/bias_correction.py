@@ -14,7 +14,7 @@ mean square error of the outputs in units of their spread): see ``docs/precision
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from deploybench.contracts import ExportSpec
 from deploybench.contracts.layers import module_name
 from deploybench.plurals import counted
 
-from .quantisation import images_of
+from .quantisation import images_of, matching
 from .sensitivity import is_quantised_layer, rounded_input, rounded_weight
 
 if TYPE_CHECKING:
@@ -44,16 +44,25 @@ CORRECTED_ON = 32
 """Images, at once. The mean of a channel is one over all their pixels."""
 
 
-def correct_biases(model: torch.nn.Module, images: npt.NDArray[np.float32], norms: Norms) -> int:
+def correct_biases(
+    model: torch.nn.Module,
+    images: npt.NDArray[np.float32],
+    norms: Norms,
+    in_float: Collection[str] = (),
+) -> int:
     """Change the biases of ``model``; how many layers were corrected.
 
     ``images`` are images x channels x height x width, normalised. The mean of a batch norm takes
-    the correction of a layer without a bias.
+    the correction of a layer without a bias. Layers ``in_float``, by path, are not rounded: theirs
+    is what those before them shifted.
     """
     import torch
 
     inputs = torch.from_numpy(images[:CORRECTED_ON])
-    layers = [layer for layer in model.modules() if is_quantised_layer(layer)]
+    layers = _layers_in(model)
+    exact_layers = {
+        layer for path, layer in model.named_modules() if (module_name(path) or path) in in_float
+    }
     means: dict[torch.nn.Module, torch.Tensor] = {}
     repeated: set[torch.nn.Module] = set()
     corrections: dict[torch.nn.Module, torch.Tensor] = {}
@@ -64,13 +73,8 @@ def correct_biases(model: torch.nn.Module, images: npt.NDArray[np.float32], norm
         means[layer] = _channel_means(layer, output)
 
     def round_and_correct(layer: torch.nn.Module, given: Any, output: torch.Tensor) -> torch.Tensor:
-        exact = layer.get_parameter("weight").data
-        layer.get_parameter("weight").data = rounded_weight(exact)
-        try:
-            # Not the call of the module, whose hook this is.
-            output = layer.forward(rounded_input(given[0]))
-        finally:
-            layer.get_parameter("weight").data = exact
+        if layer not in exact_layers:
+            output = _rounded(layer, given[0])
         if layer in repeated:
             return output
         shift = means[layer] - _channel_means(layer, output)
@@ -85,15 +89,67 @@ def correct_biases(model: torch.nn.Module, images: npt.NDArray[np.float32], norm
     return len(corrections)
 
 
-def corrected(model: torch.nn.Module, spec: ExportSpec, norms: Norms) -> dict[str, str]:
-    """Correct the biases where that matters, on the images of the spec; the facts of it.
+class Biases:
+    """The biases of a model that is quantised again and again, each time with other layers in
+    float. ``changing``: they are corrected, which is where there are depthwise convolutions."""
 
-    That is where there are depthwise convolutions.
-    """
-    if not has_depthwise(model):
-        return {}
-    count = correct_biases(model, images_of(spec).pixels, norms)
-    return {"int8_biases": f"{counted(count, 'layer')} corrected one behind the other"}
+    def __init__(self, model: torch.nn.Module, spec: ExportSpec, norms: Norms) -> None:
+        self.model = model
+        self.changing = has_depthwise(model)
+        self._spec = spec
+        self._norms = norms
+        self._exact: list[tuple[torch.nn.Module, str, torch.Tensor | None]] = []
+        for layer in _layers_in(model):
+            bias = layer.bias
+            exact = None if bias is None else layer.get_parameter("bias").data.clone()
+            self._exact.append((layer, "bias", exact))
+            norm = norms.after.get(layer)
+            if norm is not None:
+                self._exact.append((norm, "running_mean", norm.get_buffer("running_mean").clone()))
+
+    def restore(self) -> None:
+        """As the model had them."""
+        for module, name, exact in self._exact:
+            if exact is None:
+                module.register_parameter(name, None)
+            else:
+                getattr(module, name).data.copy_(exact)
+
+    def correct(self, layers: Collection[str] = ()) -> None:
+        """Correct them for int8 with what the spec keeps, and these layers, in float."""
+        if not self.changing:
+            return
+        self.restore()
+        kept = matching(self._spec.keep_fp32, _paths_in(self.model)) | set(layers)
+        correct_biases(self.model, images_of(self._spec).pixels, self._norms, kept)
+
+    @property
+    def facts(self) -> dict[str, str | int]:
+        """What a manifest says of it."""
+        if not self.changing:
+            return {}
+        return {"int8_biases": f"{counted(len(_layers_in(self.model)), 'layer')} corrected in turn"}
+
+
+def _layers_in(model: torch.nn.Module) -> list[torch.nn.Module]:
+    return [layer for layer in model.modules() if is_quantised_layer(layer)]
+
+
+def _paths_in(model: torch.nn.Module) -> list[str]:
+    return [module_name(path) or path for path, _ in model.named_modules()]
+
+
+def _rounded(layer: torch.nn.Module, given: torch.Tensor) -> torch.Tensor:
+    """What the layer computes of its input in 8 bits."""
+    weight = layer.get_parameter("weight")
+    exact = weight.data
+    weight.data = rounded_weight(exact)
+    try:
+        # Not the call of the module, which would call its hooks again.
+        output: torch.Tensor = layer.forward(rounded_input(given))
+    finally:
+        weight.data = exact
+    return output
 
 
 def _run_with(

@@ -20,6 +20,7 @@ from deploybench.contracts import ExportSpec
 from deploybench.data.synthetic import whole_batches
 from deploybench.errors import DeployBenchError
 
+from .bias_correction import Biases
 from .quantisation import INT8, images_of
 from .sensitivity import AUTO, keep_fewest, ranked, wanted_agreement
 
@@ -69,13 +70,13 @@ class Judge:
 
 
 def float_layers(
-    model: torch.nn.Module, spec: ExportSpec, judge: Judge, attempt: Attempt
+    biases: Biases, spec: ExportSpec, judge: Judge, attempt: Attempt
 ) -> tuple[str, ...]:
     """The layers that have to stay in float beside those that the spec names.
 
     Where the search is only what happens by default and half of the layers are not enough, there
-    are none: the artifact is for parity to refuse. Where it was asked for, it raises
-    DeployBenchError then.
+    are none, and the artifact is for parity to refuse; ``attempt`` was called with others since.
+    Where the search was asked for, it raises DeployBenchError then.
     """
     if spec.keep_fp32 and not _searches(spec):
         return ()
@@ -89,7 +90,8 @@ def float_layers(
 
     if agrees(()):
         return ()
-    order = ranked(model, images_of(spec).pixels)
+    biases.restore()  # what moves the outputs is told from those of the model as it is
+    order = ranked(biases.model, images_of(spec).pixels)
     try:
         return keep_fewest(order, agrees)
     except DeployBenchError:

@@ -19,10 +19,10 @@ behind it.)
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,12 +30,10 @@ import numpy.typing as npt
 from deploybench.contracts import INPUT_NAME, ExportSpec
 from deploybench.data.synthetic import whole_batches
 
+from .bias_correction import Biases
 from .float_layers import Infer, Judge, float_layers
 from .onnx_agreement import runs
 from .quantisation import images_of, kept_layers
-
-if TYPE_CHECKING:
-    import torch
 
 SCOPES = "pkg.torch.onnx.name_scopes"
 """Where PyTorch's exporter writes the paths of the modules around a node."""
@@ -105,10 +103,10 @@ def quantise(
 
 
 def quantise_for(
-    source: Path,
+    export: Callable[[], Path],
     destination: Path,
     spec: ExportSpec,
-    model: torch.nn.Module,
+    biases: Biases,
     judge: Judge,
     *,
     for_cpu: bool = False,
@@ -116,15 +114,19 @@ def quantise_for(
 ) -> tuple[str, ...]:
     """Quantise as the spec says, on its images; the layers that stay in float.
 
-    ``source`` is the ONNX file of ``model``. Where the spec leaves the layers to be found, so few
-    stay in float that the file agrees with fp32 eager (:func:`.float_layers.float_layers`).
+    ``export`` writes the ONNX file of the model as it is and returns its path. Where the spec
+    leaves the layers to be found, so few stay in float that the file agrees with fp32 eager
+    (:func:`.float_layers.float_layers`).
     """
     written: list[tuple[str, ...]] = []
     kept: dict[tuple[str, ...], tuple[str, ...]] = {}
 
+    source = None if biases.changing else export()
+
     def write(layers: Sequence[str]) -> None:
+        biases.correct(layers)
         kept[tuple(layers)] = quantise(
-            source,
+            source if source is not None else export(),
             destination,
             images_of(spec).pixels,
             spec.batch,
@@ -139,7 +141,7 @@ def quantise_for(
         write(layers)
         return runs(destination, spec, kernels_of_8_bits=for_cpu)
 
-    layers = float_layers(model, spec, judge, attempt)
+    layers = float_layers(biases, spec, judge, attempt)
     if not written or written[-1] != layers:
         write(layers)
     return kept[layers]

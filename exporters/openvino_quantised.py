@@ -13,8 +13,8 @@ mean square, of the spread of the outputs):
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deploybench.contracts import INPUT_NAME, ExportOption, ExportSpec
@@ -22,13 +22,12 @@ from deploybench.contracts.layers import module_name
 from deploybench.data.synthetic import whole_batches
 from deploybench.errors import DeployBenchError
 
-from .bias_correction import Norms
+from .bias_correction import Biases, Norms
 from .float_layers import Batch, Infer, Judge, float_layers
 from .quantisation import images_of, kept_layers, range_of_weights
 
 if TYPE_CHECKING:
     import openvino
-    import torch
 
 ATTENTION = frozenset({"ScaledDotProductAttention", "MVN"})
 """Of a graph with one of these a transformer is made (MVN: layer normalisation)."""
@@ -54,21 +53,32 @@ class Quantised:
 
 
 def quantised_to_agree(
-    converted: openvino.Model, model: torch.nn.Module, spec: ExportSpec, judge: Judge, norms: Norms
+    convert: Callable[[], openvino.Model],
+    biases: Biases,
+    spec: ExportSpec,
+    judge: Judge,
+    norms: Norms,
 ) -> Quantised:
-    """Quantise the ``converted`` model, with so few layers in float that it agrees with fp32 eager,
-    where the spec leaves them to be found (:func:`.float_layers.float_layers`)."""
+    """Quantise what ``convert`` makes of the model as it is.
+
+    Where the spec leaves the layers in float to be found, there are so few that it agrees with fp32
+    eager (:func:`.float_layers.float_layers`).
+    """
     tried: dict[tuple[str, ...], Quantised] = {}
+    converted = None if biases.changing else convert()
 
     def attempt(layers: Sequence[str]) -> Infer:
-        made = quantised(converted, spec, norms.before, layers)
+        biases.correct(layers)
+        model = converted if converted is not None else convert()
+        made = quantised(model, spec, norms.before, layers, corrected=biases.changing)
         tried[tuple(layers)] = made
         return _runs(made.model, spec)
 
-    layers = float_layers(model, spec, judge, attempt)
+    layers = float_layers(biases, spec, judge, attempt)
     if layers not in tried:
         attempt(layers)
-    return tried[layers]
+    found = tried[layers]
+    return replace(found, facts={**found.facts, **biases.facts})
 
 
 def _runs(model: openvino.Model, spec: ExportSpec) -> Infer:
@@ -90,11 +100,14 @@ def quantised(
     spec: ExportSpec,
     before_norms: Mapping[str, str],
     layers: Sequence[str] = (),
+    *,
+    corrected: bool = False,
 ) -> Quantised:
     """Quantise the model.
 
     ``before_norms`` are the modules whose batch norm is folded into them, by the path of the norm;
-    ``layers`` stay in float beside those that the spec names.
+    ``layers`` stay in float beside those that the spec names. ``corrected``: its biases make up for
+    the rounding already, and NNCF leaves them alone.
     """
     try:
         import nncf
@@ -120,6 +133,7 @@ def quantised(
     parameters = nncf.AdvancedQuantizationParameters(
         overflow_fix=OverflowFix.ENABLE if reduced else OverflowFix.DISABLE,
         activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
+        disable_bias_correction=corrected,
         smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=smoothing),
     )
     result = nncf.quantize(
@@ -131,9 +145,9 @@ def quantised(
         ignored_scope=nncf.IgnoredScope(names=list(kept)) if kept else None,
         advanced_parameters=parameters,
     )
-    mode = "fast bias correction"
+    mode = "biases corrected in turn" if corrected else "fast bias correction"
     if transformer:
-        mode = "NNCF's transformer mode, fast bias correction"
+        mode = f"NNCF's transformer mode, {mode}"
     if smoothing >= 0:
         mode += f", SmoothQuant {smoothing:g}"
     facts: dict[str, str | int] = {

@@ -6,7 +6,7 @@ bits: half the range.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
@@ -95,6 +95,11 @@ def kept_layers(
             )
         kept |= {node: names[node][0] for node in matched}
     return kept
+
+
+def matching(patterns: Sequence[str], names: Iterable[str]) -> set[str]:
+    """The names that any of the patterns matches."""
+    return {name for name in names if any(_matches(name, pattern) for pattern in patterns)}
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -24,7 +24,7 @@ from deploybench.errors import DeployBenchError
 from deploybench.hardware.gpus import Gpu, find_gpus
 from deploybench.hardware.precisions import FIRST_CAPABILITIES
 
-from .bias_correction import corrected, norms_of
+from .bias_correction import Biases, norms_of
 from .float_layers import Judge
 from .onnx import OnnxExporter
 from .onnx_agreement import agreement
@@ -265,16 +265,21 @@ def _typed_onnx(
         opset = BF16_OPSET
     opset = spec.number("opset") or opset
     facts: dict[str, str | int] = {"opset": opset}
-    if spec.precision == "int8":
-        judge = Judge.of(model, spec, out)
-        facts |= corrected(model, spec, norms_of(model, example))
-    exported = OnnxExporter().export_float(model, example, spec.with_options(opset=opset), folder)
-    source = folder / exported.entry
+
+    def export() -> Path:
+        written = spec.with_options(opset=opset)
+        return folder / OnnxExporter().export_float(model, example, written, folder).entry
+
     kept: tuple[str, ...] = ()
     if spec.precision == "int8":
         images = images_of(spec)
         source = folder / "quantised.onnx"
-        kept = quantise_for(folder / exported.entry, source, spec, model, judge)
+        judge = Judge.of(model, spec, out)
+        biases = Biases(model, spec, norms_of(model, example))
+        kept = quantise_for(export, source, spec, biases, judge)
+        facts |= biases.facts
         facts["calibration"] = images.told.words
+    else:
+        source = export()
     facts["nodes"] = len(onnx.load(source, load_external_data=False).graph.node)
     return _TypedOnnx(source, facts, kept)

@@ -20,7 +20,7 @@ from deploybench.contracts.layers import module_name
 from deploybench.data.synthetic import whole_batches
 from deploybench.errors import DeployBenchError
 
-from .bias_correction import corrected, norms_of
+from .bias_correction import Biases, norms_of
 from .float_layers import Batch, Infer, Judge, float_layers
 from .quantisation import images_of, kept_layers, range_of_weights
 
@@ -60,7 +60,7 @@ def quantised_program(
     from .torch_export import export_program
 
     judge = Judge.of(model, spec, out)
-    biases = corrected(model, spec, norms_of(model, example))
+    biases = Biases(model, spec, norms_of(model, example))
     images = images_of(spec)
     batches = whole_batches(images.pixels, spec.batch or len(example))
     reduced, range_words = range_of_weights(spec)
@@ -71,6 +71,7 @@ def quantised_program(
     tried: dict[tuple[str, ...], tuple[torch.nn.Module, tuple[str, ...]]] = {}
 
     def attempt(layers: Sequence[str]) -> Infer:
+        biases.correct(layers)
         kept = kept_layers(spec.keep_fp32, names, layers)
         quantizer = X86InductorQuantizer()
         quantizer.set_global(get_default_x86_inductor_quantization_config(reduce_range=reduced))
@@ -83,12 +84,12 @@ def quantised_program(
         tried[tuple(layers)] = converted, tuple(kept.values())
         return _runs(converted, spec)
 
-    layers = float_layers(model, spec, judge, attempt)
+    layers = float_layers(biases, spec, judge, attempt)
     if layers not in tried:
         attempt(layers)
     converted, kept = tried[layers]
     facts: dict[str, str | int] = {
-        **biases,
+        **biases.facts,
         "calibration": images.told.words,
         "int8_range": range_words,
         "torchao": torchao.__version__,
