@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from deploybench.artifacts.calibration import AUTO, wanted_agreement
 from deploybench.artifacts.output_parity import compare_batches
 from deploybench.artifacts.references import Array, read_images
 from deploybench.contracts import ExportSpec
@@ -22,7 +23,7 @@ from deploybench.errors import DeployBenchError
 
 from .bias_correction import Biases
 from .quantisation import INT8, images_of
-from .sensitivity import AUTO, keep_fewest, ranked, wanted_agreement
+from .sensitivity import keep_fewest, ranked
 
 if TYPE_CHECKING:
     import torch

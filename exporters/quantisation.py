@@ -10,12 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from deploybench.artifacts.calibration import CalibrationImages
+from deploybench.artifacts.calibration import AUTO, NONE, CalibrationImages
 from deploybench.contracts import ExportOption, ExportSpec
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import describe_host
-
-from .sensitivity import AUTO, NONE
 
 INT8 = "int8"
 WAY = "2"

@@ -19,37 +19,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-AUTO = "auto"
-"""Of ``--keep-fp32``: the layers are looked for. ``auto:99%``: until that share of the calibration
-images has fp32 eager's class, too."""
-NONE = "none"
-"""Of ``--keep-fp32``: no layer stays in float, whatever comes of it."""
 RANKED_ON = 8
 """Images. Each layer costs a pass over them."""
 MOST_KEPT = 0.5
 """Of the layers: with more in float the artifact is int8 in name alone."""
 LEVELS = 255
-
-
-def wanted_agreement(patterns: Sequence[str]) -> float | None:
-    """The share of images with fp32 eager's class that ``auto:99%`` asks for; None: none is asked.
-
-    Raises DeployBenchError for one that is no share.
-    """
-    for pattern in patterns:
-        name, colon, share = pattern.partition(":")
-        if name != AUTO or not colon:
-            continue
-        try:
-            value = float(share.removesuffix("%")) / 100
-        except ValueError:
-            value = -1.0
-        if not 0 < value <= 1:
-            raise DeployBenchError(
-                f"--keep-fp32 {pattern}", expected=f"a share of the images: {AUTO}:99%"
-            )
-        return value
-    return None
 
 
 def ranked(model: torch.nn.Module, images: npt.NDArray[np.float32]) -> tuple[str, ...]:

@@ -14,6 +14,13 @@ SYNTHETIC = "synthetic"
 """In place of a folder: seeded noise with the statistics of photographs."""
 
 
+AUTO = "auto"
+"""Of ``--keep-fp32``: the layers are looked for. ``auto:99%``: until that share of the calibration
+images has fp32 eager's class, too."""
+NONE = "none"
+"""Of ``--keep-fp32``: no layer stays in float, whatever comes of it."""
+
+
 class Calibration(Document):
     """Which images; ``asked`` of them were wanted, ``images`` were used of the ``found``.
 
@@ -58,3 +65,24 @@ class CalibrationImages:
 
     pixels: npt.NDArray[np.float32]
     told: Calibration
+
+
+def wanted_agreement(patterns: Sequence[str]) -> float | None:
+    """The share of images with fp32 eager's class that ``auto:99%`` asks for; None: none is asked.
+
+    Raises DeployBenchError for one that is no share.
+    """
+    for pattern in patterns:
+        name, colon, share = pattern.partition(":")
+        if name != AUTO or not colon:
+            continue
+        try:
+            value = float(share.removesuffix("%")) / 100
+        except ValueError:
+            value = -1.0
+        if not 0 < value <= 1:
+            raise DeployBenchError(
+                f"--keep-fp32 {pattern}", expected=f"a share of the images: {AUTO}:99%"
+            )
+        return value
+    return None

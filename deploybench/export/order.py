@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deploybench.analysis.known_accuracy import Acceptance
 from deploybench.artifacts.acceptance import check_drop, check_reduced
+from deploybench.artifacts.calibration import AUTO
 from deploybench.artifacts.task import read_task
 from deploybench.artifacts.workspace import Workspace, open_workspace
 from deploybench.contracts import OptionValue
@@ -25,7 +26,7 @@ from deploybench.export.pipeline import (
     takes_target,
     usable_backends,
 )
-from deploybench.export.quantisation import AUTO, INT8, absolute_source, calibrates
+from deploybench.export.quantisation import INT8, absolute_source, calibrates
 from deploybench.export.request import ExportRequest, ExportResult, ModelRequest
 from deploybench.hardware.gpus import sm_of, target_of
 from deploybench.hardware.host import usable_cores

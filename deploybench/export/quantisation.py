@@ -6,7 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploybench.artifacts.calibration import SYNTHETIC, CalibrationImages
+from deploybench.artifacts.calibration import (
+    NONE,
+    SYNTHETIC,
+    CalibrationImages,
+    wanted_agreement,
+)
 from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.contracts.registry import exporter
 from deploybench.data.calibration import (
@@ -20,10 +25,6 @@ from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportRequest
 
 INT8 = "int8"
-AUTO = "auto"
-"""Of ``--keep-fp32``: the layers are looked for."""
-NONE = "none"
-"""Of ``--keep-fp32``: none stays in float."""
 
 
 def calibrates(request: ExportRequest) -> bool:
@@ -61,18 +62,7 @@ def _check_kept(patterns: Sequence[str]) -> None:
         raise DeployBenchError(
             f"--keep-fp32 {' --keep-fp32 '.join(patterns)}", expected="none, or patterns of layers"
         )
-    for pattern in patterns:
-        name, colon, share = pattern.partition(":")
-        if name != AUTO or not colon:
-            continue
-        try:
-            percent = float(share.removesuffix("%"))
-        except ValueError:
-            percent = -1.0
-        if not 0 < percent <= 100:
-            raise DeployBenchError(
-                f"--keep-fp32 {pattern}", expected=f"a share of the images: {AUTO}:99%"
-            )
+    wanted_agreement(patterns)
 
 
 def hash_of_images(request: ExportRequest) -> dict[str, str]:

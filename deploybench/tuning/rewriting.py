@@ -14,10 +14,10 @@ from time import monotonic
 
 from deploybench import deadlines
 from deploybench.analysis.tuned import NotTried
+from deploybench.artifacts.calibration import AUTO
 from deploybench.contracts.registry import exporters
 from deploybench.export.order import ExportEvent, export_requests
 from deploybench.export.pipeline import ExportOptions, default_jobs
-from deploybench.export.quantisation import AUTO
 from deploybench.export.request import ExportRequest, ExportResult
 from deploybench.plan.cells import Planned
 from deploybench.tuning.measuring import Surroundings
