@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from deploybench.documents import Document
+from deploybench.errors import DeployBenchError
 from deploybench.plurals import counted
 
 SYNTHETIC = "synthetic"
 """In place of a folder: seeded noise with the statistics of photographs."""
-
-
 AUTO = "auto"
 """Of ``--keep-fp32``: the layers are looked for. ``auto:99%``: until that share of the calibration
 images has fp32 eager's class, too."""
