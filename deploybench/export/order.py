@@ -266,7 +266,8 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
     if about_int8 and not any(calibrates(request) for request in requests):
         raise DeployBenchError(
             "--calibration and --keep-fp32 are for int8, and nothing here is exported so",
-            expected="--precision int8, by a backend that calibrates: onnx, openvino, tensorrt",
+            expected="--precision int8, by a backend that calibrates: onnx, openvino, aotinductor, "
+            "tensorrt",
         )
     if order.target is not None and not any(request.target for request in requests):
         raise DeployBenchError(
