@@ -64,18 +64,24 @@ def correct_biases(
         layer for path, layer in model.named_modules() if (module_name(path) or path) in in_float
     }
     means: dict[torch.nn.Module, torch.Tensor] = {}
-    repeated: set[torch.nn.Module] = set()
+    # One bias cannot make up for two shifts: of a layer that is called twice, or of two layers
+    # before one norm. What is called in an odd way is left alone as well.
+    left_alone = {
+        layer
+        for layer, norm in norms.after.items()
+        if layer.bias is None and list(norms.after.values()).count(norm) > 1
+    }
     corrections: dict[torch.nn.Module, torch.Tensor] = {}
 
     def note_mean(layer: torch.nn.Module, given: Any, output: torch.Tensor) -> None:
-        if layer in means:
-            repeated.add(layer)  # one bias cannot make up for two shifts
+        if layer in means or not given:
+            left_alone.add(layer)
         means[layer] = _channel_means(layer, output)
 
     def round_and_correct(layer: torch.nn.Module, given: Any, output: torch.Tensor) -> torch.Tensor:
-        if layer not in exact_layers:
+        if layer not in exact_layers and given:
             output = _rounded(layer, given[0])
-        if layer in repeated:
+        if layer in left_alone:
             return output
         shift = means[layer] - _channel_means(layer, output)
         corrections[layer] = shift

@@ -103,6 +103,23 @@ def test_model_that_is_quantised_again_begins_with_its_own_biases() -> None:
     assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
 
 
+def test_layer_that_is_called_twice_keeps_its_bias() -> None:
+    class Twice(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.depthwise = torch.nn.Conv2d(3, 3, 3, groups=3, padding=1)
+            self.last = torch.nn.Conv2d(3, 4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(input=self.depthwise(self.depthwise(x)))  # type: ignore[no-any-return]
+
+    torch.manual_seed(0)
+    model, given = Twice().eval(), images()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert correct_biases(model, given, norms_of(model, torch.from_numpy(given))) == 0
+    assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
+
+
 def test_network_without_depthwise_convolutions_is_left_alone() -> None:
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten())
     assert not has_depthwise(model)
