@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploybench.analysis.amounts import Quantity
+from deploybench.analysis.constraints import Constraint
 from deploybench.artifacts.acceptance import DEFAULT_DROP, check_drop
 from deploybench.data.options import ColumnUse, Uncertain
 from deploybench.errors import DeployBenchError, unknown_name
@@ -155,6 +156,14 @@ class TuneRequest:
             raise DeployBenchError(
                 f"a memory limit of {limit:g} bytes", expected="more than 0: 200MB"
             )
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """What a configuration has to keep to, the drop of accuracy first."""
+        limits = [Constraint(Quantity.DROP, self.max_accuracy_drop)]
+        if self.memory_limit_bytes is not None:
+            limits.append(Constraint(Quantity.MEMORY, self.memory_limit_bytes))
+        return tuple(limits)
 
     @property
     def data_request(self) -> DataRequest:

@@ -14,7 +14,7 @@ from deploybench import deadlines
 from deploybench.analysis.advice import Standing
 from deploybench.analysis.amounts import Quantity
 from deploybench.analysis.candidates import Candidate
-from deploybench.analysis.constraints import Constraint, Fit
+from deploybench.analysis.constraints import Fit
 from deploybench.analysis.tuned import (
     Beside,
     NotTried,
@@ -28,7 +28,6 @@ from deploybench.analysis.tuned import (
     leader_of,
     tuned,
 )
-from deploybench.contracts.registry import runners
 from deploybench.hardware.precisions import BYTES
 from deploybench.plan.cells import Planned
 from deploybench.plurals import counted
@@ -41,7 +40,14 @@ from deploybench.tuning.journal import JournalFile
 from deploybench.tuning.measuring import Surroundings
 from deploybench.tuning.rewriting import Rewriting
 from deploybench.tuning.rounds import Rounds
-from deploybench.tuning.space import INT8, combined, fp32_eager_of, name_of, variants_of
+from deploybench.tuning.space import (
+    INT8,
+    combined,
+    fp32_eager_of,
+    name_of,
+    starts_late,
+    variants_of,
+)
 
 FINALISTS = 3
 """So many get the options of their runtimes tried: the product of all explodes."""
@@ -85,10 +91,7 @@ class Search:
         self._spent_s = 0.0
         self.records: dict[str, Record] = {}
         self.evaluations = Evaluations(images, surroundings, journal, tell)
-        limits = [Constraint(Quantity.DROP, self._request.max_accuracy_drop)]
-        if self._request.memory_limit_bytes is not None:
-            limits.append(Constraint(Quantity.MEMORY, self._request.memory_limit_bytes))
-        self.constraints = tuple(limits)
+        self.constraints = self._request.constraints
 
     def carry_out(self) -> None:
         """Evaluate, and measure in rounds.
@@ -109,8 +112,8 @@ class Search:
         self._halved = halve(able, left_s, self._look, widen)
 
     def _affordable(self, names: list[str], left_s: float) -> list[str]:
-        """Those that one round has the time for: the allowed ones first, and of these the ones that
-        compute in fewer bits. None where it is too short for two beside each other."""
+        """Those that one round has time for, the allowed and the ones of fewer bits first; none
+        where the time is too short for two side by side."""
         count = int(left_s / LEAST_EACH_S)
         if count >= len(names):
             return names
@@ -124,12 +127,8 @@ class Search:
             return (name != self._eager, not allowed, BYTES[plan.cell.precision])
 
         chosen = set(sorted(names, key=usefulness)[:count])
-        self._tell(
-            TuneRemarked(
-                f"{left_s:.0f} s of the budget are left: {count} of "
-                f"{counted(len(names), 'configuration')} can be measured"
-            )
-        )
+        words = f"{count} of {counted(len(names), 'configuration')} can be measured"
+        self._tell(TuneRemarked(f"{left_s:.0f} s of the budget are left: {words}"))
         return [name for name in names if name in chosen]
 
     def _evaluate_all(self) -> float:
@@ -143,7 +142,7 @@ class Search:
         groups: dict[str, list[Planned]] = {}
         if self._eager is not None:
             groups["fp32 eager"] = [self._planned[self._eager]]
-        for name, plan in sorted(self._planned.items(), key=lambda item: _starts_late(item[1])):
+        for name, plan in sorted(self._planned.items(), key=lambda item: starts_late(item[1])):
             if name != self._eager:
                 groups.setdefault(plan.cell.runner, []).append(plan)
         spent_s = 0.0
@@ -400,9 +399,3 @@ class Search:
                     theirs = self._candidate(seen[name], self._planned[name])
                     return self._pairs.beside(ours, theirs)
         return None
-
-
-def _starts_late(plan: Planned) -> bool:
-    """Whether the runner's process has much to import, or to compile."""
-    plugin = runners()[plan.cell.runner].plugin
-    return plugin is None or bool(plugin.preload)
