@@ -155,12 +155,9 @@ class Search:
             if any(self.evaluations.record_of(plan.cell) is None for plan in planned):
                 skipped.append(title)
         if skipped:
-            self._tell(
-                TuneRemarked(
-                    f"evaluating took {spent_s:.0f} s, half of the time that was left: not all of "
-                    f"{', '.join(skipped)} could be evaluated, and what was not cannot win"
-                )
-            )
+            words = f"evaluating took {spent_s:.0f} s, half of the time that was left: not all of "
+            words += f"{', '.join(skipped)} could be evaluated, and what was not cannot win"
+            self._tell(TuneRemarked(words))
         return spent_s
 
     def outcome(self) -> Tuned | None:
