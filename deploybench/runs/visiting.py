@@ -47,10 +47,9 @@ RESERVE_BYTES = 512 << 20
 RUNTIME_BYTES = 400 << 20
 TIMES_ARTIFACT = 3
 """What a process may need before one has been seen: its runtime, and its weights in some copies."""
-
 DEFAULT_HALF_WIDTH = 0.01
 STARTING_SHARE = 0.6
-"""Of the time until a deadline, for starting processes: the rest is for visits."""
+"""Of the time until a deadline, for starts: a later process would not be visited before it."""
 SIDE_BY_SIDE = 2
 """So many start in any case: one by itself can be compared with nothing."""
 
@@ -124,6 +123,7 @@ class Visiting:
             self._remembered = remembered(context.host, self._canary_threads)
         self._canary: CanaryBest | None = self._remembered
         self._trace = Trace()
+        self._starting_ends = math.inf
         self._round = 0
 
     def records(self) -> Iterator[Record]:
@@ -164,8 +164,7 @@ class Visiting:
 
         What was not started stays in ``waiting``.
         """
-        # A process that starts late is not visited before the time is up.
-        starting_ends = monotonic() + STARTING_SHARE * deadlines.left_s()
+        self._starting_ends = monotonic() + STARTING_SHARE * deadlines.left_s()
         while waiting:
             group = waiting[0]
             needed = sum(self._expected_bytes(block, index) for index in group)
@@ -174,7 +173,7 @@ class Visiting:
             started: list[int] = []
             late = False
             for index in group:
-                late = monotonic() > starting_ends and len(started) >= SIDE_BY_SIDE
+                late = monotonic() > self._starting_ends and len(started) >= SIDE_BY_SIDE
                 if late or (started and self._expected_bytes(block, index) > _room()):
                     break
                 yield from self._start(block, index)
@@ -207,7 +206,8 @@ class Visiting:
         while not self._all_known(block, plan, self._round - first):
             number = self._round - first
             another = plan.another_process(number)
-            if another is not None and self._expected_bytes(block, another) < _room():
+            in_time = monotonic() <= self._starting_ends
+            if another is not None and in_time and self._expected_bytes(block, another) < _room():
                 began = monotonic()
                 yield from self._start(block, another)
                 plan.spent_on_starts_s += monotonic() - began
