@@ -27,6 +27,7 @@ from typing import NoReturn
 
 import psutil
 
+from deploybench.deadlines import allowed_s, stopped_words
 from deploybench.environment import cleared_of, without_cleared, without_secrets
 from deploybench.errors import DeployBenchError
 from deploybench.family import (
@@ -118,9 +119,9 @@ def run_child(
                 )
             error = None
             try:
-                child.communicate(request.encode(), timeout=time_limit_s)
+                child.communicate(request.encode(), timeout=allowed_s(time_limit_s))
             except subprocess.TimeoutExpired:
-                error = f"stopped after the time limit of {time_limit_s:g} s"
+                error = stopped_words(time_limit_s)
             finally:
                 kill_group(child)
                 kill_strays(variables)
@@ -157,9 +158,9 @@ def run_forked(
             child.kill()
         error = None
         try:
-            child.join(time_limit_s)
+            child.join(allowed_s(time_limit_s))
             if child.is_alive():
-                error = f"stopped after the time limit of {time_limit_s:g} s"
+                error = stopped_words(time_limit_s)
         finally:
             _signal_group(child.pid)
             child.kill()

@@ -64,7 +64,7 @@ class AotInductorExporter(Exporter):
         facts: dict[str, str | int] = {}
         kept: tuple[str, ...] = ()
         if spec.precision == INT8:
-            program, facts, kept = quantised_program(model, example, spec)
+            program, facts, kept = quantised_program(model, example, spec, out)
             options |= FREEZING
         else:
             program = export_program(model, example, spec)

@@ -21,6 +21,8 @@ from deploybench.contracts import (
 )
 from deploybench.errors import DeployBenchError
 
+from .bias_correction import Biases, norms_of
+from .float_layers import Judge
 from .onnx_bf16 import narrow_weights
 from .onnx_opset17 import OPSET as OLDEST_OPSET
 from .onnx_opset17 import lower_to_opset17
@@ -29,7 +31,6 @@ from .onnx_optimised import optimised
 from .onnx_outputs import name_outputs
 from .onnx_quantised import quantise_for
 from .quantisation import INT8, RANGE_OPTION, identity_of_range, images_of, range_of_weights
-from .sensitivity import AUTO, ranked
 from .torch_export import dynamic_shapes
 from .tracing import frozen_reads, refusal
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
+ENTRY = "model.onnx"
 OLDEST_NATIVE_OPSET = 18
 LARGEST_PROTOBUF_BYTES = 2_000_000_000
 
@@ -74,26 +76,31 @@ class OnnxExporter(Exporter):
             return self.export_float(model, example, spec, out)
         images = images_of(spec)
         reduced, range_words = range_of_weights(spec)
+        judge = Judge.of(model, spec, out)
+        biases = Biases(model, spec, norms_of(model, example))
         with TemporaryDirectory(prefix="deploybench-float-") as folder:
-            exported = self.export_float(model, example, spec, Path(folder))
-            order: tuple[str, ...] = ()
-            if AUTO in spec.keep_fp32:
-                order = ranked(model, images.pixels)
+            exports: list[ExportedFiles] = []
+
+            def export() -> Path:
+                exports.append(self.export_float(model, example, spec, Path(folder)))
+                return Path(folder) / exports[-1].entry
+
             kept = quantise_for(
-                Path(folder) / exported.entry,
-                out / exported.entry,
+                export,
+                out / ENTRY,
                 spec,
-                out,
-                order,
+                biases,
+                judge,
                 for_cpu=True,
                 reduced=reduced,
             )
         facts = {
-            **exported.facts,
+            **exports[-1].facts,
+            **biases.facts,
             "calibration": images.told.words,
             "int8_range": range_words,
         }
-        return ExportedFiles(exported.entry, facts, kept_fp32=kept)
+        return ExportedFiles(ENTRY, facts, kept_fp32=kept)
 
     def export_float(
         self, model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
@@ -137,12 +144,12 @@ class OnnxExporter(Exporter):
             narrow_weights(document)
         if ir_version is not None:
             document.ir_version = ir_version
-        path = out / "model.onnx"
+        path = out / ENTRY
         onnx.save_model(
             document,
             path,
             save_as_external_data=document.ByteSize() > LARGEST_PROTOBUF_BYTES,
-            location="model.onnx.data",
+            location=f"{ENTRY}.data",
         )
         onnx.checker.check_model(path, full_check=True)
         opset = next(
@@ -160,7 +167,7 @@ class OnnxExporter(Exporter):
             "nodes": len(document.graph.node),
             **done,
         }
-        return ExportedFiles("model.onnx", facts)
+        return ExportedFiles(ENTRY, facts)
 
     def stored_tensors(self, entry: Path) -> Mapping[str, npt.NDArray[np.float32]]:
         import numpy as np

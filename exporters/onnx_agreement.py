@@ -8,6 +8,7 @@ bf16, so a bf16 graph runs in fp32, with its weights rounded to bf16.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from deploybench.artifacts.output_parity import compare_batches
 from deploybench.artifacts.parity import ParityReport
@@ -16,6 +17,7 @@ from deploybench.contracts import INPUT_NAME, ExportSpec
 from deploybench.data.synthetic import whole_batches
 from deploybench.errors import DeployBenchError
 
+from .float_layers import Batch, Infer
 from .onnx_bf16 import widen
 
 
@@ -49,6 +51,19 @@ def parity_of(
 
     Without ``kernels_of_8_bits`` a quantised graph runs as it is written, in float.
     """
+    infer = runs(path, spec, kernels_of_8_bits=kernels_of_8_bits)
+    found = [infer(batch) for batch in whole_batches(read_images(folder), spec.batch or 1)]
+
+    # tf32 is a way to compute, on a GPU; the graph is written in fp32.
+    written_in = spec.precision
+    if written_in == "tf32":
+        written_in = "fp32"
+    names = list(spec.output_names)
+    return compare_batches(folder, found, names, written_in, integers=spec.integer_outputs)
+
+
+def runs(path: Path, spec: ExportSpec, *, kernels_of_8_bits: bool) -> Infer:
+    """What runs the ONNX file on ONNX Runtime's CPU, as :func:`parity_of` says."""
     import onnx
     import onnxruntime
 
@@ -66,13 +81,8 @@ def parity_of(
         graph = model.SerializeToString()
     session = onnxruntime.InferenceSession(graph, settings, providers=["CPUExecutionProvider"])
     names = list(spec.output_names)
-    found = []
-    for batch in whole_batches(read_images(folder), spec.batch or 1):
-        arrays = session.run(names, {INPUT_NAME: batch})
-        found.append(dict(zip(names, arrays, strict=True)))
 
-    # tf32 is a way to compute, on a GPU; the graph is written in fp32.
-    written_in = spec.precision
-    if written_in == "tf32":
-        written_in = "fp32"
-    return compare_batches(folder, found, names, written_in, integers=spec.integer_outputs)
+    def infer(batch: Batch) -> dict[str, Any]:
+        return dict(zip(names, session.run(names, {INPUT_NAME: batch}), strict=True))
+
+    return infer

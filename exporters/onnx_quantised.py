@@ -19,7 +19,7 @@ behind it.)
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,9 +30,10 @@ import numpy.typing as npt
 from deploybench.contracts import INPUT_NAME, ExportSpec
 from deploybench.data.synthetic import whole_batches
 
-from .onnx_agreement import parity_of
+from .bias_correction import Biases
+from .float_layers import Infer, Judge, float_layers
+from .onnx_agreement import runs
 from .quantisation import images_of, kept_layers
-from .sensitivity import AUTO, keep_fewest
 
 SCOPES = "pkg.torch.onnx.name_scopes"
 """Where PyTorch's exporter writes the paths of the modules around a node."""
@@ -102,25 +103,30 @@ def quantise(
 
 
 def quantise_for(
-    source: Path,
+    export: Callable[[], Path],
     destination: Path,
     spec: ExportSpec,
-    out: Path,
-    order: Sequence[str],
+    biases: Biases,
+    judge: Judge,
     *,
     for_cpu: bool = False,
     reduced: bool = False,
 ) -> tuple[str, ...]:
-    """Quantise as the spec says, on its images.
+    """Quantise as the spec says, on its images; the layers that stay in float.
 
-    Where that leaves it to search which layers stay in float, so few of ``order`` do that the file
-    agrees with the reference in the artifact's folder ``out``; raises DeployBenchError where half
-    of them are not enough.
+    ``export`` writes the ONNX file of the model as it is and returns its path. Where the spec
+    leaves the layers to be found, so few stay in float that the file agrees with fp32 eager
+    (:func:`.float_layers.float_layers`).
     """
+    written: list[tuple[str, ...]] = []
+    kept: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    def write(layers: Sequence[str]) -> tuple[str, ...]:
-        return quantise(
-            source,
+    source = None if biases.changing else export()
+
+    def write(layers: Sequence[str]) -> None:
+        biases.correct(layers)
+        kept[tuple(layers)] = quantise(
+            source if source is not None else export(),
             destination,
             images_of(spec).pixels,
             spec.batch,
@@ -129,14 +135,16 @@ def quantise_for(
             for_cpu=for_cpu,
             reduced=reduced,
         )
+        written.append(tuple(layers))
 
-    def agrees(layers: Sequence[str]) -> bool:
+    def attempt(layers: Sequence[str]) -> Infer:
         write(layers)
-        return parity_of(destination, spec, out, kernels_of_8_bits=for_cpu).passed
+        return runs(destination, spec, kernels_of_8_bits=for_cpu)
 
-    if AUTO not in spec.keep_fp32:
-        return write(())
-    return write(keep_fewest(order, agrees))
+    layers = float_layers(biases, spec, judge, attempt)
+    if not written or written[-1] != layers:
+        write(layers)
+    return kept[layers]
 
 
 def _names(graph: Any) -> dict[str, list[str]]:

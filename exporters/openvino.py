@@ -17,14 +17,16 @@ from deploybench.contracts import (
     ExportSpec,
 )
 
-from .openvino_quantised import SMOOTHING_OPTION, layers_before_norms, quantised, quantised_to_agree
-from .quantisation import INT8, RANGE_OPTION, identity_of_range, images_of
-from .sensitivity import AUTO, ranked
+from .bias_correction import Biases, norms_of
+from .float_layers import Judge
+from .openvino_quantised import SMOOTHING_OPTION, quantised_to_agree
+from .quantisation import INT8, RANGE_OPTION, identity_of_range
 from .tracing import keeping_branches
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import openvino
     import torch
 
 ANY = -1
@@ -60,26 +62,21 @@ class OpenVinoExporter(Exporter):
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
         import openvino
 
-        shape = [spec.batch or ANY, *example.shape[1:]]
-        converted = keeping_branches(
-            model,
-            example,
-            lambda module: openvino.convert_model(module, example_input=example, input=shape),
-        )
-        converted.inputs[0].tensor.set_names({INPUT_NAME})
-        for output, name in zip(converted.outputs, spec.output_names, strict=True):
-            output.tensor.set_names({name})
-        converted.validate_nodes_and_infer_types()
         facts: dict[str, str | int] = {}
         kept: tuple[str, ...] = ()
         if spec.precision == INT8:
-            before_norms = layers_before_norms(model, example)
-            if AUTO in spec.keep_fp32:
-                order = ranked(model, images_of(spec).pixels)
-                made = quantised_to_agree(converted, spec, before_norms, order, out)
-            else:
-                made = quantised(converted, spec, before_norms)
+            judge = Judge.of(model, spec, out)
+            norms = norms_of(model, example)
+            made = quantised_to_agree(
+                lambda: _converted(model, example, spec),
+                Biases(model, spec, norms),
+                spec,
+                judge,
+                norms,
+            )
             converted, facts, kept = made.model, made.facts, made.kept_fp32
+        else:
+            converted = _converted(model, example, spec)
         openvino.save_model(converted, out / "model.xml", compress_to_fp16=False)
         facts["nodes"] = len(converted.get_ops())
         return ExportedFiles("model.xml", facts, kept_fp32=kept)
@@ -95,3 +92,20 @@ class OpenVinoExporter(Exporter):
                 continue
             tensors[f"constant {node.get_friendly_name()}"] = node.get_data().astype(np.float32)
         return tensors
+
+
+def _converted(model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec) -> openvino.Model:
+    """OpenVINO's graph of the module as it is, with our names of its input and outputs."""
+    import openvino
+
+    shape = [spec.batch or ANY, *example.shape[1:]]
+    converted = keeping_branches(
+        model,
+        example,
+        lambda module: openvino.convert_model(module, example_input=example, input=shape),
+    )
+    converted.inputs[0].tensor.set_names({INPUT_NAME})
+    for output, name in zip(converted.outputs, spec.output_names, strict=True):
+        output.tensor.set_names({name})
+    converted.validate_nodes_and_infer_types()
+    return converted

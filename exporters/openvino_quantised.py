@@ -14,23 +14,20 @@ mean square, of the spread of the outputs):
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from deploybench.artifacts.output_parity import compare_batches
-from deploybench.artifacts.references import read_images
 from deploybench.contracts import INPUT_NAME, ExportOption, ExportSpec
 from deploybench.contracts.layers import module_name
 from deploybench.data.synthetic import whole_batches
 from deploybench.errors import DeployBenchError
 
-from .quantisation import INT8, images_of, kept_layers, range_of_weights
-from .sensitivity import keep_fewest
+from .bias_correction import Biases, Norms
+from .float_layers import Batch, Infer, Judge, float_layers
+from .quantisation import images_of, kept_layers, range_of_weights
 
 if TYPE_CHECKING:
     import openvino
-    import torch
 
 ATTENTION = frozenset({"ScaledDotProductAttention", "MVN"})
 """Of a graph with one of these a transformer is made (MVN: layer normalisation)."""
@@ -56,37 +53,46 @@ class Quantised:
 
 
 def quantised_to_agree(
-    model: openvino.Model,
+    convert: Callable[[], openvino.Model],
+    biases: Biases,
     spec: ExportSpec,
-    before_norms: Mapping[str, str],
-    order: Sequence[str],
-    out: Path,
+    judge: Judge,
+    norms: Norms,
 ) -> Quantised:
-    """The same with so few of the layers of ``order`` in float that it agrees with the reference in
-    the artifact's folder ``out``. Raises DeployBenchError where half of them are not enough."""
+    """Quantise what ``convert`` makes of the model as it is.
+
+    Where the spec leaves the layers in float to be found, there are so few that it agrees with fp32
+    eager (:func:`.float_layers.float_layers`).
+    """
     tried: dict[tuple[str, ...], Quantised] = {}
+    converted = None if biases.changing else convert()
 
-    def agrees(layers: Sequence[str]) -> bool:
-        attempt = quantised(model, spec, before_norms, layers)
-        tried[tuple(layers)] = attempt
-        return _agrees(attempt.model, spec, out)
+    def attempt(layers: Sequence[str]) -> Infer:
+        biases.correct(layers)
+        model = converted if converted is not None else convert()
+        made = quantised(model, spec, norms.before, layers, corrected=biases.changing)
+        tried[tuple(layers)] = made
+        return _runs(made.model, spec)
 
-    return tried[keep_fewest(order, agrees)]
+    layers = float_layers(biases, spec, judge, attempt)
+    if layers not in tried:
+        attempt(layers)
+    found = tried[layers]
+    return replace(found, facts={**found.facts, **biases.facts})
 
 
-def _agrees(model: openvino.Model, spec: ExportSpec, out: Path) -> bool:
-    """Whether it computes what fp32 eager computed, within int8's budget."""
+def _runs(model: openvino.Model, spec: ExportSpec) -> Infer:
+    """What runs the model as its runner will: in 8 bits where it says so, else in float32."""
     import openvino
 
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": spec.threads}
     compiled = openvino.Core().compile_model(model, "CPU", settings)
-    names = list(spec.output_names)
-    found = []
-    for batch in whole_batches(read_images(out), spec.batch or 1):
+
+    def infer(batch: Batch) -> dict[str, Any]:
         results = compiled({INPUT_NAME: batch})
-        found.append({name: results[index].copy() for index, name in enumerate(names)})
-    report = compare_batches(out, found, names, INT8, integers=spec.integer_outputs)
-    return report.passed
+        return {name: results[index].copy() for index, name in enumerate(spec.output_names)}
+
+    return infer
 
 
 def quantised(
@@ -94,11 +100,14 @@ def quantised(
     spec: ExportSpec,
     before_norms: Mapping[str, str],
     layers: Sequence[str] = (),
+    *,
+    corrected: bool = False,
 ) -> Quantised:
     """Quantise the model.
 
     ``before_norms`` are the modules whose batch norm is folded into them, by the path of the norm;
-    ``layers`` stay in float beside those that the spec names.
+    ``layers`` stay in float beside those that the spec names. ``corrected``: its biases make up for
+    the rounding already, and NNCF leaves them alone.
     """
     try:
         import nncf
@@ -124,6 +133,7 @@ def quantised(
     parameters = nncf.AdvancedQuantizationParameters(
         overflow_fix=OverflowFix.ENABLE if reduced else OverflowFix.DISABLE,
         activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
+        disable_bias_correction=corrected,
         smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=smoothing),
     )
     result = nncf.quantize(
@@ -135,9 +145,9 @@ def quantised(
         ignored_scope=nncf.IgnoredScope(names=list(kept)) if kept else None,
         advanced_parameters=parameters,
     )
-    mode = "fast bias correction"
+    mode = "biases corrected in turn" if corrected else "fast bias correction"
     if transformer:
-        mode = "NNCF's transformer mode, fast bias correction"
+        mode = f"NNCF's transformer mode, {mode}"
     if smoothing >= 0:
         mode += f", SmoothQuant {smoothing:g}"
     facts: dict[str, str | int] = {
@@ -158,37 +168,6 @@ def _smoothing(spec: ExportSpec, *, transformer: bool) -> float:
     if alpha > 1 or -1 < alpha < 0:
         raise DeployBenchError(f"smooth_quant {alpha:g}", expected="0 to 1, or -1: without it")
     return alpha
-
-
-def layers_before_norms(model: torch.nn.Module, example: torch.Tensor) -> dict[str, str]:
-    """The paths of the modules whose output goes into a batch norm, by the path of the norm."""
-    import torch
-
-    made_by: dict[int, tuple[str, torch.Tensor]] = {}
-    found = {}
-    hooks = []
-
-    def hook_of(path: str) -> Callable[..., None]:
-        def seen(module: torch.nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and inputs:
-                before = made_by.get(id(inputs[0]))
-                if before is not None:
-                    found[path] = before[0]
-            if isinstance(output, torch.Tensor):
-                made_by[id(output)] = (path, output)  # kept, so that no other has its id
-
-        return seen
-
-    for path, module in model.named_modules():
-        is_norm = isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
-        if is_norm or not any(True for _ in module.children()):
-            hooks.append(module.register_forward_hook(hook_of(module_name(path) or path)))
-    try:
-        model(example[:1])
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
 
 
 def _names(node: openvino.Node, before_norms: Mapping[str, str]) -> list[str]:

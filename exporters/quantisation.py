@@ -6,18 +6,19 @@ bits: half the range.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from deploybench.artifacts.calibration import CalibrationImages
+from deploybench.artifacts.calibration import AUTO, NONE, CalibrationImages
 from deploybench.contracts import ExportOption, ExportSpec
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import describe_host
 
-from .sensitivity import AUTO
-
 INT8 = "int8"
+WAY = "2"
+"""Another one where the same request gives another file: corrected biases, and layers in float
+where it takes them."""
 RANGE_OPTION = ExportOption(
     "int8_range",
     str,
@@ -42,11 +43,14 @@ def range_of_weights(spec: ExportSpec) -> tuple[bool, str]:
 
 
 def identity_of_range(spec: ExportSpec) -> dict[str, str]:
-    """What the host decides of an int8 artifact: its range, where nobody said it."""
-    if spec.precision != INT8 or spec.option(RANGE_OPTION.name) is not None:
+    """What decides of an int8 artifact beside what was said: the way that it is made in, and its
+    range, which is the host's where nobody said it."""
+    if spec.precision != INT8:
         return {}
+    if spec.option(RANGE_OPTION.name) is not None:
+        return {"int8_way": WAY}
     reduced, _ = range_of_weights(spec)
-    return {RANGE_OPTION.name: "reduced" if reduced else "full"}
+    return {"int8_way": WAY, RANGE_OPTION.name: "reduced" if reduced else "full"}
 
 
 def images_of(spec: ExportSpec) -> CalibrationImages:
@@ -75,7 +79,7 @@ def kept_layers(
     """
     kept = {node: known[0] for node, known in names.items() if not set(layers).isdisjoint(known)}
     for pattern in patterns:
-        if pattern == AUTO:
+        if pattern == NONE or pattern.partition(":")[0] == AUTO:
             continue
         matched = [
             node for node, known in names.items() if any(_matches(name, pattern) for name in known)
@@ -89,6 +93,11 @@ def kept_layers(
             )
         kept |= {node: names[node][0] for node in matched}
     return kept
+
+
+def matching(patterns: Sequence[str], names: Iterable[str]) -> set[str]:
+    """The names that any of the patterns matches."""
+    return {name for name in names if any(_matches(name, pattern) for pattern in patterns)}
 
 
 def _matches(name: str, pattern: str) -> bool:

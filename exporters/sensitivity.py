@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-AUTO = "auto"
-"""Of ``--keep-fp32``: the layers are looked for."""
 RANKED_ON = 8
 """Images. Each layer costs a pass over them."""
 MOST_KEPT = 0.5
@@ -40,7 +38,7 @@ def ranked(model: torch.nn.Module, images: npt.NDArray[np.float32]) -> tuple[str
     with torch.no_grad():
         reference = _main(model(inputs))
         for path, layer in model.named_modules():
-            if isinstance(layer, (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)):
+            if is_quantised_layer(layer):
                 with _in_8_bits(layer):
                     moved = _main(model(inputs)) - reference
                 errors[module_name(path) or path] = float(moved.square().mean())
@@ -76,30 +74,47 @@ def keep_fewest(order: Sequence[str], agrees: Callable[[Sequence[str]], bool]) -
     return tuple(order[:enough])
 
 
+def is_quantised_layer(layer: torch.nn.Module) -> bool:
+    """Whether it is a kind of layer that int8 exports compute in 8 bits."""
+    import torch
+
+    return isinstance(layer, (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear))
+
+
+def rounded_weight(exact: torch.Tensor) -> torch.Tensor:
+    """Symmetric, each output channel (the first dimension) with a scale of its own."""
+    import torch
+
+    channels = exact.abs().flatten(1).amax(1).clamp(min=torch.finfo(exact.dtype).tiny)
+    scale = (channels / (LEVELS // 2)).reshape(-1, *[1] * (exact.dim() - 1))
+    return (exact / scale).round() * scale
+
+
+def rounded_input(exact: torch.Tensor) -> torch.Tensor:
+    """With one range for all images, which is theirs."""
+    import torch
+
+    low = exact.min().clamp(max=0)
+    step = (exact.max().clamp(min=0) - low).clamp(min=torch.finfo(exact.dtype).tiny) / LEVELS
+    return ((exact - low) / step).round() * step + low
+
+
 @contextmanager
 def _in_8_bits(layer: torch.nn.Module) -> Iterator[None]:
     """The layer with weights and input rounded as int8 would, within the block."""
-    import torch
-
-    weight = layer.get_parameter("weight")
-    exact = weight.data
-    # Symmetric, each output channel with a scale of its own.
-    channels = exact.abs().flatten(1).amax(1).clamp(min=torch.finfo(exact.dtype).tiny)
-    scale = (channels / (LEVELS // 2)).reshape(-1, *[1] * (exact.dim() - 1))
-    weight.data = (exact / scale).round() * scale
+    parameter = layer.get_parameter("weight")
+    exact = parameter.data
+    parameter.data = rounded_weight(exact)
 
     def rounded(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        low = inputs[0].min().clamp(max=0)
-        step = (inputs[0].max().clamp(min=0) - low).clamp(min=torch.finfo(exact.dtype).tiny)
-        step = step / LEVELS
-        return ((inputs[0] - low) / step).round() * step + low
+        return rounded_input(inputs[0])
 
     hook = layer.register_forward_pre_hook(rounded)
     try:
         yield
     finally:
         hook.remove()
-        weight.data = exact
+        parameter.data = exact
 
 
 def _main(outputs: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:

@@ -24,11 +24,12 @@ from deploybench.errors import DeployBenchError
 from deploybench.hardware.gpus import Gpu, find_gpus
 from deploybench.hardware.precisions import FIRST_CAPABILITIES
 
+from .bias_correction import Biases, norms_of
+from .float_layers import Judge
 from .onnx import OnnxExporter
 from .onnx_agreement import agreement
 from .onnx_quantised import quantise_for
 from .quantisation import images_of
-from .sensitivity import AUTO, ranked
 
 if TYPE_CHECKING:
     import torch
@@ -263,17 +264,22 @@ def _typed_onnx(
     if spec.precision == "bf16":
         opset = BF16_OPSET
     opset = spec.number("opset") or opset
-    exported = OnnxExporter().export_float(model, example, spec.with_options(opset=opset), folder)
-    source = folder / exported.entry
     facts: dict[str, str | int] = {"opset": opset}
+
+    def export() -> Path:
+        written = spec.with_options(opset=opset)
+        return folder / OnnxExporter().export_float(model, example, written, folder).entry
+
     kept: tuple[str, ...] = ()
     if spec.precision == "int8":
         images = images_of(spec)
         source = folder / "quantised.onnx"
-        order: tuple[str, ...] = ()
-        if AUTO in spec.keep_fp32:
-            order = ranked(model, images.pixels)
-        kept = quantise_for(folder / exported.entry, source, spec, out, order)
+        judge = Judge.of(model, spec, out)
+        biases = Biases(model, spec, norms_of(model, example))
+        kept = quantise_for(export, source, spec, biases, judge)
+        facts |= biases.facts
         facts["calibration"] = images.told.words
+    else:
+        source = export()
     facts["nodes"] = len(onnx.load(source, load_external_data=False).graph.node)
     return _TypedOnnx(source, facts, kept)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
 from deploybench.contracts import ExportSpec
@@ -19,6 +20,8 @@ from deploybench.contracts.layers import module_name
 from deploybench.data.synthetic import whole_batches
 from deploybench.errors import DeployBenchError
 
+from .bias_correction import Biases, norms_of
+from .float_layers import Batch, Infer, Judge, float_layers
 from .quantisation import images_of, kept_layers, range_of_weights
 
 if TYPE_CHECKING:
@@ -33,9 +36,13 @@ KERNELS = "int8_kernels"
 
 
 def quantised_program(
-    model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec
+    model: torch.nn.Module, example: torch.Tensor, spec: ExportSpec, out: Path
 ) -> tuple[torch.export.ExportedProgram, dict[str, str | int], tuple[str, ...]]:
-    """The program with quantisation in it; facts; and the layers that stay in float."""
+    """The program with quantisation in it; facts; and the layers that stay in float.
+
+    Where the spec leaves these to be found, what is held against fp32 eager in the artifact's
+    folder ``out`` is the program before it is compiled, whose rounding is that of the kernels.
+    """
     try:
         import torchao
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
@@ -52,6 +59,8 @@ def quantised_program(
 
     from .torch_export import export_program
 
+    judge = Judge.of(model, spec, out)
+    biases = Biases(model, spec, norms_of(model, example))
     images = images_of(spec)
     batches = whole_batches(images.pixels, spec.batch or len(example))
     reduced, range_words = range_of_weights(spec)
@@ -59,22 +68,49 @@ def quantised_program(
     for path, module in model.named_modules():
         if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
             names[path] = [module_name(path) or path]
-    kept = kept_layers(spec.keep_fp32, names)
-    quantizer = X86InductorQuantizer()
-    quantizer.set_global(get_default_x86_inductor_quantization_config(reduce_range=reduced))
-    for path in kept:
-        quantizer.set_module_name_qconfig(path, None)
-    prepared = prepare_pt2e(export_program(model, example, spec).module(), quantizer)
-    for batch in batches:
-        prepared(torch.from_numpy(batch))
-    converted = convert_pt2e(prepared)
+    tried: dict[tuple[str, ...], tuple[torch.nn.Module, tuple[str, ...]]] = {}
+
+    def attempt(layers: Sequence[str]) -> Infer:
+        biases.correct(layers)
+        kept = kept_layers(spec.keep_fp32, names, layers)
+        quantizer = X86InductorQuantizer()
+        quantizer.set_global(get_default_x86_inductor_quantization_config(reduce_range=reduced))
+        for path in kept:
+            quantizer.set_module_name_qconfig(path, None)
+        prepared = prepare_pt2e(export_program(model, example, spec).module(), quantizer)
+        for batch in batches:
+            prepared(torch.from_numpy(batch))
+        converted = convert_pt2e(prepared)
+        tried[tuple(layers)] = converted, tuple(kept.values())
+        return _runs(converted, spec)
+
+    layers = float_layers(biases, spec, judge, attempt)
+    if layers not in tried:
+        attempt(layers)
+    converted, kept = tried[layers]
     facts: dict[str, str | int] = {
+        **biases.facts,
         "calibration": images.told.words,
         "int8_range": range_words,
         "torchao": torchao.__version__,
         "int8_layers": len(names) - len(kept),
     }
-    return export_program(converted, example, spec), facts, tuple(kept.values())
+    return export_program(converted, example, spec), facts, kept
+
+
+def _runs(program: torch.nn.Module, spec: ExportSpec) -> Infer:
+    import torch
+
+    def infer(batch: Batch) -> dict[str, Any]:
+        with torch.no_grad():
+            outputs = program(torch.from_numpy(batch))
+        if isinstance(outputs, torch.Tensor):
+            outputs = (outputs,)
+        return {
+            name: output.numpy() for name, output in zip(spec.output_names, outputs, strict=True)
+        }
+
+    return infer
 
 
 def kernels_in(package: Path) -> Counter[str]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from deploybench.documents import Document
+from deploybench.errors import DeployBenchError
 from deploybench.plurals import counted
 
 SYNTHETIC = "synthetic"
 """In place of a folder: seeded noise with the statistics of photographs."""
+AUTO = "auto"
+"""Of ``--keep-fp32``: the layers are looked for. ``auto:99%``: until that share of the calibration
+images has fp32 eager's class, too."""
+NONE = "none"
+"""Of ``--keep-fp32``: no layer stays in float, whatever comes of it."""
 
 
 class Calibration(Document):
@@ -58,3 +65,24 @@ class CalibrationImages:
 
     pixels: npt.NDArray[np.float32]
     told: Calibration
+
+
+def wanted_agreement(patterns: Sequence[str]) -> float | None:
+    """The share of images with fp32 eager's class that ``auto:99%`` asks for; None: none is asked.
+
+    Raises DeployBenchError for one that is no share.
+    """
+    for pattern in patterns:
+        name, colon, share = pattern.partition(":")
+        if name != AUTO or not colon:
+            continue
+        try:
+            value = float(share.removesuffix("%")) / 100
+        except ValueError:
+            value = -1.0
+        if not 0 < value <= 1:
+            raise DeployBenchError(
+                f"--keep-fp32 {pattern}", expected=f"a share of the images: {AUTO}:99%"
+            )
+        return value
+    return None

@@ -14,10 +14,10 @@ from deploybench.bundle.writing import write_bundle
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry, runners_of_format
 from deploybench.contracts.registry import runner as find_runner
-from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.errors import DeployBenchError
 from deploybench.files import from_here
 from deploybench.hardware.host import usable_cores
-from deploybench.hardware.precisions import PRECISIONS
+from deploybench.hardware.precisions import check_precision
 from deploybench.plan.cells import Selection, plan_cells
 from deploybench.plan.selection import check_options
 from deploybench.plurals import counted
@@ -34,8 +34,8 @@ class BundleRequest:
 
     ``artifact`` is its short name or its folder; None: that of the first record of a run.
     ``records`` are files, or folders of them. What is None is that record's, or the runner's own,
-    the artifact's precision, one image, the usable cores. ``options`` are those of the cell, beside
-    the record's none.
+    the artifact's precision, one image, the usable cores. ``options`` are those of the cell
+    where no record says them.
     """
 
     artifact: str | None
@@ -123,6 +123,14 @@ def _asked(
                 expected="the cell that was measured",
                 action=f"leave {flag} out, or --record out",
             )
+    measured = {**cell.option_values, **request.options.chosen_options}
+    if measured != cell.option_values:
+        asked = " ".join(request.options.option_arguments)
+        raise DeployBenchError(
+            f"{asked}, and the record is of {', '.join(cell.option_titles) or 'no options'}",
+            expected="the cell that was measured",
+            action=f"leave {asked} out, or --record out",
+        )
     return _artifact_of(cell, request, workspace), cell
 
 
@@ -144,8 +152,8 @@ def _artifact_of(cell: Cell, request: BundleRequest, workspace: Workspace) -> Ar
 
 def _cell(request: BundleRequest, artifact: Artifact) -> Cell:
     """The cell that the options mean."""
-    if request.precision is not None and request.precision not in PRECISIONS:
-        raise unknown_name("precision", request.precision, PRECISIONS)
+    if request.precision is not None:
+        check_precision(request.precision)
     entry = _runner_for(artifact, request.runner)
     selection = Selection(
         runners=[entry],

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deploybench.cli import parse
+from deploybench.cli import cell_options, parse
 from deploybench.cli.guard import guarded, say
 
 
@@ -38,6 +38,13 @@ def bundle(
         int | None, typer.Option("--batch", min=1, help="Images a call. [default: 1]")
     ] = None,
     threads: parse.ThreadsOption = None,
+    spinning: cell_options.SpinningOption = "default",
+    arena: cell_options.ArenaOption = "on",
+    graph_level: cell_options.GraphLevelOption = "all",
+    openvino_hint: cell_options.OpenVinoHintOption = "latency",
+    memory_format: cell_options.MemoryFormatOption = "default",
+    allocator: cell_options.AllocatorOption = "default",
+    huge_pages: cell_options.HugePagesOption = "default",
     force: Annotated[
         bool, typer.Option("--force", help="Replace a bundle that is in the folder.")
     ] = False,
@@ -57,6 +64,15 @@ def bundle(
         precision=precision,
         batch=batch,
         threads=threads,
+        options=cell_options.read(
+            spinning=spinning,
+            arena=arena,
+            graph_level=graph_level,
+            openvino_hint=openvino_hint,
+            memory_format=memory_format,
+            allocator=allocator,
+            huge_pages=huge_pages,
+        ),
         force=force,
         trust=trust,
         typed_with_trust=typed_with("--trust"),

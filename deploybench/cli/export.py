@@ -49,7 +49,9 @@ def export(
     ] = False,
     precision: Annotated[
         list[str] | None,
-        typer.Option("--precision", help="fp32, tf32, bf16, fp16, int8. [default: fp32]"),
+        typer.Option(
+            "--precision", help="fp32, tf32, bf16, fp16, int8, int8-mixed. [default: fp32]"
+        ),
     ] = None,
     batch: Annotated[
         str, typer.Option("--batch", help="A fixed batch size, or dynamic.")
@@ -137,7 +139,8 @@ def export(
         typer.Option(
             "--keep-fp32",
             help="Layers that stay in float in int8: layer4, *.fc; repeatable. auto: as few of the "
-            "most sensitive as it takes.",
+            "most sensitive as it takes; auto:99%: until so many images have the same class; none. "
+            "[default: auto where parity fails]",
         ),
     ] = None,
     force: Annotated[
@@ -168,7 +171,7 @@ def export(
     order = ExportOrder(
         models=parse.model_names(model),
         backends=parse.split_names(backend),
-        precisions=parse.precisions(precision) or ["fp32"],
+        precisions=parse.precisions(precision, written=True) or ["fp32"],
         batch=parse.batch_size(batch),
         image_sizes=sizes.images,
         patch_sizes=sizes.patches,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.errors import DeployBenchError
 from deploybench.report.table import Format
 
 if TYPE_CHECKING:
@@ -327,12 +327,11 @@ def percent(text: str, option: str, *, least: float = 0.0) -> float:
     return value
 
 
-def precisions(values: Sequence[str] | None) -> list[str]:
-    """Known precisions only."""
-    from deploybench.hardware.precisions import PRECISIONS
+def precisions(values: Sequence[str] | None, *, written: bool = False) -> list[str]:
+    """Known precisions only; ``written``: those of an export, too."""
+    from deploybench.hardware.precisions import check_precision
 
     names = split_names(values)
     for name in names:
-        if name not in PRECISIONS:
-            raise unknown_name("precision", name, PRECISIONS)
+        check_precision(name, written=written)
     return names

@@ -87,7 +87,7 @@ def tune(
     ] = None,
     budget: Annotated[
         str,
-        typer.Option("--budget", help="Time to evaluate and measure, after the exports: 20m, 90s."),
+        typer.Option("--budget", help="Time to export, evaluate and measure: 20m, 90s."),
     ] = "20m",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images a call.")] = 1,
     profile: Annotated[
@@ -101,6 +101,13 @@ def tune(
         typer.Option(
             "--runtime-options/--no-runtime-options",
             help="Try threads and options of the runtimes on the finalists.",
+        ),
+    ] = True,
+    export_options: Annotated[
+        bool,
+        typer.Option(
+            "--export-options/--no-export-options",
+            help="Write the finalists in other ways too: graph options, int8 with layers in float.",
         ),
     ] = True,
     split: Annotated[
@@ -196,6 +203,7 @@ def tune(
         threads=threads,
         pin=read_pin(pin),
         runtime_options=runtime_options,
+        export_options=export_options,
         split=split,
         class_names=names_in(class_names),
         uncertain=uncertain_in(uncertain),

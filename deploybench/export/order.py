@@ -10,12 +10,13 @@ from pathlib import Path
 
 from deploybench.analysis.known_accuracy import Acceptance
 from deploybench.artifacts.acceptance import check_drop, check_reduced
+from deploybench.artifacts.calibration import AUTO
 from deploybench.artifacts.task import read_task
 from deploybench.artifacts.workspace import Workspace, open_workspace
 from deploybench.contracts import OptionValue
 from deploybench.contracts.registry import options_by_backend
 from deploybench.data.preprocessing_options import PreprocessingOptions
-from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.errors import DeployBenchError
 from deploybench.export.pipeline import (
     DEFAULT_TIME_LIMIT_S,
     ExportOptions,
@@ -25,11 +26,11 @@ from deploybench.export.pipeline import (
     takes_target,
     usable_backends,
 )
-from deploybench.export.quantisation import absolute_source, calibrates
+from deploybench.export.quantisation import INT8, absolute_source, calibrates
 from deploybench.export.request import ExportRequest, ExportResult, ModelRequest
 from deploybench.hardware.gpus import sm_of, target_of
 from deploybench.hardware.host import usable_cores
-from deploybench.hardware.precisions import PRECISIONS
+from deploybench.hardware.precisions import INT8_MIXED, check_precision
 from deploybench.hardware.profile import HOST, Profile, load_profile
 from deploybench.models.source import expand_groups
 from deploybench.plurals import counted
@@ -73,7 +74,7 @@ class ExportOrder:
     backends: Sequence[str] = ()
     """Exporters by name; empty: all that work here and write that precision."""
     precisions: Sequence[str] = ("fp32",)
-    """Of the artifacts: fp32, tf32, bf16, fp16, int8."""
+    """Of the artifacts: fp32, tf32, bf16, fp16, int8, int8-mixed."""
     batch: int | None = None
     """A fixed batch size in images; None leaves the batch dimension free."""
     image_sizes: Sequence[tuple[int, int]] = ()
@@ -132,7 +133,9 @@ class ExportOrder:
     """Decides which; None: 1."""
     keep_fp32: Sequence[str] = ()
     """Patterns of layers that stay in float in an int8 artifact; ``auto``: as few of the most
-    sensitive as it takes to agree with fp32 eager."""
+    sensitive as it takes to agree with fp32 eager; ``auto:99%``: and until that share of the
+    calibration images has its class; ``none``: none at all. Empty: as ``auto`` where an artifact
+    does not agree, but refused by parity, not by the search, where that finds no way."""
     force: bool = False
     """Export again although the artifact is there."""
     jobs: int | None = None
@@ -215,7 +218,8 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
     # Which exporters write each precision, and the options that each of them takes.
     forms: list[tuple[str, str]] = []
     for precision in order.precisions:
-        for backend in order.backends or usable_backends(precision, target):
+        of_files = INT8 if precision == INT8_MIXED else precision
+        for backend in order.backends or usable_backends(of_files, target):
             forms.append((precision, backend))
     backends = list(dict.fromkeys(backend for _, backend in forms))
     options_of = options_by_backend(backends, order.options, suggested)
@@ -244,7 +248,7 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
             request = ExportRequest(
                 model=model,
                 backend=backend,
-                precision=precision,
+                precision=INT8 if precision == INT8_MIXED else precision,
                 batch=order.batch,
                 options=options_of[backend],
                 threads=threads,
@@ -255,14 +259,15 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
                     calibration=absolute_source(order.calibration),
                     calibration_images=order.calibration_images,
                     calibration_seed=order.calibration_seed,
-                    keep_fp32=tuple(order.keep_fp32),
+                    keep_fp32=_kept(order.keep_fp32, mixed=precision == INT8_MIXED),
                 )
             requests.append(request)
     about_int8 = order.calibration or order.keep_fp32
     if about_int8 and not any(calibrates(request) for request in requests):
         raise DeployBenchError(
             "--calibration and --keep-fp32 are for int8, and nothing here is exported so",
-            expected="--precision int8, by a backend that calibrates: onnx, openvino, tensorrt",
+            expected="--precision int8, by a backend that calibrates: onnx, openvino, aotinductor, "
+            "tensorrt",
         )
     if order.target is not None and not any(request.target for request in requests):
         raise DeployBenchError(
@@ -271,6 +276,13 @@ def requests_of(order: ExportOrder) -> list[ExportRequest]:
             action="name one: --backend tensorrt-rtx",
         )
     return requests
+
+
+def _kept(patterns: Sequence[str], *, mixed: bool) -> tuple[str, ...]:
+    """The layers in float; of int8-mixed they are looked for, unless it was said which."""
+    if mixed and not patterns:
+        return (AUTO,)
+    return tuple(patterns)
 
 
 def _absolute(path: Path | None) -> str | None:
@@ -319,8 +331,7 @@ def _check(order: ExportOrder, models: Sequence[str]) -> None:
             "--checkpoint and --pretrained together", expected="one source of weights"
         )
     for precision in order.precisions:
-        if precision not in PRECISIONS:
-            raise unknown_name("precision", precision, PRECISIONS)
+        check_precision(precision, written=True)
     check_drop(order.max_accuracy_drop)
     if order.max_accuracy_drop is not None:
         check_reduced(order.precisions, "export")

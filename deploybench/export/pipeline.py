@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from deploybench import __version__
+from deploybench import __version__, deadlines
 from deploybench.analysis.known_accuracy import Acceptance
 from deploybench.artifacts.artifact import (
     MANIFEST,
@@ -256,6 +256,8 @@ def _export(
                 remark = "; ".join(said for said in (task_remark, remark) if said) or None
                 return present, True, remark or _other_source(request, present)
     reproduce = f"reproduce: {request.command()}"
+    if deadlines.passed():
+        raise DeployBenchError(deadlines.WORDS, action=reproduce)
     with workspace.staging() as staging:
         job = ExportJob(
             request=request, staging=str(staging), key=key, versions=versions, built=built
@@ -325,6 +327,8 @@ def verify_staged(staging: Path, request: ExportRequest) -> None:
         note = f"not checked: {launch.error or launch.refused}"
     if interrupted():
         raise DeployBenchError("interrupted before it was verified")
+    if parity is None and launch is not None and deadlines.passed():
+        raise DeployBenchError(deadlines.stopped_words(0), action=f"reproduce: {request.command()}")
     verified = manifest.replaced(parity=parity, parity_note=note, parity_runner=runner_name)
     path.write_text(verified.sealed().model_dump_json(indent=1))
 

@@ -3,9 +3,15 @@ do."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from deploybench.artifacts.calibration import SYNTHETIC, CalibrationImages
+from deploybench.artifacts.calibration import (
+    NONE,
+    SYNTHETIC,
+    CalibrationImages,
+    wanted_agreement,
+)
 from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.contracts.registry import exporter
 from deploybench.data.calibration import (
@@ -39,6 +45,7 @@ def check_quantisation(request: ExportRequest) -> None:
             "--precision int8 --calibration DIR; noise instead of images has to be said: "
             "--calibration synthetic",
         )
+    _check_kept(request.keep_fp32)
     count = request.calibration_images
     if count is not None and count < 1:
         raise DeployBenchError(f"--calibration-images {count}", expected="1 or more")
@@ -47,6 +54,15 @@ def check_quantisation(request: ExportRequest) -> None:
         raise DeployBenchError(f"--calibration-seed {seed}", expected="0 or more")
     if request.calibration != SYNTHETIC:
         choose_for_calibration(request.calibration, count or IMAGES, SEED if seed is None else seed)
+
+
+def _check_kept(patterns: Sequence[str]) -> None:
+    """Refuse ``none`` beside others, and a share of the images that is none."""
+    if NONE in patterns and len(patterns) > 1:
+        raise DeployBenchError(
+            f"--keep-fp32 {' --keep-fp32 '.join(patterns)}", expected="none, or patterns of layers"
+        )
+    wanted_agreement(patterns)
 
 
 def hash_of_images(request: ExportRequest) -> dict[str, str]:

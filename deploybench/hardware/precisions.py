@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.hardware.host import gpu_of
 
 if TYPE_CHECKING:
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
     from deploybench.hardware.host import Host
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
+INT8_MIXED = "int8-mixed"
+"""How an artifact is written, and then runs as int8: with the layers in float that it takes."""
+INT8_WEIGHTS = "int8-weights"
+WRITTEN = (*PRECISIONS, INT8_MIXED)
+"""What an export can be asked for."""
 BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 """Of one stored number; tf32 is how fp32 is multiplied."""
 
@@ -32,6 +38,29 @@ in fp32."""
 TOKEN_FP16 = (6, 1)
 """Consumer Pascal computes fp16 at 1/64 of its fp32 rate (CUDA programming guide: 2 against 128 a
 cycle and SM)."""
+
+
+def check_precision(name: str, *, written: bool = False) -> None:
+    """Raise DeployBenchError for a name that is no precision to compute in.
+
+    ``written``: what an artifact is written in is asked for, which has more names.
+    """
+    if name in (WRITTEN if written else PRECISIONS):
+        return
+    if name == INT8_MIXED:
+        raise DeployBenchError(
+            f"--precision {INT8_MIXED} of something that is run",
+            expected="a precision to compute in: the products that are not in float are in int8",
+            action=f"--precision int8 runs it; export --precision {INT8_MIXED} writes it",
+        )
+    if name == INT8_WEIGHTS:
+        raise DeployBenchError(
+            f"--precision {INT8_WEIGHTS}: no backend here writes weights of 8 bits around products "
+            "in float",
+            expected="a precision of weights and products together",
+            action=f"--precision int8, or {INT8_MIXED}; for size alone: fp16",
+        )
+    raise unknown_name("precision", name, WRITTEN if written else PRECISIONS)
 
 
 def cpu_lacking(isa: Iterable[str]) -> dict[str, str]:

@@ -116,6 +116,8 @@ def _with_calibration(facts: Facts, manifest: Manifest) -> Facts:
     notes = [manifest.calibration.words]
     if "int8_range" in manifest.facts:
         notes.append(f"int8 range {manifest.facts['int8_range']}")
+    if manifest.kept_fp32:
+        notes.append(f"in float: {', '.join(manifest.kept_fp32)}")
     return facts.replaced(notes=(*facts.notes, *notes))
 
 

@@ -16,6 +16,7 @@ from types import TracebackType
 
 import psutil
 
+from deploybench import deadlines
 from deploybench.documents import now
 from deploybench.measure.job import Job
 from deploybench.measure.resident_worker import MEMORY, VisitReply, VisitRequest
@@ -214,10 +215,12 @@ def slept_s() -> float:
 
 
 def _launch(resident: Resident, job: Job) -> Launch:
-    limit_s = SETUP_LIMIT_S + 2 * job.limit_s
+    limit_s = deadlines.allowed_s(SETUP_LIMIT_S + 2 * job.limit_s)
     try:
         return Launch.model_validate_json(resident.ask(job.model_dump_json(), limit_s))
     except ResidentLostError as lost:
+        if deadlines.passed():
+            return Launch(error=deadlines.stopped_words(limit_s))
         return Launch(error=str(lost))
 
 

@@ -18,7 +18,14 @@ from deploybench.contracts.registry import Entry, unfit_for
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.hardware.profile import Profile
 from deploybench.plurals import counted
-from deploybench.results.cell import END_TO_END, ENGINE_ONLY, HOST_TO_HOST, Cell, CellOptions
+from deploybench.results.cell import (
+    END_TO_END,
+    ENGINE_ONLY,
+    HOST_TO_HOST,
+    MIXED,
+    Cell,
+    CellOptions,
+)
 
 NO_OPTIONS = CellOptions()
 OWN_DISTRIBUTION = "deploybench"
@@ -205,7 +212,8 @@ def _plan_cell(
 def form_of(artifact: Artifact) -> str:
     """What tells two artifacts of one model and backend apart.
 
-    That is the precision, the batch, the GPU, the opset, and how the graph was optimised.
+    That is the precision, the batch, the GPU, the opset, how the graph was optimised, and of int8
+    how many layers stay in float.
     """
     manifest = artifact.manifest
     parts = [manifest.precision]
@@ -219,6 +227,8 @@ def form_of(artifact: Artifact) -> str:
     for part, said in GRAPH_OPTIONS.items():
         if said in manifest.facts or said in manifest.model.arguments:
             parts.append(part)
+    if manifest.kept_fp32:
+        parts.append(f"{MIXED}{len(manifest.kept_fp32)}")
     return "-".join(parts)
 
 

@@ -44,6 +44,7 @@ from deploybench.report.run_cells import (
 )
 from deploybench.report.run_notes import notes_of
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
+from deploybench.results.cell import precision_name
 from deploybench.rows.advice_row import BEST, AdviceRow, advice_data, advice_rows
 
 FIT_STYLES = {Fit.MEETS: Style.GOOD, Fit.FAILS: Style.BAD, Fit.NOT_KNOWN: Style.DOUBTFUL}
@@ -134,7 +135,7 @@ def _columns(advice: Advice) -> tuple[Column[AdviceRow], ...]:
         Column("runner", "runner", lambda line: line.row.runner),
         Column("device", "device", lambda line: line.row.device),
         Column("form", "form", lambda line: line.row.form, priority=2),
-        Column("precision", "prec", lambda line: line.row.precision),
+        Column("precision", "prec", lambda line: precision_name(line.row.precision, line.row.form)),
         Column("batch", "b", _batch, number=True),
         Column("threads", "thr", lambda line: str(line.row.asked_threads), number=True),
         Column("streams", "streams", lambda line: str(line.row.streams), number=True),

@@ -54,7 +54,7 @@ def cell_words(candidate: Candidate, others: Sequence[Candidate]) -> str:
     parts = [cell.runner]
     if len({other.device for other in cells}) > 1:
         parts.append(f"on {cell.device}")
-    parts.append(cell.precision)
+    parts.append(cell.precision_name)
     if cell.batch > 1 or len({other.batch for other in cells if other.batch}) > 1:
         parts.append(f"batch {cell.batch}")
     if len({other.threads for other in cells}) > 1:

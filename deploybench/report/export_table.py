@@ -10,6 +10,7 @@ from deploybench.files import from_here
 from deploybench.report.figures import MIB
 from deploybench.report.meaning_text import meaning_data, meaning_lines
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
+from deploybench.results.cell import MIXED
 
 if TYPE_CHECKING:
     from deploybench.artifacts.artifact import Manifest
@@ -23,7 +24,7 @@ def export_report(results: Sequence[ExportResult]) -> Report:
     columns = (
         Column["ExportResult"]("model", "model", lambda result: result.request.model.name),
         Column["ExportResult"]("backend", "backend", lambda result: result.request.backend),
-        Column["ExportResult"]("precision", "prec", lambda result: result.request.precision),
+        Column["ExportResult"]("precision", "prec", _precision),
         Column["ExportResult"]("state", "state", _state, folds=True, style=_state_style),
         Column["ExportResult"]("image_size", "px", _pixels),
         Column["ExportResult"]("batch", "batch", lambda result: str(_batch(result)), priority=2),
@@ -90,6 +91,7 @@ def export_data(result: ExportResult) -> dict[str, object]:
         "model": result.request.model.name,
         "backend": result.request.backend,
         "precision": result.request.precision,
+        "kept_fp32": _kept(result),
         "batch": _batch(result),
         "artifact": _path(result),
         **_manifest_data(manifest),
@@ -100,6 +102,19 @@ def export_data(result: ExportResult) -> dict[str, object]:
         "seconds": round(result.seconds, 1),
         "error": error,
     }
+
+
+def _kept(result: ExportResult) -> list[str]:
+    """The layers that stay in float in an int8 artifact."""
+    manifest = _manifest(result)
+    return [] if manifest is None else list(manifest.kept_fp32)
+
+
+def _precision(result: ExportResult) -> str:
+    """With layers in float it is int8-mixed."""
+    if _kept(result):
+        return f"{result.request.precision}-{MIXED}"
+    return result.request.precision
 
 
 def _weights_line(result: ExportResult) -> str:

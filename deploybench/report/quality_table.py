@@ -18,6 +18,7 @@ from deploybench.report.quality_cells import (
 )
 from deploybench.report.quality_details import class_sections, flip_sections
 from deploybench.report.table import NOTHING, Column, Note, Prose, Report, Style, Table, table_of
+from deploybench.results.cell import precision_name
 from deploybench.results.quality import ITSELF, REFERENCE_ITSELF, Quality
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
@@ -25,6 +26,8 @@ from deploybench.rows.quality_row import QualityRow, quality_rows
 from deploybench.statistics.proportions import DEFAULT_QUALITY_MARGIN
 
 MOST_FAILED_SHOWN = 10
+KEY_LETTERS = 8
+"""Of an artifact's key, where nothing else tells two artifacts apart."""
 
 
 def quality_report(
@@ -139,7 +142,10 @@ def _time(row: QualityRow) -> str:
 COLUMNS: tuple[Column[QualityRow], ...] = (
     Column("runner", "runner", lambda row: row.runner),
     Column("device", "device", lambda row: row.device),
-    Column("precision", "prec", lambda row: row.precision),
+    Column("form", "form", lambda row: row.form),
+    Column("options", "options", lambda row: row.options or NOTHING),
+    Column("artifact", "artifact", lambda row: (row.artifact_key or "")[:KEY_LETTERS]),
+    Column("precision", "prec", lambda row: precision_name(row.precision, row.form)),
     Column("images", "images", lambda row: str(row.images_evaluated or 0), number=True),
     Column("top1", "top-1", _shares("top1"), unit="%", number=True),
     Column("top5", "top-5", _shares("top5"), unit="%", number=True, priority=3),
@@ -179,9 +185,33 @@ def _shown(column: Column[QualityRow], rows: Sequence[QualityRow]) -> bool:
     """Whether any row has something to say there."""
     if column.key == "device":
         return len({row.device for row in rows}) > 1
+    if column.key == "form":
+        return _several(rows, lambda row: row.form)
+    if column.key == "artifact":
+        return _several(rows, lambda row: row.artifact_key, within=lambda row: row.form)
     if column.key in ALWAYS:
         return True
     return any(column.show(row) != NOTHING for row in rows)
+
+
+def _several(
+    rows: Sequence[QualityRow],
+    value: Callable[[QualityRow], object],
+    within: Callable[[QualityRow], object] = lambda row: "",
+) -> bool:
+    """Whether rows that look the same otherwise, one runner's on one model, differ in a value."""
+    seen: dict[object, object] = {}
+    for row in rows:
+        alike = (*_looks(row), within(row))
+        if seen.setdefault(alike, value(row)) != value(row):
+            return True
+    return False
+
+
+def _looks(row: QualityRow) -> tuple[object, ...]:
+    """What a row shows of its cell without the columns that tell twins apart."""
+    name = precision_name(row.precision, row.form)
+    return (_title(row), row.runner, row.device, name, row.options)
 
 
 def _title(row: QualityRow) -> str:

@@ -38,6 +38,7 @@ from deploybench.report.run_cells import (
 from deploybench.report.run_legend import legend_of
 from deploybench.report.run_notes import notes_of
 from deploybench.report.table import NOT_KNOWN, NOTHING, Column, Table, table_of
+from deploybench.results.cell import precision_name
 from deploybench.rows.row import Row
 
 KEY_LETTERS = 8
@@ -74,7 +75,7 @@ def _columns(rows: Sequence[Row], doubted: Roofs) -> tuple[Column[Row], ...]:
         Column("artifact_key", "artifact", lambda row: (row.artifact_key or "")[:KEY_LETTERS]),
         Column("host", "host", lambda row: row.host),
         Column("run", "run", lambda row: row.run),
-        Column("precision", "prec", lambda row: row.precision),
+        Column("precision", "prec", lambda row: precision_name(row.precision, row.form)),
         Column("batch", "b", lambda row: str(row.batch), number=True),
         Column("asked_threads", "thr", lambda row: str(row.asked_threads), number=True),
         Column("streams", "streams", streams_text, number=True),

@@ -110,6 +110,8 @@ def reason_words(outcome: Outcome, tuned: Tuned) -> str:
         return WINNER
     if candidate.unusable:
         return candidate.unusable
+    if candidate.record.measures != "time":
+        return "not tried: budget (its answers were seen, its time was not)"
     if assessment.fit is Fit.FAILS:
         return f"over the limit: {several(misses(assessment, kind))}"
     if assessment.fit is Fit.NOT_KNOWN:

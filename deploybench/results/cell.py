@@ -22,6 +22,16 @@ TIMINGS = (HOST_TO_HOST, ENGINE_ONLY, END_TO_END)
 DEFAULT_BASELINE = "pytorch"
 """The runner that others are compared with, unless the user names another."""
 BASELINE_PRECISION = "fp32"
+MIXED = "mixed"
+"""In the form of an int8 artifact, before how many of its layers stay in float."""
+
+
+def precision_name(precision: str, form: str) -> str:
+    """What people call the precision of an artifact of that form: int8 with layers in float is
+    ``int8-mixed``."""
+    if any(part.startswith(MIXED) for part in form.split("-")):
+        return f"{precision}-{MIXED}"
+    return precision
 
 
 @dataclass(frozen=True)
@@ -251,12 +261,17 @@ class Cell(CellOptions):
     def _means(self) -> tuple[str | int, ...]:
         return (self.device, self.batch, self.threads, self.streams, self.timing)
 
+    @property
+    def precision_name(self) -> str:
+        """The precision as it is shown: ``int8-mixed`` where layers stay in float."""
+        return precision_name(self.precision, self.form)
+
     def title(self) -> str:
         """The cell in one line; what is as usual goes without saying."""
         parts = [self.model, self.runner]
         if self.device != CPU:
             parts.append(f"on {self.device}")
-        parts += [self.precision, f"batch {self.batch}"]
+        parts += [self.precision_name, f"batch {self.batch}"]
         if self.streams > 1:
             parts.append(f"x {self.streams} streams")
         if self.timing != HOST_TO_HOST:

@@ -21,10 +21,11 @@ NO_FIGURES = Figures()
 class QualityRow:
     """One cell on one set of images. Shares are between 0 and 1; None where there is no figure.
 
-    ``accuracy`` is the share of images that are right: ``top1``, or of several labels an image the
-    share with all of them right. ``accuracy_difference`` is to fp32 eager, paired by image, and
-    ``agreement`` the share of images with the same answer as fp32 eager's. ``p50_ms`` is the time
-    of a call of ``timed_batch`` images, where the same cell was timed.
+    ``form`` is the artifact's own precision, batch and graph. ``accuracy`` is the share of images
+    that are right: ``top1``, or of several labels an image the share with all of them right.
+    ``accuracy_difference`` is to fp32 eager, paired by image, and ``agreement`` the share of images
+    with the same answer as fp32 eager's. ``p50_ms`` is the time of a call of ``timed_batch``
+    images, where the same cell was timed.
     """
 
     model: str
@@ -34,6 +35,8 @@ class QualityRow:
     device: str
     precision: str
     batch: int
+    form: str = ""
+    options: str = ""
     data: str = ""
     data_sha256: str = ""
     split: str | None = None
@@ -150,6 +153,8 @@ def _row(record: Record, timed: Record | None, margin: float) -> QualityRow:
         device=cell.device,
         precision=cell.precision,
         batch=cell.batch,
+        form=cell.form,
+        options=", ".join(cell.option_titles),
         data="" if data is None else data.path,
         data_sha256="" if data is None else data.sha256,
         split=None if data is None else data.split,

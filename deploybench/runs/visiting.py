@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
+from deploybench import deadlines
 from deploybench.analysis.lost_launches import without_lost
 from deploybench.analysis.visit_progress import VisitWidths, widths
 from deploybench.hardware.devices import CPU, kind_of
@@ -30,13 +31,7 @@ from deploybench.runs.experiment import Stopped, is_baseline, partners_of
 from deploybench.runs.looks import delivered_now, visits_made
 from deploybench.runs.records import kept, record_of
 from deploybench.runs.settings import RunContext, RunSettings
-from deploybench.telemetry.canary_memory import (
-    best_of,
-    in_words,
-    outvoted_in_words,
-    remember,
-    remembered,
-)
+from deploybench.telemetry.canary_memory import best_of, remember, remembered, remembered_words
 from deploybench.telemetry.free_memory import available_bytes
 from deploybench.telemetry.trace import Trace
 
@@ -52,8 +47,11 @@ RESERVE_BYTES = 512 << 20
 RUNTIME_BYTES = 400 << 20
 TIMES_ARTIFACT = 3
 """What a process may need before one has been seen: its runtime, and its weights in some copies."""
-
 DEFAULT_HALF_WIDTH = 0.01
+STARTING_SHARE = 0.6
+"""Of the time until a deadline, for starts: a later process would not be visited before it."""
+SIDE_BY_SIDE = 2
+"""So many start in any case: one by itself can be compared with nothing."""
 
 Tell = Callable[[RunEvent], None]
 
@@ -125,6 +123,7 @@ class Visiting:
             self._remembered = remembered(context.host, self._canary_threads)
         self._canary: CanaryBest | None = self._remembered
         self._trace = Trace()
+        self._starting_ends = math.inf
         self._round = 0
 
     def records(self) -> Iterator[Record]:
@@ -139,7 +138,7 @@ class Visiting:
         waiting = [sorted(group, key=self._is_no_baseline) for group in groups.values()]
         block: _Block | None = None
         try:
-            while waiting:
+            while waiting and not deadlines.passed():
                 residence = Residence(
                     self._times, self._canary_threads, self._canary_cpus, self._trace
                 )
@@ -165,18 +164,24 @@ class Visiting:
 
         What was not started stays in ``waiting``.
         """
+        self._starting_ends = monotonic() + STARTING_SHARE * deadlines.left_s()
         while waiting:
             group = waiting[0]
             needed = sum(self._expected_bytes(block, index) for index in group)
             if block.cells and needed > _room():
                 return
             started: list[int] = []
+            late = False
             for index in group:
-                if started and self._expected_bytes(block, index) > _room():
+                late = monotonic() > self._starting_ends and len(started) >= SIDE_BY_SIDE
+                if late or (started and self._expected_bytes(block, index) > _room()):
                     break
                 yield from self._start(block, index)
                 started.append(index)
             rest = group[len(started) :]
+            if late:
+                block.cells += started
+                return waiting.clear()  # they have no record: nothing is known of them
             if rest and len(started) == 1:
                 # Visits need two processes that rest side by side.
                 block.residence.end(started[0])
@@ -196,11 +201,13 @@ class Visiting:
         # Where starting took most of the time, the visits still get their part.
         least_s = LEAST_SHARE_OF_VISITS * plan.rule.budget_s
         ends = max(block.began + plan.rule.budget_s, looked + least_s)
+        ends = min(ends, looked + deadlines.left_s())
         first = self._round
         while not self._all_known(block, plan, self._round - first):
             number = self._round - first
             another = plan.another_process(number)
-            if another is not None and self._expected_bytes(block, another) < _room():
+            in_time = monotonic() <= self._starting_ends
+            if another is not None and in_time and self._expected_bytes(block, another) < _room():
                 began = monotonic()
                 yield from self._start(block, another)
                 plan.spent_on_starts_s += monotonic() - began
@@ -378,14 +385,10 @@ class Visiting:
         readings = self._trace.smoothed()
         if self._canary_threads is None or not self._comparable or not readings:
             return
-        best = best_of(self._remembered, readings, self._canary_threads)
-        for words in (
-            in_words(best, self._remembered),
-            outvoted_in_words(self._context.host, self._canary_threads),
-        ):
-            if words is not None:
-                self._tell(SpeedRemarked(words))
-        remember(self._context.host, self._canary_threads, readings)
+        host = self._context.host
+        for words in remembered_words(self._remembered, readings, host, self._canary_threads):
+            self._tell(SpeedRemarked(words))
+        remember(host, self._canary_threads, readings)
 
 
 def _room() -> int:

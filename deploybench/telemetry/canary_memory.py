@@ -192,6 +192,15 @@ def outvoted_in_words(host: Host, threads: int) -> str | None:
     return None
 
 
+def remembered_words(
+    before: CanaryBest | None, readings: Sequence[CanaryReading], host: Host, threads: int
+) -> list[str]:
+    """All that a user has to know of the best that the times of a run were adjusted to."""
+    best = best_of(before, readings, threads)
+    words = (in_words(best, before), outvoted_in_words(host, threads))
+    return [said for said in words if said is not None]
+
+
 def _low(times_us: Sequence[float]) -> float:
     rank = max(math.ceil(LOW_SHARE * len(times_us)), 2)
     return sorted(times_us)[min(rank, len(times_us)) - 1]

@@ -7,11 +7,13 @@ that an earlier call finished is read from its records.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+from deploybench import deadlines
 from deploybench.analysis.qualities import quality_key
 from deploybench.artifacts.acceptance import EXACT
 from deploybench.errors import DeployBenchError
@@ -72,8 +74,11 @@ class Evaluations:
         needed_s = self.seconds_an_image * self.images.counts[step] * count
         return needed_s <= LARGEST_SHARE * left_s
 
-    def evaluate(self, step: int, planned: Sequence[Planned]) -> float:
+    def evaluate(self, step: int, planned: Sequence[Planned], ends: float = math.inf) -> float:
         """Evaluate the cells on the images of the step; the seconds that it took, now or before.
+
+        What is not done by ``ends`` (on the monotonic clock) is not known, and no later call takes
+        it for done: it goes on from what was predicted.
 
         Raises KeyboardInterrupt, and DeployBenchError where nothing can be evaluated.
         """
@@ -83,10 +88,15 @@ class Evaluations:
             records, spent_s = known
         else:
             began = monotonic()
-            records, run = self._carried_out(step, planned)
+            with deadlines.no_later_than(ends):
+                records, run = self._carried_out(step, planned)
+                cut = deadlines.passed()
             spent_s = monotonic() - began
-            made = TuneEvaluation(step=step, run=run, names=names, spent_s=spent_s)
-            self.journal.put_evaluation(made)
+            seen = [one for one in records if not (cut and one.quality is None)]
+            if len(seen) == len(records):
+                made = TuneEvaluation(step=step, run=run, names=names, spent_s=spent_s)
+                self.journal.put_evaluation(made)
+            records = seen
         for record in records:
             self.records[quality_key(record)] = record
             self.steps[quality_key(record)] = step

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploybench.analysis.amounts import Quantity
+from deploybench.analysis.constraints import Constraint
 from deploybench.artifacts.acceptance import DEFAULT_DROP, check_drop
 from deploybench.data.options import ColumnUse, Uncertain
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.evaluate.job import DataRequest
 from deploybench.hardware.pinning import AUTO as PIN_AUTO
 from deploybench.hardware.pinning import Pin, check_pin
-from deploybench.hardware.precisions import PRECISIONS
+from deploybench.hardware.precisions import check_precision
 from deploybench.hardware.profile import HOST
 from deploybench.statistics.ratios import DEFAULT_MARGIN
 
@@ -76,7 +77,7 @@ class TuneRequest:
     memory_limit_bytes: float | None = None
     """Peak memory above the interpreter at most; None: any."""
     budget_s: float = DEFAULT_BUDGET_S
-    """Seconds for evaluating and measuring together; the exports come before."""
+    """Seconds for exporting, evaluating and measuring together: what does not fit is not tried."""
     batch: int = 1
     """Images a call."""
     profile: str = HOST
@@ -90,6 +91,9 @@ class TuneRequest:
     """The CPUs that the processes are kept on."""
     runtime_options: bool = True
     """Whether options of the runtimes are tried on the finalists."""
+    export_options: bool = True
+    """Whether finalists are written in other ways too: options of their exporters, and int8 that
+    loses too much with layers in float."""
     split: str | None = None
     """The split that is evaluated on; None: ``test``, else ``val``, else all images."""
     class_names: Sequence[str] | None = None
@@ -134,8 +138,7 @@ class TuneRequest:
                 "--checkpoint and --pretrained together", expected="one source of weights"
             )
         for precision in self.precisions:
-            if precision not in PRECISIONS:
-                raise unknown_name("precision", precision, PRECISIONS)
+            check_precision(precision)
         if self.objective not in OBJECTIVES:
             names = [quantity.value for quantity in OBJECTIVES]
             raise unknown_name("objective", str(self.objective.value), names)
@@ -153,6 +156,14 @@ class TuneRequest:
             raise DeployBenchError(
                 f"a memory limit of {limit:g} bytes", expected="more than 0: 200MB"
             )
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """What a configuration has to keep to, the drop of accuracy first."""
+        limits = [Constraint(Quantity.DROP, self.max_accuracy_drop)]
+        if self.memory_limit_bytes is not None:
+            limits.append(Constraint(Quantity.MEMORY, self.memory_limit_bytes))
+        return tuple(limits)
 
     @property
     def data_request(self) -> DataRequest:

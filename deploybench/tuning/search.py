@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 
+from deploybench import deadlines
 from deploybench.analysis.advice import Standing
 from deploybench.analysis.amounts import Quantity
 from deploybench.analysis.candidates import Candidate
-from deploybench.analysis.constraints import Constraint, Fit
+from deploybench.analysis.constraints import Fit
 from deploybench.analysis.tuned import (
     Beside,
+    NotTried,
     Outcome,
     Pairs,
     Tuned,
@@ -26,25 +28,34 @@ from deploybench.analysis.tuned import (
     leader_of,
     tuned,
 )
-from deploybench.contracts.registry import runners
-from deploybench.errors import DeployBenchError
+from deploybench.hardware.precisions import BYTES
 from deploybench.plan.cells import Planned
 from deploybench.plurals import counted
 from deploybench.results.record import Record
-from deploybench.results.store import new_run_name, read_records
 from deploybench.tuning.evaluating import Evaluations
-from deploybench.tuning.events import RoundBegun, RoundEnded, TuneEvent, TuneRemarked
-from deploybench.tuning.halving import Halved, Look, halve, least_budget_s
+from deploybench.tuning.events import RoundEnded, TuneEvent, TuneRemarked
+from deploybench.tuning.halving import LEAST_EACH_S, Halved, Look, halve
 from deploybench.tuning.images import TuneImages
-from deploybench.tuning.journal import JournalFile, TuneRound
-from deploybench.tuning.measuring import Surroundings, is_enough, measured
-from deploybench.tuning.space import combined, fp32_eager_of, name_of, variants_of
+from deploybench.tuning.journal import JournalFile
+from deploybench.tuning.measuring import Surroundings
+from deploybench.tuning.rewriting import Rewriting
+from deploybench.tuning.rounds import Rounds
+from deploybench.tuning.space import (
+    INT8,
+    combined,
+    fp32_eager_of,
+    name_of,
+    starts_late,
+    variants_of,
+)
 
 FINALISTS = 3
 """So many get the options of their runtimes tried: the product of all explodes."""
 
 EVALUATING_SHARE = 0.5
-"""Of the budget, for the first images of every configuration."""
+"""Of the time that is left, for the first images of every configuration."""
+SIDE_BY_SIDE = 2
+"""One configuration by itself is faster than nothing."""
 
 Tell = Callable[[TuneEvent], None]
 
@@ -59,10 +70,13 @@ class Search:
         planned: Sequence[Planned],
         journal: JournalFile,
         tell: Tell,
+        rewriting: Rewriting | None = None,
     ) -> None:
+        self._rewriting = rewriting
+        self.not_tried: list[NotTried] = []
         self._surroundings = surroundings
         self._request = surroundings.request
-        self._journal = journal
+        self._rounds_made = Rounds(surroundings, journal, tell)
         self._tell = tell
         self._planned = {name_of(plan.cell): plan for plan in planned}
         self._base: dict[str, str] = {}
@@ -77,10 +91,7 @@ class Search:
         self._spent_s = 0.0
         self.records: dict[str, Record] = {}
         self.evaluations = Evaluations(images, surroundings, journal, tell)
-        limits = [Constraint(Quantity.DROP, self._request.max_accuracy_drop)]
-        if self._request.memory_limit_bytes is not None:
-            limits.append(Constraint(Quantity.MEMORY, self._request.memory_limit_bytes))
-        self.constraints = tuple(limits)
+        self.constraints = self._request.constraints
 
     def carry_out(self) -> None:
         """Evaluate, and measure in rounds.
@@ -92,43 +103,61 @@ class Search:
         able = [name for name, plan in self._planned.items() if self._is_able(plan)]
         if not able:
             return
-        left_s = self._request.budget_s - evaluated_s
-        if left_s < least_budget_s(len(able)):
-            self._tell(
-                TuneRemarked(
-                    f"evaluating took {evaluated_s:.0f} s of the budget: one round of measuring "
-                    f"takes {least_budget_s(len(able)):.0f} s all the same"
-                )
-            )
-        widen = self._widen if self._request.runtime_options else None
+        left_s = min(self._request.budget_s - evaluated_s, deadlines.left_s())
+        able = self._affordable(able, left_s)
+        if not able:
+            return
+        trying = self._request.runtime_options or self._rewriting is not None
+        widen = self._widen if trying else None
         self._halved = halve(able, left_s, self._look, widen)
+
+    def _affordable(self, names: list[str], left_s: float) -> list[str]:
+        """Those that one round has time for, the allowed and the ones of fewer bits first; none
+        where the time is too short for two side by side."""
+        count = int(left_s / LEAST_EACH_S)
+        if count >= len(names):
+            return names
+        if count < SIDE_BY_SIDE:
+            return []
+
+        def usefulness(name: str) -> tuple[bool, bool, int]:
+            plan = self._planned[name]
+            quality = self.evaluations.record_of(plan.cell)
+            allowed = quality is not None and self._fits(self._candidate(quality, plan))
+            return (name != self._eager, not allowed, BYTES[plan.cell.precision])
+
+        chosen = set(sorted(names, key=usefulness)[:count])
+        words = f"{count} of {counted(len(names), 'configuration')} can be measured"
+        self._tell(TuneRemarked(f"{left_s:.0f} s of the budget are left: {words}"))
+        return [name for name in names if name in chosen]
 
     def _evaluate_all(self) -> float:
         """The first images for every configuration, runner by runner; the seconds that it took.
 
-        Some runtimes take minutes to start. Once half of the budget is spent the rest is not
-        evaluated: it may be measured, and may not win.
+        Some runtimes take minutes to start. Once half of the time is spent the rest is not
+        evaluated, and what is under way is ended: it may be measured, and may not win.
         """
+        share_s = min(self._request.budget_s, deadlines.left_s()) * EVALUATING_SHARE
+        ends = monotonic() + share_s
         groups: dict[str, list[Planned]] = {}
         if self._eager is not None:
             groups["fp32 eager"] = [self._planned[self._eager]]
-        for name, plan in sorted(self._planned.items(), key=lambda item: _starts_late(item[1])):
+        for name, plan in sorted(self._planned.items(), key=lambda item: starts_late(item[1])):
             if name != self._eager:
                 groups.setdefault(plan.cell.runner, []).append(plan)
         spent_s = 0.0
         skipped = []
         for title, planned in groups.items():
-            if spent_s > EVALUATING_SHARE * self._request.budget_s:
+            if spent_s > share_s:
                 skipped.append(title)
                 continue
-            spent_s += self.evaluations.evaluate(0, planned)
+            spent_s += self.evaluations.evaluate(0, planned, ends)
+            if any(self.evaluations.record_of(plan.cell) is None for plan in planned):
+                skipped.append(title)
         if skipped:
-            self._tell(
-                TuneRemarked(
-                    f"evaluating took {spent_s:.0f} s, more than half of the budget: "
-                    f"{', '.join(skipped)} could not be evaluated and cannot win"
-                )
-            )
+            words = f"evaluating took {spent_s:.0f} s, half of the time that was left: not all of "
+            words += f"{', '.join(skipped)} could be evaluated, and what was not cannot win"
+            self._tell(TuneRemarked(words))
         return spent_s
 
     def outcome(self) -> Tuned | None:
@@ -162,8 +191,14 @@ class Search:
                     rounds=sum(name in seen for seen in self._rounds),
                 )
             )
+        unseen = [
+            NotTried(plan.cell.title(), deadlines.WORDS)
+            for name, plan in self._planned.items()
+            if name not in candidates
+        ]
         return replace(
             found,
+            not_tried=(*self.not_tried, *unseen),
             outcomes=tuple(outcomes),
             rounds=len(self._rounds),
             spent_s=self._spent_s,
@@ -180,7 +215,8 @@ class Search:
         looked_at = list(names)
         if self._eager is not None and self._eager not in looked_at:
             looked_at.append(self._eager)  # what all others are held against
-        records, spent_s = self._round(number, looked_at, each_s)
+        planned = {name: self._planned[name] for name in looked_at}
+        records, spent_s = self._rounds_made.made(number, planned, each_s)
         self._rounds.append(records)
         self.records |= records
         self._spent_s += spent_s
@@ -194,47 +230,6 @@ class Search:
         best = self._planned[order[0]].cell.title() if order else "nothing"
         self._tell(RoundEnded(number + 1, len(names), len(order), best))
         return self._last
-
-    def _round(
-        self, number: int, names: Sequence[str], each_s: float
-    ) -> tuple[dict[str, Record], float]:
-        """The records of a round, and the seconds that it took: measured now, or before."""
-        known = self._known_round(number, names)
-        if known is not None:
-            return known
-        run = new_run_name()
-        made = TuneRound(number=number, run=run, names=tuple(sorted(names)), seconds_each=each_s)
-        self._journal.put_round(made)
-        self._tell(RoundBegun(number + 1, len(names), each_s))
-        began = monotonic()
-        planned = [self._planned[name] for name in names]
-        records = measured(planned, run, each_s, self._surroundings, self._tell)
-        spent_s = monotonic() - began
-        self._journal.put_round(made.replaced(spent_s=spent_s, finished=True))
-        return {name_of(record.cell): record for record in records}, spent_s
-
-    def _known_round(
-        self, number: int, names: Sequence[str]
-    ) -> tuple[dict[str, Record], float] | None:
-        """A round that an earlier call measured; one that was cut short, if it tells enough."""
-        for made in self._journal.document.rounds:
-            if made.number != number or made.names != tuple(sorted(names)):
-                continue
-            try:
-                records = read_records(self._surroundings.workspace.records_folder / made.run)
-            except DeployBenchError:
-                return None
-            if not made.finished and not is_enough(records, names):
-                return None
-            spent_s = made.spent_s
-            if not made.finished:
-                spent_s = _seconds_of(records)
-                self._journal.put_round(made.replaced(spent_s=spent_s, finished=True))
-            self._tell(
-                TuneRemarked(f"round {number + 1} was measured before, in the run {made.run}")
-            )
-            return {name_of(record.cell): record for record in records}, spent_s
-        return None
 
     def _order(self, names: Sequence[str]) -> Look:
         """Who is in the race, the best first, and who is clearly worse or the same.
@@ -300,8 +295,13 @@ class Search:
     def _widen(self, number: int, kept: Sequence[str]) -> list[str]:
         """Who joins after a round: options of the finalists, then all that helped together."""
         if number == 0:
-            return self._variants(kept[:FINALISTS])
-        if number == 1 and kept:
+            found: list[str] = []
+            if self._request.runtime_options:
+                found += self._variants(kept[:FINALISTS])
+            if self._rewriting is not None:
+                found += self._rewritten(self._rewriting, kept[:FINALISTS])
+            return found
+        if number == 1 and kept and self._request.runtime_options:
             return self._combination(kept[0])
         return []
 
@@ -313,6 +313,26 @@ class Search:
                 self._base[name_of(varied.cell)] = name
                 self._planned[name_of(varied.cell)] = varied
                 found.append(name_of(varied.cell))
+        return found
+
+    def _rewritten(self, rewriting: Rewriting, leaders: Sequence[str]) -> list[str]:
+        """The leaders in other forms; and int8 that loses too much, with layers in float."""
+        over = []
+        for plan in self._planned.values():
+            record = self.evaluations.record_of(plan.cell)
+            if record is None or plan.cell.precision != INT8:
+                continue
+            drop = self._candidate(record, plan).amounts[Quantity.DROP]
+            if self.constraints[0].judge(drop).fit is not Fit.MEETS:
+                over.append(plan)
+        made = rewriting.of([self._planned[name] for name in leaders], over)
+        self.not_tried += made.not_tried
+        found = []
+        for base, plan in made.planned:
+            name = name_of(plan.cell)
+            self._base[name] = name_of(base.cell)
+            self._planned[name] = plan
+            found.append(name)
         return found
 
     def _combination(self, leader: str) -> list[str]:
@@ -376,15 +396,3 @@ class Search:
                     theirs = self._candidate(seen[name], self._planned[name])
                     return self._pairs.beside(ours, theirs)
         return None
-
-
-def _starts_late(plan: Planned) -> bool:
-    """Whether the runner's process has much to import, or to compile."""
-    plugin = runners()[plan.cell.runner].plugin
-    return plugin is None or bool(plugin.preload)
-
-
-def _seconds_of(records: Sequence[Record]) -> float:
-    """About how long a round took that nobody saw the end of."""
-    ends = [visit.end_s for record in records for visit in record.visits]
-    return max(ends, default=0.0)

@@ -325,3 +325,9 @@ def _with(plan: Planned, changes: Mapping[str, Value]) -> Planned | None:
         return replace(plan, cell=plan.cell.replaced(**changes))
     except ValueError:
         return None
+
+
+def starts_late(plan: Planned) -> bool:
+    """Whether the runner's process has much to import, or to compile."""
+    plugin = runners()[plan.cell.runner].plugin
+    return plugin is None or bool(plugin.preload)

@@ -13,8 +13,9 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 
-from deploybench import __version__
+from deploybench import __version__, deadlines
 from deploybench.analysis.tuned import NotTried, Tuned
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace, open_workspace
@@ -42,6 +43,7 @@ from deploybench.tuning.images import TuneImages, images_of
 from deploybench.tuning.journal import KEY_LETTERS, JournalFile, key_of
 from deploybench.tuning.measuring import Surroundings
 from deploybench.tuning.request import TuneRequest
+from deploybench.tuning.rewriting import Rewriting, words_of_writing
 from deploybench.tuning.search import Search
 from deploybench.tuning.space import (
     INT8,
@@ -57,6 +59,8 @@ from deploybench.versions import installed_versions
 TUNED = "tuned"
 """The folder of a workspace for the journals of tunings, their tables of images and bundles."""
 BUNDLE = "bundle"
+EXPORTING_SHARE = 0.5
+"""Of the budget: what is not written by then is not tried, and kept for the next call if it was."""
 
 Tell = Callable[[TuneEvent], None]
 
@@ -93,6 +97,47 @@ def tune(request: TuneRequest, on_event: Tell | None = None) -> TuneResult:
     """
     allow_children()
     tell = on_event or _ignore
+    began = monotonic()
+    with deadlines.no_later_than(began + request.budget_s):
+        found = _found(request, tell)
+    search, artifacts = found.search, found.artifacts
+    tuned = search.outcome()
+    cut_short = found.cut_short
+    if tuned is None and cut_short is None:
+        cut_short = DeployBenchError(
+            f"--budget {request.budget_s:g}s was spent before anything was measured side by side",
+            expected="time for exports, evaluations and one round",
+            action="a larger --budget: it goes on from here",
+        )
+    if tuned is not None:
+        not_tried = (*found.not_tried, *tuned.not_tried)
+        tuned = replace(tuned, not_tried=not_tried, notes=found.notes)
+        if cut_short is None:
+            # What was promised is over; writing down what was found is none of it.
+            tuned = _with_bundle(tuned, request, found.folder, artifacts, search)
+    return TuneResult(
+        tuned=tuned,
+        timed=tuple(search.records.values()),
+        evaluated=tuple(search.evaluations.records.values()),
+        folder=found.folder,
+        cut_short=cut_short,
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was done within the budget."""
+
+    search: Search
+    artifacts: Sequence[Artifact]
+    folder: Path
+    not_tried: Sequence[NotTried]
+    notes: tuple[str, ...]
+    cut_short: KeyboardInterrupt | DeployBenchError | None
+
+
+def _found(request: TuneRequest, tell: Tell) -> _Found:
+    """Export, evaluate and measure, until the deadline of this process."""
     profile = None
     if request.profile != HOST:
         profile = load_profile(request.profile)
@@ -125,6 +170,8 @@ def tune(request: TuneRequest, on_event: Tell | None = None) -> TuneResult:
         check_metrics()
     for note in images.notes:
         tell(TuneRemarked(note))
+    if space is not None:
+        tell(TuneRemarked(_words_of(space, request, selection)))
     surroundings = Surroundings(request, selection, workspace, host, profile, images.labelled)
 
     not_tried: list[NotTried] = []
@@ -144,7 +191,8 @@ def tune(request: TuneRequest, on_event: Tell | None = None) -> TuneResult:
             expected="an artifact that a runner of this host runs",
             action="; ".join(one.reason for one in not_tried) or None,
         )
-    _check_budget(request, len(planned))
+    if space is None:
+        _check_budget(request, len(planned))
     command = request.typed_with_trust
     if command is None:
         command = trusting_command("tune", request.artifacts, workspace=request.workspace)
@@ -154,7 +202,10 @@ def tune(request: TuneRequest, on_event: Tell | None = None) -> TuneResult:
     name = slug(request.model or artifacts[0].manifest.model.name)
     folder = folder / f"{name}-{key_of(asked)[:KEY_LETTERS]}"
     journal = JournalFile(folder, asked, fresh=request.fresh)
-    search = Search(surroundings, images, planned, journal, tell)
+    rewriting = None
+    if space is not None and request.export_options:
+        rewriting = Rewriting(surroundings, space, tell)
+    search = Search(surroundings, images, planned, journal, tell, rewriting)
     cut_short: KeyboardInterrupt | DeployBenchError | None = None
     try:
         search.carry_out()
@@ -164,18 +215,21 @@ def tune(request: TuneRequest, on_event: Tell | None = None) -> TuneResult:
     except DeployBenchError as error:
         stop_children()
         cut_short = error
-    found = search.outcome()
-    if found is not None:
-        found = replace(found, not_tried=tuple(not_tried), notes=images.notes)
-        if cut_short is None:
-            found = _with_bundle(found, request, folder, artifacts, search)
-    return TuneResult(
-        tuned=found,
-        timed=tuple(search.records.values()),
-        evaluated=tuple(search.evaluations.records.values()),
-        folder=folder,
-        cut_short=cut_short,
-    )
+    return _Found(search, artifacts, folder, tuple(not_tried), images.notes, cut_short)
+
+
+def _words_of(space: Space, request: TuneRequest, selection: Selection) -> str:
+    """What is going to be looked at, in words."""
+    by_backend: dict[str, list[str]] = {}
+    for form in space.forms:
+        by_backend.setdefault(form.backend, []).append(form.precision)
+    forms = "; ".join(f"{name} {', '.join(precisions)}" for name, precisions in by_backend.items())
+    count = counted(configurations(request, selection, space), "configuration")
+    words = f"looking at {count}: artifacts of {forms}"
+    if request.export_options:
+        words += f"; then on those that lead: {words_of_writing()}, layers in float where int8 is "
+        words += "too far off"
+    return words
 
 
 def _check_budget(request: TuneRequest, count: int) -> None:
@@ -209,7 +263,9 @@ def _artifacts(
             reason = f"no images to calibrate on: {images.no_calibration}"
             not_tried.append(NotTried(f"{one.backend} {one.precision}", reason))
     check_requests(wanted)
-    results = export_requests(wanted, workspace, ExportOptions(jobs=default_jobs()), tell)
+    share_s = EXPORTING_SHARE * min(deadlines.left_s(), request.budget_s)
+    with deadlines.no_later_than(monotonic() + share_s):
+        results = export_requests(wanted, workspace, ExportOptions(jobs=default_jobs()), tell)
     artifacts = []
     for result in results:
         if result.artifact is None:

@@ -40,3 +40,11 @@ WORTH_TRYING: Mapping[str, Trial] = {
     "convolutions": Trial(("heuristic",), ON_GPU),
 }
 """By the name of the field of ``CellOptions``."""
+
+WORTH_WRITING: Mapping[str, tuple[Value, ...]] = {
+    "simplify": ("onnxslim",),
+    "fuse": ("transformer",),
+    "reparameterise": (True,),
+}
+"""Which options of an export are worth one more artifact of a configuration that leads, by name; an
+exporter that does not declare one is left alone."""

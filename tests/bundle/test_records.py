@@ -13,6 +13,7 @@ from deploybench.bundle.card import model_card, preprocessing_words
 from deploybench.bundle.request import BundleRequest, carry_out_bundle
 from deploybench.bundle.writing import write_bundle
 from deploybench.errors import DeployBenchError
+from deploybench.results.cell import CellOptions
 from deploybench.results.record import Record
 from deploybench.results.store import read_records, write_record
 from deploybench.versions import installed_versions
@@ -45,6 +46,16 @@ def evaluated(artifact: Artifact, **changes: Any) -> Record:
     sha256 = artifact.manifest.content_sha256
     found = quality(np.arange(200) % 4 != 0).replaced(**{"artifact_sha256": sha256, **changes})
     return timed(artifact).replaced(measures="quality", quality=found)
+
+
+def test_options_that_the_record_does_not_have_are_refused(
+    artifact: Artifact, tmp_path: Path
+) -> None:
+    time = write_record(timed(artifact), tmp_path / "records")
+    other = CellOptions(arena="off", allocator="jemalloc")
+    request = BundleRequest(None, tmp_path / "bundle", records=(time,), options=other)
+    with pytest.raises(DeployBenchError, match="--arena off --allocator jemalloc, and the record"):
+        carry_out_bundle(request)
 
 
 def test_record_says_artifact_runner_and_options_and_goes_along(

@@ -23,7 +23,7 @@ from deploybench.plan.cells import Selection, plan_cells
 from deploybench.results.cell import Cell
 from tests.artifacts.workspaces import ONNX, PYTORCH, kept_workspace
 from tests.bundle.conftest import serve
-from tests.conftest import rewrite_manifest
+from tests.conftest import rewrite_manifest, run_cli
 from tests.docker.test_dockerfiles import lint
 
 TORCHSCRIPT = "timm-test_efficientnet/torchscript-fp32-dynamic-8a125cd9"
@@ -254,6 +254,23 @@ def test_command_refuses_in_words(tmp_path: Path) -> None:
         carry_out_bundle(BundleRequest(str(artifact.path), tmp_path / "bundle", runner="openvino"))
     with pytest.raises(DeployBenchError, match="unknown precision 'fp31'"):
         carry_out_bundle(BundleRequest(str(artifact.path), tmp_path / "bundle", precision="fp31"))
+
+
+def test_options_of_the_command_are_those_of_the_bundle(tmp_path: Path) -> None:
+    artifact = kept(tmp_path)
+    folder = tmp_path / "bundle"
+    done = run_cli(
+        "bundle", artifact.path, "-o", folder, "--arena", "off", "--graph-level", "basic"
+    )
+    assert done.returncode == 0, done.stderr
+    program = (folder / "serve.py").read_text()
+    assert "options.enable_cpu_mem_arena = False" in program
+    assert "ORT_ENABLE_BASIC" in program
+    assert serve(folder, "--check").returncode == 0
+    refused = run_cli("bundle", artifact.path, "-o", tmp_path / "b", "--openvino-hint", "none")
+    assert refused.returncode != 0
+    assert "--openvino-hint" in refused.stderr
+    assert not (tmp_path / "b").exists()
 
 
 def test_serve_without_anything_to_do_says_what_to_type(tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ from deploybench.export.order import ExportOrder, requests_of
 from deploybench.export.pipeline import ExportOptions, check_requests, export_one
 from deploybench.export.quantisation import hash_of_images
 from deploybench.export.request import ExportRequest, ModelRequest
+from deploybench.exporters.quantisation import WAY
 from deploybench.hardware.host import describe_host
 from deploybench.measure.proof import prove, reference_batches
+from deploybench.plan.cells import form_of
 from deploybench.report.export_table import export_report
 from deploybench.runners.onnxruntime_int8 import kernels_of_8_bits
 
@@ -150,9 +152,14 @@ def test_host_decides_the_range_of_int8_and_that_is_in_the_key(
         monkeypatch.setattr("deploybench.exporters.quantisation.describe_host", lambda h=host: h)
         found.append(exporter.identity_for(ExportSpec(precision="int8")))
         assert not exporter.identity_for(ExportSpec(precision="fp32"))
-    assert found == [{"int8_range": "full"}, {"int8_range": "reduced"}]
+    assert found == [
+        {"int8_way": WAY, "int8_range": "full"},
+        {"int8_way": WAY, "int8_range": "reduced"},
+    ]
     asked = ExportSpec(precision="int8", options={"int8_range": "full"})
-    assert not exporter.identity_for(asked)  # it is in the key as it was asked for
+    assert exporter.identity_for(asked) == {
+        "int8_way": WAY
+    }  # the range is in the key as it was asked for
 
 
 def test_libraries_that_quantise_are_in_no_other_artifacts_key() -> None:
@@ -214,8 +221,10 @@ def test_layers_that_are_kept_are_listed_and_a_wrong_pattern_is_refused(
     backend: str, photographs: Path, workspace: Workspace
 ) -> None:
     request = request_of(backend, "timm:test_resnet", photographs)
-    kept = exported(request.replaced(keep_fp32=("layer1",)), workspace).manifest.kept_fp32
+    artifact = exported(request.replaced(keep_fp32=("layer1",)), workspace)
+    kept = artifact.manifest.kept_fp32
     assert kept
+    assert form_of(artifact).endswith(f"-mixed{len(kept)}")
     if backend == "openvino":
         assert all("layer1." in name for name in kept)
     result = export_one(request.replaced(keep_fp32=("layr1",)), workspace, ExportOptions())

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from deploybench import deadlines
 from deploybench.artifacts.workspace import Workspace
 from deploybench.hardware.pinning import Pinning
 from deploybench.measure import residence
@@ -22,6 +23,7 @@ from deploybench.measure.stopping import ExperimentRule
 from deploybench.measure.visit_plan import MOST_PROCESSES
 from deploybench.plan.cells import Planned
 from deploybench.resident import CAN_REST, ResidentLostError
+from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.results.store import read_records
 from deploybench.results.verdict import Verdict
@@ -250,6 +252,26 @@ def test_models_are_measured_one_after_the_other_where_they_do_not_fit_together(
     monkeypatch.setattr(visiting, "available_bytes", left)
     visited(tmp_path, "pytorch", "openvino", models=("one", "two"))
     assert [sorted(set(block.started)) for block in MadeUp.made] == [[0, 1], [2, 3]]
+
+
+@pytest.mark.usefixtures("made_up")
+def test_deadline_leaves_out_who_would_start_late_and_ends_the_visits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = MadeUp.start
+
+    def slow(self: MadeUp, *asked: Any) -> Launch:
+        MadeUp.clock += 4.0
+        return start(self, *asked)
+
+    monkeypatch.setattr(MadeUp, "start", slow)
+    monkeypatch.setattr(deadlines, "monotonic", lambda: MadeUp.clock)
+    with deadlines.no_later_than(12.0):
+        records, _ = visited(tmp_path, "pytorch", "openvino", "onnxruntime", "torchscript")
+    # Two stand side by side at 8 s, which is past 60 % of the time.
+    assert {runner for _, runner in records} == {"pytorch", "openvino"}
+    assert all(record.visits for record in records.values())
+    assert MadeUp.clock < 13.0
 
 
 @pytest.mark.usefixtures("made_up")

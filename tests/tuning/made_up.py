@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deploybench.analysis.tuned import NotTried
 from deploybench.artifacts.workspace import Workspace
 from deploybench.evaluate.job import DataRequest
 from deploybench.hardware.host import describe_host
@@ -28,6 +29,7 @@ from deploybench.tuning.images import TuneImages
 from deploybench.tuning.journal import JournalFile
 from deploybench.tuning.measuring import Surroundings
 from deploybench.tuning.request import TuneRequest
+from deploybench.tuning.rewriting import Rewritten
 from deploybench.tuning.search import Search
 from tests import advised, qualities
 from tests.visits import BEST, visits_at
@@ -55,11 +57,20 @@ class MadeUp:
     rounds: list[tuple[str, ...]] = field(default_factory=list)
     evaluated: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
     said: list[TuneEvent] = field(default_factory=list)
+    rewriting: list[tuple[str, ...]] = field(default_factory=list)
 
-    def planned(self) -> list[Planned]:
+    def planned(self, mixed: bool = False) -> list[Planned]:
+        """Those that a tuning begins with; or all with layers in float, ``int8-mixed``, which it
+        comes to."""
         plans = []
-        for runner, precision in self.times:
+        for runner, name in self.times:
+            precision, _, kept = name.partition("-")
+            if bool(kept) != mixed:
+                continue
             made = advised.candidate(10.0, runner, precision=precision)
+            if mixed:
+                form = f"{precision}-dynamic-mixed2"
+                made = made.replaced(cell=made.cell.replaced(form=form, artifact_key="f" * 64))
             manifest = SimpleNamespace(precision=precision, key=made.cell.artifact_key)
             artifact: Any = SimpleNamespace(
                 path=Path(f"/w/{runner}-{precision}"), manifest=manifest
@@ -68,7 +79,7 @@ class MadeUp:
         return plans
 
     def record_of(self, cell: Cell, run: str) -> Record:
-        kind = (cell.runner, cell.precision)
+        kind = (cell.runner, cell.precision_name)
         if kind in self.broken:
             made = advised.candidate(10.0, cell.runner, run=run, judgement=BROKEN)
             return made.replaced(cell=cell, summary=None, launches=(), visits=())
@@ -90,7 +101,7 @@ class MadeUp:
         right = np.arange(count) % 10 != 0
         if (cell.runner, cell.precision) == ("pytorch", "fp32"):
             return qualities.quality(right).replaced(no_eager=ITSELF)
-        changed = round(count * self.wrong.get((cell.runner, cell.precision), 0.0))
+        changed = round(count * self.wrong.get((cell.runner, cell.precision_name), 0.0))
         mine = right.copy()
         mine[np.flatnonzero(right)[:changed]] = False
         return qualities.quality(mine, eager=right, shift=0.3 if changed else 1e-6)
@@ -117,7 +128,7 @@ class MadeUp:
         step = int(request.data.name)
         records = []
         run = f"evaluation-{step}-{len(self.evaluated)}"
-        for plan in self.planned():
+        for plan in [*self.planned(), *self.planned(mixed=True)]:
             assert request.only is not None
             if request.only(plan.cell):
                 found = self.quality_of(plan.cell, step)
@@ -125,7 +136,7 @@ class MadeUp:
                 records.append(made.replaced(cell=plan.cell))
         for record in records:
             write_record(record, self.surroundings.workspace.records_folder / run)
-        titles = tuple(f"{one.cell.runner} {one.cell.precision}" for one in records)
+        titles = tuple(f"{one.cell.runner} {one.cell.precision_name}" for one in records)
         self.evaluated.append((step, titles))
         return SimpleNamespace(records=tuple(records), run=run, cut_short=None)
 
@@ -139,7 +150,7 @@ class MadeUp:
             **changes,
         }
         request = TuneRequest(**asked)  # type: ignore[arg-type]
-        monkeypatch.setattr("deploybench.tuning.search.measured", self.measured)
+        monkeypatch.setattr("deploybench.tuning.rounds.measured", self.measured)
         monkeypatch.setattr(
             "deploybench.tuning.evaluating.carry_out_evaluation", self.carry_out_evaluation
         )
@@ -150,4 +161,21 @@ class MadeUp:
         steps = tuple(DataRequest(path=str(step)) for step in range(len(self.counts)))
         images = TuneImages(steps, self.counts, True, "5" * 64)
         journal = JournalFile(root / "tuned" / "net", {"asked": "this"})
-        return Search(self.surroundings, images, self.planned(), journal, self.said.append)
+        rewriting: Any = None
+        if self.planned(mixed=True):
+            rewriting = SimpleNamespace(of=self.rewritten)
+        return Search(
+            self.surroundings, images, self.planned(), journal, self.said.append, rewriting
+        )
+
+    def rewritten(self, leaders: Sequence[Planned], over: Sequence[Planned]) -> Rewritten:
+        """What each that is over the drop becomes with layers in float."""
+        self.rewriting.append(tuple(f"{one.cell.runner} {one.cell.precision}" for one in over))
+        found = []
+        for base in over:
+            found += [
+                (base, plan)
+                for plan in self.planned(mixed=True)
+                if plan.cell.runner == base.cell.runner
+            ]
+        return Rewritten(tuple(found), (NotTried("onnx fp32 fuse=transformer", "nothing to fuse"),))

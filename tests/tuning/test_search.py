@@ -17,6 +17,7 @@ from tests.tuning.made_up import MadeUp
 
 EAGER, ORT, OPENVINO = ("pytorch", "fp32"), ("onnxruntime", "fp32"), ("openvino", "fp32")
 BF16, INT8 = ("openvino", "bf16"), ("openvino", "int8")
+MIXED = ("openvino", "int8-mixed")
 TIMES = {EAGER: 40.0, ORT: 25.0, OPENVINO: 20.0, BF16: 12.0, INT8: 6.0}
 
 
@@ -118,6 +119,29 @@ def test_nothing_within_the_limit_is_said_with_the_nearest(
     assert found.winner is None
     assert "the nearest is openvino int8" in answer(found)[0]
     assert "memory 150 MB, 50% over 100 MB" in answer(found)[0]
+
+
+def test_int8_that_loses_too_much_is_tried_with_layers_in_float_and_wins_if_it_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = MadeUp({**TIMES, MIXED: 7.0}, wrong={INT8: 0.3})
+    found = outcome(made, tmp_path, monkeypatch)
+    assert made.rewriting == [("openvino int8",)]
+    assert winner(found) == INT8
+    assert found.winner is not None
+    assert found.winner.candidate.record.cell.precision_name == "int8-mixed"
+    assert [one.title for one in found.not_tried] == ["onnx fp32 fuse=transformer"]
+    # One that is as wrong with layers in float is no better.
+    wrong = MadeUp({**TIMES, MIXED: 7.0}, wrong={INT8: 0.3, MIXED: 0.2})
+    assert winner(outcome(wrong, tmp_path / "wrong", monkeypatch)) == BF16
+
+
+def test_int8_that_is_right_is_not_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = MadeUp({**TIMES, MIXED: 7.0})
+    assert winner(outcome(made, tmp_path, monkeypatch)) == INT8
+    assert made.rewriting == [()]
 
 
 def test_memory_limit_and_objective_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

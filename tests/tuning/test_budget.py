@@ -1,0 +1,158 @@
+"""The budget of a tuning is a promise: what it is not enough for is a row that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from deploybench import deadlines
+from deploybench.analysis.tuned import Tuned
+from deploybench.errors import DeployBenchError
+from deploybench.plan.cells import Planned
+from deploybench.report.data import report_json
+from deploybench.report.tune_table import tune_report
+from deploybench.report.tune_text import reason_words
+from deploybench.results.launch import Launch
+from deploybench.results.record import Record
+from deploybench.runs.evaluation import EvaluationRequest
+from deploybench.tuning.events import TuneRemarked
+from deploybench.tuning.measuring import Surroundings
+from deploybench.tuning.request import TuneRequest
+from deploybench.tuning.tune import tune
+from tests.tuning.made_up import MadeUp
+from tests.tuning.test_bad_input import write_set
+from tests.tuning.test_search import BF16, EAGER, INT8, ORT, TIMES, winner
+
+BUDGET = "not tried: budget"
+
+
+def outcome(made: MadeUp, root: Path, patch: pytest.MonkeyPatch, left_s: float) -> Tuned:
+    search = made.search(root, patch)
+    with deadlines.no_later_than(monotonic() + left_s):
+        search.carry_out()
+    found = search.outcome()
+    assert found is not None
+    return found
+
+
+def test_time_for_two_is_given_to_eager_and_the_one_that_promises_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = MadeUp(TIMES)
+    found = outcome(made, tmp_path, monkeypatch, left_s=11.0)
+    assert winner(found) == INT8
+    (first, *_) = made.rounds
+    assert sorted(title.split()[1:3] for title in first) == [list(INT8), list(EAGER)]
+    said = [event.words for event in made.said if isinstance(event, TuneRemarked)]
+    assert any("2 of 5 configurations can be measured" in words for words in said)
+    # The others were evaluated, and are rows that say what they lacked.
+    reasons = {
+        (cell.runner, cell.precision): reason_words(one, found)
+        for one in found.outcomes
+        for cell in [one.assessment.candidate.record.cell]
+    }
+    assert reasons[ORT].startswith(BUDGET)
+    assert reasons[BF16].startswith(BUDGET)
+    assert report_json(tune_report(found)).count(BUDGET) >= 3
+
+
+class CutShort(MadeUp):
+    """The time for first images ends while OpenVINO's configurations are evaluated."""
+
+    late = False
+
+    def carry_out_evaluation(
+        self, request: EvaluationRequest, tell: Callable[[Any], None]
+    ) -> SimpleNamespace:
+        result = super().carry_out_evaluation(request, tell)
+        first = not any("openvino int8" in titles for _, titles in self.evaluated[:-1])
+        self.late = first and "openvino" in request.runners
+        if not self.late:
+            return result
+        cut = [
+            record if record.cell.precision == "fp32" else record.replaced(quality=None)
+            for record in result.records
+        ]
+        return SimpleNamespace(records=tuple(cut), run=result.run, cut_short=None)
+
+
+def test_evaluation_that_was_ended_is_no_result_and_is_made_when_there_is_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = CutShort(TIMES)
+    monkeypatch.setattr(deadlines, "passed", lambda: made.late)
+    found = outcome(made, tmp_path, monkeypatch, left_s=600.0)
+    said = [event.words for event in made.said if isinstance(event, TuneRemarked)]
+    assert any("not all of openvino could be evaluated" in words for words in said)
+    # Had it been taken for a result, they would be broken, and never looked at again.
+    assert [titles for _, titles in made.evaluated if "openvino int8" in titles] == [
+        ("openvino fp32", "openvino bf16", "openvino int8"),
+        ("openvino bf16", "openvino int8"),
+    ]
+    assert winner(found) == INT8
+
+
+class StartsLate(MadeUp):
+    """The process of INT8 does not start before the deadline, that of BF16 is not even begun."""
+
+    def measured(
+        self,
+        planned: list[Planned],
+        run: str,
+        seconds_each: float,
+        surroundings: Surroundings,
+        tell: Callable[[Any], None],
+    ) -> list[Record]:
+        records = []
+        for record in super().measured(planned, run, seconds_each, surroundings, tell):
+            if record.cell.precision == "bf16":
+                continue
+            if record.cell.precision == "int8":
+                launch = Launch(error=f"{BUDGET} (stopped when it was spent)")
+                record = record.replaced(summary=None, visits=(), launches=(launch,))
+            records.append(record)
+        return records
+
+
+def test_process_that_was_too_late_is_no_failure_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = outcome(StartsLate(TIMES), tmp_path, monkeypatch, left_s=600.0)
+    assert winner(found)[1] == "fp32"
+    late = [
+        reason_words(one, found)
+        for one in found.outcomes
+        if one.assessment.candidate.record.cell.precision in ("int8", "bf16")
+    ]
+    assert len(late) == 2
+    assert all(words.startswith(BUDGET) for words in late)
+
+
+def test_budget_that_the_exports_take_is_said_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is exported in time: each is a row, and the call ends at once."""
+    monkeypatch.setattr("deploybench.tuning.tune.EXPORTING_SHARE", 0.0)
+    request = TuneRequest(
+        data=write_set(tmp_path / "data", {"test": 2}),
+        model="timm:test_efficientnet",
+        num_classes=2,
+        image_size=(32, 32),
+        backends=["onnx"],
+        runners=["pytorch", "onnxruntime"],
+        precisions=["fp32"],
+        budget_s=60.0,
+        threads=1,
+        pin="none",
+        workspace=tmp_path / "workspace",
+    )
+    began = monotonic()
+    with pytest.raises(DeployBenchError) as refused:
+        tune(request)
+    assert monotonic() - began < 60.0
+    assert BUDGET in str(refused.value)
