@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deploybench.analysis.between_runs import OtherRuns
+    from deploybench.results.explanation import Explanation
     from deploybench.results.record import Record
 
 
@@ -70,6 +71,36 @@ def folder_of(name: str, workspace: Path | None) -> Path:
     if run.exists():
         return run
     return Path(name)
+
+
+def layers_of(
+    records: Sequence[Record],
+    names: Sequence[str],
+    given: Sequence[Path] | None,
+    workspace: Path | None,
+) -> list[Explanation]:
+    """What ``deploybench explain`` found of the artifacts of these records.
+
+    ``given`` are the files and folders to take, and nothing else is; None: all that lies in the
+    folders of ``names``, and what the workspace has of artifacts that the records are of.
+    """
+    from deploybench.artifacts.workspace import open_workspace
+    from deploybench.results.explanation import explanations_below
+
+    if given is not None:
+        return [one for path in given for one in explanations_below(path)]
+    found = []
+    for name in names:
+        folder = folder_of(name, workspace)
+        if folder.is_dir():
+            found += explanations_below(folder)
+    timed_here = {(record.host.hostname, record.cell.artifact_key) for record in records}
+    known = open_workspace(workspace).layers_folder
+    for explanation in explanations_below(known) if known.is_dir() else ():
+        host = explanation.host.hostname
+        if all((host, side.artifact_key) in timed_here for side in explanation.sides):
+            found.append(explanation)
+    return found
 
 
 def other_runs(

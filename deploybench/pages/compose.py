@@ -22,6 +22,7 @@ from deploybench.pages import (
 )
 from deploybench.pages.accuracy_chart import ACCURACY
 from deploybench.pages.host_table import host_table
+from deploybench.pages.layers_chart import layers_section
 from deploybench.pages.machines import Entry, Machine, Run, machines_of, view_name
 from deploybench.pages.macs_chart import MACS
 from deploybench.pages.memory_chart import MEMORY
@@ -34,6 +35,7 @@ from deploybench.plurals import counted
 from deploybench.report.answer_text import answer_sections
 from deploybench.report.run_table import run_table
 from deploybench.report.table import Prose, Style
+from deploybench.results.explanation import Explanation
 from deploybench.results.record import Record
 from deploybench.rows.row import row_data
 from deploybench.statistics.ratios import DEFAULT_MARGIN
@@ -55,8 +57,10 @@ def page_of(
     title: str = DEFAULT_TITLE,
     baseline: str | None = None,
     margin: float = DEFAULT_MARGIN,
+    layers: Sequence[Explanation] = (),
 ) -> Page:
-    """The page of records of any number of runs, machines and profiles.
+    """The page of records of any number of runs, machines and profiles; ``layers`` are what
+    ``deploybench explain`` found of their artifacts.
 
     ``baseline`` and ``margin`` as in :func:`deploybench.analysis.findings.findings_of`.
     """
@@ -66,6 +70,7 @@ def page_of(
     sections = [
         Section("comparison", "Comparison", "Comparison", tuple(_comparisons(machines))),
         *_chart_sections(machines),
+        layers_section(layers),
         Section(
             "answers", "The answers in full", "In full", tuple(_answers(machines, baseline, margin))
         ),

@@ -12,6 +12,7 @@ import base64
 import hashlib
 import importlib.util
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -31,6 +32,7 @@ SHOWN_AT_ONCE = 150
 asked for."""
 MOST_LISTED = 400
 """Lines of the table beside a chart."""
+BEFORE_OPTION = re.compile(" (?=--)")
 NOT_IN_HTML = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 
 
@@ -135,15 +137,17 @@ def _comparison_data(comparison: Comparison) -> dict[str, Any]:
     for group_number, group in enumerate(table.groups):
         for line in group.lines:
             entry = table.data[position]
+            command = comparison.commands[position]
             lines.append(
                 [
                     group_number,
                     comparison.alike[position],
                     [numbered(cell.text) for cell in line.cells],
-                    line.cells[-1].style.value,
-                    inert(str(getattr(entry["verdict"], "value", entry["verdict"]))),
+                    numbered(line.cells[-1].style.value),
+                    numbered(inert(str(getattr(entry["verdict"], "value", entry["verdict"])))),
                     [[numbers[note.cause], numbered(note.full)] for note in line.notes],
-                    inert(comparison.commands[position]),
+                    # Commands differ in an artifact and a batch: their options are written once.
+                    [numbered(part) for part in BEFORE_OPTION.split(inert(command))],
                     [
                         _sorted_by(column.key, entry) if column.number else None
                         for column in table.columns
