@@ -198,6 +198,10 @@ def _answers(machines: Sequence[Machine], baseline: str | None, margin: float) -
     left, unsaid = MOST_ANSWERS, 0
     for machine in machines:
         for run in machine.runs:
+            if left <= 0:
+                # Answers take long to be found, and these would not be said.
+                unsaid += len({entry.row.job for entry in run.entries if entry.row.p50_ms})
+                continue
             records = [entry.finding.record for entry in run.entries if entry.row.main_state]
             answers = answers_of(records, baseline, margin)
             said = answers[:left]

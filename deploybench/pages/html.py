@@ -56,6 +56,7 @@ def page_html(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["inert"] = lambda text: inert(str(text))
+    environment.filters["inert_lines"] = inert_lines
     environment.tests["chart"] = lambda block: isinstance(block, Chart)
     environment.tests["comparison"] = lambda block: isinstance(block, Comparison)
     environment.tests["folded"] = lambda block: isinstance(block, Folded)
@@ -81,6 +82,11 @@ def script_json(value: object) -> str:
     comment, a tag or an entity."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.translate(NOT_IN_HTML)
+
+
+def inert_lines(text: str) -> str:
+    """The text with its own breaks; in each of its lines all characters are only seen."""
+    return "\n".join(inert(line) for line in text.split("\n"))
 
 
 def first_lines(comparison: Comparison) -> Table:
@@ -184,7 +190,7 @@ def _view_data(view: View) -> dict[str, Any]:
     table = listed(view.table)
     return {
         "name": inert(view.name),
-        "caption": inert(view.caption),
+        "caption": inert_lines(view.caption),
         "spec": view.spec,
         "columns": [[column.heading, column.number] for column in table.columns],
         "lines": [[cell.text for cell in line.cells] for line in table.lines],

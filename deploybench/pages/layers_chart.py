@@ -24,9 +24,9 @@ from deploybench.pages.specs import (
 )
 from deploybench.plurals import counted
 from deploybench.report.figures import three_digits
-from deploybench.report.layers_table import apart, lies, reconciled_sides, times_of
+from deploybench.report.layers_table import called, in_short, times_of
 from deploybench.report.table import NOTHING, Prose, Style
-from deploybench.results.explanation import Explained, Explanation
+from deploybench.results.explanation import Explanation
 
 LAYERS = About(
     key="layers",
@@ -48,6 +48,7 @@ OTHER_KINDS = "other"
 LEAST_MS = 0.0005
 """Half of the microsecond in which runtimes tell times: less is not drawn."""
 LINE_POINTS = 40
+NUMBER = ".6~g"
 
 
 def layers_section(explanations: Sequence[Explanation]) -> Section:
@@ -101,19 +102,11 @@ def layers_view(explanation: Explanation, view_name: str) -> View | None:
 
 
 def _caption(explanation: Explanation, times: Sequence[TimesByModule], left: int) -> Iterator[str]:
-    """The finding first: where the time is not where the MACs are. Then how the layers sum up."""
-    several = len(times) > 1
-    for letter, found in zip("AB", times, strict=False):
-        for line in lies(found):
-            yield f"{letter}: {line}." if several else f"{line}."
-    for line in reconciled_sides(explanation):
+    for line in in_short(explanation, times):
         yield f"{line}."
-    for letter, found in zip("AB", times, strict=False):
-        for line in apart(found):
-            yield f"{letter}: {line}." if several else f"{line}."
     if left:
-        yield f"{counted(left, 'module')} of under a microsecond or beyond the longest not drawn."
-    yield f"Profiled on {explanation.host.hostname}, {explanation.created[:16]}."
+        yield f"{counted(left, 'module')} under half a microsecond or beyond the longest not drawn."
+    yield f"Profiled on {explanation.host.hostname}, {explanation.created[:16].replace('T', ' ')}."
 
 
 def _value(row: ModuleTime, side: str) -> dict[str, Any]:
@@ -127,20 +120,32 @@ def _value(row: ModuleTime, side: str) -> dict[str, Any]:
         "macs_share": row.macs_share or 0.0,
         "ran": row.ran[0] if row.ran else NOTHING,
         "label": "",
+        "align": "left",
     }
 
 
 def _put_labels(values: Sequence[dict[str, Any]], times: Sequence[TimesByModule]) -> None:
-    """Name the modules where FLOPs lie the most: once, at the longer of their times."""
-    named = set()
-    for found in times:
-        named |= {row.module for row in where_macs_lie(found)}
+    """Name the modules where FLOPs lie the most, at the longer of their times; where two names
+    would lie on each other, the longer time has it."""
+    named = {row.module for found in times for row in where_macs_lie(found)}
+    largest = max(value["mmac"] for value in values)
+    taken: list[tuple[float, float]] = []
     for value in values:
-        if value["module"] in named:
-            value["label"] = value["module"].rpartition(".")[2]
-            if "." in value["module"]:
-                value["label"] = ".".join(value["module"].split(".")[-2:])
-            named.discard(value["module"])
+        if value["module"] not in named:
+            continue
+        named.discard(value["module"])
+        place = (math.log10(1 + value["mmac"]), math.log10(value["ms"]))
+        if any(_close(place, other) for other in taken):
+            continue
+        taken.append(place)
+        value["label"] = ".".join(value["module"].split(".")[-3:])
+        if value["mmac"] > largest / 4:
+            value["align"] = "right"
+
+
+def _close(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Within the room that a name takes: a decade across, an eighth of one up and down."""
+    return abs(one[0] - other[0]) < 1 and abs(one[1] - other[1]) < 1 / 8
 
 
 def _group_kinds(values: Sequence[dict[str, Any]]) -> None:
@@ -210,26 +215,25 @@ def _failures(explanation: Explanation) -> list[str]:
     said = []
     for side in explanation.sides:
         if side.profile.failed:
-            said.append(f"{_called(side)} was not profiled: {side.profile.failed}")
+            said.append(f"{called(side)} was not profiled: {side.profile.failed}")
     return said
 
 
-def _called(side: Explained) -> str:
-    return f"{side.name} on {side.runner} in {side.precision}"
-
-
 def _side_names(explanation: Explanation) -> list[str]:
-    if len(explanation.sides) == 1:
-        return [_called(explanation.sides[0])]
-    return [
-        f"{letter}: {_called(side)}" for letter, side in zip("AB", explanation.sides, strict=True)
-    ]
+    """As short as tells them apart: they stand in the legend."""
+    sides = explanation.sides
+    if len(sides) == 1:
+        return [called(sides[0])]
+    names = [f"{side.runner} {side.precision}" for side in sides]
+    if names[0] == names[1]:
+        names = [called(side) for side in sides]
+    return [f"{letter}: {name}" for letter, name in zip("AB", names, strict=True)]
 
 
 def _name(explanation: Explanation, among: Sequence[Explanation]) -> str:
     """What was explained; with batch, threads and host where not all have the same."""
     side = explanation.sides[0]
-    text = " and ".join(_called(one) for one in explanation.sides)
+    text = " and ".join(called(one) for one in explanation.sides)
     others = [one.sides[0] for one in among]
     if len({(one.batch, one.threads) for one in others}) > 1:
         text += f", batch {side.batch}, {counted(side.threads, 'thread')}"
@@ -244,16 +248,14 @@ def _spec(
     mmacs = sorted(value["mmac"] for value in values if value["mmac"])
     # Linear around 0, where modules without MACs stand; logarithmic from the fewest on.
     scale = {"type": "symlog", "constant": mmacs[0], "nice": False, "padding": 16}
-    steps = [0.0]
-    step = 10.0 ** _exponent(mmacs[0])
-    while step <= mmacs[-1]:
-        steps.append(step)
-        step *= 10
     title = "million multiply-adds of one call"
-    axis = {"values": steps, "format": "~g"}
+    axis = {"values": [0, *_powers(mmacs[0], mmacs[-1])], "format": NUMBER}
     across = quantity("mmac", title, scale, axis=axis)
+    times = (min(value["ms"] for value in values), max(value["ms"] for value in values))
     up_scale = {"type": "log", "nice": False, "padding": 16}
-    up = quantity("ms", "time in one call, ms", up_scale, axis={"format": "~g", "tickCount": 6})
+    up = quantity(
+        "ms", "time in one call, ms", up_scale, axis={"values": _powers(*times), "format": NUMBER}
+    )
     if several:
         marks = on_its_own("side", "", order_of(values, "side", ()))
     else:
@@ -305,13 +307,24 @@ def _spec(
         layers.append(
             {
                 "transform": [{"filter": "datum.label !== ''"}],
-                "mark": {"type": "text", "dy": -10, "limit": 180},
+                "mark": {
+                    "type": "text",
+                    "dy": -10,
+                    "limit": 200,
+                    "align": {"expr": "datum.align"},
+                },
                 "encoding": {"x": across, "y": up, "text": name("label", "")},
             }
         )
     return {"height": HEIGHT, "data": {"values": list(values)}, "layer": layers}
 
 
-def _exponent(value: float) -> int:
-    """Of the power of ten at or above the value."""
-    return math.ceil(math.log10(value))
+def _powers(least: float, most: float) -> list[float]:
+    """Where a logarithmic axis has its marks: the powers of ten between, and of few of those the
+    twofold and fivefold as well."""
+    first, last = math.floor(math.log10(least)), math.ceil(math.log10(most))
+    multiples = (1, 2, 5) if last - first < 3 else (1,)
+    found = [
+        multiple * 10.0**exponent for exponent in range(first, last + 1) for multiple in multiples
+    ]
+    return [float(f"{one:g}") for one in found if least <= one <= most]

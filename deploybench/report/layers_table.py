@@ -41,7 +41,7 @@ def explanation_report(
     times = times_of(explanation, depth)
     data = _data(explanation, times)
     failed = [
-        f"{_called(explained)} was not profiled: {explained.profile.failed}"
+        f"{called(explained)} was not profiled: {explained.profile.failed}"
         for explained in explanation.sides
         if explained.profile.failed
     ]
@@ -91,7 +91,7 @@ def _one(
         )
     if explanation.work and depth is None:
         sections.append(kind_table(by_kind(times)))
-    below += apart(times)
+    below += _apart(times)
     below += _remarks(explanation)
     if below:
         sections.append(Prose(tuple(below)))
@@ -114,7 +114,7 @@ def _two(
             f"--top {len(pairs)} for all"
         )
     for letter, found in zip("AB", times, strict=True):
-        below += [f"{letter}: {line}" for line in apart(found)]
+        below += [f"{letter}: {line}" for line in _apart(found)]
     below += _remarks(explanation)
     return [Prose(tuple(said)), table, Prose(tuple(below))]
 
@@ -132,15 +132,20 @@ def said_of(explanation: Explanation, times: Sequence[TimesByModule]) -> list[st
     return [*said, _together(explanation)]
 
 
-def reconciled_sides(explanation: Explanation) -> list[str]:
-    """What ran, how its layers sum up and what bounds it, in sentences that each say of which side
-    they are."""
-    if len(explanation.sides) == 1:
-        return _said_of_side(explanation.sides[0])
+def in_short(explanation: Explanation, times: Sequence[TimesByModule]) -> list[str]:
+    """The same without what the profiler costs and what each layer of no module is called: the
+    finding first, each sentence with the side that it is of."""
+    several = len(explanation.sides) > 1
     said = []
-    for letter, explained in zip("AB", explanation.sides, strict=True):
-        said += [f"{letter}: {line}" for line in _said_of_side(explained)]
-    return [*said, _together(explanation)]
+    for letter, explained, found in zip("AB", explanation.sides, times, strict=False):
+        summed, _, *warnings = reconciled(explained.profile)
+        lines = [*lies(found), f"{called(explained)}: {summed}", *warnings, _limit(explained)]
+        if found.unmapped:
+            lines.append(unmapped_in_words(found))
+        said += [f"{letter}: {line}" if several else line for line in lines]
+    if several:
+        said.append(_together(explanation))
+    return said
 
 
 def _said_of_side(explained: Explained) -> list[str]:
@@ -155,7 +160,7 @@ def _together(explanation: Explanation) -> str:
     )
 
 
-def _called(explained: Explained) -> str:
+def called(explained: Explained) -> str:
     return f"{explained.name} on {explained.runner} in {explained.precision}"
 
 
@@ -163,7 +168,7 @@ def _what_ran(explained: Explained) -> str:
     profile = explained.profile
     provider = profile.facts.provider if profile.facts else explained.runner
     return (
-        f"{_called(explained)} ({provider}), batch {explained.batch}, "
+        f"{called(explained)} ({provider}), batch {explained.batch}, "
         f"{counted(explained.threads, 'thread')}: medians of the faster half of "
         f"{counted(profile.calls, 'call')} in {counted(profile.windows, 'window')}, in turn with "
         f"as many without the profiler"
@@ -188,7 +193,13 @@ def lies(times: TimesByModule) -> list[str]:
     return [f"{share:.0%} of the time is not where the MACs are; most of all {', '.join(modules)}"]
 
 
-def apart(times: TimesByModule) -> list[str]:
+def unmapped_in_words(times: TimesByModule) -> str:
+    share = times.unmapped_ms / times.sum_ms
+    layers = counted(len(times.unmapped), "layer")
+    return f"not mapped: {times.unmapped_ms:.3f} ms ({share:.1%}) in {layers} that name no module"
+
+
+def _apart(times: TimesByModule) -> list[str]:
     """What is mapped to no module, and the MACs that no layer is known to do."""
     said = []
     if times.unmapped:
@@ -197,11 +208,7 @@ def apart(times: TimesByModule) -> list[str]:
         more = ""
         if len(names) > UNMAPPED_SHOWN:
             more = f", and {len(names) - UNMAPPED_SHOWN} more"
-        said.append(
-            f"not mapped: {times.unmapped_ms:.3f} ms ({times.unmapped_ms / times.sum_ms:.1%}) in "
-            f"{counted(len(times.unmapped), 'layer')} that name no module: "
-            f"{', '.join(names[:UNMAPPED_SHOWN])}{more}"
-        )
+        said.append(f"{unmapped_in_words(times)}: {', '.join(names[:UNMAPPED_SHOWN])}{more}")
     if times.lost_macs is not None and times.lost_macs > 0.001:
         said.append(
             f"{times.lost_macs:.1%} of the MACs belong to modules that no layer names: the ratios "
