@@ -19,6 +19,7 @@ from deploybench.pages.specs import (
     on_its_own,
     order_of,
     quantity,
+    rounded,
     shown,
     table_of_values,
 )
@@ -114,10 +115,10 @@ def _value(row: ModuleTime, side: str) -> dict[str, Any]:
         "module": row.module,
         "kind": row.kinds[0] if row.kinds else NOTHING,
         "side": side,
-        "ms": round(row.ms, 6),
-        "mmac": (row.macs or 0) / 1e6,
-        "time_share": row.time_share,
-        "macs_share": row.macs_share or 0.0,
+        "ms": rounded(row.ms),
+        "mmac": rounded((row.macs or 0) / 1e6),
+        "time_share": rounded(row.time_share),
+        "macs_share": rounded(row.macs_share or 0.0),
         "ran": row.ran[0] if row.ran else NOTHING,
         "label": "",
         "align": "left",
@@ -175,7 +176,7 @@ def _as_macs_say(
         ms = fastest * (slowest / fastest) ** (step / LINE_POINTS)
         mmac = ms / times.sum_ms * total
         if mmac <= largest:
-            points.append({"side": side, "line_mmac": mmac, "line_ms": ms})
+            points.append({"side": side, "line_mmac": rounded(mmac), "line_ms": rounded(ms)})
     return points
 
 

@@ -84,6 +84,7 @@ function headRow(table, columns) {
       sorted ? (table.sorted.descending ? "descending" : "ascending") : "none");
     const button = element("button", { type: "button" }, column.title);
     button.addEventListener("click", () => {
+      table.shown = pageData.shownAtOnce;
       const again = table.sorted && table.sorted.column === column.index;
       // Up, down, and as it was.
       if (again && table.sorted.descending) table.sorted = null;
