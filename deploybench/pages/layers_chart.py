@@ -107,7 +107,9 @@ def _caption(explanation: Explanation, times: Sequence[TimesByModule], left: int
         yield f"{line}."
     if left:
         yield f"{counted(left, 'module')} under half a microsecond or beyond the longest not drawn."
-    yield f"Profiled on {explanation.host.hostname}, {explanation.created[:16].replace('T', ' ')}."
+    host = explanation.host
+    moment = explanation.created[:16].replace("T", " ")
+    yield f"Profiled on {host.hostname} ({host.cpu_model}), {moment}."
 
 
 def _value(row: ModuleTime, side: str) -> dict[str, Any]:

@@ -16,12 +16,18 @@ function comparison(data) {
     opened: new Set(),
   };
   for (const line of data.lines) {
-    // What is looked for is looked for in all that a row says.
-    const words = line[LINE.cells].map((number) => data.texts[number]);
     line.verdict = data.texts[line[LINE.verdict]];
-    line.words = [data.groups[line[LINE.group]], ...words].join(" ").toLowerCase();
   }
   return table;
+}
+
+/** All that a row says, which is what is looked for; put together when it is first asked for. */
+function wordsOf(table, line) {
+  if (!line.words) {
+    const words = line[LINE.cells].map((number) => table.data.texts[number]);
+    line.words = [table.data.groups[line[LINE.group]], ...words].join(" ").toLowerCase();
+  }
+  return line.words;
 }
 
 /** What a column sorts by: the figure, else the first number of the text, else the text. */
@@ -45,7 +51,7 @@ function arranged(table) {
   const words = tools.elements.find.value.toLowerCase().split(/\s+/).filter(Boolean);
   const verdict = tools.elements.verdict.value;
   const kept = table.data.lines.filter((line) =>
-    words.every((word) => line.words.includes(word)) && (!verdict || line.verdict === verdict));
+    words.every((word) => wordsOf(table, line).includes(word)) && (!verdict || line.verdict === verdict));
   if (!table.sorted) return kept;
   const { column, descending } = table.sorted;
   const places = new Map();
