@@ -260,7 +260,9 @@ def _spec(
         "ms", "time in one call, ms", up_scale, axis={"values": _powers(*times), "format": NUMBER}
     )
     if several:
-        marks = on_its_own("side", "", order_of(values, "side", ()))
+        marks = on_its_own(
+            "side", "", order_of(values, "side", sorted({str(value["side"]) for value in values}))
+        )
     else:
         marks = on_its_own("group", "", order_of(values, "group", ()))
     layers: list[dict[str, Any]] = [

@@ -269,6 +269,21 @@ def test_script_of_others_is_refused_by_the_policy_of_the_page(
     context.close()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_printed_page_is_dark_on_white_as_wide_as_the_paper_and_keeps_its_headings(
+    chromium: Browser, page_path: Path, scheme: str
+) -> None:
+    paper = (794, 1123)
+    with _opened(chromium, page_path, paper, scheme) as opened:
+        opened.page.emulate_media(media="print")
+        ground = "getComputedStyle(document.querySelector('main section')).backgroundColor"
+        assert opened.page.evaluate(ground) == "rgb(255, 255, 255)"
+        assert opened.page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+        assert opened.page.locator("#rows-0 thead button", has_text="p50 ms").is_visible()
+        assert not opened.page.locator("[data-copy=csv]").is_visible()
+        assert opened.page.evaluate("document.documentElement.scrollWidth") == paper[0]
+
+
 def test_data_that_are_packed_are_unpacked_by_the_page_alone(
     chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
