@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.pictures`` writes docs/pictures: the answer and the table of two models of
 that run (table-light.svg, table-dark.svg), and the first screen of their report in a browser
-(report-light.png, report-dark.png). The screenshots need playwright and a Chromium; without them
-they are left as they are, and said so. Nothing is measured.
+(report-light.png, report-dark.png), and docs/report-example.html, that report itself with the
+layers of an artifact that ``deploybench explain`` looked at. The screenshots need playwright and a
+Chromium; without them they are left as they are, and said so. Nothing is measured.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from deploybench.pages.html import page_html
 from deploybench.report.run_report import run_report
 from deploybench.report.svg import write_svgs
 from deploybench.report.table import Prose, Report, Table
+from deploybench.results.explanation import explanations_below
 from deploybench.results.record import Record
 from deploybench.results.store import read_records
 
 ROOT = Path(__file__).parents[1]
+EXAMPLE_TITLE = "Four models on three runtimes of two CPU cores"
 SCREEN = {"width": 1440, "height": 960}
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -62,6 +65,13 @@ def screenshots(records: Sequence[Record], folder: Path) -> list[Path]:
     return written
 
 
+def example_page(folder: Path) -> str:
+    """The report of the folder's records and of the layers beside them; the same folder and the
+    same version give the same text."""
+    page = page_of(read_records(folder), title=EXAMPLE_TITLE, layers=explanations_below(folder))
+    return page_html(page)
+
+
 def main() -> None:
     """Write the pictures, and say which."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -75,6 +85,10 @@ def main() -> None:
     written = write_svgs(shortened(chosen), asked.out)
     if not asked.no_screenshots:
         written += screenshots(records, asked.out)
+    example = ROOT / "docs/report-example.html"
+    if asked.records == ROOT / "docs/example-run":
+        example.write_text(example_page(asked.records), encoding="utf-8")
+        written.append(example)
     for path in written:
         sys.stdout.write(f"{path}: {path.stat().st_size / 1e3:.0f} kB\n")
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from deploybench.errors import DeployBenchError
 
 STAGING_PREFIX = ".partial-"
+LAYERS_SUFFIX = ".layers.json"
+"""Of what ``deploybench explain`` writes: it may lie among records, which it is none of."""
 STATE_VARIABLE = "DEPLOYBENCH_STATE"
 
 
@@ -145,7 +147,8 @@ def _flush_folder(folder: Path) -> None:
 def json_files_below(folder: Path) -> Iterator[Path]:
     """Every JSON file below a folder that is not hidden, links to folders followed.
 
-    A folder that is reached twice (a link to a folder above it) is read once.
+    A folder that is reached twice (a link to a folder above it) is read once. What
+    ``deploybench explain`` wrote there (:data:`LAYERS_SUFFIX`) is no record, and left out.
     """
     visited: set[Path] = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
@@ -156,8 +159,14 @@ def json_files_below(folder: Path) -> Iterator[Path]:
         visited.add(real)
         folders[:] = sorted(name for name in folders if name != "artifacts")
         for name in sorted(names):
-            if name.endswith(".json") and not name.startswith("."):
+            if names_a_record(name):
                 yield Path(parent) / name
+
+
+def names_a_record(name: str) -> bool:
+    """Whether a file of that name is to be read as a record: JSON, finished, of no other kind."""
+    unfinished = name.startswith(".")
+    return name.endswith(".json") and not unfinished and not name.endswith(LAYERS_SUFFIX)
 
 
 def from_here(path: str | Path) -> str:

@@ -30,7 +30,7 @@ from deploybench.artifacts.naming import (
 from deploybench.artifacts.predicted import useless_predictions
 from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
-from deploybench.files import STAGING_PREFIX
+from deploybench.files import STAGING_PREFIX, names_a_record
 from deploybench.plurals import counted
 from deploybench.untrusted import read_json
 
@@ -193,7 +193,7 @@ def _stored_run(path: Path, kind: Kind) -> StoredRun:
     """What the records in that folder say; each is read only as far as a list needs it."""
     times = []
     verdicts: Counter[str] = Counter()
-    records = [file for file in sorted(path.glob("*.json")) if not _is_hidden(file)]
+    records = [file for file in sorted(path.glob("*.json")) if names_a_record(file.name)]
     for record in records:
         # Records hold thousands of samples; checking them all would make a list take seconds.
         try:

@@ -48,6 +48,11 @@ class Workspace:
         return self.root / "records"
 
     @property
+    def layers_folder(self) -> Path:
+        """What was found of the layers of artifacts, one document each."""
+        return self.root / "layers"
+
+    @property
     def evaluations_folder(self) -> Path:
         """What was predicted image by image: evaluations go on from it."""
         return self.root / "evaluations"

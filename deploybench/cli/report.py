@@ -51,10 +51,23 @@ def report(
         Path | None,
         typer.Option("--png", help="Also write each chart into this folder, as PNG."),
     ] = None,
+    layers: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--layers",
+            help="Documents of deploybench explain, or folders of them. "
+            "[default: those beside the records, and of their artifacts in the workspace]",
+        ),
+    ] = None,
     workspace: parse.WorkspaceOption = None,
 ) -> None:
     """Write one page of records that a browser opens from disk: the answer, the table, charts."""
-    from deploybench.cli.sources import imported_of, records_of, with_known_qualities
+    from deploybench.cli.sources import (
+        imported_of,
+        layers_of,
+        records_of,
+        with_known_qualities,
+    )
     from deploybench.errors import DeployBenchError
     from deploybench.files import from_here, writing_whole
     from deploybench.report.imported_table import imported_table
@@ -94,7 +107,15 @@ def report(
     from deploybench.pages.html import check_pages_installed, page_html
 
     check_pages_installed()
-    page = page_of(found, title=title, baseline=baseline, margin=share, imported=imported)
+    explained = layers_of(found, records or (), layers, workspace)
+    page = page_of(
+        found,
+        title=title,
+        baseline=baseline,
+        margin=share,
+        imported=imported,
+        layers=explained,
+    )
     if svg is not None or png is not None:
         from deploybench.pages.pictures import write_pictures
 

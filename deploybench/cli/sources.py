@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from deploybench.analysis.between_runs import OtherRuns
     from deploybench.archive.imported import Imported
+    from deploybench.results.explanation import Explanation
     from deploybench.results.record import Record
 
 
@@ -77,6 +78,37 @@ def timed_records(workspace: Path | None) -> list[Record]:
         return timed(records_of(None, workspace))
     except DeployBenchError:
         return []
+
+
+def layers_of(
+    records: Sequence[Record],
+    names: Sequence[str],
+    given: Sequence[Path] | None,
+    workspace: Path | None,
+) -> list[Explanation]:
+    """What ``deploybench explain`` found of the artifacts of these records.
+
+    ``given`` are the files and folders to take, and nothing else is; None: all that lies in the
+    folders of ``names``, and what the workspace has of artifacts that the records are of.
+    """
+    from deploybench.artifacts.workspace import open_workspace
+    from deploybench.gating.sides import folder_of
+    from deploybench.results.explanation import explanations_below
+
+    if given is not None:
+        return [one for path in given for one in explanations_below(path)]
+    found = []
+    for name in names:
+        folder = folder_of(name, workspace)
+        if folder.is_dir():
+            found += explanations_below(folder)
+    timed_here = {(record.host.hostname, record.cell.artifact_key) for record in records}
+    known = open_workspace(workspace).layers_folder
+    for explanation in explanations_below(known) if known.is_dir() else ():
+        host = explanation.host.hostname
+        if all((host, side.artifact_key) in timed_here for side in explanation.sides):
+            found.append(explanation)
+    return found
 
 
 def other_runs(

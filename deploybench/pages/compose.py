@@ -23,6 +23,7 @@ from deploybench.pages import (
 )
 from deploybench.pages.accuracy_chart import ACCURACY
 from deploybench.pages.host_table import host_table
+from deploybench.pages.layers_chart import layers_section
 from deploybench.pages.machines import Entry, Machine, Run, machines_of, view_name
 from deploybench.pages.macs_chart import MACS
 from deploybench.pages.memory_chart import MEMORY
@@ -36,6 +37,7 @@ from deploybench.report.answer_text import answer_sections
 from deploybench.report.imported_table import LEGEND, group_of, imported_table
 from deploybench.report.run_table import run_table
 from deploybench.report.table import Prose, Style
+from deploybench.results.explanation import Explanation
 from deploybench.results.record import Record
 from deploybench.rows.row import row_data
 from deploybench.statistics.ratios import DEFAULT_MARGIN
@@ -58,8 +60,10 @@ def page_of(
     baseline: str | None = None,
     margin: float = DEFAULT_MARGIN,
     imported: Sequence[Imported] = (),
+    layers: Sequence[Explanation] = (),
 ) -> Page:
-    """The page of records of any number of runs, machines and profiles.
+    """The page of records of any number of runs, machines and profiles; ``layers`` are what
+    ``deploybench explain`` found of their artifacts.
 
     ``imported`` is what other tools measured: a section of its own, in no row and no chart.
 
@@ -71,6 +75,7 @@ def page_of(
     sections = [
         Section("comparison", "Comparison", "Comparison", tuple(_comparisons(machines))),
         *_chart_sections(machines),
+        layers_section(layers),
         Section("imported", "Measured by other tools", "Imported", tuple(_imported(imported))),
         Section(
             "answers", "The answers in full", "In full", tuple(_answers(machines, baseline, margin))
@@ -209,6 +214,10 @@ def _answers(machines: Sequence[Machine], baseline: str | None, margin: float) -
     left, unsaid = MOST_ANSWERS, 0
     for machine in machines:
         for run in machine.runs:
+            if left <= 0:
+                # Answers take long to be found, and these would not be said.
+                unsaid += len({entry.row.job for entry in run.entries if entry.row.p50_ms})
+                continue
             records = [entry.finding.record for entry in run.entries if entry.row.main_state]
             answers = answers_of(records, baseline, margin)
             said = answers[:left]

@@ -9,9 +9,11 @@ which got through after all would do nothing, and it lets nothing be fetched.
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import importlib.util
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -31,6 +33,10 @@ SHOWN_AT_ONCE = 150
 asked for."""
 MOST_LISTED = 400
 """Lines of the table beside a chart."""
+BEFORE_OPTION = re.compile(" (?=--)")
+PACKED_FROM = 2_000_000
+"""Characters of data from which on they are compressed in the page: to a tenth, for a browser reads
+and unpacks that sooner than it reads the whole. Those of fewer can be read by anybody."""
 NOT_IN_HTML = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 
 
@@ -54,24 +60,40 @@ def page_html(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["inert"] = lambda text: inert(str(text))
+    environment.filters["inert_lines"] = inert_lines
     environment.tests["chart"] = lambda block: isinstance(block, Chart)
     environment.tests["comparison"] = lambda block: isinstance(block, Comparison)
     environment.tests["folded"] = lambda block: isinstance(block, Folded)
     environment.tests["table"] = lambda block: isinstance(block, Table)
     environment.tests["prose"] = lambda block: isinstance(block, Prose)
     library = _library() if page.charts else ""
-    program = "\n".join(_text(name) for name in ("page.js", "rows.js", "charts.js"))
+    program = _program()
+    data = script_json(_data(page))
+    packed = len(data) > PACKED_FROM
     return environment.get_template("page.html.j2").render(
         page=page,
         style=_text("page.css"),
         library=library,
         program=program,
         policy=_policy([library, program]),
-        data=script_json(_data(page)),
+        data=pack(data) if packed else data,
+        packed=packed,
         first_lines=first_lines,
         listed=listed,
         shown_at_once=SHOWN_AT_ONCE,
     )
+
+
+def _program() -> str:
+    """All of the page's own script: it begins when its data are there."""
+    parts = "\n".join(_text(name) for name in ("page.js", "rows.js", "charts.js"))
+    return f'"use strict";\n(async () => {{\n{parts}\n}})();'
+
+
+def pack(text: str) -> str:
+    """The text, compressed, in letters that can stand anywhere (gzip, base64)."""
+    # Without the time, so that the same page gives the same bytes.
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def script_json(value: object) -> str:
@@ -79,6 +101,11 @@ def script_json(value: object) -> str:
     comment, a tag or an entity."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.translate(NOT_IN_HTML)
+
+
+def inert_lines(text: str) -> str:
+    """The text with its own breaks; in each of its lines all characters are only seen."""
+    return "\n".join(inert(line) for line in text.split("\n"))
 
 
 def first_lines(comparison: Comparison) -> Table:
@@ -135,15 +162,17 @@ def _comparison_data(comparison: Comparison) -> dict[str, Any]:
     for group_number, group in enumerate(table.groups):
         for line in group.lines:
             entry = table.data[position]
+            command = comparison.commands[position]
             lines.append(
                 [
                     group_number,
                     comparison.alike[position],
                     [numbered(cell.text) for cell in line.cells],
-                    line.cells[-1].style.value,
-                    inert(str(getattr(entry["verdict"], "value", entry["verdict"]))),
+                    numbered(line.cells[-1].style.value),
+                    numbered(inert(str(getattr(entry["verdict"], "value", entry["verdict"])))),
                     [[numbers[note.cause], numbered(note.full)] for note in line.notes],
-                    inert(comparison.commands[position]),
+                    # Commands differ in an artifact and a batch: their options are written once.
+                    [numbered(part) for part in BEFORE_OPTION.split(inert(command))],
                     [
                         _sorted_by(column.key, entry) if column.number else None
                         for column in table.columns
@@ -180,7 +209,7 @@ def _view_data(view: View) -> dict[str, Any]:
     table = listed(view.table)
     return {
         "name": inert(view.name),
-        "caption": inert(view.caption),
+        "caption": inert_lines(view.caption),
         "spec": view.spec,
         "columns": [[column.heading, column.number] for column in table.columns],
         "lines": [[cell.text for cell in line.cells] for line in table.lines],

@@ -17,10 +17,12 @@ from deploybench.pages.specs import (
     on_its_own,
     order_of,
     quantity,
+    rounded,
     scale_of,
     shown,
     table_of_values,
 )
+from deploybench.plurals import counted
 from deploybench.report.figures import three_digits
 from deploybench.report.ranking_text import ranking_lines
 from deploybench.results.cell import BASELINE_PRECISION, HOST_TO_HOST
@@ -39,6 +41,8 @@ MACS = About(
 )
 
 ROOF_POINTS = 24
+MOST_MARKS = 600
+"""Of a view: more could not be told from each other. The table has all of them."""
 LABELS_BESIDE = 7
 """So many names have room beside each other above the marks."""
 
@@ -48,8 +52,12 @@ def macs_view(run: Run, view_name: str, runners: Sequence[str]) -> View | None:
     entries = _alike(run.entries)
     if len({entry.row.macs_per_image for entry in entries}) < 2:
         return None
+    lines = [f"{line}." for line in ranking_lines(rankings(run.findings))]
+    if len(entries) > MOST_MARKS:
+        lines.append(f"The first {MOST_MARKS} of {counted(len(entries), 'mark')} are drawn.")
+        entries = entries[:MOST_MARKS]
     values = _values(entries)
-    caption = "\n".join(f"{line}." for line in ranking_lines(rankings(run.findings)))
+    caption = "\n".join(lines)
     table = table_of_values(
         values,
         ("model", "model"),
@@ -81,7 +89,8 @@ def _roof_lines(entries: Sequence[Entry]) -> list[dict[str, Any]]:
         ms_per_gmac = bound.compute_ms / (bound.flops / bound.batch / 2e9)
         for step in range(ROOF_POINTS + 1):
             gmac = first * (last / first) ** (step / ROOF_POINTS)
-            values.append({"roof": bound.roof, "gmac": gmac, "peak_ms": gmac * ms_per_gmac})
+            peak_ms = gmac * ms_per_gmac
+            values.append({"roof": bound.roof, "gmac": rounded(gmac), "peak_ms": rounded(peak_ms)})
     return values
 
 
@@ -120,11 +129,11 @@ def _value(entry: Entry, *, several: bool) -> dict[str, Any]:
     return {
         "model": f"{row.model} @{_shape(entry)}" if several else row.model,
         "runner": row.runner if row.device == CPU else f"{row.runner} on {row.device}",
-        "gmac": row.macs_per_image / 1e9,
-        "ms": row.p50_ms,
-        "low": row.p50_low_ms or row.p50_ms,
-        "high": row.p50_high_ms or row.p50_ms,
-        "bound": row.bound_ms,
+        "gmac": rounded(row.macs_per_image / 1e9),
+        "ms": rounded(row.p50_ms),
+        "low": rounded(row.p50_low_ms or row.p50_ms),
+        "high": rounded(row.p50_high_ms or row.p50_ms),
+        "bound": None if row.bound_ms is None else rounded(row.bound_ms),
         "verdict": row.verdict.value,
         "label": "",
         "side": "center",

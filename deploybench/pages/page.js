@@ -1,6 +1,13 @@
-"use strict";
 /* What all parts of the page use: its data, its colours, and the clipboard. */
-const pageData = JSON.parse(document.getElementById("page-data").textContent);
+const pageData = JSON.parse(await dataText(document.getElementById("page-data")));
+
+/** The data as they stand there, or unpacked where there are very many. */
+async function dataText(node) {
+  if (node.type === "application/json") return node.textContent;
+  const bytes = Uint8Array.from(atob(node.textContent), (letter) => letter.charCodeAt(0));
+  const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(unpacked).text();
+}
 
 /** An element with attributes and children; words are text and nothing else. */
 function element(name, attributes = {}, ...children) {

@@ -16,11 +16,18 @@ function comparison(data) {
     opened: new Set(),
   };
   for (const line of data.lines) {
-    // What is looked for is looked for in all that a row says.
-    const words = line[LINE.cells].map((number) => data.texts[number]);
-    line.words = [data.groups[line[LINE.group]], ...words].join(" ").toLowerCase();
+    line.verdict = data.texts[line[LINE.verdict]];
   }
   return table;
+}
+
+/** All that a row says, which is what is looked for; put together when it is first asked for. */
+function wordsOf(table, line) {
+  if (!line.words) {
+    const words = line[LINE.cells].map((number) => table.data.texts[number]);
+    line.words = [table.data.groups[line[LINE.group]], ...words].join(" ").toLowerCase();
+  }
+  return line.words;
 }
 
 /** What a column sorts by: the figure, else the first number of the text, else the text. */
@@ -44,7 +51,7 @@ function arranged(table) {
   const words = tools.elements.find.value.toLowerCase().split(/\s+/).filter(Boolean);
   const verdict = tools.elements.verdict.value;
   const kept = table.data.lines.filter((line) =>
-    words.every((word) => line.words.includes(word)) && (!verdict || line[LINE.verdict] === verdict));
+    words.every((word) => wordsOf(table, line).includes(word)) && (!verdict || line.verdict === verdict));
   if (!table.sorted) return kept;
   const { column, descending } = table.sorted;
   const places = new Map();
@@ -83,6 +90,7 @@ function headRow(table, columns) {
       sorted ? (table.sorted.descending ? "descending" : "ascending") : "none");
     const button = element("button", { type: "button" }, column.title);
     button.addEventListener("click", () => {
+      table.shown = pageData.shownAtOnce;
       const again = table.sorted && table.sorted.column === column.index;
       // Up, down, and as it was.
       if (again && table.sorted.descending) table.sorted = null;
@@ -105,7 +113,7 @@ function bodyRow(table, line, columns, unlike) {
     const cell = element("td");
     const last = column.index === table.data.columns.length - 1;
     if (column.number) cell.className = "number";
-    if (last) cell.append(element("span", { class: `badge ${line[LINE.style]}` }, text));
+    if (last) cell.append(element("span", { class: `badge ${table.data.texts[line[LINE.style]]}` }, text));
     else cell.append(text);
     row.append(cell);
   });
@@ -134,9 +142,10 @@ function openedRow(table, line, columns) {
     }
   }
   const copy = element("button", { type: "button" }, "Copy");
-  copy.addEventListener("click", () => copyBy(copy, line[LINE.command]));
+  const command = line[LINE.command].map((number) => table.data.texts[number]).join(" ");
+  copy.addEventListener("click", () => copyBy(copy, command));
   inner.append(element("p", { class: "advice" }, "Measure this row again:"));
-  inner.append(element("div", { class: "command" }, element("code", {}, line[LINE.command]), copy));
+  inner.append(element("div", { class: "command" }, element("code", {}, command), copy));
   return element("tr", { class: "opened" }, element("td", { colspan: columns.length }, inner));
 }
 
@@ -216,7 +225,7 @@ if (tools) {
   const verdicts = new Set();
   const columns = new Map();
   for (const table of tables) {
-    for (const line of table.data.lines) verdicts.add(line[LINE.verdict]);
+    for (const line of table.data.lines) verdicts.add(line.verdict);
     for (const column of table.data.columns) columns.set(column.key, column.title);
   }
   for (const verdict of [...verdicts].sort()) {

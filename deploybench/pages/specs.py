@@ -37,6 +37,11 @@ def scale_of(values: Sequence[float]) -> Spec:
     return {"zero": False, "nice": True, "padding": 16}
 
 
+def rounded(value: float) -> float:
+    """With as many digits as anybody sees: a page may hold thousands of them."""
+    return float(f"{value:.6g}")
+
+
 def quantity(field: str, title: str, scale: Spec | None = None, **more: Any) -> dict[str, Any]:
     """A channel for a number."""
     channel: dict[str, Any] = {"field": field, "type": "quantitative", "title": title, **more}

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from deploybench.analysis.layers import (
-    KindTime,
-    ModulePair,
-    ModuleTime,
     TimesByModule,
     by_kind,
     by_module,
@@ -20,34 +17,31 @@ from deploybench.analysis.layers import (
     where_macs_lie,
 )
 from deploybench.analysis.limits import limit_in_words
-from deploybench.artifacts.module_work import ModuleWork
 from deploybench.plurals import counted
-from deploybench.report.table import NOTHING, Column, Prose, Report, Style, Table, table_of
+from deploybench.report.layers_columns import (
+    COLUMNS,
+    kind_table,
+    layer_table,
+    module_table,
+    pair_table,
+)
+from deploybench.report.table import Prose, Report, Style, Table
+from deploybench.results.explanation import Explained, Explanation
 from deploybench.results.layers import LayerFigures
-
-if TYPE_CHECKING:
-    from deploybench.runs.explaining import Explained, Explanation
 
 SHOWN = 15
 """Modules of a table, unless more or fewer are asked for."""
 UNMAPPED_SHOWN = 8
-MOST_FUSED = 3
-LEGEND = (
-    "ms: of one call, the median. time, MACs: shares of all layers and of the whole model. ratio: "
-    "time over MACs; above 1 a module takes longer than its MACs say. MB: what it reads and "
-    "writes, weights included, if nothing stays in a cache. with: other modules that are computed "
-    "in the same layers, in the same time. ran: the runtime's own words."
-)
 
 
 def explanation_report(
     explanation: Explanation, *, depth: int | None = None, top: int | None = None
 ) -> Report:
     """The whole answer to ``deploybench explain``: ``top`` modules, named ``depth`` parts deep."""
-    times = [_times(explained, explanation.work, depth) for explained in explanation.sides]
+    times = times_of(explanation, depth)
     data = _data(explanation, times)
     failed = [
-        f"{_called(explained)} was not profiled: {explained.profile.failed}"
+        f"{called(explained)} was not profiled: {explained.profile.failed}"
         for explained in explanation.sides
         if explained.profile.failed
     ]
@@ -61,30 +55,32 @@ def explanation_report(
     return Report(tuple(sections), data)
 
 
-def _times(explained: Explained, work: Sequence[ModuleWork], depth: int | None) -> TimesByModule:
-    return by_module(
-        explained.profile,
-        work,
-        batch=explained.batch,
-        precision=explained.side.precision,
-        depth=depth,
-    )
+def times_of(explanation: Explanation, depth: int | None = None) -> list[TimesByModule]:
+    """The times of each side by module, named ``depth`` parts deep."""
+    times = []
+    for explained in explanation.sides:
+        found = by_module(
+            explained.profile,
+            explanation.work,
+            batch=explained.batch,
+            precision=explained.precision,
+            depth=depth,
+        )
+        times.append(found)
+    return times
 
 
 def _one(
     explanation: Explanation, times: TimesByModule, depth: int | None, top: int | None
 ) -> list[Table | Prose]:
-    [explained] = explanation.sides
-    said = [_what_ran(explained), *reconciled(explained.profile), _limit(explained)]
-    said += _lies(times)
-    sections: list[Table | Prose] = [Prose(tuple(said))]
+    sections: list[Table | Prose] = [Prose(tuple(said_of(explanation, [times])))]
     if not times.modules:
-        sections.append(_without_modules(times, top))
+        sections.append(layer_table(times, top or SHOWN))
         sections.append(Prose(tuple(_remarks(explanation))))
         return sections
     shown = times.modules[: top or SHOWN]
-    columns = [column for column in COLUMNS if explanation.work or column.key not in OF_THE_WORK]
-    sections.append(table_of(columns, shown, legend=LEGEND))
+    shown_times = replace(times, modules=tuple(shown))
+    sections.append(module_table(shown_times, counted_too=bool(explanation.work)))
     left = times.modules[len(shown) :]
     below = []
     if left:
@@ -94,7 +90,7 @@ def _one(
             f"({left_ms / times.sum_ms:.1%}); --top {len(times.modules)} for all"
         )
     if explanation.work and depth is None:
-        sections.append(table_of(KIND_COLUMNS, by_kind(times), title="by kind of module"))
+        sections.append(kind_table(by_kind(times)))
     below += _apart(times)
     below += _remarks(explanation)
     if below:
@@ -102,43 +98,13 @@ def _one(
     return sections
 
 
-def _without_modules(times: TimesByModule, top: int | None) -> Table:
-    """The layers themselves, of a runtime that names no module of any."""
-    longest = sorted(times.unmapped, key=lambda layer: -layer.ms)
-
-    def share(layer: LayerFigures) -> float:
-        return layer.ms / times.sum_ms
-
-    columns = (
-        Column[LayerFigures]("layer", "layer, of no module", lambda layer: layer.name),
-        Column[LayerFigures](
-            "ms", "ms", lambda layer: f"{layer.ms:.3f}", lambda layer: layer.ms, number=True
-        ),
-        Column[LayerFigures](
-            "time_share", "time", lambda layer: _percent(share(layer)), share, number=True
-        ),
-        Column[LayerFigures]("ran", "ran", ran, priority=2),
-    )
-    return table_of(columns, longest[: top or SHOWN])
-
-
 def _two(
     explanation: Explanation, times: Sequence[TimesByModule], top: int | None
 ) -> list[Table | Prose]:
-    one, other = explanation.sides
-    said = []
-    for letter, explained, found in zip("AB", explanation.sides, times, strict=True):
-        said.append(f"{letter}: {_what_ran(explained)}")
-        said += [f"   {line}" for line in reconciled(explained.profile)]
-        said.append(f"   {_limit(explained)}")
-        said += [f"   {line}" for line in _lies(found)]
-    said.append(
-        f"layers together: A {one.profile.layers_ms:.3f} ms, B {other.profile.layers_ms:.3f} ms; "
-        f"A was profiled first, then B: which of them is faster, deploybench run says"
-    )
+    said = said_of(explanation, times)
     pairs = side_by_side(*times)
     shown = pairs[: top or SHOWN]
-    table = table_of(_pair_columns(*times), shown, legend=PAIR_LEGEND)
+    table = pair_table(times, shown)
     below = []
     left = pairs[len(shown) :]
     if left:
@@ -153,15 +119,56 @@ def _two(
     return [Prose(tuple(said)), table, Prose(tuple(below))]
 
 
-def _called(explained: Explained) -> str:
-    return f"{explained.name} on {explained.side.runner} in {explained.side.precision}"
+def said_of(explanation: Explanation, times: Sequence[TimesByModule]) -> list[str]:
+    """What is said above the table: what ran, how the layers sum up, what bounds the call, and
+    where the time is not where the MACs are; of each side, where there are two."""
+    if len(explanation.sides) == 1:
+        return [*_said_of_side(explanation.sides[0]), *lies(times[0])]
+    said = []
+    for letter, explained, found in zip("AB", explanation.sides, times, strict=True):
+        first, *others = [*_said_of_side(explained), *lies(found)]
+        said.append(f"{letter}: {first}")
+        said += [f"   {line}" for line in others]
+    return [*said, _together(explanation)]
+
+
+def in_short(explanation: Explanation, times: Sequence[TimesByModule]) -> list[str]:
+    """The same without what the profiler costs and what each layer of no module is called: the
+    finding first, each sentence with the side that it is of."""
+    several = len(explanation.sides) > 1
+    said = []
+    for letter, explained, found in zip("AB", explanation.sides, times, strict=False):
+        summed, _, *warnings = reconciled(explained.profile)
+        lines = [*lies(found), f"{called(explained)}: {summed}", *warnings, _limit(explained)]
+        if found.unmapped:
+            lines.append(unmapped_in_words(found))
+        said += [f"{letter}: {line}" if several else line for line in lines]
+    if several:
+        said.append(_together(explanation))
+    return said
+
+
+def _said_of_side(explained: Explained) -> list[str]:
+    return [_what_ran(explained), *reconciled(explained.profile), _limit(explained)]
+
+
+def _together(explanation: Explanation) -> str:
+    one, other = explanation.sides
+    return (
+        f"layers together: A {one.profile.layers_ms:.3f} ms, B {other.profile.layers_ms:.3f} ms; "
+        f"A was profiled first, then B: which of them is faster, deploybench run says"
+    )
+
+
+def called(explained: Explained) -> str:
+    return f"{explained.name} on {explained.runner} in {explained.precision}"
 
 
 def _what_ran(explained: Explained) -> str:
     profile = explained.profile
-    provider = profile.facts.provider if profile.facts else explained.side.runner
+    provider = profile.facts.provider if profile.facts else explained.runner
     return (
-        f"{_called(explained)} ({provider}), batch {explained.batch}, "
+        f"{called(explained)} ({provider}), batch {explained.batch}, "
         f"{counted(explained.threads, 'thread')}: medians of the faster half of "
         f"{counted(profile.calls, 'call')} in {counted(profile.windows, 'window')}, in turn with "
         f"as many without the profiler"
@@ -172,7 +179,7 @@ def _limit(explained: Explained) -> str:
     return limit_in_words(explained.profile, explained.bound, explained.unbounded)
 
 
-def _lies(times: TimesByModule) -> list[str]:
+def lies(times: TimesByModule) -> list[str]:
     """Where the time is not where the MACs are, in one sentence."""
     named = where_macs_lie(times)
     share = misplaced_share(times)
@@ -186,6 +193,12 @@ def _lies(times: TimesByModule) -> list[str]:
     return [f"{share:.0%} of the time is not where the MACs are; most of all {', '.join(modules)}"]
 
 
+def unmapped_in_words(times: TimesByModule) -> str:
+    share = times.unmapped_ms / times.sum_ms
+    layers = counted(len(times.unmapped), "layer")
+    return f"not mapped: {times.unmapped_ms:.3f} ms ({share:.1%}) in {layers} that name no module"
+
+
 def _apart(times: TimesByModule) -> list[str]:
     """What is mapped to no module, and the MACs that no layer is known to do."""
     said = []
@@ -195,11 +208,7 @@ def _apart(times: TimesByModule) -> list[str]:
         more = ""
         if len(names) > UNMAPPED_SHOWN:
             more = f", and {len(names) - UNMAPPED_SHOWN} more"
-        said.append(
-            f"not mapped: {times.unmapped_ms:.3f} ms ({times.unmapped_ms / times.sum_ms:.1%}) in "
-            f"{counted(len(times.unmapped), 'layer')} that name no module: "
-            f"{', '.join(names[:UNMAPPED_SHOWN])}{more}"
-        )
+        said.append(f"{unmapped_in_words(times)}: {', '.join(names[:UNMAPPED_SHOWN])}{more}")
     if times.lost_macs is not None and times.lost_macs > 0.001:
         said.append(
             f"{times.lost_macs:.1%} of the MACs belong to modules that no layer names: the ratios "
@@ -213,138 +222,6 @@ def _remarks(explanation: Explanation) -> list[str]:
     if explanation.uncounted:
         notes.append(f"no MACs by module: {explanation.uncounted}")
     return notes
-
-
-def _number(
-    key: str,
-    title: str,
-    show: Callable[[ModuleTime], str],
-    value: Callable[[ModuleTime], object],
-    priority: int = 1,
-) -> Column[ModuleTime]:
-    return Column(key, title, show, value, number=True, priority=priority)
-
-
-def _percent(share: float | None) -> str:
-    return NOTHING if share is None else f"{share:.1%}"
-
-
-def _ratio(ratio: float | None) -> str:
-    if ratio is None:
-        return NOTHING
-    return f"{ratio:.2f}" if ratio < 100 else f"{ratio:.0f}"
-
-
-def _scaled(number: int | None, by: float) -> str:
-    return NOTHING if number is None else f"{number / by:.2f}"
-
-
-def _with(row: ModuleTime) -> str:
-    """The other modules of the row's layers; those beside it without what they have in common."""
-    others = [name for name in row.computes if name and not f"{name}.".startswith(f"{row.module}.")]
-    beside = row.module.rpartition(".")[0] + "."
-    others = [name.removeprefix(beside) for name in others]
-    more = f" +{len(others) - MOST_FUSED}" if len(others) > MOST_FUSED else ""
-    return ", ".join(others[:MOST_FUSED]) + more or NOTHING
-
-
-def _first_of(values: Sequence[str]) -> str:
-    if not values:
-        return NOTHING
-    return values[0] + (f" +{len(values) - 1}" if len(values) > 1 else "")
-
-
-OF_THE_WORK = ("macs", "macs_share", "ratio", "moved_bytes")
-COLUMNS = (
-    Column[ModuleTime]("module", "module", lambda row: row.module),
-    Column[ModuleTime](
-        "kind", "kind", lambda row: _first_of(row.kinds), lambda row: row.kinds, priority=2
-    ),
-    _number("ms", "ms", lambda row: f"{row.ms:.3f}", lambda row: row.ms),
-    _number("time_share", "time", lambda row: _percent(row.time_share), lambda row: row.time_share),
-    _number("macs_share", "MACs", lambda row: _percent(row.macs_share), lambda row: row.macs_share),
-    _number("ratio", "ratio", lambda row: _ratio(row.ratio), lambda row: row.ratio),
-    _number("macs", "MMAC", lambda row: _scaled(row.macs, 1e6), lambda row: row.macs, 4),
-    _number(
-        "moved_bytes", "MB", lambda row: _scaled(row.moved_bytes, 1e6), lambda r: r.moved_bytes, 2
-    ),
-    Column[ModuleTime](
-        "precision",
-        "prec",
-        lambda row: _first_of(row.precisions),
-        lambda row: row.precisions,
-        priority=3,
-    ),
-    Column[ModuleTime]("ran", "ran", lambda row: _first_of(row.ran), lambda r: r.ran, priority=2),
-    Column[ModuleTime]("with", "with", _with, lambda row: row.computes, priority=3),
-)
-KIND_COLUMNS = (
-    Column[KindTime]("kind", "kind", lambda row: row.kind),
-    Column[KindTime](
-        "modules", "modules", lambda row: str(row.modules), lambda row: row.modules, number=True
-    ),
-    Column[KindTime]("ms", "ms", lambda row: f"{row.ms:.3f}", lambda row: row.ms, number=True),
-    Column[KindTime](
-        "time_share",
-        "time",
-        lambda row: _percent(row.time_share),
-        lambda row: row.time_share,
-        number=True,
-    ),
-    Column[KindTime](
-        "macs_share",
-        "MACs",
-        lambda row: _percent(row.macs_share),
-        lambda row: row.macs_share,
-        number=True,
-    ),
-)
-PAIR_LEGEND = (
-    "ms: of one call, the median. B - A: how much longer B takes. in …: that side computes the "
-    "module in the layer of another one, in that one's time."
-)
-
-
-def _pair_columns(one: TimesByModule, other: TimesByModule) -> tuple[Column[ModulePair], ...]:
-    return (
-        Column("module", "module", lambda pair: pair.module),
-        Column(
-            "a_ms",
-            "A ms",
-            lambda pair: _side(pair.module, pair.one, one),
-            lambda pair: pair.one.ms if pair.one else None,
-            number=True,
-        ),
-        Column(
-            "b_ms",
-            "B ms",
-            lambda pair: _side(pair.module, pair.other, other),
-            lambda pair: pair.other.ms if pair.other else None,
-            number=True,
-        ),
-        Column(
-            "difference_ms",
-            "B - A",
-            lambda pair: f"{pair.difference_ms:+.3f}",
-            lambda pair: pair.difference_ms,
-            number=True,
-        ),
-        Column("a_ran", "A ran", lambda pair: _ran(pair.one), priority=2),
-        Column("b_ran", "B ran", lambda pair: _ran(pair.other), priority=2),
-        Column("a_with", "A with", lambda p: _with(p.one) if p.one else NOTHING, priority=4),
-        Column("b_with", "B with", lambda p: _with(p.other) if p.other else NOTHING, priority=4),
-    )
-
-
-def _side(module: str, row: ModuleTime | None, times: TimesByModule) -> str:
-    if row is not None:
-        return f"{row.ms:.3f}"
-    holder = times.holder_of(module)
-    return NOTHING if holder is None else f"in {holder}"
-
-
-def _ran(row: ModuleTime | None) -> str:
-    return NOTHING if row is None else _first_of(row.ran)
 
 
 def _data(explanation: Explanation, times: Sequence[TimesByModule]) -> dict[str, object]:
@@ -362,8 +239,8 @@ def _side_data(explained: Explained, times: TimesByModule) -> dict[str, object]:
     layer_data = partial(LayerFigures.model_dump, mode="json")
     return {
         "artifact": explained.name,
-        "runner": explained.side.runner,
-        "precision": explained.side.precision,
+        "runner": explained.runner,
+        "precision": explained.precision,
         "batch": explained.batch,
         "threads": explained.threads,
         "failed": profile.failed,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from deploybench.documents import read_document, read_document_file
 from deploybench.errors import DeployBenchError
-from deploybench.files import json_files_below, write_whole
+from deploybench.files import json_files_below, names_a_record, write_whole
 from deploybench.hardware.devices import CPU
 from deploybench.provenance import is_imported
 from deploybench.results.plausible import why_implausible
@@ -123,7 +123,11 @@ def readable_records(path: Path) -> tuple[list[Record], list[DeployBenchError]]:
 
 def runs_in(folder: Path) -> list[Path]:
     """The runs of a workspace, oldest first: one folder each, named by time."""
-    return sorted(item for item in folder.glob("*") if item.is_dir() and any(item.glob("*.json")))
+    return sorted(item for item in folder.glob("*") if item.is_dir() and _holds_records(item))
+
+
+def _holds_records(folder: Path) -> bool:
+    return any(names_a_record(path.name) for path in folder.glob("*.json"))
 
 
 def other_runs_of(records: Sequence[Record], folder: Path) -> list[Record]:

@@ -6,6 +6,7 @@ the same proof as before every clock.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from deploybench.contracts.registry import (
     unfit_for,
 )
 from deploybench.contracts.registry import runner as find_runner
+from deploybench.documents import now
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.hardware.devices import BUS_ORDER, CPU, read_device
 from deploybench.hardware.host import describe_host, usable_cores
@@ -33,6 +35,7 @@ from deploybench.hardware.roof import Roof, roof_of_device
 from deploybench.measure.layers import LayersJob
 from deploybench.models.module_work import modules_of
 from deploybench.processes import allow_children, run_child
+from deploybench.results.explanation import Explained, Explanation
 from deploybench.results.layers import LayerProfile
 from deploybench.results.record import Bound
 from deploybench.telemetry.alone import WaitingForOther, alone_on_this_machine
@@ -91,39 +94,6 @@ class Side:
     precision: str
 
 
-@dataclass(frozen=True)
-class Explained:
-    """One side with what its layers took. ``name`` is the artifact's short name.
-
-    ``bound`` is the least time of its call by the peaks of this host; ``unbounded`` says why there
-    is none.
-    """
-
-    name: str
-    side: Side
-    threads: int
-    batch: int
-    profile: LayerProfile
-    bound: Bound | None = None
-    unbounded: str = ""
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What was found: one side, or two of the same model.
-
-    ``work`` is that of the model's modules; ``uncounted`` says why there is none.
-    """
-
-    sides: tuple[Explained, ...]
-    work: tuple[ModuleWork, ...]
-    uncounted: str = ""
-
-    @property
-    def failed(self) -> bool:
-        return any(explained.profile.failed for explained in self.sides)
-
-
 def explain(
     request: ExplainRequest, on_wait: Callable[[WaitingForOther], None] = lambda waiting: None
 ) -> Explanation:
@@ -159,11 +129,52 @@ def explain(
             peaks = measured_peaks(host, threads)
         roof = roof_of_device(request.device, None, host, peaks)
         for name, side in zip(names, sides, strict=True):
-            profile = _profile(side, request, threads)
             bound, unbounded = _bound(side, request.batch, roof)
-            found = Explained(name, side, threads, request.batch, profile, bound, unbounded)
+            found = Explained(
+                name=name,
+                model=_model(side),
+                artifact_key=side.artifact.manifest.key,
+                runner=side.runner,
+                precision=side.precision,
+                device=request.device,
+                threads=threads,
+                batch=request.batch,
+                profile=_profile(side, request, threads),
+                bound=bound,
+                unbounded=unbounded,
+            )
             explained.append(found)
-    return Explanation(tuple(explained), work, uncounted)
+    return Explanation(
+        created=now(),
+        host=host,
+        command=command_of(request),
+        sides=tuple(explained),
+        work=work,
+        uncounted=uncounted,
+    )
+
+
+def command_of(request: ExplainRequest) -> str:
+    """What is typed to do the same again."""
+    words = ["deploybench", "explain"]
+    if request.artifact is not None:
+        words.append(request.artifact)
+    options = (
+        ("--model", request.model),
+        ("--runner", request.runner),
+        ("--precision", request.precision),
+        ("--against", request.against),
+        ("--threads", request.threads),
+        ("--batch", request.batch if request.batch != 1 else None),
+        ("--device", request.device if request.device != CPU else None),
+        ("--workspace", request.workspace),
+    )
+    for option, value in options:
+        if value is not None:
+            words += [option, str(value)]
+    if request.trust:
+        words.append("--trust")
+    return shlex.join(words)
 
 
 def _first(request: ExplainRequest, workspace: Workspace) -> Side:

@@ -24,7 +24,7 @@ pytest.importorskip("myst_parser", reason='needs pip install "deploybench[docs]"
 
 ROOT = Path(__file__).parents[2]
 WIDE, NARROW = (1440, 900), (390, 844)
-LOOKED_AT = ["index", "commands/run", "results", "architecture", "zoo"]
+LOOKED_AT = ["index", "commands/run", "results", "architecture", "zoo", "reference"]
 """A page of each kind."""
 
 

@@ -14,7 +14,8 @@ pytest.importorskip("vl_convert", reason='needs pip install "deploybench[report]
 @pytest.fixture(scope="session")
 def page_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of two machines and three runs, on disk."""
-    return made.write_page(made.two_machines(), tmp_path_factory.mktemp("page") / "report.html")
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    return made.write_page(made.two_machines(), path, made.explained())
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,10 @@ import numpy as np
 
 from deploybench.pages.compose import page_of
 from deploybench.pages.html import page_html
-from deploybench.results.record import Record
+from deploybench.results.explanation import Explanation
+from deploybench.results.record import Bound, Record
+from tests.explanations import explained as explained_side
+from tests.explanations import explanation
 from tests.qualities import quality
 from tests.records import host
 from tests.visited_cells import record, visits
@@ -62,15 +65,43 @@ def swept(run: str = "20260102-000000-bbbb") -> list[Record]:
 
 def two_machines() -> list[Record]:
     elsewhere = host(hostname="there", cpu_model="Xeon")
-    return [*one_run(), *one_run("20260103-000000-cccc", host=elsewhere, profile="xeon"), *swept()]
+    return [
+        *under_a_roof(one_run()),
+        *one_run("20260103-000000-cccc", host=elsewhere, profile="xeon"),
+        *swept(),
+    ]
 
 
-def html_of(records: Sequence[Record]) -> str:
-    return page_html(page_of(records))
+def under_a_roof(records: Sequence[Record]) -> list[Record]:
+    """The same cells with the least time that a peak of 800 GFLOP/s leaves them."""
+    found = []
+    for one in records:
+        flops = 2 * (one.macs or 0)
+        bound = Bound(
+            roof="host",
+            precision="fp32",
+            batch=1,
+            flops=flops,
+            moved_bytes=1,
+            compute_ms=flops / 800e6 / 1e3,
+            memory_ms=0.1,
+        )
+        found.append(one.replaced(bound=bound if flops else None))
+    return found
 
 
-def write_page(records: Sequence[Record], path: Path) -> Path:
-    path.write_text(html_of(records), encoding="utf-8")
+def explained() -> list[Explanation]:
+    """A model on two runtimes, and another one alone."""
+    pair = explanation(explained_side(), explained_side("openvino", 0.5))
+    return [pair, explanation(explained_side("pytorch", 2.0, model="large", name="large/pytorch"))]
+
+
+def html_of(records: Sequence[Record], layers: Sequence[Explanation] = ()) -> str:
+    return page_html(page_of(records, layers=layers))
+
+
+def write_page(records: Sequence[Record], path: Path, layers: Sequence[Explanation] = ()) -> Path:
+    path.write_text(html_of(records, layers), encoding="utf-8")
     return path
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deploybench.pages import html
 from deploybench.pages.compose import page_of
 from deploybench.pages.html import page_html
 from deploybench.pages.page import Comparison, Page
@@ -195,15 +196,27 @@ def test_page_is_no_wider_than_the_screen_and_draws_every_chart(
         assert opened.page.evaluate("document.documentElement.scrollWidth") == size[0]
 
 
+EVERY_CHART = {
+    *("latency-macs", "accuracy-latency", "batches", "streams", "image-size", "over-time"),
+    *("warm-up", "memory", "layers"),
+}
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_fault(chromium: Browser, page_path: Path, scheme: str) -> None:
+def test_axe_finds_no_serious_fault(
+    chromium: Browser, page_path: Path, scheme: str, size: tuple[int, int]
+) -> None:
     if not browser.AXE.is_file():
         pytest.skip("needs axe-core: make page-tools installs it")
-    with _opened(chromium, page_path, scheme=scheme) as opened:
+    with _opened(chromium, page_path, size, scheme) as opened:
+        drawn = opened.page.locator("[data-chart]").all()
+        assert {chart.get_attribute("data-chart") for chart in drawn} == EVERY_CHART
         for chart in opened.page.locator("[data-chart]").all():
             opened.drawn(str(chart.get_attribute("data-chart")))
         opened.page.locator("#rows-0 button.open").first.click()
-        opened.page.click("details.columns summary")
+        for details in opened.page.locator("details > summary").all():
+            details.click()
         opened.page.evaluate(browser.AXE.read_text(encoding="utf-8"))
         found = opened.page.evaluate("axe.run()")
         serious = [
@@ -246,14 +259,41 @@ def test_hostile_words_run_nothing_and_are_copied_inert(
 def test_script_of_others_is_refused_by_the_policy_of_the_page(
     chromium: Browser, page_path: Path, tmp_path: Path
 ) -> None:
-    html = page_path.read_text(encoding="utf-8")
+    text = page_path.read_text(encoding="utf-8")
     path = tmp_path / "broken-into.html"
-    path.write_text(html.replace("<main>", "<main><script>window.owned = 1</script>"), "utf-8")
+    path.write_text(text.replace("<main>", "<main><script>window.owned = 1</script>"), "utf-8")
     context = chromium.new_context()
     watched = browser.Watched(context.new_page(), path)
     assert watched.page.evaluate("window.owned === undefined")
     assert any("Content Security Policy" in line for line in watched.said)
     context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_printed_page_is_dark_on_white_as_wide_as_the_paper_and_keeps_its_headings(
+    chromium: Browser, page_path: Path, scheme: str
+) -> None:
+    paper = (794, 1123)
+    with _opened(chromium, page_path, paper, scheme) as opened:
+        opened.page.emulate_media(media="print")
+        ground = "getComputedStyle(document.querySelector('main section')).backgroundColor"
+        assert opened.page.evaluate(ground) == "rgb(255, 255, 255)"
+        assert opened.page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+        assert opened.page.locator("#rows-0 thead button", has_text="p50 ms").is_visible()
+        assert not opened.page.locator("[data-copy=csv]").is_visible()
+        assert opened.page.evaluate("document.documentElement.scrollWidth") == paper[0]
+
+
+def test_data_that_are_packed_are_unpacked_by_the_page_alone(
+    chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(html, "PACKED_FROM", 0)
+    path = made.write_page(made.two_machines(), tmp_path / "packed.html", made.explained())
+    assert 'type="application/gzip"' in path.read_text(encoding="utf-8")
+    with _opened(chromium, path) as opened:
+        opened.page.fill("input[name=find]", "large onnx")
+        opened.until(lambda: opened.texts(".status")[0].startswith("2 of "))
+        opened.drawn("layers")
 
 
 def with_rows(count: int) -> Page:

@@ -163,5 +163,8 @@ def test_verdicts_have_their_reasons_and_rows_their_commands(page: made.Parsed) 
     assert noisy.judgement.verdict.value in text
     assert "disturbed on pytorch" in text
     data = json.loads(page.of_id("page-data").text)
-    commands = {line[6] for line in data["comparisons"][0]["lines"]}
+    comparison = data["comparisons"][0]
+    commands = set()
+    for line in comparison["lines"]:
+        commands.add(" ".join(comparison["texts"][number] for number in line[6]))
     assert commands == {"deploybench run"}

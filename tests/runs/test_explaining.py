@@ -66,7 +66,7 @@ def test_a_runner_and_a_precision_are_something_to_lay_beside(
     beside = explain(ExplainRequest(**asked, against="openvino"))  # type: ignore[arg-type]
     alone = explain(ExplainRequest(**asked, threads=1))  # type: ignore[arg-type]
 
-    assert [side.side.runner for side in beside.sides] == ["onnxruntime", "openvino"]
+    assert [side.runner for side in beside.sides] == ["onnxruntime", "openvino"]
     assert [job["runner"] for job in child] == ["onnxruntime", "openvino", "onnxruntime"]
     assert len(alone.sides) == 1
     assert child[-1]["threads"] == 1
