@@ -55,7 +55,6 @@ PARENT = "DEPLOYBENCH_PARENT"
 SAFE_PATH_SINCE = (3, 11)
 """Python's own way not to import from the current folder: ``-P`` and PYTHONSAFEPATH."""
 
-
 _stopping = threading.Event()
 _starting_server = threading.Lock()
 """Exports side by side start the fork server from several threads, and its start changes the

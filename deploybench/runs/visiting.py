@@ -7,6 +7,7 @@ that fits into memory) is left to fresh launches.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
