@@ -81,7 +81,8 @@ class _Starts:
 
 
 def _starts_of(launches: Sequence[Launch]) -> _Starts:
-    cached, others = [], []
+    cached: list[Launch] = []
+    others: list[Launch] = []
     for launch in launches:
         found = launch.facts is not None and launch.facts.from_cache
         (cached if found else others).append(launch)
