@@ -120,10 +120,11 @@ def table(faults: Sequence[Fault], rows: Mapping[str, str]) -> str:
             broken += BROKEN in row
             lines.append(row)
         lines.append("")
-    held = "every promise was held"
+    held = "every promise was held in those that were tried"
     if broken:
         held = f"{counted(broken, 'fault')} broke a promise"
-    return "\n".join([f"{counted(tries, 'try')} of {len(faults)} faults: {held}.", "", *lines])
+    words = f"{counted(tries, 'try', 'tries')} of {counted(len(faults), 'fault')}: {held}."
+    return "\n".join([words, "", *lines])
 
 
 def main() -> None:
