@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from deploybench.archive.imported import is_imported
 from deploybench.archive.packing import documents_of
 from deploybench.archive.places import Place
 from deploybench.errors import DeployBenchError
 from deploybench.plurals import counted
+from deploybench.provenance import is_imported
 from deploybench.results.record import Record
 from deploybench.results.store import NoRecordsError, record_in
 
