@@ -110,7 +110,7 @@ def table(faults: Sequence[Fault], rows: Mapping[str, str]) -> str:
     tries = 0
     broken = 0
     for kind, of_kind in groupby(faults, key=lambda fault: fault.kind):
-        lines += [f"### {kind}", "", "| fault | times tried | lost | what the user sees |"]
+        lines += [f"## {kind}", "", "| fault | times tried | lost | what the user sees |"]
         lines.append("|---|---|---|---|")
         for fault in of_kind:
             row = rows.get(cell(fault.name), Tried(fault, not_here="never tried").row)

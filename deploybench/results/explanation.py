@@ -19,6 +19,7 @@ from deploybench.documents import Document, read_document_file
 from deploybench.errors import DeployBenchError
 from deploybench.files import LAYERS_SUFFIX, slug, write_whole
 from deploybench.hardware.host import Host
+from deploybench.plurals import counted
 from deploybench.results.layers import LayerProfile
 from deploybench.results.record import Bound
 
@@ -135,7 +136,7 @@ def _problems(explanation: Explanation) -> Iterator[str]:
     """What no profiler gives: it would be divided by, or drawn, somewhere."""
     models = {side.model for side in explanation.sides}
     if len(models) > 1:
-        yield f"its sides are of {len(models)} models"
+        yield f"its sides are of {counted(len(models), 'model')}"
     for module in explanation.work:
         if min(module.macs, module.parameters, module.values) < 0:
             yield f"work: {module.name!r} has less than none"

@@ -32,6 +32,7 @@ from deploybench.gating.sides import Side, is_elsewhere, side_of
 from deploybench.gating.times import GateRequest, gate_times
 from deploybench.inert import inert
 from deploybench.plan.cells import NO_OPTIONS
+from deploybench.plurals import counted
 from deploybench.results.cell import HOST_TO_HOST, CellOptions
 from deploybench.results.record import Record, StateSummary
 from deploybench.results.store import NoRecordsError, other_runs_of
@@ -344,8 +345,9 @@ def _heard_of_one_cell(event: RunEvent) -> None:
     _heard(event)
     if isinstance(event, RunPlanned) and len(event.cells) != 1:
         folders = [from_here(planned.artifact.path) for planned in event.cells]
+        named = ", ".join(folders) or "(none)"
         raise DeployBenchError(
-            f"{len(event.cells)} cells, of the artifacts {', '.join(folders) or '(none)'}",
+            f"{counted(len(event.cells), 'cell')}, of the artifacts {named}",
             expected="one cell a measurement",
             action=f'artifact="{folders[-1] if folders else ""}" instead of the model',
         )

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from deploybench.archive.imported import PercentileMs, Tool
 from deploybench.errors import DeployBenchError
+from deploybench.plurals import counted
 from deploybench.statistics.samples import nearest_rank, samples_needed
 from deploybench.untrusted import json_of
 
@@ -155,7 +156,7 @@ class Numbers:
         if not isinstance(values, list):
             self._refuse(field, values, "a list of times")
         if len(values) > MOST_SAMPLES:
-            self._refuse(field, f"{len(values)} times", f"at most {MOST_SAMPLES}")
+            self._refuse(field, counted(len(values), "time"), f"at most {MOST_SAMPLES}")
         times = []
         for number, value in enumerate(values):
             time_ms = self.ms(value, f"{field}[{number}]", unit_ms)
