@@ -13,7 +13,7 @@ import pytest
 from deploybench.analysis.comparison import Comparison, Status
 from deploybench.analysis.gate import Outcome, check_rows
 from deploybench.artifacts.artifact import Artifact, open_artifact
-from deploybench.artifacts.workspace import Workspace
+from deploybench.artifacts.workspace import MEASURED_AGAIN, Workspace
 from deploybench.contracts.registry import runner
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import Host
@@ -21,7 +21,7 @@ from deploybench.plan.cells import Selection, plan_cells
 from deploybench.results.record import Record
 from deploybench.results.store import write_record
 from deploybench.runs import again
-from deploybench.runs.again import FOLDER, AgainRequest, compare_again
+from deploybench.runs.again import AgainRequest, compare_again
 from deploybench.runs.request import RunRequest, RunResult
 from tests.artifacts.workspaces import MODEL, ONNX, add_copy, kept_workspace
 from tests.comparisons import host, launch, record
@@ -114,7 +114,7 @@ def test_both_artifacts_are_measured_in_one_run_and_their_ratio_is_paired(
     (asked,) = runs.asked
     assert set(asked.artifacts) == {old.path, new.path}
     assert (asked.runners, asked.threads, asked.budget_s) == (["onnxruntime"], 2, 7)
-    assert asked.workspace == workspace.root / FOLDER, "or it would be the latest run"
+    assert asked.workspace == workspace.root / MEASURED_AGAIN, "or it would be the latest run"
 
 
 def gone(workspace: Workspace) -> dict[str, Any]:
@@ -301,7 +301,7 @@ def test_gate_really_measures_both_artifacts_beside_each_other(
     done = cli(*arguments, "--rerun-baseline", "--budget", "4s", "--allow", "version,environment")
     assert done.returncode in (0, 1, 3), done.stderr
     assert '"paired": true' in done.stdout, done.stdout
-    runs = list((workspace.root / FOLDER / "records").glob("*"))
+    runs = list((workspace.root / MEASURED_AGAIN / "records").glob("*"))
     assert len(runs) == 1
     assert len(list(runs[0].glob("*.json"))) == 2
 
