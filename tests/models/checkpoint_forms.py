@@ -298,7 +298,7 @@ DIVERGED = {**trained(), "fc.weight": torch.full((3, 4), float("nan"))}
 OVERFLOWN = {**trained(), "fc.bias": torch.full((3,), float("inf"))}
 HALF = cast(trained(), torch.float16)
 WIDE = cast(trained(), torch.bfloat16)
-GZIPPED = gzip.compress(b"weights")
+GZIPPED = gzip.compress(b"weights", mtime=0)
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 102400\n"
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Google Drive - Quota exceeded</title></head></html>"
 KERAS = b"\x89HDF\r\n\x1a\n" + bytes(64)
