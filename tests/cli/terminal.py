@@ -29,15 +29,18 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
         self.code: int | None = None
+        # Named as a whole: readline, which pytest imports, sets COLUMNS and LINES where os.environ
+        # does not see them, and a program with these does not look at its terminal's size.
+        environment = {**os.environ, "TERM": "xterm-256color"}
+        for name in ("COLUMNS", "LINES", "NO_COLOR", "CI"):
+            environment.pop(name, None)
+        command = [sys.executable, "-m", "deploybench", *arguments]
         # fork and exec: the child has the terminal as its own, so that ^C reaches it.
         self._pid, self._fd = pty.fork()
         if self._pid == 0:
-            for name in ("COLUMNS", "LINES", "NO_COLOR", "CI"):
-                os.environ.pop(name, None)
-            os.environ["TERM"] = "xterm-256color"
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.dup2(os.open(output, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 1)
-            os.execv(sys.executable, [sys.executable, "-m", "deploybench", *arguments])
+            os.execve(sys.executable, command, environment)
         self.resize(columns, rows)
 
     @property
