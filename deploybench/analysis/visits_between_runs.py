@@ -127,6 +127,11 @@ def common_best(old: Record, new: Record) -> CanaryBest | None:
         return None
     if old.host.hostname != new.host.hostname or old.host.cpu_model != new.host.cpu_model:
         return None
+    return lesser_best(first, second)
+
+
+def lesser_best(first: CanaryBest, second: CanaryBest) -> CanaryBest:
+    """What two runs with the same budget on one host know together."""
     return CanaryBest(
         threads=first.threads,
         compute_us=min(first.compute_us, second.compute_us),

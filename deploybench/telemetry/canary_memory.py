@@ -41,6 +41,8 @@ FEWEST_TO_OUTVOTE = 4
 SHORTEST_AGREEMENT = timedelta(days=3)
 FARTHEST_APART = 1.03
 """Of calm runs from each other."""
+CONFIRMED = 1.02
+"""Of the best from that of the next run: as wide as the interval of a VALID time may be."""
 
 
 class CanaryRun(RememberedRun):
@@ -165,7 +167,7 @@ def in_words(best: CanaryBest, before: CanaryBest | None) -> str | None:
     share = best.delivered(own)
     if share < FARTHEST_CALM:
         return f"the machine never came near its own speed in this run: at best {share:.0%} of it"
-    if best.second_us is not None and best.second_us > FARTHEST_APART * best.compute_us:
+    if best.second_us is not None and best.second_us > CONFIRMED * best.compute_us:
         return (
             "the machine's own speed was seen in one run alone, and may be higher: times may be a "
             "few percent too long until another run comes near it"
