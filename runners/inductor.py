@@ -68,6 +68,8 @@ class InductorRunner(TorchRunner):
 class InductorSession(TorchSession):
     """Compiles by a call on zeros; streams after the first find the compiled code."""
 
+    _from_cache: bool | None = None
+
     def _compile(self) -> None:
         import torch
         from torch._dynamo.utils import counters
@@ -78,7 +80,6 @@ class InductorSession(TorchSession):
             self._module(self._place.send(np.zeros(self.input_shapes[self._input], np.float32)))
         self._from_cache = found_in_cache(counters["inductor"])
         breaks = sum(counters["graph_break"].values())
-        self._notes: tuple[str, ...] = ()
         if breaks:
             self._notes = (f"{breaks} graph breaks",)
 
