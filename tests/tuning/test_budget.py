@@ -97,6 +97,50 @@ def test_evaluation_that_was_ended_is_no_result_and_is_made_when_there_is_time(
     assert winner(found) == INT8
 
 
+class SlowGroups(MadeUp):
+    """Each evaluation takes 30 s of a clock that is made up; the deadline cuts those that are
+    named, all of their cells or all but the first."""
+
+    now_s = 0.0
+    late = False
+    cut: tuple[str, ...] = ()
+    left = 0
+
+    def carry_out_evaluation(
+        self, request: EvaluationRequest, tell: Callable[[Any], None]
+    ) -> SimpleNamespace:
+        result = super().carry_out_evaluation(request, tell)
+        self.now_s += 30.0
+        self.late = request.runners[0] in self.cut
+        records = list(result.records)
+        if self.late:
+            records[self.left :] = [one.replaced(quality=None) for one in records[self.left :]]
+        return SimpleNamespace(records=tuple(records), run=result.run, cut_short=None)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_evaluation_that_was_cut_tells_nothing_of_what_more_images_take(
+    left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = SlowGroups(TIMES, counts=(100, 200))
+    made.cut, made.left = ("openvino",), left
+    monkeypatch.setattr("deploybench.tuning.evaluating.monotonic", lambda: made.now_s)
+    monkeypatch.setattr(deadlines, "passed", lambda: made.late)
+    search = made.search(tmp_path, monkeypatch)
+    by_runner: dict[str, list[Planned]] = {}
+    for plan in made.planned():
+        by_runner.setdefault(plan.cell.runner, []).append(plan)
+    evaluations = search.evaluations
+    evaluations.evaluate(0, by_runner["openvino"])
+    # Nothing is known: it is tried, and the deadline ends it if it is too long.
+    assert evaluations.seconds_an_image == 0.0
+    evaluations.evaluate(0, by_runner["onnxruntime"])
+    evaluations.evaluate(0, by_runner["openvino"])
+    assert evaluations.seconds_an_image == pytest.approx(30 / 100)
+    assert evaluations.affordable(1, 1, left_s=121.0)
+    assert not evaluations.affordable(1, 1, left_s=119.0)
+
+
 class StartsLate(MadeUp):
     """The process of INT8 does not start before the deadline, that of BF16 is not even begun."""
 
