@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 from types import SimpleNamespace
@@ -21,12 +21,15 @@ from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.runs.evaluation import EvaluationRequest
 from deploybench.tuning.events import TuneRemarked
+from deploybench.tuning.journal import JournalFile
 from deploybench.tuning.measuring import Surroundings
 from deploybench.tuning.request import TuneRequest
+from deploybench.tuning.rewriting import Rewritten
+from deploybench.tuning.search import Search
 from deploybench.tuning.tune import tune
 from tests.tuning.made_up import MadeUp
 from tests.tuning.test_bad_input import write_set
-from tests.tuning.test_search import BF16, EAGER, INT8, ORT, TIMES, winner
+from tests.tuning.test_search import BF16, EAGER, INT8, MIXED, ORT, TIMES, winner
 
 BUDGET = "not tried: budget"
 
@@ -175,6 +178,105 @@ def test_process_that_was_too_late_is_no_failure_of_the_configuration(
     ]
     assert len(late) == 2
     assert all(words.startswith(BUDGET) for words in late)
+
+
+class Clocked(MadeUp):
+    """On a clock that is made up: ``writing_s`` for other forms, ``round_s`` for a round. Of the
+    round in which the deadline comes nothing is there, or all but fp32 eager."""
+
+    now_s = 0.0
+    writing_s = 0.0
+    round_s = 10.0
+    eager_alone_is_late = False
+
+    def rewritten(self, leaders: Sequence[Planned], over: Sequence[Planned]) -> Rewritten:
+        self.now_s += self.writing_s
+        return super().rewritten(leaders, over)
+
+    def measured(
+        self,
+        planned: Sequence[Planned],
+        run: str,
+        seconds_each: float,
+        surroundings: Surroundings,
+        tell: Callable[[Any], None],
+    ) -> list[Record]:
+        self.now_s += self.round_s
+        late = deadlines.passed()
+        if late and not self.eager_alone_is_late:
+            self.rounds.append(())
+            return []
+        records = super().measured(planned, run, seconds_each, surroundings, tell)
+        return [one for one in records if not (late and one.cell.runner == "pytorch")]
+
+    def found(self, root: Path, patch: pytest.MonkeyPatch, **changes: object) -> Search:
+        """The search after 100 s."""
+        for module in ("deadlines", "tuning.rounds", "tuning.evaluating", "tuning.search"):
+            patch.setattr(f"deploybench.{module}.monotonic", lambda: self.now_s)
+        search = self.search(root, patch, budget_s=100.0, **changes)
+        with deadlines.no_later_than(100.0):
+            search.carry_out()
+        return search
+
+
+def of_journal(root: Path) -> list[tuple[int, int, bool]]:
+    """Its rounds: number, how many configurations, whether finished."""
+    document = JournalFile(root / "tuned" / "net", {"asked": "this"}).document
+    return [(one.number, len(one.names), one.finished) for one in document.rounds]
+
+
+def test_no_round_is_begun_after_exports_of_other_forms_took_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Clocked({**TIMES, MIXED: 7.0}, wrong={INT8: 0.3})
+    made.writing_s = 90.0
+    found = made.found(tmp_path, monkeypatch).outcome()
+    assert found is not None
+    assert len(made.rounds) == found.rounds == 1
+    assert of_journal(tmp_path) == [(0, 5, True)]
+    assert found.over_eager is not None
+    assert not found.settled
+    assert any(one.reason == BUDGET for one in found.not_tried)
+
+
+def test_round_of_which_nothing_was_there_in_time_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Clocked({**TIMES, INT8: 11.8}, scatter=0.0)  # BF16 and INT8 take a second round
+    made.round_s = 60.0
+    search = made.found(tmp_path, monkeypatch)
+    found = search.outcome()
+    assert found is not None
+    assert len(made.rounds) == 2
+    assert found.rounds == 1
+    assert of_journal(tmp_path) == [(0, 5, True)]
+    assert found.over_eager is not None
+    assert found.over_eager.value == pytest.approx(40 / 11.8, rel=0.02)
+    assert not found.settled
+    said = [event.words for event in made.said if isinstance(event, TuneRemarked)]
+    assert "the budget was spent before round 2 showed anything" in said
+
+
+def test_first_round_of_which_nothing_was_there_in_time_is_no_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Clocked(TIMES)
+    made.round_s = 200.0
+    assert made.found(tmp_path, monkeypatch).outcome() is None
+    assert of_journal(tmp_path) == []
+
+
+def test_times_as_fast_as_eager_come_from_the_last_round_that_has_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Clocked({**TIMES, INT8: 11.8}, scatter=0.0)
+    made.round_s = 60.0
+    made.eager_alone_is_late = True
+    found = made.found(tmp_path, monkeypatch).outcome()
+    assert found is not None
+    assert found.rounds == 2
+    assert found.over_eager is not None
+    assert found.over_eager.value == pytest.approx(40 / 11.8, rel=0.02)
 
 
 def test_budget_that_the_exports_take_is_said_with_what_to_do(
