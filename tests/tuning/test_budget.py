@@ -21,12 +21,13 @@ from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.runs.evaluation import EvaluationRequest
 from deploybench.tuning.events import TuneRemarked
+from deploybench.tuning.halving import least_budget_s
 from deploybench.tuning.journal import JournalFile
 from deploybench.tuning.measuring import Surroundings
 from deploybench.tuning.request import TuneRequest
 from deploybench.tuning.rewriting import Rewritten
-from deploybench.tuning.search import Search
-from deploybench.tuning.tune import tune
+from deploybench.tuning.search import EVALUATING_SHARE, Search
+from deploybench.tuning.tune import BUDGET_STEP_S, EXPORTING_SHARE, sure_budget_s, tune
 from tests.tuning.made_up import MadeUp
 from tests.tuning.test_bad_input import write_set
 from tests.tuning.test_search import BF16, EAGER, INT8, MIXED, ORT, TIMES, winner
@@ -181,11 +182,13 @@ def test_process_that_was_too_late_is_no_failure_of_the_configuration(
 
 
 class Clocked(MadeUp):
-    """On a clock that is made up: ``writing_s`` for other forms, ``round_s`` for a round. Of the
-    round in which the deadline comes nothing is there, or all but fp32 eager."""
+    """On a clock that is made up: ``images_s`` for an evaluation, ``writing_s`` for other forms,
+    ``round_s`` for a round. Of the round in which the deadline comes nothing is there, or all but
+    fp32 eager."""
 
     now_s = 0.0
     writing_s = 0.0
+    images_s = 0.0
     round_s = 10.0
     eager_alone_is_late = False
 
@@ -209,12 +212,20 @@ class Clocked(MadeUp):
         records = super().measured(planned, run, seconds_each, surroundings, tell)
         return [one for one in records if not (late and one.cell.runner == "pytorch")]
 
-    def found(self, root: Path, patch: pytest.MonkeyPatch, **changes: object) -> Search:
-        """The search after 100 s."""
+    def carry_out_evaluation(
+        self, request: EvaluationRequest, tell: Callable[[Any], None]
+    ) -> SimpleNamespace:
+        self.now_s += self.images_s
+        return super().carry_out_evaluation(request, tell)
+
+    def found(
+        self, root: Path, patch: pytest.MonkeyPatch, budget_s: float = 100.0, **changes: object
+    ) -> Search:
+        """The search after the budget."""
         for module in ("deadlines", "tuning.rounds", "tuning.evaluating", "tuning.search"):
             patch.setattr(f"deploybench.{module}.monotonic", lambda: self.now_s)
-        search = self.search(root, patch, budget_s=100.0, **changes)
-        with deadlines.no_later_than(100.0):
+        search = self.search(root, patch, budget_s=budget_s, **changes)
+        with deadlines.no_later_than(budget_s):
             search.carry_out()
         return search
 
@@ -277,6 +288,24 @@ def test_times_as_fast_as_eager_come_from_the_last_round_that_has_both(
     assert found.rounds == 2
     assert found.over_eager is not None
     assert found.over_eager.value == pytest.approx(40 / 11.8, rel=0.02)
+
+
+@pytest.mark.parametrize("exporting", [True, False])
+def test_budget_that_is_suggested_leaves_time_for_all_whatever_exports_and_first_images_take(
+    exporting: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget_s = sure_budget_s(len(TIMES), exporting=exporting)
+    made = Clocked(TIMES)
+    left_s = budget_s
+    if exporting:
+        made.now_s = EXPORTING_SHARE * budget_s
+        left_s -= made.now_s
+    made.images_s = EVALUATING_SHARE * left_s / 3  # eager, ONNX Runtime and OpenVINO
+    search = made.found(tmp_path, monkeypatch, budget_s)
+    assert search.outcome() is not None
+    assert len(made.rounds[0]) == len(TIMES)
+    # No more than it takes.
+    assert budget_s - BUDGET_STEP_S <= least_budget_s(len(TIMES)) * (4 if exporting else 2)
 
 
 def test_budget_that_the_exports_take_is_said_with_what_to_do(
