@@ -247,7 +247,7 @@ def sure_budget_s(count: int, *, exporting: bool) -> float:
 
 
 def _check_budget(request: TuneRequest, count: int) -> None:
-    """Refuse a budget that one round alone takes, with one that is enough for the rest as well.
+    """Refuse a budget that one round alone takes, with one that leaves it its time.
 
     What lies between may do: exports may be quick, and those of an earlier call take no time again.
     """
@@ -261,8 +261,8 @@ def _check_budget(request: TuneRequest, count: int) -> None:
         f"--budget {request.budget_s:g}s for one round of {counted(count, 'configuration')}",
         expected=f"{least_s:g}s for the round, {LEAST_EACH_S:g} s for each to start and to be "
         f"seen, beside the time for {beside}",
-        action=f"--budget {sure_s:g}s, which is enough whatever that takes, or fewer "
-        "configurations: --runner, --backend, --precision",
+        action=f"--budget {sure_s:g}s, which leaves the round its time whatever that "
+        "takes, or fewer configurations: --runner, --backend, --precision",
     )
 
 

@@ -50,7 +50,7 @@ def test_request_of_what_no_tuning_can_do_is_refused(
     assert words in refused.value.found
 
 
-def test_budget_too_short_for_one_round_is_refused_at_once_with_one_that_is_enough(
+def test_budget_too_short_for_one_round_is_refused_at_once_with_one_that_leaves_it_its_time(
     tmp_path: Path,
 ) -> None:
     request = TuneRequest(
