@@ -255,10 +255,11 @@ def tuned(
     *,
     winner: Candidate | None,
     finalists: Sequence[Candidate],
-    eager: Candidate | None,
+    eager: tuple[Candidate, Candidate] | None,
 ) -> Tuned:
     """The outcome where ``winner`` leads the ``finalists`` of the last round.
 
+    ``eager``: the winner and fp32 eager, by the last round in which both were measured.
     None: nothing is known to be within the constraints; the advice then has what is nearest.
     """
     objective = pairs.objective
@@ -284,8 +285,8 @@ def tuned(
         rivals=tuple(rivals),
     )
     over_eager = None
-    if eager is not None and eager is not winner:
-        over_eager = beside(winner, eager, Quantity.P50, pairs.margin).ratio
+    if eager is not None:
+        over_eager = beside(*eager, Quantity.P50, pairs.margin).ratio
     return Tuned(
         advice=advice,
         same=tuple(one for one in rivals if one.standing is Standing.SAME),

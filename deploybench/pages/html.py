@@ -24,6 +24,7 @@ from deploybench.errors import DeployBenchError
 from deploybench.inert import inert
 from deploybench.pages.page import Chart, Comparison, Folded, Page, View
 from deploybench.pages.specs import DARK, LIGHT
+from deploybench.plurals import counted
 from deploybench.report.table import Prose, Table
 
 REMEDY = 'pip install "deploybench[report]"'
@@ -207,9 +208,13 @@ def _chart_data(chart: Chart) -> dict[str, Any]:
 
 def _view_data(view: View) -> dict[str, Any]:
     table = listed(view.table)
+    caption = view.caption
+    if len(table.lines) < len(view.table.lines):
+        words = f"the first {len(table.lines)} of {counted(len(view.table.lines), 'line')}"
+        caption = f"{caption}\nThe table of this chart has {words}."
     return {
         "name": inert(view.name),
-        "caption": inert_lines(view.caption),
+        "caption": inert_lines(caption),
         "spec": view.spec,
         "columns": [[column.heading, column.number] for column in table.columns],
         "lines": [[cell.text for cell in line.cells] for line in table.lines],

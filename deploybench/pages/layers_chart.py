@@ -184,23 +184,25 @@ def _as_macs_say(
 
 def _pairs(explanations: Sequence[Explanation]) -> Iterator[Explanation]:
     """Artifacts that were explained one by one, and alike, laid side by side: the first of a model
-    with each other one."""
+    with each other one.
+
+    Alike are those whose modules do the same work: the times of another image size, or of another
+    model of that name, stand over other MACs.
+    """
     alike: dict[tuple[object, ...], dict[tuple[str, ...], Explanation]] = {}
     for explanation in explanations:
         if len(explanation.sides) == 1 and not explanation.failed:
             side = explanation.sides[0]
-            place = (explanation.host.hostname, side.model, side.device, side.threads, side.batch)
+            settings = (side.model, side.device, side.threads, side.batch)
+            place = (explanation.host.hostname, *settings, explanation.work)
             # What was explained again stands in the place of what was before.
             alike.setdefault(place, {})[(side.name, side.runner, side.precision)] = explanation
     for found in alike.values():
         first, *others = found.values()
         for other in others:
             ordered = sorted((first, other), key=lambda one: one.created)
-            counted_one = next((one for one in ordered if one.work), ordered[0])
             sides = tuple(one.sides[0] for one in ordered)
-            yield ordered[1].replaced(
-                sides=sides, work=counted_one.work, uncounted=counted_one.uncounted, seal=""
-            )
+            yield ordered[1].replaced(sides=sides, seal="")
 
 
 def _newest_first(explanations: Sequence[Explanation]) -> list[Explanation]:

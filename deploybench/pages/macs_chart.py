@@ -42,7 +42,7 @@ MACS = About(
 
 ROOF_POINTS = 24
 MOST_MARKS = 600
-"""Of a view: more could not be told from each other. The table has all of them."""
+"""Of a view: more could not be told from each other. Its table is made of all of them."""
 LABELS_BESIDE = 7
 """So many names have room beside each other above the marks."""
 
@@ -53,10 +53,13 @@ def macs_view(run: Run, view_name: str, runners: Sequence[str]) -> View | None:
     if len({entry.row.macs_per_image for entry in entries}) < 2:
         return None
     lines = [f"{line}." for line in ranking_lines(rankings(run.findings))]
-    if len(entries) > MOST_MARKS:
-        lines.append(f"The first {MOST_MARKS} of {counted(len(entries), 'mark')} are drawn.")
-        entries = entries[:MOST_MARKS]
     values = _values(entries)
+    places = _most_telling(values)
+    if len(places) < len(values):
+        words = f"{len(places)} of {counted(len(values), 'mark')} are drawn, the fastest of each "
+        lines.append(f"{words}model before its others.")
+    drawn = [values[place] for place in places]
+    _put_labels(drawn)
     caption = "\n".join(lines)
     table = table_of_values(
         values,
@@ -69,8 +72,33 @@ def macs_view(run: Run, view_name: str, runners: Sequence[str]) -> View | None:
         ("bound", "least ms", three_digits),
         ("verdict", "verdict"),
     )
-    roofs = inert_values(_roof_lines(entries))
-    return View(view_name, caption, _spec(inert_values(values), runners, roofs), table)
+    roofs = inert_values(_roof_lines([entries[place] for place in places]))
+    return View(view_name, caption, _spec(inert_values(drawn), runners, roofs), table)
+
+
+def _most_telling(values: Sequence[dict[str, Any]]) -> list[int]:
+    """The places of those that are drawn: of each model the fastest, then the next of each.
+
+    Where not all of one such turn have room, those that are drawn are spread over the MACs, with
+    the fewest and the most.
+    """
+    turns: list[list[int]] = []
+    seen: dict[str, int] = {}
+    for place in sorted(range(len(values)), key=lambda place: float(values[place]["ms"])):
+        turn = seen.get(values[place]["model"], 0)
+        seen[values[place]["model"]] = turn + 1
+        if turn == len(turns):
+            turns.append([])
+        turns[turn].append(place)
+    chosen: list[int] = []
+    for members in turns:
+        room = MOST_MARKS - len(chosen)
+        if len(members) > room:
+            by_macs = sorted(members, key=lambda place: float(values[place]["gmac"]))
+            apart = (len(by_macs) - 1) / max(room - 1, 1)
+            members = [by_macs[round(number * apart)] for number in range(room)]
+        chosen += members
+    return sorted(chosen)
 
 
 def _roof_lines(entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -111,9 +139,7 @@ def _values(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     shapes: dict[str, set[str]] = {}
     for entry in entries:
         shapes.setdefault(entry.row.model, set()).add(_shape(entry))
-    values = [_value(entry, several=len(shapes[entry.row.model]) > 1) for entry in entries]
-    _put_labels(values)
-    return values
+    return [_value(entry, several=len(shapes[entry.row.model]) > 1) for entry in entries]
 
 
 def _shape(entry: Entry) -> str:

@@ -52,6 +52,7 @@ class Evaluations:
     records: dict[Answers, Record] = field(default_factory=dict)
     steps: dict[Answers, int] = field(default_factory=dict)
     seconds_an_image: float = 0.0
+    """By the latest evaluation that was carried out whole."""
 
     def quality_of(self, cell: Cell) -> Quality | None:
         record = self.records.get(answers_of(cell))
@@ -86,6 +87,7 @@ class Evaluations:
         known = self._known(step, names)
         if known is not None:
             records, spent_s = known
+            all_done = bool(records)
         else:
             began = monotonic()
             with deadlines.no_later_than(ends):
@@ -93,15 +95,17 @@ class Evaluations:
                 cut = deadlines.passed()
             spent_s = monotonic() - began
             seen = [one for one in records if not (cut and one.quality is None)]
-            if len(seen) == len(records):
+            all_done = bool(records) and len(seen) == len(records)
+            if all_done:
                 made = TuneEvaluation(step=step, run=run, names=names, spent_s=spent_s)
                 self.journal.put_evaluation(made)
             records = seen
         for record in records:
             self.records[quality_key(record)] = record
             self.steps[quality_key(record)] = step
-        images = max(len(records) * self.images.counts[step], 1)
-        self.seconds_an_image = spent_s / images
+        if all_done:
+            # What was cut took its time for images that nobody counted: it tells of no later one.
+            self.seconds_an_image = spent_s / (len(records) * self.images.counts[step])
         return spent_s
 
     def _known(self, step: int, names: tuple[str, ...]) -> tuple[list[Record], float] | None:

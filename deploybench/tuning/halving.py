@@ -93,23 +93,31 @@ def is_settled(seen: Look, kept: Sequence[str], looked_at: int) -> bool:
 def halve(
     names: Sequence[str],
     budget_s: float,
-    look: Callable[[int, Sequence[str], float], Look],
+    look: Callable[[int, Sequence[str], float], Look | None],
     widen: Callable[[int, Sequence[str]], Collection[str]] | None = None,
+    time_left: Callable[[], float] = lambda: math.inf,
 ) -> Halved:
     """Look, halve and look again until it is settled or the budget is spent.
 
-    ``look`` is given the number of the look, who is looked at and the seconds for each. ``widen``
-    says after a look who joins those that were kept.
+    ``look`` is given the number of the look, who is looked at and the seconds for each; None from
+    it: the time was over before anything was seen, so nothing is known beyond the look before.
+    ``widen`` says after a look who joins those that were kept. What that takes is in no look:
+    ``time_left`` tells the seconds until the deadline, and no look is planned beyond it.
     """
     alive = list(names)
+    last = Look(())
     spent_s = 0.0
     gone: dict[str, int] = {}
     number = 0
     while True:
         # The options of the first ones that lead are looked at after the first look.
         more = 1 if widen is not None and number == 0 else 0
-        each_s = max(seconds_each(budget_s - spent_s, len(alive), more), LEAST_EACH_S)
+        left_s = min(budget_s - spent_s, time_left())
+        each_s = max(seconds_each(left_s, len(alive), more), LEAST_EACH_S)
         seen = look(number, alive, each_s)
+        if seen is None:
+            return Halved(last, number, spent_s, settled=False, gone=gone)
+        last = seen
         spent_s += seen.spent_s
         kept = survivors(seen, len(alive))
         gone |= {name: number for name in alive if name not in kept}
@@ -118,7 +126,7 @@ def halve(
             joining = [name for name in widen(number, kept) if name not in kept]
         settled = not joining and is_settled(seen, kept, len(alive))
         number += 1
-        left_s = budget_s - spent_s
+        left_s = min(budget_s - spent_s, time_left())
         enough = left_s >= least_budget_s(len(kept) + len(joining))
         if not enough and joining:
             # The options can be left out; those that were kept may still be told apart.

@@ -95,6 +95,12 @@ class JournalFile:
         self.document = self.document.replaced(rounds=tuple(rounds))
         self._write()
 
+    def forget_round(self, number: int) -> None:
+        """Take out a round that was begun, and showed nothing before the time was over."""
+        rounds = tuple(one for one in self.document.rounds if one.number != number)
+        self.document = self.document.replaced(rounds=rounds)
+        self._write()
+
     def put_evaluation(self, made: TuneEvaluation) -> None:
         """Write an evaluation that is finished."""
         evaluations = (*self.document.evaluations, made)

@@ -29,7 +29,8 @@ class Rounds:
         self, number: int, planned: Mapping[str, Planned], each_s: float
     ) -> tuple[dict[str, Record], float]:
         """The records of a round of the configurations by name, and the seconds that it took:
-        measured now, or before. What the deadline did not let begin has no record."""
+        measured now, or before. What the deadline did not let begin has no record; where that is
+        all of them, no round was made, and none is kept."""
         names = list(planned)
         known = self._known(number, names)
         if known is not None:
@@ -42,6 +43,11 @@ class Rounds:
         records = measured(list(planned.values()), run, each_s, self.surroundings, self.tell)
         spent_s = monotonic() - began
         found = {name_of(record.cell): record for record in records if not _was_cut(record)}
+        if not found:
+            self.journal.forget_round(number)
+            words = f"the budget was spent before round {number + 1} showed anything"
+            self.tell(TuneRemarked(words))
+            return {}, spent_s
         # Of a round that the deadline cut the journal keeps no more than it showed.
         seen = tuple(sorted(name for name in names if name in found))
         self.journal.put_round(made.replaced(names=seen, spent_s=spent_s, finished=True))

@@ -98,18 +98,17 @@ class Search:
 
         Raises KeyboardInterrupt, and DeployBenchError where nothing can be evaluated or kept.
         """
-        evaluated_s = self._evaluate_all()
-        self._spent_s = evaluated_s
+        self._spent_s = self._evaluate_all()
         able = [name for name, plan in self._planned.items() if self._is_able(plan)]
         if not able:
             return
-        left_s = min(self._request.budget_s - evaluated_s, deadlines.left_s())
+        left_s = min(self._request.budget_s - self._spent_s, deadlines.left_s())
         able = self._affordable(able, left_s)
         if not able:
             return
         trying = self._request.runtime_options or self._rewriting is not None
         widen = self._widen if trying else None
-        self._halved = halve(able, left_s, self._look, widen)
+        self._halved = halve(able, left_s, self._look, widen, deadlines.left_s)
 
     def _affordable(self, names: list[str], left_s: float) -> list[str]:
         """Those that one round has time for, the allowed and the ones of fewer bits first; none
@@ -170,8 +169,8 @@ class Search:
         winner = leader_of([candidates[name] for name in allowed], self._pairs)
         best = next((name for name in allowed if candidates[name] is winner), None)
         eager = None
-        if self._eager is not None and best is not None:
-            eager = self._in_last_round(self._eager)
+        if self._eager is not None and best is not None and best != self._eager:
+            eager = self._side_by_side(best, self._eager)
         choice = choice_of(list(candidates.values()))
         found = tuned(
             choice,
@@ -210,16 +209,18 @@ class Search:
         record = self.evaluations.record_of(plan.cell)
         return record is None or not self._candidate(record, plan).unusable
 
-    def _look(self, number: int, names: Sequence[str], each_s: float) -> Look:
-        """One round of measuring, and more images for what is not known to be right."""
+    def _look(self, number: int, names: Sequence[str], each_s: float) -> Look | None:
+        """Measure, and evaluate what is not known to be right; None: there was no time for any."""
         looked_at = list(names)
         if self._eager is not None and self._eager not in looked_at:
             looked_at.append(self._eager)  # what all others are held against
         planned = {name: self._planned[name] for name in looked_at}
         records, spent_s = self._rounds_made.made(number, planned, each_s)
+        self._spent_s += spent_s
+        if not records:
+            return None
         self._rounds.append(records)
         self.records |= records
-        self._spent_s += spent_s
         seen = self._order(names)
         evaluated_s = self._more_images([name for name in seen.order if name not in seen.worse])
         if evaluated_s:
@@ -280,7 +281,7 @@ class Search:
             if not steps:
                 return spent_s
             step = min(steps)
-            left_s = self._request.budget_s - self._spent_s - spent_s
+            left_s = min(self._request.budget_s - self._spent_s - spent_s, deadlines.left_s())
             count = len(steps[step])
             if not self.evaluations.affordable(step, count, left_s):
                 self._tell(
@@ -376,11 +377,14 @@ class Search:
     def _fits(self, candidate: Candidate) -> bool:
         return fit_of(candidate, self.constraints) is Fit.MEETS
 
-    def _in_last_round(self, name: str) -> Candidate | None:
-        record = self._rounds[-1].get(name)
-        if record is None:
-            return None
-        return self._candidate(record, self._planned[name])
+    def _side_by_side(self, one: str, other: str) -> tuple[Candidate, Candidate] | None:
+        """The two by the last round in which both were measured; None where there is none."""
+        for seen in reversed(self._rounds):
+            if one in seen and other in seen:
+                ours = self._candidate(seen[one], self._planned[one])
+                theirs = self._candidate(seen[other], self._planned[other])
+                return ours, theirs
+        return None
 
     def _beside_best(self, best: str | None, name: str) -> Beside | None:
         """How the best stands to another, by the last round in which both were measured.
@@ -390,9 +394,7 @@ class Search:
         if best is None or name == best:
             return None
         for mine in (best, self._base.get(best, best)):
-            for seen in reversed(self._rounds):
-                if mine in seen and name in seen:
-                    ours = self._candidate(seen[mine], self._planned[mine])
-                    theirs = self._candidate(seen[name], self._planned[name])
-                    return self._pairs.beside(ours, theirs)
+            pair = self._side_by_side(mine, name)
+            if pair is not None:
+                return self._pairs.beside(*pair)
         return None

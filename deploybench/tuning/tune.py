@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,7 +45,7 @@ from deploybench.tuning.journal import KEY_LETTERS, JournalFile, key_of
 from deploybench.tuning.measuring import Surroundings
 from deploybench.tuning.request import TuneRequest
 from deploybench.tuning.rewriting import Rewriting, words_of_writing
-from deploybench.tuning.search import Search
+from deploybench.tuning.search import EVALUATING_SHARE, Search
 from deploybench.tuning.space import (
     INT8,
     Space,
@@ -61,6 +62,8 @@ TUNED = "tuned"
 BUNDLE = "bundle"
 EXPORTING_SHARE = 0.5
 """Of the budget: what is not written by then is not tried, and kept for the next call if it was."""
+BUDGET_STEP_S = 10
+"""A budget that is suggested is rounded up to the next of this."""
 
 Tell = Callable[[TuneEvent], None]
 
@@ -232,15 +235,34 @@ def _words_of(space: Space, request: TuneRequest, selection: Selection) -> str:
     return words
 
 
+def sure_budget_s(count: int, *, exporting: bool) -> float:
+    """The budget in seconds that leaves time for one round of so many configurations when exports,
+    if there are any, and the first images have taken all that they may."""
+    left = 1 - EVALUATING_SHARE
+    if exporting:
+        left *= 1 - EXPORTING_SHARE
+    # What is read and described beside them takes a little, too.
+    steps = math.floor(least_budget_s(count) / left / BUDGET_STEP_S) + 1
+    return steps * BUDGET_STEP_S
+
+
 def _check_budget(request: TuneRequest, count: int) -> None:
-    """Refuse a budget that is too short for one round, with the least that would do."""
+    """Refuse a budget that one round alone takes, with one that leaves it its time.
+
+    What lies between may do: exports may be quick, and those of an earlier call take no time again.
+    """
     least_s = least_budget_s(count)
     if request.budget_s >= least_s:
         return
+    exporting = not request.artifacts
+    sure_s = sure_budget_s(count, exporting=exporting)
+    beside = "exports and first images" if exporting else "first images"
     raise DeployBenchError(
         f"--budget {request.budget_s:g}s for one round of {counted(count, 'configuration')}",
-        expected=f"at least {least_s:g}s: {LEAST_EACH_S:g} s for each, to start and to be seen",
-        action=f"--budget {least_s:g}s, or fewer of them: --runner, --backend, --precision",
+        expected=f"{least_s:g}s for the round, {LEAST_EACH_S:g} s for each to start and to be "
+        f"seen, beside the time for {beside}",
+        action=f"--budget {sure_s:g}s, which leaves the round its time whatever that "
+        "takes, or fewer configurations: --runner, --backend, --precision",
     )
 
 

@@ -86,6 +86,18 @@ def test_artifacts_that_were_explained_otherwise_are_never_laid_side_by_side(
     assert len(views(explanation(), other)) == 2
 
 
+def test_artifacts_whose_modules_do_other_work_are_never_laid_side_by_side() -> None:
+    """As of another image size: the names of the modules are the same, their MACs are not."""
+    one = explanation()
+    larger = tuple(module.replaced(macs=4 * module.macs) for module in one.work)
+    other = explanation(explained("openvino"), work=larger)
+    assert len(views(one, other)) == 2
+    # A third is laid beside the one whose work it has.
+    pair, *_ = views(one, other, explanation(explained("pytorch"), work=larger))
+    assert "A: net/openvino" in pair.caption
+    assert "B: net/pytorch" in pair.caption
+
+
 def test_artifact_that_was_explained_again_is_drawn_once_as_it_was_last() -> None:
     again = explanation(explained(factor=2.0), created="2026-02-01T10:00:00.000+00:00")
     [view] = views(explanation(), again)

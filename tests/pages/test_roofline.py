@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from deploybench.pages.compose import page_of
+from deploybench.pages.html import page_html
 from deploybench.pages.machines import machines_of
 from deploybench.pages.macs_chart import macs_view
 from deploybench.results.record import Bound
@@ -36,3 +38,29 @@ def test_roofline_is_the_time_of_the_arithmetic_at_the_peak() -> None:
     view = macs_view(machine.runs[0], "", ["pytorch"])
     assert view is not None
     assert not [part for part in view.spec["layer"] if "data" in part]
+
+
+def test_table_has_every_mark_and_of_each_model_the_fastest_is_drawn_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    records = made.one_run()  # three models on two runners, ONNX Runtime the faster
+    (machine,) = machines_of(records, None, 0.02)
+    monkeypatch.setattr("deploybench.pages.macs_chart.MOST_MARKS", 3)
+    view = macs_view(machine.runs[0], "", ["pytorch", "onnxruntime"])
+    assert view is not None
+    drawn = {(value["model"], value["runner"]) for value in view.spec["data"]["values"]}
+    assert drawn == {(model, "onnxruntime") for model in made.MODELS}
+    assert "3 of 6 marks are drawn, the fastest of each model before its others." in view.caption
+    assert len(view.table.lines) == 6
+    # Where not even one of each model has room: the fewest MACs and the most.
+    monkeypatch.setattr("deploybench.pages.macs_chart.MOST_MARKS", 2)
+    view = macs_view(machine.runs[0], "", ["pytorch", "onnxruntime"])
+    assert view is not None
+    assert [value["model"] for value in view.spec["data"]["values"]] == ["small", "large"]
+
+
+def test_page_says_where_the_table_of_a_chart_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "The table of this chart has the first 4 of 6 lines."
+    assert "The table of this chart" not in page_html(page_of(made.one_run()))
+    monkeypatch.setattr("deploybench.pages.html.MOST_LISTED", 4)
+    assert words in page_html(page_of(made.one_run()))

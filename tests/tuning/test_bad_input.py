@@ -50,7 +50,7 @@ def test_request_of_what_no_tuning_can_do_is_refused(
     assert words in refused.value.found
 
 
-def test_budget_too_short_for_one_round_is_refused_at_once_with_the_least_that_would_do(
+def test_budget_too_short_for_one_round_is_refused_at_once_with_one_that_leaves_it_its_time(
     tmp_path: Path,
 ) -> None:
     request = TuneRequest(
@@ -64,8 +64,9 @@ def test_budget_too_short_for_one_round_is_refused_at_once_with_the_least_that_w
     with pytest.raises(DeployBenchError) as refused:
         tune(request)
     assert "--budget 5s for one round of 2 configurations" in refused.value.found
-    assert "at least 8s" in str(refused.value.expected)
-    assert "--budget 8s" in str(refused.value.action)
+    assert str(refused.value.expected).startswith("8s for the round")
+    # Exports may take half of it, and first images half of the rest.
+    assert "--budget 40s" in str(refused.value.action)
     assert not list((tmp_path / "workspace" / "artifacts").iterdir())
 
 

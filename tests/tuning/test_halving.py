@@ -145,6 +145,42 @@ def test_who_joins_is_looked_at_and_is_left_out_where_there_is_no_time() -> None
     assert found.settled
 
 
+def test_time_that_others_take_to_join_is_gone_and_no_look_is_planned_beyond_the_deadline() -> None:
+    def look(number: int, names: Sequence[str], each_s: float) -> Look:
+        nonlocal now_s
+        seen.append(tuple(names))
+        now_s += each_s * len(names)
+        return Look(tuple(names), spent_s=each_s * len(names))
+
+    def widen(number: int, kept: Sequence[str]) -> list[str]:
+        nonlocal now_s
+        now_s += takes_s
+        return ["a in another form"] if number == 0 else []
+
+    seen: list[tuple[str, ...]] = []
+    now_s, takes_s = 0.0, 30.0
+    halve(["a", "b"], 100.0, look, widen, lambda: max(100.0 - now_s, 0.0))
+    assert seen == [("a", "b"), ("a", "b", "a in another form")]
+    seen.clear()
+    now_s, takes_s = 0.0, 45.0  # 5 s are left: not enough to look at two
+    found = halve(["a", "b"], 100.0, look, widen, lambda: max(100.0 - now_s, 0.0))
+    assert seen == [("a", "b")]
+    assert not found.settled
+
+
+def test_look_that_the_deadline_forestalled_is_none_and_settles_nothing() -> None:
+    def look(number: int, names: Sequence[str], each_s: float) -> Look | None:
+        if number == 1:
+            return None
+        return Look(("a",), spent_s=10.0)
+
+    def widen(number: int, kept: Sequence[str]) -> list[str]:
+        return ["a with an option"]
+
+    found = halve(["a"], 100.0, look, widen)
+    assert (found.looks, found.last.order, found.settled) == (1, ("a",), False)
+
+
 def test_what_fell_out_of_the_race_is_not_looked_at_again() -> None:
     def look(number: int, names: Sequence[str], each_s: float) -> Look:
         seen.append(tuple(names))
