@@ -64,20 +64,23 @@ def quantised_to_agree(
     Where the spec leaves the layers in float to be found, there are so few that it agrees with fp32
     eager (:func:`.float_layers.float_layers`).
     """
-    tried: dict[tuple[str, ...], Quantised] = {}
+    # The last attempt only: the constants of an earlier graph are the memory of the model's
+    # parameters, whose biases were changed since.
+    last: dict[tuple[str, ...], Quantised] = {}
     converted = None if biases.changing else convert()
 
     def attempt(layers: Sequence[str]) -> Infer:
         biases.correct(layers)
         model = converted if converted is not None else convert()
         made = quantised(model, spec, norms.before, layers, corrected=biases.changing)
-        tried[tuple(layers)] = made
+        last.clear()
+        last[tuple(layers)] = made
         return _runs(made.model, spec)
 
     layers = float_layers(biases, spec, judge, attempt)
-    if layers not in tried:
+    if layers not in last:
         attempt(layers)
-    found = tried[layers]
+    found = last[layers]
     return replace(found, facts={**found.facts, **biases.facts})
 
 

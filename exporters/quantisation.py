@@ -16,7 +16,7 @@ from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import describe_host
 
 INT8 = "int8"
-WAY = "2"
+WAY = "3"
 """Another one where the same request gives another file: corrected biases, and layers in float
 where it takes them."""
 RANGE_OPTION = ExportOption(
