@@ -42,15 +42,18 @@ def range_of_weights(spec: ExportSpec) -> tuple[bool, str]:
     return False, "full: for CPUs with VNNI, as this host; products may saturate without it"
 
 
+def identity_of_way(spec: ExportSpec) -> dict[str, str]:
+    """What decides of an int8 artifact beside what was said: the way that it is made in."""
+    return {"int8_way": WAY} if spec.precision == INT8 else {}
+
+
 def identity_of_range(spec: ExportSpec) -> dict[str, str]:
-    """What decides of an int8 artifact beside what was said: the way that it is made in, and its
-    range, which is the host's where nobody said it."""
-    if spec.precision != INT8:
-        return {}
-    if spec.option(RANGE_OPTION.name) is not None:
-        return {"int8_way": WAY}
-    reduced, _ = range_of_weights(spec)
-    return {"int8_way": WAY, RANGE_OPTION.name: "reduced" if reduced else "full"}
+    """For CPUs: the way, and the range, which is the host's where nobody said it."""
+    identity = identity_of_way(spec)
+    if identity and spec.option(RANGE_OPTION.name) is None:
+        reduced, _ = range_of_weights(spec)
+        identity[RANGE_OPTION.name] = "reduced" if reduced else "full"
+    return identity
 
 
 def images_of(spec: ExportSpec) -> CalibrationImages:
