@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Norms:
     """The batch norms that exporters fold into the layers before them: ``before`` has the path of
-    the layer by that of its norm, ``after`` the norm by the layer."""
+    the layer by that of its norm, ``after`` the norm by the layer. One that normalises by each
+    batch's own statistics is folded into nothing, and is none of them."""
 
     before: Mapping[str, str]
     after: Mapping[torch.nn.Module, torch.nn.Module]
@@ -105,6 +106,8 @@ class Biases:
         self._spec = spec
         self._norms = norms
         self._exact: list[tuple[torch.nn.Module, str, torch.Tensor | None]] = []
+        if not self.changing:
+            return
         for layer in _layers_in(model):
             bias = layer.bias
             exact = None if bias is None else layer.get_parameter("bias").data.clone()
@@ -215,7 +218,8 @@ def norms_of(model: torch.nn.Module, example: torch.Tensor) -> Norms:
 
     def hook_of(path: str) -> Callable[..., None]:
         def seen(module: torch.nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and inputs:
+            is_norm = isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
+            if is_norm and module.running_mean is not None and inputs:
                 maker = made_by.get(id(inputs[0]))
                 if maker is not None:
                     before[path] = maker[0]

@@ -132,6 +132,34 @@ def test_network_without_depthwise_convolutions_is_left_alone() -> None:
     assert biases.facts == {}
 
 
+def with_norm_of_each_batch(model: torch.nn.Sequential) -> torch.nn.Sequential:
+    model[1] = torch.nn.BatchNorm2d(16, track_running_stats=False)
+    return model.eval()
+
+
+def test_norm_of_each_batchs_own_statistics_is_folded_into_nothing() -> None:
+    model, given = with_norm_of_each_batch(depthwise()), images()
+    norms = norms_of(model, torch.from_numpy(given))
+    assert norms.before == {"4": "3"}
+    biases = Biases(model, ExportSpec(precision="int8", calibration=of_noise()), norms)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    biases.correct()
+    assert not torch.equal(model[6].bias, before["6.bias"])
+    biases.restore()
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
+
+
+def test_norm_of_each_batchs_own_statistics_is_no_matter_where_nothing_is_changed() -> None:
+    model = with_norm_of_each_batch(
+        torch.nn.Sequential(torch.nn.Conv2d(3, 16, 1, bias=False), torch.nn.Identity())
+    )
+    spec = ExportSpec(precision="int8", calibration=of_noise())
+    biases = Biases(model, spec, norms_of(model, torch.from_numpy(images())))
+    biases.correct()
+    assert model[0].bias is None
+
+
 def of_noise() -> CalibrationImages:
     told = Calibration(source="synthetic", images=8, asked=8, found=8, seed=1)
     return CalibrationImages(images(), told)
