@@ -15,7 +15,7 @@ mean square error of the outputs in units of their spread): see ``docs/precision
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from deploybench.contracts import ExportSpec
 from deploybench.contracts.layers import module_name
 from deploybench.plurals import counted
 
-from .quantisation import images_of, matching
+from .quantisation import images_of, kept_layers, layers_said
 from .sensitivity import (
     Range,
     batches_of,
@@ -130,6 +130,7 @@ class Biases:
         self.changing = has_depthwise(model)
         self._spec = spec
         self._norms = norms
+        self._in_float: set[str] = set()
         self._exact: list[tuple[torch.nn.Module, str, torch.Tensor | None]] = []
         if not self.changing:
             return
@@ -149,12 +150,32 @@ class Biases:
             else:
                 getattr(module, name).data.copy_(exact)
 
+    def leave_in_float(self, nodes: Callable[[], Mapping[str, Sequence[str]]]) -> None:
+        """Take from the exporter which layers the user's patterns keep in float.
+
+        ``nodes`` are the names of what it would quantise, by node, as
+        :func:`.quantisation.kept_layers` takes them: a pattern may be one of a node, of which the
+        module's path says nothing. They are only asked for where they are needed: they may take an
+        export.
+        """
+        if self.changing and layers_said(self._spec.keep_fp32):
+            names = nodes()
+            for node in kept_layers(self._spec.keep_fp32, names):
+                self._in_float.update(names[node])
+
+    def quantise_only(self, paths: Collection[str]) -> None:
+        """The exporter knows no other layers: those stay in float."""
+        for path, layer in self.model.named_modules():
+            name = module_name(path) or path
+            if is_quantised_layer(layer) and name not in paths:
+                self._in_float.add(name)
+
     def correct(self, layers: Collection[str] = ()) -> None:
-        """Correct them for int8 with what the spec keeps, and these layers, in float."""
+        """Correct them for int8 with these layers in float, beside those that always are."""
         if not self.changing:
             return
         self.restore()
-        kept = matching(self._spec.keep_fp32, _paths_in(self.model)) | set(layers)
+        kept = self._in_float | set(layers)
         images = images_of(self._spec).pixels
         correct_biases(self.model, images, self._norms, kept, self._spec.batch)
 
@@ -168,10 +189,6 @@ class Biases:
 
 def _layers_in(model: torch.nn.Module) -> list[torch.nn.Module]:
     return [layer for layer in model.modules() if is_quantised_layer(layer)]
-
-
-def _paths_in(model: torch.nn.Module) -> list[str]:
-    return [module_name(path) or path for path, _ in model.named_modules()]
 
 
 def _rounded(

@@ -6,7 +6,7 @@ bits: half the range.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
@@ -81,9 +81,7 @@ def kept_layers(
     Raises DeployBenchError for one that matches nothing, with names near it.
     """
     kept = {node: known[0] for node, known in names.items() if not set(layers).isdisjoint(known)}
-    for pattern in patterns:
-        if pattern == NONE or pattern.partition(":")[0] == AUTO:
-            continue
+    for pattern in layers_said(patterns):
         matched = [
             node for node, known in names.items() if any(_matches(name, pattern) for name in known)
         ]
@@ -98,9 +96,11 @@ def kept_layers(
     return kept
 
 
-def matching(patterns: Sequence[str], names: Iterable[str]) -> set[str]:
-    """The names that any of the patterns matches."""
-    return {name for name in names if any(_matches(name, pattern) for pattern in patterns)}
+def layers_said(patterns: Sequence[str]) -> list[str]:
+    """Of ``--keep-fp32`` what says layers; the others say whether some are looked for."""
+    return [
+        pattern for pattern in patterns if pattern != NONE and pattern.partition(":")[0] != AUTO
+    ]
 
 
 def _matches(name: str, pattern: str) -> bool:

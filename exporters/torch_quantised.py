@@ -68,6 +68,8 @@ def quantised_program(
     for path, module in model.named_modules():
         if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
             names[path] = [module_name(path) or path]
+    biases.leave_in_float(lambda: names)
+    biases.quantise_only({name for known in names.values() for name in known})
     # The last attempt only: an earlier program shares its parameters with the model, whose biases
     # were changed since, and is no longer the one that was judged.
     last: dict[tuple[str, ...], tuple[torch.nn.Module, tuple[str, ...]]] = {}

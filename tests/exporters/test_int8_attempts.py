@@ -1,8 +1,9 @@
-"""What is written is the attempt that was judged, whatever was tried after it."""
+"""What is written is the attempt that was judged, whatever was tried after it; and biases are
+corrected for the layers that the exporter rounds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,16 @@ import pytest
 from deploybench.artifacts.calibration import Calibration, CalibrationImages
 from deploybench.artifacts.references import Array
 from deploybench.contracts import INPUT_NAME, ExportSpec
-from deploybench.exporters import openvino, openvino_quantised, torch_quantised
+from deploybench.exporters import (
+    bias_correction,
+    onnx_quantised,
+    openvino,
+    openvino_quantised,
+    torch_quantised,
+)
 from deploybench.exporters.bias_correction import Biases
 from deploybench.exporters.float_layers import Attempt, Judge
+from deploybench.exporters.onnx import OnnxExporter
 
 torch = pytest.importorskip("torch")
 
@@ -38,9 +46,10 @@ def network() -> torch.nn.Sequential:
     return model
 
 
-def spec() -> ExportSpec:
+def spec(*keep: str) -> ExportSpec:
     told = Calibration(source="synthetic", images=4, asked=4, found=4, seed=1)
-    return ExportSpec(precision="int8", batch=4, calibration=CalibrationImages(IMAGES, told))
+    images = CalibrationImages(IMAGES, told)
+    return ExportSpec(precision="int8", batch=4, calibration=images, keep_fp32=keep)
 
 
 class Search:
@@ -85,3 +94,55 @@ def test_graph_of_nncf_is_the_one_that_was_judged(
     compiled = library.Core().compile_model(tmp_path / files.entry, "CPU", settings)
     written = compiled({INPUT_NAME: IMAGES})[0]
     assert np.allclose(written, search.judged["logits"], atol=1e-6)
+
+
+@pytest.fixture
+def believed(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """The layers of the network that each correction believes to be in float."""
+    corrections = []
+
+    def correct(
+        model: torch.nn.Module,
+        images: Array,
+        norms: object,
+        in_float: Collection[str],
+        batch: int | None,
+    ) -> None:
+        corrections.append({path for path, _ in model.named_modules()} & set(in_float))
+
+    monkeypatch.setattr(bias_correction, "correct_biases", correct)
+    return corrections
+
+
+def test_correction_knows_the_layer_of_a_node_of_onnx(
+    believed: list[set[str]], tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    exporter = OnnxExporter()
+    nodes = onnx_quantised._nodes(
+        tmp_path / exporter.export_float(network(), EXAMPLE, spec(), tmp_path).entry
+    )
+    (node,) = (node for node, names in nodes.items() if names[0] == "1")
+    assert exporter.export(network(), EXAMPLE, spec(node), tmp_path).kept_fp32 == ("1",)
+    assert believed == [{"1"}]
+
+
+def test_correction_knows_the_layer_of_an_operator_of_openvino(
+    believed: list[set[str]], tmp_path: Path
+) -> None:
+    pytest.importorskip("nncf")
+    files = openvino.OpenVinoExporter().export(
+        network(), EXAMPLE, spec("*/GroupConvolution"), tmp_path
+    )
+    assert files.kept_fp32 == ("1",)
+    assert believed == [{"1"}]
+
+
+def test_correction_knows_what_torchao_does_not_round(
+    believed: list[set[str]], tmp_path: Path
+) -> None:
+    pytest.importorskip("torchao")
+    model = network()
+    model[3] = torch.nn.ConvTranspose2d(8, 4, 1).eval()
+    torch_quantised.quantised_program(model, EXAMPLE, spec("0"), tmp_path)
+    assert believed == [{"0", "3"}]
