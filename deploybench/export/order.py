@@ -335,7 +335,7 @@ def _check(order: ExportOrder, models: Sequence[str]) -> None:
     if INT8_MIXED in order.precisions and NONE in order.keep_fp32:
         raise DeployBenchError(
             f"--precision {INT8_MIXED} with --keep-fp32 {NONE}",
-            expected=f"layers in float, or none: {INT8_MIXED} is int8 with layers in float",
+            expected=f"one of them: {INT8_MIXED} is int8 with layers in float, {NONE} is no layer",
             action=f"--precision {INT8}, or {INT8_MIXED} without --keep-fp32 {NONE}",
         )
     check_drop(order.max_accuracy_drop)
