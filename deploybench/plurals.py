@@ -1,4 +1,5 @@
-"""Numbers with the word for what they count: ``1 launch``, ``2 launches``, ``1 of 6 was``."""
+"""Numbers with the word for what they count: ``1 launch``, ``2 launches``, ``1 of 6 was``; and
+shares as people write them: ``5%``."""
 
 from __future__ import annotations
 
@@ -22,3 +23,17 @@ def counted_of(part: int, whole: int, one: str, many: str = "") -> str:
     if part == 1:
         verb = "was"
     return f"{part} of {counted(whole, one, many)} {verb}"
+
+
+def read_percent(text: str) -> float | None:
+    """``5%`` as 0.05; None for what is no percentage.
+
+    The sign is asked for: a bare 5 could be 5 % or five times, 0.99 could be 99 % or less than 1 %.
+    """
+    number = text.strip()
+    if not number.endswith("%"):
+        return None
+    try:
+        return float(number.removesuffix("%")) / 100
+    except ValueError:
+        return None

@@ -14,7 +14,8 @@ mean square error of the outputs in units of their spread): see ``docs/precision
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,15 @@ from deploybench.contracts import ExportSpec
 from deploybench.contracts.layers import module_name
 from deploybench.plurals import counted
 
-from .quantisation import images_of, matching
-from .sensitivity import is_quantised_layer, rounded_input, rounded_weight
+from .quantisation import images_of, kept_layers, layers_said
+from .sensitivity import (
+    Range,
+    batches_of,
+    is_quantised_layer,
+    range_of,
+    rounded_input,
+    rounded_weight,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,14 +42,17 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Norms:
     """The batch norms that exporters fold into the layers before them: ``before`` has the path of
-    the layer by that of its norm, ``after`` the norm by the layer."""
+    the layer by that of its norm, ``after`` the norm by the layer. One that normalises by each
+    batch's own statistics is folded into nothing, and is none of them."""
 
     before: Mapping[str, str]
     after: Mapping[torch.nn.Module, torch.nn.Module]
 
 
 CORRECTED_ON = 32
-"""Images, at once. The mean of a channel is one over all their pixels."""
+"""Images. The mean of a channel is one over all their pixels."""
+Hook = Callable[[Any, Any, Any], Any]
+"""A forward hook: of a layer, its positional inputs and its output."""
 
 
 def correct_biases(
@@ -49,21 +60,25 @@ def correct_biases(
     images: npt.NDArray[np.float32],
     norms: Norms,
     in_float: Collection[str] = (),
+    batch: int | None = None,
 ) -> int:
     """Change the biases of ``model``; how many layers were corrected.
 
-    ``images`` are images x channels x height x width, normalised. The mean of a batch norm takes
-    the correction of a layer without a bias. Layers ``in_float``, by path, are not rounded: theirs
-    is what those before them shifted.
+    ``images`` are images x channels x height x width, normalised; the model takes ``batch`` at
+    once, None: as many as there are. The mean of a batch norm takes the correction of a layer
+    without a bias. Layers ``in_float``, by path, are not rounded: theirs is what those before them
+    shifted.
     """
     import torch
 
-    inputs = torch.from_numpy(images[:CORRECTED_ON])
+    batches = batches_of(images[:CORRECTED_ON], batch)
     layers = _layers_in(model)
     exact_layers = {
         layer for path, layer in model.named_modules() if (module_name(path) or path) in in_float
     }
-    means: dict[torch.nn.Module, torch.Tensor] = {}
+    means: dict[torch.nn.Module, list[torch.Tensor]] = defaultdict(list)
+    ranges: dict[torch.nn.Module, Range] = {}
+    shifts: dict[torch.nn.Module, list[torch.Tensor]] = defaultdict(list)
     # One bias cannot make up for two shifts: of a layer that is called twice, or of two layers
     # before one norm. What is called in an odd way is left alone as well.
     left_alone = {
@@ -71,25 +86,36 @@ def correct_biases(
         for layer, norm in norms.after.items()
         if layer.bias is None and list(norms.after.values()).count(norm) > 1
     }
-    corrections: dict[torch.nn.Module, torch.Tensor] = {}
 
-    def note_mean(layer: torch.nn.Module, given: Any, output: torch.Tensor) -> None:
-        if layer in means or not given:
+    def note(layer: torch.nn.Module, given: Any, output: torch.Tensor) -> None:
+        means[layer].append(_channel_means(layer, output))
+        if given:
+            ranges[layer] = range_of(given[0], ranges.get(layer))
+        else:
             left_alone.add(layer)
-        means[layer] = _channel_means(layer, output)
 
-    def round_and_correct(layer: torch.nn.Module, given: Any, output: torch.Tensor) -> torch.Tensor:
-        if layer not in exact_layers and given:
-            output = _rounded(layer, given[0])
-        if layer in left_alone:
-            return output
-        shift = means[layer] - _channel_means(layer, output)
-        corrections[layer] = shift
-        return output + _along_channels(layer, shift, output)
+    def correcting(number: int) -> Hook:
+        """Rounds a layer and takes back the shift of this batch, for those behind it."""
+
+        def hook(layer: torch.nn.Module, given: Any, output: torch.Tensor) -> torch.Tensor:
+            if layer not in exact_layers and given:
+                # Of all images at once the range is that of what came out of corrected layers.
+                output = _rounded(layer, given[0], ranges.get(layer) if len(batches) > 1 else None)
+            if layer in left_alone or layer not in means:
+                return output
+            shift = means[layer][number] - _channel_means(layer, output)
+            shifts[layer].append(shift)
+            return output + _along_channels(layer, shift, output)
+
+        return hook
 
     with torch.no_grad():
-        _run_with(model, inputs, layers, note_mean)
-        _run_with(model, inputs, layers, round_and_correct)
+        for images_at_once in batches:
+            _run_with(model, images_at_once, layers, note)
+        left_alone |= {layer for layer, found in means.items() if len(found) != len(batches)}
+        for number, images_at_once in enumerate(batches):
+            _run_with(model, images_at_once, layers, correcting(number))
+        corrections = {layer: torch.stack(found).mean(0) for layer, found in shifts.items()}
         for layer, shift in corrections.items():
             _shift_bias(layer, shift, norms.after.get(layer))
     return len(corrections)
@@ -104,7 +130,10 @@ class Biases:
         self.changing = has_depthwise(model)
         self._spec = spec
         self._norms = norms
+        self._in_float: set[str] = set()
         self._exact: list[tuple[torch.nn.Module, str, torch.Tensor | None]] = []
+        if not self.changing:
+            return
         for layer in _layers_in(model):
             bias = layer.bias
             exact = None if bias is None else layer.get_parameter("bias").data.clone()
@@ -121,13 +150,34 @@ class Biases:
             else:
                 getattr(module, name).data.copy_(exact)
 
+    def leave_in_float(self, nodes: Callable[[], Mapping[str, Sequence[str]]]) -> None:
+        """Take from the exporter which layers the user's patterns keep in float.
+
+        ``nodes`` are the names of what it would quantise, by node, as
+        :func:`.quantisation.kept_layers` takes them: a pattern may be one of a node, of which the
+        module's path says nothing. They are only asked for where they are needed: they may take an
+        export.
+        """
+        if self.changing and layers_said(self._spec.keep_fp32):
+            names = nodes()
+            for node in kept_layers(self._spec.keep_fp32, names):
+                self._in_float.update(names[node])
+
+    def quantise_only(self, paths: Collection[str]) -> None:
+        """The exporter knows no other layers: those stay in float."""
+        for path, layer in self.model.named_modules():
+            name = module_name(path) or path
+            if is_quantised_layer(layer) and name not in paths:
+                self._in_float.add(name)
+
     def correct(self, layers: Collection[str] = ()) -> None:
-        """Correct them for int8 with what the spec keeps, and these layers, in float."""
+        """Correct them for int8 with these layers in float, beside those that always are."""
         if not self.changing:
             return
         self.restore()
-        kept = matching(self._spec.keep_fp32, _paths_in(self.model)) | set(layers)
-        correct_biases(self.model, images_of(self._spec).pixels, self._norms, kept)
+        kept = self._in_float | set(layers)
+        images = images_of(self._spec).pixels
+        correct_biases(self.model, images, self._norms, kept, self._spec.batch)
 
     @property
     def facts(self) -> dict[str, str | int]:
@@ -141,25 +191,23 @@ def _layers_in(model: torch.nn.Module) -> list[torch.nn.Module]:
     return [layer for layer in model.modules() if is_quantised_layer(layer)]
 
 
-def _paths_in(model: torch.nn.Module) -> list[str]:
-    return [module_name(path) or path for path, _ in model.named_modules()]
-
-
-def _rounded(layer: torch.nn.Module, given: torch.Tensor) -> torch.Tensor:
-    """What the layer computes of its input in 8 bits."""
+def _rounded(
+    layer: torch.nn.Module, given: torch.Tensor, within: Range | None = None
+) -> torch.Tensor:
+    """What the layer computes of its input in 8 bits, of the range ``within``, else the input's."""
     weight = layer.get_parameter("weight")
     exact = weight.data
     weight.data = rounded_weight(exact)
     try:
         # Not the call of the module, which would call its hooks again.
-        output: torch.Tensor = layer.forward(rounded_input(given))
+        output: torch.Tensor = layer.forward(rounded_input(given, within))
     finally:
         weight.data = exact
     return output
 
 
 def _run_with(
-    model: torch.nn.Module, inputs: torch.Tensor, layers: list[torch.nn.Module], hook: Any
+    model: torch.nn.Module, inputs: torch.Tensor, layers: list[torch.nn.Module], hook: Hook
 ) -> None:
     """One pass over the images with the hook on every layer."""
     handles = [layer.register_forward_hook(hook) for layer in layers]
@@ -215,7 +263,8 @@ def norms_of(model: torch.nn.Module, example: torch.Tensor) -> Norms:
 
     def hook_of(path: str) -> Callable[..., None]:
         def seen(module: torch.nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and inputs:
+            is_norm = isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
+            if is_norm and module.running_mean is not None and inputs:
                 maker = made_by.get(id(inputs[0]))
                 if maker is not None:
                     before[path] = maker[0]

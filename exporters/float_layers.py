@@ -92,7 +92,7 @@ def float_layers(
     if agrees(()):
         return ()
     biases.restore()  # what moves the outputs is told from those of the model as it is
-    order = ranked(biases.model, images_of(spec).pixels)
+    order = ranked(biases.model, images_of(spec).pixels, spec.batch)
     try:
         return keep_fewest(order, agrees)
     except DeployBenchError:

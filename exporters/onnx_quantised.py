@@ -122,6 +122,7 @@ def quantise_for(
     kept: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     source = None if biases.changing else export()
+    biases.leave_in_float(lambda: _nodes(export()))
 
     def write(layers: Sequence[str]) -> None:
         biases.correct(layers)
@@ -145,6 +146,17 @@ def quantise_for(
     if not written or written[-1] != layers:
         write(layers)
     return kept[layers]
+
+
+def _nodes(source: Path) -> dict[str, list[str]]:
+    """The names of each node of the file that is quantised, in the form in which it is."""
+    import onnx
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with TemporaryDirectory(prefix="deploybench-int8-") as folder:
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        return _names(onnx.load(prepared).graph)
 
 
 def _names(graph: Any) -> dict[str, list[str]]:

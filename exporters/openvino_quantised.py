@@ -64,20 +64,24 @@ def quantised_to_agree(
     Where the spec leaves the layers in float to be found, there are so few that it agrees with fp32
     eager (:func:`.float_layers.float_layers`).
     """
-    tried: dict[tuple[str, ...], Quantised] = {}
+    # The last attempt only: the constants of an earlier graph are the memory of the model's
+    # parameters, whose biases were changed since.
+    last: dict[tuple[str, ...], Quantised] = {}
     converted = None if biases.changing else convert()
+    biases.leave_in_float(lambda: _nodes(convert(), norms.before))
 
     def attempt(layers: Sequence[str]) -> Infer:
         biases.correct(layers)
         model = converted if converted is not None else convert()
         made = quantised(model, spec, norms.before, layers, corrected=biases.changing)
-        tried[tuple(layers)] = made
+        last.clear()
+        last[tuple(layers)] = made
         return _runs(made.model, spec)
 
     layers = float_layers(biases, spec, judge, attempt)
-    if layers not in tried:
+    if layers not in last:
         attempt(layers)
-    found = tried[layers]
+    found = last[layers]
     return replace(found, facts={**found.facts, **biases.facts})
 
 
@@ -120,14 +124,8 @@ def quantised(
         ) from error
     images = images_of(spec)
     batches = whole_batches(images.pixels, spec.batch or 1)
-    operators = {node.get_friendly_name(): node for node in model.get_ordered_ops()}
-    names = {
-        name: _names(node, before_norms)
-        for name, node in operators.items()
-        if node.get_type_name() in QUANTISED
-    }
-    kept = kept_layers(spec.keep_fp32, names, layers)
-    transformer = any(node.get_type_name() in ATTENTION for node in operators.values())
+    kept = kept_layers(spec.keep_fp32, _nodes(model, before_norms), layers)
+    transformer = any(node.get_type_name() in ATTENTION for node in model.get_ordered_ops())
     reduced, range_words = range_of_weights(spec)
     smoothing = _smoothing(spec, transformer=transformer)
     parameters = nncf.AdvancedQuantizationParameters(
@@ -168,6 +166,15 @@ def _smoothing(spec: ExportSpec, *, transformer: bool) -> float:
     if alpha > 1 or -1 < alpha < 0:
         raise DeployBenchError(f"smooth_quant {alpha:g}", expected="0 to 1, or -1: without it")
     return alpha
+
+
+def _nodes(model: openvino.Model, before_norms: Mapping[str, str]) -> dict[str, list[str]]:
+    """The names of each operator that would be quantised, by its own."""
+    return {
+        node.get_friendly_name(): _names(node, before_norms)
+        for node in model.get_ordered_ops()
+        if node.get_type_name() in QUANTISED
+    }
 
 
 def _names(node: openvino.Node, before_norms: Mapping[str, str]) -> list[str]:

@@ -6,7 +6,7 @@ bits: half the range.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
@@ -16,7 +16,7 @@ from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import describe_host
 
 INT8 = "int8"
-WAY = "2"
+WAY = "3"
 """Another one where the same request gives another file: corrected biases, and layers in float
 where it takes them."""
 RANGE_OPTION = ExportOption(
@@ -42,15 +42,18 @@ def range_of_weights(spec: ExportSpec) -> tuple[bool, str]:
     return False, "full: for CPUs with VNNI, as this host; products may saturate without it"
 
 
+def identity_of_way(spec: ExportSpec) -> dict[str, str]:
+    """What decides of an int8 artifact beside what was said: the way that it is made in."""
+    return {"int8_way": WAY} if spec.precision == INT8 else {}
+
+
 def identity_of_range(spec: ExportSpec) -> dict[str, str]:
-    """What decides of an int8 artifact beside what was said: the way that it is made in, and its
-    range, which is the host's where nobody said it."""
-    if spec.precision != INT8:
-        return {}
-    if spec.option(RANGE_OPTION.name) is not None:
-        return {"int8_way": WAY}
-    reduced, _ = range_of_weights(spec)
-    return {"int8_way": WAY, RANGE_OPTION.name: "reduced" if reduced else "full"}
+    """For CPUs: the way, and the range, which is the host's where nobody said it."""
+    identity = identity_of_way(spec)
+    if identity and spec.option(RANGE_OPTION.name) is None:
+        reduced, _ = range_of_weights(spec)
+        identity[RANGE_OPTION.name] = "reduced" if reduced else "full"
+    return identity
 
 
 def images_of(spec: ExportSpec) -> CalibrationImages:
@@ -78,9 +81,7 @@ def kept_layers(
     Raises DeployBenchError for one that matches nothing, with names near it.
     """
     kept = {node: known[0] for node, known in names.items() if not set(layers).isdisjoint(known)}
-    for pattern in patterns:
-        if pattern == NONE or pattern.partition(":")[0] == AUTO:
-            continue
+    for pattern in layers_said(patterns):
         matched = [
             node for node, known in names.items() if any(_matches(name, pattern) for name in known)
         ]
@@ -95,9 +96,11 @@ def kept_layers(
     return kept
 
 
-def matching(patterns: Sequence[str], names: Iterable[str]) -> set[str]:
-    """The names that any of the patterns matches."""
-    return {name for name in names if any(_matches(name, pattern) for pattern in patterns)}
+def layers_said(patterns: Sequence[str]) -> list[str]:
+    """Of ``--keep-fp32`` what says layers; the others say whether some are looked for."""
+    return [
+        pattern for pattern in patterns if pattern != NONE and pattern.partition(":")[0] != AUTO
+    ]
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from deploybench.contracts.layers import module_name
+from deploybench.data.synthetic import whole_batches
 from deploybench.errors import DeployBenchError
 
 if TYPE_CHECKING:
@@ -24,25 +25,39 @@ RANKED_ON = 8
 MOST_KEPT = 0.5
 """Of the layers: with more in float the artifact is int8 in name alone."""
 LEVELS = 255
+Range: TypeAlias = "tuple[torch.Tensor, torch.Tensor]"
+"""The least and the greatest number, which are scalars."""
 
 
-def ranked(model: torch.nn.Module, images: npt.NDArray[np.float32]) -> tuple[str, ...]:
+def ranked(
+    model: torch.nn.Module, images: npt.NDArray[np.float32], batch: int | None = None
+) -> tuple[str, ...]:
     """The paths of the layers with weights, the one that moves the outputs most first.
 
-    ``images`` are images x channels x height x width, normalised.
+    ``images`` are images x channels x height x width, normalised; the model takes ``batch`` at
+    once, None: as many as there are.
     """
     import torch
 
-    inputs = torch.from_numpy(images[:RANKED_ON])
+    batches = batches_of(images[:RANKED_ON], batch)
     errors = {}
     with torch.no_grad():
-        reference = _main(model(inputs))
+        references = [_main(model(inputs)) for inputs in batches]
         for path, layer in model.named_modules():
             if is_quantised_layer(layer):
+                squares = []
                 with _in_8_bits(layer):
-                    moved = _main(model(inputs)) - reference
-                errors[module_name(path) or path] = float(moved.square().mean())
+                    for inputs, reference in zip(batches, references, strict=True):
+                        squares.append((_main(model(inputs)) - reference).square().mean())
+                errors[module_name(path) or path] = float(torch.stack(squares).mean())
     return tuple(sorted(errors, key=lambda path: errors[path], reverse=True))
+
+
+def batches_of(images: npt.NDArray[np.float32], batch: int | None) -> list[torch.Tensor]:
+    """The images in batches of exactly that size; of None in one."""
+    import torch
+
+    return [torch.from_numpy(part) for part in whole_batches(images, batch or len(images))]
 
 
 def keep_fewest(order: Sequence[str], agrees: Callable[[Sequence[str]], bool]) -> tuple[str, ...]:
@@ -90,12 +105,22 @@ def rounded_weight(exact: torch.Tensor) -> torch.Tensor:
     return (exact / scale).round() * scale
 
 
-def rounded_input(exact: torch.Tensor) -> torch.Tensor:
-    """With one range for all images, which is theirs."""
+def range_of(exact: torch.Tensor, before: Range | None = None) -> Range:
+    """From the least to the greatest number, with 0; and with the range ``before``."""
     import torch
 
-    low = exact.min().clamp(max=0)
-    step = (exact.max().clamp(min=0) - low).clamp(min=torch.finfo(exact.dtype).tiny) / LEVELS
+    low, high = exact.min().clamp(max=0), exact.max().clamp(min=0)
+    if before is None:
+        return low, high
+    return torch.minimum(low, before[0]), torch.maximum(high, before[1])
+
+
+def rounded_input(exact: torch.Tensor, within: Range | None = None) -> torch.Tensor:
+    """With one range for all images, which is theirs where none is given."""
+    import torch
+
+    low, high = within or range_of(exact)
+    step = (high - low).clamp(min=torch.finfo(exact.dtype).tiny) / LEVELS
     return ((exact - low) / step).round() * step + low
 
 

@@ -19,6 +19,7 @@ from deploybench.errors import DeployBenchError
 from deploybench.files import cache_folder, slug, write_whole
 from deploybench.hardware.gpus import Gpu, find_gpus, sm_of, target_of
 
+from .quantisation import identity_of_way
 from .tensorrt_build import (
     DISTRIBUTIONS,
     PRECISIONS,
@@ -62,6 +63,9 @@ class TensorRtExporter(Exporter):
         if gpu is None:
             return {}
         return {"gpu": f"{gpu.name} {gpu.compute_capability} {gpu.driver}"}
+
+    def identity_for(self, spec: ExportSpec) -> Mapping[str, str]:
+        return identity_of_way(spec)
 
     def check_target(self, target: str | None) -> None:
         _gpu_for(target)

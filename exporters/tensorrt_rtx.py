@@ -7,6 +7,7 @@ loaded there.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +15,7 @@ from deploybench.contracts import ExportedFiles, Exporter, ExportOption, ExportS
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.gpus import sm_of, target_of
 
+from .quantisation import identity_of_way
 from .tensorrt_build import (
     DISTRIBUTIONS,
     ENTRY,
@@ -60,6 +62,9 @@ class TensorRtRtxExporter(Exporter):
             return {}
         return {"gpu": f"{gpu.name} {gpu.compute_capability}"}
 
+    def identity_for(self, spec: ExportSpec) -> Mapping[str, str]:
+        return identity_of_way(spec)
+
     def check_target(self, target: str | None) -> None:
         _device(target)
 
@@ -88,7 +93,7 @@ class TensorRtRtxExporter(Exporter):
         files = write_engine(trt, model, example, spec, out, device, set_target)
         # The plan names a finer version than the module: the one that a runtime compares.
         facts = {**files.facts, "tensorrt": rtx_plan_version(out / ENTRY)}
-        return ExportedFiles(files.entry, facts, files.checked)
+        return replace(files, facts=facts)
 
 
 def _flag_for_graphs(trt: Any) -> Any:

@@ -68,7 +68,11 @@ def quantised_program(
     for path, module in model.named_modules():
         if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
             names[path] = [module_name(path) or path]
-    tried: dict[tuple[str, ...], tuple[torch.nn.Module, tuple[str, ...]]] = {}
+    biases.leave_in_float(lambda: names)
+    biases.quantise_only({name for known in names.values() for name in known})
+    # The last attempt only: an earlier program shares its parameters with the model, whose biases
+    # were changed since, and is no longer the one that was judged.
+    last: dict[tuple[str, ...], tuple[torch.nn.Module, tuple[str, ...]]] = {}
 
     def attempt(layers: Sequence[str]) -> Infer:
         biases.correct(layers)
@@ -81,13 +85,14 @@ def quantised_program(
         for batch in batches:
             prepared(torch.from_numpy(batch))
         converted = convert_pt2e(prepared)
-        tried[tuple(layers)] = converted, tuple(kept.values())
+        last.clear()
+        last[tuple(layers)] = converted, tuple(kept.values())
         return _runs(converted, spec)
 
     layers = float_layers(biases, spec, judge, attempt)
-    if layers not in tried:
+    if layers not in last:
         attempt(layers)
-    converted, kept = tried[layers]
+    converted, kept = last[layers]
     facts: dict[str, str | int] = {
         **biases.facts,
         "calibration": images.told.words,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.plurals import counted, counted_of
+from deploybench.plurals import counted, counted_of, read_percent
 
 ROOT = Path(__file__).parents[1]
 COUNTS = re.compile(r"\{len\([^{}]*\)\} [a-z]+s\b")
@@ -59,3 +59,9 @@ def test_no_length_is_printed_with_a_word_that_is_always_a_plural() -> None:
             continue
         found += [f"{name}: {words}" for words in COUNTS.findall(path.read_text())]
     assert found == []
+
+
+def test_percentage_has_its_sign() -> None:
+    assert read_percent(" 99.5% ") == pytest.approx(0.995)
+    for wrong in ("0.99", "99", "%", "most%", "5 % of it"):
+        assert read_percent(wrong) is None

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
-from deploybench.plurals import counted
+from deploybench.plurals import counted, read_percent
 
 SYNTHETIC = "synthetic"
 """In place of a folder: seeded noise with the statistics of photographs."""
@@ -76,13 +76,11 @@ def wanted_agreement(patterns: Sequence[str]) -> float | None:
         name, colon, share = pattern.partition(":")
         if name != AUTO or not colon:
             continue
-        try:
-            value = float(share.removesuffix("%")) / 100
-        except ValueError:
-            value = -1.0
-        if not 0 < value <= 1:
+        value = read_percent(share)
+        if value is None or not 0 < value <= 1:
             raise DeployBenchError(
-                f"--keep-fp32 {pattern}", expected=f"a share of the images: {AUTO}:99%"
+                f"--keep-fp32 {pattern}",
+                expected=f"a share of the images in percent, with its sign: {AUTO}:99%",
             )
         return value
     return None

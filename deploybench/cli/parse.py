@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import typer
 
 from deploybench.errors import DeployBenchError
+from deploybench.plurals import read_percent
 from deploybench.report.table import Format
 
 if TYPE_CHECKING:
@@ -310,16 +311,9 @@ def choice(text: str, option: str, choices: Sequence[Choice]) -> Choice:
 
 
 def percent(text: str, option: str, *, least: float = 0.0) -> float:
-    """``5%`` as 0.05. The sign is asked for: a bare 5 could be 5 % or five times."""
-    number = text.strip()
-    try:
-        # Without the sign it is refused below, like what is no number at all.
-        value = -1.0
-        if number.endswith("%"):
-            value = float(number.removesuffix("%")) / 100
-    except ValueError:
-        value = -1.0
-    if not least <= value < float("inf"):
+    """``5%`` as 0.05, which is at least ``least``."""
+    value = read_percent(text)
+    if value is None or not least <= value < float("inf"):
         expected = "a share in percent, with its sign: 5%"
         if least:
             expected += f"; at least {least:.2%}"

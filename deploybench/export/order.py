@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploybench.analysis.known_accuracy import Acceptance
 from deploybench.artifacts.acceptance import check_drop, check_reduced
-from deploybench.artifacts.calibration import AUTO
+from deploybench.artifacts.calibration import AUTO, NONE
 from deploybench.artifacts.task import read_task
 from deploybench.artifacts.workspace import Workspace, open_workspace
 from deploybench.contracts import OptionValue
@@ -332,6 +332,12 @@ def _check(order: ExportOrder, models: Sequence[str]) -> None:
         )
     for precision in order.precisions:
         check_precision(precision, written=True)
+    if INT8_MIXED in order.precisions and NONE in order.keep_fp32:
+        raise DeployBenchError(
+            f"--precision {INT8_MIXED} with --keep-fp32 {NONE}",
+            expected=f"one of them: {INT8_MIXED} is int8 with layers in float, {NONE} is no layer",
+            action=f"--precision {INT8}, or {INT8_MIXED} without --keep-fp32 {NONE}",
+        )
     check_drop(order.max_accuracy_drop)
     if order.max_accuracy_drop is not None:
         check_reduced(order.precisions, "export")

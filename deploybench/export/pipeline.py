@@ -32,7 +32,7 @@ from deploybench.export.job import ExportJob, ExportReply
 from deploybench.export.labels import with_labels_of, with_task_of
 from deploybench.export.look import Looks
 from deploybench.export.names import NameCheck
-from deploybench.export.quantisation import check_quantisation, hash_of_images
+from deploybench.export.quantisation import check_quantisation, hash_of_images, remark_on_layers
 from deploybench.export.request import ExportRequest, ExportResult
 from deploybench.files import from_here
 from deploybench.hardware.devices import CPU, CUDA
@@ -121,6 +121,8 @@ def export_one(
     if options.acceptance is not None:
         parity = options.acceptance.weighed(artifact)
     seconds = perf_counter() - began
+    said = (remark, remark_on_layers(request, artifact))
+    remark = "; ".join(words for words in said if words) or None
     return ExportResult(request, artifact, reused, seconds, remark=remark, parity=parity)
 
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.calibration import (
+    AUTO,
     NONE,
     SYNTHETIC,
     CalibrationImages,
@@ -23,6 +25,7 @@ from deploybench.data.calibration import (
 )
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportRequest
+from deploybench.hardware.precisions import INT8_MIXED
 
 INT8 = "int8"
 
@@ -63,6 +66,17 @@ def _check_kept(patterns: Sequence[str]) -> None:
             f"--keep-fp32 {' --keep-fp32 '.join(patterns)}", expected="none, or patterns of layers"
         )
     wanted_agreement(patterns)
+
+
+def remark_on_layers(request: ExportRequest, artifact: Artifact) -> str | None:
+    """That layers in float were looked for, as int8-mixed does, and none was needed."""
+    searched = any(pattern.partition(":")[0] == AUTO for pattern in request.keep_fp32)
+    if not searched or artifact.manifest.kept_fp32:
+        return None
+    return (
+        f"{request.model.name} {request.backend} is {INT8}, not {INT8_MIXED}: layers to keep in "
+        "float were looked for, and it takes none"
+    )
 
 
 def hash_of_images(request: ExportRequest) -> dict[str, str]:

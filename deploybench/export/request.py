@@ -51,7 +51,8 @@ class ExportResult:
     """One row: the artifact, or why there is none.
 
     ``reused`` says that the artifact was there already; ``remark`` then tells in what it differs
-    from the request, or what was changed in it. ``parity`` is that of the artifact, with what its
+    from the request, or what was changed in it; and where layers in float were looked for, that it
+    takes none. ``parity`` is that of the artifact, with what its
     accuracy says where that was asked for.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from deploybench.artifacts.workspace import Workspace
 from deploybench.contracts import OptionValue
 from deploybench.errors import DeployBenchError
 from deploybench.export import order as ordering
+from deploybench.export import pipeline
 from deploybench.export.order import (
     ExportEvent,
     ExportFinished,
@@ -20,7 +22,7 @@ from deploybench.export.order import (
     export_requests,
     requests_of,
 )
-from deploybench.export.pipeline import ExportOptions
+from deploybench.export.pipeline import ExportOptions, export_one
 from deploybench.export.request import ExportRequest, ExportResult, ModelRequest
 
 
@@ -111,3 +113,38 @@ def test_results_are_in_the_order_of_the_requests_whichever_ends_first(
         ExportFinished(results["pytorch"]),
         ExportFinished(results["onnx"]),
     ]
+
+
+def int8_mixed(*keep: str) -> ExportOrder:
+    return ExportOrder(
+        models=["vit"],
+        backends=["onnx"],
+        precisions=["int8-mixed"],
+        calibration="synthetic",
+        keep_fp32=keep,
+    )
+
+
+def test_int8_mixed_without_layers_in_float_is_refused() -> None:
+    with pytest.raises(DeployBenchError, match="int8-mixed with --keep-fp32 none"):
+        requests_of(int8_mixed("none"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept", "is_said"),
+    [((), (), True), ((), ("stem",), False), (("stem",), ("stem",), False)],
+)
+def test_int8_mixed_that_takes_no_layer_in_float_is_said_to_be_int8(
+    asked: tuple[str, ...],
+    kept: tuple[str, ...],
+    is_said: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    (request,) = requests_of(int8_mixed(*asked))
+    artifact = SimpleNamespace(manifest=SimpleNamespace(kept_fp32=kept, parity=None))
+    monkeypatch.setattr(pipeline, "_export", lambda *_: (artifact, True, "its labels are new"))
+    said = export_one(request, Workspace(tmp_path), ExportOptions()).remark
+    assert said is not None
+    assert said.startswith("its labels are new")
+    assert ("vit onnx is int8, not int8-mixed" in said) == is_said

@@ -11,6 +11,7 @@ from deploybench.contracts import ExportSpec
 from deploybench.exporters.bias_correction import Biases, correct_biases, has_depthwise, norms_of
 from deploybench.exporters.sensitivity import (
     is_quantised_layer,
+    ranked,
     rounded_input,
     rounded_weight,
 )
@@ -77,6 +78,43 @@ def test_shift_of_rounded_outputs_is_taken_back() -> None:
     assert after.square().mean() < 0.5 * before.square().mean()
 
 
+class OneImage(torch.nn.Module):
+    """Takes one image at once."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert len(x) == 1
+        return self.network(x)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_shift_is_that_of_all_images_where_a_model_takes_few_at_once(batch: int) -> None:
+    model, given = depthwise(), images()
+    with torch.no_grad():
+        exact = model(torch.from_numpy(given))
+    before = in_8_bits(model, given) - exact
+    norms = norms_of(model, torch.from_numpy(given))
+    assert correct_biases(model, given, norms, batch=batch) == 5
+    after = in_8_bits(model, given) - exact
+    # Looser than with all at once: their ranges are those of the float network here.
+    assert after.mean(0).square().mean() < 0.4 * before.mean(0).square().mean()
+    assert after.square().mean() < 0.7 * before.square().mean()
+
+
+def test_model_that_takes_one_image_is_corrected_and_its_layers_ranked() -> None:
+    model = OneImage(depthwise()).eval()
+    before = model.network[6].bias.clone()
+    spec = ExportSpec(precision="int8", batch=1, calibration=of_noise())
+    biases = Biases(model, spec, norms_of(model, torch.from_numpy(images())))
+    biases.correct()
+    assert not torch.equal(model.network[6].bias, before)
+    biases.restore()
+    assert len(ranked(model, images(), batch=1)) == 5
+
+
 def test_layers_in_float_are_not_corrected_for_a_rounding_that_they_do_not_have() -> None:
     model, given = depthwise(), images()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -130,6 +168,34 @@ def test_network_without_depthwise_convolutions_is_left_alone() -> None:
     biases.correct()
     assert torch.equal(model[0].bias, before)
     assert biases.facts == {}
+
+
+def with_norm_of_each_batch(model: torch.nn.Sequential) -> torch.nn.Sequential:
+    model[1] = torch.nn.BatchNorm2d(16, track_running_stats=False)
+    return model.eval()
+
+
+def test_norm_of_each_batchs_own_statistics_is_folded_into_nothing() -> None:
+    model, given = with_norm_of_each_batch(depthwise()), images()
+    norms = norms_of(model, torch.from_numpy(given))
+    assert norms.before == {"4": "3"}
+    biases = Biases(model, ExportSpec(precision="int8", calibration=of_noise()), norms)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    biases.correct()
+    assert not torch.equal(model[6].bias, before["6.bias"])
+    biases.restore()
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
+
+
+def test_norm_of_each_batchs_own_statistics_is_no_matter_where_nothing_is_changed() -> None:
+    model = with_norm_of_each_batch(
+        torch.nn.Sequential(torch.nn.Conv2d(3, 16, 1, bias=False), torch.nn.Identity())
+    )
+    spec = ExportSpec(precision="int8", calibration=of_noise())
+    biases = Biases(model, spec, norms_of(model, torch.from_numpy(images())))
+    biases.correct()
+    assert model[0].bias is None
 
 
 def of_noise() -> CalibrationImages:

@@ -124,6 +124,14 @@ def test_share_is_read_or_refused() -> None:
     assert wanted_agreement(()) is None
     assert wanted_agreement(("auto", "layer4")) is None
     assert wanted_agreement(("layer4", "auto:99.5%")) == pytest.approx(0.995)
-    for wrong in ("auto:", "auto:most", "auto:0%", "auto:101%", "auto:nan"):
+    for wrong in (
+        "auto:",
+        "auto:most",
+        "auto:0%",
+        "auto:101%",
+        "auto:nan%",
+        "auto:0.99",
+        "auto:99",
+    ):
         with pytest.raises(DeployBenchError, match="--keep-fp32 auto:"):
             wanted_agreement((wrong,))

@@ -16,9 +16,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from deploybench.contracts import ExportedFiles, Exporter, ExportSpec
 from deploybench.errors import DeployBenchError
-from deploybench.exporters import tensorrt_build
+from deploybench.exporters import tensorrt_build, tensorrt_rtx
+from deploybench.exporters.quantisation import WAY
 from deploybench.exporters.tensorrt import TensorRtExporter, TimingCache
+from deploybench.exporters.tensorrt_rtx import TensorRtRtxExporter
 from deploybench.hardware.gpus import Gpu
 
 PASCAL = Gpu(
@@ -148,3 +151,23 @@ def test_timings_are_kept_by_version_gpu_and_driver_and_damaged_ones_are_left_ou
         cache.keep()
         assert len(cache.path.read_bytes()) > len(b"no timings")
     assert TimingCache(trt, PASCAL.model_copy(update={"driver": "550.2"})).path != cache.path
+
+
+@pytest.mark.parametrize("exporter", [TensorRtExporter(), TensorRtRtxExporter()])
+def test_way_of_int8_is_in_the_key_and_this_cpu_is_not(exporter: Exporter) -> None:
+    assert exporter.identity_for(ExportSpec(precision="int8")) == {"int8_way": WAY}
+    assert exporter.identity_for(ExportSpec(precision="fp16")) == {}
+
+
+def test_layers_in_float_are_told_of_a_plan_of_rtx(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    library = SimpleNamespace(__version__="1.7", ComputeCapability=SimpleNamespace(SM86=86))
+    written = ExportedFiles("model.engine", {"tensorrt": "1.7"}, "agrees", kept_fp32=("stem",))
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", library)
+    monkeypatch.setattr(tensorrt_rtx, "write_engine", lambda *_: written)
+    monkeypatch.setattr(tensorrt_rtx, "rtx_plan_version", lambda plan: "1.7.0.1")
+    spec = ExportSpec(precision="int8", target="sm86")
+    files = TensorRtRtxExporter().export(None, None, spec, tmp_path)  # type: ignore[arg-type]
+    assert files.kept_fp32 == ("stem",)
+    assert (files.checked, files.facts) == ("agrees", {"tensorrt": "1.7.0.1"})
