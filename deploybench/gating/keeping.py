@@ -99,18 +99,32 @@ def keep_baseline(
             action="deploybench run; its table says what each cell lacks",
         )
     _refuse_workspace(place, workspace)
+    paths = [_path_of(record) for record in records]
     artifacts, without = _artifacts_of(records, workspace) if with_artifacts else ([], 0)
     there = set(place.files(ARTIFACTS))
     new_artifacts = sum(_write_artifact(artifact, place, there) for artifact in artifacts)
-    for record in records:
-        name = record_name(record)
-        place.write(f"{record.run}/{name}", record.sealed().model_dump_json(indent=1).encode())
+    for path, record in zip(paths, records, strict=True):
+        place.write(path, record.sealed().model_dump_json(indent=1).encode())
     removed = _remove_old_records(place, runs, {record.run for record in records})
     if with_artifacts:
         _remove_other_artifacts(place)
     left = {PurePosixPath(path).parts[0] for path in place.json_files()}
     gone = tuple(sorted({one.run for one in removed} - left))
     return Kept(len(records), new_artifacts, without, len(removed), gone)
+
+
+def _path_of(record: Record) -> str:
+    """Where the record belongs below a place. Raises DeployBenchError for a run that is no folder's
+    name: a record may come from anywhere."""
+    path = f"{record.run}/{record_name(record)}"
+    plain = PurePosixPath(path).parts == (record.run, record_name(record))
+    if not plain or record.run in ("..", ARTIFACTS) or "\\" in path or "\0" in path:
+        raise DeployBenchError(
+            f"a record names {record.run!r} as its run",
+            expected="the name of a run, which becomes that of a folder: 20261126-182358-3b0b",
+            action="do not trust this record: it was not made by deploybench run",
+        )
+    return path
 
 
 def _artifacts_of(records: Iterable[Record], workspace: Path | None) -> tuple[list[Artifact], int]:

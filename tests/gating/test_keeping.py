@@ -248,3 +248,20 @@ def test_every_artifact_that_a_record_names_is_kept(workspace: Workspace, tmp_pa
     for day in (2, 3):
         keep_baseline([of_artifact(third, day)], place_of(str(baseline)), workspace.root, runs=1)
     assert kept_keys(baseline) == {"11111111", "22222222"}
+
+
+@pytest.mark.attack(
+    kind="Artifacts",
+    attack="a record whose run is a path out of the baseline that it is kept in",
+    before="written there: `results keep` took the run for a folder's name",
+    now="refused: expected the name of a run; nothing is written",
+)
+@pytest.mark.parametrize(
+    "run", ["../escaped", "..", ".", "", "/tmp/escaped", "a/b", "a\\b", "a\0b", "artifacts"]
+)
+def test_run_that_is_no_name_of_a_folder_is_refused(run: str, tmp_path: Path) -> None:
+    place = place_of(str(tmp_path / "baselines" / "main"))
+    both = [steady(10.0, run_name(1)), steady(10.0, run)]
+    with pytest.raises(DeployBenchError, match="as its run"):
+        keep_baseline(both, place, tmp_path / "none")
+    assert list(tmp_path.iterdir()) == []

@@ -187,9 +187,8 @@ def test_missing_baseline_says_how_to_keep_one_and_keeping_makes_it(session: Ses
 
 def test_keeping_one_cell_leaves_the_others_their_only_record(session: Session) -> None:
     # Each cell of a session is a run of its own.
-    others = [
-        steady(10.0, f"202602{day:02}-000000-abcd", model=f"net{day}") for day in range(1, 11)
-    ]
+    runs = {f"net{day}": f"202602{day:02}-000000-abcd" for day in range(1, 11)}
+    others = [steady(10.0, run, model=model) for model, run in runs.items()]
     written(session.folder / "baseline", *others)
     session.measures(steady(10.0, "20260301-000000-abcd"))
     assert session.run(GATED, "--deploybench-keep").returncode == 0
