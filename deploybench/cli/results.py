@@ -241,7 +241,7 @@ def keep(
     """Keep a run's records and artifacts as the baseline of deploybench gate."""
     from collections import Counter
 
-    from deploybench.archive.places import place_of
+    from deploybench.archive.places import MOST_BYTES, place_of
     from deploybench.cli.sources import records_of
     from deploybench.gating.keeping import keep_baseline
     from deploybench.results.verdict import Verdict
@@ -268,6 +268,11 @@ def keep(
         say_aside(
             f"of {counted(done.without_artifact, 'record')} the artifact is not at hand: the gate "
             f"cannot measure it again"
+        )
+    if done.too_large:
+        say_aside(
+            f"of {counted(done.too_large, 'record')} the artifact was not kept, for a file of more "
+            f"than {MOST_BYTES >> 20} MiB: the gate cannot measure it again"
         )
 
 

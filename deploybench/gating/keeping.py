@@ -9,14 +9,13 @@ records names.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from deploybench.analysis.matching import hardware
-from deploybench.archive.places import LocalPlace, Place, place_of
+from deploybench.archive.places import MOST_BYTES, LocalPlace, Place, place_of
 from deploybench.artifacts.artifact import (
     MANIFEST,
     MOST_MANIFEST_BYTES,
@@ -42,21 +41,21 @@ RUN_NAME = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}")
 """What runs are called. Of records, only those in the folder of a run are ever taken away."""
 RUNS_KEPT = 8
 """Of each cell. Their records tell the shift of whole runs about as well as more would."""
-MOST_BYTES = 1 << 30
-"""Of one file of an artifact: as much as places hand out again."""
 
 
 @dataclass(frozen=True)
 class Kept:
     """What lies there now that did not before, and the runs that are gone for it.
 
-    ``without_artifact`` counts records whose artifact is not at hand. ``runs_removed`` are those of
-    which no record is left.
+    ``without_artifact`` counts records whose artifact is not at hand, ``too_large`` those whose
+    artifact has a file that no place would hand out again. ``runs_removed`` are those of which no
+    record is left.
     """
 
     records: int
     artifacts: int
     without_artifact: int
+    too_large: int
     records_removed: int
     runs_removed: tuple[str, ...]
 
@@ -84,7 +83,9 @@ def keep_baseline(
     whose cell has ``runs`` newer runs there.
 
     Whoever reads meanwhile finds the old baseline or the new one: artifacts come before the
-    records that name them, and go after these. Raises DeployBenchError for records without any
+    records that name them, and go after these. An artifact that was exported again under its key is
+    not there while it is replaced; who had begun to read the old one is refused, by its hashes.
+    Raises DeployBenchError for records without any
     number, for a pack, for a workspace, and where the place cannot be written.
     """
     if place.is_pack:
@@ -100,9 +101,12 @@ def keep_baseline(
         )
     _refuse_workspace(place, workspace)
     paths = [_path_of(record) for record in records]
-    artifacts, without = _artifacts_of(records, workspace) if with_artifacts else ([], 0)
+    artifacts, without = _artifacts_of(records, workspace) if with_artifacts else ({}, 0)
+    # Told before anything is written: the records of a large model are a baseline all the same.
+    fitting = {key: artifact for key, artifact in artifacts.items() if _fits(artifact)}
+    too_large = artifacts.keys() - fitting.keys()
     there = set(place.files(ARTIFACTS))
-    new_artifacts = sum(_write_artifact(artifact, place, there) for artifact in artifacts)
+    new_artifacts = sum(_write_artifact(artifact, place, there) for artifact in fitting.values())
     for path, record in zip(paths, records, strict=True):
         place.write(path, record.sealed().model_dump_json(indent=1).encode())
     removed = _remove_old_records(place, runs, {record.run for record in records})
@@ -110,7 +114,14 @@ def keep_baseline(
         _remove_other_artifacts(place)
     left = {PurePosixPath(path).parts[0] for path in place.json_files()}
     gone = tuple(sorted({one.run for one in removed} - left))
-    return Kept(len(records), new_artifacts, without, len(removed), gone)
+    return Kept(
+        records=len(records),
+        artifacts=new_artifacts,
+        without_artifact=without,
+        too_large=sum(record.cell.artifact_key in too_large for record in records),
+        records_removed=len(removed),
+        runs_removed=gone,
+    )
 
 
 def _path_of(record: Record) -> str:
@@ -127,8 +138,10 @@ def _path_of(record: Record) -> str:
     return path
 
 
-def _artifacts_of(records: Iterable[Record], workspace: Path | None) -> tuple[list[Artifact], int]:
-    """The artifacts of the records, each once; and of how many records it is not at hand."""
+def _artifacts_of(
+    records: Iterable[Record], workspace: Path | None
+) -> tuple[dict[str, Artifact], int]:
+    """The artifacts of the records by their keys; and of how many records it is not at hand."""
     at_hand = {one.manifest.key: one for one in open_workspace(workspace).artifacts()}
     found: dict[str, Artifact] = {}
     without = 0
@@ -139,26 +152,57 @@ def _artifacts_of(records: Iterable[Record], workspace: Path | None) -> tuple[li
             with contextlib.suppress(DeployBenchError):
                 named = open_artifact(Path(record.cell.artifact))
                 artifact = named if named.manifest.key == key else None
-        if artifact is None or whole_artifact(artifact.path) is None:
+        if artifact is None or not _is_whole(artifact):
             without += 1
         else:
             found[key] = artifact
-    return list(found.values()), without
+    return found, without
+
+
+def _is_whole(artifact: Artifact) -> bool:
+    try:
+        return whole_artifact(artifact.path) is not None
+    except OSError:  # a file that this user may not read
+        return False
+
+
+def _fits(artifact: Artifact) -> bool:
+    return all(file.size_bytes <= MOST_BYTES for file in artifact.manifest.files)
 
 
 def _write_artifact(artifact: Artifact, place: Place, there: set[str]) -> bool:
-    """Write an artifact, its manifest last: without that it is none. Whether it was new there."""
+    """Write an artifact, its manifest last: without that it is none. Whether it was new there.
+
+    One of the same key that was exported before loses its manifest first, so that no manifest ever
+    stands beside files of another export; what only that one had goes, too.
+    """
     below = f"{ARTIFACTS}/{artifact_name(artifact.manifest)}"
-    manifest = read_bytes(artifact.path / MANIFEST)
-    if f"{below}/{MANIFEST}" in there:
-        before = hashlib.sha256(place.read(f"{below}/{MANIFEST}"))
-        if before.digest() == hashlib.sha256(manifest).digest():
+    path = f"{below}/{MANIFEST}"
+    manifest = _content(artifact.path / MANIFEST)
+    listed = {file.path for file in artifact.manifest.files}
+    if path in there:
+        if place.read(path) == manifest:
             return False
+        before = _manifest_at(place, path)
+        place.remove(path)
+        for file in () if before is None else before.files:
+            if file.path not in listed and f"{below}/{file.path}" in there:
+                place.remove(f"{below}/{file.path}")
     for file in artifact.manifest.files:
-        content = read_bytes(artifact.path / file.path, MOST_BYTES)
-        place.write(f"{below}/{file.path}", content)
-    place.write(f"{below}/{MANIFEST}", manifest)
+        place.write(f"{below}/{file.path}", _content(artifact.path / file.path))
+    place.write(path, manifest)
     return True
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_bytes(path, MOST_BYTES)
+    except OSError as error:
+        raise DeployBenchError(
+            f"{path} could not be read: {error.strerror}",
+            expected=f"a file of at most {MOST_BYTES >> 20} MiB",
+            action="deploybench results keep --no-artifacts keeps the records alone",
+        ) from error
 
 
 def _remove_old_records(place: Place, runs: int, written: Collection[str]) -> list[Lying]:

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.archive.places import place_of
-from deploybench.artifacts.artifact import Artifact
+from deploybench.archive.places import LocalPlace, place_of
+from deploybench.artifacts.artifact import MANIFEST, Artifact, file_entry
 from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
+from deploybench.gating import keeping
 from deploybench.gating.keeping import keep_baseline
 from deploybench.results.record import Record
 from deploybench.results.store import read_records, record_name, write_record
 from tests.archive.made import packed, steady, written
 from tests.artifacts.workspaces import ONNX, PYTORCH, add_copy, kept_workspace
 from tests.comparisons import host, record
-from tests.conftest import Cli
+from tests.conftest import Cli, rewrite_manifest
 
 
 def run_name(day: int) -> str:
@@ -265,3 +266,76 @@ def test_run_that_is_no_name_of_a_folder_is_refused(run: str, tmp_path: Path) ->
     with pytest.raises(DeployBenchError, match="as its run"):
         keep_baseline(both, place, tmp_path / "none")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_records_of_an_artifact_that_is_too_large_are_kept_without_it(
+    workspace: Workspace, tmp_path: Path, cli_here: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (artifact,) = workspace.artifacts()
+    largest = max(file.size_bytes for file in artifact.manifest.files)
+    monkeypatch.setattr(keeping, "MOST_BYTES", largest - 1)
+    written(workspace.records_folder, of_artifact(artifact, 1), steady(10.0, run_name(1)))
+    done = cli_here("results", "keep", "baseline", "--workspace", workspace.root, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 records kept in baseline (2 VALID), with 0 new artifacts" in done.stdout
+    assert "of 1 record the artifact was not kept, for a file of more than" in done.stderr
+    assert not (tmp_path / "baseline" / "artifacts").exists()
+    monkeypatch.setattr(keeping, "MOST_BYTES", largest)
+    done = cli_here("results", "keep", "baseline", "--workspace", workspace.root, cwd=tmp_path)
+    assert "with 1 new artifact\n" in done.stdout
+
+
+def test_file_that_cannot_be_read_is_a_refusal(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(path: Path, most_bytes: int) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (artifact,) = workspace.artifacts()
+    monkeypatch.setattr(keeping, "read_bytes", unreadable)
+    with pytest.raises(DeployBenchError, match="could not be read: Permission denied"):
+        keep_baseline([of_artifact(artifact, 1)], place_of(str(tmp_path / "b")), workspace.root)
+
+
+class WatchedPlace(LocalPlace):
+    """Sees after every step that no manifest stands beside files of another export."""
+
+    steps = 0
+
+    def write(self, path: str, content: bytes) -> None:
+        super().write(path, content)
+        self.look()
+
+    def remove(self, path: str) -> None:
+        super().remove(path)
+        self.look()
+
+    def look(self) -> None:
+        self.steps += 1
+        for artifact in Workspace(self.path).artifacts():
+            artifact.check_files()
+
+
+def test_artifact_that_is_replaced_is_never_torn(workspace: Workspace, tmp_path: Path) -> None:
+    (artifact,) = workspace.artifacts()
+    baseline = WatchedPlace("baseline", tmp_path / "baseline")
+    (artifact.path / "only-before.bin").write_bytes(b"before")
+    (artifact.path / "both.bin").write_bytes(b"before")
+    again(artifact, "only-before.bin", "both.bin")
+    keep_baseline([of_artifact(artifact, 1)], baseline, workspace.root)
+    (artifact.path / "only-before.bin").unlink()
+    (artifact.path / "both.bin").write_bytes(b"after it was exported again")
+    again(artifact, "both.bin")
+    before = baseline.steps
+    done = keep_baseline([of_artifact(artifact, 2)], baseline, workspace.root)
+    assert (done.artifacts, baseline.steps > before) == (1, True)
+    (kept,) = Workspace(baseline.path).artifacts()
+    assert (kept.path / "both.bin").read_bytes() == b"after it was exported again"
+    assert (kept.path / MANIFEST).read_bytes() == (artifact.path / MANIFEST).read_bytes()
+    assert not (kept.path / "only-before.bin").exists()
+
+
+def again(artifact: Artifact, *more: str) -> None:
+    """The artifact with these files beside its own, under the same key."""
+    files = [file_entry(artifact.path / name, artifact.path) for name in more]
+    rewrite_manifest(artifact.path, files=(*artifact.manifest.files, *files))
