@@ -123,9 +123,9 @@ def test_files_that_are_no_artifact_of_a_baseline_stay(
         (place / name).write_text("{}")
     (artifact,) = workspace.artifacts()
     # An artifact that lies elsewhere than a baseline has it, and one that was made there.
-    moved = place / "artifacts" / "mine" / "onnx-fp32-dynamic-6575a36b"
-    shutil.copytree(artifact.path, moved)
-    (moved / "signature.json").unlink(missing_ok=True)
+    moved = place / "artifacts" / "mine" / "onnx-fp32-dynamic-88888888"
+    shutil.copytree(exported_again(workspace, "8").path, moved)
+    (moved / "signature.json").unlink()
     made = add_copy(workspace, PYTORCH, "made-there", key="9" * 64, backend="pytorch")
     there = place / "artifacts" / artifact.path.parent.name / "pytorch-fp32-dynamic-99999999"
     shutil.copytree(made, there)
