@@ -109,18 +109,21 @@ def keep_baseline(
     new_artifacts = sum(_write_artifact(artifact, place, there) for artifact in fitting.values())
     for path, record in zip(paths, records, strict=True):
         place.write(path, record.sealed().model_dump_json(indent=1).encode())
-    removed = _remove_old_records(place, runs, {record.run for record in records})
+    lying = _records_of_runs(place)
+    removed = _old_records(lying, runs, {record.run for record in records})
+    for one in removed:
+        place.remove(one.path)
+    left = [one for one in lying if one not in removed]
     if with_artifacts:
-        _remove_other_artifacts(place)
-    left = {PurePosixPath(path).parts[0] for path in place.json_files()}
-    gone = tuple(sorted({one.run for one in removed} - left))
+        _remove_other_artifacts(place, {one.key for one in left})
+    gone = {one.run for one in removed} - {one.run for one in left}
     return Kept(
         records=len(records),
         artifacts=new_artifacts,
         without_artifact=without,
         too_large=sum(record.cell.artifact_key in too_large for record in records),
         records_removed=len(removed),
-        runs_removed=gone,
+        runs_removed=tuple(sorted(gone)),
     )
 
 
@@ -205,10 +208,9 @@ def _content(path: Path) -> bytes:
         ) from error
 
 
-def _remove_old_records(place: Place, runs: int, written: Collection[str]) -> list[Lying]:
-    """Take each record away whose cell has ``runs`` newer runs, but none of the runs ``written``
-    just now; those that went. Names of runs sort by time."""
-    lying = _records_of_runs(place)
+def _old_records(lying: Sequence[Lying], runs: int, written: Collection[str]) -> list[Lying]:
+    """The records whose cell has ``runs`` newer runs, but for those of the runs ``written`` just
+    now. Names of runs sort by time."""
     runs_of_cell: dict[object, set[str]] = {}
     for one in lying:
         runs_of_cell.setdefault(one.cell, set()).add(one.run)
@@ -218,8 +220,6 @@ def _remove_old_records(place: Place, runs: int, written: Collection[str]) -> li
         # What does not read is of no cell that is known: it may be anybody's, and stays.
         if one.cell is not None and newer >= runs and one.run not in written:
             old.append(one)
-    for one in old:
-        place.remove(one.path)
     return old
 
 
@@ -246,15 +246,15 @@ def _lying(place: Place, path: str) -> Lying:
     return Lying(path, run, cell, (record.cell.artifact_key or "")[:KEY_DIGITS])
 
 
-def _remove_other_artifacts(place: Place) -> None:
-    """Take away the artifacts that no record names any more, and nothing else.
+def _remove_other_artifacts(place: Place, named: Collection[str]) -> None:
+    """Take away the artifacts that no record names any more, and nothing else. ``named`` are the
+    keys of records that were read already.
 
     An artifact is what a sealed manifest says it is, at the path that belongs to it; the files that
     the manifest lists go, and no other, whoever's they are. One that is signed was made or trusted
     there: a baseline's never are.
     """
     there = set(place.files(ARTIFACTS))
-    named = {one.key for one in _records_of_runs(place)}
     others = {}
     for path in sorted(there):
         manifest = _manifest_at(place, path)

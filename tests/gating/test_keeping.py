@@ -339,3 +339,18 @@ def again(artifact: Artifact, *more: str) -> None:
     """The artifact with these files beside its own, under the same key."""
     files = [file_entry(artifact.path / name, artifact.path) for name in more]
     rewrite_manifest(artifact.path, files=(*artifact.manifest.files, *files))
+
+
+def test_object_store_keeps_and_loses_the_same(workspace: Workspace) -> None:
+    place = place_of("memory://kept/main")
+    place.write("artifacts/train/run-1/model.pt", b"somebody's")
+    (old,) = workspace.artifacts()
+    new = exported_again(workspace, "1")
+    keep_baseline([of_artifact(old, 1)], place, workspace.root, runs=1)
+    done = keep_baseline([of_artifact(new, 2)], place, workspace.root, runs=1)
+    assert (done.artifacts, done.runs_removed) == (1, (run_name(1),))
+    assert place.json_files() == [f"{run_name(2)}/{record_name(of_artifact(new, 2))}"]
+    below = f"artifacts/{new.path.relative_to(workspace.artifacts_folder).as_posix()}"
+    names = [MANIFEST, *(file.path for file in new.manifest.files)]
+    ours = [f"{below}/{name}" for name in names]
+    assert place.files("artifacts") == sorted([*ours, "artifacts/train/run-1/model.pt"])
