@@ -43,7 +43,11 @@ class GitPlace(Place):
     @cached_property
     def _blobs(self) -> Mapping[str, str]:
         """The name of each file's content by its path, which is relative to the place."""
-        tree = self._staged_tree() if not self.revision else self._committed_tree()
+        staged = not self.revision
+        only_file = self._staged_file() if staged else None
+        if only_file is not None:
+            return {PurePosixPath(self.path).name: only_file}
+        tree = self._staged_tree() if staged else self._committed_tree()
         if tree is None:
             return {}
         if self._git("cat-file", "-t", tree).strip() == b"blob":
@@ -69,6 +73,28 @@ class GitPlace(Place):
             )
         found = self._tried("rev-parse", "--verify", "--quiet", f"{commit}:{self.path}")
         return found or None
+
+    def _staged_file(self) -> str | None:
+        """The content of the one file that is staged as the path; None for a folder or nothing."""
+        if not self.path:
+            return None
+        listed = self._git(
+            "ls-files", "-s", "-z", "--full-name", "--", f":(top,literal){self.path}"
+        )
+        for line in listed.split(b"\0"):
+            about, _, path = line.partition(b"\t")
+            if path.decode("utf-8", "surrogateescape") != self.path:
+                continue
+            mode, blob, stage = about.decode().split()
+            # Of a file that is being merged there are several, and none is what will be committed.
+            if mode in PLAIN_FILES and stage == "0":
+                return blob
+            raise DeployBenchError(
+                f"{self.name} is no plain file that is staged: a link, another repository, or "
+                "being merged",
+                expected="a folder or a file that the next commit will hold",
+            )
+        return None
 
     def _staged_tree(self) -> str | None:
         """The tree of what is staged below the path; None where nothing is."""
@@ -131,9 +157,14 @@ class GitPlace(Place):
                 f"{self.address(path)} could not be read: it is too large",
                 expected=f"a file of at most {MOST_BYTES >> 20} MiB",
             )
-        # With the filters of the repository: Git LFS hands out the file that it keeps elsewhere.
-        whole = str(PurePosixPath(self.path) / path)
-        content = self._git("cat-file", "--filters", f"--path={whole}", blob)
+        content = self._git("cat-file", "blob", blob)
+        if content.startswith(LFS_POINTER):
+            # Only here with the filters of the repository, of which one is Git LFS: others, and
+            # ends of lines, are up to the working tree, and would change what was committed.
+            whole = str(PurePosixPath(self.path) / path)
+            if list(self._blobs) == [PurePosixPath(self.path).name]:
+                whole = self.path  # the place is that one file
+            content = self._git("cat-file", "--filters", f"--path={whole}", blob)
         if content.startswith(LFS_POINTER):
             raise DeployBenchError(
                 f"{self.address(path)} is a pointer of Git LFS, not the file",

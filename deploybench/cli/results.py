@@ -227,7 +227,7 @@ def keep(
         str | None, typer.Argument(help="A run's name or folder. [default: the latest run]")
     ] = None,
     runs: Annotated[
-        int, typer.Option("--runs", min=1, help="How many runs stay; the oldest go.")
+        int, typer.Option("--runs", min=1, help="How many runs of each cell stay; the oldest go.")
     ] = 8,
     artifacts: Annotated[
         bool,
@@ -241,7 +241,7 @@ def keep(
     """Keep a run's records and artifacts as the baseline of deploybench gate."""
     from collections import Counter
 
-    from deploybench.archive.places import place_of
+    from deploybench.archive.places import MOST_BYTES, place_of
     from deploybench.cli.sources import records_of
     from deploybench.gating.keeping import keep_baseline
     from deploybench.results.verdict import Verdict
@@ -262,12 +262,17 @@ def keep(
             f"of {counted(doubtful, 'record')} the time is not known well enough to be judged by "
             f"another day's: gate --rerun-baseline measures both again"
         )
-    if done.runs_removed:
-        say(f"{counted(len(done.runs_removed), 'older run')} removed from it")
+    if done.records_removed:
+        say(f"{counted(done.records_removed, 'older record')} removed from it")
     if done.without_artifact:
         say_aside(
             f"of {counted(done.without_artifact, 'record')} the artifact is not at hand: the gate "
             f"cannot measure it again"
+        )
+    if done.too_large:
+        say_aside(
+            f"of {counted(done.too_large, 'record')} the artifact was not kept, for a file of more "
+            f"than {MOST_BYTES >> 20} MiB: the gate cannot measure it again"
         )
 
 

@@ -27,7 +27,7 @@ from deploybench.artifacts.workspace import open_workspace
 from deploybench.cli import limits, parse
 from deploybench.errors import DeployBenchError
 from deploybench.files import from_here
-from deploybench.gating.keeping import RUNS_KEPT, keep_baseline
+from deploybench.gating.keeping import keep_baseline
 from deploybench.gating.sides import Side, is_elsewhere, side_of
 from deploybench.gating.times import GateRequest, gate_times
 from deploybench.inert import inert
@@ -280,9 +280,8 @@ class DeployBenchCell:
     def keep_what_was_measured(self) -> None:
         """At the end of a session with ``--deploybench-keep``: write the baselines."""
         for address, records in self._kept.items():
-            runs = RUNS_KEPT * len({record.run for record in records})
             try:
-                keep_baseline(records, place_of(address), self.workspace, runs=runs)
+                keep_baseline(records, place_of(address), self.workspace)
             except DeployBenchError as error:
                 raise pytest.UsageError(words.refused(error)) from None
 

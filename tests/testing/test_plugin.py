@@ -13,6 +13,7 @@ import pytest
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
+from deploybench.results.store import read_records
 from tests.archive.made import steady, written
 from tests.comparisons import record
 from tests.testing.pretended import PRETENDED
@@ -182,6 +183,17 @@ def test_missing_baseline_says_how_to_keep_one_and_keeping_makes_it(session: Ses
     assert list((session.folder / "fresh" / run).glob("*.json"))
     session.measures(steady(10.0, "20260302-000000-abcd", seed=4))
     assert session.run(test).returncode == 0
+
+
+def test_keeping_one_cell_leaves_the_others_their_only_record(session: Session) -> None:
+    # Each cell of a session is a run of its own.
+    runs = {f"net{day}": f"202602{day:02}-000000-abcd" for day in range(1, 11)}
+    others = [steady(10.0, run, model=model) for model, run in runs.items()]
+    written(session.folder / "baseline", *others)
+    session.measures(steady(10.0, "20260301-000000-abcd"))
+    assert session.run(GATED, "--deploybench-keep").returncode == 0
+    kept = {one.run for one in read_records(session.folder / "baseline")}
+    assert kept == {FIRST, "20260301-000000-abcd", *runs.values()}
 
 
 def test_cell_that_fails_is_a_failure_and_a_cell_of_another_test_is_not_missed(
