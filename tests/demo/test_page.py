@@ -184,7 +184,7 @@ def choose(page: Any, label: str, part: str) -> None:
 
 
 def write_dicom(path: Path) -> None:
-    """A small grey image of 16 bits in DICOM's form."""
+    """A small grey image of 16 bits in DICOM's form, with the window that says what is white."""
     import numpy as np
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -201,6 +201,7 @@ def write_dicom(path: Path) -> None:
     data.SOPClassUID = meta.MediaStorageSOPClassUID
     data.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     data.Modality = "MR"
+    data.WindowCenter, data.WindowWidth = 500, 1000
     data.PixelData = pixels.tobytes()
     data.save_as(str(path))
 
