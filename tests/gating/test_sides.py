@@ -93,6 +93,18 @@ def test_inconclusive_passes_only_where_that_is_said(tmp_path: Path, cli_here: C
     assert done.returncode == 1
 
 
+def test_checkpoint_that_the_baseline_left_behind_is_not_missed(
+    tmp_path: Path, cli_here: Cli
+) -> None:
+    """Its runs stay for a while, and tell by how much whole runs shift."""
+    for day, weights in ((1, "first"), (2, "second"), (3, "second")):
+        created = f"2026-01-0{day}T00:00:00"
+        record = steady(10.0, f"run-{day}", weights_identity=weights, created=created)
+        written(tmp_path / ("baseline" if day < 3 else "."), record)
+    done = cli_here("gate", "run-3", "--baseline", "baseline", "--max-regression=10%", cwd=tmp_path)
+    assert (done.returncode, "PASS: 1 of 1" in done.stdout) == (0, True), done.stdout
+
+
 def test_revision_is_read_and_not_the_working_tree(
     tmp_path: Path, cli_here: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
