@@ -63,16 +63,17 @@ def gate_times(
         rows = compare_records(old, new, allowed=allowed, others=others)
         return check_rows(rows, request.max_regression)
     # One key on both sides is one artifact, unless somebody insists on looking at the files.
-    shared = () if request.rerun_baseline else new
-    folders = baseline.artifact_folders(request.workspace, shared)
-    folders += candidate.artifact_folders(request.workspace, old)
+    insist = bool(request.rerun_baseline)
+    beside_baseline = baseline.artifacts_beside(request.workspace, () if insist else new)
+    beside_candidate = candidate.artifacts_beside(request.workspace, () if insist else old)
     again = AgainRequest(
         workspace=request.workspace,
         baseline_artifacts=request.baseline_artifacts,
-        artifact_folders=folders,
+        beside_baseline=beside_baseline,
+        beside_candidate=beside_candidate,
         budget_s=request.budget_s,
         trust=request.trust,
-        insist=bool(request.rerun_baseline),
+        insist=insist,
     )
     rows = compare_again(old, new, again, allowed=allowed, others=others, on_event=on_event)
     return check_rows(rows, request.max_regression)
