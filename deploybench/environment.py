@@ -139,6 +139,13 @@ def cleared_here() -> Iterator[None]:
         os.environ.update(before)
 
 
+def without_search_path(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables for another interpreter than this one: without the places of our modules, which
+    may be for another version of Python or hide what is installed there."""
+    ours = ("PYTHONPATH", "PYTHONHOME")
+    return {name: value for name, value in variables.items() if name not in ours}
+
+
 def in_words(variables: Mapping[str, str]) -> str:
     """``LD_PRELOAD=libjemalloc.so, MALLOC_ARENA_MAX=1``, whatever characters a value holds."""
     parts = []

@@ -1,8 +1,11 @@
 """What belongs to this process and must not outlive it: its children and its temporary folders.
 
-All children carry one mark in their environment. A guardian (``guardian.py``) is started beside
-the first of them: when this process ends without a farewell, by ``kill -9`` say, it kills whoever
-carries the mark and removes the folders. A machine that lost its power, or a guardian that was
+All children carry one mark in their environment, and each has another of its own. A guardian
+(``guardian.py``) is started beside the first of them: when this process ends without a farewell, by
+``kill -9`` say, it kills whoever carries the family's mark and removes the folders. After a
+farewell it kills only what carries the mark of a child: the server that children are forked from
+belongs to the whole program, which may have forked others from it, and they inherit the family's
+mark. A machine that lost its power, or a guardian that was
 killed too, leaves folders; the next process of this user that makes one sweeps them away. Whether
 a folder still has its owner is told by a lock that the system frees with the owner, not by a
 number: two containers that share a folder for temporary files share no numbers of processes.
@@ -12,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import getpass
 import os
 import re
@@ -24,6 +28,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import psutil
@@ -32,8 +37,8 @@ from deploybench import guardian
 from deploybench.errors import DeployBenchError
 
 OWNER_FILE = ".owner"
-CHILD = "DEPLOYBENCH_CHILD"
-"""The variable by which a child and all that it starts are known."""
+NO_CHILD = "0" * 16
+"""In the environment of the server of children: the place where each child writes its mark."""
 FOLDER_NAME = re.compile(re.escape(guardian.FOLDER_PREFIX) + r"\d+-.+")
 UNOWNED_FOR_S = 24 * 3600.0
 """A folder without its lock is one that was being made: after a day nobody is making it."""
@@ -73,14 +78,59 @@ def family_mark() -> dict[str, str]:
 
 
 def child_mark() -> dict[str, str]:
-    """What makes a process one of a single child's: a variable for the child's environment."""
-    return {CHILD: secrets.token_hex(8)}
+    """What makes a process one of a single child's: a variable for the child's environment.
+
+    Raises DeployBenchError where the guardian, which is told of it, cannot be started.
+    """
+    mark = secrets.token_hex(len(NO_CHILD) // 2)
+    _tell(f"{guardian.CHILD}={mark}".encode())
+    return {guardian.CHILD: mark}
+
+
+@contextlib.contextmanager
+def marked_server() -> Iterator[None]:
+    """The body starts the server of children, which carries the family's mark, and room for that of
+    a child.
+
+    multiprocessing's tracker of resources is started before and carries neither: it tidies up after
+    the whole program, and has the most to do when that is killed. Raises DeployBenchError where the
+    guardian cannot be started, OSError where the tracker cannot.
+    """
+    marks = {**family_mark(), guardian.CHILD: NO_CHILD}
+    resource_tracker.ensure_running()
+    before = {name: os.environ.get(name) for name in marks}
+    os.environ.update(marks)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def wear_mark(variables: Mapping[str, str]) -> None:
+    """In a forked child: let the system show the child's own mark, also for what it forks.
+
+    What others see of a process's environment is the memory that its program was started with:
+    a change of ``os.environ`` does not reach it, so the mark is written over the one that is there.
+    A server that another part of the program started has no room for it; then only the programs
+    that the child starts are known by the mark.
+    """
+    if sys.platform == "win32":
+        return
+    getenv = ctypes.CDLL(None).getenv
+    getenv.restype = ctypes.c_void_p
+    place = getenv(guardian.CHILD.encode())
+    if place is not None and ctypes.string_at(place) == NO_CHILD.encode():
+        ctypes.memmove(place, variables[guardian.CHILD].encode(), len(NO_CHILD))
 
 
 def kill_strays(variables: Mapping[str, str]) -> None:
     """Kill what a child with these variables left running when it ended, a daemon say: what made a
     session of its own is not in the child's group, and would disturb what is measured next."""
-    guardian.kill_all_marked(CHILD, variables[CHILD])
+    guardian.kill_all_marked(guardian.CHILD, [variables[guardian.CHILD]])
 
 
 def goes_with_us(folder: Path) -> None:
@@ -89,12 +139,16 @@ def goes_with_us(folder: Path) -> None:
     Once the folder has another name, or is gone, that means nothing any more. Raises
     DeployBenchError where the guardian cannot be started.
     """
+    _tell(os.fsencode(folder.absolute()))
+
+
+def _tell(entry: bytes) -> None:
     family_mark()
     running = _guardian
     if running is None or running.process.stdin is None:
         return
     with contextlib.suppress(OSError):  # a guardian that was killed: the next sweep has to do
-        running.process.stdin.write(os.fsencode(folder.absolute()) + guardian.END_OF_PATH)
+        running.process.stdin.write(entry + guardian.END_OF_ENTRY)
         running.process.stdin.flush()
 
 

@@ -28,15 +28,22 @@ from typing import NoReturn
 import psutil
 
 from deploybench.deadlines import allowed_s, stopped_words
-from deploybench.environment import cleared_of, without_cleared, without_secrets
+from deploybench.environment import (
+    cleared_of,
+    without_cleared,
+    without_search_path,
+    without_secrets,
+)
 from deploybench.errors import DeployBenchError
 from deploybench.family import (
     child_mark,
     family_mark,
     guardian_number,
     kill_strays,
+    marked_server,
     scratch_folder,
     temporary_files_in,
+    wear_mark,
 )
 from deploybench.inherited import interrupts_held, limit_files, pinned
 from deploybench.untrusted import read_tail
@@ -184,6 +191,7 @@ def start_fork_server(preload: Sequence[str]) -> None:
             _starting_server,
             scratch_folder() as empty,
             _surroundings_of_a_server(empty),
+            marked_server(),
             interrupts_held(),
         ):
             forkserver.ensure_running()
@@ -263,20 +271,13 @@ def finish(reply: str) -> NoReturn:
     os._exit(0)
 
 
-def without_search_path(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables for another interpreter than this one: without the places of our modules, which
-    may be for another version of Python or hide what is installed there."""
-    ours = ("PYTHONPATH", "PYTHONHOME")
-    return {name: value for name, value in variables.items() if name not in ours}
-
-
 def child_environment(
     folder: Path, changes: Mapping[str, str], interpreter: Interpreter = HERE
 ) -> dict[str, str]:
     """This process's environment with what children need, whose temporary files lie in ``folder``.
 
     Without what would change their threads behind our back, and without secrets; for another
-    interpreter also :func:`without_search_path`.
+    interpreter also without the places of our modules.
     """
     environment = {
         **without_secrets(without_cleared(os.environ)),
@@ -309,7 +310,7 @@ def _surroundings_of_a_server(empty: Path) -> Iterator[None]:
     A Python without a safe path gets an ``empty`` folder to be started in; its children go back to
     where their requester was.
     """
-    wanted = {**UTF_8, **family_mark()}
+    wanted = {**UTF_8}
     if sys.version_info >= SAFE_PATH_SINCE:
         wanted["PYTHONSAFEPATH"] = "1"
     cleared = cleared_of(os.environ)
@@ -357,6 +358,7 @@ def _forked_main(
     log = os.open(log_path, os.O_WRONLY | os.O_APPEND)
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
+    wear_mark(variables)
     os.environ.update({**QUIET_RUNTIMES, **UTF_8, **variables})
     tempfile.tempdir = None  # the server may have looked for it before the variables were set
     threading.Thread(target=_die_with_requester, daemon=True).start()
@@ -389,9 +391,7 @@ def _outcome(reply_path: Path, log_path: Path, error: str | None, code: int) -> 
 
 def cause_of_death(code: int, log: str) -> str:
     lines = [line for line in log.splitlines() if line.strip()]
-    last_line = "no output"
-    if lines:
-        last_line = lines[-1]
+    last_line = lines[-1] if lines else "no output"
     if code >= 0:
         return f"exit code {code}; last output: {last_line}"
     cause = signal.Signals(-code).name

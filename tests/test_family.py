@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploybench import family
+from deploybench import family, guardian
 from deploybench.artifacts.artifact import Artifact
 from deploybench.processes import run_child
 
@@ -215,8 +215,11 @@ def test_what_a_child_leaves_running_is_gone_before_the_next_one(
     assert not [line for line in lines if "time.sleep(60)" in line], "a program that it started"
     if kind == "worker":
         assert not [line for line in lines if "leaving" in line and "processes" not in line]
+    elif sys.platform.startswith("linux"):
+        servers = [line for line in lines if "multiprocessing.forkserver" in line]
+        assert len(servers) == 1, "what only forked itself has its server's command line"
     parent.communicate("\n")
-    assert left(sealed) == [], "what only forked itself goes with the command"
+    assert left(sealed) == [], "the server goes with the command"
 
 
 def test_folder_that_a_killed_process_worked_in_is_removed_and_what_it_published_stays(
@@ -250,6 +253,39 @@ def test_guardian_leaves_with_a_parent_that_ends_as_it_should(
     )
     parent = started(["-c", program], sealed, tmp_path)
     assert parent.wait(60) == 0
+    assert left(sealed) == []
+
+
+HOST_PROGRAM = """
+import multiprocessing, time
+from pathlib import Path
+from multiprocessing import resource_tracker
+from deploybench import guardian, processes
+
+def save():
+    time.sleep(1)
+    Path("saved").touch()
+
+if __name__ == "__main__":
+    processes.run_forked("json", "{}", preload=(), time_limit_s=60)
+    tracker = Path(f"/proc/{resource_tracker._resource_tracker._pid}/environ")
+    if tracker.exists():
+        Path("tracker").write_bytes(tracker.read_bytes())
+    multiprocessing.get_context("forkserver").Process(target=save).start()
+"""
+
+
+def test_farewell_leaves_the_other_processes_of_the_program_alone(
+    sealed: dict[str, str], tmp_path: Path
+) -> None:
+    """The server that forks our children, and the tracker of resources, are multiprocessing's, one
+    of each for a whole program, which may use them, too."""
+    (tmp_path / "host_program.py").write_text(HOST_PROGRAM)
+    parent = started(["host_program.py"], sealed, tmp_path)
+    assert parent.wait(60) == 0
+    assert (tmp_path / "saved").exists(), "the program's own process was killed"
+    if (tmp_path / "tracker").exists():
+        assert guardian.MARK.encode() not in (tmp_path / "tracker").read_bytes()
     assert left(sealed) == []
 
 

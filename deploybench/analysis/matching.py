@@ -101,6 +101,55 @@ def latest(records: Sequence[Record]) -> list[Record]:
     return list(by_cell.values())
 
 
+def held_against(baseline: Sequence[Record], candidate: Sequence[Record]) -> list[Record]:
+    """Of a baseline of several runs the records that a candidate is held against, one a cell.
+
+    A record that was replaced is one only where the candidate has its cell: a checkpoint or a model
+    that the baseline itself has left behind is missed by nobody. It was replaced where its cell was
+    measured later, of whatever weights and wherever, or where its run was followed by one on the
+    same host with a cell in common, which would have measured it.
+    """
+    newest: dict[object, str] = {}
+    newest_here: dict[object, str] = {}
+    for record in baseline:
+        cell = _but_for_weights(record)
+        newest[cell] = max(newest.get(cell, ""), record.created)
+        here = (record.host.hostname, cell)
+        newest_here[here] = max(newest_here.get(here, ""), record.created)
+    last_of_runs = _last_of_runs(baseline)
+    followed = set()
+    for record in baseline:
+        run = _run_of(record)
+        if newest_here[record.host.hostname, _but_for_weights(record)] > last_of_runs[run]:
+            followed.add(run)
+
+    held: list[Record] = []
+    for old, new in match(latest(baseline), latest(candidate), ()):
+        if old is None:
+            continue
+        replaced = newest[_but_for_weights(old)] > last_of_runs[_run_of(old)]
+        if new is not None or not (replaced or _run_of(old) in followed):
+            held.append(old)
+    return held
+
+
+def _but_for_weights(record: Record) -> tuple[object, ...]:
+    return _values(record.cell, [name for name in FIELDS if name != "weights"])
+
+
+def _run_of(record: Record) -> tuple[str, str]:
+    return (record.host.hostname, record.run)
+
+
+def _last_of_runs(records: Sequence[Record]) -> dict[tuple[str, str], str]:
+    """When each run wrote its last record."""
+    last: dict[tuple[str, str], str] = {}
+    for record in records:
+        run = _run_of(record)
+        last[run] = max(last.get(run, ""), record.created)
+    return last
+
+
 def refuse_the_same_run(baseline: Sequence[Record], candidate: Sequence[Record]) -> None:
     """Raise DeployBenchError when a record is on both sides: it would be compared with itself."""
     cells_of_baseline = {(record.run, record.cell.identity) for record in baseline}
@@ -139,7 +188,8 @@ def match(
     """
     partner_of_old = _equals(baseline, candidate)
     partner_of_new = {new: old for old, new in partner_of_old.items()}
-    # Those that differ in the least choose first; of equals those that stand first.
+    # Those that differ in the least choose first; of equals those of the baseline's latest run, and
+    # within a run those that stand first.
     for i, j in _nearest_first(baseline, candidate, partner_of_old, free):
         if i not in partner_of_old and j not in partner_of_new:
             partner_of_old[i] = j
@@ -188,14 +238,18 @@ def _nearest_first(
     for j, new in enumerate(candidate):
         if j not in taken:
             left_over[_values(new.cell, fixed)].append(j)
-    near: list[tuple[int, int, int, int]] = []
+    last_of_runs = _last_of_runs(baseline)
+    newest_first = sorted(set(last_of_runs.values()), reverse=True)
+    age = {created: number for number, created in enumerate(newest_first)}
+    near: list[tuple[int, int, int, int, int]] = []
     for i, old in enumerate(baseline):
         if i in partners:
             continue
+        run_age = age[last_of_runs[_run_of(old)]]
         for j in left_over.get(_values(old.cell, fixed), ()):
             differing = {name for name in FIELDS if _differs(old.cell, candidate[j].cell, name)}
-            near.append((len(differing.difference(free)), len(differing), i, j))
-    return [(i, j) for _, _, i, j in sorted(near)]
+            near.append((len(differing.difference(free)), len(differing), run_age, i, j))
+    return [(i, j) for _, _, _, i, j in sorted(near)]
 
 
 def _values(cell: Cell, names: Iterable[str]) -> tuple[object, ...]:

@@ -1,12 +1,15 @@
 """One side of a comparison by the name that a user gives it: a run of the workspace, a folder, a
 record, a pack, a URL of an object store, or a revision of a git repository.
 
-The artifacts of a baseline that lies elsewhere are fetched into the workspace when they are to be
-measured again; each once, by its key.
+The artifacts of a side that lies elsewhere are fetched into the workspace when they are to be
+measured again; each once, into a folder for that address alone: exports of one key need not have
+the same files, and what another gate fetched is not this side's.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,6 +18,7 @@ from deploybench.archive.places import MARKER, Place, place_of
 from deploybench.artifacts.artifact import (
     MANIFEST,
     MOST_MANIFEST_BYTES,
+    Artifact,
     Manifest,
     open_artifact,
     whole_artifact,
@@ -33,6 +37,8 @@ from deploybench.untrusted import read_bytes
 
 ARTIFACTS = "artifacts"
 """Below a place: the artifacts of its records, laid out as in a workspace."""
+FETCHED = "fetched"
+"""Below the folder of what is measured again: the artifacts of each address."""
 GIT = "git:"
 
 
@@ -44,22 +50,23 @@ class Side:
     folder: Path | None = None
     place: Place | None = None
 
-    def artifact_folders(
+    def artifacts_beside(
         self, workspace: Path | None, without: Sequence[Record] = ()
-    ) -> list[Path]:
-        """Where the artifacts of these records may be found beside the workspace's own.
+    ) -> list[Artifact]:
+        """The artifacts that lie beside these records; those of the workspace are not among them.
 
         Of a side that lies elsewhere they are fetched, but for those that are not wanted as they
         are also these other records'. Raises DeployBenchError for an artifact that is not whole.
         """
         if self.place is None:
-            return [] if self.folder is None else [self.folder / ARTIFACTS]
+            return [] if self.folder is None else _artifacts_below(self.folder / ARTIFACTS)
         shared = {record.cell.artifact_key for record in without}
         wanted = {record.cell.artifact_key or "" for record in self.records} - shared - {""}
-        target = Workspace(open_workspace(workspace).root / MEASURED_AGAIN)
-        if wanted:
-            fetch_artifacts(self.place, wanted, target)
-        return [target.artifacts_folder]
+        if not wanted:
+            return []
+        address = hashlib.sha256(self.place.address("").encode()).hexdigest()[:KEY_DIGITS]
+        root = open_workspace(workspace).root / MEASURED_AGAIN / FETCHED / address
+        return fetch_artifacts(self.place, wanted, Workspace(root))
 
 
 def side_of(name: str, workspace: Path | None) -> Side:
@@ -93,15 +100,24 @@ def folder_of(name: str, workspace: Path | None) -> Path:
     return Path(name)
 
 
-def fetch_artifacts(place: Place, keys: Collection[str], target: Workspace) -> None:
-    """Bring the artifacts with these keys from below ``artifacts/`` of a place; those that are not
-    there stay where they are.
+def _artifacts_below(folder: Path) -> list[Artifact]:
+    found = []
+    for manifest in sorted(folder.glob(f"*/*/{MANIFEST}")):
+        with contextlib.suppress(DeployBenchError):
+            found.append(open_artifact(manifest.parent))
+    return found
+
+
+def fetch_artifacts(place: Place, keys: Collection[str], target: Workspace) -> list[Artifact]:
+    """Bring the artifacts with these keys from below ``artifacts/`` of a place; those that are
+    there. What else lies in ``target`` from earlier is none of them.
 
     An artifact is published whole, and only where every file is what its manifest says; what was
     not made here stays unsigned, so that its code runs only with consent. Raises DeployBenchError
     for one that is not whole.
     """
     beginnings = {key[:KEY_DIGITS]: key for key in keys}
+    fetched = []
     for path in place.files(ARTIFACTS):
         parts = PurePosixPath(path).parts
         # artifacts/MODEL/BACKEND-PRECISION-BATCH-KEY/manifest.json
@@ -110,10 +126,14 @@ def fetch_artifacts(place: Place, keys: Collection[str], target: Workspace) -> N
         key = beginnings.get(parts[2].rpartition("-")[2])
         if key is not None:
             target.prepare()
-            _fetch(place, str(PurePosixPath(path).parent), key, target)
+            destination = _fetch(place, str(PurePosixPath(path).parent), key, target)
+            if destination is not None:
+                fetched.append(open_artifact(destination))
+    return fetched
 
 
-def _fetch(place: Place, folder: str, key: str, target: Workspace) -> None:
+def _fetch(place: Place, folder: str, key: str, target: Workspace) -> Path | None:
+    """Where the artifact lies now; None for one of another key."""
     with target.staging() as staging:
         # The manifest first: it says, under its seal, which files there are and how large they are.
         content = place.read(f"{folder}/{MANIFEST}")
@@ -129,8 +149,10 @@ def _fetch(place: Place, folder: str, key: str, target: Workspace) -> None:
                 manifest.batch,
                 manifest.key,
             )
-            if manifest.key != key or _is_there(destination, content):
-                return
+            if manifest.key != key:
+                return None
+            if _is_there(destination, content):
+                return destination
             for file in manifest.files:
                 path = staging / file.path
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,6 +167,7 @@ def _fetch(place: Place, folder: str, key: str, target: Workspace) -> None:
                 "results keep",
             ) from error
         publish(staging, destination, made_here=False)
+        return destination
 
 
 def _is_there(artifact: Path, manifest: bytes) -> bool:

@@ -40,9 +40,14 @@ class ImportedError(DeployBenchError):
     """A result that another tool measured stands where a record should."""
 
 
-def write_record(record: Record, folder: Path) -> Path:
-    """Write the record whole into ``folder``, named after its cell."""
+def write_record(record: Record, folder: Path, mark: str = "") -> Path:
+    """Write the record whole into ``folder``, named after its cell.
+
+    A ``mark`` at the end of the name tells it from another record of the cell in the same run.
+    """
     path = folder / record_name(record)
+    if mark:
+        path = path.with_name(f"{path.stem}-{mark}{path.suffix}")
     write_whole(path, record.sealed().model_dump_json(indent=1))
     return path
 

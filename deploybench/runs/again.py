@@ -18,7 +18,7 @@ from pathlib import Path
 from deploybench.analysis.between_runs import NO_OTHERS, OtherRuns
 from deploybench.analysis.comparison import Comparison, Status, compare_pair, compare_records
 from deploybench.analysis.matching import latest, match, refuse_the_same_run, unlike
-from deploybench.artifacts.artifact import MANIFEST, Artifact, open_artifact, sha256_of_file
+from deploybench.artifacts.artifact import Artifact, open_artifact, sha256_of_file
 from deploybench.artifacts.naming import KEY_DIGITS
 from deploybench.artifacts.workspace import MEASURED_AGAIN, open_workspace
 from deploybench.errors import DeployBenchError
@@ -43,19 +43,21 @@ Tell = Callable[[RunEvent], None]
 class AgainRequest:
     """How the artifacts of both sides are measured again.
 
-    ``baseline_artifacts`` are folders or names of artifacts, ``artifact_folders`` such as
-    ``WORKSPACE/artifacts``: those of the records are looked for in them, too. ``budget_s`` and
-    ``rounds`` are those of :class:`~deploybench.runs.request.RunRequest`.
+    ``baseline_artifacts`` are folders or names of artifacts. Those of the records are looked for in
+    the workspace, and among the artifacts that lie beside the records of either side:
+    ``beside_baseline``, ``beside_candidate``. ``budget_s`` and ``rounds`` are those of
+    :class:`~deploybench.runs.request.RunRequest`.
 
     ``insist`` also measures where libraries changed between the records, where the candidate comes
     from another host, and has a run that is refused raise. Artifacts of one key are then compared
-    as well, if the baseline's lies in one of the folders: the same files are not measured, and
+    as well, if the baseline's lies beside its records: the same files are not measured, and
     the row says so; other files are.
     """
 
     workspace: Path | None = None
     baseline_artifacts: Sequence[Path] = ()
-    artifact_folders: Sequence[Path] = ()
+    beside_baseline: Sequence[Artifact] = ()
+    beside_candidate: Sequence[Artifact] = ()
     budget_s: float = 60.0
     rounds: int | None = None
     trust: bool = False
@@ -148,19 +150,17 @@ def _find_artifacts(
     """Say of each pair which artifacts to measure, or why it stays as it is."""
     workspace = open_workspace(request.workspace)
     named = named_artifacts(workspace, request.baseline_artifacts)
-    at_hand = {artifact.manifest.key: artifact for artifact in workspace.artifacts()}
-    kept: dict[str, Artifact] = {}
-    for folder in request.artifact_folders:
-        for artifact in _artifacts_below(folder):
-            at_hand.setdefault(artifact.manifest.key, artifact)
-            kept.setdefault(artifact.manifest.key, artifact)
+    own = {artifact.manifest.key: artifact for artifact in workspace.artifacts()}
+    beside_candidate = {artifact.manifest.key: artifact for artifact in request.beside_candidate}
+    beside_baseline = {artifact.manifest.key: artifact for artifact in request.beside_baseline}
+    at_hand = {**beside_candidate, **beside_baseline, **own}
     for pair in pairs:
         if pair.old is not None and pair.new is not None:
             pair.why_not = _why_not(pair.old, pair.new, request, allowed) or ""
             if not pair.why_not:
                 _find_both(pair, pair.old, pair.new, named, at_hand)
             if request.insist and pair.why_not == ONE_ARTIFACT:
-                _look_at_the_files(pair, pair.old, pair.new, kept, at_hand)
+                _look_at_the_files(pair, pair.old, pair.new, beside_baseline, beside_candidate, own)
 
 
 def _find_both(
@@ -196,11 +196,17 @@ def _look_at_the_files(
     pair: _Pair,
     old: Record,
     new: Record,
-    kept: Mapping[str, Artifact],
-    at_hand: Mapping[str, Artifact],
+    beside_baseline: Mapping[str, Artifact],
+    beside_candidate: Mapping[str, Artifact],
+    own: Mapping[str, Artifact],
 ) -> None:
-    """Two exports of one key may differ in their files: then both are measured."""
-    before, after = kept.get(old.cell.artifact_key or ""), _artifact_of(new.cell, at_hand)
+    """Two exports of one key may differ in their files: then both are measured.
+
+    Only what lies beside its records is surely the baseline's. The candidate's is that, too, where
+    it is there, or what it was measured from, or else the workspace's ``own``.
+    """
+    before = beside_baseline.get(old.cell.artifact_key or "")
+    after = beside_candidate.get(new.cell.artifact_key or "") or _artifact_of(new.cell, own)
     if before is None or after is None or before.path.resolve() == after.path.resolve():
         return
     if before.manifest.content_sha256 != after.manifest.content_sha256:
@@ -273,12 +279,6 @@ def _changed_libraries(old: Record, new: Record) -> str:
         if after != version:
             changed.append(f"{name} {version} → {after}")
     return ", ".join(changed)
-
-
-def _artifacts_below(folder: Path) -> Iterator[Artifact]:
-    for manifest in sorted(folder.glob(f"*/*/{MANIFEST}")):
-        with contextlib.suppress(DeployBenchError):
-            yield open_artifact(manifest.parent)
 
 
 def _artifact_of(cell: Cell, at_hand: Mapping[str, Artifact]) -> Artifact | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from deploybench.analysis.summary import summarise
 from deploybench.analysis.verdicts import judge
 from deploybench.artifacts.acceptance import acceptance_arguments
 from deploybench.artifacts.artifact import Artifact, Manifest
+from deploybench.artifacts.naming import KEY_DIGITS
 from deploybench.artifacts.work import work_of
 from deploybench.contracts.registry import runners
 from deploybench.data.assumptions import assumptions_in
@@ -24,7 +26,7 @@ from deploybench.plan.cells import Planned
 from deploybench.results.cell import END_TO_END, HOST_TO_HOST, Cell
 from deploybench.results.launch import Launch
 from deploybench.results.record import Bound, Record
-from deploybench.results.store import write_record
+from deploybench.results.store import record_name, write_record
 from deploybench.results.verdict import Judgement, Verdict
 from deploybench.results.visit import CanaryBest, Visit
 from deploybench.runs.experiment import Stopped
@@ -37,8 +39,15 @@ NO_MORE_LAUNCHES = (Verdict.SKIPPED, *NO_NUMBER)
 
 
 def keep(record: Record, context: RunContext) -> Record:
-    """Write the record into the run's folder and hand it back."""
-    write_record(record, context.workspace.records_folder / context.run)
+    """Write the record into the run's folder and hand it back.
+
+    Two exports of one key have one name for their records: the second gets a mark of its own.
+    """
+    artifact = record.cell.artifact or ""
+    mark = ""
+    if context.artifact_of_name.setdefault(record_name(record), artifact) != artifact:
+        mark = hashlib.sha256(artifact.encode()).hexdigest()[:KEY_DIGITS]
+    write_record(record, context.workspace.records_folder / context.run, mark)
     return record
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -87,6 +87,8 @@ class RunContext:
     """Where the profile was read, if it is not a built-in one."""
     measures: Literal["time", "quality"] = "time"
     """What its cells are run for."""
+    artifact_of_name: dict[str, str] = field(default_factory=dict, compare=False)
+    """Whose record was the first to be written by each name."""
 
     def roof(self, device: str) -> Roof | None:
         """What bounds a cell on the device and what its share of the peak refers to.

@@ -6,7 +6,7 @@ import random
 import time
 
 from deploybench.analysis.between_runs import OtherRuns
-from deploybench.analysis.matching import ALLOWABLE, FIELDS, match
+from deploybench.analysis.matching import ALLOWABLE, FIELDS, held_against, match
 from deploybench.results.record import Record
 from tests.comparisons import record
 
@@ -79,3 +79,65 @@ def test_the_runs_of_a_thing_are_found_among_all_others() -> None:
     assert others.of_the_things(one) == [one, again]
     assert others.of_the_things(one, other) == [one, again, other]
     assert others.of_the_things(record([1.0] * 6, "d", batch=9)) == []
+
+
+def kept_run(
+    day: int, *weights: str, models: tuple[str, ...] = ("m",), **host: str
+) -> list[Record]:
+    """A run of a baseline: every model with these weights."""
+    made = record([10.0] * 6)
+    machine = made.host.model_copy(update=host)
+    records = []
+    for model in models:
+        for checkpoint in weights:
+            cell = made.cell.replaced(model=model, weights_identity=checkpoint)
+            created = f"2026-01-0{day}T00:00:0{len(records)}"
+            records.append(
+                made.replaced(cell=cell, run=f"run-{day}", created=created, host=machine)
+            )
+    return records
+
+
+def names(records: list[Record]) -> list[tuple[str, str, str]]:
+    return [(one.run, one.cell.model, one.cell.weights_identity) for one in records]
+
+
+def test_candidate_is_not_held_against_a_checkpoint_that_the_baseline_left_behind() -> None:
+    for hosts in ({}, {"hostname": "another"}):
+        baseline = [*kept_run(1, "W1", **hosts), *kept_run(2, "W2")]
+        for checkpoint in ("W2", "W3"):
+            held = held_against(baseline, kept_run(5, checkpoint))
+            assert names(held) == [("run-2", "m", "W2")]
+    # a candidate of the old checkpoint still has its own
+    assert ("run-1", "m", "W1") in names(held_against(baseline, kept_run(5, "W1")))
+
+
+def test_removed_model_is_missed_only_until_the_baseline_has_left_it_behind() -> None:
+    first = kept_run(1, "W", models=("m", "removed"))
+    candidate = kept_run(5, "W")
+    assert ("run-1", "removed", "W") in names(held_against(first, candidate))
+    baseline = [*first, *kept_run(2, "W")]
+    assert names(held_against(baseline, candidate)) == [("run-2", "m", "W")]
+    # where the candidate has it, the last that is known of it counts
+    held = names(held_against(baseline, kept_run(5, "W", models=("m", "removed"))))
+    assert ("run-1", "removed", "W") in held
+
+
+def test_run_of_other_cells_or_of_another_host_leaves_none_behind() -> None:
+    for later in (
+        kept_run(2, "W", models=("other",)),
+        kept_run(2, "W", models=("m",), hostname="another"),
+    ):
+        baseline = [*kept_run(1, "W", models=("m", "large")), *later]
+        assert ("run-1", "large", "W") in names(held_against(baseline, kept_run(5, "W")))
+
+
+def test_two_checkpoints_of_one_run_are_both_held() -> None:
+    baseline = kept_run(1, "W1", "W2")
+    assert len(held_against(baseline, kept_run(5, "W2"))) == 2
+
+
+def test_of_two_that_differ_as_much_the_later_run_is_the_partner() -> None:
+    (before, now), (candidate,) = [*kept_run(1, "W1"), *kept_run(2, "W2")], kept_run(5, "W3")
+    for baseline in ([before, now], [now, before]):
+        assert (now, candidate) in match(baseline, [candidate], ())

@@ -115,7 +115,8 @@ def test_missing_baseline_is_inconclusive_and_says_where_it_looked(job: Job) -> 
     done = job.use(baseline="elsewhere")
     assert done.returncode == 3
     assert "no baseline: there are no records at elsewhere" in job.summary.read_text()
-    assert job.use(baseline="elsewhere", args="--pass-without-baseline").returncode == 0
+    done = job.use(baseline="elsewhere", on_inconclusive="warn")
+    assert (done.returncode, job.outputs["outcome"]) == (0, "INCONCLUSIVE")
 
 
 def test_further_arguments_are_split_as_a_shell_does_and_nothing_is_run(job: Job) -> None:
@@ -129,6 +130,16 @@ def test_further_arguments_are_split_as_a_shell_does_and_nothing_is_run(job: Job
     assert not (job.folder / "ran").exists()
 
 
+def test_blank_arguments_are_none(job: Job) -> None:
+    candidate(job, 10.0)
+    for blank in (" ", "\n", "''"):
+        # without a candidate an empty word would be taken for one
+        job.use(args=blank, candidate="", workspace="w")
+        assert "w/records holds no run" in job.summary.read_text()
+        done = job.use(args=blank, max_regression="10%")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
@@ -136,6 +147,9 @@ def test_further_arguments_are_split_as_a_shell_does_and_nothing_is_run(job: Job
         ({"on_inconclusive": "pass"}, "on-inconclusive is fail or warn"),
         ({"candidate": "--help"}, "candidate begins with a dash"),
         ({"args": "--allow 'host"}, "a quote that is not closed"),
+        ({"args": "--allow host --pass-inconclusive"}, "on-inconclusive: warn"),
+        ({"args": "'--pass-without-baseline'"}, "on-inconclusive: warn"),
+        ({"args": "--help"}, "args left the gate without an outcome"),
     ],
 )
 def test_input_that_means_nothing_is_refused(job: Job, inputs: dict[str, str], words: str) -> None:

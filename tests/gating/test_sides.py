@@ -93,6 +93,18 @@ def test_inconclusive_passes_only_where_that_is_said(tmp_path: Path, cli_here: C
     assert done.returncode == 1
 
 
+def test_checkpoint_that_the_baseline_left_behind_is_not_missed(
+    tmp_path: Path, cli_here: Cli
+) -> None:
+    """Its runs stay for a while, and tell by how much whole runs shift."""
+    for day, weights in ((1, "first"), (2, "second"), (3, "second")):
+        created = f"2026-01-0{day}T00:00:00"
+        record = steady(10.0, f"run-{day}", weights_identity=weights, created=created)
+        written(tmp_path / ("baseline" if day < 3 else "."), record)
+    done = cli_here("gate", "run-3", "--baseline", "baseline", "--max-regression=10%", cwd=tmp_path)
+    assert (done.returncode, "PASS: 1 of 1" in done.stdout) == (0, True), done.stdout
+
+
 def test_revision_is_read_and_not_the_working_tree(
     tmp_path: Path, cli_here: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,9 +180,9 @@ def test_kept_baseline_comes_back_with_what_was_measured(
         elsewhere = Workspace(tmp_path / f"elsewhere-{number}")
         side = side_of(name, elsewhere.root)
         assert keys(side.records) == keys([record])
-        (found,) = side.artifact_folders(elsewhere.root)
-        (artifact,) = Workspace(elsewhere.root / MEASURED_AGAIN).artifacts()
-        assert artifact.path.is_relative_to(found)
+        (artifact,) = side.artifacts_beside(elsewhere.root)
+
+        assert artifact.path.is_relative_to(elsewhere.root / MEASURED_AGAIN)
         artifact.check_files()
         # Somebody else made it, so its code would need consent.
         assert not (artifact.path / SIGNATURE).exists()
@@ -182,8 +194,32 @@ def test_what_the_candidate_has_too_is_not_fetched(
     record = of_artifact(workspace, "onnx")
     keep_baseline([record], place_of(f"{store}/same"), workspace.root)
     elsewhere = Workspace(tmp_path / "elsewhere")
-    side_of(f"{store}/same", elsewhere.root).artifact_folders(elsewhere.root, [record])
+    side_of(f"{store}/same", elsewhere.root).artifacts_beside(elsewhere.root, [record])
     assert not elsewhere.root.exists()
+
+
+def test_what_was_fetched_of_one_address_is_not_another_s(
+    store: str, workspace: Workspace, tmp_path: Path
+) -> None:
+    """One key, of which the second address has another export, and the third no artifact."""
+    record = of_artifact(workspace, "onnx")
+    elsewhere = Workspace(tmp_path / "elsewhere")
+    keep_baseline([record], place_of(f"{store}/one"), workspace.root)
+    rewrite_manifest(Path(record.cell.artifact or ""), created="2026-01-09T00:00:00")
+    keep_baseline([record], place_of(f"{store}/two"), workspace.root)
+    keep_baseline([record], place_of(f"{store}/three"), workspace.root)
+    filesystem = fsspec.filesystem("s3")
+    found = [
+        side_of(f"{store}/{name}", elsewhere.root).artifacts_beside(elsewhere.root)
+        for name in ("one", "two", "three")
+    ]
+    (first,), (second,), (_,) = found
+    assert first.path != second.path
+    assert "2026-01-09" not in first.manifest.created
+    # taken away there: what was fetched before is none of it
+    filesystem.rm(f"{store}/three/artifacts", recursive=True)
+    filesystem.invalidate_cache()
+    assert side_of(f"{store}/three", elsewhere.root).artifacts_beside(elsewhere.root) == []
 
 
 def test_artifact_that_was_changed_in_the_store_is_refused(
@@ -196,9 +232,9 @@ def test_artifact_that_was_changed_in_the_store_is_refused(
     elsewhere = Workspace(tmp_path / "elsewhere")
     side = side_of(f"{store}/bad", elsewhere.root)
     with pytest.raises(DeployBenchError, match="was changed or truncated") as refusal:
-        side.artifact_folders(elsewhere.root)
+        side.artifacts_beside(elsewhere.root)
     assert f"{store}/bad/artifacts/" in refusal.value.found
-    assert Workspace(elsewhere.root / MEASURED_AGAIN).artifacts() == []
+    assert not list(elsewhere.root.rglob("*.onnx"))
 
 
 @pytest.mark.attack(
@@ -222,7 +258,7 @@ def test_artifact_that_leads_out_of_its_folder_is_refused(
     elsewhere = Workspace(tmp_path / "elsewhere")
     side = side_of(f"{store}/slip", elsewhere.root)
     with pytest.raises(DeployBenchError, match="outside the artifact"):
-        side.artifact_folders(elsewhere.root)
+        side.artifacts_beside(elsewhere.root)
     assert list(tmp_path.rglob("escaped.txt")) == []
 
 

@@ -4,7 +4,9 @@ where that cannot be done."""
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,15 @@ from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import Host
 from deploybench.plan.cells import Selection, plan_cells
 from deploybench.results.record import Record
-from deploybench.results.store import write_record
+from deploybench.results.store import read_records, write_record
 from deploybench.runs import again
 from deploybench.runs.again import AgainRequest, compare_again
+from deploybench.runs.records import keep
 from deploybench.runs.request import RunRequest, RunResult
+from deploybench.runs.settings import RunContext
 from tests.artifacts.workspaces import MODEL, ONNX, add_copy, kept_workspace
 from tests.comparisons import host, launch, record
-from tests.conftest import Cli, run_here
+from tests.conftest import Cli, rewrite_manifest, run_here
 
 STEADY = [10.0, 10.01, 9.99, 10.005, 9.995, 10.002]
 NEW_KEY = "f" * 64
@@ -201,13 +205,63 @@ def test_artifact_is_found_beside_the_baseline_s_records_and_by_name(
     moved = old.path.rename(kept / "old")
     sides = [record_of(old, 1.0, "before")], [record_of(new, 1.0, "after")]
     for request in (
-        AgainRequest(workspace=workspace.root, artifact_folders=[kept.parent]),
+        AgainRequest(workspace=workspace.root, beside_baseline=[open_artifact(moved)]),
         AgainRequest(workspace=workspace.root, baseline_artifacts=[moved]),
     ):
         row = only(compare_again(*sides, request))
         assert row.ratio is not None
         assert row.ratio.paired
         assert moved in runs.asked[-1].artifacts
+
+
+def test_copy_of_the_candidate_does_not_stand_for_the_baseline_s_files(
+    workspace: Workspace, runs: Runs, tmp_path: Path
+) -> None:
+    """Two exports of one key need not have the same files, and the baseline's were not seen."""
+    old, _ = both(workspace)
+    copied = open_artifact(shutil.copytree(old.path, tmp_path / "beside" / old.path.name))
+    sides = [record_of(old, 1.0, "before")], [record_of(old, 1.0, "after")]
+    request = AgainRequest(workspace=workspace.root, insist=True)
+    row = only(compare_again(*sides, replace(request, beside_candidate=[copied])))
+    assert row.status is not Status.SAME_FILES
+    row = only(compare_again(*sides, replace(request, beside_baseline=[copied])))
+    assert row.status is Status.SAME_FILES
+    assert not runs.asked
+
+
+def test_exports_of_one_key_that_lie_beside_their_records_are_measured_where_they_differ(
+    workspace: Workspace, runs: Runs, tmp_path: Path
+) -> None:
+    old, _ = both(workspace)
+    sides = [record_of(old, 1.0, "before")], [record_of(old, 1.0, "after")]
+    first = shutil.copytree(old.path, tmp_path / "first" / old.path.name)
+    second = shutil.copytree(old.path, tmp_path / "second" / old.path.name)
+    files = [
+        file.replaced(sha256="0" * 64) if file.path.endswith(".onnx") else file
+        for file in old.manifest.files
+    ]
+    rewrite_manifest(second, files=tuple(files))
+    shutil.rmtree(old.path)
+    request = AgainRequest(
+        workspace=workspace.root,
+        beside_baseline=[open_artifact(first)],
+        beside_candidate=[open_artifact(second)],
+        insist=True,
+    )
+    row = only(compare_again(*sides, request))
+    assert row.ratio is not None
+    assert row.ratio.paired
+    assert runs.asked[0].artifacts == [first, second]
+
+
+def test_records_of_two_exports_of_one_key_are_both_kept(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    context = RunContext("again", "host", workspace, here(), None, 2)
+    made = record(STEADY, "again", artifact="one", artifact_key="a" * 64)
+    for artifact in ("one", "two", "one", "two"):
+        keep(made.replaced(cell=made.cell.replaced(artifact=artifact)), context)
+    kept = read_records(workspace.records_folder / "again")
+    assert sorted(one.cell.artifact or "" for one in kept) == ["one", "two"]
 
 
 def test_refused_run_leaves_the_rows_to_the_records_unless_the_user_insists(

@@ -51,6 +51,14 @@ def test_few_or_equal_values_have_no_change() -> None:
     assert len(changes_of([1.0] * 100)) == 0
 
 
+def test_clean_step_of_the_fewest_values_is_found_whatever_their_order() -> None:
+    """Else a history with so many would be told that nothing changed, and not that it is short."""
+    half = FEWEST // 2
+    for seed in range(30):
+        (change,) = changes_of(series((10, half), (20, FEWEST - half), seed=seed))
+        assert change.index == half
+
+
 def test_series_without_a_change_seldom_have_one() -> None:
     alarms = sum(bool(changes_of(series((10, 30), seed=seed))) for seed in range(300))
     assert alarms <= 9  # 3 are expected; 10 or more of 300 have a chance of 1 in 1000
