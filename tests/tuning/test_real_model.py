@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,10 +39,10 @@ def request_for(data: Path, workspace: Path) -> TuneRequest:
 
 
 @pytest.fixture(scope="module")
-def tuned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TuneRequest, TuneResult]]:
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[TuneRequest, TuneResult]:
     folder = tmp_path_factory.mktemp("tuned")
     request = request_for(write_set(folder / "data", {"test": 8}), folder / "workspace")
-    yield request, tune(request)
+    return request, tune(request)
 
 
 @pytest.mark.measures
