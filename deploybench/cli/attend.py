@@ -53,16 +53,9 @@ def attend(
             "centred square of a third]",
         ),
     ] = None,
-    image_size: Annotated[
-        str | None,
-        typer.Option("--image-size", help="Pixels: 224, 224x320. [default: the model's]"),
-    ] = None,
-    patch_size: Annotated[
-        int | None, typer.Option("--patch-size", min=1, help="Of transformers, in pixels.")
-    ] = None,
-    in_channels: Annotated[
-        int | None, typer.Option("--in-channels", min=1, help="1: grey. [default: the model's]")
-    ] = None,
+    image_size: parse.OneImageSizeOption = None,
+    patch_size: parse.OnePatchSizeOption = None,
+    in_channels: parse.InChannelsOption = None,
     num_classes: Annotated[int | None, typer.Option("--num-classes", min=1)] = None,
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="The weights that the makers publish.")

@@ -89,6 +89,15 @@ ImageSizeOption = Annotated[
 PatchSizeOption = Annotated[
     str | None, typer.Option("--patch-size", help="Of transformers, in pixels: 8; several: 16,8.")
 ]
+OneImageSizeOption = Annotated[
+    str | None, typer.Option("--image-size", help="Pixels: 224, 224x320. [default: the model's]")
+]
+OnePatchSizeOption = Annotated[
+    int | None, typer.Option("--patch-size", min=1, help="Of transformers, in pixels.")
+]
+InChannelsOption = Annotated[
+    int | None, typer.Option("--in-channels", min=1, help="1: grey. [default: the model's]")
+]
 DeviceOption = Annotated[
     str | None,
     typer.Option(

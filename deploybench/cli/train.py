@@ -145,16 +145,9 @@ def train(
     ] = None,
     uncertain: UncertainOption = None,
     column: ColumnOption = None,
-    image_size: Annotated[
-        str | None,
-        typer.Option("--image-size", help="Pixels: 224, 224x320. [default: the model's]"),
-    ] = None,
-    in_channels: Annotated[
-        int | None, typer.Option("--in-channels", min=1, help="1: grey. [default: the model's]")
-    ] = None,
-    patch_size: Annotated[
-        int | None, typer.Option("--patch-size", min=1, help="Of transformers, in pixels.")
-    ] = None,
+    image_size: parse.OneImageSizeOption = None,
+    in_channels: parse.InChannelsOption = None,
+    patch_size: parse.OnePatchSizeOption = None,
     mean: preparing.MeanOption = None,
     std: preparing.StdOption = None,
     interpolation: preparing.InterpolationOption = None,

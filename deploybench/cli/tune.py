@@ -47,9 +47,7 @@ def tune(
     image_size: Annotated[
         str | None, typer.Option("--image-size", help="Pixels: 96, 224x320. [default: the model's]")
     ] = None,
-    patch_size: Annotated[
-        int | None, typer.Option("--patch-size", min=1, help="Of transformers, in pixels.")
-    ] = None,
+    patch_size: parse.OnePatchSizeOption = None,
     labels: Annotated[
         Path | None, typer.Option("--labels", help="A text file of class names, one a line.")
     ] = None,
