@@ -12,6 +12,7 @@ import re
 from functools import cache
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import NotRequired, TypedDict
 
@@ -114,16 +115,19 @@ class LeanRecord(TypedDict):
 SEAL = b'"seal"'
 NO_SEAL = re.compile(rb'"seal": ?""')
 SEAL_FIELD, DIGEST = b',"seal":"', 64
+QUOTATION_MARK, BLANK = ord('"'), ord(" ")
 
 
 def _seal_fits(content: bytes) -> bool:
     """Whether the record's seal is that of its content, as far as the text alone can show it.
 
-    The seal is the sha256 of the record without blanks and without the seal. What this program
-    wrote has a line a value, indented by blanks; nothing else is made to fit. (A line of JSON never
-    begins within a word, so that what is stripped there says nothing.)
+    The seal is the sha256 of the record without blanks and without the seal. Blanks are left out
+    where an even number of quotation marks stands before them: that is between words. (Where a word
+    holds a mark itself the count is wrong and nothing fits.)
     """
-    compact = b"".join(map(bytes.lstrip, content.split(b"\n"))).replace(b'": ', b'":')
+    characters = np.frombuffer(content, np.uint8)
+    in_word = np.bitwise_xor.accumulate(characters == QUOTATION_MARK)
+    compact = characters[in_word | (characters > BLANK)].tobytes()
     if compact.count(SEAL_FIELD) != 1:
         return False
     start = compact.index(SEAL_FIELD)
