@@ -7,10 +7,11 @@ hold the median of all runs. The times as experienced are whatever they are.
 
 Two tables: the runs as each knew the machine when it ended, and the same visits with what all runs
 together know of its own speed. Where the second agrees better, the first runs had not seen the
-machine at its best.
+machine at its best. The last column is of the interval over runs, which knows that whole runs
+shift: assumed in the first table, from all runs in the second.
 
     python -m benchmarks.reproducibility WORKSPACE [--cells resnet50/onnxruntime,vit/openvino]
-        [--runs 10] [--minutes 120] [--budget 20]
+        [--runs 10] [--minutes 120] [--budget 20] [--keep FOLDER]
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from pathlib import Path
 from benchmarks.neighbours import neighbour
 from benchmarks.trials import print_host
 from benchmarks.visits import cell_for, measured
+from deploybench.analysis.over_runs import OverRuns, over_runs
 from deploybench.analysis.visits_between_runs import estimated_with, lesser_best
 from deploybench.results.record import Record, StateSummary
+from deploybench.results.store import write_record
 from deploybench.results.verdict import Verdict
 from deploybench.statistics.samples import median
 
@@ -42,6 +45,7 @@ class Seen:
     state: StateSummary
     verdict: Verdict
     beside: bool
+    over: OverRuns | None
 
 
 def main() -> None:
@@ -55,6 +59,7 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=20.0, help="seconds a cell")
     parser.add_argument("--precision", type=float, default=0.01)
     parser.add_argument("--beside", type=int, default=3, help="0: nothing of ours beside any run")
+    parser.add_argument("--keep", type=Path, help="write the records of each run in here")
     options = parser.parse_args()
     print_host()
     names = options.cells.split(",")
@@ -70,7 +75,13 @@ def main() -> None:
             records = measured(
                 planned, budget_s=options.budget, half_width=options.precision, seed=number
             )
-        for name, record in zip(names, records, strict=True):
+        for name, trial in zip(names, records, strict=True):
+            # A run's name of its own: by it runs of the same cell are told apart.
+            record = trial.replaced(run=f"{number + 1:02}")
+            if options.keep is not None:
+                folder = options.keep / record.run
+                folder.mkdir(parents=True, exist_ok=True)
+                write_record(record, folder)
             seen[name].append(_seen(record, beside))
         words = "  ".join(_words(seen[name][-1]) for name in names)
         minutes = (time.monotonic() - began) / 60
@@ -84,7 +95,8 @@ def main() -> None:
 
 def _seen(record: Record, beside: bool) -> Seen:
     assert record.summary is not None
-    return Seen(record, record.summary.states[0], record.judgement.verdict, beside)
+    over = over_runs(record, ())
+    return Seen(record, record.summary.states[0], record.judgement.verdict, beside, over)
 
 
 def again(runs: list[Seen]) -> list[Seen]:
@@ -96,14 +108,16 @@ def again(runs: list[Seen]) -> list[Seen]:
     told = []
     for found in runs:
         state = estimated_with(found.record, best)
-        told.append(replace(found, state=state, verdict=state.judgement.verdict))
+        over = over_runs(found.record, [run.record for run in runs])
+        told.append(replace(found, state=state, verdict=state.judgement.verdict, over=over))
     return told
 
 
 def _print_table(title: str, seen: Mapping[str, list[Seen]]) -> None:
     print(f"\n{title}")
     print(
-        f"{'cell':32} {'undisturbed max/min':>20} {'VALID':>7} {'met max/min':>12} {'covered':>9}"
+        f"{'cell':32} {'undisturbed max/min':>20} {'VALID':>7} {'met max/min':>12} {'covered':>9} "
+        f"{'over runs':>10}"
     )
     for name, runs in seen.items():
         _report(name, runs)
@@ -120,7 +134,7 @@ def _report(name: str, runs: list[Seen]) -> None:
     valid = [found.state for found in runs if found.verdict is Verdict.VALID]
     met = [found.state.visited.experienced_p50_ms for found in runs if found.state.visited]
     spread = "–"
-    covered = "–"
+    covered = over = "–"
     if len(valid) > 1:
         times = [state.p50_ms for state in valid]
         apart = max(times) / min(times) - 1
@@ -130,8 +144,14 @@ def _report(name: str, runs: list[Seen]) -> None:
             (state.p50_low_ms or 0) <= middle <= (state.p50_high_ms or 0) for state in valid
         )
         covered = f"{inside}/{len(valid)}"
+        known = [found.over for found in runs if found.over is not None]
+        inside = sum(found.low_ms <= middle <= found.high_ms for found in known)
+        over = f"{inside}/{len(known)}"
     count = f"{len(valid)}/{len(runs)}"
-    print(f"{name:32} {spread:>20} {count:>7} {max(met) / min(met) - 1:>12.1%} {covered:>9}")
+    print(
+        f"{name:32} {spread:>20} {count:>7} {max(met) / min(met) - 1:>12.1%} {covered:>9} "
+        f"{over:>10}"
+    )
 
 
 if __name__ == "__main__":

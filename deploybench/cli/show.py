@@ -42,12 +42,14 @@ def show(
     """
     from deploybench.cli.sources import (
         imported_of,
+        other_runs,
         records_of,
         timed_records,
         with_known_qualities,
     )
     from deploybench.files import from_here
     from deploybench.report.imported_table import imported_report, imported_table
+    from deploybench.report.over_runs_text import over_runs_sections
     from deploybench.report.printing import print_report
     from deploybench.report.quality_table import quality_report
     from deploybench.report.run_report import run_report
@@ -69,7 +71,10 @@ def show(
         report = run_report(records, baseline=baseline, margin=share, details=details)
         if len(records) == 1:
             # One record alone: there is room to see its times.
-            report = replace(report, sections=(*report.sections, *trace_sections(records[0])))
+            (record,) = records
+            others = other_runs(records, workspace, None).records
+            seen = (*over_runs_sections(record, others), *trace_sections(record))
+            report = replace(report, sections=(*report.sections, *seen))
     else:
         report = quality_report(records, timed_records(workspace), details=details)
     if imported:
