@@ -74,6 +74,7 @@ class Progress(StepBar):
     def begin(self, words: str, total: int, *, still: bool = False) -> None:
         """Begin some work of so many steps, in place of what was shown before."""
         self._end_live()
+        self._reading = False
         super().begin(words, total, still=still)
 
     def end(self) -> None:
@@ -154,7 +155,6 @@ class Progress(StepBar):
         if isinstance(event, DataRead):
             self._tell_of_reading(event.done, event.images)
         elif isinstance(event, EvaluationPlanned):
-            self._reading = False
             if event.pinning.tells:
                 self._remark(f"threads: {event.pinning.words}")
             cells = [cell for cell in event.cells if cell.skip is None]
@@ -171,7 +171,7 @@ class Progress(StepBar):
             self.complete(self._cells_done * self._images + event.done)
 
     def _tell_of_reading(self, done: int, images: int) -> None:
-        # The bar that is open may be that of exports, which were missing.
+        # The bar that is open may be that of exports: of missing ones, or of a tuning's.
         if not self.open or not self._reading:
             self.begin("reading the data", images)
             self._reading = True

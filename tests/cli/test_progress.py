@@ -138,3 +138,14 @@ def test_reading_the_data_is_not_counted_among_the_exports_before_it(said: list[
         progress.tell(DataRead(63, 63))
     after = said[said.index("reading the data of 63") :]
     assert after == ["reading the data of 63", "31 done", "63 done", "gone"]
+
+
+def test_reading_the_data_again_is_not_counted_among_the_exports_between(said: list[str]) -> None:
+    """A tuning reads its images, exports, and reads what it evaluates on."""
+    with Progress() as progress:
+        progress.tell(DataRead(63, 63))
+        progress.tell(ExportsPlanned((REQUEST,) * 6))
+        progress.tell(ExportStarted(REQUEST))
+        progress.tell(DataRead(31, 63))
+    after = said[said.index("exporting of 6") :]
+    assert after[-4:] == ["gone", "reading the data of 63", "31 done", "gone"]
