@@ -72,6 +72,8 @@ class Evaluations:
 
     def affordable(self, step: int, count: int, left_s: float) -> bool:
         """Whether so many cells can see the images of the step in the time that is left."""
+        if left_s <= 0:
+            return False  # what an image takes may not be known
         needed_s = self.seconds_an_image * self.images.counts[step] * count
         return needed_s <= LARGEST_SHARE * left_s
 

@@ -292,6 +292,8 @@ class Search:
                 )
                 return spent_s
             spent_s += self.evaluations.evaluate(step, steps[step])
+            if any(self.evaluations.next_step(plan.cell) == step for plan in steps[step]):
+                return spent_s  # the deadline ended it, and would end it again
 
     def _widen(self, number: int, kept: Sequence[str]) -> list[str]:
         """Who joins after a round: options of the finalists, then all that helped together."""

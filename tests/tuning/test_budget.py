@@ -101,6 +101,39 @@ def test_evaluation_that_was_ended_is_no_result_and_is_made_when_there_is_time(
     assert winner(found) == INT8
 
 
+class AlwaysCut(MadeUp):
+    """No evaluation is ever over in time; one for each round may be tried."""
+
+    def carry_out_evaluation(
+        self, request: EvaluationRequest, tell: Callable[[Any], None]
+    ) -> SimpleNamespace:
+        before_rounds = 3
+        assert len(self.evaluated) < before_rounds + len(self.rounds), "begun again and again"
+        result = super().carry_out_evaluation(request, tell)
+        cut = tuple(record.replaced(quality=None) for record in result.records)
+        return SimpleNamespace(records=cut, run=result.run, cut_short=None)
+
+
+def test_evaluation_that_never_has_the_time_is_not_begun_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = AlwaysCut(TIMES)
+    monkeypatch.setattr(deadlines, "passed", lambda: True)
+    found = outcome(made, tmp_path, monkeypatch, left_s=600.0)
+    assert len(made.rounds) > 0
+    assert found.winner is None
+
+
+def test_nothing_is_affordable_without_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as no evaluation was over, an image is thought to take nothing."""
+    evaluations = MadeUp(TIMES).search(tmp_path, monkeypatch).evaluations
+    assert evaluations.seconds_an_image == 0.0
+    assert evaluations.affordable(0, 1, left_s=1.0)
+    assert not evaluations.affordable(0, 1, left_s=0.0)
+
+
 class SlowGroups(MadeUp):
     """Each evaluation takes 30 s of a clock that is made up; the deadline cuts those that are
     named, all of their cells or all but the first."""
