@@ -9,7 +9,8 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -25,6 +26,26 @@ from deploybench.export.request import ExportRequest, ModelRequest
 
 ROOT = Path(__file__).parents[1]
 TINY = "timm:test_vit"
+MEASURES = "measures"
+"""The mark of what looks at a clock, which a session of its own does (Makefile, ``test``)."""
+DEAR_FILES = (
+    "contracts/test_backends_contract.py",  # exports what other files use, too
+    "models/test_zoo_exports.py",
+    "demo/test_page.py",
+    "runs/test_real_model.py",
+    "exporters/test_torch_quantised.py",
+    "exporters/test_quantised.py",
+    "docs/test_site.py",
+    "pages/test_browser.py",
+    "testing/test_plugin.py",
+    "fleet/test_ray.py",
+    "benchmarks/test_quality_simulated.py",
+    "cli/test_models.py",
+    "docs/test_python_api.py",
+    "cli/test_run.py",
+    "archive/test_object_store.py",
+)
+"""Files that take longer than others of as many tests, the longest first."""
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -42,6 +63,41 @@ def pytest_configure(config: pytest.Config) -> None:
     # Two workers of two threads each on two cores spend their time waiting for each other.
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # pytest-xdist would begin with the files of the most tests; the order is that of collection.
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Workers that share the files begin with the dear ones, and end with what is done in seconds.
+
+    Where a long file comes last, one worker has it and the other has nothing left.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=order_of([item.path for item in items]))
+
+
+def order_of(paths: Iterable[Path]) -> Callable[[pytest.Item], tuple[int, int, str]]:
+    """What sorts tests: the files of ``DEAR_FILES`` first, the others by how many tests they have.
+
+    ``paths`` are those of the tests' files, once for each test. No file's tests change places.
+    """
+    counts = Counter(paths)
+    ranks = {ROOT / "tests" / name: rank for rank, name in enumerate(DEAR_FILES)}
+
+    def place(item: pytest.Item) -> tuple[int, int, str]:
+        return ranks.get(item.path, len(ranks)), -counts[item.path], str(item.path)
+
+    return place
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The session of what measures imports no file in which nothing is marked so."""
+    if config.option.markexpr != MEASURES or not collection_path.match("test_*.py"):
+        return None
+    if f"mark.{MEASURES}" in collection_path.read_text("utf-8"):
+        return None
+    return True
 
 
 def run_cli(

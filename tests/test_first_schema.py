@@ -16,7 +16,7 @@ from deploybench.artifacts.pack import read_pack
 from deploybench.artifacts.workspace import Workspace
 from deploybench.results.store import read_records
 from deploybench.scenarios.record import read_scenario
-from tests.conftest import Cli
+from tests.conftest import Cli, run_here
 
 FIXTURE = Path(__file__).parent / "fixtures" / "first-schema"
 RUN = "20261126-182358-3b0b"
@@ -26,6 +26,12 @@ PYTORCH = "pytorch-fp32-dynamic-4b1d67e0"
 TORCHSCRIPT = "torchscript-fp32-dynamic-8a125cd9"
 RUNNERS = {"pytorch", "torchscript", "onnxruntime", "openvino"}
 ONE_QUICK_ROUND = ("--rounds", "1", "--duration", "50ms", "--min-samples", "4", "--threads", "1")
+
+
+@pytest.fixture
+def cli() -> Cli:
+    """What is printed is looked at, not the process."""
+    return run_here
 
 
 @pytest.fixture(scope="module")

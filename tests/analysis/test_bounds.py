@@ -144,7 +144,7 @@ def test_work_of_an_artifact_is_its_manifest_s(tiny_artifact: Callable[[str], Ar
 
 
 def test_command_prints_bounds_for_hardware_that_is_not_here_and_says_that_they_are_bounds(
-    cli: Cli,
+    cli_here: Cli,
 ) -> None:
     asked = (
         "bound",
@@ -157,7 +157,7 @@ def test_command_prints_bounds_for_hardware_that_is_not_here_and_says_that_they_
         "--batch",
         "1,8",
     )
-    done = cli(*asked, "--json")
+    done = cli_here(*asked, "--json")
     rows = json.loads(done.stdout)
     assert [(row["profile"], row["batch"]) for row in rows] == [
         ("rtx3090", 1),
@@ -167,7 +167,7 @@ def test_command_prints_bounds_for_hardware_that_is_not_here_and_says_that_they_
     ]
     assert {row["kind"] for row in rows} == {"bound"}
     assert rows[0]["bound_ms"] == pytest.approx(0.2297, rel=1e-3)
-    assert "Bounds, not measurements" in cli(*asked).stdout
+    assert "Bounds, not measurements" in cli_here(*asked).stdout
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,9 @@ def test_bound_is_of_the_size_that_the_workspace_holds_unless_one_is_asked_for(
         (("--model", "vitt", "--profile", "k80"), "did you mean"),
     ],
 )
-def test_what_has_no_bound_is_refused(cli: Cli, arguments: tuple[str, ...], words: str) -> None:
-    done = cli("bound", *arguments)
+def test_what_has_no_bound_is_refused(
+    cli_here: Cli, arguments: tuple[str, ...], words: str
+) -> None:
+    done = cli_here("bound", *arguments)
     assert done.returncode == 2
     assert words in done.stderr

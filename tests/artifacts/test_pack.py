@@ -344,8 +344,8 @@ def test_target_without_torch_and_timm_measures_a_pack(
     ],
 )
 def test_what_cannot_be_packed_or_run_is_refused(
-    cli: Cli, tmp_path: Path, arguments: tuple[str, ...], words: str
+    cli_here: Cli, tmp_path: Path, arguments: tuple[str, ...], words: str
 ) -> None:
-    done = cli(*arguments, "-w", tmp_path)
+    done = cli_here(*arguments, "-w", tmp_path)
     assert done.returncode == 2
     assert words in done.stderr

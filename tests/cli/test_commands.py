@@ -44,13 +44,13 @@ def test_help_imports_nothing_heavy(
     assert [name for name in heavy if f"'{name}'" in loaded] == []
 
 
-def test_profiles_backends_and_doctor_print_and_as_json(cli: Cli, tmp_path: Path) -> None:
-    assert {item["name"] for item in json.loads(cli("profiles", "--json").stdout)} >= {
+def test_profiles_backends_and_doctor_print_and_as_json(cli_here: Cli, tmp_path: Path) -> None:
+    assert {item["name"] for item in json.loads(cli_here("profiles", "--json").stdout)} >= {
         "xeon",
         "k80",
     }
-    assert "Kepler" in cli("profiles", "show", "k80").stdout
-    plugins = json.loads(cli("backends", "--json").stdout)
+    assert "Kepler" in cli_here("profiles", "show", "k80").stdout
+    plugins = json.loads(cli_here("backends", "--json").stdout)
     assert {"onnx", "onnxruntime", "openvino", "inductor", "aotinductor"} <= {
         item["name"] for item in plugins
     }
@@ -59,8 +59,8 @@ def test_profiles_backends_and_doctor_print_and_as_json(cli: Cli, tmp_path: Path
     ending = (
         "plug-ins do not work here" if unusable else "Everything that is registered works here."
     )
-    assert ending in cli("doctor", "-w", tmp_path).stdout
-    described = json.loads(cli("doctor", "--json", "-w", tmp_path).stdout)
+    assert ending in cli_here("doctor", "-w", tmp_path).stdout
+    described = json.loads(cli_here("doctor", "--json", "-w", tmp_path).stdout)
     assert described["host"]["usable_cores"] >= 1
     on_gpu = {row["name"]: row["problem"] or "" for row in described["gpu"]}
     assert on_gpu["openvino"] == "openvino runs on cpu, not on cuda"

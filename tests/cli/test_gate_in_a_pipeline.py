@@ -125,7 +125,7 @@ def test_records_that_do_not_read_fail_the_job(pipeline: Pipeline) -> None:
 
 @pytest.mark.parametrize("form", [(), ("--markdown",), ("--json",)])
 def test_gate_without_a_baseline_exits_3_and_says_so(
-    form: tuple[str, ...], pipeline: Pipeline, cli: Cli
+    form: tuple[str, ...], pipeline: Pipeline, cli_here: Cli
 ) -> None:
     folder = pipeline.folder
     (folder / "dangling").symlink_to("gone")
@@ -136,7 +136,7 @@ def test_gate_without_a_baseline_exits_3_and_says_so(
         ("empty", 3, "empty holds no records"),
         ("linked", 2, "are on both sides"),
     ):
-        done = cli("gate", "--baseline", baseline, *form, cwd=folder)
+        done = cli_here("gate", "--baseline", baseline, *form, cwd=folder)
         assert done.returncode == code, done.stderr
         assert words in done.stdout + done.stderr
         assert form != ("--json",) or code == 2 or done.stdout == "[]\n"

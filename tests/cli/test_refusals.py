@@ -15,12 +15,12 @@ QUICK = ("--duration", "50ms", "--min-samples", "8")
 
 
 def test_damaged_artifact_is_an_invalid_row_and_the_others_go_on(
-    tiny_workspace: Workspace, tmp_path: Path, cli: Cli
+    tiny_workspace: Workspace, tmp_path: Path, cli_here: Cli
 ) -> None:
     shutil.copytree(tiny_workspace.artifacts_folder, tmp_path / "w" / "artifacts")
     victim = next((tmp_path / "w" / "artifacts").rglob("model.onnx"))
     victim.write_bytes(victim.read_bytes()[:-10])
-    done = cli(
+    done = cli_here(
         "run", "-w", tmp_path / "w", "-r", "onnxruntime,openvino", *QUICK, "--rounds", "1", "--json"
     )
     assert done.returncode == 1
@@ -33,7 +33,7 @@ def test_damaged_artifact_is_an_invalid_row_and_the_others_go_on(
 
 @pytest.mark.parametrize("damage", ["truncate", "edit"])
 def test_manifest_that_was_changed_is_an_invalid_row(
-    damage: str, tiny_workspace: Workspace, tmp_path: Path, cli: Cli
+    damage: str, tiny_workspace: Workspace, tmp_path: Path, cli_here: Cli
 ) -> None:
     shutil.copytree(tiny_workspace.artifacts_folder, tmp_path / "artifacts")
     manifest = next(tmp_path.glob("artifacts/*/onnx-*/manifest.json"))
@@ -41,7 +41,7 @@ def test_manifest_that_was_changed_is_an_invalid_row(
     content = json.loads(text)
     content["model"]["macs"] = 1
     manifest.write_text(text[:300] if damage == "truncate" else json.dumps(content))
-    done = cli("run", "-w", tmp_path, "-r", "onnxruntime", "--rounds", "1", "--json")
+    done = cli_here("run", "-w", tmp_path, "-r", "onnxruntime", "--rounds", "1", "--json")
     assert done.returncode == 1
     (row,) = json.loads(done.stdout)
     assert row["verdict"] == "INVALID"
@@ -95,7 +95,7 @@ def test_bad_input_is_refused_in_three_lines_with_exit_code_2(
     assert [word for word in words if word not in done.stderr] == []
 
 
-def test_empty_workspace_says_what_to_type(cli: Cli, tmp_path: Path) -> None:
-    done = cli("run", "-w", tmp_path)
+def test_empty_workspace_says_what_to_type(cli_here: Cli, tmp_path: Path) -> None:
+    done = cli_here("run", "-w", tmp_path)
     assert done.returncode == 2
     assert "deploybench export --model" in done.stderr

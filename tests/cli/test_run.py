@@ -81,10 +81,10 @@ def test_records_of_a_run_hold_raw_samples_of_interleaved_rounds(
 
 
 def test_show_prints_the_same_run_as_table_and_csv(
-    run_of_two: subprocess.CompletedProcess[str], tiny_workspace: Workspace, cli: Cli
+    run_of_two: subprocess.CompletedProcess[str], tiny_workspace: Workspace, cli_here: Cli
 ) -> None:
     rows = json.loads(run_of_two.stdout)
-    table = cli("show", rows[0]["run"], "-w", tiny_workspace.root)
+    table = cli_here("show", rows[0]["run"], "-w", tiny_workspace.root)
     assert table.returncode == 0
     # A command is there to be copied, so it stays in one line.
     folded = [line for line in table.stdout.splitlines() if "deploybench run" not in line]
@@ -95,7 +95,7 @@ def test_show_prints_the_same_run_as_table_and_csv(
         assert words in table.stdout
     printed = list(
         csv.DictReader(
-            io.StringIO(cli("show", rows[0]["run"], "-w", tiny_workspace.root, "--csv").stdout)
+            io.StringIO(cli_here("show", rows[0]["run"], "-w", tiny_workspace.root, "--csv").stdout)
         )
     )
     assert [float(row["cold_start_s"]) for row in printed] == [row["cold_start_s"] for row in rows]
@@ -123,13 +123,13 @@ def test_show_refuses_a_record_of_the_first_schema_and_says_what_to_do(
     run_of_two: subprocess.CompletedProcess[str],
     tiny_workspace: Workspace,
     tmp_path: Path,
-    cli: Cli,
+    cli_here: Cli,
 ) -> None:
     name = json.loads(run_of_two.stdout)[0]["run"]
     path = next((tiny_workspace.records_folder / name).glob("*.json"))
     old = tmp_path / "old.json"
     old.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 1}))
-    done = cli("show", old)
+    done = cli_here("show", old)
     assert done.returncode == 2
     for words in (
         "old.json does not read as a record: schema_version",
@@ -259,7 +259,7 @@ def test_precision_that_any_launch_has_ends_after_the_fewest_that_tell(
 
 
 def test_compare_of_two_runners_of_one_run_is_paired_by_round(
-    run_of_two: subprocess.CompletedProcess[str], tiny_workspace: Workspace, cli: Cli
+    run_of_two: subprocess.CompletedProcess[str], tiny_workspace: Workspace, cli_here: Cli
 ) -> None:
     name = json.loads(run_of_two.stdout)[0]["run"]
     asked = (
@@ -271,7 +271,7 @@ def test_compare_of_two_runners_of_one_run_is_paired_by_round(
         tiny_workspace.root,
         "--json",
     )
-    rows = json.loads(cli(*asked).stdout)
+    rows = json.loads(cli_here(*asked).stdout)
     assert rows
     assert all(row["paired"] and row["speedup"] > 0 for row in rows)
 

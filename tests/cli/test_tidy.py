@@ -11,9 +11,15 @@ from PIL import Image
 
 from deploybench.artifacts.workspace import Workspace
 from tests.artifacts.workspaces import MODEL, ONNX, PYTORCH, add_copy, add_run, kept_workspace
-from tests.conftest import Cli
+from tests.conftest import Cli, run_here
 
 LATER = "2027-01-01T00:00:00.000+00:00"
+
+
+@pytest.fixture
+def cli() -> Cli:
+    """What is printed is looked at, not the process."""
+    return run_here
 
 
 @pytest.fixture

@@ -49,9 +49,9 @@ def test_runner_that_finds_no_gpu_is_refused_with_the_cause_and_what_to_do(
 
 @pytest.mark.parametrize("profile", ["k80", "gtx1080ti", "rtx3090"])
 def test_profile_of_a_gpu_is_refused_with_what_was_found_and_expected(
-    profile: str, cli: Cli, tmp_path: Path
+    profile: str, cli_here: Cli, tmp_path: Path
 ) -> None:
-    done = cli("run", "--profile", profile, cwd=tmp_path)
+    done = cli_here("run", "--profile", profile, cwd=tmp_path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     for words in (
@@ -62,8 +62,10 @@ def test_profile_of_a_gpu_is_refused_with_what_was_found_and_expected(
         assert words in done.stderr
 
 
-def test_cuda_graphs_are_refused_where_no_runner_launches_them(cli: Cli, tmp_path: Path) -> None:
-    done = cli("run", "-r", "onnxruntime", "--cuda-graph", cwd=tmp_path)
+def test_cuda_graphs_are_refused_where_no_runner_launches_them(
+    cli_here: Cli, tmp_path: Path
+) -> None:
+    done = cli_here("run", "-r", "onnxruntime", "--cuda-graph", cwd=tmp_path)
     assert done.returncode == 2
     assert "none of onnxruntime obeys --cuda-graph (CUDA graph)" in done.stderr
     assert "leave out --cuda-graph" in done.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.hardware.host import cache_bytes, describe_host
+from deploybench.hardware.host import ISA_FLAGS, cache_bytes, cpu_of, describe_host
 from deploybench.hardware.nvml import visible_devices
 
 
@@ -31,6 +31,48 @@ def test_caches_count_once_from_the_second_level_on(
 
 def test_caches_are_unknown_where_the_system_does_not_tell(tmp_path: Path) -> None:
     assert cache_bytes(tmp_path) is None
+
+
+X86 = """processor\t: 0
+vendor_id\t: AuthenticAMD
+model\t\t: 17
+model name\t: AMD EPYC 9R14
+flags\t\t: fpu sse4_2 avx2 avx512f hypervisor
+power management:
+
+processor\t: 1
+vendor_id\t: Another
+model name\t: Another
+flags\t\t: fpu
+"""
+ARM = """processor\t: 0
+BogoMIPS\t: 243.75
+Features\t: fp asimd
+CPU implementer\t: 0x41
+"""
+
+
+def test_first_cpu_of_x86_is_read_from_the_system() -> None:
+    assert cpu_of(X86) == {
+        "brand_raw": "AMD EPYC 9R14",
+        "vendor_id_raw": "AuthenticAMD",
+        "flags": ["fpu", "sse4_2", "avx2", "avx512f", "hypervisor"],
+    }
+
+
+@pytest.mark.parametrize("text", [ARM, "", X86.replace("flags", "bugs"), "\n\n" + X86])
+def test_cpu_that_the_system_does_not_tell_whole_is_left_to_py_cpuinfo(text: str) -> None:
+    assert cpu_of(text) is None
+
+
+def test_cpu_is_what_py_cpuinfo_says_of_this_machine() -> None:
+    from cpuinfo import get_cpu_info
+
+    theirs, host = get_cpu_info(), describe_host()
+    assert host.cpu_model == theirs.get("brand_raw", host.cpu_model)
+    assert host.cpu_vendor == theirs.get("vendor_id_raw", "unknown")
+    assert set(host.isa) == set(theirs.get("flags", [])) & set(ISA_FLAGS)
+    assert host.virtual_machine == ("hypervisor" in theirs.get("flags", []))
 
 
 def test_host_record_of_this_machine_is_whole() -> None:

@@ -49,9 +49,9 @@ def test_artifact_that_is_there_is_enough_although_nothing_here_writes_it(
 
 
 def test_run_in_such_a_precision_exports_nothing_and_leaves_no_run(
-    tmp_path: Path, cli: Cli
+    tmp_path: Path, cli_here: Cli
 ) -> None:
-    done = cli("run", "-m", TINY, "-r", "torchscript", "--precision", "int8", "-w", tmp_path)
+    done = cli_here("run", "-m", TINY, "-r", "torchscript", "--precision", "int8", "-w", tmp_path)
     assert done.returncode == EXIT_REFUSED, done.stderr
     assert "--precision fp32" in done.stderr
     assert list(tmp_path.glob("artifacts/*")) == []

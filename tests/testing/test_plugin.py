@@ -19,6 +19,8 @@ from tests.comparisons import record
 from tests.testing.pretended import PRETENDED
 
 FIRST = "20260101-000000-aaaa"
+OTHER_PLUGINS = ("hypothesispytest", "anyio", "timeout")
+"""What is installed beside ours. Hypothesis takes as long as all the rest of a short session."""
 NOISY = [10.0, 14.0, 9.0, 12.5, 10.1, 15.0, 9.5, 11.0]
 GATED = """
 def test_speed(deploybench_cell):
@@ -57,8 +59,11 @@ def in_pytest(
 ) -> subprocess.CompletedProcess[str]:
     """A session of pytest there, with the plug-in and no other that these tests are run with."""
     inherited = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
-    plugins = () if "-n" in arguments else ("-p", "no:xdist")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *plugins, *arguments]
+    left_out = ["cacheprovider", *OTHER_PLUGINS]
+    if "-n" not in arguments:
+        left_out.append("xdist")
+    command = [sys.executable, "-m", "pytest", *arguments]
+    command += [option for name in left_out for option in ("-p", f"no:{name}")]
     if not registered():
         command += ["-p", "deploybench.testing.plugin"]
     return subprocess.run(
@@ -263,7 +268,7 @@ def test_plug_in_that_is_not_used_imports_nothing_of_ours(tmp_path: Path) -> Non
         "    ours = {name for name in sys.modules if name.startswith('deploybench')}\n"
         "    assert ours <= {'deploybench', 'deploybench.testing', 'deploybench.testing.plugin'}\n"
     )
-    done = in_pytest(tmp_path, "-p", "no:hypothesispytest")
+    done = in_pytest(tmp_path)
     assert done.returncode == 0, done.stdout
 
 
