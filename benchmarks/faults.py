@@ -59,7 +59,7 @@ class Tried:
             lost = f"{BROKEN} {counted(len(self.broken), 'time')}: {self.broken[0]}"
         if self.not_here is not None:
             lost = "not tried"
-        words = (self.fault.name, str(self.times), lost, self.sees or self.not_here or "")
+        words = (self.fault.name, str(self.times), lost, self.sees or self.not_here or "–")
         return "| " + " | ".join(cell(word) for word in words) + " |"
 
 

@@ -49,6 +49,9 @@ def test_fault_that_this_machine_cannot_have_keeps_what_another_tried(page: Path
 
 def test_broken_promise_is_told_and_the_count_begins_anew_after_it(page: Path) -> None:
     put(page, Tried(DISK, times=5, sees="No space left"))
+    text = put(page, Tried(WORKER, times=1, broken=["exit code 0"]))
+    assert f"| 1 | {BROKEN} 1 time: exit code 0 | – |" in text
+    text = put(page, Tried(WORKER, times=1, sees="FAILED"))
     text = put(page, Tried(DISK, times=3, sees="No space left", broken=["a traceback"]))
     assert f"| full | 8 | {BROKEN} 1 time: a traceback | No space left |" in text
     assert "1 fault broke a promise" in text

@@ -160,6 +160,7 @@ class Place:
     ) -> Started:
         """``python -m deploybench ARGUMENTS``, after the words of another command if there are."""
         self._commands += 1
+        hear_interrupts()
         output = self.folder / f"output-{self._commands}"
         errors = self.folder / f"errors-{self._commands}"
         command = [*before, sys.executable, "-m", module, *map(str, arguments)]
@@ -269,6 +270,14 @@ class Place:
         for process in self.family():
             with contextlib.suppress(psutil.Error):
                 process.kill()
+
+
+def hear_interrupts() -> None:
+    """Children hear Ctrl-C, also those of a shell's background job: such a shell has its jobs
+    ignore it, and who ignores a signal hands that on. One that is handled is at its default in a
+    new program."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def promise(kept: object, otherwise: str) -> None:
