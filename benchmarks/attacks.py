@@ -4,7 +4,10 @@ The attacks are the tests that carry the mark ``attack``, and those cases of ``d
 are of the same kinds: what was tried, what happened before, and what the user sees now. An attack
 whose test fails is written as FAILED, and the exit code is 1.
 
-    python -m benchmarks.attacks [--out docs/attacks.md]
+    python -m benchmarks.attacks [--out docs/attacks.md] [--check]
+
+``--check`` runs nothing: it compares the page with the attacks that there are, so that no row of it
+is one that nobody carries out, and none is missing.
 """
 
 from __future__ import annotations
@@ -13,12 +16,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from difflib import ndiff
 from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from benchmarks.trust import cell, written_between
+from deploybench.plurals import counted
 
 PAGE = Path("docs/attacks.md")
 BEGIN = "<!-- attacks: written by python -m benchmarks.attacks -->"
@@ -30,10 +35,12 @@ KINDS_OF_TRUST = {
 }
 """The cases of the page of trust that are attacks, by the number of their item."""
 FAILED = "**FAILED**"
+NOT_TRIED = " (not tried on the machine that wrote this)"
 TESTS = (
     *("tests/attacks", "tests/artifacts", "tests/cli/test_consent.py", "tests/report"),
     *("tests/rows", "tests/contracts/test_registry.py", "tests/models/test_checkpoint_forms.py"),
     *("tests/gating", "tests/fleet/test_station.py"),
+    *("tests/contracts/test_third_party.py", "tests/pages/test_hostile.py"),
 )
 
 
@@ -74,7 +81,7 @@ class Attacks:
         if nodeid in self.failed:
             return FAILED
         if nodeid not in self.ran:
-            return f"{self.found[nodeid].now} (not tried on the machine that wrote this)"
+            return f"{self.found[nodeid].now}{NOT_TRIED}"
         return self.found[nodeid].now
 
 
@@ -114,12 +121,28 @@ def collect(arguments: Sequence[str]) -> Attacks:
     return attacks
 
 
+def unlike_rows(page: str, attacks: Attacks) -> list[str]:
+    """Rows of the page that no attack makes, and those of attacks that it lacks."""
+    content = page.partition(BEGIN)[2].partition(END)[0]
+    # Whether an attack could be tried is for the machine to say that runs them.
+    there = content.replace(NOT_TRIED, "").splitlines()
+    every = Attacks(attacks.found, ran=set(attacks.found))
+    made = table(every).splitlines()
+    return [line for line in ndiff(there, made) if line.startswith(("- |", "+ |"))]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=PAGE)
+    parser.add_argument("--check", action="store_true", help="run nothing, compare the page")
     options = parser.parse_args()
+    if options.check:
+        found = collect(("--collect-only", "-qq", "--disable-warnings", *TESTS))
+        unlike = unlike_rows(options.out.read_text("utf-8"), found)
+        print("\n".join(unlike) or f"{options.out} is what {counted(len(found.found), 'test')} say")
+        sys.exit(bool(unlike) or not found.found)
     attacks = collect(TESTS)
     page = written_between(options.out.read_text(), table(attacks), BEGIN, END)
     options.out.write_text(page)

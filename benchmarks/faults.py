@@ -6,9 +6,12 @@ records and artifacts), what stayed (processes, partial files, temporary folders
 was said, and whether the same command then did what was missing. A fault that breaks one of these
 promises is written as BROKEN with what it broke, and the exit code is 1.
 
-    python -m benchmarks.faults [--out docs/reliability.md] [--times 3] [--only TEXT]
+    python -m benchmarks.faults [--out docs/reliability.md] [--times 3] [--only TEXT] [--anew]
 
-With ``--only`` the rows of the other faults stay as they are.
+Tries of several calls add up, so that a long table can be made piece by piece: the rows of faults
+that a call leaves out stay as they are, and those of faults that it tries again count both. After a
+BROKEN row the count begins anew, as what was mended is what is promised. ``--anew`` forgets the
+earlier tries of the faults that are tried.
 """
 
 from __future__ import annotations
@@ -20,11 +23,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
 from benchmarks.trust import cell, written_between
+from deploybench.files import write_whole
 from deploybench.plurals import counted
 from tests.faults.faults import Fault, all_faults
 from tests.faults.place import BrokenPromiseError, NotHereError, Place, prepare
@@ -34,7 +38,7 @@ BEGIN = "<!-- faults: written by python -m benchmarks.faults -->"
 END = "<!-- end of the faults -->"
 MOST_LETTERS = 200
 BROKEN = "**BROKEN**"
-ROW = re.compile(r"\| (?P<name>.+?) \| (?P<times>\d+) \| .+ \|")
+ROW = re.compile(r"\| (?P<name>.+?) \| (?P<times>\d+) \| (?P<lost>.+?) \| .+ \|")
 
 
 @dataclass
@@ -52,10 +56,10 @@ class Tried:
         """The fault as a row of Markdown's table."""
         lost = "nothing"
         if self.broken:
-            lost = f"{BROKEN} {len(self.broken)} times: {self.broken[0]}"
+            lost = f"{BROKEN} {counted(len(self.broken), 'time')}: {self.broken[0]}"
         if self.not_here is not None:
             lost = "not tried"
-        words = (self.fault.name, str(self.times), lost, self.sees or self.not_here or "")
+        words = (self.fault.name, str(self.times), lost, self.sees or self.not_here or "–")
         return "| " + " | ".join(cell(word) for word in words) + " |"
 
 
@@ -104,6 +108,30 @@ def rows_in(page: str) -> dict[str, str]:
     return rows
 
 
+def added(tried: Tried, earlier: str | None) -> str:
+    """The row of a fault that was tried now, and by earlier calls as their row says."""
+    matched = None if earlier is None else ROW.fullmatch(earlier)
+    if earlier is None or matched is None or matched["lost"].startswith(BROKEN):
+        return tried.row
+    if tried.not_here is not None and int(matched["times"]):
+        return earlier  # what another machine could have is not undone by one that cannot
+    return replace(tried, times=tried.times + int(matched["times"])).row
+
+
+def put_row(out: Path, faults: Sequence[Fault], tried: Tried, *, anew: bool) -> str:
+    """Write the fault's row into the page, and the row itself.
+
+    The page is read again each time, and written whole: another call may have written other rows
+    meanwhile, and whatever ends this one leaves a page.
+    """
+    page = out.read_text("utf-8")
+    rows = rows_in(page)
+    name = cell(tried.fault.name)
+    rows[name] = added(tried, None if anew else rows.get(name))
+    write_whole(out, written_between(page, table(faults, rows), BEGIN, END))
+    return rows[name]
+
+
 def table(faults: Sequence[Fault], rows: Mapping[str, str]) -> str:
     """All faults as Markdown, a table for each kind; those without a row were never tried."""
     lines = []
@@ -134,10 +162,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PAGE)
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--only", default="", help="faults whose kind and name have this text")
+    parser.add_argument("--anew", action="store_true", help="do not add to the earlier tries")
     parser.add_argument("--prepared", type=Path, help="a folder to keep what all begin with")
     options = parser.parse_args()
     faults = all_faults()
-    rows = rows_in(options.out.read_text("utf-8"))
     broken = tried = 0
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-") as kept:
@@ -151,11 +179,9 @@ def main() -> None:
             one = try_fault(fault, prepared, options.times)
             tried += 1
             broken += bool(one.broken)
-            rows[cell(fault.name)] = one.row
-            print(f"{time.monotonic() - began:5.0f} s {fault.kind} {one.row}", flush=True)
             # After each: whatever ends this early, what was tried is written.
-            page = options.out.read_text("utf-8")
-            options.out.write_text(written_between(page, table(faults, rows), BEGIN, END), "utf-8")
+            row = put_row(options.out, faults, one, anew=options.anew)
+            print(f"{time.monotonic() - began:5.0f} s {fault.kind} {row}", flush=True)
     print(f"{counted(tried, 'fault')}, {broken} broke a promise; written to {options.out}")
     sys.exit(bool(broken))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploybench.artifacts.workspace import Workspace
+from tests.attacks.hostile import attack
 from tests.conftest import TINY, run_cli
 
 PROJECT = """
@@ -126,12 +127,22 @@ def test_third_party_backend_exports_runs_and_has_its_row(
     )
 
 
+@attack(
+    "Code of others",
+    "a plug-in that raises when it is imported",
+    "a row that says so",
+    "a row that says so; everything else works",
+)
 def test_plug_in_that_raises_at_import_is_a_row_with_its_cause(toy: dict[str, str]) -> None:
-    rows = json.loads(run_cli("backends", "--json", environment=toy).stdout)
-    (broken,) = [row for row in rows if row["name"] == "broken"]
+    done = run_cli("backends", "--json", environment=toy)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    rows = {row["name"]: row for row in json.loads(done.stdout) if row["kind"] == "exporter"}
+    broken = rows["broken"]
     assert not broken["usable"]
     assert "RuntimeError: this package is broken" in broken["problem"]
     assert broken["package"] == "toybackend"
+    assert rows["toy"]["usable"]
+    assert rows["onnx"]["usable"]
 
 
 def test_broken_backend_is_refused_with_its_cause_when_asked_for(

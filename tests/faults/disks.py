@@ -51,12 +51,14 @@ def full_for_records(place: Place, number: int) -> str:
     with small(records, "16k"):
         done = place.run(*place.measured())
         promise(done.code not in (0, None), "it says nothing of the full disk")
-        sees = has(done.refusal, "could not be written", "No space left on device")
+        told = has(done.refusal, "could not be written", "No space left on device")
         promise(done.rows, "what was measured is not shown")
         place.check({})
         grown(records)
         again(place, place.files())
-    return sees
+    # A run tells other things aside, too: the path is the word before.
+    before, words, after = told.partition(" could not be written")
+    return before.split()[-1] + words + after
 
 
 @fault(KIND, "full for temporary files")

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,7 @@ class Place:
         self.workspace = Workspace(self.folder / "workspace")
         shutil.copytree(self.prepared / "artifacts", self.workspace.artifacts_folder)
         shutil.copytree(self.prepared / "cache", self.folder / "cache")
+        self._know_peaks()
         self.armed = self.folder / "armed"
         self.reached = self.folder / "reached"
         (self.folder / "t").mkdir()
@@ -126,6 +128,14 @@ class Place:
             "DEPLOYBENCH_FAULT_ARMED": str(self.armed),
             "OMP_NUM_THREADS": "1",
         }
+
+    def _know_peaks(self) -> None:
+        """The machine's peaks are known from just now, by nobody disturbed: no command looks for
+        them for seconds, however old the prepared ones are and whatever else the machine does."""
+        for path in (self.folder / "cache" / "deploybench").glob("peaks-*.json"):
+            *earlier, last = json.loads(path.read_bytes())
+            now = datetime.now(timezone.utc).isoformat()
+            path.write_text(json.dumps([*earlier, {**last, "at": now, "disturbed": None}]))
 
     def fault(self, fault: str, *, armed: bool = True, once: bool = False) -> None:
         """What goes wrong in the plug-ins from now on: ``PHASE:HOW``."""
@@ -150,6 +160,7 @@ class Place:
     ) -> Started:
         """``python -m deploybench ARGUMENTS``, after the words of another command if there are."""
         self._commands += 1
+        hear_interrupts()
         output = self.folder / f"output-{self._commands}"
         errors = self.folder / f"errors-{self._commands}"
         command = [*before, sys.executable, "-m", module, *map(str, arguments)]
@@ -259,6 +270,14 @@ class Place:
         for process in self.family():
             with contextlib.suppress(psutil.Error):
                 process.kill()
+
+
+def hear_interrupts() -> None:
+    """Children hear Ctrl-C, also those of a shell's background job: such a shell has its jobs
+    ignore it, and who ignores a signal hands that on. One that is handled is at its default in a
+    new program."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def promise(kept: object, otherwise: str) -> None:

@@ -7,6 +7,8 @@ is the table of all of them.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 from deploybench.files import write_whole
 from tests.faults.damage import damages
 from tests.faults.faults import Fault, all_faults
-from tests.faults.place import BrokenPromiseError, NotHereError, Place, prepare
+from tests.faults.place import ROOT, BrokenPromiseError, NotHereError, Place, prepare
 
 OFTEN = [fault for fault in all_faults() if fault.often]
 NAMES = [f"{fault.kind}: {fault.name}" for fault in OFTEN]
@@ -48,6 +50,20 @@ def test_nothing_is_lost_and_the_cause_is_said_when(fault: Fault, place: Place) 
 def test_faults_have_names_of_their_own() -> None:
     names = [fault.name for fault in all_faults()]
     assert len(set(names)) == len(names)
+
+
+def test_commands_hear_an_interrupt_also_where_the_harness_was_told_to_ignore_it() -> None:
+    """As the shell tells a job in its background."""
+    program = (
+        "import signal, subprocess, sys; from tests.faults.place import hear_interrupts; "
+        "signal.signal(signal.SIGINT, signal.SIG_IGN); hear_interrupts(); "
+        "child = 'import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)'; "
+        "subprocess.run([sys.executable, '-c', child])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
 
 
 def test_damage_is_done_at_every_class_of_offsets() -> None:
