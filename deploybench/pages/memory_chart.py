@@ -23,8 +23,11 @@ MEMORY = About(
 )
 PHASES = ("imported", "loaded", "compiled", "first call", "at work")
 MOST_CELLS = 40
-PER_CELL = 32
+PER_CELL = 36
 """Pixels of height for each cell."""
+STAIRS = {"range": [PER_CELL / 2 - 9, PER_CELL / 2 + 9]}
+"""Pixels from the upper edge of a cell's room: each phase a step lower than the one before it, so
+that marks at the same memory do not hide each other."""
 AXIS = {"title": None, "labelExpr": "split(datum.label, ', ')", "labelLineHeight": 13}
 """Model and runner on a line of their own."""
 
@@ -96,6 +99,7 @@ def _spec(values: Sequence[dict[str, Any]], cells: int) -> Spec:
     across = quantity("mib", "MiB above the interpreter", {"zero": True})
     # The order of the table, not of the alphabet.
     down = name("cell", "", axis=AXIS, sort=order)
+    down_the_stairs = name("phase", "", sort=list(PHASES), scale={"domain": PHASES, **STAIRS})
     return {
         "height": max(cells * PER_CELL, 90),
         "data": {"values": list(values)},
@@ -109,9 +113,10 @@ def _spec(values: Sequence[dict[str, Any]], cells: int) -> Spec:
                 },
             },
             {
-                "mark": {"type": "point", "filled": True, "size": 70},
+                "mark": {"type": "point", "filled": True, "size": 50},
                 "encoding": {
                     "x": across,
+                    "yOffset": down_the_stairs,
                     **on_its_own("phase", "after", PHASES),
                     "tooltip": [
                         shown("cell", "cell"),

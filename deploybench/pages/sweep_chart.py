@@ -231,7 +231,11 @@ def _spec(sweep: Sweep, values: Sequence[dict[str, Any]]) -> Spec:
         {"type": "log", "base": 2, "nice": False, "padding": 24},
         axis={"values": steps, "format": "d", "grid": True},
     )
-    up = quantity("figure", sweep.figure_title, scale_of([value["figure"] for value in values]))
+    height = scale_of([value["figure"] for value in values])
+    if height.get("type") != "log":
+        # A line that falls by a tenth must not look as if nothing were left.
+        height = {"zero": True, "nice": True}
+    up = quantity("figure", sweep.figure_title, height)
     marks = on_its_own("line", "", order_of(values, "line", ()))
     tooltip = [
         shown("line", "line"),
