@@ -85,7 +85,9 @@ def main() -> None:
         taken = pictured(address, image)
     picture = Image.open(io.BytesIO(taken)).convert("RGB").quantize(COLOURS)
     picture.save(asked.out, optimize=True)
-    print(f"{asked.out}: {picture.width} x {picture.height}, {asked.out.stat().st_size / 1e3:.0f} kB")
+    print(
+        f"{asked.out}: {picture.width} x {picture.height}, {asked.out.stat().st_size / 1e3:.0f} kB"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 /* The charts: drawn when they come near, again when the colours, the view or the width change. */
 const LEAST_WIDTH = 280;
 const NARROW = 520;
+const FEW_NAMES = "few-names";  // of a layer with names that have room on any screen
 const LEAST_COLUMNS = 2;
 const PER_COLUMN = 200;  // pixels of a name in the legend, with its symbol
 
@@ -34,8 +35,9 @@ function colours() {
 /** The specification with the width that there is; each part of several gets the same. */
 function sized(spec, width) {
   const made = { ...spec };
-  // Names beside the marks would lie on each other: they are in the table below.
-  if (width < NARROW && spec.layer) made.layer = spec.layer.filter((part) => part.mark.type !== "text");
+  // Many names beside the marks would lie on each other: they are in the table below.
+  const fits = (part) => part.mark.type !== "text" || part.name === FEW_NAMES;
+  if (width < NARROW && spec.layer) made.layer = spec.layer.filter(fits);
   if (spec.vconcat) made.vconcat = spec.vconcat.map((part) => ({ ...part, width: width - 80 }));
   else made.width = width;
   if (!spec.vconcat) made.autosize = { type: "fit-x", contains: "padding" };
