@@ -4,8 +4,8 @@
 that run (table-light.svg, table-dark.svg), and the first screen of their report in a browser
 (report-light.png, report-dark.png), and the two reports of the site: docs/report-example.html, of
 that run and of the layers of an artifact that ``deploybench explain`` looked at, and
-docs/report-study.html, of the study of docs/example-study. The screenshots need playwright and a
-Chromium; without them they are left as they are, and said so. Nothing is measured.
+docs/report-study.html, of the evaluations and times of docs/example-study. The screenshots need
+playwright and a Chromium; without them they are left as they are, and said so. Nothing is measured.
 
 ``python -m benchmarks.pictures --live demo-workspace`` does measure, and draws nothing else: it
 runs what `make demo` runs, for minutes, and keeps what the live view showed when half of the rows
@@ -41,7 +41,10 @@ from deploybench.runs.request import RunRequest, carry_out
 ROOT = Path(__file__).parents[1]
 EXAMPLES = {
     "example-run": ("report-example.html", "Four models on three runtimes of two CPU cores"),
-    "example-study": ("report-study.html", "Accuracy beside latency: two models of one recipe"),
+    "example-study": (
+        "report-study.html",
+        "Accuracy beside latency: three small models on generated brain images",
+    ),
 }
 """Folders of docs/ with records: the page of each, and its title."""
 SCREEN = {"width": 1440, "height": 960}
