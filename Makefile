@@ -32,7 +32,7 @@ help:
 	@echo "make test   lint and run all tests"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make docs   the project page, in build/site; a broken link or command fails it"
-	@echo "make pictures  the pictures of the README and the project page and the example report, from docs/example-run"
+	@echo "make pictures  the pictures of the README and the project page and the example reports, from docs/example-*"
 	@echo "make gpu-check     the tests that need a CUDA device, and a report to send"
 	@echo "make images        the steps of docker/*/Dockerfile in fresh interpreters, and what they show"
 	@echo "make page-tools    a Chromium (apt) and axe-core (npm) for the tests that open a report"

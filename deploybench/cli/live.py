@@ -64,6 +64,16 @@ class LiveView:
         """Whether a frame is shown."""
         return self._live is not None
 
+    @property
+    def frame(self) -> LiveFrame:
+        """All that has been told, as of now."""
+        return replace(
+            self._frame,
+            rows=tuple(self._rows.values()),
+            gone_s=self._clock() - self._began,
+            delivered=tuple(self._delivered),
+        )
+
     def begin(self, event: RunPlanned) -> None:
         """Show the plan: a row each for the cells that will be launched."""
         self.end()
@@ -232,13 +242,7 @@ class LiveView:
             self._clear()
             live = self._open()
         width, height = self._size
-        frame = replace(
-            self._frame,
-            rows=tuple(self._rows.values()),
-            gone_s=self._clock() - self._began,
-            delivered=tuple(self._delivered),
-        )
-        lines = frame_lines(frame, width, height - 2)
+        lines = frame_lines(self.frame, width, height - 2)
         # The cursor rests on a line of its own: a terminal echoes ^C there, and breaks no line.
         live.update(Group(*lines, Text("")), refresh=True)
         self._drawn = self._clock()

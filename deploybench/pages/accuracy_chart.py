@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,10 +12,12 @@ from deploybench.hardware.devices import CPU
 from deploybench.pages.machines import Entry, Run
 from deploybench.pages.page import About, Spec, View, inert_values
 from deploybench.pages.specs import (
+    FEW_NAMES,
     HEIGHT,
     QUIET,
     on_its_own,
     order_of,
+    points_by_verdict,
     quantity,
     scale_of,
     shown,
@@ -29,13 +32,18 @@ ACCURACY = About(
     title="Accuracy against latency",
     short="Accuracy",
     reading=(
-        "Up and to the left is better. Bars are 95 % intervals. The line joins the cells that no "
+        "Up and to the left is better. Bars are 95 % intervals; hollow marks are those whose time "
+        "is not VALID. The line joins the cells that no "
         "other one makes needless: none is clearly faster and at least as accurate, or clearly "
         "more accurate and at least as fast."
     ),
 )
 PERCENT = 100
 MOST_NAMED = 6
+ROOM_FOR_A_NAME = 0.4
+"""Of the width, left of a mark."""
+MOST_BESIDE = 3
+"""So many names have room above the marks on the narrowest screen, too."""
 
 
 def accuracy_view(run: Run, view_name: str, runners: Sequence[str]) -> View | None:
@@ -46,6 +54,7 @@ def accuracy_view(run: Run, view_name: str, runners: Sequence[str]) -> View | No
     front = _front(entries)
     values = [_value(entry, front=number in front) for number, entry in enumerate(entries)]
     ordered = sorted((value for value in values if value["front"]), key=lambda value: value["ms"])
+    _put_labels(values, ordered)
     row = entries[0].row
     table = table_of_values(
         values,
@@ -114,7 +123,27 @@ def _value(entry: Entry, *, front: bool) -> dict[str, Any]:
         "front": front,
         "chosen": "yes" if front else "no",
         "verdict": row.verdict.value,
+        "label": "",
+        "side": "left",
     }
+
+
+def _put_labels(values: Sequence[dict[str, Any]], front: Sequence[dict[str, Any]]) -> None:
+    """Name each model of the front once, at its fastest mark.
+
+    The front rises to the right, so names stand to the upper left of their marks; where there is no
+    room, to the lower right.
+    """
+    times = [math.log(value["ms"]) for value in values]
+    from_here_on = min(times) + ROOM_FOR_A_NAME * (max(times) - min(times))
+    named = set()
+    for value in front:
+        if value["model"] in named:
+            continue
+        named.add(value["model"])
+        value["label"] = value["model"]
+        if math.log(value["ms"]) > from_here_on:
+            value["side"] = "right"
 
 
 def _caption(row: Row, front: Sequence[dict[str, Any]], cells: int) -> str:
@@ -148,6 +177,8 @@ def _spec(values: Sequence[dict[str, Any]], runners: Sequence[str], accuracy_of:
         shown("verdict", "verdict of the time"),
     ]
     marks = on_its_own("runner", "runner", order_of(values, "runner", runners))
+    encoding = {"x": across, "y": up, **marks, "tooltip": tooltip}
+    labels = [value["label"] for value in values if value["label"]]
     bar = {"type": "rule", "strokeWidth": 1.2, "opacity": 0.6}
     return {
         "height": HEIGHT,
@@ -180,17 +211,21 @@ def _spec(values: Sequence[dict[str, Any]], runners: Sequence[str], accuracy_of:
                     "color": marks["color"],
                 },
             },
+            *points_by_verdict(values, encoding, size=110),
             {
-                "mark": {"type": "point", "filled": True, "size": 110},
-                "encoding": {"x": across, "y": up, **marks, "tooltip": tooltip},
-            },
-            {
-                "transform": [{"filter": "datum.front"}],
-                "mark": {"type": "text", "dy": -14, "dx": 4, "limit": 200, "align": "left"},
+                "name": FEW_NAMES if 0 < len(labels) <= MOST_BESIDE else "names",
+                "transform": [{"filter": "datum.label !== ''"}],
+                "mark": {
+                    "type": "text",
+                    "limit": 200,
+                    "align": {"expr": "datum.side"},
+                    "dx": {"expr": "datum.side === 'right' ? -6 : 8"},
+                    "dy": {"expr": "datum.side === 'right' ? -14 : 14"},
+                },
                 "encoding": {
                     "x": across,
                     "y": quantity("accuracy", title),
-                    "text": {"field": "model", "type": "nominal"},
+                    "text": {"field": "label", "type": "nominal"},
                 },
             },
         ],

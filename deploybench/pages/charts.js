@@ -1,6 +1,9 @@
 /* The charts: drawn when they come near, again when the colours, the view or the width change. */
 const LEAST_WIDTH = 280;
 const NARROW = 520;
+const FEW_NAMES = "few-names";  // of a layer with names that have room on any screen
+const LEAST_COLUMNS = 2;
+const PER_COLUMN = 200;  // pixels of a name in the legend, with its symbol
 
 function isDark() {
   const chosen = document.documentElement.dataset.theme;
@@ -21,7 +24,7 @@ function colours() {
       titleFontWeight: 500, labelFontSize: 12, titleFontSize: 12, titlePadding: 8,
       labelLimit: 260, labelOverlap: "greedy", labelSeparation: 4 },
     legend: { labelColor: ink, titleColor: soft, labelFontSize: 12, titleFontSize: 12,
-      titleFontWeight: 500, orient: "top", labelLimit: 260, columns: 4, symbolStrokeWidth: 2, symbolOpacity: 1 },
+      titleFontWeight: 500, orient: "top", labelLimit: 260, columns: LEAST_COLUMNS, symbolStrokeWidth: 2, symbolOpacity: 1 },
     text: { color: ink, fontSize: 11 },
     rule: { color: soft },
     title: { color: ink },
@@ -32,11 +35,19 @@ function colours() {
 /** The specification with the width that there is; each part of several gets the same. */
 function sized(spec, width) {
   const made = { ...spec };
-  // Names beside the marks would lie on each other: they are in the table below.
-  if (width < NARROW && spec.layer) made.layer = spec.layer.filter((part) => part.mark.type !== "text");
+  // Many names beside the marks would lie on each other: they are in the table below.
+  const fits = (part) => part.mark.type !== "text" || part.name === FEW_NAMES;
+  if (width < NARROW && spec.layer) made.layer = spec.layer.filter(fits);
   if (spec.vconcat) made.vconcat = spec.vconcat.map((part) => ({ ...part, width: width - 80 }));
   else made.width = width;
   if (!spec.vconcat) made.autosize = { type: "fit-x", contains: "padding" };
+  const down = spec.encoding && spec.encoding.y;
+  if (width < NARROW && down && down.type === "nominal") {
+    // Beside the plot they would take half of the width: they stand above their lines, within it.
+    const above = { title: null, ticks: false, domain: false, labelAlign: "left", labelBaseline: "bottom",
+      labelPadding: -6, labelOffset: -12, labelLimit: width - 20 };
+    made.encoding = { ...spec.encoding, y: { ...down, axis: above } };
+  }
   return made;
 }
 
@@ -53,8 +64,8 @@ async function drawChart(chart) {
   chart.drawn = key;
   const turn = ++chart.turn;
   const config = colours();
+  config.legend.columns = Math.max(LEAST_COLUMNS, Math.floor(width / PER_COLUMN));
   if (width < NARROW) {
-    config.legend.columns = 2;
     config.axis.labelLimit = 150;
   }
   const holder = element("div");

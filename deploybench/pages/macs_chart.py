@@ -16,6 +16,7 @@ from deploybench.pages.specs import (
     QUIET,
     on_its_own,
     order_of,
+    points_by_verdict,
     quantity,
     rounded,
     scale_of,
@@ -26,7 +27,6 @@ from deploybench.plurals import counted
 from deploybench.report.figures import three_digits
 from deploybench.report.ranking_text import ranking_lines
 from deploybench.results.cell import BASELINE_PRECISION, HOST_TO_HOST
-from deploybench.results.verdict import Verdict
 
 MACS = About(
     key="latency-macs",
@@ -202,7 +202,6 @@ def _spec(
         shown("verdict", "verdict"),
     ]
     colours_of_runners = on_its_own("runner", "runner", order)
-    valid = Verdict.VALID.value
     layers: list[dict[str, Any]] = []
     if roofs:
         layers.append(
@@ -241,16 +240,8 @@ def _spec(
             },
         },
     ]
-    # A layer without a mark has no extent, of which Vega warns.
-    for test, filled in (("===", True), ("!==", False)):
-        if any((value["verdict"] == valid) is filled for value in values):
-            layers.append(
-                {
-                    "transform": [{"filter": f"datum.verdict {test} '{valid}'"}],
-                    "mark": {"type": "point", "filled": filled, "size": 90, "strokeWidth": 2},
-                    "encoding": {"y": up, **colours_of_runners, "tooltip": tooltip},
-                }
-            )
+    encoding = {"y": up, **colours_of_runners, "tooltip": tooltip}
+    layers += points_by_verdict(values, encoding, size=90)
     layers.append(
         {
             "transform": [{"filter": "datum.label !== ''"}],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from deploybench.data.image_size import short_text
 from deploybench.pages.machines import Run
 from deploybench.pages.page import About, Spec, View, inert_values
 from deploybench.pages.specs import name, on_its_own, quantity, shown, table_of_values
@@ -23,10 +24,13 @@ MEMORY = About(
 )
 PHASES = ("imported", "loaded", "compiled", "first call", "at work")
 MOST_CELLS = 40
-PER_CELL = 32
+PER_CELL = 36
 """Pixels of height for each cell."""
+STAIRS = {"range": [PER_CELL / 2 - 9, PER_CELL / 2 + 9]}
+"""Pixels from the upper edge of a cell's room: each phase a step lower than the one before it, so
+that marks at the same memory do not hide each other."""
 AXIS = {"title": None, "labelExpr": "split(datum.label, ', ')", "labelLineHeight": 13}
-"""Model and runner on a line of their own."""
+"""The model on a line of its own, and what else tells the cell apart on the next one."""
 
 
 def memory_view(run: Run, view_name: str) -> View | None:
@@ -43,7 +47,8 @@ def memory_view(run: Run, view_name: str) -> View | None:
     values = []
     for entry, cell in zip(drawn, names, strict=True):
         values += _values(entry.row, cell)
-    caption = _caption([entry.row for entry in entries])
+    every_name = _names([entry.finding.record.cell for entry in entries])
+    caption = _caption([entry.row for entry in entries], every_name)
     if len(entries) > len(drawn):
         caption += f" The first {len(drawn)} of {counted(len(entries), 'cell')} are drawn."
     table = table_of_values(
@@ -53,11 +58,15 @@ def memory_view(run: Run, view_name: str) -> View | None:
 
 
 def _names(cells: Sequence[Cell]) -> list[str]:
-    """Model and runner where these tell the cells apart, else all that does."""
+    """Model and runner where these tell the cells apart, else the model and all that does."""
     short = [f"{cell.model}, {cell.runner}" for cell in cells]
     if len(set(short)) == len(short):
         return short
-    return [cell.title() for cell in cells]
+    names = [f"{cell.model}, {cell.title().removeprefix(cell.model).strip()}" for cell in cells]
+    if len(set(names)) < len(names):
+        sized = zip(names, cells, strict=True)
+        names = [f"{name} @{short_text(cell.image_size, cell.patch_size)}" for name, cell in sized]
+    return names
 
 
 def _values(row: Row, cell: str) -> list[dict[str, Any]]:
@@ -75,20 +84,16 @@ def _values(row: Row, cell: str) -> list[dict[str, Any]]:
     return found
 
 
-def _caption(rows: Sequence[Row]) -> str:
+def _caption(rows: Sequence[Row], names: Sequence[str]) -> str:
     """The cells with the least and the most memory at work."""
-
-    def at_work(row: Row) -> float:
-        return row.steady_peak_memory_mib or 0.0
-
-    least, most = min(rows, key=at_work), max(rows, key=at_work)
-    if least is most:
-        return f"{_told(least)} at work."
-    return f"The least at work: {_told(least)}; the most: {_told(most)}."
-
-
-def _told(row: Row) -> str:
-    return f"{row.model} on {row.runner} {row.precision}, {row.steady_peak_memory_mib:.0f} MiB"
+    by_memory = sorted((row.steady_peak_memory_mib or 0.0, place) for place, row in enumerate(rows))
+    (least, first), (most, last) = by_memory[0], by_memory[-1]
+    if first == last:
+        return f"{names[first]}: {least:.0f} MiB at work."
+    return (
+        f"The least at work: {names[first]}, {least:.0f} MiB; the most: {names[last]}, "
+        f"{most:.0f} MiB."
+    )
 
 
 def _spec(values: Sequence[dict[str, Any]], cells: int) -> Spec:
@@ -96,6 +101,7 @@ def _spec(values: Sequence[dict[str, Any]], cells: int) -> Spec:
     across = quantity("mib", "MiB above the interpreter", {"zero": True})
     # The order of the table, not of the alphabet.
     down = name("cell", "", axis=AXIS, sort=order)
+    down_the_stairs = name("phase", "", sort=list(PHASES), scale={"domain": PHASES, **STAIRS})
     return {
         "height": max(cells * PER_CELL, 90),
         "data": {"values": list(values)},
@@ -109,9 +115,10 @@ def _spec(values: Sequence[dict[str, Any]], cells: int) -> Spec:
                 },
             },
             {
-                "mark": {"type": "point", "filled": True, "size": 70},
+                "mark": {"type": "point", "filled": True, "size": 50},
                 "encoding": {
                     "x": across,
+                    "yOffset": down_the_stairs,
                     **on_its_own("phase", "after", PHASES),
                     "tooltip": [
                         shown("cell", "cell"),

@@ -11,6 +11,7 @@ from typing import Any
 
 from deploybench.pages.page import Spec
 from deploybench.report.table import Column, Table, table_of
+from deploybench.results.verdict import Verdict
 
 HEIGHT = 340
 LIGHT = (
@@ -24,6 +25,8 @@ DARK = (
 )
 QUIET = "#808890"
 """Of what stands beside the figures; seen on both grounds."""
+FEW_NAMES = "few-names"
+"""Of a layer of names that have room on a narrow screen as well; charts.js leaves out others."""
 LOGARITHMIC_FROM = 8.0
 """Figures of which the largest is so many times the smallest are drawn on a logarithmic scale."""
 
@@ -69,6 +72,25 @@ def shown(field: str, title: str, pattern: str = "") -> dict[str, Any]:
 def on_its_own(field: str, title: str, order: Sequence[str]) -> dict[str, Any]:
     """Colour and shape of one name together: nobody has to tell colours apart."""
     return {"color": name(field, title, order), "shape": name(field, title, order)}
+
+
+def points_by_verdict(
+    values: Sequence[Mapping[str, Any]], encoding: Mapping[str, Any], *, size: int
+) -> list[dict[str, Any]]:
+    """A mark for each value; hollow are those whose ``verdict`` is not VALID."""
+    valid = Verdict.VALID.value
+    layers: list[dict[str, Any]] = []
+    # A layer without a mark has no extent, of which Vega warns.
+    for test, filled in (("===", True), ("!==", False)):
+        if any((value["verdict"] == valid) is filled for value in values):
+            layers.append(
+                {
+                    "transform": [{"filter": f"datum.verdict {test} '{valid}'"}],
+                    "mark": {"type": "point", "filled": filled, "size": size, "strokeWidth": 2},
+                    "encoding": dict(encoding),
+                }
+            )
+    return layers
 
 
 def order_of(values: Sequence[Mapping[str, Any]], field: str, known: Sequence[str]) -> list[str]:

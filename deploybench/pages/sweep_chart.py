@@ -15,6 +15,7 @@ from deploybench.pages.specs import (
     HEIGHT,
     on_its_own,
     order_of,
+    points_by_verdict,
     quantity,
     scale_of,
     shown,
@@ -23,6 +24,7 @@ from deploybench.pages.specs import (
 from deploybench.plurals import counted
 from deploybench.report.figures import three_digits
 from deploybench.results.record import Record
+from deploybench.results.verdict import Verdict
 from deploybench.rows.row import Row
 
 MOST_VIEWS = 30
@@ -89,7 +91,7 @@ BATCHES = _throughput(
         short="Batch",
         reading=(
             "Images per second of wall time. Where a line goes flat, a larger batch only waits "
-            "longer; one that falls has outgrown a cache or the memory."
+            "longer; one that falls has outgrown a cache or the memory. Hollow marks are not VALID."
         ),
     ),
     "batch",
@@ -103,7 +105,7 @@ STREAMS = _throughput(
         short="Streams",
         reading=(
             "Images per second of wall time with so many calls under way at once, in the same "
-            "budget of threads."
+            "budget of threads. Hollow marks are not VALID."
         ),
     ),
     "streams",
@@ -118,7 +120,7 @@ SIZES = Sweep(
         reading=(
             "The median of a call for images of so many pixels a side. An attention whose work "
             "grows with the square of the tokens rises the fastest; where lines cross, the order "
-            "of the models turns round."
+            "of the models turns round. Hollow marks are not VALID."
         ),
     ),
     step_title="pixels a side",
@@ -211,9 +213,10 @@ def _caption(sweep: Sweep, values: Sequence[dict[str, Any]]) -> str:
     members = [value for value in values if value["line"] == best["line"]]
     first, last = members[0], members[-1]
     word = "The most" if sweep.more_is_better else "The least"
+    doubt = "" if best["verdict"] == Verdict.VALID.value else f" ({best['verdict']})"
     return (
         f"{word}: {best['line']} at {sweep.step_title} {best['step']}, "
-        f"{three_digits(best['figure'])} {_unit(sweep)}. Along that line from "
+        f"{three_digits(best['figure'])} {_unit(sweep)}{doubt}. Along that line from "
         f"{three_digits(first['figure'])} at {first['step']} to {three_digits(last['figure'])} at "
         f"{last['step']}. {counted(len(values), 'cell')}."
     )
@@ -231,7 +234,11 @@ def _spec(sweep: Sweep, values: Sequence[dict[str, Any]]) -> Spec:
         {"type": "log", "base": 2, "nice": False, "padding": 24},
         axis={"values": steps, "format": "d", "grid": True},
     )
-    up = quantity("figure", sweep.figure_title, scale_of([value["figure"] for value in values]))
+    height = scale_of([value["figure"] for value in values])
+    if height.get("type") != "log":
+        # A line that falls by a tenth must not look as if nothing were left.
+        height = {"zero": True, "nice": True}
+    up = quantity("figure", sweep.figure_title, height)
     marks = on_its_own("line", "", order_of(values, "line", ()))
     tooltip = [
         shown("line", "line"),
@@ -246,9 +253,6 @@ def _spec(sweep: Sweep, values: Sequence[dict[str, Any]]) -> Spec:
         "encoding": {"x": across, "y": up},
         "layer": [
             {"mark": {"type": "line", "strokeWidth": 2}, "encoding": {"color": marks["color"]}},
-            {
-                "mark": {"type": "point", "filled": True, "size": 80},
-                "encoding": {**marks, "tooltip": tooltip},
-            },
+            *points_by_verdict(values, {**marks, "tooltip": tooltip}, size=80),
         ],
     }

@@ -33,9 +33,9 @@ MOST_PROCESSES = 4
 
 
 def warm_up_view(entry: Entry, view_name: str) -> View | None:
-    """None where no call of any process was kept from its beginning."""
+    """None where no process has two calls that were kept from its beginning: one is no curve."""
     launches = [launch for launch in entry.finding.record.launches if launch.measured]
-    if not launches:
+    if max((len(launch.samples_ns) for launch in launches), default=0) < 2:
         return None
     drawn = launches[:MOST_PROCESSES]
     values = []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
+from rich.text import Text
 
 from deploybench.report.console import PIPE_WIDTH
 from deploybench.report.table import Report
@@ -49,7 +51,7 @@ PADDING = 16
 # long it is, so that any monospaced font will do.
 FRAME = """\
 <svg viewBox="-{padding} -{padding} {width} {height}" width="{width}" height="{height}"
-  xmlns="http://www.w3.org/2000/svg" role="img" aria-label="A table of DeployBench">
+  xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{label}">
 <style>
 .{{unique_id}}-matrix {{{{
   font: {{char_height}}px/{{line_height}}px ui-monospace, Menlo, "DejaVu Sans Mono", monospace;
@@ -83,9 +85,24 @@ def report_svg(report: Report, theme: str = "light", *, width: int = PIPE_WIDTH)
 
     The colours are those of a page of that theme, ``light`` or ``dark``.
     """
-    written = io.StringIO()
-    console = Console(
-        file=written,
+    console = _recording(width)
+    print_sections(report, console)
+    return _picture(console, f"table-{theme}", theme, "A table of DeployBench")
+
+
+def lines_svg(lines: Sequence[Text], key: str, theme: str, label: str) -> str:
+    """Lines as a terminal shows them; ``key`` names the picture within a page, ``label`` says what
+    it is to whoever does not see it."""
+    console = _recording(max(line.cell_len for line in lines))
+    for line in lines:
+        console.print(line, no_wrap=True)
+    return _picture(console, f"{key}-{theme}", theme, label)
+
+
+def _recording(width: int) -> Console:
+    """A terminal of that many columns that nobody sees."""
+    return Console(
+        file=io.StringIO(),
         width=width,
         record=True,
         force_terminal=True,
@@ -94,13 +111,17 @@ def report_svg(report: Report, theme: str = "light", *, width: int = PIPE_WIDTH)
         legacy_windows=False,
         _environ={},
     )
-    print_sections(report, console)
+
+
+def _picture(console: Console, key: str, theme: str, label: str) -> str:
+    """What was printed on the console, as wide as its longest line."""
     lines = console.export_text(clear=False).splitlines()
-    console.width = max([width, *(cell_len(line) for line in lines)])
+    console.width = max([console.width, *(cell_len(line) for line in lines)])
     colours = THEMES[theme]
     inner_width = round(console.width * CHARACTER) + 2 * PADDING
     inner_height = round(len(lines) * LINE) + 2 * PADDING
     frame = FRAME.format(
+        label=label,
         padding=PADDING,
         left=0.5 - PADDING,
         width=inner_width,
@@ -110,4 +131,4 @@ def report_svg(report: Report, theme: str = "light", *, width: int = PIPE_WIDTH)
         ground=colours.background_color.hex,
     )
     # An id that does not depend on what is shown: a new picture differs where its words do.
-    return console.export_svg(theme=colours, code_format=frame, unique_id=f"table-{theme}")
+    return console.export_svg(theme=colours, code_format=frame, unique_id=key)

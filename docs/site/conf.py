@@ -23,7 +23,7 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "shown", "drawn", "reference"]
 root_doc = "index"
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["site", "example-run"]
+exclude_patterns = ["site", "example-run", "example-study"]
 
 # Headings have the anchors that they have on GitHub, so that a link works in both places.
 myst_heading_anchors = 4
@@ -45,7 +45,7 @@ html_theme = "furo"
 html_title = f"DeployBench {version}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
-html_extra_path = ["../report-example.html"]
+html_extra_path = ["../report-example.html", "../report-study.html"]
 html_show_sphinx = False
 html_copy_source = False
 html_show_search_summary = False  # it is fetched, which no page from disk may do

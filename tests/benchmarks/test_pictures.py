@@ -1,4 +1,4 @@
-"""The example page is that of the records and of the code beside it."""
+"""The example pages are those of the records and of the code beside them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.pictures import example_page
+from benchmarks.pictures import EXAMPLES, example_page, half_known
+from deploybench.report.live_view import LiveFrame, LiveRow, RowState
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -20,8 +21,29 @@ def without_library(html: str) -> str:
     return "\n".join(line for line in (before + after).splitlines() if policy not in line)
 
 
-def test_example_page_is_not_stale() -> None:
+@pytest.mark.parametrize("folder", EXAMPLES)
+def test_example_page_is_not_stale(folder: str) -> None:
     pytest.importorskip("vl_convert", reason='needs pip install "deploybench[report]"')
-    made = without_library(example_page(DOCS / "example-run"))
-    written = without_library((DOCS / "report-example.html").read_text(encoding="utf-8"))
-    assert made == written, "the example page is stale: make pictures writes it anew"
+    name, _ = EXAMPLES[folder]
+    made = without_library(example_page(DOCS / folder))
+    page = (DOCS / name).read_text(encoding="utf-8")
+    assert made == without_library(page), "the example page is stale: make pictures writes it anew"
+    assert len(page) < 3e6
+
+
+def test_example_of_the_study_shows_accuracy_against_latency() -> None:
+    page = (DOCS / "report-study.html").read_text(encoding="utf-8")
+    assert 'data-chart="accuracy-latency"' in page
+    assert "Worth choosing among" in page
+
+
+def frame(*states: RowState) -> LiveFrame:
+    return LiveFrame(tuple(LiveRow(f"row {number}", one) for number, one in enumerate(states)))
+
+
+def test_live_view_is_pictured_when_half_of_its_rows_are_known() -> None:
+    none = frame(RowState.MEASURING, RowState.MEASURING)
+    half = frame(RowState.KNOWN, RowState.MEASURING)
+    both = frame(RowState.KNOWN, RowState.KNOWN)
+    assert half_known([none, half, both]) is half
+    assert half_known([none, both]) is none

@@ -202,6 +202,20 @@ EVERY_CHART = {
 }
 
 
+def test_names_of_cells_take_no_room_from_the_plot_on_a_narrow_screen(
+    chromium: Browser, page_path: Path
+) -> None:
+    with _opened(chromium, page_path, NARROW) as watched:
+        watched.drawn("memory")
+        chart = watched.page.locator("[data-chart=memory]")
+        figure = chart.locator("svg").bounding_box()
+        grid = chart.locator("svg .role-axis-grid").first.bounding_box()
+        assert figure is not None
+        assert grid is not None
+        assert grid["width"] > 0.85 * figure["width"]
+        assert "small, pytorch" in (chart.locator("svg").text_content() or "")
+
+
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(

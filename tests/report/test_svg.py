@@ -7,9 +7,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from rich.text import Text
 
 from benchmarks.pictures import shortened
-from deploybench.report.svg import THEMES, report_svg, write_svgs
+from deploybench.report.svg import THEMES, lines_svg, report_svg, write_svgs
 from deploybench.report.table import Prose, Report, Table
 from deploybench.results.store import read_records
 from tests.conftest import run_cli
@@ -42,6 +43,16 @@ def test_hostile_words_are_words() -> None:
     assert "<script" not in svg
     assert "\x1b" not in svg
     assert "<script>alert(1)</script> &" in words_of(svg)
+
+
+def test_lines_of_a_terminal_are_pictured_as_wide_as_the_longest_and_say_what_they_are() -> None:
+    lines = [Text("measuring round 3"), Text("vit onnxruntime fp32   3.100  known", "green")]
+    svg = lines_svg(lines, "live", "dark", "The live view of a run")
+    assert "measuring round 3" in words_of(svg)
+    assert "vit onnxruntime fp32   3.100  known" in words_of(svg)
+    root = ElementTree.fromstring(svg)
+    assert root.get("aria-label") == "The live view of a run"
+    assert int(root.get("width", 0)) == pytest.approx(lines[1].cell_len * 12.2, abs=40)
 
 
 def test_both_colourings_are_written_and_differ_in_colours_alone(tmp_path: Path) -> None:
