@@ -44,8 +44,8 @@ from deploybench.tuning.space import (
     INT8,
     combined,
     fp32_eager_of,
+    in_groups,
     name_of,
-    starts_late,
     variants_of,
 )
 
@@ -138,12 +138,7 @@ class Search:
         """
         share_s = min(self._request.budget_s, deadlines.left_s()) * EVALUATING_SHARE
         ends = monotonic() + share_s
-        groups: dict[str, list[Planned]] = {}
-        if self._eager is not None:
-            groups["fp32 eager"] = [self._planned[self._eager]]
-        for name, plan in sorted(self._planned.items(), key=lambda item: starts_late(item[1])):
-            if name != self._eager:
-                groups.setdefault(plan.cell.runner, []).append(plan)
+        groups = in_groups(self._planned, self._eager)
         spent_s = 0.0
         skipped = []
         for title, planned in groups.items():

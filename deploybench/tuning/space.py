@@ -331,3 +331,15 @@ def starts_late(plan: Planned) -> bool:
     """Whether the runner's process has much to import, or to compile."""
     plugin = runners()[plan.cell.runner].plugin
     return plugin is None or bool(plugin.preload)
+
+
+def in_groups(planned: Mapping[str, Planned], eager: str | None) -> dict[str, list[Planned]]:
+    """Who is evaluated together, in order: the reference, then runner by runner, the slow ones
+    last."""
+    groups: dict[str, list[Planned]] = {}
+    if eager is not None:
+        groups["fp32 eager"] = [planned[eager]]
+    for name, plan in sorted(planned.items(), key=lambda item: starts_late(item[1])):
+        if name != eager:
+            groups.setdefault(plan.cell.runner, []).append(plan)
+    return groups
