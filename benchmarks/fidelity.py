@@ -9,44 +9,58 @@ For each model:
 Both are paired in time: the processes rest, and are asked one right after the other, in random
 order. Each side has several, which take turns: two processes of one program differ by a percent now
 and then, which is no fault of a clock. benchmark_app loads its model anew for every figure, so our
-cell is visited before and after it, and the mean counts. The figure is ours / theirs with its 95 %
-interval under dependence. Aim: from 0.99 to 1.01.
+cell is visited before and after it. The figure is ours / theirs: of each process of ours the median
+of its log ratios, and of these the mean with Student's 95 % interval, so that it spans what another
+few processes would give. Aim: from 0.99 to 1.01.
 
-    python -m benchmarks.fidelity WORKSPACE [--models resnet50,vit] [--rounds 60]
+    python -m benchmarks.fidelity WORKSPACE [--models resnet50,vit] [--rounds 60] [--processes 6]
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import math
 import random
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from scipy.stats import t as student
 
 from benchmarks.trials import artifact_for, job_for, print_host
 from deploybench.artifacts.artifact import Artifact
 from deploybench.hardware.host import usable_cores
 from deploybench.measure.residence import Residence, VisitTimes
 from deploybench.resident import Resident
-from deploybench.statistics.dependence import centre_of
+from deploybench.results.visit import Visit
+from deploybench.statistics.samples import CONFIDENCE, median
 
 SECONDS = 0.15
 APP_SECONDS = 1
 APP_ROUNDS_SHARE = 3
 """benchmark_app takes seconds for a figure: it gets a third of the rounds."""
 LIMIT_S = 600.0
-PROCESSES = 4
+NS_PER_MS = 1e6
 CLOCKS = {
     "onnxruntime": "bare loop",
     "openvino": "benchmark_app",
     "pytorch": "torch.utils.benchmark",
 }
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What both clocks said one after the other, and by which process of ours."""
+
+    process: int
+    ours_ms: float
+    theirs_ms: float
 
 
 def main() -> None:
@@ -56,6 +70,7 @@ def main() -> None:
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--models", default="resnet50,vit")
     parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--processes", type=int, default=6, help="of either side")
     options = parser.parse_args()
     print_host()
     generator = random.Random(0)
@@ -66,34 +81,51 @@ def main() -> None:
             rounds = options.rounds
             if clock == "benchmark_app":
                 rounds //= APP_ROUNDS_SHARE
-            ours, theirs = _times(artifact, runner, clock, rounds, generator)
-            logs = [math.log(mine / other) for mine, other in zip(ours, theirs, strict=True)]
-            centre = centre_of(logs)
-            interval = f"{math.exp(centre.low):.3f}-{math.exp(centre.high):.3f}"
+            found = _times(artifact, runner, clock, rounds, options.processes, generator)
+            centre, half = _over_processes(found)
+            interval = f"{math.exp(centre - half):.3f}-{math.exp(centre + half):.3f}"
             title = f"{model} {runner} / {clock}"
             print(
-                f"{title:44} {math.exp(centre.value):7.3f} {interval:>15}  {len(logs):5d} "
-                f"{sorted(ours)[len(ours) // 2]:8.2f} {sorted(theirs)[len(theirs) // 2]:10.2f}",
+                f"{title:44} {math.exp(centre):7.3f} {interval:>15}  {len(found):5d} "
+                f"{median([one.ours_ms for one in found]):8.2f} "
+                f"{median([one.theirs_ms for one in found]):10.2f}",
                 flush=True,
             )
 
 
+def _over_processes(found: Sequence[Pair]) -> tuple[float, float]:
+    """The mean of the processes' median log ratios, and its half width with 95 %."""
+    logs: dict[int, list[float]] = {}
+    for one in found:
+        logs.setdefault(one.process, []).append(math.log(one.ours_ms / one.theirs_ms))
+    medians = np.array([median(some) for some in logs.values()])
+    if len(medians) < 2:
+        return float(medians[0]), math.inf
+    quantile = float(student.ppf(0.5 + CONFIDENCE / 2, len(medians) - 1))
+    return float(medians.mean()), quantile * float(medians.std(ddof=1)) / math.sqrt(len(medians))
+
+
 def _times(
-    artifact: Artifact, runner: str, clock: str, rounds: int, generator: random.Random
-) -> tuple[list[float], list[float]]:
-    """What both clocks say in each round, in ms."""
+    artifact: Artifact,
+    runner: str,
+    clock: str,
+    rounds: int,
+    processes: int,
+    generator: random.Random,
+) -> list[Pair]:
+    """What both clocks say in each round."""
     with ExitStack() as stack:
         residence = stack.enter_context(Residence(VisitTimes(SECONDS, 60.0), None))
         job = job_for(artifact, runner, 0.3)
-        for number in range(PROCESSES):
+        for number in range(processes):
             launch = residence.start(0, job, number)
             if not launch.measured:
                 sys.exit(f"{runner}: {launch.error or launch.refused or launch.parity}")
 
-        def visit() -> float:
+        def visit() -> Visit:
             made = residence.visit(0, 0, 0)
             assert made is not None
-            return made.median_ns / 1e6
+            return made
 
         if clock == "benchmark_app":
             return _around_the_app(visit, artifact, rounds)
@@ -103,31 +135,30 @@ def _times(
         environment["PYTHONPATH"] = str(Path(__file__).parents[1])
         wanted = {"artifact": str(artifact.path), "clock": clock, "threads": usable_cores()}
         others = []
-        for _ in range(PROCESSES):
+        for _ in range(processes):
             other = stack.enter_context(Resident("benchmarks.other_clocks", environment))
             other.ask(json.dumps(wanted), LIMIT_S)
             others.append(other)
-        turns = itertools.cycle(others)
-        clocks: list[Callable[[], float]] = [
-            visit,
-            lambda: float(next(turns).ask(str(SECONDS), LIMIT_S)),
-        ]
-        found: tuple[list[float], list[float]] = ([], [])
-        for _ in range(rounds):
-            for index in generator.sample([0, 1], 2):
-                found[index].append(clocks[index]())
+        found = []
+        for number in range(rounds):
+            # Ours take their turns in the same order: a process always meets the same other one.
+            other = others[number % processes]
+            if generator.random() < 0.5:
+                ours, theirs_ms = visit(), float(other.ask(str(SECONDS), LIMIT_S))
+            else:
+                theirs_ms, ours = float(other.ask(str(SECONDS), LIMIT_S)), visit()
+            found.append(Pair(ours.process, ours.median_ns / NS_PER_MS, theirs_ms))
         return found
 
 
-def _around_the_app(
-    visit: Callable[[], float], artifact: Artifact, rounds: int
-) -> tuple[list[float], list[float]]:
-    ours, theirs = [], []
+def _around_the_app(visit: Callable[[], Visit], artifact: Artifact, rounds: int) -> list[Pair]:
+    found = []
     for _ in range(rounds):
         before = visit()
-        theirs.append(_benchmark_app(artifact))
-        ours.append(math.sqrt(before * visit()))
-    return ours, theirs
+        theirs_ms = _benchmark_app(artifact)
+        for ours in (before, visit()):
+            found.append(Pair(ours.process, ours.median_ns / NS_PER_MS, theirs_ms))
+    return found
 
 
 def _benchmark_app(artifact: Artifact) -> float:

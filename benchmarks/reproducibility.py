@@ -7,11 +7,13 @@ hold the median of all runs. The times as experienced are whatever they are.
 
 Two tables: the runs as each knew the machine when it ended, and the same visits with what all runs
 together know of its own speed. Where the second agrees better, the first runs had not seen the
-machine at its best. The last column is of the interval over runs, which knows that whole runs
-shift: assumed in the first table, from all runs in the second.
+machine at its best. The last column is of the interval in which another run should land
+(``deploybench show RECORD``): how many of all pairs of runs lie so. In the first table the shift of
+whole runs is assumed; in the second it comes from all runs but the one that has to be met.
 
     python -m benchmarks.reproducibility WORKSPACE [--cells resnet50/onnxruntime,vit/openvino]
         [--runs 10] [--minutes 120] [--budget 20] [--keep FOLDER]
+    python -m benchmarks.reproducibility --kept FOLDER
 """
 
 from __future__ import annotations
@@ -26,10 +28,10 @@ from pathlib import Path
 from benchmarks.neighbours import neighbour
 from benchmarks.trials import print_host
 from benchmarks.visits import cell_for, measured
-from deploybench.analysis.over_runs import OverRuns, over_runs
+from deploybench.analysis.another_run import another_run
 from deploybench.analysis.visits_between_runs import estimated_with, lesser_best
 from deploybench.results.record import Record, StateSummary
-from deploybench.results.store import write_record
+from deploybench.results.store import read_records, write_record
 from deploybench.results.verdict import Verdict
 from deploybench.statistics.samples import median
 
@@ -44,23 +46,29 @@ class Seen:
     record: Record
     state: StateSummary
     verdict: Verdict
-    beside: bool
-    over: OverRuns | None
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("workspace", type=Path)
+    parser.add_argument("workspace", type=Path, nargs="?")
     parser.add_argument("--cells", default=CELLS, help="as MODEL/RUNNER, with commas")
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=120.0, help="from first to last run")
     parser.add_argument("--budget", type=float, default=20.0, help="seconds a cell")
     parser.add_argument("--precision", type=float, default=0.01)
     parser.add_argument("--beside", type=int, default=3, help="0: nothing of ours beside any run")
-    parser.add_argument("--keep", type=Path, help="write the records of each run in here")
+    parser.add_argument("--keep", type=Path, help="a new folder for the records of each run")
+    parser.add_argument("--kept", type=Path, help="measure nothing: the tables of kept records")
     options = parser.parse_args()
+    if options.kept is not None:
+        _print_tables(_kept(options.kept))
+        return
+    if options.workspace is None:
+        parser.error("a WORKSPACE with the artifacts, or --kept FOLDER")
+    if options.keep is not None:
+        options.keep.mkdir(parents=True)  # of two calls the runs would have the same names
     print_host()
     names = options.cells.split(",")
     planned = [cell_for(options.workspace, *name.rsplit("/", 1)) for name in names]
@@ -80,23 +88,34 @@ def main() -> None:
             record = trial.replaced(run=f"{number + 1:02}")
             if options.keep is not None:
                 folder = options.keep / record.run
-                folder.mkdir(parents=True, exist_ok=True)
+                folder.mkdir()
                 write_record(record, folder)
-            seen[name].append(_seen(record, beside))
+            seen[name].append(_seen(record))
         words = "  ".join(_words(seen[name][-1]) for name in names)
         minutes = (time.monotonic() - began) / 60
         mark = " (busy neighbour)" if beside else ""
         print(f"run {number + 1}, minute {minutes:.0f}{mark}: {words}", flush=True)
-    _print_table("as each run knew the machine", seen)
-    _print_table(
-        "with what all runs know of it", {name: again(runs) for name, runs in seen.items()}
-    )
+    _print_tables(seen)
 
 
-def _seen(record: Record, beside: bool) -> Seen:
+def _kept(folder: Path) -> dict[str, list[Seen]]:
+    """What an earlier call saw, by cell."""
+    seen: dict[str, list[Seen]] = {}
+    for run in sorted(folder.iterdir()):
+        for record in read_records(run):
+            seen.setdefault(f"{record.cell.model}/{record.cell.runner}", []).append(_seen(record))
+    return seen
+
+
+def _print_tables(seen: Mapping[str, list[Seen]]) -> None:
+    _print_table("as each run knew the machine", seen, together=False)
+    known = {name: again(runs) for name, runs in seen.items()}
+    _print_table("with what all runs know of it", known, together=True)
+
+
+def _seen(record: Record) -> Seen:
     assert record.summary is not None
-    over = over_runs(record, ())
-    return Seen(record, record.summary.states[0], record.judgement.verdict, beside, over)
+    return Seen(record, record.summary.states[0], record.judgement.verdict)
 
 
 def again(runs: list[Seen]) -> list[Seen]:
@@ -108,19 +127,18 @@ def again(runs: list[Seen]) -> list[Seen]:
     told = []
     for found in runs:
         state = estimated_with(found.record, best)
-        over = over_runs(found.record, [run.record for run in runs])
-        told.append(replace(found, state=state, verdict=state.judgement.verdict, over=over))
+        told.append(replace(found, state=state, verdict=state.judgement.verdict))
     return told
 
 
-def _print_table(title: str, seen: Mapping[str, list[Seen]]) -> None:
+def _print_table(title: str, seen: Mapping[str, list[Seen]], *, together: bool) -> None:
     print(f"\n{title}")
     print(
         f"{'cell':32} {'undisturbed max/min':>20} {'VALID':>7} {'met max/min':>12} {'covered':>9} "
-        f"{'over runs':>10}"
+        f"{'next run':>9}"
     )
     for name, runs in seen.items():
-        _report(name, runs)
+        _report(name, runs, together=together)
 
 
 def _words(found: Seen) -> str:
@@ -129,12 +147,13 @@ def _words(found: Seen) -> str:
     return f"{found.state.p50_ms:.2f} ({met:.2f} met) {found.verdict.value}"
 
 
-def _report(name: str, runs: list[Seen]) -> None:
-    """The spreads of a cell over its runs, and how many intervals hold the median of all."""
+def _report(name: str, runs: list[Seen], *, together: bool) -> None:
+    """The spreads of a cell over its runs, how many intervals hold the median of all, and how often
+    another run lies where a run says."""
     valid = [found.state for found in runs if found.verdict is Verdict.VALID]
     met = [found.state.visited.experienced_p50_ms for found in runs if found.state.visited]
     spread = "–"
-    covered = over = "–"
+    covered = landed = "–"
     if len(valid) > 1:
         times = [state.p50_ms for state in valid]
         apart = max(times) / min(times) - 1
@@ -144,14 +163,28 @@ def _report(name: str, runs: list[Seen]) -> None:
             (state.p50_low_ms or 0) <= middle <= (state.p50_high_ms or 0) for state in valid
         )
         covered = f"{inside}/{len(valid)}"
-        known = [found.over for found in runs if found.over is not None]
-        inside = sum(found.low_ms <= middle <= found.high_ms for found in known)
-        over = f"{inside}/{len(known)}"
+        landed = _landed([found for found in runs if found.verdict is Verdict.VALID], together)
     count = f"{len(valid)}/{len(runs)}"
     print(
         f"{name:32} {spread:>20} {count:>7} {max(met) / min(met) - 1:>12.1%} {covered:>9} "
-        f"{over:>10}"
+        f"{landed:>9}"
     )
+
+
+def _landed(valid: list[Seen], together: bool) -> str:
+    """How many pairs of VALID runs there are whose second lies where the first says, of all."""
+    held = pairs = 0
+    for one in valid:
+        for other in valid:
+            if other is one:
+                continue
+            rest = [run.record for run in valid if run is not other] if together else []
+            found = another_run(one.record, rest)
+            if found is None or found.low_ms is None or found.high_ms is None:
+                continue
+            pairs += 1
+            held += found.low_ms <= other.state.p50_ms <= found.high_ms
+    return f"{held}/{pairs}"
 
 
 if __name__ == "__main__":

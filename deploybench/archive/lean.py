@@ -116,15 +116,18 @@ SEAL = b'"seal"'
 NO_SEAL = re.compile(rb'"seal": ?""')
 SEAL_FIELD, DIGEST = b',"seal":"', 64
 QUOTATION_MARK, BLANK = ord('"'), ord(" ")
+ESCAPED_MARK = b'\\"'
 
 
 def _seal_fits(content: bytes) -> bool:
     """Whether the record's seal is that of its content, as far as the text alone can show it.
 
     The seal is the sha256 of the record without blanks and without the seal. Blanks are left out
-    where an even number of quotation marks stands before them: that is between words. (Where a word
-    holds a mark itself the count is wrong and nothing fits.)
+    where an even number of quotation marks stands before them: that is between words. Where a word
+    holds a mark itself that says nothing, and nothing fits.
     """
+    if ESCAPED_MARK in content:
+        return False
     characters = np.frombuffer(content, np.uint8)
     in_word = np.bitwise_xor.accumulate(characters == QUOTATION_MARK)
     compact = characters[in_word | (characters > BLANK)].tobytes()

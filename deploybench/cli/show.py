@@ -48,8 +48,8 @@ def show(
         with_known_qualities,
     )
     from deploybench.files import from_here
+    from deploybench.report.another_run_text import another_run_sections
     from deploybench.report.imported_table import imported_report, imported_table
-    from deploybench.report.over_runs_text import over_runs_sections
     from deploybench.report.printing import print_report
     from deploybench.report.quality_table import quality_report
     from deploybench.report.run_report import run_report
@@ -73,7 +73,7 @@ def show(
             # One record alone: there is room to see its times.
             (record,) = records
             others = other_runs(records, workspace, None).records
-            seen = (*over_runs_sections(record, others), *trace_sections(record))
+            seen = (*another_run_sections(record, others), *trace_sections(record))
             report = replace(report, sections=(*report.sections, *seen))
     else:
         report = quality_report(records, timed_records(workspace), details=details)

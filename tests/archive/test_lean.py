@@ -49,3 +49,14 @@ def test_times_of_which_there_is_no_logarithm_are_refused(figure: object) -> Non
     p50 = json.loads(text)["summary"]["states"][0]["p50_ms"]
     with pytest.raises(DeployBenchError):
         read_lean(text.replace(f'"p50_ms": {p50}', f'"p50_ms": {figure}').encode(), "here")
+
+
+def test_an_edit_between_escaped_marks_does_not_fit() -> None:
+    """Marks within a word make it seem that what stands between them is no word."""
+    marked = WRITTEN.replaced(run='a "bc" d').sealed().model_dump_json(indent=1).encode()
+    edited = marked.replace(b"bc", b"b c")
+    assert edited != marked
+    assert not _seal_fits(edited)
+    with pytest.raises(DeployBenchError):
+        read_lean(edited, "here")
+    assert read_lean(marked, "here")["run"] == 'a "bc" d'
