@@ -30,7 +30,7 @@ def request_for(data: Path, workspace: Path) -> TuneRequest:
         backends=["onnx"],
         runners=["pytorch", "onnxruntime"],
         precisions=["fp32"],
-        budget_s=60.0,
+        budget_s=240.0,
         threads=1,
         pin="none",
         runtime_options=False,
@@ -111,7 +111,7 @@ def test_int8_that_was_calibrated_with_noise_is_shown_and_never_wins_by_being_wr
         calibration="synthetic",
         max_accuracy_drop=0.0,
         margin=0.5,  # fp32 and int8 are about as fast: nothing is to be told apart
-        budget_s=75.0,
+        budget_s=240.0,
         workspace=tmp_path,
     )
     result = tune(noisy)
