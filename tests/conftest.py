@@ -23,6 +23,7 @@ from deploybench.artifacts.signature import sign
 from deploybench.artifacts.workspace import Workspace
 from deploybench.export.pipeline import ExportOptions, export_all, usable_backends
 from deploybench.export.request import ExportRequest, ModelRequest
+from tests.known_peaks import keep_knowing_peaks
 
 ROOT = Path(__file__).parents[1]
 TINY = "timm:test_vit"
@@ -31,12 +32,16 @@ MEASURES = "measures"
 DEAR_FILES = (
     "contracts/test_backends_contract.py",  # exports what other files use, too
     "models/test_zoo_exports.py",
-    "demo/test_page.py",
     "runs/test_real_model.py",
-    "exporters/test_torch_quantised.py",
-    "exporters/test_quantised.py",
+    "faults/test_faults.py",
+    "demo/test_page.py",
     "docs/test_site.py",
+    "exporters/test_quantised.py",
+    "exporters/test_tensorrt_rtx.py",
+    "cli/test_live.py",
+    "runs/test_visiting.py",
     "pages/test_browser.py",
+    "exporters/test_torch_quantised.py",
     "testing/test_plugin.py",
     "fleet/test_ray.py",
     "benchmarks/test_quality_simulated.py",
@@ -160,6 +165,13 @@ def cli_here() -> Cli:
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _known_peaks() -> None:
+    """Beside other workers no run looks for this host's peaks: they disturb each other."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        keep_knowing_peaks()
 
 
 @pytest.fixture(scope="session")

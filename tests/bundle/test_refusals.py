@@ -23,7 +23,7 @@ from deploybench.plan.cells import Selection, plan_cells
 from deploybench.results.cell import Cell
 from tests.artifacts.workspaces import ONNX, PYTORCH, kept_workspace
 from tests.bundle.conftest import serve
-from tests.conftest import rewrite_manifest, run_cli
+from tests.conftest import rewrite_manifest, run_here
 from tests.docker.test_dockerfiles import lint
 
 TORCHSCRIPT = "timm-test_efficientnet/torchscript-fp32-dynamic-8a125cd9"
@@ -259,7 +259,7 @@ def test_command_refuses_in_words(tmp_path: Path) -> None:
 def test_options_of_the_command_are_those_of_the_bundle(tmp_path: Path) -> None:
     artifact = kept(tmp_path)
     folder = tmp_path / "bundle"
-    done = run_cli(
+    done = run_here(
         "bundle", artifact.path, "-o", folder, "--arena", "off", "--graph-level", "basic"
     )
     assert done.returncode == 0, done.stderr
@@ -267,7 +267,7 @@ def test_options_of_the_command_are_those_of_the_bundle(tmp_path: Path) -> None:
     assert "options.enable_cpu_mem_arena = False" in program
     assert "ORT_ENABLE_BASIC" in program
     assert serve(folder, "--check").returncode == 0
-    refused = run_cli("bundle", artifact.path, "-o", tmp_path / "b", "--openvino-hint", "none")
+    refused = run_here("bundle", artifact.path, "-o", tmp_path / "b", "--openvino-hint", "none")
     assert refused.returncode != 0
     assert "--openvino-hint" in refused.stderr
     assert not (tmp_path / "b").exists()

@@ -68,7 +68,7 @@ def test_models_show_refuses_what_it_cannot_build(
 
 def test_sizes_are_exported_once_and_chosen_again(cli_here: Cli, tmp_path: Path) -> None:
     sizes = ("--image-size", "96,160", "--patch-size", "16,8")
-    quick = ("--runner", "onnxruntime", "--rounds", "1", "--duration", "50ms", "--json")
+    quick = ("--runner", "openvino", "--rounds", "1", "--duration", "50ms", "--json")
     everything = cli_here("run", "--model", TINY, *sizes, *quick, "-w", tmp_path)
     rows = json.loads(everything.stdout)
     assert {(row["image_size"], row["patch_size"]) for row in rows} == {

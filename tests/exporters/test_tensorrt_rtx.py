@@ -24,7 +24,7 @@ from deploybench.exporters import onnx_quantised
 from deploybench.exporters.onnx_agreement import agreement
 from deploybench.exporters.tensorrt_build import BatchSizes, build
 from deploybench.exporters.tensorrt_plan import rtx_plan_version
-from tests.conftest import TINY, run_cli, run_here
+from tests.conftest import TINY, run_here
 
 trt = pytest.importorskip("tensorrt_rtx")
 pytestmark = pytest.mark.skipif(
@@ -305,11 +305,11 @@ def test_profile_gives_the_target_and_the_row_says_that_it_was_not_run(
         "--profile",
         "rtx3090",
     )
-    done = run_cli(*asked)
+    done = run_here(*asked)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "not run here" in done.stdout
     assert "agrees on ONNX Runtime's CPU" in " ".join(done.stdout.split())
-    (row,) = json.loads(run_cli(*asked, "--json").stdout)
+    (row,) = json.loads(run_here(*asked, "--json").stdout)
     assert (row["reused"], row["verified"], row["facts"]["sm"]) == (True, False, 86)
     assert plan("fp32").manifest.command.endswith("--target sm86")
 

@@ -18,6 +18,7 @@ from benchmarks.fleet_three_hosts import free_port
 from deploybench.artifacts.signature import sign
 from tests.artifacts.workspaces import ONNX, kept_workspace
 from tests.conftest import Cli
+from tests.known_peaks import know_peaks
 
 
 @pytest.fixture
@@ -31,6 +32,7 @@ def short_folder() -> Iterator[Path]:
 def test_cells_are_measured_on_a_node_of_ray(cli: Cli, short_folder: Path) -> None:
     pytest.importorskip("ray")
     environment = {"RAY_TMPDIR": str(short_folder), "XDG_CACHE_HOME": str(short_folder / "cache")}
+    know_peaks(short_folder / "cache" / "deploybench")
     workspace = kept_workspace(short_folder / "workspace", ONNX)
     sign(workspace.artifacts_folder / ONNX, "made")
     port = free_port()

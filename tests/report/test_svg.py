@@ -13,7 +13,7 @@ from benchmarks.pictures import shortened
 from deploybench.report.svg import THEMES, lines_svg, report_svg, write_svgs
 from deploybench.report.table import Prose, Report, Table
 from deploybench.results.store import read_records
-from tests.conftest import run_cli
+from tests.conftest import run_here
 
 EXAMPLE = Path(__file__).parents[2] / "docs/example-run"
 HOSTILE = "<script>alert(1)</script> & \x1b[31mred"
@@ -76,7 +76,7 @@ def test_picture_in_the_readme_is_of_the_records_beside_it() -> None:
 
 
 def test_show_writes_the_pictures_of_what_it_prints(tmp_path: Path) -> None:
-    done = run_cli("show", EXAMPLE, "-w", tmp_path, "--svg", tmp_path / "pictures")
+    done = run_here("show", EXAMPLE, "-w", tmp_path, "--svg", tmp_path / "pictures")
     assert done.returncode == 0, done.stderr
     assert "table-dark.svg" in done.stderr
     shown = words_of((tmp_path / "pictures/table-light.svg").read_text("utf-8"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploybench.artifacts.workspace import Workspace
-from tests.conftest import run_cli
+from tests.conftest import run_here
 
 ROOT = Path(__file__).parents[2]
 BACKENDS = ["pytorch", "torchscript", "onnx", "openvino", "torch-export"]
@@ -32,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     subprocess.run(
         [sys.executable, ROOT / "examples" / "efficientnet_lite0.py", checkpoint], check=True
     )
-    done = run_cli(
+    done = run_here(
         "export",
         "-w",
         folder,
@@ -53,7 +53,7 @@ def test_cat_is_a_cat_and_coffee_an_espresso_on_every_backend(trained: Workspace
     for artifact in trained.artifacts():
         assert artifact.manifest.weights.kind == "checkpoint"
         images = [photograph("chelsea.png"), photograph("coffee.png")]
-        done = run_cli("predict", artifact.path, *images, "--json")
+        done = run_here("predict", artifact.path, *images, "--json")
         assert done.returncode == 0, done.stderr
         cat, coffee = json.loads(done.stdout)
         assert "cat" in cat["classes"][0]["name"]
@@ -76,7 +76,7 @@ def test_every_backend_gives_fp32_eagers_answers_on_photographs(
         shutil.copy(photograph(name), images)
     runners = "pytorch,torchscript,onnxruntime,openvino"
     arguments = ("evaluate", "-d", images, "-w", trained.root, "-r", runners, "--json")
-    done = run_cli(*arguments)
+    done = run_here(*arguments)
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert {row["runner"] for row in rows} == set(runners.split(","))

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from deploybench.contracts.registry import recorded_distributions
 from deploybench.errors import DeployBenchError
+from deploybench.files import cache_folder
+from deploybench.hardware.host import describe_host
 from deploybench.hardware.profile_of_host import new_profile
 from deploybench.hardware.roof import MeasuredPeaks
 from deploybench.processes import ChildOutcome
@@ -16,8 +19,9 @@ from deploybench.telemetry import peaks
 from deploybench.telemetry.canary import gflops_of, products_of
 from deploybench.telemetry.canary_memory import FEWEST_READINGS, remember
 from deploybench.telemetry.peak_work import ALWAYS, PeakRequest, PeakRun
-from deploybench.telemetry.peaks import measured_peaks, needs_torch, peaks_of
+from deploybench.telemetry.peaks import BY_PRODUCTS, measured_peaks, needs_torch, peaks_of
 from deploybench.telemetry.remembered import MOST_RUNS
+from tests.known_peaks import know_peaks
 from tests.records import host
 
 OTHERS = "other processes took 60% of the CPUs"
@@ -75,6 +79,18 @@ def test_peaks_are_the_most_of_all_runs(measurements: Measurements) -> None:
     assert third.gflops == {"fp32": 190}
     assert (third.copy_gb_per_s, third.read_gb_per_s) == (25, 12.5)
     assert third.method.startswith("the most of 3 runs: 1024 x 1024 or 2048 x 2048 products")
+
+
+def test_peaks_that_tests_make_known_are_not_looked_for(measurements: Measurements) -> None:
+    """Otherwise each run of each test would look for them."""
+    know_peaks(cache_folder())
+    this_one = describe_host(recorded_distributions())
+    for threads in (1, this_one.usable_cores):
+        found = measured_peaks(this_one, threads)
+        assert found is not None
+        assert set(found.gflops) == set(BY_PRODUCTS)
+        assert found.disturbed is None
+    assert measurements.asked == []
 
 
 def test_order_of_runs_does_not_matter_to_the_peaks() -> None:
