@@ -4,6 +4,7 @@ again: with real runs of a small real model."""
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,9 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def both_sides(workspace: Workspace, cli: Cli) -> tuple[Record, Record]:
     """The records of a real run of both artifacts; that of the later one as of a later run."""
-    done = cli("run", "-w", workspace.root, *QUICK, "--no-canary")
+    # Named, as otherwise the newest artifact of a cell alone is measured.
+    both = [("--artifact", artifact.path) for artifact in workspace.artifacts()]
+    done = cli("run", "-w", workspace.root, *chain(*both), *QUICK, "--no-canary")
     assert done.returncode == 0, done.stderr
     records = read_records(workspace.records_folder)
     (before,) = [record for record in records if record.cell.artifact_key != NEW_KEY]
