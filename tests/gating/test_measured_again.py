@@ -65,7 +65,7 @@ def test_baseline_of_a_revision_and_of_a_bucket_is_measured_again_with_what_is_a
             assert done.returncode in (0, 1, 3), done.stderr
             (row,) = json.loads(done.stdout)
             assert row["paired"] is True, row
-            assert "both artifacts were measured again" in row["note"]
+            assert "both artifacts were measured again" in row["notes"]
             runs = sorted((workspace.root / MEASURED_AGAIN / "records").iterdir())
             assert len(runs) == number
             measured = {record.cell.artifact_key for record in read_records(runs[-1])}
