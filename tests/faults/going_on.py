@@ -98,7 +98,8 @@ def killed_tuning(place: Place, number: int) -> str:
     started.kill()
     place.check(before)
     done = place.run(*asked)
-    promise(done.code in (0, 1), f"exit code {done.code}: {done.refusal}")
+    # 3 where it is not known which is best: in so short a budget, on a machine with others.
+    promise(done.code in (0, 1, 3), f"exit code {done.code}: {done.refusal}")
     promise(done.output.strip(), done.refusal)
     place.check(before)
     return "nothing is left; the same command goes on after the rounds that were finished"

@@ -21,7 +21,6 @@ from deploybench.report.terminal import print_sections
 from deploybench.report.trace_text import trace_sections
 from deploybench.results.record import Record
 from deploybench.results.verdict import Judgement, Verdict
-from tests.attacks.hostile import attack
 from tests.pages import made
 from tests.records import host
 
@@ -73,13 +72,6 @@ def records_with(words: str) -> list[Record]:
     return records
 
 
-@attack(
-    "Words of others",
-    "a model, a machine and a reason called <script>…, in each name of a record, on the page of "
-    "deploybench report",
-    "new: there was no page",
-    "text of the page: the same elements and attributes as with any other name",
-)
 @kinds
 def test_words_are_text_of_the_page_and_nothing_else(kind: str) -> None:
     plain = made.parsed(page_html(page_of(records_with("plain"), title="plain")))
