@@ -47,9 +47,9 @@ INTRODUCTION = """# The zoo on a GPU that is not there
 `python -m benchmarks.without_gpu` moves every model of the zoo to a GPU and runs it, on a machine
 without one. The module and the program of torch.export run on PyTorch's fake tensors with the
 device `cuda:0`: shapes and devices are computed, numbers are not. The TorchScript that is
-exported runs on the device `meta`. An operator that is given tensors of two devices fails here as it would on a
-card, so a constant that stays on the CPU is found; one by which sizes are counted has to stay
-there, or every call would wait for the GPU. Kernels, numbers, memory and times are not
+exported runs on the device `meta`. An operator that is given tensors of two devices fails here as
+it would on a card, so a constant that stays on the CPU is found; one by which sizes are counted has
+to stay there, or every call would wait for the GPU. Kernels, numbers, memory and times are not
 tried: [gpu-results.md](gpu-results.md) is for these.
 """
 
