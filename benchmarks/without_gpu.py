@@ -5,8 +5,8 @@ on the user's card.
 
 Three forms of each model are moved as the runners move them, and run: the module itself and the
 program of torch.export on PyTorch's fake tensors, which compute shapes and devices and no numbers,
-with the device ``cuda:0``; the traced TorchScript, which fake tensors do not reach, on the device
-``meta``. An operator that is given tensors of two devices fails as it would on a card. Needs a
+with the device ``cuda:0``; the TorchScript that the exporter writes, which fake tensors do not
+reach, on the device ``meta``, unoptimised. An operator that is given tensors of two devices fails as it would on a card. Needs a
 PyTorch that was built for CUDA; no GPU and no driver. An operator that PyTorch does not have for
 the device ``meta`` says nothing of a GPU: such a form was not tried. Exit 1 where a form of a model
 fails. Rows of models that were not asked for stay as they are in the file.
@@ -20,7 +20,8 @@ import io
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -29,10 +30,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from deploybench.contracts import ExportSpec
 from deploybench.exporters.torch_export import export_program
+from deploybench.exporters.torchscript import frozen_trace
+from deploybench.hardware.devices import CPU
 from deploybench.models.loading import load_model
 from deploybench.models.source import BuildOptions, expand_groups
 from deploybench.runners.torch_export import moved
-from deploybench.runners.torchscript import place_constants
+from deploybench.runners.torchscript import numbers_of_sizes, read_script
 
 GPU, NOWHERE = "cuda:0", "meta"
 IMAGES = 2
@@ -43,9 +46,10 @@ INTRODUCTION = """# The zoo on a GPU that is not there
 
 `python -m benchmarks.without_gpu` moves every model of the zoo to a GPU and runs it, on a machine
 without one. The module and the program of torch.export run on PyTorch's fake tensors with the
-device `cuda:0`: shapes and devices are computed, numbers are not. The traced TorchScript runs on
-the device `meta`. An operator that is given tensors of two devices fails here as it would on a
-card, so a constant that stays on the CPU is found. Kernels, numbers, memory and times are not
+device `cuda:0`: shapes and devices are computed, numbers are not. The TorchScript that is
+exported runs on the device `meta`. An operator that is given tensors of two devices fails here as
+it would on a card, so a constant that stays on the CPU is found; one by which sizes are counted has
+to stay there, or every call would wait for the GPU. Kernels, numbers, memory and times are not
 tried: [gpu-results.md](gpu-results.md) is for these.
 """
 
@@ -107,16 +111,32 @@ def run_program(module: nn.Module, images: torch.Tensor) -> None:
 
 
 def run_script(module: nn.Module, images: torch.Tensor) -> None:
-    """The traced graph, read and moved as its runner does it."""
+    """The frozen graph, written, read and moved as its exporter and its runner do it."""
     written = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the format's age, and of sizes read while tracing
-        torch.jit.save(torch.jit.trace(module, images, check_trace=False), written)
-        written.seek(0)
-        script = torch.jit.load(written, map_location=NOWHERE)
-    place_constants(script.graph, NOWHERE)
-    with torch.inference_mode():
+        warnings.simplefilter("ignore")  # of the format's age
+        torch.jit.save(frozen_trace(module, images), written)
+    written.seek(0)
+    here = read_script(written, CPU)
+    numbers = [constant.t("value") for constant in numbers_of_sizes(here.graph)]
+    written.seek(0)
+    with _constants_told_apart():
+        script = read_script(written, NOWHERE, numbers)
+    # As it stands: what makes a graph faster looks at numbers that are not there.
+    with torch.inference_mode(), torch.jit.optimized_execution(False):
         script(torch.empty(images.shape, device=NOWHERE))
+
+
+@contextmanager
+def _constants_told_apart() -> Iterator[None]:
+    """Within it two tensors on the device meta are equal where they are one.
+
+    Where TorchScript reads a graph, it looks for constants that are equal, to keep one of them.
+    Without numbers nobody can tell: then it keeps both, which computes the same.
+    """
+    with torch.library._scoped_library("aten", "IMPL") as library:
+        library.impl("equal", lambda one, other: one is other, "Meta")
+        yield
 
 
 FORMS: dict[str, Callable[[nn.Module, torch.Tensor], None]] = {

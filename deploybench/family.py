@@ -87,6 +87,20 @@ def child_mark() -> dict[str, str]:
     return {guardian.CHILD: mark}
 
 
+def is_of_this_family(number: int) -> bool:
+    """Whether the process with that number was started by whoever started this one.
+
+    Of a process of another user, which does not tell, the answer is no.
+    """
+    mark = os.environ.get(guardian.MARK)
+    if mark is None:
+        return False
+    try:
+        return bool(psutil.Process(number).environ().get(guardian.MARK) == mark)
+    except (psutil.Error, OSError):
+        return False
+
+
 @contextlib.contextmanager
 def marked_server() -> Iterator[None]:
     """The body starts the server of children, which carries the family's mark, and room for that of

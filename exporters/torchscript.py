@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from deploybench.contracts import (
     REPARAMETERISE,
@@ -36,10 +36,7 @@ class TorchScriptExporter(Exporter):
     ) -> ExportedFiles:
         import torch
 
-        traced = keeping_branches(
-            model, example, lambda module: torch.jit.trace(module, example, check_trace=False)
-        )
-        frozen = torch.jit.freeze(traced)
+        frozen = frozen_trace(model, example)
         torch.jit.save(frozen, str(out / "model.pt"))
         return ExportedFiles("model.pt", {"nodes": sum(1 for _ in frozen.graph.nodes())})
 
@@ -56,3 +53,16 @@ class TorchScriptExporter(Exporter):
             if tensor.is_floating_point():
                 tensors[node.output().debugName()] = tensor.detach().float().numpy()
         return tensors
+
+
+def frozen_trace(model: torch.nn.Module, example: torch.Tensor) -> Any:
+    """The model's graph as it is written: traced on the example, its parameters constants.
+
+    Raises DeployBenchError where a branch of the model would be lost.
+    """
+    import torch
+
+    traced = keeping_branches(
+        model, example, lambda module: torch.jit.trace(module, example, check_trace=False)
+    )
+    return torch.jit.freeze(traced)

@@ -16,7 +16,12 @@ import numpy as np
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import RunOptions, SessionFacts
 from deploybench.hardware.devices import CPU, kind_of
-from deploybench.hardware.host import describe_host, gpu_of, missing_cxx_compiler
+from deploybench.hardware.host import (
+    describe_host,
+    gpu_of,
+    missing_cxx_compiler,
+    missing_python_headers,
+)
 
 from .pytorch import eager_precisions, load_module
 from .torch_device import open_device
@@ -34,7 +39,7 @@ class InductorRunner(TorchRunner):
     cell_options: ClassVar[frozenset[str]] = TorchRunner.cell_options | {"memory_format"}
 
     def check(self) -> str | None:
-        return missing_cxx_compiler()
+        return missing_cxx_compiler() or missing_python_headers()
 
     def check_device(self, device: str) -> str | None:
         unfit = super().check_device(device)

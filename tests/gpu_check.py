@@ -96,7 +96,10 @@ def missing() -> str | None:
         )
     absent = [name for name in NEEDED if find_spec(name) is None]
     if absent:
-        return f"{', '.join(absent)} missing for {sys.executable}; do: python3 -m pip install them"
+        return (
+            f"{', '.join(absent)} missing for {sys.executable}; "
+            f"do: python3 -m pip install {' '.join(absent)}"
+        )
     return None
 
 

@@ -56,7 +56,7 @@ def attend(
     image_size: parse.OneImageSizeOption = None,
     patch_size: parse.OnePatchSizeOption = None,
     in_channels: parse.InChannelsOption = None,
-    num_classes: Annotated[int | None, typer.Option("--num-classes", min=1)] = None,
+    num_classes: parse.NumClassesOption = None,
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="The weights that the makers publish.")
     ] = False,

@@ -31,7 +31,7 @@ def bound(
     batch: Annotated[str, typer.Option("--batch", help="Batch sizes: 1,8,32.")] = "1",
     image_size: parse.ImageSizeOption = None,
     patch_size: parse.PatchSizeOption = None,
-    num_classes: Annotated[int | None, typer.Option("--num-classes", min=1)] = None,
+    num_classes: parse.NumClassesOption = None,
     workspace: parse.WorkspaceOption = None,
     table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,

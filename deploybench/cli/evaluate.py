@@ -25,17 +25,10 @@ def evaluate(
     data: Annotated[
         Path, typer.Option("--data", "-d", help="A folder or a file of images, labelled or not.")
     ],
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model", "-m", help="Repeatable; exported first where missing. [default: all]"
-        ),
-    ] = None,
+    model: parse.ModelsOption = None,
     artifact: parse.ArtifactOption = None,
     runner: parse.RunnerOption = None,
-    precision: Annotated[
-        list[str] | None, typer.Option("--precision", help="[default: each artifact's own]")
-    ] = None,
+    precision: parse.PrecisionsOption = None,
     device: parse.DeviceOption = None,
     split: Annotated[
         str | None, typer.Option("--split", help="One split of the data: test. [default: all]")

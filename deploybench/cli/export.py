@@ -58,8 +58,8 @@ def export(
     ] = "dynamic",
     image_size: parse.ImageSizeOption = None,
     patch_size: parse.PatchSizeOption = None,
-    num_classes: Annotated[int | None, typer.Option("--num-classes", min=1)] = None,
-    in_channels: Annotated[int | None, typer.Option("--in-channels", min=1)] = None,
+    num_classes: parse.NumClassesOption = None,
+    in_channels: parse.InChannelsOption = None,
     mean: preparing.MeanOption = None,
     std: preparing.StdOption = None,
     interpolation: preparing.InterpolationOption = None,
@@ -70,13 +70,7 @@ def export(
     levels: preparing.LevelsOption = None,
     background: preparing.BackgroundOption = None,
     keep_orientation: preparing.KeepOrientationOption = False,
-    batchnorm_epsilon: Annotated[
-        float | None,
-        typer.Option(
-            "--batchnorm-epsilon",
-            help="That the weights were trained with: 1e-3. [default: the model's own]",
-        ),
-    ] = None,
+    batchnorm_epsilon: parse.BatchnormEpsilonOption = None,
     reference_images: Annotated[
         list[Path] | None,
         typer.Option(

@@ -106,20 +106,13 @@ def run(
             "--profile", "-p", help="Each cell runs on a node of each: xeon,rtx3090,FILE.toml."
         ),
     ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model", "-m", help="Repeatable; exported first where missing. [default: all]"
-        ),
-    ] = None,
+    model: parse.ModelsOption = None,
     artifact: parse.ArtifactOption = None,
     runner: Annotated[
         list[str] | None,
         typer.Option("--runner", "-r", help="[default: all for the profile's device]"),
     ] = None,
-    precision: Annotated[
-        list[str] | None, typer.Option("--precision", help="[default: each artifact's own]")
-    ] = None,
+    precision: parse.PrecisionsOption = None,
     batch: Annotated[str, typer.Option("--batch", help="Batch sizes: 1,8,32.")] = "1",
     threads: parse.ThreadsOption = None,
     precision_target: Annotated[

@@ -45,7 +45,7 @@ def show(
     name: Annotated[str, typer.Argument(help="Any name that --model takes.")],
     image_size: parse.ImageSizeOption = None,
     patch_size: parse.PatchSizeOption = None,
-    num_classes: Annotated[int | None, typer.Option("--num-classes", min=1)] = None,
+    num_classes: parse.NumClassesOption = None,
     table_format: parse.FormatOption = None,
     json: parse.JsonOption = False,
 ) -> None:

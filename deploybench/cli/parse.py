@@ -98,6 +98,25 @@ OnePatchSizeOption = Annotated[
 InChannelsOption = Annotated[
     int | None, typer.Option("--in-channels", min=1, help="1: grey. [default: the model's]")
 ]
+NumClassesOption = Annotated[int | None, typer.Option("--num-classes", min=1)]
+BatchnormEpsilonOption = Annotated[
+    float | None,
+    typer.Option(
+        "--batchnorm-epsilon",
+        help="That the weights were trained with: 1e-3. [default: the model's own]",
+    ),
+]
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option("--model", "-m", help="Repeatable; exported first where missing. [default: all]"),
+]
+PrecisionsOption = Annotated[
+    list[str] | None, typer.Option("--precision", help="[default: each artifact's own]")
+]
+BackendsOption = Annotated[
+    list[str] | None,
+    typer.Option("--backend", "-b", help="onnx, openvino, …; [default: all that run here]"),
+]
 DeviceOption = Annotated[
     str | None,
     typer.Option(

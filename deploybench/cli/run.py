@@ -23,12 +23,7 @@ def run(
     profile: Annotated[
         str, typer.Option("--profile", "-p", help="host, xeon, k80, gtx1080ti, rtx3090, FILE.toml.")
     ] = "host",
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model", "-m", help="Repeatable; exported first where missing. [default: all]"
-        ),
-    ] = None,
+    model: parse.ModelsOption = None,
     artifact: parse.ArtifactOption = None,
     image_size: parse.ImageSizeOption = None,
     patch_size: parse.PatchSizeOption = None,
@@ -45,9 +40,7 @@ def run(
         ),
     ] = "1",
     device: parse.DeviceOption = None,
-    precision: Annotated[
-        list[str] | None, typer.Option("--precision", help="[default: each artifact's own]")
-    ] = None,
+    precision: parse.PrecisionsOption = None,
     threads: parse.ThreadsOption = None,
     pin: parse.PinOption = "auto",
     precision_target: Annotated[

@@ -78,9 +78,7 @@ def scenario(
             help="[default: what LoadGen's early stopping needs: 662 for p99]",
         ),
     ] = None,
-    precision: Annotated[
-        list[str] | None, typer.Option("--precision", help="[default: each artifact's own]")
-    ] = None,
+    precision: parse.PrecisionsOption = None,
     threads: parse.ThreadsOption = None,
     pin: parse.PinOption = "auto",
     seed: Annotated[

@@ -90,10 +90,7 @@ def study(
     ] = None,
     uncertain: UncertainOption = None,
     column: ColumnOption = None,
-    backend: Annotated[
-        list[str] | None,
-        typer.Option("--backend", "-b", help="onnx, openvino, …; [default: all that run here]"),
-    ] = None,
+    backend: parse.BackendsOption = None,
     runner: parse.RunnerOption = None,
     device: parse.DeviceOption = None,
     precision: Annotated[

@@ -158,7 +158,7 @@ def train(
     levels: preparing.LevelsOption = None,
     background: preparing.BackgroundOption = None,
     keep_orientation: preparing.KeepOrientationOption = False,
-    batchnorm_epsilon: Annotated[float | None, typer.Option("--batchnorm-epsilon")] = None,
+    batchnorm_epsilon: parse.BatchnormEpsilonOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     device: Annotated[
         str, typer.Option("--device", help="cpu, cuda. [default: cuda where there is one]")

@@ -58,10 +58,7 @@ def tune(
             "--artifact", help="Artifact folders or names, instead of a model; nothing is exported."
         ),
     ] = None,
-    backend: Annotated[
-        list[str] | None,
-        typer.Option("--backend", "-b", help="onnx, openvino, …; [default: all that run here]"),
-    ] = None,
+    backend: parse.BackendsOption = None,
     runner: parse.RunnerOption = None,
     precision: Annotated[
         list[str] | None,

@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deploybench.artifacts.artifact import open_artifact
-from deploybench.documents import now
 from deploybench.errors import DeployBenchError
 from deploybench.files import slug
 from deploybench.fleet.placement import GivenUp
 from deploybench.fleet.ticket import Answer, Refusal, Ticket
 from deploybench.hardware.host import Host
 from deploybench.plurals import counted
-from deploybench.results.record import Record
+from deploybench.results.record import Record, without_a_number
 from deploybench.results.store import readable_records, write_record
 from deploybench.results.verdict import Judgement, Verdict
 
@@ -104,23 +103,16 @@ class Records:
                 size_bytes = manifest.size_bytes
             except DeployBenchError:
                 pass  # it may be gone by now: the row goes without its figures
-        cell = ticket.cell
-        return Record(
-            run=self.run_of(ticket),
-            created=now(),
-            complete=True,
-            profile=ticket.profile,
-            cell=cell,
+        return without_a_number(
+            self.run_of(ticket),
+            ticket.profile,
+            ticket.cell,
+            judgement,
+            host,
+            self.again,
             parameters=parameters,
             macs=macs,
             artifact_bytes=size_bytes,
-            peak_gflops=None,
-            launches=(),
-            summary=None,
-            judgement=judgement,
-            host=host,
-            versions={},
-            command=self.again,
         )
 
     @property

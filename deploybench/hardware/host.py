@@ -6,6 +6,8 @@ import os
 import platform
 import re
 import shutil
+import sys
+import sysconfig
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -157,6 +159,20 @@ def missing_cxx_compiler() -> str | None:
     if any(shutil.which(compiler) for compiler in CXX_COMPILERS):
         return None
     return f"needs a C++ compiler ({' or '.join(CXX_COMPILERS)}): apt-get install g++"
+
+
+def missing_python_headers(folder: Path | None = None) -> str | None:
+    """Why nothing that Python itself loads can be compiled here, or None: Triton and TorchInductor
+    compile their way into Python against its headers.
+
+    ``folder`` is where this interpreter says that they are.
+    """
+    if folder is None:
+        folder = Path(str(sysconfig.get_config_var("INCLUDEPY")))
+    if (folder / "Python.h").is_file():
+        return None
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return f"needs Python's headers ({folder / 'Python.h'}): apt-get install python{version}-dev"
 
 
 def cache_bytes(folder: Path = CPU_FOLDER) -> int | None:

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from deploybench.artifacts.parity import ParityReport
-from deploybench.documents import Document
+from deploybench.documents import Document, now
 from deploybench.hardware.host import Host
 from deploybench.provenance import Provenance
 from deploybench.results.cell import DEFAULT_BASELINE, Cell
@@ -283,3 +283,38 @@ class Bound(Document):
     def images_per_s(self) -> float:
         """The most that one stream can reach."""
         return self.batch / self.latency_ms * 1e3
+
+
+def without_a_number(
+    run: str,
+    profile: str,
+    cell: Cell,
+    judgement: Judgement,
+    host: Host,
+    command: str,
+    *,
+    measures: Literal["time", "quality"] = "time",
+    parameters: int | None = None,
+    macs: int | None = None,
+    artifact_bytes: int | None = None,
+) -> Record:
+    """The record of a cell that nothing ran, with its judgement instead; ``host`` is the machine
+    that says so."""
+    return Record(
+        run=run,
+        created=now(),
+        complete=True,
+        profile=profile,
+        cell=cell,
+        parameters=parameters,
+        macs=macs,
+        artifact_bytes=artifact_bytes,
+        peak_gflops=None,
+        launches=(),
+        summary=None,
+        judgement=judgement,
+        measures=measures,
+        host=host,
+        versions={},
+        command=command,
+    )

@@ -25,7 +25,7 @@ from deploybench.hardware.roof import Roof
 from deploybench.plan.cells import Planned
 from deploybench.results.cell import END_TO_END, HOST_TO_HOST, Cell
 from deploybench.results.launch import Launch
-from deploybench.results.record import Bound, Record
+from deploybench.results.record import Bound, Record, without_a_number
 from deploybench.results.store import record_name, write_record
 from deploybench.results.verdict import Judgement, Verdict
 from deploybench.results.visit import CanaryBest, Visit
@@ -284,22 +284,13 @@ def unreadable_record(folder: Path, error: DeployBenchError, context: RunContext
 
 
 def _unmeasured(cell: Cell, judgement: Judgement, command: str, context: RunContext) -> Record:
-    record = Record(
-        run=context.run,
-        created=now(),
-        complete=True,
-        profile=context.profile,
-        cell=cell,
-        parameters=None,
-        macs=None,
-        artifact_bytes=None,
-        peak_gflops=None,
-        launches=(),
-        summary=None,
-        judgement=judgement,
+    record = without_a_number(
+        context.run,
+        context.profile,
+        cell,
+        judgement,
+        context.host,
+        command,
         measures=context.measures,
-        host=context.host,
-        versions={},
-        command=command,
     )
     return keep(record, context)

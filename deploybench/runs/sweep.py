@@ -161,6 +161,8 @@ def _look(cell: Planned, settings: RunSettings, launch: Callable[[Job], Launch])
     if gpu is not None:
         gpu_bytes = gpu.own_bytes
         others_gpu_bytes = gpu.other_bytes or 0
+        if gpu.used_bytes is not None and gpu.own_bytes is not None:
+            others_gpu_bytes = max(gpu.used_bytes - gpu.own_bytes, 0)  # of the run's own, too
     return Look(
         rate=cell.cell.batch * launched.steady_count / launched.window_ns,
         peak_bytes=launched.memory.peak_bytes,

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from deploybench.errors import DeployBenchError
+from deploybench.family import is_of_this_family
 from deploybench.hardware.devices import Device
 from deploybench.hardware.nvml import device_handle, nvml_provenance, open_nvml
 from deploybench.provenance import Provenance
@@ -67,7 +68,8 @@ class GpuSample:
     """One moment of one GPU.
 
     ``own_bytes`` is this process's GPU memory; ``other_processes`` and ``other_bytes`` are those of
-    everybody else who computes on it; ``graphics_processes`` draw on it, as a desktop does.
+    everybody else who computes on it, without the other processes of the same run: they rest while
+    this one works; ``graphics_processes`` draw on it, as a desktop does.
     ``used_bytes`` is what is taken of the whole card. ``missing`` gives the reason for each field
     that is None; ``provenance`` is simulated where a double stands in for the driver's library.
     """
@@ -294,7 +296,11 @@ def _processes(
         missing.update(dict.fromkeys(MEMORY_FIGURES, f"not told by this GPU or driver: {error}"))
         return _Processes()
     own = [process for process in processes if process.pid == pid]
-    others = [process for process in processes if process.pid != pid]
+    others = [
+        process
+        for process in processes
+        if process.pid != pid and not is_of_this_family(int(process.pid))
+    ]
     if not own:
         reason = f"the driver lists no process {pid}"
         if contained:

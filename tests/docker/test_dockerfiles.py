@@ -15,6 +15,7 @@ from compose_spec import PyCompose
 
 from deploybench.hardware.profile import load_profile, profile_names
 from docker.pins import DOCKER, ROOT, profiles
+from docker.without_docker import steps_of
 
 DOCKERFILES = sorted(DOCKER.glob("*/Dockerfile"))
 COMPOSE = DOCKER / "compose.yaml"
@@ -83,6 +84,24 @@ def test_image_has_the_profiles_python_and_its_own_pins_and_runs_the_command_as_
     assert (
         "/python3" not in path.read_text() or f"/python{python}/site-packages" in path.read_text()
     )
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_what_is_kept_goes_to_the_workspace_whoever_the_container_runs_as(path: Path) -> None:
+    """DEPLOYBENCH_USER may name somebody without a home, where Triton could not keep its way into
+    the driver, and the driver could not keep what it compiles."""
+    told = " ".join(text for keyword, text in steps_of(path.read_text()) if keyword == "ENV")
+    variables = dict(re.findall(r"(\w+)=(\S+)", told))
+    caches = {name: value for name, value in variables.items() if "_CACHE" in name}
+    wanted = {"XDG_CACHE_HOME"}
+    if load_profile(path.parent.name).device == "cuda":
+        wanted.add("CUDA_CACHE_PATH")
+    if "g++" in path.read_text():
+        wanted.add("TORCHINDUCTOR_CACHE_DIR")
+    if wanted > {"CUDA_CACHE_PATH", "TORCHINDUCTOR_CACHE_DIR"}:
+        wanted.add("TRITON_CACHE_DIR")
+    assert caches.keys() == wanted
+    assert all(place.startswith("/workspace/.cache") for place in caches.values())
 
 
 @pytest.mark.trust(

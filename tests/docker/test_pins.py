@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deploybench.contracts.registry import recorded_distributions
 from deploybench.hardware.profile import load_profile
 from docker.pins import (
     BUILT_HERE,
@@ -117,6 +118,18 @@ def test_what_builds_packages_is_pinned_as_in_the_image(profile: str) -> None:
     if builds:
         assert build_file(profile).read_text() == part_of(text, ["setuptools"])
         assert list(pins_of(build_file(profile).read_text())) == ["setuptools"]
+
+
+@pytest.mark.parametrize("profile", ["k80", "gtx1080ti", "rtx3090"])
+def test_libraries_that_compute_on_the_gpu_are_told_in_records(profile: str) -> None:
+    """Two runs with another cuDNN or cuBLAS are not the same measurement."""
+    computing = {
+        name
+        for name in pins_of(pins_file(profile).read_text())
+        if re.fullmatch(r"nvidia-(cudnn|cublas|cuda-runtime)(-cu\d+)?", name)
+    }
+    assert len(computing) == 3
+    assert computing <= set(recorded_distributions())
 
 
 def test_hashes_belong_to_the_pin_that_they_follow() -> None:

@@ -20,6 +20,7 @@ from deploybench.measure.scheduler import run_job
 from deploybench.results.cell import ENGINE_ONLY
 from deploybench.results.launch import Launch
 from tests.conftest import TINY, run_cli
+from tests.gpu.agreement import agree, no_longer
 from tests.gpu.conftest import CONVOLUTIONAL, WRITTEN, Exported
 from tests.gpu.unsupported import torch_unsupported
 
@@ -45,10 +46,6 @@ CASES = [
         else (written,)
     )
 ]
-AGREEMENT = 0.1
-"""Between GPU times of the same work by different clocks."""
-LAUNCHING_MS = 0.05
-"""What a launch and an event may cost beside the work: a card that is done in 0.1 ms shows it."""
 
 
 def measured(exported: Exported, case: tuple[str, str, str, str, str], **changes: object) -> Launch:
@@ -140,8 +137,8 @@ def test_gpu_time_agrees_with_cuda_events_over_many_calls_and_with_pytorch_s_own
     record_property("own GPU ms", median(own))
     record_property("CUDA events' ms", events_ms)
     record_property("torch.utils.benchmark's ms", timer_ms)
-    assert median(own) == pytest.approx(events_ms, rel=AGREEMENT, abs=LAUNCHING_MS)
-    assert median(own) == pytest.approx(timer_ms, rel=AGREEMENT, abs=LAUNCHING_MS)
+    assert agree(median(own), events_ms)
+    assert agree(median(own), timer_ms)
 
 
 @pytest.mark.parametrize("runner", ["pytorch", "onnxruntime"])
@@ -152,7 +149,7 @@ def test_calls_on_bound_inputs_take_no_longer_than_those_that_copy(
     case = (CONVOLUTIONAL, runner, form, "fp32", "fp32")
     whole = measured(exported, case, batch=256)
     engine = measured(exported, case, batch=256, timing=ENGINE_ONLY)
-    assert engine.median_ms < whole.median_ms * (1 + AGREEMENT) + LAUNCHING_MS
+    assert no_longer(engine.median_ms, whole.median_ms)
 
 
 def test_batch_that_the_memory_does_not_hold_is_out_of_memory_in_words(exported: Exported) -> None:

@@ -5,7 +5,7 @@
    NVML_DOUBLE_VERSION   the driver's version, else that of the branch
    NVML_DOUBLE_UNLOADED  set: the kernel module is not loaded
    NVML_DOUBLE_LOST      set: every device is lost
-   NVML_DOUBLE_OTHER     set: process 1 computes on the GPU, too
+   NVML_DOUBLE_OTHER     the number of a process that computes on the GPU, too
    NVML_DOUBLE_REASONS   the bits that hold the clock down, 0 by default
    NVML_DOUBLE_SECOND    the card of a second slot                                                              */
 
@@ -126,13 +126,14 @@ int nvmlDeviceGetMemoryInfo(const Device *device, Memory *into) {
 }
 
 int nvmlDeviceGetComputeRunningProcesses_v2(const Device *device, unsigned *count, Process *into) {
-    unsigned found = getenv("NVML_DOUBLE_OTHER") ? 2 : 1, room = *count;
+    const char *other = getenv("NVML_DOUBLE_OTHER");
+    unsigned found = other ? 2 : 1, room = *count;
     (void)device;
     *count = found;
     if (state() != SUCCESS) return state();
     if (room < found) return INSUFFICIENT_SIZE;
     into[0] = (Process){(unsigned)getpid(), 2ull << 30, 0, 0};
-    if (found > 1) into[1] = (Process){1, 1ull << 30, 0, 0};
+    if (found > 1) into[1] = (Process){(unsigned)atoi(other), 1ull << 30, 0, 0};
     return SUCCESS;
 }
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from deploybench import guardian
 from deploybench.hardware.profile import load_profile
 from tests.conftest import run_cli
 
@@ -164,6 +165,21 @@ def test_another_process_and_what_slows_the_gpu_are_seen(
     found = ask(SAMPLE, environment(doubles, card, branch, other="1", reasons="0x44"))
     assert (found["other_processes"], found["other_bytes"]) == (1, GIB)
     assert found["throttle_reasons"] == ["software power cap", "hardware thermal slowdown"]
+
+
+def test_process_of_the_same_run_that_rests_on_the_gpu_is_nobody_else(doubles: Path) -> None:
+    resting = subprocess.Popen(
+        [sys.executable, "-c", "input()"],
+        env={**os.environ, guardian.MARK: "ours"},
+        stdin=subprocess.PIPE,
+    )
+    card = environment(doubles, "rtx3090", other=str(resting.pid))
+    with resting:
+        ours = ask(SAMPLE, {**card, guardian.MARK: "ours"})
+        theirs = ask(SAMPLE, {**card, guardian.MARK: "another run's"})
+        resting.kill()
+    assert (ours["other_processes"], ours["other_bytes"]) == (0, 0)
+    assert (theirs["other_processes"], theirs["other_bytes"]) == (1, GIB)
 
 
 @pytest.mark.measures

@@ -236,6 +236,14 @@ def test_precision_and_device_are_read_back_from_the_session(
     assert (facts.precision, facts.device, facts.provider) == (precision, "cuda:1", provider)
 
 
+def test_variable_that_forbids_tf32_overrules_what_the_session_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(TF32_VARIABLE, "0")
+    reported = Reported(CUDA, {"device_id": "0", "use_tf32": "1"})
+    assert OnnxRuntimeSession(unwritten(), reported, options()).facts().precision == "fp32"
+
+
 def test_search_of_cudnns_algorithms_is_read_back_from_the_session() -> None:
     reported = Reported(CUDA, {"device_id": "1", "cudnn_conv_algo_search": "EXHAUSTIVE"})
     notes = OnnxRuntimeSession(unwritten(), reported, options()).facts().notes

@@ -5,6 +5,7 @@ Only the device is a double.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -14,6 +15,7 @@ from torch import nn
 from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import RunOptions
 from deploybench.errors import DeployBenchError
+from deploybench.exporters.torchscript import frozen_trace
 from deploybench.measure.job import Job
 from deploybench.measure.worker import launch
 from deploybench.runners.torch_device import (
@@ -26,7 +28,7 @@ from deploybench.runners.torch_device import (
 )
 from deploybench.runners.torch_export import moved
 from deploybench.runners.torch_session import TorchSession
-from deploybench.runners.torchscript import place_constants
+from deploybench.runners.torchscript import numbers_of_sizes, read_script
 from tests.runners.artifacts import unwritten
 from tests.runners.torch_cuda_double import CudaOnTheCpu
 
@@ -215,11 +217,41 @@ class MakesTensors(nn.Module):
         return images + torch.arange(images.shape[-1], device=images.device)
 
 
-def test_traced_graph_makes_its_tensors_on_the_device_it_is_moved_to() -> None:
-    traced = torch.jit.freeze(torch.jit.trace(MakesTensors().eval(), torch.zeros(2, 3)))
-    assert "cpu" in str(traced.graph)
-    place_constants(traced.graph, "meta")
-    assert traced(torch.zeros(2, 3, device="meta")).device.type == "meta"
+class CountsSizes(nn.Module):
+    """Puts two images together."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.reshape(images.shape[0] // 2, -1)
+
+
+def written(module: nn.Module, example: torch.Tensor) -> io.BytesIO:
+    """The module as the exporter writes it."""
+    file = io.BytesIO()
+    torch.jit.save(frozen_trace(module.eval(), example), file)
+    file.seek(0)
+    return file
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_traced_graph_makes_its_tensors_on_the_device_it_is_read_for() -> None:
+    file = written(MakesTensors(), torch.zeros(2, 3))
+    assert "cpu" in str(read_script(file, "cpu").graph)
+    file.seek(0)
+    script = read_script(file, "meta")
+    assert script(torch.zeros(2, 3, device="meta")).device.type == "meta"
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_sizes_are_counted_on_the_cpu_wherever_the_images_are() -> None:
+    """On a GPU each of these numbers would be waited for, in every call."""
+    file = written(CountsSizes(), torch.zeros(4, 3))
+    here = read_script(file, "cpu")
+    numbers = [node.t("value") for node in numbers_of_sizes(here.graph)]
+    assert [int(number) for number in numbers] == [2]
+    file.seek(0)
+    moved_graph = read_script(file, "meta", numbers)
+    with torch.jit.optimized_execution(False):
+        assert moved_graph(torch.zeros(8, 5, device="meta")).shape == (4, 10)
 
 
 def test_exported_program_makes_its_tensors_on_the_device_it_is_moved_to() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from deploybench.contracts import Runner, RunOptions
+from deploybench.contracts.registry import runners
 from deploybench.runners.tensorrt import TensorRTRunner
 
 MS = 1_000_000
@@ -20,6 +21,7 @@ PER_CENT = 0.01
 def use(
     module: ModuleType, monkeypatch: pytest.MonkeyPatch, runner: type[Runner] = TensorRTRunner
 ) -> None:
+    runners()  # as they are without it: the registry keeps what it found first
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(runner, "requires", (module.__name__,))
 
