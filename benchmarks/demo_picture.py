@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ MODEL = "timm:tf_efficientnet_lite0"
 SCREEN = {"width": 1160, "height": 900}
 PATIENCE_MS = 300_000
 """For an answer: every process imports its runtime first, and the overlay's imports torch."""
+ENDS_S = 60.0
 COLOURS = 128
 """Of the written picture: a page of few colours and one photograph, at a third of the size."""
 
@@ -40,10 +40,14 @@ def served(workspace: Path) -> Iterator[str]:
     )
     assert process.stdout is not None
     try:
-        yield process.stdout.readline().split()[0]
+        line = process.stdout.readline()
+        if not line:
+            sys.exit(process.wait(ENDS_S))  # it has said why on standard error
+        yield line.split()[0]
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait()
+        # Not Ctrl-C: in the background of a shell nobody hears that.
+        process.terminate()
+        process.wait(ENDS_S)
 
 
 def pictured(address: str, image: Path) -> bytes:

@@ -9,8 +9,8 @@ promises is written as BROKEN with what it broke, and the exit code is 1.
     python -m benchmarks.faults [--out docs/reliability.md] [--times 3] [--only TEXT] [--anew]
 
 Tries of several calls add up, so that a long table can be made piece by piece: the rows of faults
-that a call leaves out stay as they are, and those of faults that it tries again count both. After a
-BROKEN row the count begins anew, as what was mended is what is promised. ``--anew`` forgets the
+that a call leaves out stay as they are, and those of faults that it tries again count both. A
+BROKEN row stays so, however often it holds later: ``--anew``, for what was mended, forgets the
 earlier tries of the faults that are tried.
 """
 
@@ -111,11 +111,17 @@ def rows_in(page: str) -> dict[str, str]:
 def added(tried: Tried, earlier: str | None) -> str:
     """The row of a fault that was tried now, and by earlier calls as their row says."""
     matched = None if earlier is None else ROW.fullmatch(earlier)
-    if earlier is None or matched is None or matched["lost"].startswith(BROKEN):
+    if earlier is None or matched is None:
         return tried.row
     if tried.not_here is not None and int(matched["times"]):
         return earlier  # what another machine could have is not undone by one that cannot
-    return replace(tried, times=tried.times + int(matched["times"])).row
+    row = replace(tried, times=tried.times + int(matched["times"])).row
+    if not matched["lost"].startswith(BROKEN):
+        return row
+    made = ROW.fullmatch(row)
+    assert made is not None
+    begin, end = made.span("lost")
+    return row[:begin] + matched["lost"] + row[end:]
 
 
 def put_row(out: Path, faults: Sequence[Fault], tried: Tried, *, anew: bool) -> str:

@@ -6,10 +6,11 @@ on the user's card.
 Three forms of each model are moved as the runners move them, and run: the module itself and the
 program of torch.export on PyTorch's fake tensors, which compute shapes and devices and no numbers,
 with the device ``cuda:0``; the TorchScript that the exporter writes, which fake tensors do not
-reach, on the device ``meta``, unoptimised. An operator that is given tensors of two devices fails as it would on a card. Needs a
-PyTorch that was built for CUDA; no GPU and no driver. An operator that PyTorch does not have for
-the device ``meta`` says nothing of a GPU: such a form was not tried. Exit 1 where a form of a model
-fails. Rows of models that were not asked for stay as they are in the file.
+reach, on the device ``meta``, unoptimised. An operator that is given tensors of two devices fails
+as it would on a card. Needs a PyTorch that was built for CUDA; no GPU and no driver. An operator
+that PyTorch does not have for the device ``meta`` says nothing of a GPU: such a form was not tried.
+Exit 1 where a form of a model fails. Rows of models that were not asked for stay as they are in the
+file.
 """
 
 from __future__ import annotations

@@ -226,8 +226,9 @@ def check_present(devices: Sequence[str], host: Host) -> None:
 def _cpu_info() -> dict[str, Any]:
     """Brand, vendor and flags of the CPU, by py-cpuinfo's names.
 
-    It starts an interpreter of its own, which takes longer than all else that is read of a machine.
-    What it needs no other source for is read here.
+    That starts an interpreter of its own, which takes longer than all else that is read of a
+    machine, so Linux's own list is read where it is whole. Its flags are those that the kernel lets
+    programs use.
     """
     told = cpu_of(_read(Path("/proc/cpuinfo")))
     if told is not None:

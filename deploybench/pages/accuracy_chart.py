@@ -124,15 +124,15 @@ def _value(entry: Entry, *, front: bool) -> dict[str, Any]:
         "chosen": "yes" if front else "no",
         "verdict": row.verdict.value,
         "label": "",
-        "side": "left",
+        "align": "left",
     }
 
 
 def _put_labels(values: Sequence[dict[str, Any]], front: Sequence[dict[str, Any]]) -> None:
     """Name each model of the front once, at its fastest mark.
 
-    The front rises to the right, so names stand to the upper left of their marks; where there is no
-    room, to the lower right.
+    The front rises to the right, so names stand to the upper left of their marks (their right end
+    at the mark); where there is no room, to the lower right.
     """
     times = [math.log(value["ms"]) for value in values]
     from_here_on = min(times) + ROOM_FOR_A_NAME * (max(times) - min(times))
@@ -143,7 +143,7 @@ def _put_labels(values: Sequence[dict[str, Any]], front: Sequence[dict[str, Any]
         named.add(value["model"])
         value["label"] = value["model"]
         if math.log(value["ms"]) > from_here_on:
-            value["side"] = "right"
+            value["align"] = "right"
 
 
 def _caption(row: Row, front: Sequence[dict[str, Any]], cells: int) -> str:
@@ -218,9 +218,9 @@ def _spec(values: Sequence[dict[str, Any]], runners: Sequence[str], accuracy_of:
                 "mark": {
                     "type": "text",
                     "limit": 200,
-                    "align": {"expr": "datum.side"},
-                    "dx": {"expr": "datum.side === 'right' ? -6 : 8"},
-                    "dy": {"expr": "datum.side === 'right' ? -14 : 14"},
+                    "align": {"expr": "datum.align"},
+                    "dx": {"expr": "datum.align === 'right' ? -6 : 8"},
+                    "dy": {"expr": "datum.align === 'right' ? -14 : 14"},
                 },
                 "encoding": {
                     "x": across,

@@ -162,7 +162,7 @@ def _value(entry: Entry, *, several: bool) -> dict[str, Any]:
         "bound": None if row.bound_ms is None else rounded(row.bound_ms),
         "verdict": row.verdict.value,
         "label": "",
-        "side": "center",
+        "align": "center",
     }
 
 
@@ -177,9 +177,9 @@ def _put_labels(values: Sequence[dict[str, Any]]) -> None:
         slowest = max(members, key=lambda value: float(value["high"]))
         slowest["label"] = ", ".join(dict.fromkeys(str(value["model"]) for value in members))
         if number < LABELS_BESIDE / 4:
-            slowest["side"] = "left"
+            slowest["align"] = "left"
         elif number > LABELS_BESIDE * 3 / 4:
-            slowest["side"] = "right"
+            slowest["align"] = "right"
 
 
 def _spec(
@@ -245,7 +245,7 @@ def _spec(
     layers.append(
         {
             "transform": [{"filter": "datum.label !== ''"}],
-            "mark": {"type": "text", "dy": -14, "limit": 260, "align": {"expr": "datum.side"}},
+            "mark": {"type": "text", "dy": -14, "limit": 260, "align": {"expr": "datum.align"}},
             "encoding": {
                 "y": quantity("high", up["title"], up["scale"]),
                 "text": {"field": "label", "type": "nominal"},

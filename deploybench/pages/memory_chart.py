@@ -24,6 +24,7 @@ MEMORY = About(
 )
 PHASES = ("imported", "loaded", "compiled", "first call", "at work")
 MOST_CELLS = 40
+KEY_DIGITS = 8
 PER_CELL = 36
 """Pixels of height for each cell."""
 STAIRS = {"range": [PER_CELL / 2 - 9, PER_CELL / 2 + 9]}
@@ -63,9 +64,15 @@ def _names(cells: Sequence[Cell]) -> list[str]:
     if len(set(short)) == len(short):
         return short
     names = [f"{cell.model}, {cell.title().removeprefix(cell.model).strip()}" for cell in cells]
-    if len(set(names)) < len(names):
-        sized = zip(names, cells, strict=True)
-        names = [f"{name} @{short_text(cell.image_size, cell.patch_size)}" for name, cell in sized]
+    more = (
+        lambda cell: f"@{short_text(cell.image_size, cell.patch_size)}",
+        lambda cell: cell.form,
+        lambda cell: cell.artifact_key[:KEY_DIGITS],
+    )
+    for tell in more:
+        if len(set(names)) < len(names):
+            named = zip(names, cells, strict=True)
+            names = [f"{name} {tell(cell)}".rstrip() for name, cell in named]
     return names
 
 
@@ -103,7 +110,7 @@ def _spec(values: Sequence[dict[str, Any]], cells: int) -> Spec:
     down = name("cell", "", axis=AXIS, sort=order)
     down_the_stairs = name("phase", "", sort=list(PHASES), scale={"domain": PHASES, **STAIRS})
     return {
-        "height": max(cells * PER_CELL, 90),
+        "height": cells * PER_CELL,
         "data": {"values": list(values)},
         "encoding": {"y": down},
         "layer": [

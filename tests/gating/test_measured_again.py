@@ -14,7 +14,6 @@ from deploybench.artifacts.workspace import MEASURED_AGAIN, Workspace
 from deploybench.gating.keeping import keep_baseline
 from deploybench.results.record import Record
 from deploybench.results.store import read_records, write_record
-from deploybench.runs import again
 from tests.artifacts.workspaces import ONNX, add_copy, kept_workspace
 from tests.conftest import Cli, rewrite_manifest
 from tests.gating.stores import bucket, git, repository
@@ -50,7 +49,6 @@ def test_baseline_of_a_revision_and_of_a_bucket_is_measured_again_with_what_is_a
     workspace: Workspace, tmp_path: Path, cli_here: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The records alone come from there: their artifact is found in the workspace by its key."""
-    monkeypatch.setattr(again.AgainRequest, "rounds", 1)
     before, after = both_sides(workspace, cli_here)
     write_record(after.sealed(), workspace.records_folder / LATER)
     folder = repository(tmp_path / "repository")

@@ -47,7 +47,7 @@ def test_each_model_of_the_front_is_named_once_at_its_fastest_mark() -> None:
     assert sorted(mark["label"] for mark in named) == ["model 0", "model 1", "model 2"]
     assert all(mark["runner"] == fastest(marks, mark["model"]) for mark in named)
     # The first one has no room to its left.
-    sides = [mark["side"] for mark in sorted(named, key=lambda mark: float(mark["ms"]))]
+    sides = [mark["align"] for mark in sorted(named, key=lambda mark: float(mark["ms"]))]
     assert sides == ["left", "right", "right"]
 
 

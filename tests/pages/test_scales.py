@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from deploybench.pages.machines import Run, machines_of
-from deploybench.pages.memory_chart import PER_CELL, PHASES, memory_view
+from deploybench.pages.memory_chart import PHASES, memory_view
 from deploybench.pages.page import View
 from deploybench.pages.specs import points_by_verdict
 from deploybench.pages.sweep_chart import BATCHES, sweep_views
@@ -31,14 +33,17 @@ def test_rates_that_differ_by_much_are_on_a_logarithmic_scale() -> None:
     assert rates(10.0, 10.0, 4.0).spec["encoding"]["y"]["scale"]["type"] == "log"
 
 
-def test_phases_of_a_cell_stand_below_each_other_within_its_room() -> None:
-    view = memory_view(run_of(made.one_run()), "")
+@pytest.mark.parametrize("cells", [1, 6])
+def test_phases_of_a_cell_stand_below_each_other_around_its_bar(cells: int) -> None:
+    view = memory_view(run_of(made.one_run()[:cells]), "")
     assert view is not None
     (points,) = [layer for layer in view.spec["layer"] if layer["mark"]["type"] == "point"]
     scale = points["encoding"]["yOffset"]["scale"]
     assert list(scale["domain"]) == list(PHASES)
     first, last = scale["range"]
-    assert 0 < first < last < PER_CELL
+    room = view.spec["height"] / cells
+    assert 0 < first < last < room
+    assert first + last == room
 
 
 def test_marks_are_hollow_where_the_time_is_not_valid() -> None:
@@ -65,3 +70,12 @@ def test_cells_of_one_model_and_runner_are_told_apart_by_what_differs() -> None:
     assert "small, pytorch fp32 batch 8 @224" in cells
     assert "small, pytorch fp32 batch 1 @384" in cells
     assert len(cells) == 6
+
+
+def test_two_artifacts_of_one_form_are_two_cells() -> None:
+    records = [made.visited(2.0, model="small", artifact_key=key * 16) for key in ("aaaa", "bbbb")]
+    view = memory_view(run_of(records), "")
+    assert view is not None
+    cells = {line.cells[0].text for line in view.table.lines}
+    assert len(cells) == 2
+    assert any("bbbbbbbb" in cell for cell in cells)
