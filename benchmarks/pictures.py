@@ -8,8 +8,8 @@ docs/report-study.html, of the evaluations and times of docs/example-study. The 
 playwright and a Chromium; without them they are left as they are, and said so. Nothing is measured.
 
 ``python -m benchmarks.pictures --live demo-workspace`` does measure, and draws nothing else: it
-runs what `make demo` runs, for minutes, and keeps what the live view showed when half of the rows
-were known (docs/pictures/live-light.svg, live-dark.svg).
+runs what `make demo` runs, for minutes, and keeps the last frame of the live view in which at most
+half of the rows were known (docs/pictures/live-light.svg, live-dark.svg).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ EXAMPLES = {
 }
 """Folders of docs/ with records: the page of each, and its title."""
 SCREEN = {"width": 1440, "height": 960}
-TERMINAL = {"width": 84, "height": 40}
+TERMINAL = {"width": 96, "height": 40}
 """Columns and lines of the terminal in which the live view is pictured."""
 LIVE_RUN = RunRequest(
     runners=("pytorch", "onnxruntime", "openvino"),
