@@ -122,8 +122,11 @@ def test_cell_that_fails_at_batch_1_is_measured_so_that_its_row_says_why() -> No
     assert [(one.cell.batch, one.skip) for one in cells] == [(1, None)]
 
 
-def on_gpu(own_mib: Callable[[int], int | None], others_mib: int = 0) -> Callable[[Job], Launch]:
-    """A GPU on which a batch takes that much memory, as the driver tells."""
+def on_gpu(
+    own_mib: Callable[[int], int | None], others_mib: int = 0, used_beside_mib: int | None = None
+) -> Callable[[Job], Launch]:
+    """A GPU on which a batch takes that much memory, as the driver tells; ``used_beside_mib`` is
+    what is taken of the whole card without it, whoever holds it."""
 
     def one(job: Job) -> Launch:
         own = own_mib(job.batch)
@@ -133,6 +136,8 @@ def on_gpu(own_mib: Callable[[int], int | None], others_mib: int = 0) -> Callabl
             "own_bytes": None if own is None else own << 20,
             "other_bytes": others_mib << 20,
         }
+        if own is not None and used_beside_mib is not None:
+            reading["used_bytes"] = own + used_beside_mib << 20
         made = machine(lambda batch: 100 * batch)(job)
         around = surroundings().model_copy(update={"gpu": GpuReading.model_validate(reading)})
         return made.model_copy(update={"surroundings": around})
@@ -167,6 +172,18 @@ def test_sweep_on_a_gpu_ends_before_a_size_that_its_memory_does_not_hold(
         host=lambda: host(gpus=(gpu("Tesla K80", "3.7"),)),
     )
     assert [one.cell.batch for one in cells] == expected
+
+
+def test_what_a_run_s_own_processes_hold_of_the_gpu_is_not_left_for_a_larger_batch() -> None:
+    """They are nobody else's work, and rest; their memory is taken all the same."""
+    cells = with_auto_batches(
+        [planned(device="cuda")],
+        SETTINGS,
+        launch=on_gpu(lambda batch: 500 + 500 * batch, 0, used_beside_mib=7500),
+        available_bytes=lambda: PLENTY,
+        host=lambda: host(gpus=(gpu("Tesla K80", "3.7"),)),
+    )
+    assert [one.cell.batch for one in cells] == [1, 2, 4]
 
 
 def test_gpu_whose_driver_tells_no_memory_limits_nothing() -> None:
