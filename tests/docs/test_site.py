@@ -156,12 +156,17 @@ def test_search_finds_words_in_a_site_that_is_opened_from_disk(
         page.until(lambda: "What the numbers mean" in " ".join(page.texts("#search-results li a")))
 
 
-def test_report_is_embedded_and_works_there(chromium: Browser, site: Path) -> None:
+@pytest.mark.parametrize(
+    ("report", "model", "rows"), [("report-example", "resnet50", 3), ("report-study", "xca", 3)]
+)
+def test_report_is_embedded_and_works_there(
+    chromium: Browser, site: Path, report: str, model: str, rows: int
+) -> None:
     with opened(chromium, site / "results.html") as page:
-        page.page.locator("iframe.embedded").scroll_into_view_if_needed()
-        frame = page.page.frame_locator("iframe.embedded")
-        frame.locator("input[name=find]").fill("resnet50")
-        page.until(lambda: frame.locator(".status").inner_text().startswith("3 of "))
+        page.page.locator(f"iframe[title={report}]").scroll_into_view_if_needed()
+        frame = page.page.frame_locator(f"iframe[title={report}]")
+        frame.locator("input[name=find]").fill(model)
+        page.until(lambda: frame.locator(".status").inner_text().startswith(f"{rows} of "))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
