@@ -14,7 +14,9 @@ DECIDES = 0.5
 """A share of the call."""
 
 
-def limit_in_words(profile: LayerProfile, bound: Bound | None, without: str = "") -> str:
+def limit_in_words(
+    profile: LayerProfile, bound: Bound | None, without: str = "", *, threads: int
+) -> str:
     """One sentence; ``bound`` is that of the call, and ``without`` says why there is none."""
     call_ms = profile.plain_ms
     outside = profile.gap_ms / call_ms
@@ -31,10 +33,10 @@ def limit_in_words(profile: LayerProfile, bound: Bound | None, without: str = ""
     if bound.unfused_ms is not None and bound.unfused_ms > bound.compute_ms:
         moved = bound.unfused_ms / call_ms
         told.append(f"all that its layers read and write takes {moved:.0%} if no cache keeps any")
-    return (
-        f"what bounds it is not known: {', '.join(told)}; what threads cost, a second look with "
-        "--threads 1 tells"
-    )
+    words = f"what bounds it is not known: {', '.join(told)}"
+    if threads > 1:
+        words += "; what threads cost, a second look with --threads 1 tells"
+    return words
 
 
 def roof_in_words(call_ms: float, bound: Bound) -> str:

@@ -176,7 +176,9 @@ def _what_ran(explained: Explained) -> str:
 
 
 def _limit(explained: Explained) -> str:
-    return limit_in_words(explained.profile, explained.bound, explained.unbounded)
+    return limit_in_words(
+        explained.profile, explained.bound, explained.unbounded, threads=explained.threads
+    )
 
 
 def lies(times: TimesByModule) -> list[str]:

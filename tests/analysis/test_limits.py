@@ -38,7 +38,7 @@ def test_a_limit_is_named_where_it_alone_takes_half_of_the_call(
 ) -> None:
     profile = LayerProfile(plain_ms=10.0, layers_ms=layers_ms)
 
-    assert said in limit_in_words(profile, of_call, "no peak of int8")
+    assert said in limit_in_words(profile, of_call, "no peak of int8", threads=2)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,11 @@ def test_a_limit_is_named_where_it_alone_takes_half_of_the_call(
 )
 def test_without_layers_the_roof_alone_names_the_limit(of_call: Bound, said: str) -> None:
     assert said in roof_in_words(10.0, of_call)
+
+
+def test_fewer_threads_are_advised_where_there_are_more_than_one() -> None:
+    profile = LayerProfile(plain_ms=10.0, layers_ms=9.0)
+    of_call = bound(3.0, unfused_ms=6.0)
+
+    assert "--threads 1" in limit_in_words(profile, of_call, threads=2)
+    assert "--threads" not in limit_in_words(profile, of_call, threads=1)
