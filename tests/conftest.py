@@ -73,12 +73,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.loadscopereorder = False
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Workers that share the files begin with the dear ones, and end with what is done in seconds.
 
     Where a long file comes last, one worker has it and the other has nothing left.
     """
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    # Asked of pytest-xdist: its mark in the environment is there for a session within a test, too.
+    if hasattr(config, "workerinput"):
         items.sort(key=order_of([item.path for item in items]))
 
 
