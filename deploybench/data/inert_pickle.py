@@ -13,6 +13,7 @@ whatever else it holds.
 from __future__ import annotations
 
 import pickle
+import pickletools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -72,6 +73,9 @@ ACTING_BUILTINS = frozenset(
     ["eval", "exec", "compile", "open", "__import__", "input", "breakpoint"]
 )
 
+STORES = frozenset(["PUT", "BINPUT", "LONG_BINPUT"])
+"""The opcodes that note an object down under a number of their own choice."""
+
 
 class Inert:
     """An object that the file names; it holds what the file says of it, and does nothing."""
@@ -113,10 +117,30 @@ class InertUnpickler(pickle.Unpickler):
 
     def __init__(self, stream: BinaryIO, path: Path, *, expected: str, action: str) -> None:
         super().__init__(stream, encoding="latin1")
+        self.stream = stream
         self.path = path
         self.expected = expected
         self.action = action
         self.kinds: dict[str, type[Inert]] = {}
+
+    def load(self) -> Any:
+        """The next object of the stream, which can be sought in.
+
+        Raises pickle.UnpicklingError where it notes down an object under a number beyond its own
+        length: the unpickler makes a list so long, and a file of 40 bytes takes 30 GB.
+        """
+        begin = self.stream.tell()
+        stored = [
+            argument
+            for opcode, argument, _ in pickletools.genops(self.stream)
+            if opcode.name in STORES and argument is not None
+        ]
+        length = self.stream.tell() - begin
+        self.stream.seek(begin)
+        largest = max(stored, default=0)
+        if largest > length:
+            raise pickle.UnpicklingError(f"object {largest} is noted down in {length} bytes")
+        return super().load()
 
     def data_for(self, module: str, name: str) -> object | None:
         """What stands for a name beyond the containers; None leaves it inert."""

@@ -175,3 +175,12 @@ def test_two_writers_of_one_record_never_leave_a_torn_one(tmp_path: Path) -> Non
     assert looks > 0
     assert len(list(tmp_path.iterdir())) == 1
     shutil.rmtree(tmp_path)
+
+
+def test_pickle_that_notes_an_object_down_far_beyond_its_length_takes_no_memory(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"\x80\x02}r\xff\xff\xff\x7f.")
+    with pytest.raises(DeployBenchError, match="is noted down in 9 bytes"):
+        read_checkpoint(path)
