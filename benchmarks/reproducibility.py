@@ -29,7 +29,7 @@ from benchmarks.neighbours import neighbour
 from benchmarks.trials import print_host
 from benchmarks.visits import cell_for, measured
 from deploybench.analysis.another_run import another_run
-from deploybench.analysis.visits_between_runs import estimated_with, lesser_best
+from deploybench.analysis.visits_between_runs import estimated_with, least_best
 from deploybench.results.record import Record, StateSummary
 from deploybench.results.store import read_records, write_record
 from deploybench.results.verdict import Verdict
@@ -120,10 +120,7 @@ def _seen(record: Record) -> Seen:
 
 def again(runs: list[Seen]) -> list[Seen]:
     """The same visits, estimated with the best that the canary took in any of these runs."""
-    best = None
-    for found in runs:
-        own = found.record.canary
-        best = own if best is None or own is None else lesser_best(best, own)
+    best = least_best([found.record for found in runs])
     told = []
     for found in runs:
         state = estimated_with(found.record, best)
@@ -150,20 +147,21 @@ def _words(found: Seen) -> str:
 def _report(name: str, runs: list[Seen], *, together: bool) -> None:
     """The spreads of a cell over its runs, how many intervals hold the median of all, and how often
     another run lies where a run says."""
-    valid = [found.state for found in runs if found.verdict is Verdict.VALID]
+    valid = [found for found in runs if found.verdict is Verdict.VALID]
     met = [found.state.visited.experienced_p50_ms for found in runs if found.state.visited]
     spread = "–"
     covered = landed = "–"
     if len(valid) > 1:
-        times = [state.p50_ms for state in valid]
+        states = [found.state for found in valid]
+        times = [state.p50_ms for state in states]
         apart = max(times) / min(times) - 1
         spread = f"{apart:.1%}" + (" !" if apart > WIDEST_SPREAD else "")
         middle = median(times)
         inside = sum(
-            (state.p50_low_ms or 0) <= middle <= (state.p50_high_ms or 0) for state in valid
+            (state.p50_low_ms or 0) <= middle <= (state.p50_high_ms or 0) for state in states
         )
         covered = f"{inside}/{len(valid)}"
-        landed = _landed([found for found in runs if found.verdict is Verdict.VALID], together)
+        landed = _landed(valid, together)
     count = f"{len(valid)}/{len(runs)}"
     print(
         f"{name:32} {spread:>20} {count:>7} {max(met) / min(met) - 1:>12.1%} {covered:>9} "

@@ -17,12 +17,11 @@ from deploybench.analysis.run_shifts import thing_of
 from deploybench.analysis.visits_between_runs import (
     estimated_with,
     has_visits,
-    lesser_best,
+    least_best,
     visited_state,
 )
 from deploybench.results.record import Record
 from deploybench.results.verdict import Judgement, Verdict
-from deploybench.results.visit import CanaryBest
 from deploybench.statistics.shift import (
     ASSUMED_SHIFT,
     ASSUMED_SHIFT_UNDISTURBED,
@@ -57,7 +56,7 @@ def another_run(record: Record, others: Sequence[Record]) -> AnotherRun | None:
     if own is None or own.judgement.verdict is not Verdict.VALID:
         return None
     runs = _same_runs(record, others)
-    best = _best_of(runs)
+    best = least_best(runs)
     state = estimated_with(record, best)
     again = state is not own
     if state.judgement.verdict is not Verdict.VALID:
@@ -75,12 +74,14 @@ def another_run(record: Record, others: Sequence[Record]) -> AnotherRun | None:
     shift = estimated_shift([times]) or assumed_shift(usual)
     below = math.log(state.p50_ms / state.p50_low_ms)
     above = math.log(state.p50_high_ms / state.p50_ms)
+    # Either end has the error of this run on its side, and that of the other run on its other one.
+    reach = math.hypot(below, above, shift.half_width)
     return AnotherRun(
         judgement=state.judgement,
         again=again,
         shift=shift,
-        low_ms=state.p50_ms * math.exp(-math.hypot(below, above, shift.half_width)),
-        high_ms=state.p50_ms * math.exp(math.hypot(above, below, shift.half_width)),
+        low_ms=state.p50_ms * math.exp(-reach),
+        high_ms=state.p50_ms * math.exp(reach),
     )
 
 
@@ -100,12 +101,3 @@ def _same_runs(record: Record, others: Sequence[Record]) -> list[Record]:
 
 def _canary_threads(record: Record) -> int | None:
     return None if record.canary is None else record.canary.threads
-
-
-def _best_of(runs: Sequence[Record]) -> CanaryBest | None:
-    """The least of what the runs knew; None of those without a canary."""
-    best: CanaryBest | None = None
-    for run in runs:
-        if run.canary is not None:
-            best = run.canary if best is None else lesser_best(best, run.canary)
-    return best

@@ -10,6 +10,8 @@ own.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import reduce
 
 from deploybench.analysis.between_runs import (
     UNDISTURBED,
@@ -128,6 +130,15 @@ def common_best(old: Record, new: Record) -> CanaryBest | None:
     if old.host.hostname != new.host.hostname or old.host.cpu_model != new.host.cpu_model:
         return None
     return lesser_best(first, second)
+
+
+def least_best(records: Sequence[Record]) -> CanaryBest | None:
+    """The least of what runs with the same budget on one host knew; None of those without a
+    canary."""
+    known = [record.canary for record in records if record.canary is not None]
+    if not known:
+        return None
+    return reduce(lesser_best, known)
 
 
 def lesser_best(first: CanaryBest, second: CanaryBest) -> CanaryBest:

@@ -127,17 +127,15 @@ class InertUnpickler(pickle.Unpickler):
         """The next object of the stream, which can be sought in.
 
         Raises pickle.UnpicklingError where it notes down an object under a number beyond its own
-        length: the unpickler makes a list so long, and a file of 40 bytes takes 30 GB.
+        length: the unpickler makes room for so many, which of nine bytes may be tens of gigabytes.
         """
         begin = self.stream.tell()
-        stored = [
-            argument
-            for opcode, argument, _ in pickletools.genops(self.stream)
-            if opcode.name in STORES and argument is not None
-        ]
+        largest = 0
+        for opcode, argument, _ in pickletools.genops(self.stream):
+            if opcode.name in STORES and argument is not None:
+                largest = max(largest, argument)
         length = self.stream.tell() - begin
         self.stream.seek(begin)
-        largest = max(stored, default=0)
         if largest > length:
             raise pickle.UnpicklingError(f"object {largest} is noted down in {length} bytes")
         return super().load()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from deploybench.artifacts.naming import KEY_DIGITS
 from deploybench.data.image_size import short_text
 from deploybench.pages.machines import Run
 from deploybench.pages.page import About, Spec, View, inert_values
@@ -24,7 +25,6 @@ MEMORY = About(
 )
 PHASES = ("imported", "loaded", "compiled", "first call", "at work")
 MOST_CELLS = 40
-KEY_DIGITS = 8
 PER_CELL = 36
 """Pixels of height for each cell."""
 STAIRS = {"range": [PER_CELL / 2 - 9, PER_CELL / 2 + 9]}
