@@ -1,4 +1,4 @@
-"""What children inherit from the thread that starts them: its CPUs, and signals it holds back."""
+"""What children have of the thread that starts them: CPUs, signals that are held back, its end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Collection, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from deploybench.errors import DeployBenchError
 
@@ -14,6 +17,22 @@ LARGEST_FILE_BYTES = 64 << 30
 """No artifact is near it; what goes on writing would fill the disk."""
 SLEEPER = "deploybench-sleeper"
 """The name of a thread that sleeps and holds no lock that a fork of the process could want."""
+
+
+Started = TypeVar("Started")
+_lasting = ThreadPoolExecutor(max_workers=1, thread_name_prefix="deploybench-starter")
+
+
+def from_lasting_thread(start: Callable[[], Started]) -> Started:
+    """What ``start`` returns or raises, called in a thread that lasts as long as this process.
+
+    For children that outlive their caller's thread: on Linux, one that is to die with its parent
+    dies with the *thread* that started it (PR_SET_PDEATHSIG, prctl(2)), and a web server's pool
+    ends its threads when they have had nothing to do for some seconds.
+    """
+    if threading.current_thread() is threading.main_thread():
+        return start()
+    return _lasting.submit(start).result()
 
 
 def can_pin() -> bool:

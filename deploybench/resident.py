@@ -25,7 +25,7 @@ import psutil
 
 from deploybench.errors import DeployBenchError
 from deploybench.family import kill_strays, scratch_folder
-from deploybench.inherited import pinned
+from deploybench.inherited import from_lasting_thread, pinned
 from deploybench.processes import (
     HERE,
     STDERR_TAIL_BYTES,
@@ -55,8 +55,9 @@ class ResidentLostError(Exception):
 class Resident:
     """A child ``python -m module`` that rests between the questions; a context manager.
 
-    It is pinned to ``cpus``, if there are any, and runs in ``interpreter``. Raises DeployBenchError
-    where no child can be started, or pinned.
+    It is pinned to ``cpus``, if there are any, and runs in ``interpreter``. It lives until it is
+    closed or this process ends, whichever thread it is started in. Raises DeployBenchError where no
+    child can be started, or pinned.
     """
 
     def __init__(
@@ -79,9 +80,10 @@ class Resident:
         changes = {**(environment or {}), REPLIES: str(writing)}
         variables = child_environment(folder, changes, interpreter)
         with self._log_path.open("wb") as log:
-            try:
+
+            def start() -> subprocess.Popen[bytes]:
                 with pinned(cpus):
-                    self._child = subprocess.Popen(
+                    return subprocess.Popen(
                         python_module(module, interpreter),
                         stdin=subprocess.PIPE,
                         stdout=log,
@@ -90,6 +92,9 @@ class Resident:
                         pass_fds=(writing,),
                         start_new_session=True,
                     )
+
+            try:
+                self._child = from_lasting_thread(start)
             except DeployBenchError:
                 self._stack.close()
                 raise
@@ -103,7 +108,7 @@ class Resident:
             finally:
                 os.close(writing)
         self._stack.callback(kill_strays, variables)
-        self._stack.callback(kill_group, self._child)
+        self._stack.callback(self._kill)
 
     def __enter__(self) -> Resident:
         return self
@@ -172,7 +177,7 @@ class Resident:
         while b"\n" not in self._unread:
             left_s = end - time.monotonic()
             if left_s <= 0 or not select.select([self._replies], [], [], left_s)[0]:
-                kill_group(self._child)
+                self._kill()
                 raise ResidentLostError(f"stopped after the time limit of {time_limit_s:g} s")
             read = os.read(self._replies, LONGEST_READ)
             if not read:  # the other end is closed: the child has died
@@ -181,8 +186,13 @@ class Resident:
         line, _, self._unread = self._unread.partition(b"\n")
         return line.decode()
 
+    def _kill(self) -> None:
+        """Once: the number of a child that was reaped may be another's by now."""
+        if self._child.returncode is None:
+            kill_group(self._child)
+
     def _cause(self) -> str:
-        kill_group(self._child)
+        self._kill()
         log = read_tail(self._log_path, STDERR_TAIL_BYTES)
         return cause_of_death(self._child.returncode, log)
 

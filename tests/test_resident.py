@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -143,6 +144,24 @@ def test_stopped_process_dies_with_its_parent(
     parent.send_signal(number)
     parent.wait()
     wait_until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
+
+
+def test_resident_outlives_the_thread_that_asked_for_it(module: str) -> None:
+    """On Linux what dies with its parent dies with the thread of the parent that started it."""
+    started: list[Resident] = []
+
+    def work() -> None:
+        started.append(Resident(module))
+        started[0].ask("one", 60)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    with started[0] as child:
+        # The signal of a thread's end comes at once; a child that is stopped dies of it, too.
+        with pytest.raises(psutil.TimeoutExpired):
+            psutil.Process(child.number).wait(timeout=0.5)
+        assert child.ask("two", 60) == f"two {child.number}"
 
 
 @pytest.mark.skipif(not can_pin(), reason="this system pins no processes")

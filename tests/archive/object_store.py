@@ -11,6 +11,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import fsspec
+import pytest
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -43,3 +46,20 @@ def object_store() -> Iterator[str]:
     finally:
         server.terminate()
         server.wait()
+
+
+@contextmanager
+def bucket(name: str) -> Iterator[str]:
+    """The URL of a new bucket of a new server, which s3fs finds by its environment."""
+    with object_store() as address, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", address)
+        patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        # fsspec keeps each file system for the life of the process, and with it the address of the
+        # server that another file's tests had.
+        s3 = fsspec.get_filesystem_class("s3")
+        s3.clear_instance_cache()
+        fsspec.filesystem("s3", use_listings_cache=False).mkdir(name)
+        yield f"s3://{name}"
+        s3.clear_instance_cache()

@@ -14,20 +14,14 @@ from deploybench.archive.places import place_of
 from deploybench.archive.query import query
 from deploybench.errors import DeployBenchError
 from tests.archive.made import steady, written
-from tests.archive.object_store import object_store
+from tests.archive.object_store import bucket
 from tests.conftest import Cli
 
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[str]:
-    """A bucket, and the environment in which s3fs finds its server."""
-    with object_store() as address, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", address)
-        patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        fsspec.filesystem("s3", use_listings_cache=False).mkdir("results")
-        yield "s3://results"
+    with bucket("results") as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

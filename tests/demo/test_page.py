@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +19,9 @@ from deploybench.export.request import ExportRequest, ModelRequest
 from tests.artifacts.workspaces import ONNX, PYTORCH, kept_workspace
 from tests.conftest import run_here
 from tests.pages.browser import started
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytest.importorskip("gradio", reason="the extra demo is not installed")
 
@@ -65,6 +68,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def give(page: Page, file: Path) -> None:
+    """Give the page a file, and wait until it has it: its name stands there while it is uploaded,
+    a link to it afterwards."""
+    page.set_input_files("input[type=file]", file)
+    page.locator(f"a[download='{file.name}']").wait_for()
+
+
 def test_an_image_is_answered_by_both_artifacts_and_nothing_else_is_asked(
     address: str, pictures: Path
 ) -> None:
@@ -85,8 +95,7 @@ def test_an_image_is_answered_by_both_artifacts_and_nothing_else_is_asked(
         page.wait_for_function("document.querySelector('#remark textarea').value != ''")
         assert "Choose an image first." in page.locator("#remark textarea").input_value()
 
-        page.set_input_files("input[type=file]", pictures / "noise.png")
-        page.get_by_text("noise.png").wait_for()
+        give(page, pictures / "noise.png")
         page.click("#look")
         page.wait_for_function("document.querySelector('#verdict textarea').value != ''")
         verdict = page.locator("#verdict textarea").input_value()
@@ -98,10 +107,9 @@ def test_an_image_is_answered_by_both_artifacts_and_nothing_else_is_asked(
         assert not broken
 
         page.get_by_label("Clear").first.click()
-        # A file given to the old field is lost with it; the new one is there when the name is gone.
-        page.get_by_text("noise.png").wait_for(state="detached")
-        page.set_input_files("input[type=file]", pictures / "broken.png")
-        page.get_by_text("broken.png").wait_for()
+        # A file given to the old field is lost with it; the new one is there when the link is gone.
+        page.locator("a[download='noise.png']").wait_for(state="detached")
+        give(page, pictures / "broken.png")
         page.click("#look")
         page.wait_for_function(
             "document.querySelector('#facts-left textarea').value.startsWith('No answer')"
@@ -115,8 +123,7 @@ def test_overlay_that_cannot_be_had_is_said_on_the_page(address: str, pictures: 
         page = browser.new_page()
         page.set_default_timeout(120_000)
         page.goto(address)
-        page.set_input_files("input[type=file]", pictures / "noise.png")
-        page.get_by_text("noise.png").wait_for()
+        give(page, pictures / "noise.png")
         page.click("#look")
         page.wait_for_function("document.querySelector('#what-left textarea').value != ''")
         words = page.locator("#what-left textarea").input_value()
@@ -153,8 +160,7 @@ def test_overlay_of_the_source_appears_and_follows_the_choice(
         )
         page.set_default_timeout(120_000)
         page.goto(vit_address)
-        page.set_input_files("input[type=file]", tmp_path / "scan.dcm")
-        page.get_by_text("scan.dcm").wait_for()
+        give(page, tmp_path / "scan.dcm")
         page.click("#look")
         page.locator("#map-left img").wait_for()
         words = page.locator("#what-left textarea").input_value()

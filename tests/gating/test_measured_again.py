@@ -14,9 +14,10 @@ from deploybench.artifacts.workspace import MEASURED_AGAIN, Workspace
 from deploybench.gating.keeping import keep_baseline
 from deploybench.results.record import Record
 from deploybench.results.store import read_records, write_record
+from tests.archive.object_store import bucket
 from tests.artifacts.workspaces import ONNX, add_copy, kept_workspace
 from tests.conftest import Cli, rewrite_manifest
-from tests.gating.stores import bucket, git, repository
+from tests.gating.stores import git, repository
 
 NEW, NEW_KEY = "onnx-fp32-dynamic-ffffffff", "f" * 64
 LATER = "20990101-000000-ffff"

@@ -19,8 +19,9 @@ from deploybench.gating.sides import side_of
 from deploybench.results.record import Record
 from deploybench.results.store import NoRecordsError
 from tests.archive.made import steady, written
+from tests.archive.object_store import bucket
 from tests.conftest import Cli, rewrite_manifest
-from tests.gating.stores import bucket, git, repository
+from tests.gating.stores import git, repository
 
 FIRST, SECOND = "20260101-000000-aaaa", "20260102-000000-bbbb"
 
