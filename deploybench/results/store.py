@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import secrets
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -153,9 +152,14 @@ def other_runs_of(records: Sequence[Record], folder: Path) -> list[Record]:
 
 
 def new_run_name() -> str:
-    """A name that sorts by time and does not collide between hosts."""
+    """A name that sorts by the time it was made at, and does not collide between hosts.
+
+    Its last four digits are the part of the second, in steps of 15 microseconds: runs that begin in
+    one second sort as they began, and hosts hardly ever begin in one step.
+    """
     started = datetime.now(timezone.utc)
-    return f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    step = (started.microsecond << 16) // 1_000_000
+    return f"{started:%Y%m%d-%H%M%S}-{step:04x}"
 
 
 def latest_run(folder: Path) -> Path | None:

@@ -180,14 +180,22 @@ def test_auto_leaves_others_the_cores_on_which_they_keep_processes(
 
 
 @can_be_pinned
-def test_cpus_of_others_are_those_of_processes_that_are_kept_on_some() -> None:
+def test_cpus_of_others_are_those_of_processes_that_are_kept_on_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     mine = frozenset(os.sched_getaffinity(0))
     cpu = max(mine)
-    before = cpus_of_others(mine)
-    with pinned([cpu]):
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    children = []
     try:
-        assert cpus_of_others(mine) == before | ({cpu} if len(mine) > 1 else set())
+        for cpus in ((), (cpu,)):
+            with pinned(cpus):
+                child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+            children.append(child)
+        # Other processes of this machine come and go meanwhile.
+        for number, found in ((0, set()), (1, {cpu} if len(mine) > 1 else set())):
+            monkeypatch.setattr("psutil.pids", lambda number=number: [children[number].pid])
+            assert cpus_of_others(mine) == found
     finally:
-        child.kill()
-        child.communicate()
+        for child in children:
+            child.kill()
+            child.communicate()

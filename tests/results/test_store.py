@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from deploybench.results.record import Record
-from deploybench.results.store import latest_run, read_records, write_record
+from deploybench.results.store import latest_run, new_run_name, read_records, write_record
 from deploybench.results.verdict import Judgement, Verdict
 from tests.comparisons import record
 
@@ -69,3 +70,12 @@ def test_run_in_which_everything_was_skipped_is_not_the_latest(tmp_path: Path) -
     assert latest_run(tmp_path) == tmp_path / "1-measured"
     write_record(unmeasured(Verdict.FAILED), tmp_path / "3-tried")
     assert latest_run(tmp_path) == tmp_path / "3-tried"
+
+
+def test_runs_that_begin_in_one_second_sort_as_they_began() -> None:
+    names = []
+    for _ in range(50):
+        names.append(new_run_name())
+        time.sleep(0.0005)
+    assert names == sorted(names)
+    assert len(set(names)) == 50
