@@ -189,8 +189,15 @@ def test_cpus_of_others_are_those_of_processes_that_are_kept_on_some(
     try:
         for cpus in ((), (cpu,)):
             with pinned(cpus):
-                child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+                child = subprocess.Popen(
+                    [sys.executable, "-c", "print(flush=True); input()"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                )
             children.append(child)
+            # Until then it may still be on its way to its program, without a command line.
+            assert child.stdout is not None
+            child.stdout.readline()
         # Other processes of this machine come and go meanwhile.
         for number, found in ((0, set()), (1, {cpu} if len(mine) > 1 else set())):
             monkeypatch.setattr("psutil.pids", lambda number=number: [children[number].pid])
