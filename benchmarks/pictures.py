@@ -43,7 +43,7 @@ EXAMPLES = {
     "example-run": ("report-example.html", "Four models on three runtimes of two CPU cores"),
     "example-study": (
         "report-study.html",
-        "Accuracy beside latency: three small models on generated brain images",
+        "One body, five attentions: accuracy beside latency on generated brain images",
     ),
 }
 """Folders of docs/ with records: the page of each, and its title."""

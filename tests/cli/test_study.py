@@ -119,8 +119,14 @@ def test_the_table_is_printed_and_a_failed_model_makes_the_exit_code(
     assert studies.model("heavy").trained is not None
 
 
-def test_the_recipe_of_the_demonstration_reads_and_is_for_all_of_its_models(asked: Ask) -> None:
-    path = ROOT / "examples" / "accuracy_demo.json"
-    request = asked("--models", "timm:tf_efficientnet_lite0,xca", "--recipe", str(path))
-    assert request.recipe.name == "accuracy-demo"
+@pytest.mark.parametrize(
+    ("models", "name"),
+    [("timm:tf_efficientnet_lite0,xca", "accuracy-demo"), ("fair", "fair-study")],
+)
+def test_the_recipe_of_an_example_reads_and_is_for_all_of_its_models(
+    asked: Ask, models: str, name: str
+) -> None:
+    path = ROOT / "examples" / f"{name.replace('-', '_')}.json"
+    request = asked("--models", models, "--recipe", str(path))
+    assert request.recipe.name == name
     assert all(model.recipe is None for model in request.models)
