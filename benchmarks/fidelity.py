@@ -88,7 +88,7 @@ def main() -> None:
             rounds = options.rounds
             if clock == "benchmark_app":
                 rounds //= APP_ROUNDS_SHARE
-            job = job_for(artifact, runner, 0.3).model_copy(update={"timing": timing})
+            job = job_for(artifact, runner, 0.3).replaced(timing=timing)
             found = _times(artifact, job, clock, rounds, options.processes, generator)
             centre, half = _over_processes(found)
             interval = f"{math.exp(centre - half):.3f}-{math.exp(centre + half):.3f}"
