@@ -88,7 +88,7 @@ def main() -> None:
             record = trial.replaced(run=f"{number + 1:02}")
             if options.keep is not None:
                 folder = options.keep / record.run
-                folder.mkdir()
+                folder.mkdir(exist_ok=True)
                 write_record(record, folder)
             seen[name].append(_seen(record))
         words = "  ".join(_words(seen[name][-1]) for name in names)

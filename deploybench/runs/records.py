@@ -52,10 +52,11 @@ def keep(record: Record, context: RunContext) -> Record:
 
 
 def kept(record: Record, context: RunContext) -> Iterator[Record]:
-    """Write the record and hand it on; where it cannot be written, hand it on before saying so."""
+    """Write the record and hand it on; where it cannot be written, or somebody interrupts that, hand
+    it on before saying so."""
     try:
         keep(record, context)
-    except DeployBenchError:
+    except (DeployBenchError, KeyboardInterrupt):
         yield record
         raise
     yield record

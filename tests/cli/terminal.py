@@ -21,7 +21,9 @@ import pyte
 class Terminal:
     """The command line in a terminal of that size; ``output`` takes its standard output.
 
-    ``raw`` is all that was written, ``code`` the exit code once it has ended.
+    ``raw`` is all that was written, ``code`` the exit code once it has ended. A picture may be
+    half drawn at any moment: what a test looks for it waits for (``until``). The command ends with
+    the block.
     """
 
     def __init__(self, arguments: list[str], columns: int, rows: int, output: Path) -> None:
@@ -29,6 +31,7 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
         self.code: int | None = None
+        self._ended = False
         # Named as a whole: readline, which pytest imports, sets COLUMNS and LINES where os.environ
         # does not see them, and a program with these does not look at its terminal's size.
         environment = {**os.environ, "TERM": "xterm-256color"}
@@ -42,6 +45,14 @@ class Terminal:
             os.dup2(os.open(output, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 1)
             os.execve(sys.executable, command, environment)
         self.resize(columns, rows)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self.code is None:
+            os.kill(self._pid, signal.SIGKILL)
+            self._end()
 
     @property
     def lines(self) -> list[str]:
@@ -71,6 +82,10 @@ class Terminal:
     def to_the_end(self, limit_s: float = 120) -> None:
         """Read until the command has ended."""
         self.until(lambda: False, limit_s)
+        assert self._ended, f"it has not ended in {limit_s:g} s"
+        self._end()
+
+    def _end(self) -> None:
         _, status = os.waitpid(self._pid, 0)
         self.code = os.waitstatus_to_exitcode(status)
         os.close(self._fd)
@@ -83,7 +98,8 @@ class Terminal:
         try:
             data = os.read(self._fd, 1 << 16)
         except OSError:  # the child has closed its side
-            return False
+            data = b""
+        self._ended = not data
         self.raw += data
         self._stream.feed(data)
         return bool(data)

@@ -12,7 +12,7 @@ import psutil
 
 from deploybench.artifacts.workspace import Workspace
 from deploybench.results.store import read_records
-from tests.cli.processes import command_of, start_cli
+from tests.cli.processes import children_of, started_cli, wait_for
 from tests.conftest import TINY
 
 QUICK = ("--duration", "50ms", "--min-samples", "8")
@@ -33,13 +33,11 @@ def test_interrupt_keeps_what_is_finished_and_leaves_no_process(
         "--json",
         *QUICK,
     ]
-    child = start_cli(arguments)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and len(list(tmp_path.glob("records/*/*.json"))) < 2:
-        time.sleep(0.1)
-    family = psutil.Process(child.pid).children(recursive=True)
-    child.send_signal(signal.SIGINT)
-    output, _ = child.communicate(timeout=60)
+    with started_cli(*arguments) as child:
+        wait_for(lambda: len(list(tmp_path.glob("records/*/*.json"))) == 2)
+        family = children_of(child.pid)
+        child.send_signal(signal.SIGINT)
+        output, _ = child.communicate(timeout=60)
     assert child.returncode == 130
     rows = json.loads(output)
     assert len({row["runner"] for row in rows}) == 2
@@ -65,15 +63,11 @@ def test_interrupted_export_leaves_neither_processes_nor_partial_folders(tmp_pat
         "-j",
         "2",
     ]
-    child = start_cli(arguments)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not list(tmp_path.glob("artifacts/.partial-*")):
-        time.sleep(0.1)
-    time.sleep(1)
-    family = psutil.Process(child.pid).children(recursive=True)
-    child.send_signal(signal.SIGINT)
-    assert child.wait(timeout=60) == 130
-    assert family
+    with started_cli(*arguments) as child:
+        wait_for(lambda: list(tmp_path.glob("artifacts/.partial-*")))
+        family = wait_for(lambda: children_of(child.pid))
+        child.send_signal(signal.SIGINT)
+        assert child.wait(timeout=60) == 130
     assert psutil.wait_procs(family, timeout=5)[1] == []
     assert list(tmp_path.glob("artifacts/.partial-*")) == []
 
@@ -81,19 +75,9 @@ def test_interrupted_export_leaves_neither_processes_nor_partial_folders(tmp_pat
 def test_killed_parent_leaves_no_worker_behind(tiny_workspace: Workspace, tmp_path: Path) -> None:
     shutil.copytree(tiny_workspace.artifacts_folder, tmp_path / "artifacts")
     arguments = ["run", "-w", str(tmp_path), "-r", "onnxruntime", "--duration", "30s"]
-    child = start_cli(arguments)
-    workers: list[psutil.Process] = []
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not workers:
-        time.sleep(0.2)
-        workers = [
-            process
-            for process in psutil.Process(child.pid).children()
-            if "measure.resident_worker" in command_of(process)
-        ]
-    time.sleep(1)
-    child.kill()
-    child.wait()
-    gone, alive = psutil.wait_procs(workers, timeout=10)
-    assert gone
-    assert not alive
+    with started_cli(*arguments) as child:
+        workers = wait_for(lambda: children_of(child.pid, "measure.resident_worker"))
+        time.sleep(1)  # until it is at work
+        child.kill()
+        child.wait()
+    assert psutil.wait_procs(workers, timeout=10)[1] == []

@@ -248,32 +248,30 @@ def test_run_in_a_terminal_shows_rows_follows_its_size_and_leaves_nothing(
 
     workspace = kept_workspace(tmp_path / "workspace", ONNX_ARTIFACT, PYTORCH_ARTIFACT)
     output = tmp_path / "table.json"
-    terminal = Terminal(
-        [
-            *("run", "-w", str(workspace.root), "-r", "onnxruntime,pytorch", "--trust"),
-            *("--budget", "60s", "--precision-target", "0.1%", "--duration", "20ms", "--json"),
-        ],
-        80,
-        24,
-        output,
-    )
-    assert terminal.until(lambda: bool(re.search(r"measuring round \d+", terminal.text)))
-    assert terminal.until(lambda: "of its own speed now" in terminal.text)
-    assert all(f"{runner} fp32" in terminal.text for runner in ("onnxruntime", "pytorch"))
-    assert terminal.text.count("rows known") == 1
-    assert max(map(len, terminal.lines)) <= 80
+    arguments = [
+        *("run", "-w", str(workspace.root), "-r", "onnxruntime,pytorch", "--trust"),
+        *("--budget", "60s", "--precision-target", "0.1%", "--duration", "20ms", "--json"),
+    ]
+    with Terminal(arguments, 80, 24, output) as terminal:
+        assert terminal.until(lambda: bool(re.search(r"measuring round \d+", terminal.text)))
+        for words in ("of its own speed now", "onnxruntime fp32", "pytorch fp32"):
+            assert terminal.until(lambda words=words: words in terminal.text), terminal.text
+        assert terminal.until(lambda: terminal.text.count("rows known") == 1)
+        assert max(map(len, terminal.lines)) <= 80
 
-    terminal.resize(60, 14)
-    seen = len(terminal.raw)
-    # Pictures that were on their way are of the old size; then the screen is cleared.
-    assert terminal.until(
-        lambda: b"looks" in terminal.raw[seen:].partition(b"\x1b[2J")[2].partition(b"rows known")[2]
-    )
-    assert terminal.text.count("rows known") == 1
-    assert max(map(len, terminal.lines)) <= 60
+        terminal.resize(60, 14)
+        seen = len(terminal.raw)
+        # Pictures that were on their way are of the old size; then the screen is cleared.
+        assert terminal.until(
+            lambda: (
+                b"looks" in terminal.raw[seen:].partition(b"\x1b[2J")[2].partition(b"rows known")[2]
+            )
+        )
+        assert terminal.until(lambda: terminal.text.count("rows known") == 1)
+        assert max(map(len, terminal.lines)) <= 60
 
-    terminal.press(b"\x03")
-    terminal.to_the_end()
+        terminal.press(b"\x03")
+        terminal.to_the_end()
     assert terminal.code == 130
     assert "rows known" not in terminal.text, (terminal.text, terminal.raw[seen:])
     assert "interrupted" in terminal.text
@@ -293,12 +291,12 @@ def test_no_live_in_a_terminal_writes_lines_and_moves_no_cursor(
         *("run", "-w", str(workspace.root), "-r", "onnxruntime", "--budget", "2s"),
         *("--duration", "20ms", "--json"),
     ]
-    lines = Terminal([*arguments, "--no-live"], 100, 40, tmp_path / "one.json")
-    lines.to_the_end()
+    with Terminal([*arguments, "--no-live"], 100, 40, tmp_path / "one.json") as lines:
+        lines.to_the_end()
     assert b"rows known" in lines.raw or b"row known" in lines.raw
     assert not MOVES.search(lines.raw)
-    quiet = Terminal([*arguments, "--quiet"], 100, 40, tmp_path / "other.json")
-    quiet.to_the_end()
+    with Terminal([*arguments, "--quiet"], 100, 40, tmp_path / "other.json") as quiet:
+        quiet.to_the_end()
     assert b"round" not in quiet.raw
     assert b"\x1b[?25l" not in quiet.raw
     assert (lines.code, quiet.code) == (0, 0)

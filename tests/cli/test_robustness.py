@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ import pytest
 from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import EXIT_CRASHED, EXIT_REFUSED, EXIT_TERMINATED
 from deploybench.results.store import write_record
+from tests.cli.processes import started_cli, wait_for
 from tests.comparisons import record
 from tests.conftest import Cli
 
@@ -230,18 +230,11 @@ def test_sigterm_shows_what_was_measured_and_where_it_is_in_a_log_without_animat
     shutil.copytree(tiny_workspace.artifacts_folder, tmp_path / "artifacts")
     forced = {"FORCE_COLOR": "1", "CLICOLOR_FORCE": "1", "TTY_COMPATIBLE": "1"}
     arguments = ["run", "-w", str(tmp_path), "-r", "onnxruntime", "--rounds", "200"]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "deploybench", *arguments, "--duration", "50ms", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **forced},
-    )
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not list(tmp_path.glob("records/*/*.json")):
-        time.sleep(0.1)
-    child.terminate()
-    output, log = child.communicate(timeout=60)
+    arguments += ["--duration", "50ms", "--json"]
+    with started_cli(*arguments, stderr=subprocess.PIPE, environment=forced) as child:
+        wait_for(lambda: list(tmp_path.glob("records/*/*.json")))
+        child.terminate()
+        output, log = child.communicate(timeout=60)
     assert child.returncode == EXIT_TERMINATED == 128 + signal.SIGTERM
     assert json.loads(output)[0]["launches"] > 0
     (run,) = (tmp_path / "records").iterdir()

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import pytest
 
 from deploybench.artifacts.workspace import Workspace
 from deploybench.scenarios.settings import queries_for_early_stopping
-from tests.cli.processes import command_of
+from tests.cli.processes import children_of, started_cli, wait_for
 from tests.conftest import TINY, Cli
 
 QUICK = ("--duration", "50ms", "--threads", "2")
@@ -131,24 +129,12 @@ def test_interrupt_keeps_what_is_finished_and_leaves_no_process(
         "--min-queries",
         "500000",
     ]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "deploybench", "scenario", *arguments, "--json", *QUICK],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    workers: list[psutil.Process] = []
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not workers:
-        time.sleep(0.1)
-        family = psutil.Process(child.pid).children(recursive=True)
-        workers = [process for process in family if "scenarios.worker" in command_of(process)]
-    time.sleep(2)
-    child.send_signal(signal.SIGINT)
-    output, _ = child.communicate(timeout=60)
+    with started_cli("scenario", *arguments, "--json", *QUICK) as child:
+        workers = wait_for(lambda: children_of(child.pid, "scenarios.worker"))
+        time.sleep(2)  # until it is at work
+        child.send_signal(signal.SIGINT)
+        output, _ = child.communicate(timeout=60)
     assert child.returncode == 130
     assert json.loads(output) == []
-    assert workers
     assert psutil.wait_procs(workers, timeout=5)[1] == []
     assert list(tmp_path.rglob(".partial-*")) == []

@@ -16,7 +16,7 @@ from PIL import Image
 from deploybench.artifacts.workspace import Workspace
 from deploybench.evaluate.journal import Journal
 from deploybench.results.store import evaluations_in
-from tests.cli.processes import start_cli
+from tests.cli.processes import started_cli, wait_for
 from tests.conftest import run_here
 from tests.evaluate.conftest import COLOURS, image_of, write_classes, write_images
 
@@ -77,19 +77,18 @@ def test_killed_evaluation_goes_on_and_predicts_no_image_twice(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     data = slow_images(tmp_path / "data")
-    child = start_cli(typed(workspace, data, "--batch", "1", "--no-eager", "--class-names", NAMES))
-    outputs = wait_for_outputs(workspace)
-    child.send_signal(signal.SIGKILL)
-    child.communicate(timeout=60)
+    typed_here = typed(workspace, data, "--batch", "1", "--no-eager", "--class-names", NAMES)
+    with started_cli(*typed_here) as child:
+        outputs = wait_for(lambda: outputs_of(workspace))
+        child.send_signal(signal.SIGKILL)
+        child.communicate(timeout=60)
     time.sleep(0.3)  # the worker dies with its parent
     left = Journal(outputs.parent, 6).read()
     assert 0 < left.count < SLOW_IMAGES
     time.sleep(0.3)
     assert Journal(outputs.parent, 6).read().count == left.count
     first = left.outputs.copy()
-    done = run_here(
-        *typed(workspace, data, "--batch", "1", "--no-eager", "--class-names", NAMES, "--json")
-    )
+    done = run_here(*typed_here, "--json")
     (row,) = json.loads(done.stdout)
     assert row["images_evaluated"] == SLOW_IMAGES
     assert "goes on after" in done.stderr
@@ -102,10 +101,11 @@ def test_interrupted_evaluation_says_so_and_keeps_what_it_has(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     data = slow_images(tmp_path / "data")
-    child = start_cli(typed(workspace, data, "--batch", "1", "--no-eager", "--class-names", NAMES))
-    outputs = wait_for_outputs(workspace)
-    child.send_signal(signal.SIGINT)
-    child.communicate(timeout=60)
+    typed_here = typed(workspace, data, "--batch", "1", "--no-eager", "--class-names", NAMES)
+    with started_cli(*typed_here) as child:
+        outputs = wait_for(lambda: outputs_of(workspace))
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=60)
     assert child.returncode == 130
     assert 0 < Journal(outputs.parent, 6).read().count < SLOW_IMAGES
     assert evaluations_in(workspace.records_folder) == []
@@ -127,15 +127,10 @@ def slow_images(root: Path) -> Path:
     return root
 
 
-def wait_for_outputs(workspace: Workspace) -> Path:
-    """Until the first predictions are there."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        found = list(workspace.evaluations_folder.glob("*/outputs.bin"))
-        if found and found[0].stat().st_size:
-            return found[0]
-        time.sleep(0.01)
-    raise AssertionError("nothing was predicted in two minutes")
+def outputs_of(workspace: Workspace) -> Path | None:
+    """Where the first predictions are, once they are there."""
+    found = list(workspace.evaluations_folder.glob("*/outputs.bin"))
+    return found[0] if found and found[0].stat().st_size else None
 
 
 def test_values_that_are_none_are_refused_in_words(workspace: Workspace, tmp_path: Path) -> None:

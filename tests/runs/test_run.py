@@ -250,6 +250,30 @@ def test_record_that_the_disk_does_not_hold_is_handed_on_before_the_run_ends(
     assert len(kept.launches) == 1
 
 
+def test_record_whose_writing_somebody_interrupts_is_handed_on_before_the_run_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Otherwise it lies on the disk, and the table of what was measured does not show it."""
+
+    def interrupted(path: Path, content: str) -> None:
+        write_whole(path, content)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deploybench.results.store.write_whole", interrupted)
+    seen: list[Record] = []
+    with pytest.raises(KeyboardInterrupt):
+        seen.extend(
+            measured(
+                monkeypatch,
+                tmp_path,
+                THREE_ROUNDS,
+                Planned(cell(), ARTIFACT, None),
+                pytorch=rising(),
+            )
+        )
+    assert [record.sealed() for record in seen] == read_records(tmp_path / "records" / "run")
+
+
 def test_number_of_rounds_is_over_with_the_last_launch(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -6,8 +6,7 @@ from __future__ import annotations
 import itertools
 import json
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,7 +32,7 @@ from deploybench.runs.events import LaunchedAfresh, RunEvent, VisitLost, VisitsM
 from deploybench.runs.run import run_cells
 from deploybench.runs.settings import RunContext, RunSettings
 from deploybench.telemetry.canary_memory import remembered
-from tests.cli.processes import start_cli
+from tests.cli.processes import children_of, started_cli, wait_for
 from tests.conftest import run_cli
 from tests.records import cell, host
 from tests.runs.made_up import ARTIFACT, MadeUp
@@ -90,37 +89,25 @@ def test_rounds_visit_every_cell_between_two_readings_of_the_canary(
 def test_no_stopped_process_is_left_when_a_run_ends_in_the_middle(
     tiny_workspace: Workspace, number: signal.Signals
 ) -> None:
-    run = start_cli(
-        ["run", "-w", str(tiny_workspace.root), "-r", "onnxruntime,openvino", "--budget", "120s"]
-    )
-    try:
-        resting = wait_for(lambda: stopped_children(run.pid) if run.poll() is None else None)
+    with started_cli(
+        *("run", "-w", str(tiny_workspace.root), "-r", "onnxruntime,openvino"),
+        *("--budget", "120s"),
+    ) as run:
+        resting = wait_for(lambda: stopped_children(run.pid))
         run.send_signal(number)
         run.communicate(timeout=60)
-    finally:
-        run.kill()
-    wait_for(lambda: not any(process.is_running() for process in resting) or None)
+        wait_for(lambda: not any(process.is_running() for process in resting))
 
 
-def stopped_children(parent: int) -> list[psutil.Process] | None:
-    """The processes below ``parent`` that rest, once there are three (two cells, the canary)."""
+def stopped_children(parent: int) -> list[psutil.Process]:
+    """The processes below ``parent`` that rest, once there are two."""
     try:
-        children = psutil.Process(parent).children(recursive=True)
-        stopped = [child for child in children if child.status() == psutil.STATUS_STOPPED]
-    except psutil.Error:
-        return None
-    return stopped if len(stopped) > 1 else None
-
-
-def wait_for(look: Callable[[], Any]) -> Any:
-    """What ``look`` finds, once it is not None."""
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        found = look()
-        if found is not None:
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it did not come to that")
+        stopped = [
+            child for child in children_of(parent) if child.status() == psutil.STATUS_STOPPED
+        ]
+    except psutil.NoSuchProcess:
+        return []
+    return stopped if len(stopped) > 1 else []
 
 
 RULE = ExperimentRule(half_width=0.01, budget_s=60.0, min_rounds=6)
