@@ -36,7 +36,7 @@ from deploybench.analysis.visit_ratios import (
 from deploybench.analysis.visit_verdicts import WIDEST_INTERVAL, judge_visits
 from deploybench.analysis.visited import visited_of
 from deploybench.results.verdict import Verdict
-from deploybench.statistics.adjust import SpeedNoise
+from deploybench.statistics.adjust import SLOPES_VARY, SpeedNoise
 from deploybench.statistics.dependence import centre_of, centre_of_logs
 from deploybench.statistics.ratios import Answer, answer
 
@@ -171,6 +171,14 @@ def contended_unlike(generator: Generator) -> Trouble:
     return replace(contended(generator), slopes=(-1.2, -0.6))
 
 
+def contended_variously(generator: Generator) -> Trouble:
+    """Beside each neighbour the cells follow the delivered speed by a slope of its own."""
+    trouble = contended(generator)
+    stretch = ROUNDS // 8
+    slopes = np.repeat(generator.normal(0.0, SLOPES_VARY, 8), stretch)
+    return replace(trouble, unseen=slopes * trouble.seen)
+
+
 def never_calm(generator: Generator) -> Trouble:
     wave = autoregressive(0.9, 0.08)(generator, ROUNDS)
     return replace(quiet(), seen=-np.maximum(0.25 + wave, 0.07))
@@ -203,6 +211,7 @@ KINDS: dict[str, Draw] = {
     "bursts, own": _bursts("own"),
     "contended": contended,
     "contended, unlike": contended_unlike,
+    "contended, variously": contended_variously,
     "never calm": never_calm,
     "1 process": _processes(1, USUAL_SPREAD),
     "2 processes": _processes(2, USUAL_SPREAD),

@@ -21,7 +21,7 @@ CHEAP_START_S = 10.0
 """A process to compare with is started where that takes no longer. PyTorch's processes, which take
 4 to 8 s to start, are those that differ most: one asked the system for 2,300 new pages a call, the
 next for 5,800, and took a fifth longer."""
-LARGEST_SHARE_OF_STARTS = 0.25
+LARGEST_SHARE_OF_STARTS = 0.15
 """Of the budget, for the processes after each cell's first."""
 MOST_PROCESSES = 8
 SHIFTED = 0.01

@@ -29,7 +29,7 @@ RESIDENT: Literal["resident"] = "resident"
 FRESH: Literal["fresh"] = "fresh"
 LAUNCHES = (AUTO, RESIDENT, FRESH)
 LAUNCH_S = 1.0
-VISIT_S = 0.15
+VISIT_S = 0.075
 """Short, so that the two sides of a pair are close in time, and some visits find a calm moment."""
 
 

@@ -10,12 +10,14 @@ import pytest
 from deploybench.statistics.adjust import (
     EXPECTED_ERROR,
     EXPECTED_SLOPE,
+    SLOPES_VARY,
     Basis,
     Floats,
     SpeedNoise,
     slope_of,
     undisturbed,
 )
+from deploybench.statistics.dependence import centre_of_logs
 
 VISITS = 400
 TRUTH = math.log(10.0)
@@ -88,6 +90,44 @@ def test_where_a_third_of_the_visits_are_calm_they_decide() -> None:
     assert estimate.centre.value == pytest.approx(TRUTH, abs=0.005)
     # As experienced it took 15 % longer.
     assert float(np.median(times)) > TRUTH + 0.1
+
+
+def test_calm_visits_too_few_to_show_how_they_depend_are_known_by_what_all_visits_show() -> None:
+    generator = np.random.default_rng(5)
+    speeds = np.where(np.arange(120) % 4 == 0, 0.0, -0.25) + generator.normal(0, 0.002, 120)
+    times = TRUTH - speeds + generator.normal(0, 0.01, 120)
+    calm = centre_of_logs((times + speeds)[::4])
+    assert calm.count == 30
+    assert not calm.known
+
+    estimate = undisturbed(times, speeds)
+
+    assert estimate.basis is Basis.CALM
+    assert estimate.known
+    assert estimate.centre.low <= TRUTH <= estimate.centre.high
+    assert estimate.centre.distance >= calm.distance
+
+
+def test_calm_visits_are_not_known_where_all_visits_depend_on_each_other() -> None:
+    generator = np.random.default_rng(6)
+    speeds = np.where(np.arange(120) % 4 == 0, 0.0, -0.25) + generator.normal(0, 0.002, 120)
+    wander = np.zeros(120)
+    for index in range(1, 120):
+        wander[index] = 0.97 * wander[index - 1] + generator.normal(0, 0.01)
+
+    assert not undisturbed(TRUTH - speeds + wander, speeds).known
+
+
+def test_the_way_to_full_speed_costs_width_however_well_the_slope_is_seen() -> None:
+    """Near full speed another kind of contention may be at work than where the slope was seen."""
+    generator = np.random.default_rng(7)
+    speeds = np.repeat([-0.04, -0.4], VISITS // 2) + generator.normal(0, 0.003, VISITS)
+    times = TRUTH - speeds + generator.normal(0, 0.001, VISITS)
+
+    estimate = undisturbed(times, speeds)
+
+    assert estimate.basis is Basis.CALM
+    assert estimate.centre.distance >= 1.96 * SLOPES_VARY * 0.035
 
 
 def test_where_no_visit_was_calm_the_estimate_is_extrapolated_and_not_known() -> None:
