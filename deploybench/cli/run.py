@@ -71,7 +71,7 @@ def run(
     duration: Annotated[
         str | None,
         typer.Option(
-            "--duration", help="Sampling time of one look: 2s. [default: launch 1s, visit 150ms]"
+            "--duration", help="Sampling time of one look: 2s. [default: launch 1s, visit 75ms]"
         ),
     ] = None,
     min_samples: parse.MinSamplesOption = 20,

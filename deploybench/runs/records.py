@@ -52,8 +52,7 @@ def keep(record: Record, context: RunContext) -> Record:
 
 
 def kept(record: Record, context: RunContext) -> Iterator[Record]:
-    """Write the record and hand it on; where it cannot be written, or somebody interrupts that, hand
-    it on before saying so."""
+    """Write the record and hand it on; where that fails or is interrupted, hand it on first."""
     try:
         keep(record, context)
     except (DeployBenchError, KeyboardInterrupt):

@@ -61,7 +61,7 @@ PRODUCTS_A_THREAD = 2
 """Four on two threads, two of them in small ones. More threads are faster, and have to be busy
 about as long."""
 LONGEST_NS = 40_000_000
-"""Two readings stand around every visit of 150 ms."""
+"""Two readings stand around every visit of 75 ms."""
 STREAM_BYTES = 32 << 20
 """Of source and target together."""
 STREAM_BYTES_A_THREAD = 4 << 20
