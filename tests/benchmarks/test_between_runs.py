@@ -50,6 +50,8 @@ def test_runs_of_visits_are_not_called_unequal_where_the_canary_sees_most_of_the
 ) -> None:
     trials = 12
     found = tally(KINDS[kind], shift, 0, trials)
-    assert found.judged >= trials / 2
+    # Of runs that stayed 3 % below full speed few are VALID: where the slope was not seen, the way
+    # there is wider than a VALID time may be.
+    assert found.judged >= trials / 4
     assert found.answers["FASTER"] + found.answers["SLOWER"] <= binom.ppf(IMPLAUSIBLE, trials, 0.05)
     assert found.found_smaller >= 0.6 * found.judged
