@@ -19,7 +19,7 @@ from deploybench.export.request import ExportRequest
 from deploybench.hardware.allocators import check_allocator, check_huge_pages
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.hardware.host import Host
-from deploybench.hardware.precisions import PRECISIONS, cpu_lacking
+from deploybench.hardware.precisions import RUN, cpu_lacking
 from deploybench.hardware.profile import Profile
 from deploybench.plan.cells import Planned, Selection, obeyed_on, plan_cells
 from deploybench.results.cell import BASELINE_PRECISION, Cell
@@ -79,7 +79,7 @@ def space_of(request: TuneRequest, selection: Selection, host: Host) -> Space:
             if named:
                 left_out[name] = f"{name}: no runner of this tuning runs it"
             continue
-        for precision in PRECISIONS:
+        for precision in RUN:
             if precision not in entry.plugin.precisions:
                 continue
             if precision != BASELINE_PRECISION and precision in left_out:
@@ -240,7 +240,7 @@ def planned_cells(
             if only_eager and not (entry.plugin and entry.plugin.reference):
                 continue
             precisions = _computed(form, entry, request, selection, left_out, named=space is None)
-            for precision in sorted(precisions, key=PRECISIONS.index):
+            for precision in sorted(precisions, key=RUN.index):
                 one = replace(selection, runners=[entry], precisions=[precision])
                 planned += plan_cells([artifact], one, profile)
     return planned
