@@ -1,5 +1,5 @@
-"""OpenVINO IR, converted from the PyTorch module; weights are compressed where int8-weights is asked
-for, never behind the user's back."""
+"""OpenVINO IR, converted from the PyTorch module; weights are compressed where that is asked for
+(int8-weights), never behind the user's back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from deploybench.hardware.precisions import INT8_WEIGHTS
 from .bias_correction import Biases, norms_of
 from .float_layers import Judge
 from .openvino_quantised import SMOOTHING_OPTION, quantised_to_agree
-from .openvino_weights import with_weights_of_8_bits
+from .openvino_weights import weights_of_8_bits, with_weights_of_8_bits
 from .quantisation import INT8, RANGE_OPTION, identity_of_range
 from .tracing import keeping_branches
 
@@ -87,12 +87,16 @@ class OpenVinoExporter(Exporter):
         return ExportedFiles("model.xml", facts, kept_fp32=kept)
 
     def stored_tensors(self, entry: Path) -> Mapping[str, npt.NDArray[np.float32]]:
-        """The constants of the graph: the converter's names for them are its own."""
+        """The constants of the graph: the converter's names for them are its own. Weights of 8 bits
+        are what products take them for."""
         import numpy as np
         import openvino
 
         tensors = {}
         for node in openvino.Core().read_model(entry).get_ops():
+            weights = weights_of_8_bits(node)
+            if weights is not None:
+                tensors[f"weights {node.get_friendly_name()}"] = weights
             if node.get_type_name() != "Constant" or not node.get_element_type().is_real():
                 continue
             tensors[f"constant {node.get_friendly_name()}"] = node.get_data().astype(np.float32)

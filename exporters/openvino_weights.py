@@ -78,3 +78,35 @@ def _source_of_weights(product: openvino.Node) -> openvino.Node | None:
     while source.get_type_name() in WIDENED:
         source = source.input_value(0).get_node()
     return source if source.get_type_name() == "Constant" else None
+
+
+def weights_of_8_bits(node: openvino.Node) -> npt.NDArray[np.float32] | None:
+    """What the product behind a ``Multiply`` of 8-bit weights takes: (weights - zero points) x
+    scales, in their shape. None for every other operator."""
+    import numpy as np
+
+    if node.get_type_name() != SCALES:
+        return None
+    shifted, scales = (node.input_value(place).get_node() for place in (0, 1))
+    zero_points = np.zeros(1, np.float32)
+    if shifted.get_type_name() == "Subtract":
+        zeros = _before_conversion(shifted.input_value(1).get_node())
+        if zeros.get_type_name() != "Constant":
+            return None
+        zero_points = zeros.get_data().astype(np.float32)
+        shifted = shifted.input_value(0).get_node()
+    stored = _before_conversion(shifted)
+    scales = _before_conversion(scales)
+    if stored.get_type_name() != "Constant" or scales.get_type_name() != "Constant":
+        return None
+    if stored.get_element_type().get_type_name() not in EIGHT_BITS:
+        return None
+    weights: npt.NDArray[np.float32] = stored.get_data().astype(np.float32) - zero_points
+    return weights * scales.get_data().astype(np.float32)
+
+
+def _before_conversion(node: openvino.Node) -> openvino.Node:
+    """What a ``Convert`` converts; the node itself where it is none."""
+    if node.get_type_name() == "Convert":
+        return node.input_value(0).get_node()
+    return node

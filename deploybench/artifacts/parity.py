@@ -80,7 +80,10 @@ BUDGETS = {
     ),
     "int8": Budget(5e-1, 0.9700, "8-bit weights and activations, calibrated"),
     "int8-weights": Budget(
-        3e-1, 0.9900, "8-bit weights, each channel over its own extremes; activations in float32"
+        3e-1,
+        0.9950,
+        "8-bit weights, each channel over its own extremes; activations in float32. Fifteen models "
+        "were off by 0.04 to 0.23, the most a trained one with depthwise convolutions",
     ),
 }
 

@@ -51,7 +51,6 @@ from deploybench.export.reference import (
     write_reference,
 )
 from deploybench.export.request import ExportRequest, ModelRequest
-from deploybench.hardware.precisions import INT8_WEIGHTS
 from deploybench.models.source import BuiltModel
 from deploybench.models.tasks import task_assumed, task_of
 from deploybench.processes import die_with_parent, finish
@@ -339,7 +338,7 @@ def _audited(
 
     A file that its own exporter cannot read again is for parity to judge.
     """
-    if request.precision in (INT8, INT8_WEIGHTS):
+    if request.precision == INT8:
         return None  # the weights are stored in 8 bits, or rounded to them: parity is the judge
     try:
         stored = exporter(request.backend).require().stored_tensors(entry)

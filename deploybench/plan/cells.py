@@ -260,8 +260,9 @@ def _why_not(
         lacking = profile.why_no_runner(entry.name, built_in=built_in)
         if lacking is not None:
             return lacking, "leave out that --runner"
-    if profile is not None and arithmetic(cell.precision) not in profile.precisions:
-        return profile.why_no(arithmetic(cell.precision)), f"precisions: {', '.join(profile.precisions)}"
+    computed_in = arithmetic(cell.precision)
+    if profile is not None and computed_in not in profile.precisions:
+        return profile.why_no(computed_in), f"precisions: {', '.join(profile.precisions)}"
     offered = runner.precisions_on(cell.device, manifest.precision)
     if not offered:
         return (
