@@ -102,7 +102,8 @@ def weights_of_8_bits(node: openvino.Node) -> npt.NDArray[np.float32] | None:
     if stored.get_element_type().get_type_name() not in EIGHT_BITS:
         return None
     weights: npt.NDArray[np.float32] = stored.get_data().astype(np.float32) - zero_points
-    return weights * scales.get_data().astype(np.float32)
+    widened: npt.NDArray[np.float32] = weights * scales.get_data().astype(np.float32)
+    return widened
 
 
 def _before_conversion(node: openvino.Node) -> openvino.Node:
