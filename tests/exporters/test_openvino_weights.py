@@ -119,9 +119,8 @@ def test_layers_are_said_to_be_computed_in_float32(workspace: Workspace) -> None
         session.infer(reference_batches(artifact, 1)[0])
         session.collect()
         layers = session.layer_times().layers
-    products = [layer for layer in layers if layer.kind in runner_module.PRODUCTS]
-    assert products
-    assert {layer.precision for layer in products} == {"fp32"}
+    assert any("Compressed" in layer.kind for layer in layers)
+    assert {layer.precision for layer in layers} == {"fp32"}
 
 
 @pytest.mark.parametrize("backend", sorted(set(exporters()) - {"openvino"}))
