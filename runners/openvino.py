@@ -142,7 +142,10 @@ class OpenVinoEngine:
         self.settings = settings
         self.reshaped = reshaped
         self._compiled: Any = None
-        self.stores_8_bits = any(_holds_8_bits(node) for node in model.get_ops())
+
+    def stores_8_bits(self) -> bool:
+        """Whether the file has weights of 8 bits; to be asked before it is compiled."""
+        return any(_holds_8_bits(node) for node in self._model.get_ops())
 
     def compiled(self) -> Any:
         if self._compiled is None:
@@ -162,6 +165,7 @@ class OpenVinoSession(Session):
         self._engine = engine
         self._quantised = artifact.manifest.precision == "int8"
         self._weights_alone = artifact.manifest.precision == INT8_WEIGHTS
+        self._stores_8_bits = self._weights_alone and engine.stores_8_bits()
         self._outputs = [output.name for output in artifact.manifest.outputs]
         self._places = places_of(artifact.manifest)
         self._hinted = options.openvino_hint != NO_HINT
@@ -216,7 +220,7 @@ class OpenVinoSession(Session):
 
     def _told_of_weights(self, compiled: Any, products: str) -> tuple[str, tuple[str, ...]]:
         """What an artifact with weights of 8 bits runs as, and how many keep them so in memory."""
-        if not self._engine.stores_8_bits:
+        if not self._stores_8_bits:
             return products, ("no weight of the file is stored in 8 bits",)
         if int(compiled.get_property(DYNAMIC_QUANTISATION)):
             return "int8", ("OpenVINO rounds activations to 8 bits as they come",)
