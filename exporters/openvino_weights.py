@@ -4,10 +4,13 @@ Each weight is one of 256 values between the least and the largest of its output
 ``INT8_ASYM``); scales are kept in fp16. No images are needed, because no activation is rounded.
 Symmetric weights (``INT8_SYM``) take as much room and lose more, at most on reference images in
 units of the outputs' spread: ViT-S 0.080 instead of 0.074, ResNet-50 0.153 instead of 0.090, the
-trained EfficientNet-Lite0 0.353 instead of 0.226.
+trained EfficientNet-Lite0 0.353 instead of 0.226 (its depthwise convolutions among them).
 
 NNCF takes convolutions, products with constant weights and embeddings; biases and normalisations
-stay as they are.
+stay as they are, and so do depthwise convolutions here. These hold few of the weights and lose most
+by rounding, because each of their outputs sums few products: with theirs in 8 bits, too, the
+trained EfficientNet-Lite0 is a tenth smaller and off by 0.066 instead of 0.040 of the spread (root
+mean square).
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploybench.errors import DeployBenchError
+from deploybench.plurals import counted
 
 from .openvino_quantised import QUANTISED
 
@@ -51,7 +55,12 @@ def with_weights_of_8_bits(model: openvino.Model) -> Compressed:
             "OpenVINO's weights of 8 bits need NNCF, which is not here",
             action='pip install "deploybench[quantisation]"',
         ) from error
-    compressed = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
+    depthwise = _depthwise(model)
+    compressed = nncf.compress_weights(
+        model,
+        mode=nncf.CompressWeightsMode.INT8_ASYM,
+        ignored_scope=nncf.IgnoredScope(names=depthwise) if depthwise else None,
+    )
     sources = []
     for node in compressed.get_ordered_ops():
         if node.get_type_name() in QUANTISED:
@@ -64,12 +73,27 @@ def with_weights_of_8_bits(model: openvino.Model) -> Compressed:
             expected="a model with convolutions or linear layers",
             action="--precision fp16 halves a file",
         )
+    words = f"int8, by output channel, asymmetric: {stored} of {len(constants)} products"
+    if depthwise:
+        words += f"; {counted(len(depthwise), 'depthwise convolution')} in fp32"
     facts: dict[str, str | int] = {
-        "weights": f"int8, by output channel, asymmetric: {stored} of {len(constants)} products",
+        "weights": words,
         "products": "fp32",
         "nncf": nncf.__version__,
     }
     return Compressed(compressed, facts)
+
+
+def _depthwise(model: openvino.Model) -> list[str]:
+    """The convolutions each of whose outputs sees one channel, by name."""
+    names = []
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "GroupConvolution":
+            continue
+        # Weights are (groups, outputs and inputs of a group, height, width).
+        if node.input_value(1).get_partial_shape()[2] == 1:
+            names.append(node.get_friendly_name())
+    return names
 
 
 def _source_of_weights(product: openvino.Node) -> openvino.Node | None:

@@ -227,7 +227,7 @@ class OpenVinoSession(Session):
         kept, total = _in_8_bits(compiled)
         note = (
             f"weights stored in 8 bits, products in {products}; {kept} of "
-            f"{counted(total, 'product')} keep the weights so in memory, the rest widened them"
+            f"{counted(total, 'product')} have them in 8 bits in memory, the others in float"
         )
         return INT8_WEIGHTS if products == "fp32" else products, (note,)
 

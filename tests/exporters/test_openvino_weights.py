@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -149,14 +150,23 @@ def test_library_that_stores_them_is_in_the_key() -> None:
     assert "nncf" in exporter("openvino").require().distributions_for(INT8_WEIGHTS)
 
 
+def test_depthwise_convolutions_alone_keep_their_weights_in_float(tmp_path: Path) -> None:
+    layers = (nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 8, 3, groups=2))
+    facts = written(nn.Sequential(*layers), tmp_path)
+    assert facts["weights"] == (
+        "int8, by output channel, asymmetric: 2 of 3 products; 1 depthwise convolution in fp32"
+    )
+
+
 class OnlySums(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.mean((2, 3)) + 1
 
 
-def written(module: nn.Module, folder: Path) -> None:
+def written(module: nn.Module, folder: Path) -> Mapping[str, str | int]:
     spec = ExportSpec(precision=INT8_WEIGHTS)
-    exporter("openvino").require().export(module.eval(), torch.zeros(2, 3, 8, 8), spec, folder)
+    plugin = exporter("openvino").require()
+    return plugin.export(module.eval(), torch.zeros(2, 3, 8, 8), spec, folder).facts
 
 
 def test_model_without_weights_is_refused(tmp_path: Path) -> None:
