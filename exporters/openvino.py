@@ -1,5 +1,5 @@
-"""OpenVINO IR, converted from the PyTorch module; weights are never compressed behind the user's
-back."""
+"""OpenVINO IR, converted from the PyTorch module; weights are compressed where that is asked for
+(int8-weights), never behind the user's back."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from deploybench.contracts import (
     ExportOption,
     ExportSpec,
 )
+from deploybench.hardware.precisions import INT8_WEIGHTS
 
 from .bias_correction import Biases, norms_of
 from .float_layers import Judge
 from .openvino_quantised import SMOOTHING_OPTION, quantised_to_agree
+from .openvino_weights import weights_of_8_bits, with_weights_of_8_bits
 from .quantisation import INT8, RANGE_OPTION, identity_of_range
 from .tracing import keeping_branches
 
@@ -34,7 +36,7 @@ ANY = -1
 
 class OpenVinoExporter(Exporter):
     name: ClassVar[str] = "openvino"
-    precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "fp16", "int8"})
+    precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "fp16", "int8", INT8_WEIGHTS})
     requires: ClassVar[tuple[str, ...]] = ("torch", "timm", "openvino")
     install: ClassVar[str] = "deploybench[torch,openvino]"
     calibrates: ClassVar[bool] = True
@@ -47,7 +49,7 @@ class OpenVinoExporter(Exporter):
     )
 
     def distributions_for(self, precision: str) -> tuple[str, ...]:
-        if precision == INT8:
+        if precision in (INT8, INT8_WEIGHTS):
             return (*self.distributions, "nncf")
         return self.distributions
 
@@ -77,17 +79,24 @@ class OpenVinoExporter(Exporter):
             converted, facts, kept = made.model, made.facts, made.kept_fp32
         else:
             converted = _converted(model, example, spec)
+        if spec.precision == INT8_WEIGHTS:
+            compressed = with_weights_of_8_bits(converted)
+            converted, facts = compressed.model, compressed.facts
         openvino.save_model(converted, out / "model.xml", compress_to_fp16=False)
         facts["nodes"] = len(converted.get_ops())
         return ExportedFiles("model.xml", facts, kept_fp32=kept)
 
     def stored_tensors(self, entry: Path) -> Mapping[str, npt.NDArray[np.float32]]:
-        """The constants of the graph: the converter's names for them are its own."""
+        """The constants of the graph: the converter's names for them are its own. Weights of 8 bits
+        are what products take them for."""
         import numpy as np
         import openvino
 
         tensors = {}
         for node in openvino.Core().read_model(entry).get_ops():
+            weights = weights_of_8_bits(node)
+            if weights is not None:
+                tensors[f"weights {node.get_friendly_name()}"] = weights
             if node.get_type_name() != "Constant" or not node.get_element_type().is_real():
                 continue
             tensors[f"constant {node.get_friendly_name()}"] = node.get_data().astype(np.float32)

@@ -1,6 +1,8 @@
 """OpenVINO on the CPU.
 
-Its default is to compute fp32 models in bf16 where the CPU can; here fp32 means fp32.
+Its default is to compute fp32 models in bf16 where the CPU can; here fp32 means fp32. Of weights in
+8 bits its default is to round the activations beside them to 8 bits, too, as they come (dynamic
+quantisation); here int8-weights means products in fp32.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from deploybench.contracts import (
     SessionFacts,
 )
 from deploybench.hardware.host import describe_host
-from deploybench.hardware.precisions import cpu_lacking
+from deploybench.hardware.precisions import INT8_WEIGHTS, cpu_lacking
+from deploybench.plurals import counted
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 NO_HINT = "none"
@@ -31,6 +34,8 @@ KNOWN_HINTS = frozenset({"latency", "throughput"})
 PRODUCTS = frozenset({"Convolution", "FullyConnected", "MatMul", "Deconvolution"})
 EIGHT_BITS = frozenset({"i8", "u8", "I8", "U8"})
 PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
+DYNAMIC_QUANTISATION = "DYNAMIC_QUANTIZATION_GROUP_SIZE"
+"""How many activations share a scale where they are rounded as they come; 0: none are rounded."""
 
 
 class OpenVinoRunner(Runner):
@@ -66,6 +71,8 @@ class OpenVinoRunner(Runner):
     def precisions(self, artifact_precision: str) -> frozenset[str]:
         if artifact_precision == "int8":
             return frozenset({"int8"}) - cpu_lacking(describe_host().isa).keys()
+        if artifact_precision == INT8_WEIGHTS:
+            return frozenset({INT8_WEIGHTS})
         # Where the CPU lacks a precision, OpenVINO ignores the hint for it and computes in fp32.
         return frozenset(HINTS) - cpu_lacking(describe_host().isa).keys()
 
@@ -105,11 +112,13 @@ class OpenVinoRunner(Runner):
         if free:
             shape = next(iter(artifact.batch_shape(options.batch).values()))
             model.reshape(shape)
-        settings = {
+        settings: dict[str, object] = {
             "INFERENCE_PRECISION_HINT": HINTS.get(options.precision, HINTS["fp32"]),
             "INFERENCE_NUM_THREADS": options.threads_each * options.streams,
             "NUM_STREAMS": options.streams,
         }
+        if options.precision == INT8_WEIGHTS:
+            settings[DYNAMIC_QUANTISATION] = 0
         if options.openvino_hint != NO_HINT:
             settings["PERFORMANCE_HINT"] = options.openvino_hint.upper()
         return OpenVinoEngine(core, model, {**settings, **(more or {})}, shape)
@@ -134,6 +143,10 @@ class OpenVinoEngine:
         self.reshaped = reshaped
         self._compiled: Any = None
 
+    def stores_8_bits(self) -> bool:
+        """Whether the file has weights of 8 bits; to be asked before it is compiled."""
+        return any(_holds_8_bits(node) for node in self._model.get_ops())
+
     def compiled(self) -> Any:
         if self._compiled is None:
             self._compiled = self._core.compile_model(self._model, "CPU", self.settings)
@@ -151,6 +164,8 @@ class OpenVinoSession(Session):
         super().__init__(artifact.batch_shape(options.batch), artifact.input_dtypes())
         self._engine = engine
         self._quantised = artifact.manifest.precision == "int8"
+        self._weights_alone = artifact.manifest.precision == INT8_WEIGHTS
+        self._stores_8_bits = self._weights_alone and engine.stores_8_bits()
         self._outputs = [output.name for output in artifact.manifest.outputs]
         self._places = places_of(artifact.manifest)
         self._hinted = options.openvino_hint != NO_HINT
@@ -191,6 +206,8 @@ class OpenVinoSession(Session):
             notes = (f"{count} of {total} products run in int8, the rest in {effective}",)
             if count:
                 effective = "int8"
+        if self._weights_alone:
+            effective, notes = self._told_of_weights(compiled, effective)
         return SessionFacts(
             precision=effective,
             threads=int(compiled.get_property("INFERENCE_NUM_THREADS"))
@@ -201,6 +218,19 @@ class OpenVinoSession(Session):
             options={"openvino_hint": hint} if self._hinted and hint in KNOWN_HINTS else {},
         )
 
+    def _told_of_weights(self, compiled: Any, products: str) -> tuple[str, tuple[str, ...]]:
+        """What an artifact with weights of 8 bits runs as, and how many keep them so in memory."""
+        if not self._stores_8_bits:
+            return products, ("no weight of the file is stored in 8 bits",)
+        if int(compiled.get_property(DYNAMIC_QUANTISATION)):
+            return "int8", ("OpenVINO rounds activations to 8 bits as they come",)
+        kept, total = _in_8_bits(compiled)
+        note = (
+            f"weights stored in 8 bits, products in {products}; {kept} of "
+            f"{counted(total, 'product')} have them in 8 bits in memory, the others in float"
+        )
+        return INT8_WEIGHTS if products == "fp32" else products, (note,)
+
     def _notes(self, hint: str) -> tuple[str, ...]:
         """What OpenVINO takes for a hint where it was given none."""
         if self._hinted:
@@ -208,9 +238,20 @@ class OpenVinoSession(Session):
         return (f"given no performance hint, OpenVINO took {hint}",)
 
 
+def _holds_8_bits(node: Any) -> bool:
+    """Whether a node of a file is a constant of 8 bits with the shape of weights."""
+    if node.get_type_name() != "Constant" or len(node.get_output_shape(0)) < 2:
+        return False
+    return str(node.get_output_element_type(0).get_type_name()) in EIGHT_BITS
+
+
 def _in_8_bits(compiled: Any) -> tuple[int, int]:
     """How many of the layers that multiply run in 8 bits, as the plug-in's own graph says; of how
-    many."""
+    many.
+
+    Where dynamic quantisation is off, and activations are in float, it says so of layers whose
+    weights alone are in 8 bits.
+    """
     products = []
     for node in compiled.get_runtime_model().get_ops():
         told = {name: str(_plain(value)) for name, value in node.get_rt_info().items()}

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from deploybench.contracts import ForeignFile, ForeignTensor, ForeignWork
 from deploybench.errors import DeployBenchError
+from deploybench.hardware.precisions import INT8_WEIGHTS
 
 DTYPES = {
     "f32": "float32",
@@ -23,7 +24,8 @@ DTYPES = {
     "boolean": "bool",
 }
 FLOAT_WEIGHTS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "f64": "fp32"}
-INTEGER_WEIGHTS = frozenset({"u8", "i8", "u4", "i4"})
+EIGHT_BITS = frozenset({"u8", "i8"})
+INTEGER_WEIGHTS = frozenset({*EIGHT_BITS, "u4", "i4"})
 LAYOUTS: Mapping[str, Literal["nchw", "nhwc"]] = {"[N,C,H,W]": "nchw", "[N,H,W,C]": "nhwc"}
 UNCOUNTED = frozenset(
     {
@@ -146,8 +148,13 @@ def _output(port: Any, index: int) -> ForeignTensor:
 
 
 def _weights(model: Any) -> tuple[str | None, int | None]:
-    """The precision and the number of the weights, which are constants."""
+    """The precision and the number of the weights, which are constants.
+
+    Weights of 8 bits in a graph that quantises no activation are int8-weights: its products are in
+    float.
+    """
     quantised = False
+    of_8_bits = False
     parameters = 0
     by_precision: dict[str, int] = {}
     for operation in model.get_ops():
@@ -159,13 +166,16 @@ def _weights(model: Any) -> tuple[str | None, int | None]:
         dtype = str(operation.get_output_element_type(0).get_type_name())
         if dtype in INTEGER_WEIGHTS and len(operation.get_output_shape(0)) >= 2:
             parameters += numbers
-            quantised = True
+            of_8_bits = of_8_bits or dtype in EIGHT_BITS
+            quantised = quantised or dtype not in EIGHT_BITS
         elif dtype in FLOAT_WEIGHTS:
             parameters += numbers
             precision = FLOAT_WEIGHTS[dtype]
             by_precision[precision] = by_precision.get(precision, 0) + numbers
     if quantised:
         return "int8", parameters or None
+    if of_8_bits:
+        return INT8_WEIGHTS, parameters or None
     if not by_precision:
         return None, None
     return max(by_precision, key=lambda name: by_precision[name]), parameters or None

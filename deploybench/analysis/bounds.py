@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from deploybench.artifacts.work import Work
 from deploybench.errors import DeployBenchError
-from deploybench.hardware.precisions import BYTES
+from deploybench.hardware.precisions import BYTES, arithmetic
 from deploybench.hardware.roof import Roof
 from deploybench.results.record import Bound
 
@@ -27,18 +27,19 @@ BYTES_PER_GB = 1e9
 
 
 def bound_of(work: Work, roof: Roof, *, precision: str, batch: int) -> Bound:
-    """The bound for ``batch`` images.
+    """The bound for ``batch`` images; it names the precision that products are computed in.
 
     Raises DeployBenchError where the roof has no peak for the precision, or its memory is smaller
     than the weights.
     """
-    if precision not in roof.tflops:
+    computed_in = arithmetic(precision)
+    if computed_in not in roof.tflops:
         raise DeployBenchError(
-            f"{roof.name} has no peak of {precision} arithmetic",
+            f"{roof.name} has no peak of {computed_in} arithmetic",
             expected=f"one of {', '.join(roof.tflops)}",
         )
-    value_bytes = BYTES[precision]
-    weight_bytes = work.parameters * value_bytes
+    value_bytes = BYTES[computed_in]
+    weight_bytes = work.parameters * BYTES[precision]
     if weight_bytes > roof.memory_bytes:
         raise DeployBenchError(
             f"the weights take {weight_bytes / BYTES_PER_GB:.1f} GB in {precision}",
@@ -47,7 +48,7 @@ def bound_of(work: Work, roof: Roof, *, precision: str, batch: int) -> Bound:
 
     # A MAC is two FLOPs. TFLOP/s are 1e12 a second, ms are 1e-3 s.
     flops = 2 * work.macs * batch
-    compute_ms = flops / (roof.tflops[precision] * 1e12) * 1e3
+    compute_ms = flops / (roof.tflops[computed_in] * 1e12) * 1e3
 
     # What has to move in every implementation: the weights, inputs and outputs, less the caches.
     needed_bytes = weight_bytes + batch * work.values_per_image * value_bytes
@@ -62,7 +63,7 @@ def bound_of(work: Work, roof: Roof, *, precision: str, batch: int) -> Bound:
 
     return Bound(
         roof=roof.name,
-        precision=precision,
+        precision=computed_in,
         batch=batch,
         flops=flops,
         moved_bytes=moved_bytes,

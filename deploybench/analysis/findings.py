@@ -19,6 +19,7 @@ from deploybench.analysis.states import same_state
 from deploybench.analysis.sweeps import SweepFinding, SweptCell, sweep_findings
 from deploybench.analysis.typical import typical_launch
 from deploybench.hardware.devices import CPU, kind_of
+from deploybench.hardware.precisions import arithmetic
 from deploybench.results.cell import BASELINE_PRECISION
 from deploybench.results.launch import Facts
 from deploybench.results.record import Bound, Record, StateSummary
@@ -298,7 +299,7 @@ def _cell_under_roof(finding: Finding) -> CellUnderRoof:
     cell = CellUnderRoof(
         run=record.run,
         device=record.cell.device,
-        precision=record.cell.precision,
+        precision=arithmetic(record.cell.precision),
         peak_gflops=record.peak_gflops,
         bound=record.bound,
     )

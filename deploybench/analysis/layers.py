@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from deploybench.artifacts.module_work import ModuleWork
-from deploybench.hardware.precisions import BYTES
+from deploybench.hardware.precisions import BYTES, arithmetic
 from deploybench.results.layers import LayerFigures, LayerProfile
 
 WHOLE_MODEL = "(the model's own code)"
@@ -129,7 +129,9 @@ def by_module(
     sum_ms = sum(layer.ms for layer in profile.layers)
     for row in rows.values():
         row.time_share = row.ms / sum_ms if sum_ms else 0.0
-    lost = _lay_work_beside(rows, known, holders, batch, BYTES.get(precision, BYTES["fp32"]))
+    value_bytes = BYTES.get(arithmetic(precision), BYTES["fp32"])
+    weight_bytes = BYTES.get(precision, BYTES["fp32"])
+    lost = _lay_work_beside(rows, known, holders, batch, value_bytes, weight_bytes)
     longest_first = sorted(rows.values(), key=lambda row: -row.ms)
     return TimesByModule(tuple(longest_first), tuple(unmapped), sum_ms, lost)
 
@@ -156,7 +158,8 @@ def _lay_work_beside(
     known: Mapping[str, ModuleWork],
     holders: Mapping[str, str],
     batch: int,
-    value_bytes: float,
+    value_bytes: int,
+    weight_bytes: int,
 ) -> float | None:
     """Fill in the work of every row; the share of the MACs that no row holds."""
     total = sum(module.macs for module in known.values())
@@ -172,8 +175,8 @@ def _lay_work_beside(
         row = rows[holder]
         held += module.macs
         row.macs = (row.macs or 0) + module.macs * batch
-        numbers = module.values * batch + module.parameters
-        row.moved_bytes = (row.moved_bytes or 0) + round(numbers * value_bytes)
+        moved = module.values * batch * value_bytes + module.parameters * weight_bytes
+        row.moved_bytes = (row.moved_bytes or 0) + moved
     for row in rows.values():
         row.macs_share = (row.macs or 0) / (total * batch)
     return 1 - held / total

@@ -20,7 +20,7 @@ from deploybench.hardware.devices import CPU, kind_of
 from deploybench.results.record import Bound
 
 PeakKey = tuple[str, str, str]
-"""The name of a run, the device, and the precision."""
+"""The name of a run, the device, and the precision that products are computed in."""
 
 
 @dataclass(frozen=True)

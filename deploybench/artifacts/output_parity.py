@@ -28,7 +28,14 @@ from deploybench.artifacts.references import Array, read_cost, read_images, read
 
 SMALLEST_SHARE = 1e-4
 """An output whose values spread less than this share of the largest is one value everywhere."""
-MOST_DIFFERENT = {"fp32": 1e-3, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2, "int8": 1e-1}
+MOST_DIFFERENT = {
+    "fp32": 1e-3,
+    "tf32": 1e-2,
+    "fp16": 1e-2,
+    "bf16": 5e-2,
+    "int8": 1e-1,
+    "int8-weights": 5e-2,
+}
 """Of whole numbers, by precision: of a segmentation's pixels those on the border of two classes.
 One image of four with another class is more than any of them."""
 

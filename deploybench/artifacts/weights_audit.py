@@ -23,9 +23,13 @@ Array = npt.NDArray[np.float32]
 
 WRAPPER = "model."
 """What stands before every name of the model in an exported file: exporters get a wrapper of it."""
-TOLERANCES = {"fp32": 1e-5, "tf32": 1e-5, "fp16": 4e-3, "bf16": 3e-2}
+TOLERANCES = {"fp32": 1e-5, "tf32": 1e-5, "int8-weights": 1e-5, "fp16": 4e-3, "bf16": 3e-2}
 """Of a folded weight, relative to the tensor's largest: folding rounds a few times, in the
 artifact's precision."""
+STEPS = {"int8-weights": 1e-2}
+"""Of a weight that is stored in 8 bits (biases are not), relative to the tensor's largest. A step
+is at most 2/255 of it; a weight is off by half a step, by another half where the zero point was
+rounded, and by what fp16 rounds of the scale."""
 WEIGHTS_AUDITED = "weights audited"
 """The fact of a manifest that says in words what was found."""
 NAMED = 4
@@ -86,6 +90,7 @@ def audit_weights(
     float32 views of what is stored.
     """
     tolerance = TOLERANCES.get(precision, 0.0)
+    step = STEPS.get(precision, 0.0)
     named: dict[str, Array] = {}
     unnamed: dict[int, list[Array]] = {}
     for stored_name, tensor in stored.items():
@@ -102,8 +107,8 @@ def audit_weights(
         folded = forms.get(name)
         own = named.get(name)
         others = unnamed.get(tensor.size, [])
-        if (own is not None and _is_it(tensor, folded, own, tolerance)) or any(
-            _is_it(tensor, folded, other, tolerance, turned=True) for other in others
+        if (own is not None and _is_it(tensor, folded, own, tolerance, step)) or any(
+            _is_it(tensor, folded, other, tolerance, step, turned=True) for other in others
         ):
             found.add(name)
         elif own is not None and own.shape == tensor.shape:
@@ -179,17 +184,28 @@ def _found_in_folds(
 
 
 def _is_it(
-    tensor: Array, folded: Array | None, other: Array, tolerance: float, *, turned: bool = False
+    tensor: Array,
+    folded: Array | None,
+    other: Array,
+    tolerance: float,
+    step: float,
+    *,
+    turned: bool = False,
 ) -> bool:
     """Whether ``other`` is the tensor, as it is or folded; shapes may differ by ones.
 
-    ``turned``: its two last axes may be exchanged. Under its own name it lies as in the model.
+    ``step`` is what a stored weight may be off by, 0: it is stored exactly. ``turned``: its two
+    last axes may be exchanged. Under its own name it lies as in the model.
     """
     if other.size != tensor.size:
         return False
     values = other.ravel()
     if any(np.array_equal(form, values) for form in _orders(tensor, turned=turned)):
         return True
+    if step and tensor.ndim >= 2:
+        if any(_close(form, values, step) for form in _orders(tensor, turned=turned)):
+            return True
+        tolerance = step
     if folded is None:
         return False
     return any(_close(form, values, tolerance) for form in _orders(folded, turned=turned))

@@ -69,7 +69,8 @@ def adopt(
     precision: Annotated[
         str | None,
         typer.Option(
-            "--precision", help="fp32, bf16, fp16, int8. [default: as the weights are, by the file]"
+            "--precision",
+            help="fp32, bf16, fp16, int8, int8-weights. [default: as the weights are, by the file]",
         ),
     ] = None,
     output: Annotated[

@@ -50,7 +50,8 @@ def export(
     precision: Annotated[
         list[str] | None,
         typer.Option(
-            "--precision", help="fp32, tf32, bf16, fp16, int8, int8-mixed. [default: fp32]"
+            "--precision",
+            help="fp32, tf32, bf16, fp16, int8, int8-mixed, int8-weights. [default: fp32]",
         ),
     ] = None,
     batch: Annotated[

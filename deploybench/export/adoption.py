@@ -34,7 +34,7 @@ from deploybench.export.job import ExportReply
 from deploybench.export.pipeline import DEFAULT_TIME_LIMIT_S, verify_staged
 from deploybench.export.request import ExportRequest, ExportResult, ModelRequest
 from deploybench.files import from_here
-from deploybench.hardware.precisions import PRECISIONS
+from deploybench.hardware.precisions import RUN
 from deploybench.models.source import sources
 from deploybench.processes import allow_children, run_forked
 
@@ -151,8 +151,8 @@ def _adopted(
 
 
 def _request(order: AdoptOrder, backend: str) -> AdoptRequest:
-    if order.precision is not None and order.precision not in PRECISIONS:
-        raise unknown_name("precision", order.precision, PRECISIONS)
+    if order.precision is not None and order.precision not in RUN:
+        raise unknown_name("precision", order.precision, RUN)
     if order.task is not None:
         read_task(order.task)
     preprocessing = order.preprocessing

@@ -74,7 +74,7 @@ class ExportOrder:
     backends: Sequence[str] = ()
     """Exporters by name; empty: all that work here and write that precision."""
     precisions: Sequence[str] = ("fp32",)
-    """Of the artifacts: fp32, tf32, bf16, fp16, int8, int8-mixed."""
+    """Of the artifacts: fp32, tf32, bf16, fp16, int8, int8-mixed, int8-weights."""
     batch: int | None = None
     """A fixed batch size in images; None leaves the batch dimension free."""
     image_sizes: Sequence[tuple[int, int]] = ()

@@ -210,9 +210,14 @@ def _check_request(request: ExportRequest) -> None:
     entry = exporter(request.backend)
     plugin = entry.plugin
     if plugin is not None and request.precision not in plugin.precisions:
+        writers = []
+        for name, other in exporters().items():
+            if other.plugin is not None and request.precision in other.plugin.precisions:
+                writers.append(f"--backend {name}")
         raise DeployBenchError(
             f"the {request.backend} exporter does not write {request.precision}",
             expected=f"one of {', '.join(sorted(plugin.precisions))}",
+            action=f"what writes {request.precision}: {' or '.join(writers) or 'nothing here'}",
         )
     if plugin is not None:
         plugin.read_options(request.options)

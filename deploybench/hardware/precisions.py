@@ -16,10 +16,15 @@ PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
 INT8_MIXED = "int8-mixed"
 """How an artifact is written, and then runs as int8: with the layers in float that it takes."""
 INT8_WEIGHTS = "int8-weights"
-WRITTEN = (*PRECISIONS, INT8_MIXED)
+"""Weights that are stored in 8 bits, around products in float32: no arithmetic of its own. What is
+written and run so bears this name everywhere, so that it is taken for neither int8 nor fp32."""
+RUN = (*PRECISIONS, INT8_WEIGHTS)
+"""What a cell can be."""
+WRITTEN = (*RUN, INT8_MIXED)
 """What an export can be asked for."""
-BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "int8": 1}
-"""Of one stored number; tf32 is how fp32 is multiplied."""
+BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "int8": 1, INT8_WEIGHTS: 1}
+"""Of one stored weight; tf32 is how fp32 is multiplied. The other numbers of a cell are stored as
+:func:`arithmetic` says."""
 
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Without one of these a bf16 product is emulated and takes a thousand times as long."""
@@ -40,12 +45,17 @@ TOKEN_FP16 = (6, 1)
 cycle and SM)."""
 
 
+def arithmetic(precision: str) -> str:
+    """What the products of a cell of that precision are computed in: its peak is this one's."""
+    return "fp32" if precision == INT8_WEIGHTS else precision
+
+
 def check_precision(name: str, *, written: bool = False) -> None:
-    """Raise DeployBenchError for a name that is no precision to compute in.
+    """Raise DeployBenchError for a name that is no precision to run in.
 
     ``written``: what an artifact is written in is asked for, which has more names.
     """
-    if name in (WRITTEN if written else PRECISIONS):
+    if name in (WRITTEN if written else RUN):
         return
     if name == INT8_MIXED:
         raise DeployBenchError(
@@ -53,14 +63,7 @@ def check_precision(name: str, *, written: bool = False) -> None:
             expected="a precision to compute in: the products that are not in float are in int8",
             action=f"--precision int8 runs it; export --precision {INT8_MIXED} writes it",
         )
-    if name == INT8_WEIGHTS:
-        raise DeployBenchError(
-            f"--precision {INT8_WEIGHTS}: no backend here writes weights of 8 bits around products "
-            "in float",
-            expected="a precision of weights and products together",
-            action=f"--precision int8, or {INT8_MIXED}; for size alone: fp16",
-        )
-    raise unknown_name("precision", name, WRITTEN if written else PRECISIONS)
+    raise unknown_name("precision", name, WRITTEN if written else RUN)
 
 
 def cpu_lacking(isa: Iterable[str]) -> dict[str, str]:

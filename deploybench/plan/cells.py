@@ -16,6 +16,7 @@ from deploybench.artifacts.naming import newest_of_each as newest_of_each
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry, unfit_for
 from deploybench.hardware.devices import CPU, kind_of
+from deploybench.hardware.precisions import arithmetic
 from deploybench.hardware.profile import Profile
 from deploybench.plurals import counted
 from deploybench.results.cell import (
@@ -259,8 +260,9 @@ def _why_not(
         lacking = profile.why_no_runner(entry.name, built_in=built_in)
         if lacking is not None:
             return lacking, "leave out that --runner"
-    if profile is not None and cell.precision not in profile.precisions:
-        return profile.why_no(cell.precision), f"precisions: {', '.join(profile.precisions)}"
+    computed_in = arithmetic(cell.precision)
+    if profile is not None and computed_in not in profile.precisions:
+        return profile.why_no(computed_in), f"precisions: {', '.join(profile.precisions)}"
     offered = runner.precisions_on(cell.device, manifest.precision)
     if not offered:
         return (

@@ -8,7 +8,7 @@ from deploybench.artifacts.artifact import Artifact
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import exporters
 from deploybench.errors import DeployBenchError
-from deploybench.hardware.precisions import PRECISIONS
+from deploybench.hardware.precisions import RUN
 from deploybench.hardware.profile import Profile
 from deploybench.plan.cells import Selection
 
@@ -28,7 +28,7 @@ def check_precisions(
         return
     runners = ", ".join(entry.name for entry in selection.runners)
     wanted = " or ".join(selection.precisions)
-    offered = " or ".join(precision for precision in PRECISIONS if precision in reached)
+    offered = " or ".join(precision for precision in RUN if precision in reached)
     expected = None
     if offered:
         expected = f"--precision {offered}"

@@ -14,7 +14,7 @@ from deploybench.contracts.registry import recorded_distributions
 from deploybench.data.dataset import DataSet
 from deploybench.data.options import ColumnUse, Uncertain
 from deploybench.data.preprocessing_options import PreprocessingOptions
-from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.errors import DeployBenchError
 from deploybench.evaluate.events import (
     CellEvaluated,
     DataRead,
@@ -30,7 +30,7 @@ from deploybench.hardware.devices import CPU, read_device
 from deploybench.hardware.host import check_present, describe_host
 from deploybench.hardware.pinning import AUTO as PIN_AUTO
 from deploybench.hardware.pinning import Pin, pinning_of, thread_budget
-from deploybench.hardware.precisions import PRECISIONS
+from deploybench.hardware.precisions import check_precision
 from deploybench.hardware.profile import HOST
 from deploybench.models.source import expand_groups
 from deploybench.plan.acceptance import loosest_of
@@ -118,8 +118,7 @@ class EvaluationRequest:
 
     def __post_init__(self) -> None:
         for precision in self.precisions:
-            if precision not in PRECISIONS:
-                raise unknown_name("precision", precision, PRECISIONS)
+            check_precision(precision)
         if self.batch < 1 or (self.threads is not None and self.threads < 1):
             raise DeployBenchError(
                 f"a batch of {self.batch} with {self.threads} threads",

@@ -27,10 +27,10 @@ from deploybench.contracts.registry import (
 )
 from deploybench.contracts.registry import runner as find_runner
 from deploybench.documents import now
-from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import BUS_ORDER, CPU, read_device
 from deploybench.hardware.host import describe_host, usable_cores
-from deploybench.hardware.precisions import PRECISIONS
+from deploybench.hardware.precisions import RUN, check_precision
 from deploybench.hardware.roof import Roof, roof_of_device
 from deploybench.measure.layers import LayersJob
 from deploybench.models.module_work import modules_of
@@ -79,8 +79,8 @@ class ExplainRequest:
                 expected="one of them",
                 action="deploybench explain resnet50/onnx; deploybench list shows the names",
             )
-        if self.precision is not None and self.precision not in PRECISIONS:
-            raise unknown_name("precision", self.precision, PRECISIONS)
+        if self.precision is not None:
+            check_precision(self.precision)
         if self.batch < 1:
             raise DeployBenchError(f"a batch of {self.batch}", expected="one image at least")
 
@@ -232,7 +232,7 @@ def _side(artifact: Artifact, runner: str | None, precision: str | None, device:
 
 def _other(first: Side, against: str, request: ExplainRequest, workspace: Workspace) -> Side:
     """What ``--against`` means: a precision, a runner, or an artifact."""
-    if against in PRECISIONS:
+    if against in RUN:
         plugin = find_runner(first.runner).require()
         offered = plugin.precisions_on(request.device, first.artifact.manifest.precision)
         if against in offered:

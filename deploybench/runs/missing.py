@@ -16,6 +16,7 @@ from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.hardware.devices import CPU
 from deploybench.hardware.gpus import target_of
 from deploybench.hardware.host import describe_host, gpu_of
+from deploybench.hardware.precisions import arithmetic
 from deploybench.hardware.profile import Profile
 from deploybench.plan.cells import Selection, Sizes
 from deploybench.plan.selection import runs_on
@@ -39,7 +40,7 @@ def missing_exports(
     """
     needed = _needed_forms(selection)
     if profile is not None:
-        needed = [form for form in needed if form.precision in profile.precisions]
+        needed = [form for form in needed if arithmetic(form.precision) in profile.precisions]
     present = workspace.artifacts()
     adopted = {one.manifest.model.name for one in present if one.manifest.adopted is not None}
     requests = []

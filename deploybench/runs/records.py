@@ -20,6 +20,7 @@ from deploybench.documents import now
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ExportResult, ModelRequest
 from deploybench.hardware.devices import CPU
+from deploybench.hardware.precisions import arithmetic
 from deploybench.hardware.profile import HOST
 from deploybench.hardware.roof import Roof
 from deploybench.plan.cells import Planned
@@ -131,9 +132,9 @@ def _versions_of(cell: Cell) -> dict[str, str]:
 
 
 def _peak_gflops(cell: Cell, roof: Roof | None) -> float | None:
-    if roof is None or cell.precision not in roof.tflops:
+    if roof is None or arithmetic(cell.precision) not in roof.tflops:
         return None
-    return 1e3 * roof.tflops[cell.precision]
+    return 1e3 * roof.tflops[arithmetic(cell.precision)]
 
 
 def _bound(cell: Cell, manifest: Manifest, roof: Roof | None) -> Bound | None:

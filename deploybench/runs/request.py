@@ -18,7 +18,7 @@ from deploybench.hardware.devices import read_device
 from deploybench.hardware.host import describe_host
 from deploybench.hardware.pinning import AUTO as PIN_AUTO
 from deploybench.hardware.pinning import Pin, check_pin
-from deploybench.hardware.precisions import PRECISIONS
+from deploybench.hardware.precisions import check_precision
 from deploybench.hardware.profile import HOST, check_match, load_profile
 from deploybench.models.source import expand_groups
 from deploybench.plan.acceptance import with_evidence
@@ -167,8 +167,7 @@ class RunRequest:
 
     def __post_init__(self) -> None:
         for precision in self.precisions:
-            if precision not in PRECISIONS:
-                raise unknown_name("precision", precision, PRECISIONS)
+            check_precision(precision)
         for timing in self.timings:
             if timing not in TIMINGS:
                 raise unknown_name("timing", timing, TIMINGS)

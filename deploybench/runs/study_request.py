@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploybench.data.options import ColumnUse, Uncertain
-from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.errors import DeployBenchError
 from deploybench.evaluate.job import DataRequest
 from deploybench.files import slug
 from deploybench.hardware.pinning import AUTO as PIN_AUTO
 from deploybench.hardware.pinning import Pin
-from deploybench.hardware.precisions import PRECISIONS
+from deploybench.hardware.precisions import check_precision
 from deploybench.models.weights_folder import sha256_of_weights
 from deploybench.training.recipe import Recipe
 from deploybench.training.request import TrainingDevice
@@ -98,8 +98,7 @@ class StudyRequest:
             if names.count(name) > 1:
                 raise DeployBenchError(f"{name} is in the study twice", expected="each model once")
         for precision in self.precisions:
-            if precision not in PRECISIONS:
-                raise unknown_name("precision", precision, PRECISIONS)
+            check_precision(precision)
 
     def recipe_of(self, model: StudyModel) -> Recipe:
         """Its own recipe, else the study's."""

@@ -28,7 +28,7 @@ from deploybench.analysis.tuned import (
     leader_of,
     tuned,
 )
-from deploybench.hardware.precisions import BYTES
+from deploybench.hardware.precisions import BYTES, arithmetic
 from deploybench.plan.cells import Planned
 from deploybench.plurals import counted
 from deploybench.results.record import Record
@@ -123,7 +123,7 @@ class Search:
             plan = self._planned[name]
             quality = self.evaluations.record_of(plan.cell)
             allowed = quality is not None and self._fits(self._candidate(quality, plan))
-            return (name != self._eager, not allowed, BYTES[plan.cell.precision])
+            return (name != self._eager, not allowed, BYTES[arithmetic(plan.cell.precision)])
 
         chosen = set(sorted(names, key=usefulness)[:count])
         words = f"{count} of {counted(len(names), 'configuration')} can be measured"

@@ -19,7 +19,7 @@ from deploybench.export.request import ExportRequest
 from deploybench.hardware.allocators import check_allocator, check_huge_pages
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.hardware.host import Host
-from deploybench.hardware.precisions import PRECISIONS, cpu_lacking
+from deploybench.hardware.precisions import INT8_WEIGHTS, RUN, cpu_lacking
 from deploybench.hardware.profile import Profile
 from deploybench.plan.cells import Planned, Selection, obeyed_on, plan_cells
 from deploybench.results.cell import BASELINE_PRECISION, Cell
@@ -79,7 +79,7 @@ def space_of(request: TuneRequest, selection: Selection, host: Host) -> Space:
             if named:
                 left_out[name] = f"{name}: no runner of this tuning runs it"
             continue
-        for precision in PRECISIONS:
+        for precision in RUN:
             if precision not in entry.plugin.precisions:
                 continue
             if precision != BASELINE_PRECISION and precision in left_out:
@@ -136,7 +136,8 @@ def _computed(
 
     A runner that casts gets each of them from the fp32 artifact. Another artifact of the same
     format is tried where it gives what that one does not; by its size, also where it is smaller;
-    and where the user ``named`` it.
+    and where the user ``named`` it. Weights of 8 bits alone save room, not products: they are tried
+    where room counts, or by name.
     """
     runner = entry.plugin
     assert runner is not None  # only those that loaded are asked
@@ -148,11 +149,20 @@ def _computed(
             smaller = request.objective.value in BY_SIZE
             if not (named or smaller) and _writes_fp32(form.backend):
                 offered -= runner.precisions_on(device, BASELINE_PRECISION)
+            if form.precision == INT8_WEIGHTS and not (named or _wants_small_weights(request)):
+                offered.clear()
         wanted |= offered
     wanted -= {one for one in wanted if one in left_out}
     if request.precisions:
         wanted &= set(request.precisions)
     return frozenset(wanted)
+
+
+def _wants_small_weights(request: TuneRequest) -> bool:
+    """Whether room decides, or may, or int8-weights was asked for by name."""
+    if request.objective.value in BY_SIZE or request.memory_limit_bytes is not None:
+        return True
+    return INT8_WEIGHTS in request.precisions
 
 
 def _writes_fp32(backend: str) -> bool:
@@ -240,7 +250,7 @@ def planned_cells(
             if only_eager and not (entry.plugin and entry.plugin.reference):
                 continue
             precisions = _computed(form, entry, request, selection, left_out, named=space is None)
-            for precision in sorted(precisions, key=PRECISIONS.index):
+            for precision in sorted(precisions, key=RUN.index):
                 one = replace(selection, runners=[entry], precisions=[precision])
                 planned += plan_cells([artifact], one, profile)
     return planned

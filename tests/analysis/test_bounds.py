@@ -204,3 +204,12 @@ def test_what_has_no_bound_is_refused(
     done = cli_here("bound", *arguments)
     assert done.returncode == 2
     assert words in done.stderr
+
+
+def test_weights_of_8_bits_move_a_byte_each_and_are_multiplied_at_the_peak_of_fp32() -> None:
+    found = bound_of(RESNET50, ROOF, precision="int8-weights", batch=2)
+    assert found.precision == "fp32"
+    assert found.compute_ms == bound_of(RESNET50, ROOF, precision="fp32", batch=2).compute_ms
+    assert found.moved_bytes == RESNET50.parameters + 4 * 2 * RESNET50.values_per_image
+    with pytest.raises(DeployBenchError, match="no peak of fp32"):
+        bound_of(RESNET50, replace(ROOF, tflops={"int8": 1.0}), precision="int8-weights", batch=1)

@@ -56,6 +56,11 @@ def test_a_folded_convolution_gets_the_time_of_the_layer_that_bears_the_norms_na
     assert stem.moved_bytes == 4 * 94
 
 
+def test_weights_of_8_bits_move_a_byte_each() -> None:
+    times = by_module(profile(*LAYERS), WORK, batch=1, precision="int8-weights")
+    assert times.by_name["stem"].moved_bytes == 4 * (40 + 20 + 20) + 10 + 4
+
+
 def test_shares_of_time_and_macs_tell_where_macs_lie() -> None:
     times = by_module(profile(*LAYERS), WORK, batch=1, precision="fp32")
 

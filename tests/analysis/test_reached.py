@@ -59,6 +59,12 @@ def test_peak_of_another_run_or_precision_is_not_raised() -> None:
     assert len(peaks) == 2
 
 
+def test_peak_of_fp32_is_that_of_weights_of_8_bits_too() -> None:
+    weights = at(40.0, cell=at(40.0).cell.replaced(precision="int8-weights"))
+    above, small = rows_of([at(10.0, runner="onnxruntime"), weights])
+    assert small.peak_gflops == above.peak_gflops == pytest.approx(200, rel=1e-3)
+
+
 def test_time_that_is_not_valid_raises_no_peak_and_has_no_share_above_it() -> None:
     few = record([launch([10.0] * 20, number=number) for number in range(3)], runner="openvino")
     few = few.replaced(bound=bound(20.0, 1.0))

@@ -196,3 +196,13 @@ def test_an_error_that_all_images_share_is_held_to_its_own_cost() -> None:
     rounded = reference + np.random.default_rng(1).normal(0, 0.01, (16, 1000)).astype(np.float32)
     lost = np.random.default_rng(2).normal(0, 0.01, 1000).astype(np.float32)
     assert not compare_outputs(reference, reference + lost, "bf16", rounded=rounded).passed
+
+
+def test_weights_of_8_bits_may_cost_less_than_int8_and_more_than_bf16() -> None:
+    off = logits()
+    off[0, 0] += np.float32(0.4)
+    assert compare_outputs(logits(), off, "int8").passed
+    assert not compare_outputs(logits(), off, "int8-weights").passed
+    off[0, 0] -= np.float32(0.15)
+    assert compare_outputs(logits(), off, "int8-weights").passed
+    assert not compare_outputs(logits(), off, "bf16").passed

@@ -59,6 +59,7 @@ def tensors_of(module: nn.Module) -> dict[str, np.ndarray]:
         ("torchscript", "bf16"),
         ("openvino", "fp32"),
         ("openvino", "fp16"),
+        ("openvino", "int8-weights"),
         ("torch-export", "fp32"),
     ],
 )
@@ -69,7 +70,7 @@ def test_every_tensor_is_found_in_what_the_exporter_wrote(
     example = torch.randn(2, 3, 8, 8)
     folds = find_folds(module, example)
     dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-    wrapped = SingleOutput(module, dtypes[precision]).eval()
+    wrapped = SingleOutput(module, dtypes.get(precision, torch.float32)).eval()
     spec = ExportSpec(precision=precision, options=plugin.default_options())
     exported = plugin.export(wrapped, example, spec, tmp_path)
     stored = plugin.stored_tensors(tmp_path / exported.entry)
@@ -138,3 +139,17 @@ def test_wrong_fold_is_not_found(module: nn.Module) -> None:
     without_mean = {**right, "b": bias + source["norm.running_mean"] * scale}
     audit = audit_weights(source, without_mean, (fold,), "fp32")
     assert set(audit.missing) >= {"conv.bias", "norm.bias", "norm.running_mean"}
+
+
+def test_weight_of_8_bits_is_found_within_a_step_and_a_bias_as_it_is(module: nn.Module) -> None:
+    source = {name: tensors_of(module)[name] for name in ("head.weight", "head.bias")}
+    stored = {name.upper(): tensor.copy() for name, tensor in source.items()}
+    step = 2 * np.abs(source["head.weight"]).max() / 255
+
+    stored["HEAD.WEIGHT"][0, 0] += step
+    assert audit_weights(source, stored, (), "int8-weights").missing == ()
+    assert audit_weights(source, stored, (), "fp32").missing == ("head.weight",)
+    stored["HEAD.WEIGHT"][0, 0] += step
+    stored["HEAD.BIAS"][0] *= np.float32(1.001)
+    audit = audit_weights(source, stored, (), "int8-weights")
+    assert audit.missing == ("head.weight", "head.bias")

@@ -64,9 +64,11 @@ def adopted(file: Path, **options: Any) -> Artifact:
     return result.artifact
 
 
-def proved(artifact: Artifact, batch: int = 1) -> dict[str, tuple[int, ...]]:
+def proved(
+    artifact: Artifact, batch: int = 1, *, precision: str = "fp32"
+) -> dict[str, tuple[int, ...]]:
     plugin = runners_of_format(artifact.manifest.backend)[0].require()
-    options = RunOptions(device="cpu", threads=1, precision="fp32", batch=batch)
+    options = RunOptions(device="cpu", threads=1, precision=precision, batch=batch)
     with plugin.load(artifact, options) as session:
         session.prepare_thread()
         batches = reference_batches(artifact, batch)
@@ -171,6 +173,18 @@ def test_an_openvino_ir_with_its_weights(tmp_path: Path, named: bool) -> None:
     (tmp_path / "net.bin").unlink()
     with pytest.raises(DeployBenchError, match=r"there is no net\.bin"):
         adopted(tmp_path / "net.xml", force=True)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_an_ir_with_weights_of_8_bits_is_no_int8(tmp_path: Path) -> None:
+    import nncf
+    import openvino
+
+    model = openvino.convert_model(str(onnx_model(tmp_path / "net.onnx")))
+    openvino.save_model(nncf.compress_weights(model), str(tmp_path / "net.xml"))
+    artifact = adopted(tmp_path / "net.xml", preprocessing=STATED)
+    assert artifact.manifest.precision == "int8-weights"
+    assert proved(artifact, precision="int8-weights")
 
 
 @pytest.mark.usefixtures("in_this_process")

@@ -164,6 +164,7 @@ def test_missing_exports_are_in_a_precision_that_the_runner_runs_as_asked(tmp_pa
         ("torchscript", "bf16"),
         ("torchscript", "fp32"),
     ]
+    assert exports("openvino", "int8-weights") == [("openvino", "int8-weights")]
     assert exports("onnxruntime", "fp16", device="cuda") == [("onnx", "fp16")]
     assert exports("onnxruntime", "int8", device="cuda") == [("onnx", "fp32")]  # which its row says
 
@@ -192,6 +193,26 @@ def test_profile_without_the_precision_skips_it(tiny_artifact: Artifacts) -> Non
     )
     assert cell.skip is not None
     assert cell.skip.startswith("xeon has no fp16 arithmetic: it begins with Sapphire Rapids")
+
+
+def test_weights_of_8_bits_run_where_there_is_fp32_and_as_nothing_else(
+    tiny_artifact: Artifacts,
+) -> None:
+    in_float = tiny_artifact("openvino")
+    small = changed(in_float, precision="int8-weights")
+    xeon = load_profile("xeon")
+    (own,) = plan_cells([small], selection("openvino"), xeon)
+    assert (own.skip, own.cell.precision) == (None, "int8-weights")
+    assert own.cell.title().endswith("openvino int8-weights batch 1")
+
+    asked = selection("openvino", precisions=("fp32", "int8-weights"))
+    ran = [cell for cell in plan_cells([in_float, small], asked, xeon) if cell.skip is None]
+    assert [cell.cell.form.partition("-dynamic")[0] for cell in ran] == ["fp32", "int8-weights"]
+    assert len({cell.cell.work for cell in ran}) == 2
+    without_fp32 = xeon.model_copy(update={"precisions": ("int8",)})
+    (skipped,) = plan_cells([small], selection("openvino"), without_fp32)
+    assert skipped.skip is not None
+    assert "no fp32 arithmetic" in skipped.skip
 
 
 def test_runner_that_a_profile_lacks_is_skipped_with_the_reason(tiny_artifact: Artifacts) -> None:

@@ -59,3 +59,12 @@ def test_int8_with_layers_in_float_is_called_mixed() -> None:
     assert "form" not in shown  # they do not look the same
     assert mixed.cell.title().split()[2] == "int8-mixed"
     assert precision_name("int8", "int8-dynamic-opset20") == "int8"
+
+
+def test_weights_of_8_bits_are_called_so_and_are_another_cell_than_fp32() -> None:
+    small = evaluated(precision="int8-weights", form="int8-weights-dynamic")
+    plain = evaluated(precision="fp32", form="fp32-dynamic")
+    shown = columns(plain, small)
+    assert shown["prec"] == ["fp32", "int8-weights"]
+    assert small.cell.title().split()[2] == "int8-weights"
+    assert small.cell.work != plain.cell.work
