@@ -60,10 +60,7 @@ MOST_VISITS = 200
 STEEPEST = 3.0
 """A time that grows with more than the third power of the speed lost is noise."""
 FEWEST_PAIRS = 30
-UNSEEN_SHIFT = 0.01
-"""One standard deviation (a logarithm) of what moves a cell's time for minutes and no canary sees.
-Where the speed moved little meanwhile, it makes a slope of its own: over 2 % of speed one cell had
-the slope -0.1 in one run and -1.1 in another, and times 5 % apart."""
+LEAST_SLOPE_ERROR = 0.02
 SLOPES_VARY = 0.25
 """One standard deviation between runs of one cell, which follows one kind of contention more
 steeply than another. Of ten cells, 5 to 17 runs each, it was 0.14 to 0.54; a part of that is the
@@ -216,9 +213,7 @@ def slope_of(times: Floats, speeds: Floats, noise: SpeedNoise = EXACT) -> Slope:
         reach = NORMAL_95 * EXPECTED_ERROR
         return Slope(EXPECTED_SLOPE, EXPECTED_SLOPE - reach, EXPECTED_SLOPE + reach)
     # Two estimates that know nothing of each other, each with one over its variance as its weight.
-    slowest, fastest = np.quantile(speeds, (0.1, 0.9)).tolist()
-    of_unseen = UNSEEN_SHIFT / max(fastest - slowest, LEAST_DISTANCE)
-    error = math.hypot((seen.high - seen.low) / (2 * NORMAL_95), of_unseen)
+    error = max((seen.high - seen.low) / (2 * NORMAL_95), LEAST_SLOPE_ERROR)
     weight_seen, weight_expected = 1 / error**2, 1 / EXPECTED_ERROR**2
     weights = weight_seen + weight_expected
     value = (weight_seen * seen.value + weight_expected * EXPECTED_SLOPE) / weights

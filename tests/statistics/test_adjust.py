@@ -55,19 +55,6 @@ def test_a_machine_that_never_moved_shows_no_slope_so_the_expected_one_is_as_goo
     assert slope.high - slope.low == pytest.approx(2 * 1.96 * EXPECTED_ERROR)
 
 
-def test_a_slope_that_is_seen_over_a_short_way_counts_for_little() -> None:
-    """What no canary sees and lasts for minutes makes slopes of its own there."""
-    generator = np.random.default_rng(1)
-    speeds = generator.uniform(-0.04, 0.0, VISITS)
-    times = generator.normal(0, 0.001, VISITS)
-
-    slope = slope_of(times, speeds)
-
-    assert EXPECTED_SLOPE / 2 < slope.value < -0.2
-    assert slope.low < -0.7
-    assert slope.high == 0.0
-
-
 def test_noise_of_the_speeds_neither_flattens_the_slope_nor_counts_as_movement() -> None:
     generator = np.random.default_rng(1)
     speeds = generator.uniform(-0.1, 0.0, VISITS)
