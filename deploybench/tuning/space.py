@@ -177,8 +177,9 @@ def exports_of(request: TuneRequest, space: Space, calibration: str | None) -> l
     """
     forms = list(space.forms)
     eager = eager_form()
-    if eager is not None and eager not in forms:
-        forms.append(eager)
+    if eager is not None:
+        # First: where the time for exports ends before it, nothing can be held against it.
+        forms = [eager, *(form for form in forms if form != eager)]
     found: list[ExportRequest] = []
     for form in forms:
         order = ExportOrder(
