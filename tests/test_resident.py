@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -17,6 +16,7 @@ import pytest
 from deploybench.errors import DeployBenchError
 from deploybench.inherited import can_pin
 from deploybench.resident import CAN_REST, Resident, ResidentLostError
+from tests.cli.processes import wait_for
 
 pytestmark = pytest.mark.skipif(not CAN_REST, reason="this system stops no processes")
 
@@ -63,13 +63,6 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "answering"
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def test_resident_answers_with_what_it_replied_and_nothing_that_was_printed(module: str) -> None:
     with Resident(module) as child:
         assert child.ask("one", 60) == f"one {child.number}"
@@ -79,7 +72,7 @@ def test_resident_answers_with_what_it_replied_and_nothing_that_was_printed(modu
 def test_threads_that_spin_take_no_cpu_time_while_their_process_rests(module: str) -> None:
     with Resident(module) as child:
         child.ask("spin", 60)
-        wait_until(lambda: psutil.Process(child.number).status() == psutil.STATUS_STOPPED)
+        wait_for(lambda: psutil.Process(child.number).status() == psutil.STATUS_STOPPED, limit_s=30)
         before = psutil.Process(child.number).cpu_times()
         time.sleep(0.3)
         after = psutil.Process(child.number).cpu_times()
@@ -128,7 +121,7 @@ def test_answer_that_does_not_come_in_time_ends_the_process(module: str) -> None
 def test_closing_leaves_no_stopped_process(module: str) -> None:
     with Resident(module) as child:
         child.ask("one", 60)
-    wait_until(lambda: not psutil.pid_exists(child.number))
+    wait_for(lambda: not psutil.pid_exists(child.number), limit_s=30)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -140,10 +133,13 @@ def test_stopped_process_dies_with_its_parent(
     )
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
-    wait_until(lambda: psutil.Process(child).status() == psutil.STATUS_STOPPED)
+    wait_for(lambda: psutil.Process(child).status() == psutil.STATUS_STOPPED, limit_s=30)
     parent.send_signal(number)
     parent.wait()
-    wait_until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
+    wait_for(
+        lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie",
+        limit_s=30,
+    )
 
 
 def test_resident_outlives_the_thread_that_asked_for_it(module: str) -> None:

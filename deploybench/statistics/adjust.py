@@ -143,10 +143,10 @@ def undisturbed(times: Floats, speeds: Floats, noise: SpeedNoise = EXACT) -> Und
     """
     slope = slope_of(times, speeds, noise)
     whole = _at_full_speed(times, speeds, slope, noise)
+    extrapolated = _other_contention(whole, speeds)
     seen = int((speeds >= math.log(FARTHEST_CALM)).sum())
     if seen == 0:
-        farther = _other_contention(whole, speeds)
-        return Undisturbed(farther, Basis.UNSEEN, 0, FARTHEST_CALM, slope, whole, None)
+        return Undisturbed(extrapolated, Basis.UNSEEN, 0, FARTHEST_CALM, slope, whole, None)
 
     share, calm = _best_known(times, speeds, slope, noise, whole)
     is_calm = speeds >= math.log(share)
@@ -154,8 +154,7 @@ def undisturbed(times: Floats, speeds: Floats, noise: SpeedNoise = EXACT) -> Und
     agree = _overlap(calm, whole) or _agrees_with_nearer(calm, times, speeds, is_calm, noise)
     if count >= FEWEST_CALM and seen >= FEWEST_SEEN:
         return Undisturbed(calm, Basis.CALM, count, share, slope, whole, agree)
-    farther = _other_contention(whole, speeds)
-    return Undisturbed(farther, Basis.EXTRAPOLATED, seen, FARTHEST_CALM, slope, whole, agree)
+    return Undisturbed(extrapolated, Basis.EXTRAPOLATED, seen, FARTHEST_CALM, slope, whole, agree)
 
 
 def _best_known(

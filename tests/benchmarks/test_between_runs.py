@@ -55,3 +55,8 @@ def test_runs_of_visits_are_not_called_unequal_where_the_canary_sees_most_of_the
     assert found.judged >= trials / 4
     assert found.answers["FASTER"] + found.answers["SLOWER"] <= binom.ppf(IMPLAUSIBLE, trials, 0.05)
     assert found.found_smaller >= 0.6 * found.judged
+
+
+@pytest.mark.parametrize("kind", ["visits, all of it seen", "visits, two thirds seen"])
+def test_runs_of_visits_near_full_speed_can_be_judged(kind: str) -> None:
+    assert tally(KINDS[kind], 0.01, 0, 12).judged >= 6
