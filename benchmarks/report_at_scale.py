@@ -159,7 +159,7 @@ def compare_each_pair_once() -> None:
     """Which of two cells is faster follows from their visits, and those are shared: it is worked
     out once for each pair of templates. The page is what is looked at here, not the statistics."""
     known: dict[tuple[int, int], Speedup | None] = {}
-    compare = speedups.visited_speedup
+    compare = speedups.visited_speedups
 
     def compared(baseline: Record, candidate: Record) -> Speedup | None:
         pair = (id(baseline.visits[0]), id(candidate.visits[0]))
@@ -167,7 +167,7 @@ def compare_each_pair_once() -> None:
             known[pair] = compare(baseline, candidate)
         return known[pair]
 
-    speedups.visited_speedup = compared
+    speedups.visited_speedups = compared
 
 
 def scaled(value: Any, factor: float, key: str = "") -> Any:

@@ -123,7 +123,8 @@ def again(runs: list[Seen]) -> list[Seen]:
     best = least_best([found.record for found in runs])
     told = []
     for found in runs:
-        state = estimated_with(found.record, best)
+        state = estimated_with(found.record, best, found.state.hop_ns)
+        assert state is not None
         told.append(replace(found, state=state, verdict=state.judgement.verdict))
     return told
 

@@ -22,10 +22,11 @@ from pydantic import TypeAdapter
 
 from benchmarks.trials import artifact_for, job_for, print_host
 from deploybench.analysis.disturbances import disturbances
-from deploybench.analysis.states import flipped, hops_of, levels_of, nearest, states_of
+from deploybench.analysis.states import flipped, hops_of, states_of
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.results.launch import Launch
+from deploybench.statistics.levels import levels_of, nearest
 from deploybench.statistics.samples import median, nearest_rank, spread
 
 LAUNCHES = TypeAdapter(list[list[Launch]])

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from deploybench.analysis.settling import rounds_to_settle, what_settles
 from deploybench.analysis.speedups import Speedup
-from deploybench.analysis.states import same_state
 from deploybench.analysis.verdicts import judge_speedup
 from deploybench.results.record import Record, StateSummary
 from deploybench.results.verdict import Judgement
+from deploybench.statistics.levels import same_state
 from deploybench.statistics.ratios import Answer, Ratio, answer
 
 

@@ -57,7 +57,8 @@ def another_run(record: Record, others: Sequence[Record]) -> AnotherRun | None:
         return None
     runs = _same_runs(record, others)
     best = least_best(runs)
-    state = estimated_with(record, best)
+    state = estimated_with(record, best, own.hop_ns)
+    assert state is not None  # its own
     again = state is not own
     if state.judgement.verdict is not Verdict.VALID:
         return AnotherRun(state.judgement, again)
@@ -67,8 +68,8 @@ def another_run(record: Record, others: Sequence[Record]) -> AnotherRun | None:
     assert state.p50_high_ms is not None
     times = []
     for run in runs:
-        found = estimated_with(run, best)
-        if found.judgement.verdict is Verdict.VALID:
+        found = estimated_with(run, best, own.hop_ns)
+        if found is not None and found.judgement.verdict is Verdict.VALID:
             times.append(found.p50_ms)
     usual = ASSUMED_SHIFT if record.canary is None else ASSUMED_SHIFT_UNDISTURBED
     shift = estimated_shift([times]) or assumed_shift(usual)

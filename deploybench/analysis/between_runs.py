@@ -26,10 +26,11 @@ from deploybench.analysis.common_states import (
 )
 from deploybench.analysis.matching import hardware
 from deploybench.analysis.run_shifts import shift_of_runs, thing_of
-from deploybench.analysis.states import State, same_state
+from deploybench.analysis.states import State
 from deploybench.analysis.verdicts import judge_state
 from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
+from deploybench.statistics.levels import same_state
 from deploybench.statistics.ratios import Ratio, unpaired_ratio
 from deploybench.statistics.samples import median
 from deploybench.statistics.shift import ASSUMED_SHIFT, RunShift, assumed_shift, shifted

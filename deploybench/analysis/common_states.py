@@ -13,13 +13,12 @@ from deploybench.analysis.matching import hardware
 from deploybench.analysis.states import (
     State,
     all_hops,
-    levels_of,
-    nearest,
     probe_readings,
     states_of,
 )
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
+from deploybench.statistics.levels import levels_of, nearest
 from deploybench.statistics.ratios import unpaired_ratio
 from deploybench.statistics.samples import CONFIDENCE
 

@@ -37,13 +37,13 @@ from deploybench.analysis.matching import (
     refuse_the_same_run,
     unlike,
 )
-from deploybench.analysis.speedups import paired_speedups, speedups_of
+from deploybench.analysis.speedups import Speedup, paired_speedups, speedups_of
 from deploybench.analysis.states import State
 from deploybench.analysis.visit_verdicts import judge_visited_speedup
 from deploybench.analysis.visits_between_runs import (
+    estimated_with,
     experienced_between_runs,
     has_visits,
-    visited_state,
     visits_between_runs,
 )
 from deploybench.plurals import counted, counted_of
@@ -267,18 +267,29 @@ def compare_pair(
     if reasons:
         return [replace(row, status=Status.NO_NUMBER, reason="; ".join(reasons))]
     if old.run == new.run and old.host.hostname == new.host.hostname:
-        if old.visits or new.visits:
-            return [_paired_visits(row, old, new)]
-        rows = _paired(row, old, new)
+        paired = _paired_visits if old.visits or new.visits else _paired
+        rows = paired(row, old, new)
     else:
         found = _found_between_runs(old, new, others)
         rows = [_between_runs(row, old, new, between) for between in found]
     if rows:
         return rows
-    before, after = states_of_both(old, new)
-    seen = f"baseline {names_of(before)}, candidate {names_of(after)}"
+    seen = _states_in_words(old, new)
     reason = f"the two were never in one state of the machine together: {seen}"
     return [replace(row, status=Status.NO_COMMON_STATE, reason=reason)]
+
+
+def _states_in_words(old: Record, new: Record) -> str:
+    if has_visits(old) and has_visits(new):
+        return f"baseline {_hops_of(old)}, candidate {_hops_of(new)}"
+    before, after = states_of_both(old, new)
+    return f"baseline {names_of(before)}, candidate {names_of(after)}"
+
+
+def _hops_of(record: Record) -> str:
+    assert record.summary is not None
+    hops = [state.hop_ns for state in record.summary.states if state.hop_ns is not None]
+    return " and ".join(f"{hop_ns:.0f} ns" for hop_ns in hops) or "without a hop probe"
 
 
 def _paired(row: Comparison, old: Record, new: Record) -> list[Comparison]:
@@ -306,13 +317,12 @@ def _paired(row: Comparison, old: Record, new: Record) -> list[Comparison]:
     return rows
 
 
-def _paired_visits(row: Comparison, old: Record, new: Record) -> Comparison:
-    """The row of two cells of one run whose processes were visited."""
-    speedups = speedups_of(old, new)
-    if not speedups:
-        reason = "no round visited both"
-        return replace(row, status=Status.NO_COMMON_STATE, reason=reason)
-    speedup = speedups[0]
+def _paired_visits(row: Comparison, old: Record, new: Record) -> list[Comparison]:
+    """A row for each state, of two cells of one run whose processes were visited."""
+    return [_paired_visits_in(row, old, new, speedup) for speedup in speedups_of(old, new)]
+
+
+def _paired_visits_in(row: Comparison, old: Record, new: Record, speedup: Speedup) -> Comparison:
     notes = row.notes
     judgement = judge_visited_speedup(speedup)
     if judgement.verdict is not Verdict.VALID:
@@ -322,25 +332,26 @@ def _paired_visits(row: Comparison, old: Record, new: Record) -> Comparison:
     return replace(
         row,
         status=Status.COMPARED,
+        hop_ns=speedup.hop_ns,
         ratio=speedup.ratio,
         times=UNDISTURBED if speedup.rests_on_undisturbed else VISITS,
         notes=notes,
-        baseline=_visited_side(old),
-        candidate=_visited_side(new),
+        baseline=_visited_side(old, speedup.hop_ns),
+        candidate=_visited_side(new, speedup.hop_ns),
     )
 
 
-def _visited_side(record: Record) -> Side:
-    state = visited_state(record)
-    if state is None:
-        return _side(record)
+def _visited_side(record: Record, hop_ns: float | None) -> Side:
+    """Of a record that was visited in that state of the machine."""
+    state = estimated_with(record, None, hop_ns)
+    assert state is not None
     return replace(_side(record), p50_ms=state.p50_ms, launches=state.launches)
 
 
 def _found_between_runs(old: Record, new: Record, others: OtherRuns) -> list[BetweenRuns]:
     visited = [has_visits(record) for record in (old, new)]
     if all(visited):
-        return [visits_between_runs(old, new, others)]
+        return visits_between_runs(old, new, others)
     if any(visited):
         return [experienced_between_runs(old, new, others)]
     return launches_between_runs(old, new, others)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from deploybench.analysis.speedups import speedups_of
-from deploybench.analysis.states import same_state
 from deploybench.results.cell import HOST_TO_HOST, Cell
 from deploybench.results.record import Record
+from deploybench.statistics.levels import same_state
 from deploybench.statistics.ratios import DEFAULT_MARGIN, Answer, Ratio, answer
 
 RecordsByJob = dict[tuple[object, ...], dict[str, dict["Shape", Record]]]

@@ -74,7 +74,7 @@ def _delivered(records: Sequence[Record]) -> Delivered:
     states: list[StateSummary] = []
     for record in records:
         if record.summary is not None:
-            states += record.summary.states
+            states += record.summary.states[:1]
     without_number = len(records) - len(states)
     still_open = [state for state in states if not within_limit(state)]
     in_time = [state for state in still_open if _narrows(state)]

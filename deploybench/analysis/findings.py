@@ -15,7 +15,6 @@ from deploybench.analysis.crossover import Crossover, Point
 from deploybench.analysis.limits import roof_in_words
 from deploybench.analysis.reached import CellUnderRoof, RaisedRoof, raised_roofs
 from deploybench.analysis.speedups import Speedup, speedups_of
-from deploybench.analysis.states import same_state
 from deploybench.analysis.sweeps import SweepFinding, SweptCell, sweep_findings
 from deploybench.analysis.typical import typical_launch
 from deploybench.hardware.devices import CPU, kind_of
@@ -24,6 +23,7 @@ from deploybench.results.cell import BASELINE_PRECISION
 from deploybench.results.launch import Facts
 from deploybench.results.record import Bound, Record, StateSummary
 from deploybench.results.verdict import Judgement, Verdict
+from deploybench.statistics.levels import same_state
 from deploybench.statistics.ratios import (
     DEFAULT_MARGIN,
 )

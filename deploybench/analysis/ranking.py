@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from deploybench.analysis.findings import Finding
-from deploybench.analysis.states import level_of, levels_of
 from deploybench.results.cell import HOST_TO_HOST
 from deploybench.results.verdict import Verdict
+from deploybench.statistics.levels import level_of, levels_of
 from deploybench.statistics.samples import kendall_tau
 
 

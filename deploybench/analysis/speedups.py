@@ -1,12 +1,12 @@
 """How many times faster one cell of a run is than another.
 
-Of fresh launches there is a speed-up in each state of the machine, paired by round.
+There is a speed-up in each state of the machine, paired by round.
 
-Of visits there is one. Both cells are visited in every round, close in time, so the logarithms of
-the ratios of their medians, in order of time, tell it (``statistics/dependence.py``): that is the
-speed-up *as the machine was*. Beside it stands the ratio of the two *undisturbed* times. Where both
-of these are known and the two contradict each other, contention slows the two cells by different
-amounts: then the undisturbed one is the answer.
+Cells that were visited were so in every round, close in time: the logarithms of the ratios of their
+medians, in order of time, tell the speed-up *as the machine was* (``statistics/dependence.py``).
+Beside it stands the ratio of the two *undisturbed* times. Where both of these are known and the two
+contradict each other, contention slows the two cells by different amounts: then the undisturbed one
+is the answer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deploybench.analysis.disturbances import disturbances
-from deploybench.analysis.states import all_hops, flipped, levels_of, nearest
+from deploybench.analysis.states import all_hops, flipped
 from deploybench.analysis.visit_ratios import (
     Ends,
     paired_logs,
@@ -25,9 +25,12 @@ from deploybench.analysis.visit_ratios import (
     ratio_of_times,
     settled,
 )
+from deploybench.analysis.visit_states import visits_in
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record, StateSummary
+from deploybench.results.visit import Visit
 from deploybench.statistics.dependence import Centre, centre_of_logs
+from deploybench.statistics.levels import levels_of, nearest, same_state
 from deploybench.statistics.ratios import Ratio, paired_ratio
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 
@@ -70,32 +73,46 @@ class Speedup:
 def speedups_of(baseline: Record, candidate: Record) -> list[Speedup]:
     """The speed-up of the candidate over the baseline of the same run.
 
-    One for each state of the machine that both were launched in, the one with most rounds first;
-    one where the processes of both were visited; none where only those of one were.
+    One for each state of the machine that both were measured in: of launches the one with most
+    rounds first, of visits in the order of the candidate's states; none where only the processes
+    of one were visited.
     """
     if baseline.visits and candidate.visits:
-        speedup = visited_speedup(baseline, candidate)
-        return [] if speedup is None else [speedup]
+        return visited_speedups(baseline, candidate)
     if baseline.visits or candidate.visits:
         return []
     return paired_speedups(baseline.launches, candidate.launches)
 
 
-def visited_speedup(baseline: Record, candidate: Record) -> Speedup | None:
-    """The speed-up by visits; None where no round visited both."""
-    logs = paired_logs(baseline.visits, candidate.visits)
+def visited_speedups(baseline: Record, candidate: Record) -> list[Speedup]:
+    """The speed-ups by visits: of each state of the machine in which a round visited both."""
+    speedups = []
+    for after in _visited_states(candidate):
+        for before in _visited_states(baseline):
+            if same_state(before.hop_ns, after.hop_ns):
+                speedup = _visited_speedup(baseline, candidate, before, after)
+                speedups += [] if speedup is None else [speedup]
+    return speedups
+
+
+def _visited_speedup(
+    baseline: Record, candidate: Record, before: StateSummary, after: StateSummary
+) -> Speedup | None:
+    """In the state of the machine that both estimates are of; None where no round visited both."""
+    slow = visits_in(baseline.visits, before.hop_ns)
+    fast = visits_in(candidate.visits, after.hop_ns)
+    logs = paired_logs(slow, fast)
     if len(logs) == 0:
         return None
-    before, after = _visited_state(baseline), _visited_state(candidate)
     # What the processes of either differ by is no part of a single ratio.
     error = math.hypot(_process_error(before), _process_error(after))
     pairs = centre_of_logs(logs).with_error(error)
     experienced = ratio_of_pairs(pairs, logs)
     undisturbed = _of_undisturbed(before, after)
-    of_medians = ratio_of_medians(_median_of(baseline), _median_of(candidate))
+    of_medians = ratio_of_medians(_median_of(slow), _median_of(fast))
     chosen = settled(experienced, undisturbed, of_medians)
     return Speedup(
-        hop_ns=None,
+        hop_ns=after.hop_ns,
         ratio=chosen.ratio,
         changed=0,
         disturbed=0,
@@ -165,29 +182,28 @@ def _speedup(level: float | None, pairs: Sequence[Pair], changed: int) -> Speedu
     return Speedup(level, ratio, changed, disturbed)
 
 
-def _visited_state(record: Record) -> StateSummary | None:
-    """The one estimate of visits; None where there is none."""
-    if record.summary is None or not record.summary.states:
-        return None
-    state = record.summary.states[0]
-    return state if state.visited is not None else None
+def _visited_states(record: Record) -> list[StateSummary]:
+    """The estimates of visits."""
+    if record.summary is None:
+        return []
+    return [state for state in record.summary.states if state.visited is not None]
 
 
-def _process_error(state: StateSummary | None) -> float:
+def _process_error(state: StateSummary) -> float:
     """The half-width of a logarithm's interval that follows from what processes differ by."""
-    if state is None or state.visited is None:
+    if state.visited is None:
         return 0.0
     return math.log1p(state.visited.process_error)
 
 
-def _median_of(record: Record) -> Centre:
-    """The logarithm of the time as experienced: of all visits."""
-    return centre_of_logs([math.log(visit.median_ns) for visit in record.visits if visit.count])
+def _median_of(visits: Sequence[Visit]) -> Centre:
+    """The logarithm of the time as experienced."""
+    return centre_of_logs([math.log(visit.median_ns) for visit in visits if visit.count])
 
 
-def _of_undisturbed(before: StateSummary | None, after: StateSummary | None) -> Ratio | None:
+def _of_undisturbed(before: StateSummary, after: StateSummary) -> Ratio | None:
     """The ratio of the undisturbed times; None where one was not looked for or has no interval."""
-    if before is None or after is None or before.visited is None or after.visited is None:
+    if before.visited is None or after.visited is None:
         return None
     if "no canary" in (before.visited.basis, after.visited.basis):
         return None
@@ -205,10 +221,10 @@ def _logs_of(state: StateSummary) -> Ends | None:
     return math.log(state.p50_low_ms), math.log(state.p50_ms), math.log(state.p50_high_ms)
 
 
-def _least_delivered(*states: StateSummary | None) -> float | None:
+def _least_delivered(*states: StateSummary) -> float | None:
     """The smaller of the shares of its speed that the machine delivered on median."""
     shares = []
     for state in states:
-        if state is not None and state.visited is not None:
+        if state.visited is not None:
             shares.append(state.visited.delivered_p50)
     return min((share for share in shares if share is not None), default=None)

@@ -5,7 +5,7 @@ estimate is the median of the launches' medians, with an interval from the launc
 one launch are not independent of each other. Percentiles are over all steady samples of the
 launches that count.
 
-Where processes were visited there is one estimate, from the visits (``visited.py``). Loading,
+Where processes were visited the estimates are of the visits (``visited.py``). Loading,
 memory and the first call are always those of the launches.
 """
 
@@ -18,7 +18,7 @@ from deploybench.analysis.percentiles import in_ms, percentiles_of
 from deploybench.analysis.states import State, states_of
 from deploybench.analysis.verdicts import judge_estimate
 from deploybench.analysis.visit_estimates import usable
-from deploybench.analysis.visited import state_of_visits
+from deploybench.analysis.visited import states_of_visits
 from deploybench.results.launch import Launch, MemoryPhases
 from deploybench.results.record import StateSummary, Summary
 from deploybench.results.visit import CanaryBest, Visit
@@ -43,7 +43,7 @@ def summarise(
     states: tuple[StateSummary, ...]
     flipped = 0
     if usable(visits, canary):
-        states = (state_of_visits(measured, visits, canary, batch),)
+        states = tuple(states_of_visits(measured, visits, canary, batch))
     else:
         seen = states_of(measured)
         flipped = len(measured) - sum(len(state.launches) for state in seen)

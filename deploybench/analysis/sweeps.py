@@ -10,7 +10,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from deploybench.analysis.states import level_of, levels_of
+from deploybench.statistics.levels import level_of, levels_of
 from deploybench.statistics.saturation import saturation_point
 
 Swept = Literal["batch", "streams"]

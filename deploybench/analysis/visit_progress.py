@@ -16,6 +16,7 @@ from deploybench.analysis.visit_ratios import (
     ratio_of_pairs,
     settled,
 )
+from deploybench.analysis.visit_states import VisitState, visit_states, visits_in
 from deploybench.results.visit import CanaryBest, Visit
 from deploybench.statistics.adjust import FEWEST_CALM
 from deploybench.statistics.dependence import FEWEST_INDEPENDENT, Centre, centre_of_logs
@@ -59,11 +60,13 @@ def widths(
 ) -> VisitWidths:
     """The widths after these visits of a cell; ``visits_of_baseline`` are of the same rounds.
 
-    They are None for a cell that is compared with none.
+    They are None for a cell that is compared with none. Of several states of the machine the one
+    counts that is known, the shortest hop first; until then the one that was met most.
     """
-    estimate = _estimate(visits, canary)
-    if estimate is None:
+    found = _estimates(visits, canary)
+    if not found:
         return VisitWidths(None, None, known=False, grow=None)
+    state, estimate = min(found, key=_rank)
     grow = _until_known(estimate)
     undisturbed_half_width = _width(estimate.centre)
     shift = math.expm1(estimate.process_shift or 0.0)
@@ -74,10 +77,11 @@ def widths(
             undisturbed_half_width, None, estimate.known, grow, shift, of_processes, time_ms
         )
 
-    of_baseline = _estimate(visits_of_baseline, canary)
-    logs = paired_logs(visits_of_baseline, visits)
-    if of_baseline is None or len(logs) == 0:
+    beside = usable(visits_in(visits_of_baseline, state.hop_ns), canary)
+    logs = paired_logs(beside, state.visits)
+    if len(logs) == 0:
         return VisitWidths(undisturbed_half_width, None, False, grow, shift, of_processes, time_ms)
+    of_baseline = estimate_of(series_of(beside, canary))
     # What the processes of either differ by is no part of a single ratio.
     error = math.hypot(of_baseline.process_error, estimate.process_error)
     pairs = centre_of_logs(logs).with_error(error)
@@ -98,11 +102,21 @@ def widths(
     )
 
 
-def _estimate(visits: Sequence[Visit], canary: CanaryBest | None) -> Estimate | None:
-    beside_canary = usable(visits, canary)
-    if not beside_canary:
-        return None
-    return estimate_of(series_of(beside_canary, canary))
+def _estimates(
+    visits: Sequence[Visit], canary: CanaryBest | None
+) -> list[tuple[VisitState, Estimate]]:
+    """One for each state of the machine."""
+    found = []
+    for state in visit_states(usable(visits, canary)):
+        found.append((state, estimate_of(series_of(state.visits, canary))))
+    return found
+
+
+def _rank(found: tuple[VisitState, Estimate]) -> tuple[bool, float]:
+    state, estimate = found
+    if estimate.known:
+        return False, state.hop_ns or 0.0
+    return True, -len(state.visits)
 
 
 def _of_undisturbed(slow: Estimate, fast: Estimate) -> Ratio | None:

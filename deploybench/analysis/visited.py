@@ -17,9 +17,11 @@ from deploybench.analysis.visit_estimates import (
     share_delivered,
     usable,
 )
+from deploybench.analysis.visit_states import VisitState, visit_states, visits_in
 from deploybench.analysis.visit_verdicts import judge_visits
 from deploybench.results.launch import Launch
 from deploybench.results.record import StateSummary, Visited
+from deploybench.results.verdict import Verdict
 from deploybench.results.visit import CanaryBest, Visit
 from deploybench.statistics.counted import Counted, pooled
 from deploybench.statistics.dependence import FEWEST_VALUES, Centre, centre_of, inefficiency_of
@@ -30,19 +32,46 @@ NS_PER_MS = 1e6
 NS_PER_S = 1e9
 
 
-def state_of_visits(
+def states_of_visits(
     launches: Sequence[Launch], visits: Sequence[Visit], canary: CanaryBest | None, batch: int
-) -> StateSummary:
-    """The estimate of a cell whose processes (``launches``) were visited.
+) -> list[StateSummary]:
+    """The estimates of a cell whose processes (``launches``) were visited, one for each state of
+    the machine.
 
-    Needs a visit with samples.
+    First those whose time is known, the shortest hop before the others: that is the machine at its
+    best. What was experienced is of all visits, whatever the machine did. Needs a visit with
+    samples.
     """
+    states = []
+    for state in visit_states(usable(visits, canary)):
+        found = _state_of(state, launches, visits, canary, batch)
+        states.append(found)
+    return sorted(states, key=_rank)
+
+
+def _rank(state: StateSummary) -> tuple[bool, float]:
+    assert state.visited is not None
+    if state.judgement.verdict is Verdict.VALID:
+        return False, state.hop_ns or 0.0
+    return True, -state.visited.visits
+
+
+def _state_of(
+    state: VisitState,
+    launches: Sequence[Launch],
+    visits: Sequence[Visit],
+    canary: CanaryBest | None,
+    batch: int,
+) -> StateSummary:
     sampled = [visit for visit in visits if visit.count]
-    beside_canary = usable(sampled, canary)
+    beside_canary = state.visits
+    if canary is not None:
+        canary = canary.in_state(state.hop_ns)
     series = series_of(beside_canary, canary)
     estimate = estimate_of(series)
     experienced = centre_of(np.array([visit.median_ns / NS_PER_MS for visit in sampled]))
-    visited = visited_of(len(sampled), series, estimate, experienced)
+    in_state = visits_in(sampled, state.hop_ns)
+    visited = visited_of(len(in_state), series, estimate, experienced)
     faults = _faults_a_call(sampled)
     if faults:
         visited = visited.replaced(faults_least=min(faults), faults_most=max(faults))
@@ -52,8 +81,8 @@ def state_of_visits(
     if low_ms is not None and high_ms is not None:
         coverage = CONFIDENCE
     return StateSummary(
-        hop_ns=None,
-        launches=len({visit.process for visit in sampled}),
+        hop_ns=state.hop_ns,
+        launches=len({visit.process for visit in beside_canary}),
         left_out=0,
         p50_ms=math.exp(estimate.centre.value),
         p50_low_ms=low_ms,

@@ -19,11 +19,13 @@ from deploybench.analysis.between_runs import (
     Measured,
     OtherRuns,
 )
+from deploybench.analysis.matching import hardware
 from deploybench.analysis.run_shifts import TimeOf, shift_of_runs
-from deploybench.analysis.visited import state_of_visits
+from deploybench.analysis.visited import states_of_visits
 from deploybench.results.record import Record, StateSummary, Visited
 from deploybench.results.verdict import Judgement, Verdict
-from deploybench.results.visit import CanaryBest, lesser_known
+from deploybench.results.visit import CanaryBest, lesser_known, together
+from deploybench.statistics.levels import same_state
 from deploybench.statistics.ratios import Ratio
 from deploybench.statistics.samples import CONFIDENCE, median, median_interval
 from deploybench.statistics.shift import (
@@ -46,7 +48,7 @@ def has_visits(record: Record) -> bool:
 
 
 def visited_state(record: Record) -> StateSummary | None:
-    """The one estimate of a record that was visited; None of other records."""
+    """The first estimate of a record that was visited; None of other records."""
     if record.summary is None or not record.summary.states:
         return None
     state = record.summary.states[0]
@@ -55,20 +57,44 @@ def visited_state(record: Record) -> StateSummary | None:
     return state
 
 
-def visits_between_runs(old: Record, new: Record, others: OtherRuns) -> BetweenRuns:
-    """Both with visits: the undisturbed times, or those as experienced where one had no canary."""
+def visits_between_runs(old: Record, new: Record, others: OtherRuns) -> list[BetweenRuns]:
+    """Both with visits: the undisturbed times in each state of the machine that both runs met, in
+    the order of the new run's; or those as experienced where one had no canary.
+
+    The hops of unlike hardware do not compare, and runs of before had none: there the first state
+    of each stands for the machine.
+    """
     best = common_best(old, new)
-    before, after = estimated_with(old, best), estimated_with(new, best)
-    if "no canary" in (_visited(before).basis, _visited(after).basis):
-        return experienced_between_runs(old, new, others)
+    before, after = states_with(old, best), states_with(new, best)
+    if "no canary" in (_visited(before[0]).basis, _visited(after[0]).basis):
+        return [experienced_between_runs(old, new, others)]
+    pairs = [(before[0], after[0])]
+    if hardware(old) == hardware(new) and before[0].hop_ns and after[0].hop_ns:
+        pairs = [
+            (first, second)
+            for second in after
+            for first in before
+            if same_state(first.hop_ns, second.hop_ns)
+        ]
+    return [_in_a_state(old, new, first, second, best, others) for first, second in pairs]
+
+
+def _in_a_state(
+    old: Record,
+    new: Record,
+    before: StateSummary,
+    after: StateSummary,
+    best: CanaryBest | None,
+    others: OtherRuns,
+) -> BetweenRuns:
     notes = [_experienced_in_words(_visited(before), _visited(after))]
     notes += _best_in_words(old, new, best)
 
     def time_of(record: Record) -> float | None:
         if not has_visits(record):
             return None
-        state = estimated_with(record, best)
-        if state.judgement.verdict is not Verdict.VALID:
+        state = estimated_with(record, best, after.hop_ns)
+        if state is None or state.judgement.verdict is not Verdict.VALID:
             return None
         return state.p50_ms
 
@@ -82,7 +108,7 @@ def visits_between_runs(old: Record, new: Record, others: OtherRuns) -> BetweenR
     )
     run_shift = _shift(old, new, others, time_of, ASSUMED_SHIFT_UNDISTURBED)
     return BetweenRuns(
-        hop_ns=None,
+        hop_ns=after.hop_ns,
         baseline=_measured(before.p50_ms, before.judgement, before.launches),
         candidate=_measured(after.p50_ms, after.judgement, after.launches),
         ratio=shifted(ratio, run_shift),
@@ -143,32 +169,65 @@ def least_best(records: Sequence[Record]) -> CanaryBest | None:
 
 def lesser_best(first: CanaryBest, second: CanaryBest) -> CanaryBest:
     """What two runs with the same budget on one host know together."""
-    return CanaryBest(
-        threads=first.threads,
-        compute_us=min(first.compute_us, second.compute_us),
-        memory_us=min(first.memory_us, second.memory_us),
-        faults_us=lesser_known(first.faults_us, second.faults_us),
-        runs=max(first.runs, second.runs),
-    )
+    states = []
+    left = list(second.states)
+    for state in first.states:
+        same = next((one for one in left if same_state(one.hop_ns, state.hop_ns)), None)
+        if same is not None:
+            left.remove(same)
+            state = state.replaced(
+                compute_us=min(state.compute_us, same.compute_us),
+                memory_us=min(state.memory_us, same.memory_us),
+                faults_us=lesser_known(state.faults_us, same.faults_us),
+                runs=max(state.runs, same.runs),
+            )
+        states.append(state.replaced(of_this_run=None, second_us=None))
+    return together([*states, *left])
 
 
-def estimated_with(record: Record, best: CanaryBest | None) -> StateSummary:
-    """The estimate of a record that was visited, with that best of the canary; None: its own."""
-    state = visited_state(record)
-    assert state is not None  # of records that were visited
+def estimated_with(
+    record: Record, best: CanaryBest | None, hop_ns: float | None = None
+) -> StateSummary | None:
+    """The estimate of a record that was visited, with that best of the canary; None: its own.
+
+    In the state of the machine with that hop; the record's first one where none is named. None
+    where the record has no such state.
+    """
+    states = states_with(record, best)
+    if hop_ns is None:
+        return states[0]
+    return next((state for state in states if same_state(state.hop_ns, hop_ns)), None)
+
+
+def states_with(record: Record, best: CanaryBest | None) -> Sequence[StateSummary]:
+    """All estimates of a record that was visited, with that best of the canary; None: its own."""
+    assert record.summary is not None  # of records that were visited
     own = record.canary
     if best is None or own is None or own.threads != best.threads or _moved(own, best) < BEST_MOVED:
-        return state
+        return record.summary.states
     launches = [launch for launch in record.launches if launch.measured]
-    known = own.replaced(
-        compute_us=best.compute_us, memory_us=best.memory_us, faults_us=best.faults_us
-    )
-    return state_of_visits(launches, record.visits, known, record.cell.batch)
+    states = []
+    for state in own.states:
+        known = best.in_state(state.hop_ns)
+        if known.hop_ns is None or same_state(known.hop_ns, state.hop_ns):
+            state = state.replaced(
+                compute_us=known.compute_us, memory_us=known.memory_us, faults_us=known.faults_us
+            )
+        states.append(state)
+    first, *others = states
+    known = first.replaced(others=tuple(others), of_this_run=own.of_this_run)
+    return states_of_visits(launches, record.visits, known, record.cell.batch)
 
 
 def _moved(own: CanaryBest, best: CanaryBest) -> float:
-    """By how much more than the best, as a share, a run's own best took."""
-    return (own.compute_us + own.memory_us) / (best.compute_us + best.memory_us) - 1
+    """By how much more than the best, as a share, a run's own best took: the most of any state."""
+    moved = [0.0]
+    for state in own.states:
+        known = best.in_state(state.hop_ns)
+        if None in (known.hop_ns, state.hop_ns) or same_state(known.hop_ns, state.hop_ns):
+            took_us = state.compute_us + state.memory_us
+            moved.append(took_us / (known.compute_us + known.memory_us) - 1)
+    return max(moved)
 
 
 def _best_in_words(old: Record, new: Record, best: CanaryBest | None) -> list[str]:

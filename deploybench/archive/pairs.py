@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from deploybench.archive.extra import needed
+from deploybench.statistics.levels import SAME_STATE
 from deploybench.statistics.many_ratios import (
     Flags,
     Floats,
@@ -29,8 +30,6 @@ from deploybench.statistics.shift import (
 
 PROBES = ("probe_compute_us", "probe_memory_ms")
 SIDES_OF_A_PAIR = ("baseline", "candidate")
-SAME_STATE = 1.4
-"""As ``analysis/states.py``: readings of the hop probe closer than this are of one state."""
 BEST_MOVED = 1e-3
 """As ``analysis/visits_between_runs.py``: bests of the canary closer than this are one."""
 

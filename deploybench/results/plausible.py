@@ -50,9 +50,10 @@ def _problems(record: Record) -> Iterator[str]:
         for reading in (visit.before, visit.after, visit.around):
             yield from _canary(place, reading)
     if record.canary is not None:
-        for name in ("compute_us", "memory_us", "faults_us"):
-            yield from _positive(f"canary.{name}", getattr(record.canary, name))
-        yield from _canary("canary.of_this_run", record.canary.of_this_run)
+        for best in record.canary.states:
+            for name in ("compute_us", "memory_us", "faults_us", "hop_ns"):
+                yield from _positive(f"canary.{name}", getattr(best, name))
+            yield from _canary("canary.of_this_run", best.of_this_run)
     if record.summary is not None:
         for number, state in enumerate(record.summary.states):
             yield from _of_state(f"summary.states.{number}", state)
@@ -88,7 +89,7 @@ def _probes(place: str, probes: Probes) -> Iterator[str]:
 def _canary(place: str, reading: CanaryReading | None) -> Iterator[str]:
     if reading is None:
         return
-    for name in ("compute_us", "memory_us", "faults_us"):
+    for name in ("compute_us", "memory_us", "faults_us", "hop_ns"):
         yield from _positive(f"{place}: {name} of the canary", getattr(reading, name))
 
 

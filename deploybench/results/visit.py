@@ -14,24 +14,31 @@ from pydantic import Field
 from deploybench.documents import Document
 from deploybench.results.launch import Histogram
 from deploybench.statistics.counted import Counted, counted
+from deploybench.statistics.levels import nearest
 from deploybench.statistics.samples import median
 
 
 class CanaryReading(Document):
-    """What a fixed piece of work took; see ``telemetry/canary.py``."""
+    """What a fixed piece of work took; see ``telemetry/canary.py``.
+
+    ``hop_ns`` is the state of the machine that it was made in; None where there is no hop.
+    """
 
     compute_us: float
     memory_us: float
     faults_us: float | None = None
+    hop_ns: float | None = None
 
 
 def middle_of(readings: Sequence[CanaryReading]) -> CanaryReading:
     """The median of each piece of work; needs one reading."""
     faults_us = [reading.faults_us for reading in readings if reading.faults_us is not None]
+    hops_ns = [reading.hop_ns for reading in readings if reading.hop_ns is not None]
     return CanaryReading(
         compute_us=median([reading.compute_us for reading in readings]),
         memory_us=median([reading.memory_us for reading in readings]),
         faults_us=median(faults_us) if faults_us else None,
+        hop_ns=median(hops_ns) if hops_ns else None,
     )
 
 
@@ -52,13 +59,15 @@ neighbour who copies makes it slower than both."""
 
 
 class CanaryBest(Document):
-    """What the canary takes on this host at the best, and in how many runs it was looked for.
+    """What the canary takes on this host when it is calm, and in how many runs that was looked for.
 
-    ``compute_us`` and ``faults_us`` are the least of its arithmetic and of its new pages,
-    ``memory_us`` what the way to memory usually takes. ``threads`` is the budget that it works
-    with. ``of_this_run`` is the same of this run alone: a machine that was slow all the time shows
-    in the distance of the two. ``second_us`` is the arithmetic of the run that came nearest to the
-    best: far from it, the best was seen once, and the machine may be faster still.
+    ``threads`` is the budget that it works with. ``of_this_run`` is the same of this run alone: a
+    machine that was slow all the time shows in the distance of the two. ``second_us`` is the
+    arithmetic of the run that came nearest to the fastest: far from it, the machine was seen so
+    fast once, and may be faster still.
+
+    All of it is of one state of the machine, named by ``hop_ns``; ``others`` are the same of the
+    other states that it was seen in.
     """
 
     threads: int
@@ -68,19 +77,46 @@ class CanaryBest(Document):
     runs: int
     of_this_run: CanaryReading | None = None
     second_us: float | None = None
+    hop_ns: float | None = None
+    others: tuple[CanaryBest, ...] = ()
+
+    @property
+    def states(self) -> tuple[CanaryBest, ...]:
+        """Those of all states, each without the others."""
+        return (self.replaced(others=()), *self.others)
+
+    def in_state(self, hop_ns: float | None) -> CanaryBest:
+        """That of the state whose hop is nearest by ratio."""
+        if hop_ns is None:
+            return self
+        levels = {state.hop_ns: state for state in self.states if state.hop_ns is not None}
+        return levels[nearest(list(levels), hop_ns)] if levels else self
 
     def delivered(self, reading: CanaryReading, faults_share: float = 0.0) -> float:
-        """The share of the machine's own speed that this reading was given; 1 is all of it.
+        """The share of the machine's own speed, in the state of the reading, that it was given; 1
+        is all of it.
 
         ``faults_share`` is which part of its time a cell waits for new pages when the machine is at
         its best: so much of it goes with their time, the rest with that of the arithmetic.
         """
-        slower = reading.compute_us / self.compute_us
-        if self.faults_us is not None and reading.faults_us is not None:
-            slower_faults = reading.faults_us / self.faults_us
+        own = self.in_state(reading.hop_ns)
+        slower = reading.compute_us / own.compute_us
+        if own.faults_us is not None and reading.faults_us is not None:
+            slower_faults = reading.faults_us / own.faults_us
             slower = (1 - faults_share) * slower + faults_share * slower_faults
-        memory = MEMORY_ALLOWANCE * self.memory_us / reading.memory_us
+        memory = MEMORY_ALLOWANCE * own.memory_us / reading.memory_us
         return min(1 / slower, memory)
+
+
+def together(states: Sequence[CanaryBest]) -> CanaryBest:
+    """Those of several states as one: that with the shortest hop, and the others.
+
+    Raises ValueError where there are none.
+    """
+    if not states:
+        raise ValueError("nothing is known of the canary: there are no readings")
+    first, *others = sorted(states, key=lambda state: state.hop_ns or 0.0)
+    return first.replaced(others=tuple(others))
 
 
 class Visit(Document):
@@ -130,6 +166,12 @@ class Visit(Document):
     def median_ns(self) -> float:
         """Needs one sample. Found once: a run asks for it after every round."""
         return self.values_ns.median()
+
+    @property
+    def hops_ns(self) -> list[float]:
+        """The hop before it and after it, as far as it was read."""
+        readings = [reading for reading in (self.before, self.after) if reading is not None]
+        return [reading.hop_ns for reading in readings if reading.hop_ns is not None]
 
     @property
     def end_s(self) -> float:

@@ -288,7 +288,8 @@ class Visiting:
         """Give the visits what the canary says of their seconds, until no later reading can."""
         for position in range(cell.settled, len(cell.visits)):
             visit = cell.visits[position]
-            readings = self._trace.around(visit.at_s, visit.end_s)
+            hops_ns = visit.hops_ns
+            readings = self._trace.around(visit.at_s, visit.end_s, hops_ns[0] if hops_ns else None)
             if readings:
                 cell.visits[position] = visit.replaced(
                     around=middle_of(readings), readings_around=len(readings)

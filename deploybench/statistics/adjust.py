@@ -168,9 +168,10 @@ def _best_known(
     for share in CALM_SHARES:
         is_calm = speeds >= math.log(share)
         if is_calm.any():
-            centre = _at_full_speed(times[is_calm], speeds[is_calm], slope, noise)
-            centre = _other_contention(_as_dependent_as(whole, centre), speeds[is_calm])
-            found.append((share, centre))
+            # Near full speed it is the clock that moves, and not who else is there.
+            near = slope_of(times[is_calm], speeds[is_calm], noise)
+            centre = _at_full_speed(times[is_calm], speeds[is_calm], near, noise)
+            found.append((share, _as_dependent_as(whole, centre)))
     known = [(share, centre) for share, centre in found if centre.known]
     if known:
         return min(known, key=lambda one: one[1].distance)

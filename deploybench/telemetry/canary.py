@@ -12,7 +12,8 @@ compute   products of two 768 x 768 float32 matrices by numpy's BLAS on all thre
           not; of both together it goes with the cells'.)
 memory    a copy that is larger than the cores' own caches, every thread its own part. The threads
           meet in a barrier now and again: the way between the cores is in it, too.
-
+hop       the way of a cache line from one core to another (``hop.py``). It says which of its states
+          the machine is in: what all else takes compares within one of them.
 faults    pages that were never touched: the system has to find and clear each of them. On a
           virtual machine that costs several times as much at one time as at another, and a runtime
           that gives its memory back after every call pays it thousands of times a call.
@@ -45,8 +46,10 @@ from deploybench.hardware.quotas import affinity
 from deploybench.processes import die_with_parent
 from deploybench.resident import questions, replier
 from deploybench.results.visit import NEW_PAGES, CanaryReading
+from deploybench.telemetry.hop import HopProbe
+from deploybench.telemetry.probes import budget
 
-METHOD = 5
+METHOD = 6
 """Counts what was changed in the work: what an earlier one took is not compared with it."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """What numpy's libraries read their number of threads from, when they load."""
@@ -79,8 +82,9 @@ Floats = npt.NDArray[np.float32]
 class Canary:
     """The work, with everything that it needs allocated and touched."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, hop: HopProbe | None = None) -> None:
         """``threads`` is the budget; numpy's library has been told of it by its environment."""
+        self._hop = hop
         self._products = products_of(threads)
         shape = (MATRIX_SIZE, MATRIX_SIZE)
         self._matrix = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
@@ -109,6 +113,7 @@ class Canary:
         """
         self._stream(passes=1)  # the threads wake up, and the caches hold nobody else's data
         memory_ns = self._stream(STREAM_PASSES)
+        hop_ns = self._hop_ns()
         np.matmul(self._waking, self._waking)  # wakes the library's threads up
         compute_ns = self._multiply()
         faults_ns = _touch_new_pages()
@@ -116,7 +121,16 @@ class Canary:
             compute_us=compute_ns / NS_PER_US,
             memory_us=memory_ns / NS_PER_US,
             faults_us=faults_ns / NS_PER_US,
+            hop_ns=hop_ns,
         )
+
+    def _hop_ns(self) -> float | None:
+        if self._hop is None:
+            return None
+        try:
+            return self._hop.read_ns()
+        except OSError:
+            return None
 
     def _multiply(self) -> int:
         """What all products take. Beside others that want the same cores that may be a second: then
@@ -188,6 +202,17 @@ def threads_told() -> int:
     return len(affinity())
 
 
+def _hop_probe(threads: int) -> HopProbe | None:
+    """Between the cores that the budget belongs on; None for one core, or where none can run."""
+    cores = budget(threads, affinity())
+    if len(cores) < 2:
+        return None
+    try:
+        return HopProbe(cores)
+    except (OSError, AttributeError):
+        return None
+
+
 def serve(canary: Canary, requests: Iterable[str], answer: Callable[[str], None]) -> None:
     """Answer each request, whatever it says, with a reading in one line of JSON."""
     for _ in requests:
@@ -198,7 +223,8 @@ def main() -> None:
     """A resident (``deploybench/resident.py``) that answers each question with a reading."""
     die_with_parent()
     reply = replier()
-    canary = Canary(threads_told())
+    threads = threads_told()
+    canary = Canary(threads, _hop_probe(threads))
     canary.read()
     # A collection in the middle of a reading would be taken for a neighbour.
     gc.collect()

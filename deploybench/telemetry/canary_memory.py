@@ -1,18 +1,23 @@
-"""The best that the canary ever took on this host: what its delivered speed is a share of.
+"""What the canary takes on this host when it is calm: its delivered speed is a share of that.
 
 Within one run it cannot be known: others may take a part of the machine for all of the run, and
-everything then looks calm. So each run leaves its best, and the least of all runs counts.
+everything then looks calm. So each run leaves what it found, and the calm ones of all runs count.
 
-- *The best of a run* is a low percentile of its readings, of each piece of work for itself. A
-  single fastest reading is luck, so the readings are those of a few seconds each
-  (:meth:`deploybench.telemetry.trace.Trace.smoothed`).
-- *The best of all runs* is the least of theirs, because what others take only makes it slower. One
-  run may all the same have been faster than any other ever will (a processor that was cold, another
-  host behind the same name), and must not make every later one look disturbed for ever. It is
-  outvoted, and counts as 3 % below the second least, where the next four agree with each other
-  within 3 % and were made over three days or more. Runs that others slowed do not agree so well
-  and for so long; until then the odd one may be the only calm one, and counts.
-- *The run at hand* always counts for itself: it is never compared with a worse best than its own.
+- *A state of the machine*, told by the hop, has a speed of its own. All of the following is for
+  each of them by itself.
+- *What a run found* is the middle of its calm readings: of those within 5 % of a low percentile, of
+  each piece of work for itself. A single fastest reading is luck, so the readings are those of a
+  few seconds each (:meth:`deploybench.telemetry.trace.Trace.smoothed`).
+- *What counts* is the middle of the runs within 5 % of the fastest: others only make it slower, and
+  a calm machine is a few percent faster in one hour than in the next. A time at the middle of what
+  calm visits were given has to be moved by little; at the fastest that was ever seen, by the error
+  of its slope times those percents.
+- One run may have been faster than any other ever will (a processor that was cold, another host
+  behind the same name), and must not make every later one look disturbed for ever. It is outvoted
+  where the next four agree with each other within 5 % and were made over three days or more. Runs
+  that others slowed do not agree so well and for so long; until then the odd one may be the only
+  calm one, and counts.
+- *The run at hand* counts for itself where it was faster by more than that than all before.
 
 A run of few readings leaves nothing: its low percentile is no low one.
 """
@@ -23,151 +28,152 @@ import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import Field
 
 from deploybench.hardware.host import Host
-from deploybench.results.visit import CanaryBest, CanaryReading, lesser_known
+from deploybench.results.visit import CanaryBest, CanaryReading, together
 from deploybench.statistics.adjust import FARTHEST_CALM
+from deploybench.statistics.levels import levels_of, nearest, same_state
 from deploybench.statistics.samples import median
 from deploybench.telemetry.canary import METHOD
 from deploybench.telemetry.remembered import RememberedRun, cache_path, read_runs, write_runs
 
 LOW_SHARE = 0.1
-"""Of the readings of a run that are faster than what counts as its best. A lower one would be
-what the readings scatter by."""
+"""Of the readings of a run that are faster than its low percentile. A lower one would be what the
+readings scatter by."""
+CALM_APART = 1.05
+"""Of calm readings, and of calm runs, from the fastest of them."""
 FEWEST_READINGS = 20
 FEWEST_TO_OUTVOTE = 4
 SHORTEST_AGREEMENT = timedelta(days=3)
-FARTHEST_APART = 1.03
-"""Of calm runs from each other."""
-CONFIRMED = 1.02
-"""Of the best from that of the next run: as wide as the interval of a VALID time may be."""
 
 
 class CanaryRun(RememberedRun):
-    """The best of one run."""
+    """What one run found in one state of the machine."""
 
     compute_us: float = Field(gt=0, allow_inf_nan=False)
     memory_us: float = Field(gt=0, allow_inf_nan=False)
     faults_us: float | None = Field(None, gt=0, allow_inf_nan=False)
+    hop_ns: float | None = Field(None, gt=0, allow_inf_nan=False)
     readings: int
 
 
+Seen = TypeVar("Seen", CanaryReading, CanaryRun)
+
+
 def remembered(host: Host, threads: int) -> CanaryBest | None:
-    """The best of all runs before this one; None where nothing is known."""
+    """What all runs before this one found; None where nothing is known."""
     return best_of_runs(read_runs(_path(host, threads), CanaryRun), threads)
 
 
 def remember(host: Host, threads: int, readings: Sequence[CanaryReading]) -> CanaryBest:
-    """Keep what this run found, at its end; the best of it and of all before.
+    """Keep what this run found, at its end; what counts after it.
 
     Raises ValueError where there are neither readings nor earlier runs.
     """
     path = _path(host, threads)
     before = read_runs(path, CanaryRun)
-    if len(readings) >= FEWEST_READINGS:
-        own = low_of(readings)
-        this_run = CanaryRun(
-            compute_us=own.compute_us,
-            memory_us=own.memory_us,
-            faults_us=own.faults_us,
-            readings=len(readings),
-        )
-        runs = (*before, this_run)
-        write_runs(path, runs, _two_fastest(runs))
+    found = []
+    for seen in _by_state(readings):
+        if len(seen) >= FEWEST_READINGS:
+            own = calm_of(seen)
+            found.append(CanaryRun(**own.model_dump(), readings=len(seen)))
+    if found:
+        runs = (*before, *found)
+        write_runs(path, runs, _fastest(runs))
     return best_of(best_of_runs(before, threads), readings, threads)
 
 
 def best_of(
     before: CanaryBest | None, readings: Sequence[CanaryReading], threads: int
 ) -> CanaryBest:
-    """The best of the runs before and of this one, as far as it has come.
+    """What counts of the runs before and of this one, as far as it has come.
 
     Raises ValueError where there are neither.
     """
-    if not readings:
-        if before is None:
-            raise ValueError("nothing is known of the canary: there are no readings")
-        return before
-    own = low_of(readings)
-    if before is None:
-        return CanaryBest(
-            threads=threads,
-            compute_us=own.compute_us,
-            memory_us=own.memory_us,
-            faults_us=own.faults_us,
-            runs=1,
-            of_this_run=own,
-        )
-    return CanaryBest(
-        threads=threads,
-        compute_us=min(before.compute_us, own.compute_us),
-        memory_us=min(before.memory_us, own.memory_us),
-        faults_us=lesser_known(before.faults_us, own.faults_us),
-        runs=before.runs + 1,
-        of_this_run=own,
-        second_us=_second_us(before, own),
-    )
-
-
-def _second_us(before: CanaryBest, own: CanaryReading) -> float:
-    """The arithmetic of the run that came second, once this one is among them."""
-    ahead_us = min(before.compute_us, own.compute_us)
-    behind_us = max(before.compute_us, own.compute_us)
-    if before.second_us is not None and own.compute_us > ahead_us:
-        return min(behind_us, before.second_us)
-    return behind_us
+    known = [] if before is None else list(before.states)
+    seen = _by_state(readings)
+    if len(seen) > 1 or known:
+        # A moment in another state tells nothing of it.
+        seen = [members for members in seen if len(members) >= FEWEST_READINGS]
+    states = []
+    for members in seen:
+        own = calm_of(members)
+        earlier = next((state for state in known if _one_state(state, own)), None)
+        if earlier is not None:
+            known.remove(earlier)
+        states.append(_with_own(earlier, own, threads))
+    return together([*states, *known])
 
 
 def best_of_runs(runs: Sequence[CanaryRun], threads: int) -> CanaryBest | None:
     """What counts of some runs, in whatever order; None of none."""
-    if not runs:
-        return None
-    return CanaryBest(
-        threads=threads,
-        compute_us=_least([(run.compute_us, run.at) for run in runs]),
-        memory_us=_least([(run.memory_us, run.at) for run in runs]),
-        faults_us=_least_known(runs),
-        runs=len(runs),
-        second_us=sorted(run.compute_us for run in runs)[1] if len(runs) > 1 else None,
-    )
+    states = []
+    for members in _by_state(runs):
+        states.append(
+            CanaryBest(
+                threads=threads,
+                compute_us=_usual([(run.compute_us, run.at) for run in members]),
+                memory_us=_usual([(run.memory_us, run.at) for run in members]),
+                faults_us=_usual_known(members),
+                hop_ns=_hop_of(members),
+                runs=len(members),
+                second_us=_second_us([run.compute_us for run in members]),
+            )
+        )
+    return together(states) if states else None
 
 
-def low_of(readings: Sequence[CanaryReading]) -> CanaryReading:
-    """What a run knows of the machine at its best.
+def calm_of(readings: Sequence[CanaryReading]) -> CanaryReading:
+    """What a run knows of the calm machine, of readings in one state.
 
-    Of the arithmetic and of new pages the low percentile (nearest rank), and never the least of
-    several; of the way to memory the median: see ``CanaryBest``.
+    Of the arithmetic and of new pages the middle of those near the low percentile (nearest rank);
+    of the way to memory and of the hop the median.
     """
     faults_us = [reading.faults_us for reading in readings if reading.faults_us is not None]
     return CanaryReading(
-        compute_us=_low([reading.compute_us for reading in readings]),
+        compute_us=_calm([reading.compute_us for reading in readings]),
         memory_us=median([reading.memory_us for reading in readings]),
-        faults_us=_low(faults_us) if faults_us else None,
+        faults_us=_calm(faults_us) if faults_us else None,
+        hop_ns=_hop_of(readings),
     )
 
 
 def in_words(best: CanaryBest, before: CanaryBest | None) -> str | None:
-    """What a user has to know of the best that times were adjusted to; None where all is well.
+    """What a user has to know of the speed that times were adjusted to; None where all is well.
 
     ``before`` is what was remembered when the run began.
     """
+    for state in best.states:
+        words = _state_in_words(state, before)
+        if words is not None:
+            where = ""
+            if best.others and state.hop_ns is not None:
+                where = f"while a hop takes {state.hop_ns:.0f} ns "
+            return f"{where}{words}"
+    return None
+
+
+def _state_in_words(best: CanaryBest, before: CanaryBest | None) -> str | None:
     own = best.of_this_run
     if own is None:
         return None
-    if before is None:
+    known = [] if before is None else before.states
+    earlier = next((state for state in known if _one_state(state, own)), None)
+    if earlier is None:
         return "the machine's own speed is known from this run alone"
-    faster = before.delivered(own)
-    if faster > FARTHEST_APART:
+    faster = earlier.delivered(own)
+    if faster > CALM_APART:
         runs = "the one before"
-        if before.runs > 1:
-            runs = f"the {before.runs} before"
+        if earlier.runs > 1:
+            runs = f"the {earlier.runs} before"
         return f"the machine was faster than ever seen: by {faster - 1:.0%} than in {runs}"
     share = best.delivered(own)
     if share < FARTHEST_CALM:
         return f"the machine never came near its own speed in this run: at best {share:.0%} of it"
-    if best.second_us is not None and best.second_us > CONFIRMED * best.compute_us:
+    if best.second_us is not None and best.second_us > CALM_APART * best.compute_us:
         return (
             "the machine's own speed was seen in one run alone, and may be higher: times may be a "
             "few percent too long until another run comes near it"
@@ -177,19 +183,18 @@ def in_words(best: CanaryBest, before: CanaryBest | None) -> str | None:
 
 def outvoted_in_words(host: Host, threads: int) -> str | None:
     """Whether one earlier run was so much faster than the others that it does not count."""
-    runs = read_runs(_path(host, threads), CanaryRun)
-    best = best_of_runs(runs, threads)
-    if best is None:
-        return None
-    for run in runs:
-        for what, ours, counts in (
-            ("arithmetic", run.compute_us, best.compute_us),
-            ("memory", run.memory_us, best.memory_us),
+    for members in _by_state(read_runs(_path(host, threads), CanaryRun)):
+        for what, times_us in (
+            ("arithmetic", [(run.compute_us, run.at) for run in members]),
+            ("memory", [(run.memory_us, run.at) for run in members]),
         ):
-            if ours < counts:
+            fastest_us, at = min(times_us)
+            counts_us = _usual(times_us)
+            if counts_us > CALM_APART * fastest_us:
                 return (
-                    f"the run of {run.at:%Y-%m-%d} had {counts / ours - 1:.0%} faster {what} than "
-                    f"what counts as this machine's own: it counts when another run comes near it"
+                    f"the run of {at:%Y-%m-%d} had {counts_us / fastest_us - 1:.0%} faster {what} "
+                    "than what counts as this machine's own: it counts when another run comes near "
+                    "it"
                 )
     return None
 
@@ -203,37 +208,107 @@ def remembered_words(
     return [said for said in words if said is not None]
 
 
-def _low(times_us: Sequence[float]) -> float:
+def _with_own(earlier: CanaryBest | None, own: CanaryReading, threads: int) -> CanaryBest:
+    """What counts in a state that this run was in; ``earlier`` is what did before."""
+    if earlier is None:
+        return CanaryBest(
+            threads=threads,
+            compute_us=own.compute_us,
+            memory_us=own.memory_us,
+            faults_us=own.faults_us,
+            hop_ns=own.hop_ns,
+            runs=1,
+            of_this_run=own,
+        )
+    faults_us = earlier.faults_us
+    if faults_us is None or (own.faults_us and CALM_APART * own.faults_us < faults_us):
+        faults_us = own.faults_us
+    compute_us = _unless_faster(earlier.compute_us, own.compute_us)
+    return earlier.replaced(
+        compute_us=compute_us,
+        memory_us=_unless_faster(earlier.memory_us, own.memory_us),
+        faults_us=faults_us,
+        runs=earlier.runs + 1,
+        of_this_run=own,
+        second_us=_second_after(earlier, own.compute_us, compute_us),
+    )
+
+
+def _unless_faster(earlier_us: float, own_us: float) -> float:
+    return own_us if CALM_APART * own_us < earlier_us else earlier_us
+
+
+def _second_after(earlier: CanaryBest, own_us: float, counts_us: float) -> float:
+    """The arithmetic of the run that comes second, once this one is among them."""
+    if own_us == counts_us:
+        return earlier.compute_us
+    return min(own_us, earlier.second_us or math.inf)
+
+
+def _second_us(times_us: Sequence[float]) -> float | None:
+    return sorted(times_us)[1] if len(times_us) > 1 else None
+
+
+def _by_state(seen: Sequence[Seen]) -> list[list[Seen]]:
+    """Readings or runs by the state of the machine, the shortest hop first.
+
+    Those that have no hop are in none, where others have one.
+    """
+    hops_ns = [one.hop_ns for one in seen if one.hop_ns is not None]
+    levels = levels_of(hops_ns)
+    if not levels:
+        return [list(seen)] if seen else []
+    by_level: dict[float, list[Seen]] = {level: [] for level in levels}
+    for one in seen:
+        if one.hop_ns is not None:
+            by_level[nearest(levels, one.hop_ns)].append(one)
+    return [members for members in by_level.values() if members]
+
+
+def _one_state(best: CanaryBest, own: CanaryReading) -> bool:
+    return same_state(best.hop_ns, own.hop_ns)
+
+
+def _hop_of(seen: Sequence[CanaryReading] | Sequence[CanaryRun]) -> float | None:
+    hops_ns = [one.hop_ns for one in seen if one.hop_ns is not None]
+    return median(hops_ns) if hops_ns else None
+
+
+def _calm(times_us: Sequence[float]) -> float:
     rank = max(math.ceil(LOW_SHARE * len(times_us)), 2)
-    return sorted(times_us)[min(rank, len(times_us)) - 1]
+    low_us = sorted(times_us)[min(rank, len(times_us)) - 1]
+    return median([us for us in times_us if low_us / CALM_APART <= us <= CALM_APART * low_us])
 
 
-def _least_known(runs: Sequence[CanaryRun]) -> float | None:
+def _usual_known(runs: Sequence[CanaryRun]) -> float | None:
     known = [(run.faults_us, run.at) for run in runs if run.faults_us is not None]
-    return _least(known) if known else None
+    return _usual(known) if known else None
 
 
-def _least(times_us: Sequence[tuple[float, datetime]]) -> float:
-    """The least of the times, each with its date, unless the next ones outvote it."""
+def _usual(times_us: Sequence[tuple[float, datetime]]) -> float:
+    """The middle of the times near the least of them, each with its date; of all but the least
+    where the next ones outvote it."""
     in_order = sorted(times_us)
     least_us = in_order[0][0]
     others = in_order[1 : 1 + FEWEST_TO_OUTVOTE]
-    if len(others) < FEWEST_TO_OUTVOTE:
-        return least_us
-    second_us, last_us = others[0][0], others[-1][0]
-    dates = [at for _, at in others]
-    they_agree = last_us <= FARTHEST_APART * second_us
-    for_long = max(dates) - min(dates) >= SHORTEST_AGREEMENT
-    if they_agree and for_long:
-        return max(least_us, second_us / FARTHEST_APART)
-    return least_us
+    if len(others) == FEWEST_TO_OUTVOTE:
+        second_us, last_us = others[0][0], others[-1][0]
+        dates = [at for _, at in others]
+        is_odd = second_us > CALM_APART * least_us
+        they_agree = last_us <= CALM_APART * second_us
+        if is_odd and they_agree and max(dates) - min(dates) >= SHORTEST_AGREEMENT:
+            least_us = second_us
+            in_order = in_order[1:]
+    return median([time_us for time_us, _ in in_order if time_us <= CALM_APART * least_us])
 
 
-def _two_fastest(runs: Sequence[CanaryRun]) -> list[CanaryRun]:
-    """The runs that the best rests on, of each piece of work."""
-    by_compute = sorted(runs, key=lambda run: run.compute_us)
-    by_memory = sorted(runs, key=lambda run: run.memory_us)
-    return [*by_compute[:2], *by_memory[:2]]
+def _fastest(runs: Sequence[CanaryRun]) -> list[CanaryRun]:
+    """The runs that what counts rests on: of each state and piece of work the two fastest."""
+    fastest = []
+    for members in _by_state(runs):
+        fastest += sorted(members, key=lambda run: run.compute_us)[:2]
+        fastest += sorted(members, key=lambda run: run.memory_us)[:2]
+    return fastest
 
 
 def _path(host: Host, threads: int) -> Path:

@@ -40,7 +40,7 @@ def probe_machine(threads: int, cpus: Collection[int]) -> dict[str, object]:
     it is None for a budget of one core and where processes cannot be pinned. Everything is None
     when the probe itself fails: a measurement without its probes is still one.
     """
-    cores = ",".join(str(cpu) for cpu in _budget(threads, cpus))
+    cores = ",".join(str(cpu) for cpu in budget(threads, cpus))
     command = [sys.executable, "-I", "-S", __file__, cores]
     try:
         done = subprocess.run(command, capture_output=True, timeout=TIME_LIMIT_S, check=True)
@@ -64,7 +64,7 @@ def main() -> None:
     print(json.dumps(readings))
 
 
-def _budget(threads: int, cpus: Collection[int]) -> list[int]:
+def budget(threads: int, cpus: Collection[int]) -> list[int]:
     """One CPU of each of the cores that the budget belongs on.
 
     None where there is no way between cores, or no pinning.

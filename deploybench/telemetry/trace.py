@@ -12,6 +12,7 @@ import math
 from bisect import bisect_left, bisect_right
 
 from deploybench.results.visit import AROUND_S, CanaryReading, middle_of
+from deploybench.statistics.levels import same_state
 from deploybench.statistics.samples import median
 
 LATE = 100
@@ -60,27 +61,34 @@ class Trace:
         """The newest reading as the median of those near it; None before the first."""
         if not self._moments_s:
             return None
-        return self._at(self._moments_s[-1])
+        return self._of(len(self.readings) - 1)
 
-    def around(self, begin_s: float, end_s: float) -> list[CanaryReading]:
-        """The readings near that span, in order of time."""
+    def around(
+        self, begin_s: float, end_s: float, hop_ns: float | None = None
+    ) -> list[CanaryReading]:
+        """The readings near that span, in order of time; with a hop, those of its state."""
         first = bisect_left(self._moments_s, begin_s - AROUND_S)
         last = bisect_right(self._moments_s, end_s + AROUND_S)
-        return self.readings[first:last]
+        near = self.readings[first:last]
+        if hop_ns is None:
+            return near
+        return [reading for reading in near if same_state(reading.hop_ns, hop_ns)]
 
     def is_settled(self, end_s: float) -> bool:
         """Whether no later reading is near a span that ends then."""
         return bool(self._moments_s) and self._moments_s[-1] > end_s + AROUND_S
 
     def smoothed(self) -> list[CanaryReading]:
-        """Each reading as the median of those around it."""
+        """Each reading as the median of those around it that the machine was in its state in."""
         while len(self._settled) < len(self.readings):
             moment_s = self._moments_s[len(self._settled)]
             if not self.is_settled(moment_s):
                 break
-            self._settled.append(self._at(moment_s))
-        open_moments_s = self._moments_s[len(self._settled) :]
-        return [*self._settled, *(self._at(moment_s) for moment_s in open_moments_s)]
+            self._settled.append(self._of(len(self._settled)))
+        still_open = range(len(self._settled), len(self.readings))
+        return [*self._settled, *(self._of(number) for number in still_open)]
 
-    def _at(self, moment_s: float) -> CanaryReading:
-        return middle_of(self.around(moment_s, moment_s))
+    def _of(self, number: int) -> CanaryReading:
+        """A reading as the median of those around it, of its state."""
+        moment_s = self._moments_s[number]
+        return middle_of(self.around(moment_s, moment_s, self.readings[number].hop_ns))

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploybench.analysis.disturbances import disturbances
-from deploybench.analysis.states import flipped, levels_of, nearest, states_of
+from deploybench.analysis.states import flipped, states_of
 from deploybench.results.launch import GpuReading, Launch, Probes
+from deploybench.statistics.levels import levels_of, nearest
 from tests.records import launch, surroundings
 
 NEAR, FAR = 105.0, 235.0

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.analysis.states import SAME_STATE
 from deploybench.artifacts.workspace import Workspace
 from deploybench.report.console import PIPE_WIDTH
 from deploybench.results.store import read_records
+from deploybench.statistics.levels import SAME_STATE
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 from tests.conftest import TINY, Cli, run_cli, run_here
 from tests.telemetry.test_alone import holder

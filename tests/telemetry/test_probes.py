@@ -34,7 +34,7 @@ def test_probes_of_this_machine_are_positive_and_plausible() -> None:
 
 @pytest.mark.measures
 def test_budget_of_one_thread_has_no_hop_but_the_other_readings() -> None:
-    assert probes._budget(1, {0, 1}) == []
+    assert probes.budget(1, {0, 1}) == []
     found = probe_machine(1, CPUS)
     assert found["hop_ns"] is None
     assert found["compute_us"]
@@ -45,18 +45,18 @@ def test_budget_is_one_cpu_of_each_core_that_the_threads_belong_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(places, "first_of_each_core", lambda threads, cpus: sorted(cpus)[-threads:])
-    assert probes._budget(2, {4, 5, 6, 8, 9}) == [8, 9]
+    assert probes.budget(2, {4, 5, 6, 8, 9}) == [8, 9]
 
 
 def test_there_is_no_hop_between_cores_where_processes_cannot_be_pinned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delattr(os, "sched_setaffinity", raising=False)
-    assert probes._budget(2, {0, 1}) == []
+    assert probes.budget(2, {0, 1}) == []
 
 
 def test_there_is_no_hop_when_this_process_may_use_one_core_only() -> None:
-    assert probes._budget(2, {3}) == []
+    assert probes.budget(2, {3}) == []
 
 
 @pytest.mark.parametrize(
