@@ -23,17 +23,27 @@ CALLS = 12
 FULL_SPEED = 1.0
 
 
-def reading(delivered: float) -> CanaryReading:
+NEAR_NS, FAR_NS = 65.0, 160.0
+"""The hops of a machine whose two cores share a cache at one time and do not at another."""
+BOTH_STATES = BEST.replaced(hop_ns=NEAR_NS, others=(BEST.replaced(hop_ns=FAR_NS, compute_us=4800),))
+
+
+def reading(delivered: float, hop_ns: float | None = None) -> CanaryReading:
     """What the canary took while the machine delivered that share of its speed."""
-    return CanaryReading(compute_us=4000 / delivered, memory_us=1000 / delivered)
+    compute_us = BOTH_STATES.in_state(hop_ns).compute_us / delivered
+    return CanaryReading(compute_us=compute_us, memory_us=1000 / delivered, hop_ns=hop_ns)
 
 
 def visits(
     medians_ms: Sequence[float] | Floats,
     delivered: Sequence[float] | Floats | None = None,
     processes: int = 2,
+    hops_ns: Sequence[float | None] | None = None,
 ) -> list[Visit]:
-    """One visit a round, of processes that take turns; without ``delivered`` no canary was read."""
+    """One visit a round, of processes that take turns; without ``delivered`` no canary was read.
+
+    ``hops_ns`` has one entry a visit: the state of the machine.
+    """
     made = []
     for number, median_ms in enumerate(medians_ms):
         # Around the median, so that percentiles have something to tell.
@@ -41,7 +51,8 @@ def visits(
         samples_ns = tuple(round(sample * MS) for sample in samples)
         canary = None
         if delivered is not None:
-            canary = reading(float(delivered[number]))
+            hop_ns = None if hops_ns is None else hops_ns[number]
+            canary = reading(float(delivered[number]), hop_ns)
         made.append(
             Visit(
                 round=number,

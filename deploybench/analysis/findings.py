@@ -68,7 +68,7 @@ class Finding:
 
     @property
     def main_state(self) -> bool:
-        """Whether this is the state that the cell met most; true for a cell without any."""
+        """Whether this is the state that stands for the cell; true for a cell without any."""
         if self.state is None:
             return True
         summary = self.record.summary
@@ -76,9 +76,13 @@ class Finding:
 
     @property
     def state_share(self) -> float | None:
-        """The share of the cell's launches that met the state."""
+        """The share of the cell's launches, or of its visits, that met the state."""
         if self.state is None or self.record.summary is None:
             return None
+        if self.state.visited is not None:
+            states = self.record.summary.states
+            visits = sum(state.visited.visits for state in states if state.visited is not None)
+            return self.state.visited.visits / visits
         return self.state.launches / self.record.summary.launches
 
     @property

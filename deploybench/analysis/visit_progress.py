@@ -60,8 +60,8 @@ def widths(
 ) -> VisitWidths:
     """The widths after these visits of a cell; ``visits_of_baseline`` are of the same rounds.
 
-    They are None for a cell that is compared with none. Of several states of the machine the one
-    counts that is known, the shortest hop first; until then the one that was met most.
+    They are None for a cell that is compared with none. They are of the state of the machine that
+    stands for the cell, as in :func:`deploybench.analysis.visited.states_of_visits`.
     """
     found = _estimates(visits, canary)
     if not found:
@@ -112,11 +112,10 @@ def _estimates(
     return found
 
 
-def _rank(found: tuple[VisitState, Estimate]) -> tuple[bool, float]:
+def _rank(found: tuple[VisitState, Estimate]) -> tuple[bool, bool, float]:
     state, estimate = found
-    if estimate.known:
-        return False, state.hop_ns or 0.0
-    return True, -len(state.visits)
+    may_be_known = len(state.visits) >= FEWEST_CALM
+    return not estimate.known, not may_be_known, state.hop_ns or 0.0
 
 
 def _of_undisturbed(slow: Estimate, fast: Estimate) -> Ratio | None:

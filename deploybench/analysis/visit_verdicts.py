@@ -60,7 +60,7 @@ def judge_visits(
 
     ``launches`` started the processes that were visited.
     """
-    if visited.visits < FEWEST_VALUES:
+    if visited.visits < FEWEST_CALM:
         return _too_few(visited)
     unseen = _unseen_by_canary(launches, visited)
     if 2 * len(unseen) > len(launches):
@@ -175,7 +175,7 @@ def delivered_text(visited: Visited) -> str:
 def _too_few(visited: Visited) -> Judgement:
     return Judgement(
         verdict=Verdict.UNSTABLE,
-        reason=f"{counted(visited.visits, 'visit')}, an interval needs at least {FEWEST_VALUES}",
+        reason=f"{counted(visited.visits, 'visit')}, an interval needs at least {FEWEST_CALM}",
         advice=LONGER,
     )
 

@@ -23,6 +23,7 @@ from deploybench.results.launch import Launch
 from deploybench.results.record import StateSummary, Visited
 from deploybench.results.verdict import Verdict
 from deploybench.results.visit import CanaryBest, Visit
+from deploybench.statistics.adjust import FEWEST_CALM
 from deploybench.statistics.counted import Counted, pooled
 from deploybench.statistics.dependence import FEWEST_VALUES, Centre, centre_of, inefficiency_of
 from deploybench.statistics.samples import CONFIDENCE, median
@@ -38,22 +39,21 @@ def states_of_visits(
     """The estimates of a cell whose processes (``launches``) were visited, one for each state of
     the machine.
 
-    First those whose time is known, the shortest hop before the others: that is the machine at its
-    best. What was experienced is of all visits, whatever the machine did. Needs a visit with
-    samples.
+    The first one stands for the cell: the one with the shortest hop, which is the machine at its
+    best, of those whose time is known; else of those with so many visits that it might be. What was
+    experienced is of all visits, whatever the machine did. Needs a visit with samples.
     """
     states = []
     for state in visit_states(usable(visits, canary)):
-        found = _state_of(state, launches, visits, canary, batch)
-        states.append(found)
+        states.append(_state_of(state, launches, visits, canary, batch))
     return sorted(states, key=_rank)
 
 
-def _rank(state: StateSummary) -> tuple[bool, float]:
-    assert state.visited is not None
-    if state.judgement.verdict is Verdict.VALID:
-        return False, state.hop_ns or 0.0
-    return True, -state.visited.visits
+def _rank(state: StateSummary) -> tuple[bool, bool, float]:
+    assert state.visited is not None  # of visits
+    is_known = state.judgement.verdict is Verdict.VALID
+    may_be_known = state.visited.visits >= FEWEST_CALM
+    return not is_known, not may_be_known, state.hop_ns or 0.0
 
 
 def _state_of(

@@ -93,8 +93,9 @@ class StateSummary(Document):
     where the hop probe tells one. ``left_out`` launches of the state were disturbed and do not
     count, because enough others were not.
 
-    Of visits (``visited``) there is one state: ``p50_ms`` is the undisturbed time of a call, and
-    ``throughput_per_s`` the undisturbed rate; ``percentiles`` are as experienced.
+    Of visits (``visited``) ``p50_ms`` is the undisturbed time of a call, ``throughput_per_s`` the
+    undisturbed rate, and ``hop_ns`` the state by the canary's hop; ``percentiles`` are as
+    experienced, in whatever state.
     """
 
     hop_ns: float | None
@@ -121,8 +122,9 @@ class StateSummary(Document):
 class Summary(Document):
     """Computed from the launches; never stored without them.
 
-    One estimate for each state of the machine, the one seen most first: estimates of several states
-    are never pooled into one number.
+    One estimate for each state of the machine, first the one that stands for the cell: of launches
+    the one seen most, of visits the one with the shortest hop that is known. Estimates of several
+    states are never pooled into one number.
     """
 
     states: tuple[StateSummary, ...]

@@ -30,7 +30,8 @@ class Row:
 
     ``weights_random_share`` of the parameters are random, after a partial load of a checkpoint.
     ``state_hop_ns`` is the state: the time of a cache line from core to core; ``state_share`` the
-    share of the cell's launches that met it; ``main_state`` whether it is the one met most.
+    share of the cell's launches or visits that met it; ``main_state`` whether it stands for the
+    cell.
     ``bound_ms`` is the least time of one call, computed from MACs, bytes and the hardware's peaks;
     ``times_bound`` is the median over it, and ``bounded_by`` says what takes most of the call;
     ``unfused_ms`` is the same bound with every layer's values moved (``analysis/bounds.py``).

@@ -1,22 +1,23 @@
 """What a time would be if the machine delivered all of its speed.
 
 A visit's time ``y`` and the speed ``x`` that a canary was given beside it are both logarithms;
-``x`` is 0 where the machine delivers what it can, and below 0 where others take a part. Two
-estimates of ``y`` at ``x = 0`` are made:
+``x`` is 0 in the middle of what the machine delivers when it is calm, and below 0 where others take
+a part. Two estimates of ``y`` at ``x = 0`` are made:
 
-- **calm**: from the visits near 0 alone, moved to 0 along the slope. Of several ranges the one that
-  knows it best is taken: farther ones have more visits, and more of the slope's error. None goes
-  far, because there a short cell with many barriers follows no line.
-- **whole**: from all visits, along the slope.
+- **calm**: from the visits near 0 alone, moved to 0 along a slope of their own. Near full speed it
+  is the clock that moves, and a time goes with one over it; farther off it is the neighbours, and
+  one cell suffers much from them and another little. Of several ranges the one that knows it best
+  is taken: farther ones have more visits, and more of the slope's error. None goes far, because
+  there a short cell with many barriers follows no line.
+- **whole**: from all visits, along the slope of all.
 
 The slope is Theil's and Sen's (Theil 1950, Sen 1968), the median of the slopes of all pairs of
 visits that lie far enough apart: a few wild visits do not move it. Its interval is that of
 Kendall's test, turned around with as many visits as are independent (Sen 1968). What is known
 before any visit is that a call on half of a machine takes about twice as long, or a little more.
 Both are weighed by their errors, so that a machine that hardly moved, which shows no slope, is not
-taken for one that does not matter. The slope near full speed may be another than that farther off,
-where the machine was slowed by something else: by how much slopes of a cell vary is in the interval
-of the estimate. The line through all visits that it is held against has none of that.
+taken for one that does not matter. What is worked out from far off may lie along another slope
+than the one that was seen there: by how much slopes of a cell vary is in its interval.
 
 Where there are enough calm visits they decide, if some were at (nearly) full speed. How they depend
 on each other all visits tell, along the line, where the calm ones are too few for that. Where too

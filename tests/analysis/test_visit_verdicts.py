@@ -121,7 +121,7 @@ def test_a_few_visits_are_unstable() -> None:
     judgement = judged(visits([10.0] * 5, CALM[:5]))
 
     assert judgement.verdict is Verdict.UNSTABLE
-    assert judgement.reason == "5 visits, an interval needs at least 8"
+    assert judgement.reason == "5 visits, an interval needs at least 15"
 
 
 def test_processes_that_wait_for_unlike_numbers_of_pages_say_so() -> None:

@@ -163,3 +163,21 @@ def test_a_cell_that_follows_no_line_far_off_full_speed_contradicts_nothing() ->
     assert estimate.centre.value == pytest.approx(TRUTH, abs=0.01)
     assert not (estimate.whole.low <= TRUTH <= estimate.whole.high)
     assert estimate.agree is True
+
+
+@pytest.mark.parametrize("clock", [-0.015, 0.0, 0.015])
+def test_the_slope_of_far_contention_is_not_that_near_full_speed(clock: float) -> None:
+    """Beside a neighbour one cell lost a third of what the canary lost. From hour to hour the clock
+    alone moved both, and by as much: along the neighbour's slope five hours lay 4 % apart."""
+    generator = np.random.default_rng(0)
+    beside = generator.random(VISITS) < 0.5
+    contention = np.where(beside, generator.uniform(-0.3, -0.15, VISITS), 0.0)
+    speeds = clock + contention + generator.normal(0, 0.005, VISITS)
+    times = TRUTH - clock - 0.3 * contention + generator.normal(0, 0.01, VISITS)
+
+    found = undisturbed(times, speeds)
+
+    assert found.slope.value == pytest.approx(-0.3, abs=0.15)
+    assert found.basis is Basis.CALM
+    assert found.centre.value == pytest.approx(TRUTH, abs=0.005)
+    assert found.centre.low < TRUTH < found.centre.high
