@@ -71,8 +71,8 @@ class Centre:
     """A median with its interval. ``low`` and ``high`` are infinite where it has none.
 
     ``independent`` is how many independent values the series is worth, ``surely`` the same with the
-    largest dependence that it does not rule out. ``halves_agree`` says whether the median of either
-    half of the time lies in the interval.
+    largest dependence that it does not rule out. ``halves`` are the medians of either half of the
+    time.
     """
 
     value: float
@@ -81,7 +81,13 @@ class Centre:
     count: int
     independent: float
     surely: float
-    halves_agree: bool
+    halves: tuple[float, float]
+
+    @property
+    def halves_agree(self) -> bool:
+        """Whether it holds in either half of the time: within the interval, with all errors that
+        are in it."""
+        return all(self.low <= half <= self.high for half in self.halves)
 
     @property
     def known(self) -> bool:
@@ -117,15 +123,15 @@ def centre_of(values: Sequence[float] | Floats, confidence: float = CONFIDENCE) 
     ordered = np.sort(series)
     median = float(np.median(series))
     if count < FEWEST_VALUES:
-        return Centre(median, -math.inf, math.inf, count, 0.0, 0.0, False)
+        return Centre(median, -math.inf, math.inf, count, 0.0, 0.0, (median, median))
 
     inefficiency, largest = inefficiency_of(series)
     independent = count / inefficiency
 
     low, high = _ends(ordered, inefficiency, confidence)
-    halves = np.array_split(series, 2)
-    halves_agree = all(low <= float(np.median(half)) <= high for half in halves)
-    return Centre(median, low, high, count, independent, count / largest, halves_agree)
+    first, second = np.array_split(series, 2)
+    halves = float(np.median(first)), float(np.median(second))
+    return Centre(median, low, high, count, independent, count / largest, halves)
 
 
 def widest_interval(
@@ -210,7 +216,6 @@ def _known_where_quiet(centre: Centre, series: Floats) -> Centre:
         low=centre.value - 2 * QUIET,
         high=centre.value + 2 * QUIET,
         surely=max(centre.surely, FEWEST_INDEPENDENT),
-        halves_agree=True,
     )
 
 
@@ -233,10 +238,10 @@ def _middle_of_pairs(series: Floats, confidence: float) -> Centre:
         low, high = -math.inf, math.inf
     else:
         low, high = float(means[below - 1]), float(means[-below])
-    halves = np.array_split(series, 2)
-    halves_agree = all(low <= middle_of_pairs(half) <= high for half in halves)
+    first, second = np.array_split(series, 2)
+    halves = middle_of_pairs(first), middle_of_pairs(second)
     value = float(np.median(means))
-    return Centre(value, low, high, count, independent, count / largest, halves_agree)
+    return Centre(value, low, high, count, independent, count / largest, halves)
 
 
 def middle_of_pairs(series: Floats) -> float:

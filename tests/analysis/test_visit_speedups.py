@@ -257,7 +257,7 @@ def test_ratio_whose_halves_contradict_each_other_is_settled_by_no_number_of_rou
     drifting = replace(
         speedup,
         ratio=replace(speedup.ratio, coverage=0.0),
-        pairs=replace(speedup.pairs, halves_agree=False),
+        pairs=replace(speedup.pairs, halves=(9.0, -9.0)),
     )
 
     assert answer(drifting.ratio) is Answer.AMBIGUOUS
