@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deploybench.analysis.visit_estimates import share_delivered
+from deploybench.analysis.visit_states import visit_states
 from deploybench.analysis.visit_verdicts import WIDEST_INTERVAL
 from deploybench.results.record import Record, StateSummary, Visited
 from deploybench.statistics.dependence import FEWEST_INDEPENDENT
@@ -98,10 +99,11 @@ def _shares(records: Sequence[Record]) -> Shares | None:
             continue
         if record.canary.of_this_run is not None:
             best_shares.append(record.canary.delivered(record.canary.of_this_run))
-        for visit in record.visits:
-            share = share_delivered(visit, record.canary)
-            if share is not None:
-                shares.append(share)
+        for state in visit_states(record.visits):
+            for visit in state.visits:
+                share = share_delivered(visit, record.canary)
+                if share is not None:
+                    shares.append(share)
     if not shares:
         return None
     shares.sort()
