@@ -44,6 +44,7 @@ from deploybench.analysis.visits_between_runs import (
     estimated_with,
     experienced_between_runs,
     has_visits,
+    hops_in_words,
     visits_between_runs,
 )
 from deploybench.plurals import counted, counted_of
@@ -281,15 +282,9 @@ def compare_pair(
 
 def _states_in_words(old: Record, new: Record) -> str:
     if has_visits(old) and has_visits(new):
-        return f"baseline {_hops_of(old)}, candidate {_hops_of(new)}"
+        return f"baseline {hops_in_words(old)}, candidate {hops_in_words(new)}"
     before, after = states_of_both(old, new)
     return f"baseline {names_of(before)}, candidate {names_of(after)}"
-
-
-def _hops_of(record: Record) -> str:
-    assert record.summary is not None
-    hops = [state.hop_ns for state in record.summary.states if state.hop_ns is not None]
-    return " and ".join(f"{hop_ns:.0f} ns" for hop_ns in hops) or "without a hop probe"
 
 
 def _paired(row: Comparison, old: Record, new: Record) -> list[Comparison]:

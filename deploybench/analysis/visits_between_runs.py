@@ -119,6 +119,13 @@ def _in_a_state(
     )
 
 
+def hops_in_words(record: Record) -> str:
+    """The states of the machine that a record with visits met."""
+    states = () if record.summary is None else record.summary.states
+    hops = [f"{state.hop_ns:.0f} ns" for state in states if state.hop_ns is not None]
+    return " and ".join(hops) or "without a hop probe"
+
+
 def experienced_between_runs(old: Record, new: Record, others: OtherRuns) -> BetweenRuns:
     """The time that a user of the machine met: all that a run of launches has in common with one of
     visits, whatever the machine delivered."""

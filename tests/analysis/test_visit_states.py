@@ -1,4 +1,4 @@
-"""A machine whose cores share a cache at one time and do not at another has two times for a call."""
+"""A machine whose cores share a cache now and then has two times for a call."""
 
 from __future__ import annotations
 
