@@ -1,10 +1,9 @@
 """A neighbour on the same machine: is any estimate silently wrong?
 
 Trials of some cells by visits, each with another kind of neighbour beside it, and quiet trials
-among them, which give the truth. The kinds are those of ``neighbours.py``. A trial is silently
-wrong when a VALID undisturbed time is more
-than 3 % from the quiet one. Wanted: none of 50 of each kind. How many are answered at all is told,
-too.
+among them, which give the truth, in each state of the machine. The kinds are those of
+``neighbours.py``. A trial is silently wrong when a VALID undisturbed time is more than 3 % from the
+quiet one of its state. Wanted: none of 50 of each kind. How many are answered at all is told, too.
 
     python -m benchmarks.neighbour WORKSPACE [--cells timm:test_vit/onnxruntime,...] [--trials 50]
         [--budget 10] [--kinds half,both,memory,vector]
@@ -21,8 +20,9 @@ from benchmarks.neighbours import NEIGHBOURS, neighbour
 from benchmarks.trials import print_host
 from benchmarks.visits import cell_for, measured
 from deploybench.plan.cells import Planned
-from deploybench.results.record import Record
+from deploybench.results.record import Record, StateSummary
 from deploybench.results.verdict import Verdict
+from deploybench.statistics.levels import same_state
 from deploybench.statistics.samples import median
 
 CELLS = "timm:test_vit/onnxruntime,efficientnet-b0/onnxruntime"
@@ -64,21 +64,25 @@ def _trial(planned: list[Planned], budget_s: float, seed: int) -> list[Record]:
     return measured(planned, budget_s=budget_s, half_width=0.01, seed=seed)
 
 
-def _truth(name: str, records: list[Record]) -> float | None:
-    """The median of the quiet VALID times in ms; None where there is none."""
-    times = [_p50_ms(record) for record in records if record.judgement.verdict is Verdict.VALID]
-    if not times:
+def _truth(name: str, records: list[Record]) -> list[StateSummary]:
+    """What the quiet trials found: of each state the VALID estimate in the middle."""
+    valid = [state for record in records for state in _valid_states(record)]
+    truths = []
+    while valid:
+        same = [state for state in valid if same_state(state.hop_ns, valid[0].hop_ns)]
+        valid = [state for state in valid if state not in same]
+        times = sorted(state.p50_ms for state in same)
+        truths.append(min(same, key=lambda state: abs(state.p50_ms - median(times))))
+        print(
+            f"quiet, {name}, hop {truths[-1].hop_ns or 0:.0f} ns: {median(times):.3f} ms, "
+            f"{len(times)} VALID in {len(records)} trials, {times[-1] / times[0] - 1:.1%} apart"
+        )
+    if not truths:
         print(f"quiet, {name}: no VALID time in {len(records)} trials")
-        return None
-    apart = max(times) / min(times) - 1
-    print(
-        f"quiet, {name}: {median(times):.3f} ms, {len(times)} of {len(records)} VALID, "
-        f"{apart:.1%} apart"
-    )
-    return median(times)
+    return truths
 
 
-def _report(name: str, records: list[Record], truth: float | None) -> int:
+def _report(name: str, records: list[Record], truths: list[StateSummary]) -> int:
     """Print what the trials came to; how many were silently wrong."""
     verdicts = Counter(record.judgement.verdict.value for record in records)
     off = []
@@ -86,10 +90,12 @@ def _report(name: str, records: list[Record], truth: float | None) -> int:
     for record in records:
         assert record.summary is not None
         visited = record.summary.states[0].visited
-        if truth is not None and visited is not None:
-            met.append(visited.experienced_p50_ms / truth - 1)
-            if record.judgement.verdict is Verdict.VALID:
-                off.append(abs(_p50_ms(record) / truth - 1))
+        if truths and visited is not None:
+            met.append(visited.experienced_p50_ms / truths[0].p50_ms - 1)
+        for state in _valid_states(record):
+            for truth in truths:
+                if same_state(truth.hop_ns, state.hop_ns):
+                    off.append(abs(state.p50_ms / truth.p50_ms - 1))
     wrong = sum(distance > TOLERANCE for distance in off)
     words = f"{name}: {dict(verdicts)}, silently wrong {wrong}"
     if off:
@@ -100,9 +106,10 @@ def _report(name: str, records: list[Record], truth: float | None) -> int:
     return wrong
 
 
-def _p50_ms(record: Record) -> float:
+def _valid_states(record: Record) -> list[StateSummary]:
     assert record.summary is not None
-    return record.summary.states[0].p50_ms
+    states = record.summary.states
+    return [state for state in states if state.judgement.verdict is Verdict.VALID]
 
 
 if __name__ == "__main__":

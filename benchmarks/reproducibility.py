@@ -6,8 +6,9 @@ the undisturbed times of a cell lie within 3 % of each other, and nine in ten of
 hold the median of all runs. The times as experienced are whatever they are.
 
 Two tables: the runs as each knew the machine when it ended, and the same visits with what all runs
-together know of its own speed. Where the second agrees better, the first runs had not seen the
-machine at its best. The last column is of the interval in which another run should land
+together know of its own speed. Where the second agrees better, the first runs did not know it. A
+row is of a cell in one state of the machine, of the runs that met it often enough. The last column
+is of the interval in which another run should land
 (``deploybench show RECORD``): how many of all pairs of runs lie so. In the first table the shift of
 whole runs is assumed; in the second it comes from all runs but the one that has to be met.
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from deploybench.analysis.visits_between_runs import estimated_with, least_best
 from deploybench.results.record import Record, StateSummary
 from deploybench.results.store import read_records, write_record
 from deploybench.results.verdict import Verdict
+from deploybench.statistics.levels import level_of, levels_of
 from deploybench.statistics.samples import median
 
 CELLS = "resnet50/onnxruntime,resnet50/openvino,efficientnet-b0/onnxruntime,vit/openvino"
@@ -41,11 +43,17 @@ WIDEST_SPREAD = 0.03
 
 @dataclass(frozen=True)
 class Seen:
-    """What one run showed of a cell."""
+    """What one run showed of a cell in one state of the machine."""
 
     record: Record
     state: StateSummary
-    verdict: Verdict
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.state.judgement.verdict
+
+    def level(self, levels: Sequence[float]) -> float | None:
+        return level_of(levels, self.state.hop_ns)
 
 
 def main() -> None:
@@ -90,8 +98,8 @@ def main() -> None:
                 folder = options.keep / record.run
                 folder.mkdir(exist_ok=True)
                 write_record(record, folder)
-            seen[name].append(_seen(record))
-        words = "  ".join(_words(seen[name][-1]) for name in names)
+            seen[name] += _seen(record)
+        words = "  ".join(_words(record) for record in records)
         minutes = (time.monotonic() - began) / 60
         mark = " (busy neighbour)" if beside else ""
         print(f"run {number + 1}, minute {minutes:.0f}{mark}: {words}", flush=True)
@@ -103,7 +111,8 @@ def _kept(folder: Path) -> dict[str, list[Seen]]:
     seen: dict[str, list[Seen]] = {}
     for run in sorted(folder.iterdir()):
         for record in read_records(run):
-            seen.setdefault(f"{record.cell.model}/{record.cell.runner}", []).append(_seen(record))
+            name = f"{record.cell.model}/{record.cell.runner}"
+            seen[name] = [*seen.get(name, ()), *_seen(record)]
     return seen
 
 
@@ -113,36 +122,44 @@ def _print_tables(seen: Mapping[str, list[Seen]]) -> None:
     _print_table("with what all runs know of it", known, together=True)
 
 
-def _seen(record: Record) -> Seen:
+def _seen(record: Record) -> list[Seen]:
+    """In each state that it met."""
     assert record.summary is not None
-    return Seen(record, record.summary.states[0], record.judgement.verdict)
+    return [Seen(record, state) for state in record.summary.states]
 
 
 def again(runs: list[Seen]) -> list[Seen]:
-    """The same visits, estimated with the best that the canary took in any of these runs."""
+    """The same visits, estimated with what the canary took in the fastest of these runs."""
     best = least_best([found.record for found in runs])
     told = []
     for found in runs:
         state = estimated_with(found.record, best, found.state.hop_ns)
-        assert state is not None
-        told.append(replace(found, state=state, verdict=state.judgement.verdict))
+        if state is not None:
+            told.append(replace(found, state=state))
     return told
 
 
 def _print_table(title: str, seen: Mapping[str, list[Seen]], *, together: bool) -> None:
     print(f"\n{title}")
     print(
-        f"{'cell':32} {'undisturbed max/min':>20} {'VALID':>7} {'met max/min':>12} {'covered':>9} "
+        f"{'cell':40} {'undisturbed max/min':>20} {'VALID':>7} {'met max/min':>12} {'covered':>9} "
         f"{'next run':>9}"
     )
     for name, runs in seen.items():
-        _report(name, runs, together=together)
+        levels = levels_of([run.state.hop_ns for run in runs if run.state.hop_ns is not None])
+        for level in levels or [None]:
+            met = [run for run in runs if level is None or run.level(levels) == level]
+            words = name if level is None else f"{name} {level:.0f} ns"
+            _report(words, met, together=together)
 
 
-def _words(found: Seen) -> str:
-    assert found.state.visited is not None
-    met = found.state.visited.experienced_p50_ms
-    return f"{found.state.p50_ms:.2f} ({met:.2f} met) {found.verdict.value}"
+def _words(record: Record) -> str:
+    words = []
+    for found in _seen(record):
+        assert found.state.visited is not None
+        words.append(f"{found.state.p50_ms:.2f} {found.verdict.value}")
+        met = found.state.visited.experienced_p50_ms
+    return f"{', '.join(words)} ({met:.2f} met)"
 
 
 def _report(name: str, runs: list[Seen], *, together: bool) -> None:
@@ -165,7 +182,7 @@ def _report(name: str, runs: list[Seen], *, together: bool) -> None:
         landed = _landed(valid, together)
     count = f"{len(valid)}/{len(runs)}"
     print(
-        f"{name:32} {spread:>20} {count:>7} {max(met) / min(met) - 1:>12.1%} {covered:>9} "
+        f"{name:40} {spread:>20} {count:>7} {max(met) / min(met) - 1:>12.1%} {covered:>9} "
         f"{landed:>9}"
     )
 
@@ -179,7 +196,8 @@ def _landed(valid: list[Seen], together: bool) -> str:
                 continue
             rest = [run.record for run in valid if run is not other] if together else []
             found = another_run(one.record, rest)
-            if found is None or found.low_ms is None or found.high_ms is None:
+            is_main = one.record.summary is not None and one.state is one.record.summary.states[0]
+            if not is_main or found is None or found.low_ms is None or found.high_ms is None:
                 continue
             pairs += 1
             held += found.low_ms <= other.state.p50_ms <= found.high_ms
