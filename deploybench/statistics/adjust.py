@@ -4,11 +4,11 @@ A visit's time ``y`` and the speed ``x`` that a canary was given beside it are b
 ``x`` is 0 in the middle of what the machine delivers when it is calm, and below 0 where others take
 a part. Two estimates of ``y`` at ``x = 0`` are made:
 
-- **calm**: from the visits near 0 alone, moved to 0 along a slope of their own. Near full speed it
-  is the clock that moves, and a time goes with one over it; farther off it is the neighbours, and
-  one cell suffers much from them and another little. Of several ranges the one that knows it best
-  is taken: farther ones have more visits, and more of the slope's error. None goes far, because
-  there a short cell with many barriers follows no line.
+- **calm**: from the visits near 0 alone. Their middle is moved to 0 along a slope of its own: near
+  full speed it is the clock that moves; farther off it is the neighbours, and one cell suffers much
+  from them and another little. Of several ranges the one that knows it best is taken: farther ones
+  have more visits, and more of the slope's error. None goes far, because there a short cell with
+  many barriers follows no line.
 - **whole**: from all visits, along the slope of all.
 
 The slope is Theil's and Sen's (Theil 1950, Sen 1968), the median of the slopes of all pairs of
@@ -52,10 +52,11 @@ EXPECTED_SLOPE = -1.2
 EXPECTED_ERROR = 0.6
 """One standard deviation. Of 98 runs of 13 cells on two virtual cores the slopes were -0.1 to -3.1:
 short calls of many barriers are steep, long matrix products flat."""
-NEAR_SLOPE = -1.15
-NEAR_ERROR = 0.25
-"""The same of calm visits, which are moved by the clock. Between calm runs of one machine whose
-canary differed by 2 to 4 %, five cells had slopes of -1.0 to -1.7."""
+NEAR_SLOPE = -0.8
+NEAR_ERROR = 0.15
+"""The same between the middle of a run's calm visits and the calm machine: of ten calm runs in two
+hours, whose speeds lay up to 7 % apart, four cells had slopes of -0.6 to -0.9. A slope within a run
+says nothing of it: b0 had -2.9 within one, where something moved it that moved the canary less."""
 NORMAL_95 = 1.96
 """Standard errors to either side of an interval of 95 %."""
 LEAST_DISTANCE = 0.03
@@ -173,9 +174,7 @@ def _best_known(
     for share in CALM_SHARES:
         is_calm = speeds >= math.log(share)
         if is_calm.any():
-            # Near full speed it is the clock that moves, and not who else is there.
-            near = slope_of(times[is_calm], speeds[is_calm], noise, NEAR_SLOPE, NEAR_ERROR)
-            centre = _at_full_speed(times[is_calm], speeds[is_calm], near, noise)
+            centre = _of_calm(times[is_calm], speeds[is_calm], noise)
             found.append((share, _as_dependent_as(whole, centre)))
     known = [(share, centre) for share, centre in found if centre.known]
     if known:
@@ -211,23 +210,17 @@ def _as_dependent_as(whole: Centre, calm: Centre) -> Centre:
     )
 
 
-def slope_of(
-    times: Floats,
-    speeds: Floats,
-    noise: SpeedNoise = EXACT,
-    expected: float = EXPECTED_SLOPE,
-    expected_error: float = EXPECTED_ERROR,
-) -> Slope:
+def slope_of(times: Floats, speeds: Floats, noise: SpeedNoise = EXACT) -> Slope:
     """How the times follow the delivered speed: as expected, and as far as the visits show it."""
     seen = _slope_seen(times, speeds, noise)
     if seen is None:
-        reach = NORMAL_95 * expected_error
-        return Slope(expected, expected - reach, expected + reach)
+        reach = NORMAL_95 * EXPECTED_ERROR
+        return Slope(EXPECTED_SLOPE, EXPECTED_SLOPE - reach, EXPECTED_SLOPE + reach)
     # Two estimates that know nothing of each other, each with one over its variance as its weight.
     error = max((seen.high - seen.low) / (2 * NORMAL_95), LEAST_SLOPE_ERROR)
-    weight_seen, weight_expected = 1 / error**2, 1 / expected_error**2
+    weight_seen, weight_expected = 1 / error**2, 1 / EXPECTED_ERROR**2
     weights = weight_seen + weight_expected
-    value = (weight_seen * seen.value + weight_expected * expected) / weights
+    value = (weight_seen * seen.value + weight_expected * EXPECTED_SLOPE) / weights
     reach = NORMAL_95 / math.sqrt(weights)
     return Slope(_bounded(value), _bounded(value - reach), _bounded(value + reach))
 
@@ -293,6 +286,29 @@ def _at_full_speed(
     of_slope = (slope.high - slope.low) / 2 * distance
     of_speeds = NORMAL_95 * abs(slope.value) * noise.own / math.sqrt(len(times))
     return centre.with_error(math.hypot(of_slope, of_speeds))
+
+
+def _of_calm(times: Floats, speeds: Floats, noise: SpeedNoise) -> Centre:
+    """The middle of calm visits, moved to full speed.
+
+    What they scatter by is smaller along their own slope. Their middle is moved along another one:
+    by so little it is the clock that moves them all, and not who else is there.
+    """
+    middle = float(np.median(speeds))
+    own = slope_of(times, speeds, noise)
+    centre = centre_of_logs(times - own.value * (speeds - middle))
+    moved = -NEAR_SLOPE * middle
+    first, second = centre.halves
+    centre = replace(
+        centre,
+        value=centre.value + moved,
+        low=centre.low + moved,
+        high=centre.high + moved,
+        halves=(first + moved, second + moved),
+    )
+    of_way = NORMAL_95 * NEAR_ERROR * abs(middle)
+    of_speeds = NORMAL_95 * abs(NEAR_SLOPE) * noise.own / math.sqrt(len(times))
+    return centre.with_error(math.hypot(of_way, of_speeds))
 
 
 def _agrees_with_nearer(

@@ -8,8 +8,9 @@ everything then looks calm. So each run leaves what it found, and the calm ones 
 - *What a run found* is the middle of its calm readings: of those within 5 % of a low percentile, of
   each piece of work for itself. A single fastest reading is luck, so the readings are those of a
   few seconds each (:meth:`deploybench.telemetry.trace.Trace.smoothed`).
-- *What counts* is the middle of the runs within 5 % of the fastest: others only make it slower, and
-  a calm machine is a few percent faster in one hour than in the next. A time at the middle of what
+- *What counts* is the middle of the runs within 5 % of the fastest (of the way to memory, of all):
+  others only make it slower, and a calm machine is a few percent faster in one hour than in the
+  next. A time at the middle of what
   calm visits were given has to be moved by little; at the fastest that was ever seen, by the error
   of its slope times those percents.
 - One run may have been faster than any other ever will (a processor that was cold, another host
@@ -116,7 +117,7 @@ def best_of_runs(runs: Sequence[CanaryRun], threads: int) -> CanaryBest | None:
             CanaryBest(
                 threads=threads,
                 compute_us=_usual([(run.compute_us, run.at) for run in members]),
-                memory_us=_usual([(run.memory_us, run.at) for run in members]),
+                memory_us=median([run.memory_us for run in members]),
                 faults_us=_usual_known(members),
                 hop_ns=_hop_of(members),
                 runs=len(members),
@@ -184,18 +185,14 @@ def _state_in_words(best: CanaryBest, before: CanaryBest | None) -> str | None:
 def outvoted_in_words(host: Host, threads: int) -> str | None:
     """Whether one earlier run was so much faster than the others that it does not count."""
     for members in _by_state(read_runs(_path(host, threads), CanaryRun)):
-        for what, times_us in (
-            ("arithmetic", [(run.compute_us, run.at) for run in members]),
-            ("memory", [(run.memory_us, run.at) for run in members]),
-        ):
-            fastest_us, at = min(times_us)
-            counts_us = _usual(times_us)
-            if counts_us > CALM_APART * fastest_us:
-                return (
-                    f"the run of {at:%Y-%m-%d} had {counts_us / fastest_us - 1:.0%} faster {what} "
-                    "than what counts as this machine's own: it counts when another run comes near "
-                    "it"
-                )
+        times_us = [(run.compute_us, run.at) for run in members]
+        fastest_us, at = min(times_us)
+        counts_us = _usual(times_us)
+        if counts_us > CALM_APART * fastest_us:
+            return (
+                f"the run of {at:%Y-%m-%d} had {counts_us / fastest_us - 1:.0%} faster arithmetic "
+                "than what counts as this machine's own: it counts when another run comes near it"
+            )
     return None
 
 
@@ -226,7 +223,6 @@ def _with_own(earlier: CanaryBest | None, own: CanaryReading, threads: int) -> C
     compute_us = _unless_faster(earlier.compute_us, own.compute_us)
     return earlier.replaced(
         compute_us=compute_us,
-        memory_us=_unless_faster(earlier.memory_us, own.memory_us),
         faults_us=faults_us,
         runs=earlier.runs + 1,
         of_this_run=own,
@@ -303,11 +299,10 @@ def _usual(times_us: Sequence[tuple[float, datetime]]) -> float:
 
 
 def _fastest(runs: Sequence[CanaryRun]) -> list[CanaryRun]:
-    """The runs that what counts rests on: of each state and piece of work the two fastest."""
+    """The runs that what counts rests on: of each state the two fastest."""
     fastest = []
     for members in _by_state(runs):
         fastest += sorted(members, key=lambda run: run.compute_us)[:2]
-        fastest += sorted(members, key=lambda run: run.memory_us)[:2]
     return fastest
 
 

@@ -65,7 +65,7 @@ def test_a_machine_that_was_seldom_calm_is_noisy_and_says_how_much_it_delivered(
 
 def test_a_machine_that_was_never_calm_says_that_its_best_was_not_seen_in_this_run() -> None:
     delivered = np.random.default_rng(2).uniform(0.6, 0.81, ROUNDS)
-    best = BEST.replaced(of_this_run=CanaryReading(compute_us=4000 / 0.81, memory_us=1000 / 0.81))
+    best = BEST.replaced(of_this_run=CanaryReading(compute_us=4000 / 0.81, memory_us=1000))
 
     judgement = judged(visits(10 / delivered, delivered), best)
 

@@ -24,7 +24,7 @@ def test_answer_tells_both_where_the_ranking_is_another_undisturbed() -> None:
     text = one_line(text_of(run_report(contended())))
     assert "onnxruntime is the fastest undisturbed, 1.19 times as fast as the baseline" in text
     assert (
-        "Undisturbed, onnxruntime is 1.19 times as fast as pytorch (7.80 and 9.28 ms); as the "
+        "Undisturbed, onnxruntime is 1.19 times as fast as pytorch (7.81 and 9.29 ms); as the "
         "machine was, both took 13." in text
     )
     assert cells_of(contended(), "experienced_speedup")[1].endswith("SAME")

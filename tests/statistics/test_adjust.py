@@ -10,6 +10,8 @@ import pytest
 from deploybench.statistics.adjust import (
     EXPECTED_ERROR,
     EXPECTED_SLOPE,
+    NEAR_ERROR,
+    NEAR_SLOPE,
     SLOPES_VARY,
     Basis,
     Floats,
@@ -76,7 +78,7 @@ def test_a_level_of_the_speeds_that_is_badly_known_is_in_the_interval() -> None:
     well_known = undisturbed(times, speeds, SpeedNoise(speed=0.01, own=0.03))
     badly_known = undisturbed(times, speeds, SpeedNoise(speed=0.01, own=0.3))
 
-    assert badly_known.centre.distance > 1.96 * 0.3 / math.sqrt(VISITS)
+    assert badly_known.centre.distance > 1.96 * abs(NEAR_SLOPE) * 0.3 / math.sqrt(VISITS)
     assert well_known.centre.distance < badly_known.centre.distance / 3
 
 
@@ -127,7 +129,7 @@ def test_the_way_to_full_speed_costs_width_however_well_the_slope_is_seen() -> N
     estimate = undisturbed(times, speeds)
 
     assert estimate.basis is Basis.CALM
-    assert estimate.centre.distance >= 1.96 * SLOPES_VARY * 0.035
+    assert estimate.centre.distance >= 1.96 * NEAR_ERROR * 0.035
 
 
 def test_where_no_visit_was_calm_the_estimate_is_extrapolated_and_not_known() -> None:
@@ -139,6 +141,7 @@ def test_where_no_visit_was_calm_the_estimate_is_extrapolated_and_not_known() ->
     assert estimate.basis in (Basis.EXTRAPOLATED, Basis.UNSEEN)
     assert not estimate.known
     assert estimate.centre.value == pytest.approx(TRUTH, abs=0.05)
+    assert estimate.centre.distance >= 1.96 * SLOPES_VARY * 0.2
 
 
 def test_calm_visits_that_contradict_the_others_say_so() -> None:

@@ -11,7 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from deploybench.results.visit import CanaryBest, CanaryReading
+from deploybench.results.visit import (
+    FARTHEST_MEMORY,
+    MEMORY_WEIGHT,
+    CanaryBest,
+    CanaryReading,
+)
 from deploybench.telemetry.canary_memory import (
     CALM_APART,
     FEWEST_READINGS,
@@ -218,7 +223,7 @@ def test_a_run_that_was_faster_than_all_before_counts_for_itself(
     earlier_us = calm_of(before).compute_us
     best = best_of(best_of(None, before, 2), own, 2)
     assert best.of_this_run == calm_of(own)
-    assert best.delivered(calm_of(own)) <= CALM_APART * (1 + 1e-9)
+    assert best.delivered(calm_of(own)) <= CALM_APART * FARTHEST_MEMORY**MEMORY_WEIGHT * (1 + 1e-9)
     own_us = calm_of(own).compute_us
     assert best.compute_us == (own_us if CALM_APART * own_us < earlier_us else earlier_us)
 
@@ -363,3 +368,13 @@ def test_a_moment_in_another_state_tells_nothing_of_it() -> None:
     before = best_of(None, readings(CALM_US, hop_ns=NEAR_NS), 2)
     moment = readings(SLOW_US, FEWEST_READINGS - 1, hop_ns=FAR_NS)
     assert best_of(before, [*readings(CALM_US, hop_ns=NEAR_NS), *moment], 2).others == ()
+
+
+def test_what_a_run_was_given_has_its_way_to_memory_in_it() -> None:
+    """By a half of its distance from the usual one, and of a tenth of it at most."""
+    best = best_of(None, readings(CALM_US), 2)
+    for memory_us, counts in ((1.04, 1.04), (0.96, 0.96), (3.0, 1.1)):
+        own = CanaryReading(compute_us=CALM_US, memory_us=memory_us * MEMORY_US)
+        of_now = best.replaced(of_this_run=own)
+        reading = CanaryReading(compute_us=CALM_US, memory_us=MEMORY_US)
+        assert of_now.delivered(reading) == pytest.approx(counts**-MEMORY_WEIGHT)
