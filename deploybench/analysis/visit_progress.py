@@ -112,10 +112,9 @@ def _estimates(
     return found
 
 
-def _rank(found: tuple[VisitState, Estimate]) -> tuple[bool, bool, float]:
+def _rank(found: tuple[VisitState, Estimate]) -> tuple[bool, float]:
     state, estimate = found
-    may_be_known = len(state.visits) >= FEWEST_CALM
-    return not estimate.known, not may_be_known, state.hop_ns or 0.0
+    return not estimate.known, state.hop_ns or 0.0
 
 
 def _of_undisturbed(slow: Estimate, fast: Estimate) -> Ratio | None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deploybench.results.visit import Visit
-from deploybench.statistics.dependence import FEWEST_VALUES
+from deploybench.statistics.adjust import FEWEST_CALM
 from deploybench.statistics.levels import levels_of, nearest, same_state
 
 
@@ -25,7 +25,7 @@ class VisitState:
 def visit_states(visits: Sequence[Visit]) -> list[VisitState]:
     """The states that the visits were made in, the one with most visits first.
 
-    A state of so few visits that nothing can be told of them is left out, unless all are.
+    A state of so few visits that no time is known of them is left out, unless all are.
     """
     levels = levels_of([hop_ns for visit in visits for hop_ns in visit.hops_ns])
     if not levels:
@@ -37,7 +37,7 @@ def visit_states(visits: Sequence[Visit]) -> list[VisitState]:
             by_level[seen.pop()].append(visit)
     states = [VisitState(level, tuple(members)) for level, members in by_level.items() if members]
     states.sort(key=lambda state: -len(state.visits))
-    told = [state for state in states if len(state.visits) >= FEWEST_VALUES]
+    told = [state for state in states if len(state.visits) >= FEWEST_CALM]
     return told or states[:1]
 
 

@@ -23,7 +23,6 @@ from deploybench.results.launch import Launch
 from deploybench.results.record import StateSummary, Visited
 from deploybench.results.verdict import Verdict
 from deploybench.results.visit import CanaryBest, Visit
-from deploybench.statistics.adjust import FEWEST_CALM
 from deploybench.statistics.counted import Counted, pooled
 from deploybench.statistics.dependence import FEWEST_VALUES, Centre, centre_of, inefficiency_of
 from deploybench.statistics.samples import CONFIDENCE, median
@@ -40,8 +39,8 @@ def states_of_visits(
     the machine.
 
     The first one stands for the cell: the one with the shortest hop, which is the machine at its
-    best, of those whose time is known; else of those with so many visits that it might be. What was
-    experienced is of all visits, whatever the machine did. Needs a visit with samples.
+    best, of those whose time is known, else of all. What was experienced is of all visits, whatever
+    the machine did. Needs a visit with samples.
     """
     states = []
     for state in visit_states(usable(visits, canary)):
@@ -49,11 +48,8 @@ def states_of_visits(
     return sorted(states, key=_rank)
 
 
-def _rank(state: StateSummary) -> tuple[bool, bool, float]:
-    assert state.visited is not None  # of visits
-    is_known = state.judgement.verdict is Verdict.VALID
-    may_be_known = state.visited.visits >= FEWEST_CALM
-    return not is_known, not may_be_known, state.hop_ns or 0.0
+def _rank(state: StateSummary) -> tuple[bool, float]:
+    return state.judgement.verdict is not Verdict.VALID, state.hop_ns or 0.0
 
 
 def _state_of(
