@@ -1,11 +1,12 @@
 """Pictures of a run whose cells were visited, for docs/how-we-measure.md.
 
-Nothing is measured: the records of a run are read. Three SVG files are written into the folder:
+Nothing is measured: the records of a run are read. SVG files are written into the folder:
 
 trace.svg    one cell over time: the speed that the machine delivered, each visit's time as it was
              met, and the same time moved to full speed, with the estimate and its interval
 slope.svg    the same visits, time against delivered speed: the calm ones and the line
 cells.svg    every cell of the run: undisturbed, as met on median, and the slowest of a hundred
+states.svg   where the machine was in several states: the hop over time, and the visits of each
 
     python -m benchmarks.draw_visits RUN [--model resnet50] [--runner onnxruntime]
         [--out docs/how-we-measure]
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploybench.analysis.visit_estimates import share_delivered
+from deploybench.analysis.visit_states import visits_in
 from deploybench.errors import DeployBenchError
 from deploybench.results.record import Record, StateSummary, Visited
 from deploybench.results.store import read_records
@@ -70,11 +72,14 @@ def main() -> None:
     records = visited_records(read_records(options.run))
     shown = chosen(records, options.model, options.runner)
     options.out.mkdir(parents=True, exist_ok=True)
-    for name, figure in (
-        ("trace", draw_trace(shown)),
-        ("slope", draw_slope(shown)),
-        ("cells", draw_cells(records)),
-    ):
+    figures = {
+        "trace": draw_trace(shown),
+        "slope": draw_slope(shown),
+        "cells": draw_cells(records),
+    }
+    if len(states_of(shown)) > 1:
+        figures["states"] = draw_states(shown)
+    for name, figure in figures.items():
         path = options.out / f"{name}.svg"
         figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
         print(path)
@@ -105,11 +110,13 @@ def chosen(records: Sequence[Record], model: str | None, runner: str | None) -> 
 
 
 def points_of(record: Record) -> list[Point]:
-    """The visits that have a reading of the canary before and after them, in order of time."""
+    """The visits that have a reading of the canary before and after them, in order of time, of the
+    state of the machine that stands for the cell."""
     assert record.canary is not None  # of a record that has one
     visited = visited_of(record)
     points = []
-    for visit in sorted(record.visits, key=lambda visit: visit.at_s):
+    members = visits_in(record.visits, state_of(record).hop_ns)
+    for visit in sorted(members, key=lambda visit: visit.at_s):
         if visit.before is None or visit.after is None or not visit.count:
             continue
         delivered = share_delivered(visit, record.canary)
@@ -122,10 +129,15 @@ def points_of(record: Record) -> list[Point]:
     return points
 
 
-def state_of(record: Record) -> StateSummary:
-    """The one estimate of a record with visits."""
+def states_of(record: Record) -> tuple[StateSummary, ...]:
+    """The estimates of a record with visits, one for each state of the machine."""
     assert record.summary is not None  # of a record that has one
-    return record.summary.states[0]
+    return record.summary.states
+
+
+def state_of(record: Record) -> StateSummary:
+    """The estimate that stands for the cell."""
+    return states_of(record)[0]
 
 
 def visited_of(record: Record) -> Visited:
@@ -186,6 +198,28 @@ def draw_trace(record: Record) -> Figure:
     for axis in (met, adjusted):
         axis.set_ylim(0, top)
         axis.legend(loc="upper right", framealpha=0.8, edgecolor="none", ncols=2)
+    return figure
+
+
+def draw_states(record: Record) -> Figure:
+    """Over time: the hop before each visit above, and what the visit took below."""
+    figure, (hop, met) = _panels(2, height=4.5)
+    for state, colour in zip(states_of(record), (ADJUSTED, MET, MACHINE), strict=False):
+        members = visits_in(record.visits, state.hop_ns)
+        seconds = [visit.at_s for visit in members]
+        _dots(hop, seconds, [visit.hops_ns[0] for visit in members], colour, "")
+        times_ms = [visit.median_ns / NS_PER_MS for visit in members]
+        _dots(met, seconds, times_ms, colour, f"visits at {state.hop_ns:.0f} ns")
+        _level(met, state.p50_ms, colour, f"{state.p50_ms:.2f} ms")
+    hop.set_ylabel("hop from core\nto core, ns")
+    hop.set_ylim(bottom=0)
+    hop.set_title(name_of(record), loc="left", fontsize=10)
+    met.set_ylabel("time of a call, ms")
+    met.set_xlabel("seconds since the first visit")
+    # From 0, with room for the legend.
+    slowest_ms = max(visit.median_ns for visit in record.visits if visit.count) / NS_PER_MS
+    met.set_ylim(0, 1.4 * slowest_ms)
+    met.legend(loc="upper right", framealpha=0.8, edgecolor="none", ncols=2)
     return figure
 
 

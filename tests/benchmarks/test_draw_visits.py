@@ -6,10 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.draw_visits import caption_of, chosen, draw_cells, draw_slope, draw_trace, points_of
+from benchmarks.draw_visits import (
+    caption_of,
+    chosen,
+    draw_cells,
+    draw_slope,
+    draw_states,
+    draw_trace,
+    points_of,
+)
 from benchmarks.draw_visits import visited_records as visited_only
 from deploybench.errors import DeployBenchError
 from deploybench.results.record import Record
+from tests.analysis.test_visit_states import cell
 from tests.records import record
 from tests.rows.test_rows import launches
 from tests.visits import visited_record
@@ -54,6 +63,16 @@ def test_pictures_are_svg_with_their_words_and_units_as_text(tmp_path: Path) -> 
         assert text.lstrip().startswith("<?xml")
         for word in words:
             assert word in text, word
+
+
+def test_states_of_the_machine_have_colours_and_times_of_their_own(tmp_path: Path) -> None:
+    record_of_both = cell()
+    path = tmp_path / "states.svg"
+    draw_states(record_of_both).savefig(path, metadata={"Date": None})
+    text = path.read_text("utf-8")
+    for words in ("hop from core", "visits at 65 ns", "visits at 160 ns", "10.0", "14.0"):
+        assert words in text
+    assert len(points_of(record_of_both)) == 100, "the other pictures are of the first state"
 
 
 def test_picture_of_a_time_that_is_not_known_says_so(tmp_path: Path) -> None:
