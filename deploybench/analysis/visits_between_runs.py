@@ -88,7 +88,7 @@ def _in_a_state(
     others: OtherRuns,
 ) -> BetweenRuns:
     notes = [_experienced_in_words(_visited(before), _visited(after))]
-    notes += _best_in_words(old, new, best)
+    notes += _best_in_words(old, new, best, after.hop_ns)
 
     def time_of(record: Record) -> float | None:
         if not has_visits(record):
@@ -237,15 +237,21 @@ def _moved(own: CanaryBest, best: CanaryBest) -> float:
     return max(moved)
 
 
-def _best_in_words(old: Record, new: Record, best: CanaryBest | None) -> list[str]:
+def _best_in_words(
+    old: Record, new: Record, best: CanaryBest | None, hop_ns: float | None
+) -> list[str]:
     if best is None:
         return []
     notes = []
     for name, record in (("baseline", old), ("candidate", new)):
-        if record.canary is not None and _moved(record.canary, best) >= BEST_MOVED:
+        if record.canary is None:
+            continue
+        own = record.canary.in_state(hop_ns).replaced(others=())
+        moved = _moved(own, best)
+        if moved >= BEST_MOVED:
             notes.append(
                 f"the {name} is estimated again: the canary's best of the other run is "
-                f"{_moved(record.canary, best):.1%} faster than the one that it knew"
+                f"{moved:.1%} faster than the one that it knew"
             )
     return notes
 
