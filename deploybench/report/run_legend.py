@@ -35,9 +35,10 @@ def legend_of(rows: Sequence[Row], doubted: Roofs) -> str:
     if any(row.p50_ms is None and row.mixed_states_ms is not None for row in rows):
         parts.append(f"{MIXED}: the machine changed speed during every launch: of no one state")
     if any(row.states_seen > 1 for row in rows):
+        met = "visits" if any(row.visits for row in rows) else "launches"
         parts.append(
             "hop: the machine's state (time of a cache line from core to core) and the share of "
-            "launches in it"
+            f"{met} in it"
         )
     p99 = "p99"
     if any(row.visits for row in rows):
