@@ -50,13 +50,12 @@ def test_runs_of_visits_are_not_called_unequal_where_the_canary_sees_most_of_the
 ) -> None:
     trials = 12
     found = tally(KINDS[kind], shift, 0, trials)
-    # Of runs that stayed 3 % below full speed few are VALID: where the slope was not seen, the way
-    # there is wider than a VALID time may be.
-    assert found.judged >= trials / 4
+    # Of runs that stayed farther off than 3 % some are not VALID.
+    assert found.judged >= 0.6 * trials
     assert found.answers["FASTER"] + found.answers["SLOWER"] <= binom.ppf(IMPLAUSIBLE, trials, 0.05)
     assert found.found_smaller >= 0.6 * found.judged
 
 
 @pytest.mark.parametrize("kind", ["visits, all of it seen", "visits, two thirds seen"])
 def test_runs_of_visits_near_full_speed_can_be_judged(kind: str) -> None:
-    assert tally(KINDS[kind], 0.01, 0, 12).judged >= 6
+    assert tally(KINDS[kind], 0.01, 0, 12).judged >= 10
