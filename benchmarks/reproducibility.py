@@ -34,7 +34,7 @@ from deploybench.analysis.visits_between_runs import estimated_with, least_best
 from deploybench.results.record import Record, StateSummary
 from deploybench.results.store import read_records, write_record
 from deploybench.results.verdict import Verdict
-from deploybench.statistics.levels import level_of, levels_of
+from deploybench.statistics.levels import level_of, levels_of, same_state
 from deploybench.statistics.samples import median
 
 CELLS = "resnet50/onnxruntime,resnet50/openvino,efficientnet-b0/onnxruntime,vit/openvino"
@@ -51,6 +51,11 @@ class Seen:
     @property
     def verdict(self) -> Verdict:
         return self.state.judgement.verdict
+
+    @property
+    def stands_for_the_cell(self) -> bool:
+        assert self.record.summary is not None
+        return same_state(self.state.hop_ns, self.record.summary.states[0].hop_ns)
 
     def level(self, levels: Sequence[float]) -> float | None:
         return level_of(levels, self.state.hop_ns)
@@ -196,8 +201,12 @@ def _landed(valid: list[Seen], together: bool) -> str:
                 continue
             rest = [run.record for run in valid if run is not other] if together else []
             found = another_run(one.record, rest)
-            is_main = one.record.summary is not None and one.state is one.record.summary.states[0]
-            if not is_main or found is None or found.low_ms is None or found.high_ms is None:
+            if (
+                not one.stands_for_the_cell
+                or found is None
+                or found.low_ms is None
+                or found.high_ms is None
+            ):
                 continue
             pairs += 1
             held += found.low_ms <= other.state.p50_ms <= found.high_ms
