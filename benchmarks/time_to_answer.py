@@ -7,17 +7,20 @@ the canary beside them. Wanted: a median of 30 s at most.
 
     python -m benchmarks.time_to_answer WORKSPACE [--models resnet50,vit,efficientnet-b0]
         [--runners pytorch,onnxruntime,openvino,torchscript] [--budget 60]
+    python -m benchmarks.time_to_answer --kept RUN     # of a run that is there: a demo's records
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.trials import print_host
 from benchmarks.visits import cell_for, measured
 from deploybench.analysis.visit_progress import widths
 from deploybench.results.record import Record
+from deploybench.results.store import read_records
 from deploybench.statistics.samples import median
 
 STEP = 5
@@ -30,26 +33,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("workspace", type=Path)
+    parser.add_argument("workspace", type=Path, nargs="?")
+    parser.add_argument("--kept", type=Path, help="measure nothing: the records of a run")
     parser.add_argument("--models", default="resnet50,vit,efficientnet-b0")
     parser.add_argument("--runners", default="pytorch,onnxruntime,openvino,torchscript")
     parser.add_argument("--precision", type=float, default=0.01)
     parser.add_argument("--budget", type=float, default=60.0, help="seconds a cell")
     options = parser.parse_args()
+    if options.kept is None and options.workspace is None:
+        parser.error("a WORKSPACE with the artifacts, or --kept RUN")
     print_host()
     runners = options.runners.split(",")
     answered: list[float] = []
     cells = 0
     heads = f"{'time known':>11} {'speed-up known':>15}"
-    print(f"{'cell':30} {'p50 ms':>8} {'±':>6} {'verdict':9} {heads}")
-    for model in options.models.split(","):
-        planned = [cell_for(options.workspace, model, runner) for runner in runners]
-        records = measured(
-            planned,
-            budget_s=options.budget,
-            half_width=options.precision / 10,  # so that nothing ends before its time
-            baseline=runners[0],
-        )
+    print(f"{'cell':40} {'p50 ms':>8} {'±':>6} {'verdict':9} {heads}")
+    for records in _kept(options.kept, runners[0]) if options.kept else _measured(options):
         for record in records:
             cells += 1
             time_s, ratio_s = seconds_to(record, records[0], options.precision)
@@ -57,20 +56,39 @@ def main() -> None:
             state = record.summary.states[0]
             width = (state.p50_high_ms or float("inf")) / state.p50_ms - 1
             shown = [_seconds(time_s), "–" if record is records[0] else _seconds(ratio_s)]
+            name = f"{record.cell.model} {record.cell.runner}"
             print(
-                f"{model + ' ' + record.cell.runner:30} {state.p50_ms:8.2f} {width:6.1%} "
+                f"{name:40} {state.p50_ms:8.2f} {width:6.1%} "
                 f"{record.judgement.verdict.value:9} {shown[0]:>11} {shown[1]:>15}",
                 flush=True,
             )
             needed = time_s if record is records[0] else _both(time_s, ratio_s)
             if needed is not None:
                 answered.append(needed)
-    print(
-        f"\n{len(answered)} of {cells} cells known to {options.precision:.0%} within "
-        f"{options.budget:g} s"
-    )
+    budget = "the run's time" if options.kept else f"{options.budget:g} s"
+    print(f"\n{len(answered)} of {cells} cells known to {options.precision:.0%} within {budget}")
     if answered:
         print(f"median of those: {median(answered):.0f} s a cell")
+
+
+def _measured(options: argparse.Namespace) -> Iterator[list[Record]]:
+    """The records of each model, the baseline's first."""
+    runners = options.runners.split(",")
+    for model in options.models.split(","):
+        yield measured(
+            [cell_for(options.workspace, model, runner) for runner in runners],
+            budget_s=options.budget,
+            half_width=options.precision / 10,  # so that nothing ends before its time
+            baseline=runners[0],
+        )
+
+
+def _kept(run: Path, baseline: str) -> Iterator[list[Record]]:
+    by_model: dict[str, list[Record]] = {}
+    for record in read_records(run):
+        by_model.setdefault(record.cell.model, []).append(record)
+    for records in by_model.values():
+        yield sorted(records, key=lambda record: record.cell.runner != baseline)
 
 
 def seconds_to(
