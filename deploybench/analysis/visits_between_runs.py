@@ -221,9 +221,7 @@ def states_with(record: Record, best: CanaryBest | None) -> Sequence[StateSummar
                 compute_us=known.compute_us, memory_us=known.memory_us, faults_us=known.faults_us
             )
         states.append(state)
-    first, *others = states
-    known = first.replaced(others=tuple(others), of_this_run=own.of_this_run)
-    return states_of_visits(launches, record.visits, known, record.cell.batch)
+    return states_of_visits(launches, record.visits, together(states), record.cell.batch)
 
 
 def _moved(own: CanaryBest, best: CanaryBest) -> float:

@@ -73,7 +73,7 @@ class Pairs:
         launches, visits = self.flags("both_launches"), self.flags("both_visits")
         whole: Flags = (
             ~(launches | visits)
-            | (launches & self._several_states)
+            | ((launches | visits) & self._several_states)
             | (visits & self._best_moved)
             | self.flags("same_run")
         )

@@ -194,8 +194,10 @@ def _measured(record: LeanRecord) -> dict[str, object]:
     }
     visited, canary = state.get("visited"), record.get("canary")
     if visited is not None:
-        if visited["basis"] != NO_CANARY:
+        if visited["basis"] != NO_CANARY and len(summary["states"]) == 1:
             shown |= {"basis": VISITS, "known": visited["known"], "count": visited["visits"]}
+        if state["hop_ns"] is not None:
+            shown |= {"hop_low_ns": state["hop_ns"], "hop_high_ns": state["hop_ns"]}
         if canary is not None:
             shown |= {
                 "canary_threads": canary["threads"],
