@@ -39,8 +39,8 @@ SELECT p.title, p.weights, p.profile, p.baseline_run, p.candidate_run,
                      THEN 'candidate ' || p.candidate_verdict || ': ' || p.candidate_reason END)
             ELSE coalesce(f.reason, '') END AS reason,
        f.hop_ns AS state_hop_ns,
-       coalesce(f.baseline_p50_ms, p.baseline_p50_ms) AS baseline_p50_ms,
-       coalesce(f.candidate_p50_ms, p.candidate_p50_ms) AS candidate_p50_ms,
+       coalesce(f.baseline_p50_ms::DOUBLE, p.baseline_p50_ms) AS baseline_p50_ms,
+       coalesce(f.candidate_p50_ms::DOUBLE, p.candidate_p50_ms) AS candidate_p50_ms,
        f.speedup, f.speedup_low, f.speedup_high, f.speedup_coverage, f.answer
 FROM found f JOIN pairs p ON p.rowid = f.pair
 ORDER BY {order} LIMIT {limit}

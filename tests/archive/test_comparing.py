@@ -20,6 +20,7 @@ from deploybench.errors import DeployBenchError
 from deploybench.results.record import Record
 from deploybench.results.store import write_record
 from deploybench.results.verdict import Judgement, Verdict
+from tests.analysis.test_visit_states import cell
 from tests.archive.made import packed, steady, written
 from tests.comparisons import FAR_NS, NEAR_NS, host, launch, record
 from tests.conftest import Cli
@@ -129,6 +130,15 @@ def test_what_takes_the_whole_record_is_read_whole_and_compared_alike(tmp_path: 
         visited(0.9, "after"),
     ]
     assert check_alike(tmp_path, before, after) == 4
+
+
+def test_visits_of_unlike_states_of_the_machine_are_read_whole(tmp_path: Path) -> None:
+    """One run met the near state, one the far one, one both: what both met is compared."""
+    near, far = cell(hops_ns=[65.0] * 60), cell(run="two", hops_ns=[160.0] * 60, seed=1)
+    assert check_alike(tmp_path / "unlike", [near], [far]) == 1
+    assert check_alike(tmp_path / "both", [cell()], [far]) == 1
+    again = cell(run="three", hops_ns=[65.0] * 60, seed=2)
+    assert check_alike(tmp_path / "alike", [near], [again]) == 0
 
 
 def test_launches_against_visits_are_compared_as_experienced(tmp_path: Path) -> None:
