@@ -25,7 +25,8 @@ class VisitState:
 def visit_states(visits: Sequence[Visit]) -> list[VisitState]:
     """The states that the visits were made in, the one with most visits first.
 
-    A state of so few visits that no time is known of them is left out, unless all are.
+    A state of so few visits that no time is known of them is left out, unless all are. There is one
+    wherever there is a visit.
     """
     levels = levels_of([hop_ns for visit in visits for hop_ns in visit.hops_ns])
     if not levels:
@@ -36,6 +37,9 @@ def visit_states(visits: Sequence[Visit]) -> list[VisitState]:
         if len(seen) == 1:
             by_level[seen.pop()].append(visit)
     states = [VisitState(level, tuple(members)) for level, members in by_level.items() if members]
+    if not states and visits:
+        # The machine changed during each of them: nobody can tell what they are times of.
+        return [VisitState(None, tuple(visits))]
     states.sort(key=lambda state: -len(state.visits))
     told = [state for state in states if len(state.visits) >= FEWEST_CALM]
     return told or states[:1]

@@ -98,7 +98,8 @@ def best_of(
     seen = _by_state(readings)
     if len(seen) > 1 or known:
         # A moment in another state tells nothing of it.
-        seen = [members for members in seen if len(members) >= FEWEST_READINGS]
+        longer = [members for members in seen if len(members) >= FEWEST_READINGS]
+        seen = longer if longer or known else [max(seen, key=len)]
     states = []
     for members in seen:
         own = calm_of(members)

@@ -86,6 +86,16 @@ def test_a_state_of_a_moment_is_left_out_unless_there_is_no_other() -> None:
     assert [len(state.visits) for state in visit_states(moment[:5])] == [5]
 
 
+def test_visits_that_all_met_a_change_are_of_no_state_and_are_told_together() -> None:
+    """Of a run that was interrupted after its first rounds, on a machine that changes all the time."""
+    made = [visit.replaced(after=reading(1.0, FAR_NS)) for visit in visited([NEAR_NS] * 3)]
+    (state,) = visit_states(made)
+    assert (state.hop_ns, list(state.visits)) == (None, made)
+    (summary,) = states_of(record(made, canary=BOTH_STATES))
+    assert summary.judgement.verdict is Verdict.UNSTABLE
+    assert NEAR_MS < summary.p50_ms < FAR_MS
+
+
 def test_without_a_hop_there_is_one_state() -> None:
     made = visits(times_ms(SPELLS, NEAR_MS, NEAR_MS), np.ones(len(SPELLS)))
     (state,) = visit_states(made)

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from deploybench import deadlines
+from deploybench.analysis.visit_states import visits_in
 from deploybench.artifacts.workspace import Workspace
 from deploybench.hardware.pinning import Pinning
 from deploybench.measure import residence
@@ -65,9 +66,11 @@ def test_run_visits_processes_that_were_started_once(run_of_two: list[Record]) -
             assert made.memory is not None
         assert {visit.process for visit in record.visits} <= set(range(len(record.launches)))
         assert record.summary is not None
-        (state,) = record.summary.states
-        assert state.visited is not None
-        assert state.visited.visits == len(record.visits)
+        # The machine may change its state meanwhile: each has a time of its own visits.
+        assert record.summary.states
+        for state in record.summary.states:
+            assert state.visited is not None
+            assert state.visited.visits == len(visits_in(record.visits, state.hop_ns))
 
 
 @needs_rest

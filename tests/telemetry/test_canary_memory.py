@@ -370,6 +370,16 @@ def test_a_moment_in_another_state_tells_nothing_of_it() -> None:
     assert best_of(before, [*readings(CALM_US, hop_ns=NEAR_NS), *moment], 2).others == ()
 
 
+def test_a_run_of_moments_alone_is_known_by_the_longest_of_them() -> None:
+    """A short run on a machine that changes all the time: there is nothing better to go by."""
+    near = readings(CALM_US, FEWEST_READINGS - 5, hop_ns=NEAR_NS)
+    far = readings(SLOW_US, FEWEST_READINGS - 1, hop_ns=FAR_NS)
+    best = best_of(None, [*near, *far], 2)
+    assert (best.compute_us, best.hop_ns, best.others) == (SLOW_US, FAR_NS, ())
+    assert remember(host(), 2, [*near, *far]) == best
+    assert remembered(host(), 2) is None
+
+
 def test_what_a_run_was_given_has_its_way_to_memory_in_it() -> None:
     """By a half of its distance from the usual one, and of a tenth of it at most."""
     best = best_of(None, readings(CALM_US), 2)
