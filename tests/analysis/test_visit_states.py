@@ -87,7 +87,7 @@ def test_a_state_of_a_moment_is_left_out_unless_there_is_no_other() -> None:
 
 
 def test_visits_that_all_met_a_change_are_of_no_state_and_are_told_together() -> None:
-    """Of a run that was interrupted after its first rounds, on a machine that changes all the time."""
+    """Of a run that was interrupted early, on a machine that changes all the time."""
     made = [visit.replaced(after=reading(1.0, FAR_NS)) for visit in visited([NEAR_NS] * 3)]
     (state,) = visit_states(made)
     assert (state.hop_ns, list(state.visits)) == (None, made)
