@@ -41,7 +41,9 @@ def test_new_profile_is_written_shown_and_measured_under_its_name(
     assert row["profile"] == "rack-7"
     assert f"--profile {path}" in row["command"]
     assert row["bound_ms"] > 0
-    assert row["times_bound"] == row["p50_ms"] / row["bound_ms"]
+    # Of a launch during which the machine changed its state no time is told.
+    if not row["launches_flipped"]:
+        assert row["times_bound"] == row["p50_ms"] / row["bound_ms"]
 
 
 def test_new_profile_overwrites_nothing_and_takes_no_built_in_name(

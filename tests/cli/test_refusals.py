@@ -28,7 +28,9 @@ def test_damaged_artifact_is_an_invalid_row_and_the_others_go_on(
     assert by_runner["onnxruntime"]["verdict"] == "INVALID"
     assert "model.onnx was changed or truncated" in by_runner["onnxruntime"]["reason"]
     assert by_runner["onnxruntime"]["p50_ms"] is None
-    assert by_runner["openvino"]["p50_ms"] > 0
+    # A launch during which the machine changed its state is told as such.
+    other = by_runner["openvino"]
+    assert other["launches"] + other["launches_flipped"] == 1
 
 
 @pytest.mark.parametrize("damage", ["truncate", "edit"])

@@ -81,5 +81,7 @@ def test_installed_example_exports_is_verified_and_has_its_row(
     look = ("--rounds", "1", "--duration", "50ms", "--json")
     done = program("run", "-w", tmp_path, "-r", "toy", *look)
     (row,) = json.loads(done.stdout)
-    assert (row["runner"], row["provider"], row["launches"]) == ("toy", "torch.jit", 1)
-    assert row["p50_ms"] > 0
+    assert (row["runner"], row["provider"]) == ("toy", "torch.jit")
+    # Of a launch during which the machine changed its state no time is told.
+    assert (row["launches"], row["launches_flipped"]) in ((1, 0), (0, 1))
+    assert row["launches_flipped"] or row["p50_ms"] > 0

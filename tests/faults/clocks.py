@@ -66,7 +66,8 @@ def stepped(place: Place, number: int, *, seconds: int) -> str:
     done = started.ended()
     went_on(done)
     for row in done.rows:
-        latency = row["p50_ms"]
+        # An undisturbed time there may be none, beside others; what was met is a time by the clock.
+        latency = row["experienced_p50_ms"]
         promise(0 < latency < LONGEST_LATENCY_MS, f"a latency of {latency} ms")
     place.check({})
     again(place, place.files())
