@@ -215,8 +215,8 @@ def states_with(record: Record, best: CanaryBest | None) -> Sequence[StateSummar
     launches = [launch for launch in record.launches if launch.measured]
     states = []
     for state in own.states:
-        known = best.in_state(state.hop_ns)
-        if known.hop_ns is None or same_state(known.hop_ns, state.hop_ns):
+        known = best.known_in(state.hop_ns)
+        if known is not None:
             state = state.replaced(
                 compute_us=known.compute_us, memory_us=known.memory_us, faults_us=known.faults_us
             )
@@ -228,8 +228,8 @@ def _moved(own: CanaryBest, best: CanaryBest) -> float:
     """By how much more than the best, as a share, a run's own best took: the most of any state."""
     moved = [0.0]
     for state in own.states:
-        known = best.in_state(state.hop_ns)
-        if None in (known.hop_ns, state.hop_ns) or same_state(known.hop_ns, state.hop_ns):
+        known = best.known_in(state.hop_ns)
+        if known is not None:
             took_us = state.compute_us + state.memory_us
             moved.append(took_us / (known.compute_us + known.memory_us) - 1)
     return max(moved)

@@ -14,7 +14,7 @@ from pydantic import Field
 from deploybench.documents import Document
 from deploybench.results.launch import Histogram
 from deploybench.statistics.counted import Counted, counted
-from deploybench.statistics.levels import nearest
+from deploybench.statistics.levels import nearest, same_state
 from deploybench.statistics.samples import median
 
 
@@ -100,6 +100,14 @@ class CanaryBest(Document):
             return self
         levels = {state.hop_ns: state for state in self.states if state.hop_ns is not None}
         return levels[nearest(list(levels), hop_ns)] if levels else self
+
+    def known_in(self, hop_ns: float | None) -> CanaryBest | None:
+        """That of the very state; None where it was never met. Without a hop, in what was read or
+        in what is asked, nobody can tell states apart: then it is as :meth:`in_state`."""
+        found = self.in_state(hop_ns)
+        if None in (found.hop_ns, hop_ns) or same_state(found.hop_ns, hop_ns):
+            return found
+        return None
 
     def delivered(self, reading: CanaryReading, faults_share: float = 0.0) -> float:
         """The share of the machine's own speed, in the state of the reading, that it was given; 1
