@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.neighbours import NEIGHBOURS, neighbour
 from benchmarks.trials import print_host
-from deploybench.environment import without_cleared
+from deploybench.children.environment import without_cleared
 from deploybench.hardware.host import describe_host, usable_cores
 from deploybench.results.visit import CanaryBest, CanaryReading
 from deploybench.telemetry.canary import environment_of

@@ -39,10 +39,10 @@ from scipy.stats import t as student
 
 from benchmarks.trials import artifact_for, job_for, print_host
 from deploybench.artifacts.artifact import Artifact
+from deploybench.children.resident import Resident
 from deploybench.hardware.host import usable_cores
 from deploybench.measure.job import Job
 from deploybench.measure.residence import Residence, VisitTimes
-from deploybench.resident import Resident
 from deploybench.results.cell import ENGINE_ONLY, HOST_TO_HOST
 from deploybench.results.visit import Visit
 from deploybench.statistics.samples import CONFIDENCE, median

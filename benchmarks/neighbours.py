@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from deploybench.environment import without_cleared
+from deploybench.children.environment import without_cleared
 
 HALF_OF_A_CORE = """
 import os, sys, time

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from deploybench.artifacts.artifact import Artifact, open_artifact
-from deploybench.processes import die_with_parent
-from deploybench.resident import questions, replier
+from deploybench.children.processes import die_with_parent
+from deploybench.children.resident import questions, replier
 
 Clock = Callable[[float], float]
 

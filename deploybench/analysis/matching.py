@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from deploybench.environment import in_words, said_of
+from deploybench.children.environment import in_words, said_of
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.hardware.places import cpus_in_words

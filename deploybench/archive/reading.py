@@ -19,9 +19,9 @@ from deploybench.archive.extra import leave_pandas_out, needed
 from deploybench.archive.lean import LeanRecord, read_lean
 from deploybench.archive.places import LocalPlace, Place
 from deploybench.archive.sides import sides_table
+from deploybench.children.inherited import SLEEPER
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.quotas import affinity
-from deploybench.inherited import SLEEPER
 
 if TYPE_CHECKING:
     import pyarrow

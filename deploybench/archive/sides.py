@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploybench.archive.extra import needed
 from deploybench.archive.lean import LeanHistogram, LeanLaunch, LeanProbes, LeanRecord
-from deploybench.environment import in_words, said_of
+from deploybench.children.environment import in_words, said_of
 from deploybench.hardware.devices import CPU
 from deploybench.results.cell import HOST_TO_HOST, Cell, CellOptions
 from deploybench.results.launch import Histogram

@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 
 from deploybench.artifacts.artifact import MANIFEST, Artifact, Manifest, open_artifact
 from deploybench.artifacts.signature import sign
+from deploybench.children.family import goes_with_us
 from deploybench.errors import DeployBenchError
-from deploybench.family import goes_with_us
 from deploybench.files import STAGING_PREFIX, slug
 
 DEFAULT_ROOT = "deploybench-workspace"

@@ -20,11 +20,11 @@ from deploybench.artifacts.output_parity import MOST_DIFFERENT
 from deploybench.artifacts.parity import BUDGETS, MOST_ROUNDINGS, ROUNDING, loosest
 from deploybench.bundle.document import BundledOutput
 from deploybench.bundle.job import Answered, ExpectedJob
+from deploybench.children.processes import ChildOutcome, run_child, run_forked
 from deploybench.contracts import Runner
 from deploybench.data.references import photograph
 from deploybench.data.synthetic import REFERENCE_IMAGES
 from deploybench.errors import DeployBenchError
-from deploybench.processes import ChildOutcome, run_child, run_forked
 from deploybench.results.cell import Cell
 
 EXPECTED = "expected/expected.npz"

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from deploybench.artifacts.artifact import Artifact, Manifest, open_artifact
 from deploybench.bundle.expected import inputs_name, output_name, stored_images
 from deploybench.bundle.job import Answered, ExpectedJob
+from deploybench.children.processes import die_with_parent, finish
 from deploybench.contracts import Session
 from deploybench.contracts.registry import runner
 from deploybench.data.feeding import fed
@@ -23,7 +24,6 @@ from deploybench.data.postprocess import main_output
 from deploybench.data.preprocess import load_image
 from deploybench.data.synthetic import whole_batches
 from deploybench.measure.proof import failure_of, prove, reference_batches
-from deploybench.processes import die_with_parent, finish
 
 Array = npt.NDArray[np.float32]
 SILENT_LIMIT_S = 900.0

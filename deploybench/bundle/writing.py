@@ -32,13 +32,13 @@ from deploybench.bundle.document import BUNDLE, Bundle, BundledTask
 from deploybench.bundle.expected import SAMPLE, keep_answers, tolerances, write_sample
 from deploybench.bundle.process import process_of
 from deploybench.bundle.serve import MODEL_FOLDER, MODULES, SHIPPED, program
+from deploybench.children.family import goes_with_us, scratch_folder
+from deploybench.children.processes import allow_children, cause_of_death, child_environment
 from deploybench.contracts.registry import runner
 from deploybench.data.postprocess import task_in
 from deploybench.documents import now
 from deploybench.errors import DeployBenchError
-from deploybench.family import goes_with_us, scratch_folder
 from deploybench.files import STAGING_PREFIX
-from deploybench.processes import allow_children, cause_of_death, child_environment
 from deploybench.results.cell import Cell
 from deploybench.results.record import Record
 

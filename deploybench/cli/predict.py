@@ -44,8 +44,8 @@ def predict(
 
     from deploybench.artifacts.naming import only_artifact_named
     from deploybench.artifacts.workspace import open_workspace
+    from deploybench.children.environment import cleared_of, in_words
     from deploybench.cli.typed import typed_with
-    from deploybench.environment import cleared_of, in_words
     from deploybench.errors import EXIT_SOME_FAILED
     from deploybench.evaluate.predict import images_in, predict_images
     from deploybench.report.prediction_table import prediction_report

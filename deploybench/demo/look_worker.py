@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploybench.artifacts.artifact import open_artifact
+from deploybench.children.processes import die_with_parent
+from deploybench.children.resident import questions, replier
 from deploybench.demo.questions import Look, Looked, Map, Ready, SourceJob
 from deploybench.demo.source import source_of
 from deploybench.demo.worker import class_of, levels_of, words_of
 from deploybench.evaluate.predict import Viewer, viewer_of
-from deploybench.processes import die_with_parent
-from deploybench.resident import questions, replier
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,12 +14,12 @@ from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.naming import newest_of_each, short_names
 from deploybench.artifacts.signature import check_consent
 from deploybench.artifacts.workspace import Workspace
+from deploybench.children.resident import CAN_REST, Resident, ResidentLostError
 from deploybench.contracts.registry import runners, unfit_for
 from deploybench.demo.questions import Look, Looked, Ready, Seen, SideJob, SourceJob
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import CPU
 from deploybench.plurals import counted
-from deploybench.resident import CAN_REST, Resident, ResidentLostError
 from deploybench.results.cell import HOST_TO_HOST
 from deploybench.results.store import latest_run, readable_records, timed
 

@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from deploybench.artifacts.artifact import open_artifact
 from deploybench.artifacts.preprocessing import Preprocessing
+from deploybench.children.processes import die_with_parent
+from deploybench.children.resident import questions, replier
 from deploybench.contracts import RunOptions, Session
 from deploybench.contracts.registry import runner
 from deploybench.data.image_values import WHITE_8
@@ -27,8 +29,6 @@ from deploybench.evaluate.predict import Viewer, prove_here, viewer_of
 from deploybench.evaluate.seen import Guess
 from deploybench.hardware.devices import CPU
 from deploybench.measure.proof import failure_of
-from deploybench.processes import die_with_parent
-from deploybench.resident import questions, replier
 from deploybench.statistics.samples import median
 
 MOST_CALLS = 20

@@ -19,6 +19,8 @@ from deploybench.artifacts.parity import loosest
 from deploybench.artifacts.preprocessing import Preprocessing
 from deploybench.artifacts.signature import check_consent
 from deploybench.artifacts.task import Task, task_asked
+from deploybench.children.environment import cleared_here
+from deploybench.children.processes import QUIET_RUNTIMES
 from deploybench.contracts import Arrays, Runner, RunOptions, Session
 from deploybench.contracts.registry import runner as find_runner
 from deploybench.contracts.registry import runners_of_format
@@ -28,13 +30,11 @@ from deploybench.data.image_files import IMAGE_SUFFIXES, is_image
 from deploybench.data.postprocess import main_output, task_in
 from deploybench.data.preprocess import ImageInput, read_image
 from deploybench.data.preprocessing_options import PreprocessingOptions
-from deploybench.environment import cleared_here
 from deploybench.errors import DeployBenchError
 from deploybench.evaluate.seen import Guess, guesses
 from deploybench.hardware.devices import CPU
 from deploybench.hardware.host import usable_cores
 from deploybench.measure.proof import prove, reference_batches
-from deploybench.processes import QUIET_RUNTIMES
 from deploybench.tracebacks import where_its_traceback_is
 
 Array = npt.NDArray[np.float32]

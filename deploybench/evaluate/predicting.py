@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.predicted import ARTIFACT, FILES, LIES_AT, LOCK
 from deploybench.artifacts.workspace import Workspace
+from deploybench.children.processes import ChildOutcome, run_child, stop_children
 from deploybench.contracts import Runner
 from deploybench.data.preprocessing_options import PreprocessingOptions
 from deploybench.errors import DeployBenchError
@@ -25,7 +26,6 @@ from deploybench.files import slug, write_whole
 from deploybench.hardware.devices import BUS_ORDER
 from deploybench.hardware.host import Host, gpu_of
 from deploybench.plan.cells import Planned
-from deploybench.processes import ChildOutcome, run_child, stop_children
 from deploybench.results.launch import Launch
 from deploybench.versions import installed_versions
 

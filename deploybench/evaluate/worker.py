@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deploybench.artifacts.artifact import Artifact, open_artifact
+from deploybench.children.processes import die_with_parent, finish
 from deploybench.contracts import Session
 from deploybench.contracts.registry import runner
 from deploybench.data.dataset import DataSet
@@ -28,7 +29,6 @@ from deploybench.evaluate.job import EvaluationJob
 from deploybench.evaluate.journal import Journal, JournalWriter
 from deploybench.measure.proof import Proof, failure_of, prove, reference_batches
 from deploybench.plurals import counted
-from deploybench.processes import die_with_parent, finish
 from deploybench.results.launch import Launch
 
 Array = npt.NDArray[np.float32]

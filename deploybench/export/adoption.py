@@ -23,6 +23,7 @@ from deploybench.artifacts.external_data import external_locations
 from deploybench.artifacts.signature import is_signed, sign
 from deploybench.artifacts.task import read_task
 from deploybench.artifacts.workspace import Workspace, open_workspace, publish
+from deploybench.children.processes import allow_children, run_forked
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import runner, runners
 from deploybench.data.preprocessing_options import PreprocessingOptions
@@ -36,7 +37,6 @@ from deploybench.export.request import ExportRequest, ExportResult, ModelRequest
 from deploybench.files import from_here
 from deploybench.hardware.precisions import RUN
 from deploybench.models.source import sources
-from deploybench.processes import allow_children, run_forked
 
 CHILD = "deploybench.export.adoption_job"
 ADOPTED_SUFFIX = "-adopted"

@@ -33,6 +33,7 @@ from deploybench.artifacts.artifact import (
 from deploybench.artifacts.references import write_references
 from deploybench.artifacts.task import Task
 from deploybench.artifacts.weights import Weights
+from deploybench.children.processes import die_with_parent, finish
 from deploybench.contracts import ForeignFile, ForeignWork, Runner
 from deploybench.contracts.registry import runner, runners_of_format
 from deploybench.documents import Document, now
@@ -54,7 +55,6 @@ from deploybench.export.foreign_task import task_of_answers
 from deploybench.export.job import ExportReply, reply_of
 from deploybench.export.labels import label_count, read_labels
 from deploybench.models.tasks import task_assumed
-from deploybench.processes import die_with_parent, finish
 from deploybench.versions import installed_versions
 
 UNSAID = (

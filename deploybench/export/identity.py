@@ -12,13 +12,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from deploybench.artifacts.artifact import sha256_of_file
+from deploybench.children.processes import die_with_parent, finish, run_forked
 from deploybench.data.own_images import choose_images, hash_of_images
 from deploybench.documents import Document
 from deploybench.export.request import ModelRequest
 from deploybench.models.source import RANDOM_WEIGHTS
 from deploybench.models.trained import sha256_of_description
 from deploybench.models.weights_folder import sha256_of_weights
-from deploybench.processes import die_with_parent, finish, run_forked
 
 CHILD = "deploybench.export.identity"
 PRELOAD = ("torch", "timm")

@@ -34,6 +34,7 @@ from deploybench.artifacts.weights_audit import (
     audit_weights,
 )
 from deploybench.artifacts.work import LAYER_VALUES
+from deploybench.children.processes import die_with_parent, finish
 from deploybench.contracts import INPUT_NAME, REPARAMETERISE, ExportedFiles
 from deploybench.contracts.registry import exporter
 from deploybench.documents import Document, now
@@ -53,7 +54,6 @@ from deploybench.export.reference import (
 from deploybench.export.request import ExportRequest, ModelRequest
 from deploybench.models.source import BuiltModel
 from deploybench.models.tasks import task_assumed, task_of
-from deploybench.processes import die_with_parent, finish
 from deploybench.tracebacks import where_its_traceback_is
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import sys
 import threading
 
 from deploybench.artifacts.built import Built
+from deploybench.children.processes import die_with_parent, finish, run_forked
 from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
 from deploybench.export.request import ModelRequest
 from deploybench.models.source import find_source
-from deploybench.processes import die_with_parent, finish, run_forked
 
 CHILD = "deploybench.export.look"
 PRELOAD = ("torch", "timm")

@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from deploybench.children.processes import die_with_parent, finish
 from deploybench.documents import Document
 from deploybench.errors import DeployBenchError
 from deploybench.export.job import ExportReply
 from deploybench.models.source import find_source
-from deploybench.processes import die_with_parent, finish
 
 
 class NameCheck(Document):

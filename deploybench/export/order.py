@@ -13,6 +13,7 @@ from deploybench.artifacts.acceptance import check_drop, check_reduced
 from deploybench.artifacts.calibration import AUTO, NONE
 from deploybench.artifacts.task import read_task
 from deploybench.artifacts.workspace import Workspace, open_workspace
+from deploybench.children.processes import allow_children
 from deploybench.contracts import OptionValue
 from deploybench.contracts.registry import options_by_backend
 from deploybench.data.preprocessing_options import PreprocessingOptions
@@ -34,7 +35,6 @@ from deploybench.hardware.precisions import INT8_MIXED, check_precision
 from deploybench.hardware.profile import HOST, Profile, load_profile
 from deploybench.models.source import expand_groups
 from deploybench.plurals import counted
-from deploybench.processes import allow_children
 
 
 @dataclass(frozen=True)

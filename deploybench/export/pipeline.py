@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from deploybench import __version__, deadlines
+from deploybench import __version__
 from deploybench.analysis.known_accuracy import Acceptance
 from deploybench.artifacts.artifact import (
     MANIFEST,
@@ -22,6 +22,8 @@ from deploybench.artifacts.artifact import (
 )
 from deploybench.artifacts.signature import is_signed
 from deploybench.artifacts.workspace import Workspace, publish
+from deploybench.children import deadlines
+from deploybench.children.processes import interrupted, run_forked, start_fork_server, stop_children
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import exporter, exporters, runners, runners_of_format
 from deploybench.data.own_images import choose_images
@@ -41,7 +43,6 @@ from deploybench.hardware.host import usable_cores
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job, verify
 from deploybench.models.source import find_source
-from deploybench.processes import interrupted, run_forked, start_fork_server, stop_children
 from deploybench.results.launch import Launch
 from deploybench.versions import installed_versions
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from deploybench.children.processes import python_module
 from deploybench.errors import DeployBenchError
 from deploybench.files import cache_folder, write_whole
 from deploybench.fleet.ray_cluster import LOOPBACK, PROFILE_PREFIX, SLOT, ray_module
@@ -33,7 +34,6 @@ from deploybench.hardware.profile import (
     load_profile,
     profile_names,
 )
-from deploybench.processes import python_module
 
 DEFAULT_PORT = 6379
 AUTO, NONE = "auto", "none"

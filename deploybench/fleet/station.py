@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploybench.children.processes import run_child
 from deploybench.errors import DeployBenchError
 from deploybench.files import cache_folder, slug, write_whole, writing_whole
 from deploybench.fleet.ticket import Answer, Ticket, Travelling
-from deploybench.processes import run_child
 
 PART_BYTES = 64 << 20
 """Files travel in parts, so that a node needs little memory for them."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.pack import read_pack
 from deploybench.artifacts.workspace import Workspace
+from deploybench.children.processes import die_with_parent, finish
 from deploybench.contracts.registry import exporters, recorded_distributions
 from deploybench.errors import DeployBenchError
 from deploybench.export.pipeline import ExportOptions, export_one
@@ -25,7 +26,6 @@ from deploybench.hardware.gpus import target_of
 from deploybench.hardware.host import Host, describe_host
 from deploybench.hardware.profile import HOST, check_match, gpu_fits, load_profile
 from deploybench.plurals import counted
-from deploybench.processes import die_with_parent, finish
 from deploybench.runs.request import RunRequest, carry_out
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import psutil
 
+from deploybench.children.environment import cleared_of, kept_of
 from deploybench.documents import Document
-from deploybench.environment import cleared_of, kept_of
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import CUDA, Device
 from deploybench.hardware.gpus import Gpu, find_gpus

@@ -23,6 +23,7 @@ from typing import Literal
 
 import psutil
 
+from deploybench.children.inherited import can_pin
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.hardware.host import usable_cores
@@ -34,7 +35,6 @@ from deploybench.hardware.places import (
     place_of,
 )
 from deploybench.hardware.quotas import ROOT, affinity
-from deploybench.inherited import can_pin
 
 AUTO: Literal["auto"] = "auto"
 NONE: Literal["none"] = "none"

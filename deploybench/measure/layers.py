@@ -16,11 +16,11 @@ from statistics import median, quantiles
 from time import perf_counter
 
 from deploybench.artifacts.artifact import Artifact, open_artifact
+from deploybench.children.processes import die_with_parent, finish
 from deploybench.contracts import Arrays, LayerTimes, ProfiledSession, RunOptions, Session
 from deploybench.contracts.registry import runner
 from deploybench.documents import Document
 from deploybench.measure.proof import failure_of, prove, reference_batches, timed_inputs
-from deploybench.processes import die_with_parent, finish
 from deploybench.results.layers import LayerFigures, LayerProfile
 
 MS_PER_S = 1e3

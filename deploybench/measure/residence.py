@@ -16,12 +16,12 @@ from types import TracebackType
 
 import psutil
 
-from deploybench import deadlines
+from deploybench.children import deadlines
+from deploybench.children.resident import Resident, ResidentLostError
 from deploybench.documents import now
 from deploybench.measure.job import Job
 from deploybench.measure.resident_worker import MEMORY, VisitReply, VisitRequest
 from deploybench.measure.scheduler import SETUP_LIMIT_S, worker_environment
-from deploybench.resident import Resident, ResidentLostError
 from deploybench.results.launch import Launch, MemoryPhases
 from deploybench.results.visit import CanaryReading, Visit
 from deploybench.stacks.stack import interpreter_of

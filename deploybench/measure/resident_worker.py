@@ -17,6 +17,8 @@ from pathlib import Path
 from time import monotonic_ns, perf_counter_ns
 
 from deploybench.artifacts.artifact import open_artifact
+from deploybench.children.processes import die_with_parent
+from deploybench.children.resident import questions, replier
 from deploybench.contracts.registry import runner
 from deploybench.documents import Document
 from deploybench.measure.calls import Call
@@ -28,8 +30,6 @@ from deploybench.measure.preparing import Ready, prepared, timed_launch
 from deploybench.measure.proof import failure_of
 from deploybench.measure.stopping import WindowRule
 from deploybench.measure.timed import FEWEST_RESOLUTIONS
-from deploybench.processes import die_with_parent
-from deploybench.resident import questions, replier
 from deploybench.results.launch import Histogram, Launch
 from deploybench.statistics.samples import median
 from deploybench.telemetry.energy import EnergyMeter, Unavailable, open_meter

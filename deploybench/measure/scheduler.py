@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from deploybench.children.processes import ChildOutcome, run_child, run_forked
 from deploybench.contracts.registry import runners
 from deploybench.documents import now
 from deploybench.hardware.devices import BUS_ORDER
 from deploybench.measure.job import Job
 from deploybench.measure.process_options import environment_of
-from deploybench.processes import ChildOutcome, run_child, run_forked
 from deploybench.results.launch import Launch
 from deploybench.stacks.stack import interpreter_of
 

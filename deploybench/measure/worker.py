@@ -11,13 +11,13 @@ from pathlib import Path
 from time import monotonic_ns
 
 from deploybench.artifacts.artifact import Artifact, open_artifact
+from deploybench.children.processes import die_with_parent, finish
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import runner
 from deploybench.hardware.devices import CPU
 from deploybench.measure.job import Job
 from deploybench.measure.preparing import prepared, timed_launch
 from deploybench.measure.proof import failure_of, prove, reference_batches
-from deploybench.processes import die_with_parent, finish
 from deploybench.results.launch import Launch
 
 NS_PER_S = 1_000_000_000

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deploybench.environment import in_words, said_of
+from deploybench.children.environment import in_words, said_of
 from deploybench.hardware.gpus import Gpu
 from deploybench.hardware.host import Host
 from deploybench.hardware.precisions import PRECISIONS

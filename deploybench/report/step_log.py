@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from deploybench.children.inherited import SLEEPER
 from deploybench.inert import inert
-from deploybench.inherited import SLEEPER
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -11,8 +11,8 @@ from deploybench.analysis.crossover import AttentionFamily, Crossover, crossover
 from deploybench.analysis.findings import Finding, findings_of
 from deploybench.analysis.lost_launches import noting_losses
 from deploybench.analysis.typical import typical_gpu, typical_launch
+from deploybench.children.environment import in_words, said_of
 from deploybench.data.image_size import size_text
-from deploybench.environment import in_words, said_of
 from deploybench.hardware.places import list_of_cpus
 from deploybench.models.zoo import FAIR, SOFTMAX
 from deploybench.results.record import Record

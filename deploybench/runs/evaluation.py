@@ -10,6 +10,7 @@ from pathlib import Path
 from deploybench.artifacts.acceptance import check_drop, check_reduced
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace, open_workspace
+from deploybench.children.processes import allow_children, stop_children
 from deploybench.contracts.registry import recorded_distributions
 from deploybench.data.dataset import DataSet
 from deploybench.data.options import ColumnUse, Uncertain
@@ -37,7 +38,6 @@ from deploybench.plan.acceptance import loosest_of
 from deploybench.plan.cells import Planned, Selection, Sizes
 from deploybench.plan.consent import check_planned, trusting_command
 from deploybench.plan.selection import nothing_to_run, select_artifacts, select_runners
-from deploybench.processes import allow_children, stop_children
 from deploybench.results.cell import Cell
 from deploybench.results.record import Record
 from deploybench.results.store import new_run_name

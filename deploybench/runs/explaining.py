@@ -18,6 +18,7 @@ from deploybench.artifacts.naming import newest_of_each, only_artifact_named, sh
 from deploybench.artifacts.signature import check_consent
 from deploybench.artifacts.work import work_of
 from deploybench.artifacts.workspace import Workspace, open_workspace
+from deploybench.children.processes import allow_children, run_child
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import (
     recorded_distributions,
@@ -34,7 +35,6 @@ from deploybench.hardware.precisions import RUN, check_precision
 from deploybench.hardware.roof import Roof, roof_of_device
 from deploybench.measure.layers import LayersJob
 from deploybench.models.module_work import modules_of
-from deploybench.processes import allow_children, run_child
 from deploybench.results.explanation import Explained, Explanation
 from deploybench.results.layers import LayerProfile
 from deploybench.results.record import Bound

@@ -11,6 +11,8 @@ from typing import Literal
 from deploybench.analysis.known_accuracy import Acceptance
 from deploybench.artifacts.acceptance import check_drop
 from deploybench.artifacts.workspace import open_workspace
+from deploybench.children.processes import allow_children, stop_children
+from deploybench.children.resident import CAN_REST
 from deploybench.contracts.registry import recorded_distributions
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.export.request import ExportResult
@@ -35,8 +37,6 @@ from deploybench.plan.selection import (
     select_artifacts,
     select_devices,
 )
-from deploybench.processes import allow_children, stop_children
-from deploybench.resident import CAN_REST
 from deploybench.results.cell import (
     END_TO_END,
     HOST_TO_HOST,

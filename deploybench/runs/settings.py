@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from deploybench.artifacts.workspace import Workspace
+from deploybench.children.resident import CAN_REST
 from deploybench.contracts.registry import reference_runner
 from deploybench.hardware.devices import CPU
 from deploybench.hardware.host import Host
@@ -15,7 +16,6 @@ from deploybench.hardware.pinning import UNPINNED, Pinning, pinning_of, thread_b
 from deploybench.hardware.profile import Profile
 from deploybench.hardware.roof import MeasuredPeaks, Roof, roof_of_device
 from deploybench.measure.stopping import ExperimentRule
-from deploybench.resident import CAN_REST
 from deploybench.results.cell import DEFAULT_BASELINE
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace, open_workspace
+from deploybench.children.processes import allow_children, stop_children
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import (
     Entry,
@@ -30,7 +31,6 @@ from deploybench.hardware.host import Host, check_present, describe_host
 from deploybench.hardware.pinning import thread_budget
 from deploybench.plan.cells import Selection
 from deploybench.plan.selection import select_runners
-from deploybench.processes import allow_children, stop_children
 from deploybench.results.record import Record
 from deploybench.results.study import Failure, Stage, StudiedModel, Trained
 from deploybench.results.verdict import Verdict

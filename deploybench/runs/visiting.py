@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
-from deploybench import deadlines
 from deploybench.analysis.lost_launches import without_lost
 from deploybench.analysis.visit_progress import VisitWidths, widths
+from deploybench.children import deadlines
+from deploybench.children.resident import ResidentLostError
 from deploybench.hardware.devices import CPU, kind_of
 from deploybench.measure.job import Job
 from deploybench.measure.residence import Residence, VisitTimes
@@ -23,7 +24,6 @@ from deploybench.measure.steady import FEWEST_SAMPLES
 from deploybench.measure.stopping import Ending
 from deploybench.measure.visit_plan import CellState, VisitPlan, VisitRule
 from deploybench.plan.cells import Planned
-from deploybench.resident import ResidentLostError
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.results.visit import CanaryBest, Visit, middle_of

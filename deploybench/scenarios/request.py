@@ -13,6 +13,7 @@ from deploybench.analysis.known_accuracy import Acceptance
 from deploybench.artifacts.acceptance import check_drop
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import open_workspace
+from deploybench.children.processes import allow_children, stop_children
 from deploybench.contracts import Runner
 from deploybench.contracts.registry import Entry, recorded_distributions
 from deploybench.errors import DeployBenchError, unknown_name
@@ -24,7 +25,6 @@ from deploybench.plan.cells import Planned, Selection, Sizes, plan_cells
 from deploybench.plan.consent import check_planned, trusting_command
 from deploybench.plan.selection import nothing_to_run, select_artifacts, select_runners
 from deploybench.plurals import counted
-from deploybench.processes import allow_children, stop_children
 from deploybench.results.store import new_run_name
 from deploybench.results.verdict import Verdict
 from deploybench.scenarios.events import (

@@ -17,13 +17,13 @@ from deploybench.analysis.scenario_verdicts import (
 )
 from deploybench.artifacts.acceptance import acceptance_arguments
 from deploybench.artifacts.workspace import Workspace
+from deploybench.children.processes import run_child
 from deploybench.contracts.registry import runners
 from deploybench.documents import now
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import Host
 from deploybench.hardware.pinning import UNPINNED, Pinning
 from deploybench.plan.cells import Planned
-from deploybench.processes import run_child
 from deploybench.results.verdict import Judgement, Verdict
 from deploybench.scenarios.record import (
     Probe,

@@ -15,13 +15,13 @@ from pathlib import Path
 from time import perf_counter, perf_counter_ns
 
 from deploybench.artifacts.artifact import Artifact, open_artifact
+from deploybench.children.processes import die_with_parent, finish
 from deploybench.contracts import Runner, RunOptions, Session
 from deploybench.contracts.registry import runner
 from deploybench.data.feeding import fed
 from deploybench.data.synthetic import REFERENCE_IMAGES
 from deploybench.hardware.quotas import affinity
 from deploybench.measure.proof import failure_of, misplaced, prove, reference_batches
-from deploybench.processes import die_with_parent, finish
 from deploybench.scenarios.loadgen import NS_PER_S, run_test
 from deploybench.scenarios.record import Trial
 from deploybench.scenarios.settings import ScenarioJob

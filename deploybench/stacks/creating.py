@@ -19,11 +19,11 @@ from importlib import metadata
 from pathlib import Path
 
 import deploybench
+from deploybench.children.environment import without_search_path
+from deploybench.children.processes import Interpreter, python_module
 from deploybench.documents import now
-from deploybench.environment import without_search_path
 from deploybench.errors import DeployBenchError, unknown_name
 from deploybench.files import write_whole
-from deploybench.processes import Interpreter, python_module
 from deploybench.stacks.stack import (
     CODE,
     DESCRIPTION,

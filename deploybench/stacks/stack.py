@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 import deploybench
+from deploybench.children.processes import HERE, Interpreter
 from deploybench.documents import Document, read_document_file
 from deploybench.errors import DeployBenchError, unknown_name
-from deploybench.processes import HERE, Interpreter
 
 PRESENT = "present"
 """The interpreter that runs now; no environment has that name."""

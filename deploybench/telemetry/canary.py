@@ -42,9 +42,9 @@ from time import perf_counter_ns
 import numpy as np
 import numpy.typing as npt
 
+from deploybench.children.processes import die_with_parent
+from deploybench.children.resident import questions, replier
 from deploybench.hardware.quotas import affinity
-from deploybench.processes import die_with_parent
-from deploybench.resident import questions, replier
 from deploybench.results.visit import NEW_PAGES, CanaryReading
 from deploybench.telemetry.hop import HopProbe
 from deploybench.telemetry.probes import budget
@@ -220,7 +220,7 @@ def serve(canary: Canary, requests: Iterable[str], answer: Callable[[str], None]
 
 
 def main() -> None:
-    """A resident (``deploybench/resident.py``) that answers each question with a reading."""
+    """A resident (``children/resident.py``) that answers each question with a reading."""
     die_with_parent()
     reply = replier()
     threads = threads_told()

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from deploybench.children.family import is_of_this_family
 from deploybench.errors import DeployBenchError
-from deploybench.family import is_of_this_family
 from deploybench.hardware.devices import Device
 from deploybench.hardware.nvml import device_handle, nvml_provenance, open_nvml
 from deploybench.provenance import Provenance

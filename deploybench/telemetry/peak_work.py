@@ -19,9 +19,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from deploybench.children.processes import die_with_parent, finish
 from deploybench.documents import Document
 from deploybench.hardware.foreign_work import allowed_foreign_share
-from deploybench.processes import die_with_parent, finish
 from deploybench.telemetry.activity import Activity, between, read_activity, usable_cpus
 from deploybench.telemetry.remembered import RememberedRun
 

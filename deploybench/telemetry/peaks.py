@@ -18,11 +18,11 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 
+from deploybench.children.processes import run_child
 from deploybench.hardware.host import Host
 from deploybench.hardware.precisions import cpu_lacking
 from deploybench.hardware.roof import MeasuredPeaks
 from deploybench.plurals import counted
-from deploybench.processes import run_child
 from deploybench.telemetry.canary import environment_of, gflops_of
 from deploybench.telemetry.canary_memory import remembered as remembered_canary
 from deploybench.telemetry.peak_work import (

@@ -70,8 +70,8 @@ def budget(threads: int, cpus: Collection[int]) -> list[int]:
     None where there is no way between cores, or no pinning.
     """
     # Here, because the child runs this file without the package.
+    from deploybench.children.inherited import can_pin
     from deploybench.hardware.places import first_of_each_core
-    from deploybench.inherited import can_pin
 
     if threads < 2 or not can_pin():
         return []

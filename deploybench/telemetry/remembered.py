@@ -19,8 +19,8 @@ from typing import TypeVar
 
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
+from deploybench.children.environment import said_of
 from deploybench.documents import Document
-from deploybench.environment import said_of
 from deploybench.errors import DeployBenchError
 from deploybench.files import cache_folder, write_whole
 from deploybench.hardware.host import Host

@@ -22,16 +22,16 @@ from typing import Any, TextIO, get_args
 
 from pydantic import TypeAdapter
 
-from deploybench.documents import Document
-from deploybench.errors import DeployBenchError
-from deploybench.family import scratch_folder
-from deploybench.processes import (
+from deploybench.children.family import scratch_folder
+from deploybench.children.processes import (
     ChildOutcome,
     die_with_parent,
     finish,
     run_child,
     stop_children,
 )
+from deploybench.documents import Document
+from deploybench.errors import DeployBenchError
 from deploybench.training.events import StepMade, TrainingEvent
 from deploybench.training.request import TrainingRequest
 from deploybench.training.stopping import HeardSignals

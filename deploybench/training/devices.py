@@ -85,7 +85,7 @@ def fabric_for(request: TrainingRequest, *, uses_all: bool) -> Fabric:
 def launch(fabric: Fabric, devices: int) -> None:
     """Start the other processes, or join the first."""
     if devices > 1 and not is_first_process(devices):
-        from deploybench.processes import die_with_parent
+        from deploybench.children.processes import die_with_parent
 
         die_with_parent()
     fabric.launch()

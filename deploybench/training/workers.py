@@ -19,9 +19,9 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from deploybench.children.inherited import interrupts_held
+from deploybench.children.processes import die_with_parent
 from deploybench.errors import DeployBenchError
-from deploybench.inherited import interrupts_held
-from deploybench.processes import die_with_parent
 from deploybench.training.batches import Batch
 from deploybench.training.checks import untrainable
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from deploybench import deadlines
 from deploybench.analysis.qualities import quality_key
 from deploybench.artifacts.acceptance import EXACT
+from deploybench.children import deadlines
 from deploybench.errors import DeployBenchError
 from deploybench.evaluate.events import EvaluationEvent
 from deploybench.export.order import ExportEvent

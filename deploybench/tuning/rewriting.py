@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from deploybench import deadlines
 from deploybench.analysis.tuned import NotTried
 from deploybench.artifacts.calibration import AUTO
+from deploybench.children import deadlines
 from deploybench.contracts.registry import exporters
 from deploybench.export.order import ExportEvent, export_requests
 from deploybench.export.pipeline import ExportOptions, default_jobs

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from deploybench import deadlines
+from deploybench.children import deadlines
 from deploybench.errors import DeployBenchError
 from deploybench.plan.cells import Planned
 from deploybench.results.record import Record

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 
-from deploybench import deadlines
 from deploybench.analysis.advice import Standing
 from deploybench.analysis.amounts import Quantity
 from deploybench.analysis.candidates import Candidate
@@ -28,6 +27,7 @@ from deploybench.analysis.tuned import (
     leader_of,
     tuned,
 )
+from deploybench.children import deadlines
 from deploybench.hardware.precisions import BYTES, arithmetic
 from deploybench.plan.cells import Planned
 from deploybench.plurals import counted

@@ -16,10 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
-from deploybench import __version__, deadlines
+from deploybench import __version__
 from deploybench.analysis.tuned import NotTried, Tuned
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace, open_workspace
+from deploybench.children import deadlines
+from deploybench.children.processes import allow_children, stop_children
 from deploybench.contracts.registry import recorded_distributions
 from deploybench.errors import DeployBenchError
 from deploybench.evaluate.job import DataRequest
@@ -35,7 +37,6 @@ from deploybench.plan.cells import Planned, Selection
 from deploybench.plan.consent import check_planned, trusting_command
 from deploybench.plan.selection import named_artifacts, select_devices, select_runners
 from deploybench.plurals import counted
-from deploybench.processes import allow_children, stop_children
 from deploybench.results.record import Record
 from deploybench.runs.evaluation import check_metrics
 from deploybench.tuning.events import TuneEvent, TuneImagesRead, TuneRemarked

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deploybench.environment import without_secrets
-from deploybench.inherited import LARGEST_FILE_BYTES
-from deploybench.processes import child_environment
+from deploybench.children.environment import without_secrets
+from deploybench.children.inherited import LARGEST_FILE_BYTES
+from deploybench.children.processes import child_environment
 from tests.attacks.hostile import attack
 
 KIND = "Workers"
@@ -44,7 +44,7 @@ def test_workers_get_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_workers_write_no_core_file() -> None:
     program = (
         "import resource\n"
-        "from deploybench.processes import die_with_parent\n"
+        "from deploybench.children.processes import die_with_parent\n"
         "die_with_parent()\n"
         "print(resource.getrlimit(resource.RLIMIT_CORE)[0])\n"
         "print(resource.getrlimit(resource.RLIMIT_FSIZE)[0])\n"

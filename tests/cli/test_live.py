@@ -16,13 +16,13 @@ from rich.console import Console
 
 from deploybench.analysis.visit_progress import VisitWidths
 from deploybench.artifacts.artifact import Artifact
+from deploybench.children.resident import CAN_REST
 from deploybench.cli import live as module
 from deploybench.cli import progress as progress_module
 from deploybench.cli.live import LiveView, names_of
 from deploybench.cli.progress import Progress
 from deploybench.plan.cells import Planned
 from deploybench.report.console import Showing
-from deploybench.resident import CAN_REST
 from deploybench.results.record import Record
 from deploybench.runs.events import (
     CellLook,

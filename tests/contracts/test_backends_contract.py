@@ -17,6 +17,7 @@ from _pytest.mark import ParameterSet
 
 from deploybench.artifacts.artifact import Artifact, Manifest, file_entry
 from deploybench.artifacts.workspace import Workspace
+from deploybench.children.processes import ChildOutcome, run_child
 from deploybench.contracts import RunOptions
 from deploybench.contracts.registry import exporters, runners
 from deploybench.export.pipeline import ExportOptions, export_one
@@ -26,7 +27,6 @@ from deploybench.measure.concurrent import run_streams
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_job
 from deploybench.measure.stopping import WindowRule
-from deploybench.processes import ChildOutcome, run_child
 from deploybench.results.launch import Launch
 from tests.conftest import TINY, rewrite_manifest
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from deploybench.artifacts.artifact import Artifact, Manifest
 from deploybench.artifacts.workspace import Workspace
+from deploybench.children.processes import ChildOutcome
 from deploybench.contracts import RunOptions
 from deploybench.contracts.registry import runners_of_format
 from deploybench.data.preprocessing_options import PreprocessingOptions
@@ -24,7 +25,6 @@ from deploybench.export.adoption import AdoptOrder, adopt
 from deploybench.measure.proof import prove, reference_batches
 from deploybench.plan.cells import Selection, Sizes, plan_cells
 from deploybench.plan.selection import check_baseline_planned, nothing_to_run, select_runners
-from deploybench.processes import ChildOutcome
 from deploybench.report.export_table import export_data
 from deploybench.runs.missing import missing_exports
 from tests.export.foreign import CLASSES, SIDE, onnx_model

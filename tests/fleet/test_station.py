@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploybench.artifacts.workspace import Workspace
+from deploybench.children.processes import ChildOutcome
 from deploybench.errors import DeployBenchError
 from deploybench.fleet import station as stations
 from deploybench.fleet.placement import Assignment, Node, Task
@@ -14,7 +15,6 @@ from deploybench.fleet.planning import Wanted, place_of, plan_tickets
 from deploybench.fleet.station import Station
 from deploybench.fleet.ticket import Answer, Look, Ticket
 from deploybench.fleet.worker import answer
-from deploybench.processes import ChildOutcome
 from tests.artifacts.workspaces import ONNX, kept_workspace
 from tests.attacks.hostile import attack
 from tests.fleet.made_up import answer_to

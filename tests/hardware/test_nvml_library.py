@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from deploybench import guardian
+from deploybench.children import guardian
 from deploybench.hardware.profile import load_profile
 from tests.conftest import run_cli
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deploybench.children.inherited import can_pin, pinned
 from deploybench.errors import DeployBenchError
 from deploybench.hardware import pinning
 from deploybench.hardware.pinning import (
@@ -22,7 +23,6 @@ from deploybench.hardware.pinning import (
     read_pin,
     thread_budget,
 )
-from deploybench.inherited import can_pin, pinned
 from tests.hardware.test_places import HYPER_THREADS, machine
 
 ALL = frozenset(range(16))

@@ -10,8 +10,8 @@ from typing import cast
 import pytest
 
 from deploybench.artifacts.artifact import Artifact
+from deploybench.children.inherited import can_pin
 from deploybench.contracts import Runner
-from deploybench.inherited import can_pin
 from deploybench.measure import preparing
 from deploybench.measure.job import Job
 from deploybench.measure.preparing import Ready, prepared, timed_launch

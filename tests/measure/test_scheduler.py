@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from deploybench.children.processes import HERE, ChildOutcome, Interpreter
 from deploybench.measure import scheduler
 from deploybench.measure.job import Job
-from deploybench.processes import HERE, ChildOutcome, Interpreter
 
 
 def test_worker_numbers_the_gpus_as_nvml_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
 from deploybench.artifacts.artifact import Artifact
-from deploybench.resident import ResidentLostError
+from deploybench.children.resident import ResidentLostError
 from deploybench.results.launch import Launch, MemoryPhases
 from deploybench.results.visit import CanaryReading, Visit
 from deploybench.telemetry.trace import Trace

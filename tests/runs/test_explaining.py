@@ -9,9 +9,9 @@ import pytest
 
 from deploybench.artifacts.artifact import Artifact
 from deploybench.artifacts.workspace import Workspace
+from deploybench.children.processes import ChildOutcome
 from deploybench.errors import DeployBenchError
 from deploybench.models.module_work import modules_of
-from deploybench.processes import ChildOutcome
 from deploybench.results.layers import LayerFigures, LayerProfile
 from deploybench.runs import explaining
 from deploybench.runs.explaining import ExplainRequest, explain

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from deploybench.artifacts.workspace import Workspace
+from deploybench.children.inherited import can_pin
 from deploybench.errors import DeployBenchError
 from deploybench.files import write_whole
 from deploybench.hardware.pinning import AUTO, NONE, Pinning
 from deploybench.hardware.profile import load_profile
 from deploybench.hardware.roof import MeasuredPeaks
-from deploybench.inherited import can_pin
 from deploybench.measure.job import Job
 from deploybench.measure.scheduler import run_rounds
 from deploybench.measure.stopping import ExperimentRule

@@ -14,15 +14,15 @@ from typing import Any
 import psutil
 import pytest
 
-from deploybench import deadlines
 from deploybench.analysis.visit_states import visits_in
 from deploybench.artifacts.workspace import Workspace
+from deploybench.children import deadlines
+from deploybench.children.resident import CAN_REST, ResidentLostError
 from deploybench.hardware.pinning import Pinning
 from deploybench.measure import residence
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.measure.visit_plan import MOST_PROCESSES
 from deploybench.plan.cells import Planned
-from deploybench.resident import CAN_REST, ResidentLostError
 from deploybench.results.launch import Launch
 from deploybench.results.record import Record
 from deploybench.results.store import read_records

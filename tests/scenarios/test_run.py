@@ -15,13 +15,13 @@ import pytest
 from deploybench.artifacts.artifact import Artifact, file_entry
 from deploybench.artifacts.references import REFERENCE
 from deploybench.artifacts.workspace import Workspace
+from deploybench.children.inherited import can_pin
+from deploybench.children.processes import ChildOutcome
 from deploybench.contracts.registry import runner
 from deploybench.errors import DeployBenchError
 from deploybench.hardware.host import describe_host
 from deploybench.hardware.pinning import Pinning
-from deploybench.inherited import can_pin
 from deploybench.plan.cells import Planned
-from deploybench.processes import ChildOutcome
 from deploybench.results.verdict import Verdict
 from deploybench.scenarios.record import ScenarioRecord, read_scenario, scenarios_folder
 from deploybench.scenarios.request import ScenarioRequest, plan_scenarios

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from deploybench.children.processes import HERE
 from deploybench.contracts.registry import runner
 from deploybench.errors import DeployBenchError
 from deploybench.plan import environments
 from deploybench.plan.environments import runners_in
-from deploybench.processes import HERE
 from deploybench.runs.request import RunRequest, carry_out
 from deploybench.stacks import creating
 from deploybench.stacks.creating import (

@@ -8,7 +8,7 @@ from resource import RUSAGE_SELF, getrusage
 
 import pytest
 
-from deploybench.resident import CAN_REST, Resident
+from deploybench.children.resident import CAN_REST, Resident
 from deploybench.results.visit import NEW_PAGES, CanaryReading
 from deploybench.telemetry import canary as module
 from deploybench.telemetry.canary import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploybench.processes import run_child
+from deploybench.children.processes import run_child
 from deploybench.telemetry import peak_work
 from deploybench.telemetry.activity import Activity
 from deploybench.telemetry.canary import environment_of

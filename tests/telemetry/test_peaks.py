@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from deploybench.children.processes import ChildOutcome
 from deploybench.contracts.registry import recorded_distributions
 from deploybench.errors import DeployBenchError
 from deploybench.files import cache_folder
 from deploybench.hardware.host import describe_host
 from deploybench.hardware.profile_of_host import new_profile
 from deploybench.hardware.roof import MeasuredPeaks
-from deploybench.processes import ChildOutcome
 from deploybench.results.visit import CanaryReading
 from deploybench.telemetry import peaks
 from deploybench.telemetry.canary import gflops_of, products_of

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deploybench.children.processes import ChildOutcome
 from deploybench.errors import DeployBenchError
-from deploybench.processes import ChildOutcome
 from deploybench.training import apart
 from deploybench.training.apart import train_apart
 from deploybench.training.curve import EpochLine

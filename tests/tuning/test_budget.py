@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from deploybench import deadlines
 from deploybench.analysis.tuned import Tuned
+from deploybench.children import deadlines
 from deploybench.errors import DeployBenchError
 from deploybench.plan.cells import Planned
 from deploybench.report.data import report_json

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploybench.children.family import goes_with_us
 from deploybench.data.dataset import DataSet
 from deploybench.data.forms.synthetic_mark import MARK, MadeClass, MadeSet
 from deploybench.data.opening import open_data
 from deploybench.errors import DeployBenchError, unknown_name
-from deploybench.family import goes_with_us
 from deploybench.files import STAGING_PREFIX, write_whole
 
 README = "README.md"

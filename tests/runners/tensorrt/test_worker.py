@@ -10,8 +10,8 @@ import pytest
 
 from deploybench.analysis.summary import summarise
 from deploybench.analysis.verdicts import judge
+from deploybench.children.processes import run_child
 from deploybench.measure.job import Job
-from deploybench.processes import run_child
 from deploybench.results.launch import Launch
 from deploybench.results.verdict import Verdict
 from tests.runners.engine_artifacts import engine_artifact

@@ -13,17 +13,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploybench.children.inherited import can_pin
+from deploybench.children.resident import CAN_REST, Resident, ResidentLostError
 from deploybench.errors import DeployBenchError
-from deploybench.inherited import can_pin
-from deploybench.resident import CAN_REST, Resident, ResidentLostError
 from tests.cli.processes import wait_for
 
 pytestmark = pytest.mark.skipif(not CAN_REST, reason="this system stops no processes")
 
 CHILD = """
 import os, sys, threading, time
-from deploybench.processes import die_with_parent
-from deploybench.resident import questions, replier
+from deploybench.children.processes import die_with_parent
+from deploybench.children.resident import questions, replier
 
 def spin():
     while True:
@@ -47,7 +47,7 @@ for question in questions():
 """
 PARENT = """
 import sys, time
-from deploybench.resident import Resident
+from deploybench.children.resident import Resident
 
 child = Resident("answering")
 print(child.ask("spin", 60).split()[1], flush=True)

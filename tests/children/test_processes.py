@@ -15,17 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from deploybench import processes
+from deploybench.children import processes
+from deploybench.children.inherited import can_pin
+from deploybench.children.processes import Interpreter, python_module, run_child
 from deploybench.errors import DeployBenchError
-from deploybench.inherited import can_pin
-from deploybench.processes import Interpreter, python_module, run_child
 from tests.conftest import run_cli
 
 SHADOWS = ("statistics", "numpy", "random", "psutil", "tempfile", "pydantic", "torch")
 CHILD = """
 import json, os, random, statistics, sys
 import numpy, psutil
-from deploybench.processes import finish
+from deploybench.children.processes import finish
 
 def main():
     threads = {}
@@ -95,7 +95,7 @@ def test_forked_child_does_not_import_from_the_current_folder(
     path."""
     program = (
         "import sys; del sys.path[0]\n"
-        "from deploybench import processes\n"
+        "from deploybench.children import processes\n"
         f"processes.SAFE_PATH_SINCE = {safe_path_since}\n"
         "if __name__ == '__main__':\n"
         "    done = processes.run_forked('small_child', '{}', preload=('numpy', 'statistics'),"

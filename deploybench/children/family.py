@@ -33,7 +33,7 @@ from pathlib import Path
 
 import psutil
 
-from deploybench import guardian
+from deploybench.children import guardian
 from deploybench.errors import DeployBenchError
 
 OWNER_FILE = ".owner"

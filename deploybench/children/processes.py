@@ -27,15 +27,14 @@ from typing import NoReturn
 
 import psutil
 
-from deploybench.deadlines import allowed_s, stopped_words
-from deploybench.environment import (
+from deploybench.children.deadlines import allowed_s, stopped_words
+from deploybench.children.environment import (
     cleared_of,
     without_cleared,
     without_search_path,
     without_secrets,
 )
-from deploybench.errors import DeployBenchError
-from deploybench.family import (
+from deploybench.children.family import (
     child_mark,
     family_mark,
     guardian_number,
@@ -45,7 +44,8 @@ from deploybench.family import (
     temporary_files_in,
     wear_mark,
 )
-from deploybench.inherited import interrupts_held, limit_files, pinned
+from deploybench.children.inherited import interrupts_held, limit_files, pinned
+from deploybench.errors import DeployBenchError
 from deploybench.untrusted import read_tail
 
 STDERR_TAIL_BYTES = 4000

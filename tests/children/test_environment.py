@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploybench.analysis.matching import unlike
-from deploybench.contracts import RunOptions
-from deploybench.environment import (
+from deploybench.children.environment import (
     Policy,
     cleared_here,
     cleared_of,
@@ -21,6 +20,7 @@ from deploybench.environment import (
     policy_of,
     said_of,
 )
+from deploybench.contracts import RunOptions
 from deploybench.measure.proof import crowded, thread_limit
 from deploybench.report.profile_table import host_section
 from deploybench.report.run_notes import notes_of
@@ -29,7 +29,7 @@ from tests.records import host, launch, record
 
 CHILD = """
 import json, os
-from deploybench.processes import finish
+from deploybench.children.processes import finish
 
 def main():
     finish(json.dumps(dict(os.environ)))
@@ -103,7 +103,7 @@ def test_child_gets_the_users_choices_and_none_of_the_users_threads(
     if forked:
         how = "run_forked('tells_environment', '', preload=(), time_limit_s=60)"
     program = (
-        "import json, os\nfrom deploybench import processes\n"
+        "import json, os\nfrom deploybench.children import processes\n"
         "if __name__ == '__main__':\n"
         f"    reply = processes.{how}.reply\n"
         "    print(json.dumps([dict(os.environ), json.loads(reply)]))\n"

@@ -23,10 +23,9 @@ from contextlib import ExitStack
 
 import psutil
 
-from deploybench.errors import DeployBenchError
-from deploybench.family import kill_strays, scratch_folder
-from deploybench.inherited import from_lasting_thread, pinned
-from deploybench.processes import (
+from deploybench.children.family import kill_strays, scratch_folder
+from deploybench.children.inherited import from_lasting_thread, pinned
+from deploybench.children.processes import (
     HERE,
     STDERR_TAIL_BYTES,
     Interpreter,
@@ -35,6 +34,7 @@ from deploybench.processes import (
     kill_group,
     python_module,
 )
+from deploybench.errors import DeployBenchError
 from deploybench.untrusted import read_tail
 
 REPLIES = "DEPLOYBENCH_REPLIES"

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploybench import family, guardian
 from deploybench.artifacts.artifact import Artifact
-from deploybench.processes import run_child
+from deploybench.children import family, guardian
+from deploybench.children.processes import run_child
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="kill -9 is POSIX's")
 
@@ -130,7 +130,7 @@ def test_kill_during_an_import_leaves_nothing(
     (tmp_path / "stuck.py").write_text(STUCK)
     environment = {**sealed, "PYTHONPATH": str(tmp_path)}
     program = (
-        "import threading\nfrom deploybench import processes\n"
+        "import threading\nfrom deploybench.children import processes\n"
         f"if __name__ == '__main__':\n    {PARENTS[how]}\n"
     )
     parent = started(["-c", program], environment, tmp_path)
@@ -197,7 +197,7 @@ def test_what_a_child_leaves_running_is_gone_before_the_next_one(
     environment = {**sealed, "PYTHONPATH": str(tmp_path)}
     call = PARENTS[kind].replace("stuck", "leaving")
     program = (
-        "from deploybench import processes\n"
+        "from deploybench.children import processes\n"
         f"if __name__ == '__main__':\n    {call}\n    print('done', flush=True)\n    input()\n"
     )
     parent = subprocess.Popen(
@@ -248,7 +248,7 @@ def test_guardian_leaves_with_a_parent_that_ends_as_it_should(
     sealed: dict[str, str], tmp_path: Path
 ) -> None:
     program = (
-        "from deploybench import family\n"
+        "from deploybench.children import family\n"
         "with family.scratch_folder() as folder:\n    print(folder, family.family_mark())\n"
     )
     parent = started(["-c", program], sealed, tmp_path)
@@ -260,7 +260,7 @@ HOST_PROGRAM = """
 import multiprocessing, time
 from pathlib import Path
 from multiprocessing import resource_tracker
-from deploybench import guardian, processes
+from deploybench.children import guardian, processes
 
 def save():
     time.sleep(1)
@@ -292,7 +292,7 @@ def test_farewell_leaves_the_other_processes_of_the_program_alone(
 def test_folders_of_dead_processes_are_swept_and_no_others(tmp_path: Path) -> None:
     """Killed together with its guardian, a process leaves its folder: the next one removes it."""
     program = (
-        "import os, signal, time\nfrom deploybench import family\n"
+        "import os, signal, time\nfrom deploybench.children import family\n"
         "with family.scratch_folder() as folder:\n"
         "    family.family_mark()\n"
         "    os.kill(family.guardian_number(), signal.SIGKILL)\n"
@@ -310,7 +310,7 @@ def test_folders_of_dead_processes_are_swept_and_no_others(tmp_path: Path) -> No
         [
             sys.executable,
             "-c",
-            "from deploybench import family\n"
+            "from deploybench.children import family\n"
             "with family.scratch_folder() as folder:\n    print(folder, flush=True)\n    input()\n",
         ],
         env=environment,
@@ -336,7 +336,7 @@ def test_temporary_files_of_a_child_lie_in_the_folder_that_goes_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "tells_folder.py").write_text(
-        "import json, os, tempfile\nfrom deploybench.processes import finish\n"
+        "import json, os, tempfile\nfrom deploybench.children.processes import finish\n"
         "finish(json.dumps([tempfile.mkdtemp(), os.environ['TORCHINDUCTOR_CACHE_DIR']]))\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

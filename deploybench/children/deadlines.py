@@ -1,8 +1,8 @@
 """The time by which a piece of work has promised to be over, for whatever waits on its behalf.
 
 One deadline holds for the whole process, as the work is one: the limits of children are cut to what
-is left (:mod:`deploybench.processes`, :mod:`deploybench.resident`), and loops ask whether another
-turn fits. Without one nothing changes.
+is left (:mod:`deploybench.children.processes`, :mod:`deploybench.children.resident`), and loops ask
+whether another turn fits. Without one nothing changes.
 """
 
 from __future__ import annotations

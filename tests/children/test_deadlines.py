@@ -8,8 +8,8 @@ from time import monotonic
 
 import pytest
 
-from deploybench import deadlines
-from deploybench.processes import run_child
+from deploybench.children import deadlines
+from deploybench.children.processes import run_child
 
 SLEEPER = "import time\ntime.sleep(60)\n"
 

@@ -1,0 +1,1 @@
+"""How do other processes run, and how is their end seen to?"""
