@@ -183,10 +183,15 @@ def remove(workspace: Workspace, removals: Sequence[Removal]) -> int:
 
 
 def size_on_disk(path: Path) -> int:
-    """The bytes of a file, or of all files below a folder."""
+    """The bytes of a file, or of all files below a folder, also while others remove some of them."""
     if not path.is_dir():
         return path.lstat().st_size
-    return sum(item.lstat().st_size for item in path.rglob("*") if not item.is_dir())
+    size_bytes = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                size_bytes += Path(folder, name).lstat().st_size
+    return size_bytes
 
 
 def _stored_run(path: Path, kind: Kind) -> StoredRun:

@@ -235,24 +235,29 @@ class Place:
 
     def partial(self) -> list[Path]:
         """Files and folders under temporary names: in the workspace, and among temporary files."""
-        left = [path for path in self.folder.rglob(f"{STAGING_PREFIX}*") if path.exists()]
+        left = []
+        # os.walk passes over a folder that goes while it looks; rglob raises.
+        for folder, folders, files in os.walk(self.folder):
+            for name in (*folders, *files):
+                if name.startswith(STAGING_PREFIX):
+                    left.append(Path(folder, name))
         return [*left, *(self.folder / "t").glob("deploybench-*")]
 
     def remains(self) -> list[str]:
         """What is still there once there was time for it to go."""
         end = time.monotonic() + PATIENCE_S
         while True:
-            left = [f"process {' '.join(process.cmdline())}" for process in self._processes()]
+            left = [f"process {words}" for words in self._processes()]
             left += [f"file {path.relative_to(self.folder)}" for path in self.partial()]
             if not left or time.monotonic() > end:
                 return left
             time.sleep(0.05)
 
-    def _processes(self) -> Iterator[psutil.Process]:
+    def _processes(self) -> Iterator[str]:
+        """The commands of those that still run."""
         for process in self.family():
             with contextlib.suppress(psutil.Error):
-                process.cmdline()
-                yield process
+                yield " ".join(process.cmdline())
 
     def check(self, before: Mapping[str, bytes]) -> None:
         """The promises: nothing finished is lost or changed, and nothing is left behind.
