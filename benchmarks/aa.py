@@ -14,13 +14,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
 from benchmarks.trials import print_host
 from benchmarks.visits import cell_for, measured
 from deploybench.analysis.speedups import speedups_of
+from deploybench.results.record import Record
 from deploybench.results.verdict import Verdict
+from deploybench.statistics.levels import level_of, levels_of
 from deploybench.statistics.ratios import Answer, answer
 from deploybench.statistics.samples import CONFIDENCE, median
 
@@ -53,14 +56,8 @@ def main() -> None:
             half_width=options.precision,
             seed=blocks,
         )
-        valid = []
-        for record in records:
-            assert record.summary is not None
-            verdicts[record.judgement.verdict.value] += 1
-            if record.judgement.verdict is Verdict.VALID:
-                valid.append(record.summary.states[0].p50_ms)
-        if len(valid) > 1:
-            spreads.append(max(valid) / min(valid) - 1)
+        verdicts.update(record.judgement.verdict.value for record in records)
+        spreads += spreads_of(records)
         for first, second in combinations(records, 2):
             speedups = speedups_of(first, second)
             ratio = speedups[0].ratio if speedups else None
@@ -85,7 +82,10 @@ def main() -> None:
     )
     print(f"{dict(answers)}; false alarms {alarms / total:.1%}; times {dict(verdicts)}")
     if spreads:
-        print(f"VALID undisturbed times of one block lie within {median(spreads):.2%} (median)")
+        print(
+            f"VALID undisturbed times of one block and state lie within {median(spreads):.2%} "
+            "(median)"
+        )
     if widths:
         print(
             f"{len(widths)} with an interval: 1 inside {covered / len(widths):.1%}, median "
@@ -94,6 +94,22 @@ def main() -> None:
     else:
         print("none with a 95 % interval: give it a larger --budget, or a quieter machine")
     sys.exit(alarms / total > MOST_FALSE_ALARMS)
+
+
+def spreads_of(records: Sequence[Record]) -> list[float]:
+    """By how much the largest VALID time of the block is above the least, in each state of the
+    machine that had two."""
+    valid = []
+    for record in records:
+        assert record.summary is not None
+        for state in record.summary.states:
+            if state.judgement.verdict is Verdict.VALID:
+                valid.append(state)
+    levels = levels_of([state.hop_ns for state in valid if state.hop_ns is not None])
+    by_level: dict[float | None, list[float]] = {}
+    for state in valid:
+        by_level.setdefault(level_of(levels, state.hop_ns), []).append(state.p50_ms)
+    return [max(times) / min(times) - 1 for times in by_level.values() if len(times) > 1]
 
 
 if __name__ == "__main__":

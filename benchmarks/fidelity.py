@@ -171,8 +171,11 @@ def _around_the_app(visit: Callable[[], Visit], artifact: Artifact, rounds: int)
 def _benchmark_app(artifact: Artifact) -> float:
     """It refuses -nthreads beside -hint: it takes every core, which is our budget here too."""
     shape = ",".join(map(str, artifact.batch_shape(1)["input"]))
+    program = Path(sys.executable).with_name("benchmark_app")
+    if not program.is_file():
+        sys.exit(f"there is no {program}: pip install openvino")
     command = [
-        *(str(Path(sys.executable).with_name("benchmark_app")), "-m", str(artifact.entry)),
+        *(str(program), "-m", str(artifact.entry)),
         *("-d", "CPU", "-hint", "latency", "-api", "sync", "-infer_precision", "f32"),
         *("-shape", f"[{shape}]", "-t", str(APP_SECONDS)),
     ]

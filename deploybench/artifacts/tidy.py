@@ -183,7 +183,7 @@ def remove(workspace: Workspace, removals: Sequence[Removal]) -> int:
 
 
 def size_on_disk(path: Path) -> int:
-    """The bytes of a file, or of all files below a folder, also while others remove some of them."""
+    """The bytes of a file, or of all files below a folder, also while others remove some."""
     if not path.is_dir():
         return path.lstat().st_size
     size_bytes = 0

@@ -11,6 +11,8 @@ from deploybench.models.source import BuildOptions, BuiltModel, find_source
 from deploybench.models.zoo import BAND_CLASSES, COMPARED_SIZE
 
 if TYPE_CHECKING:
+    import torch
+
     from deploybench.models.flops import MacsByKind
 
 
@@ -41,8 +43,6 @@ def count_model(name: str, options: BuildOptions | None = None) -> ModelCount:
     Raises DeployBenchError where it cannot be built.
     """
     try:
-        import torch
-
         from deploybench.models.flops import count_layer_values, count_macs_by_kind
         from deploybench.models.loading import count_parameters
     except ImportError as error:
@@ -51,9 +51,8 @@ def count_model(name: str, options: BuildOptions | None = None) -> ModelCount:
             action='pip install "deploybench[torch]" "torch>=2.1"',
         ) from error
     built = _on_meta(name, options or BuildOptions())
-    spec = built.preprocessing
-    example = torch.empty(1, spec.channels, spec.height, spec.width, device="meta")
-    module = built.module.eval()
+    spec, module = built.preprocessing, built.module
+    example = _example(built)
     try:
         macs = count_macs_by_kind(module, example)
         layer_values = count_layer_values(module, example)
@@ -79,22 +78,33 @@ def listed_counts(name: str) -> dict[str, int]:
 
     See :func:`deploybench.models.zoo.zoo_counts`.
     """
-    native_size = BuildOptions(num_classes=BAND_CLASSES)
-    compared_size = BuildOptions(
-        num_classes=BAND_CLASSES, image_size=(COMPARED_SIZE, COMPARED_SIZE)
-    )
-    native = count_model(name, native_size)
-    compared = count_model(name, compared_size)
+    from deploybench.models.flops import count_macs
+    from deploybench.models.loading import count_parameters
+
+    native = _on_meta(name, BuildOptions(num_classes=BAND_CLASSES))
+    compared_size = (COMPARED_SIZE, COMPARED_SIZE)
+    compared = _on_meta(name, BuildOptions(num_classes=BAND_CLASSES, image_size=compared_size))
     return {
-        "parameters": native.parameters,
-        "macs": native.macs.total,
-        f"macs_{COMPARED_SIZE}": compared.macs.total,
+        "parameters": count_parameters(native.module),
+        "macs": count_macs(native.module, _example(native)),
+        f"macs_{COMPARED_SIZE}": count_macs(compared.module, _example(compared)),
     }
 
 
 def _on_meta(name: str, options: BuildOptions) -> BuiltModel:
+    """The model as it answers, without weights."""
     import torch
 
     source, own_name = find_source(name)
     with torch.device("meta"):
-        return source.build(own_name, options)
+        built = source.build(own_name, options)
+    built.module.eval()
+    return built
+
+
+def _example(built: BuiltModel) -> torch.Tensor:
+    """One image of the size that it was built for."""
+    import torch
+
+    spec = built.preprocessing
+    return torch.empty(1, spec.channels, spec.height, spec.width, device="meta")

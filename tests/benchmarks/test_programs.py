@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 
+from benchmarks.aa import spreads_of
 from benchmarks.overhead import overhead_ns
 from benchmarks.simulated import FAR, Machine, compare
 from benchmarks.slowed_runner import installed
@@ -23,6 +24,7 @@ from deploybench.results.verdict import Verdict
 from deploybench.runs.experiment import Experiment, state_widths
 from deploybench.statistics.samples import FEWEST_FOR_INTERVAL, median, spread
 from tests.records import cell, launch, surroundings
+from tests.visited_cells import BOTH_STATES, FAR_NS, NEAR_NS, record, visits
 
 RULE = ExperimentRule(half_width=0.01, budget_s=60.0, min_rounds=FEWEST_FOR_INTERVAL)
 
@@ -153,3 +155,17 @@ def test_slowed_runner_is_a_plug_in_of_the_processes_started_while_it_is_install
     )
     assert (name, inside.stdout.strip()) == ("slowed-onnxruntime", "None")
     assert outside.returncode != 0
+
+
+def test_times_of_a_block_are_held_against_each_other_within_a_state() -> None:
+    """A machine that was in one state for the first copy and in both for the others."""
+    hops_ns = [NEAR_NS] * 40 + [FAR_NS] * 40
+    copies = []
+    for near_ms, far_ms in ((10.0, 20.0), (10.1, 20.4)):
+        times_ms = np.where(np.array(hops_ns) == NEAR_NS, near_ms, far_ms)
+        made = visits(times_ms, np.ones(len(hops_ns)), hops_ns=hops_ns)
+        copies.append(record(made, canary=BOTH_STATES))
+    made = visits([10.05] * 40, np.ones(40), hops_ns=[NEAR_NS] * 40)
+    copies.append(record(made, canary=BOTH_STATES))
+    assert spreads_of(copies) == pytest.approx([0.01, 0.02], abs=1e-4)
+    assert spreads_of(copies[:1]) == []
