@@ -255,7 +255,7 @@ class Clocked(MadeUp):
         self, root: Path, patch: pytest.MonkeyPatch, budget_s: float = 100.0, **changes: object
     ) -> Search:
         """The search after the budget."""
-        for module in ("deadlines", "tuning.rounds", "tuning.evaluating", "tuning.search"):
+        for module in ("children.deadlines", "tuning.rounds", "tuning.evaluating", "tuning.search"):
             patch.setattr(f"deploybench.{module}.monotonic", lambda: self.now_s)
         search = self.search(root, patch, budget_s=budget_s, **changes)
         with deadlines.no_later_than(budget_s):
