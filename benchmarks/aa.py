@@ -19,11 +19,9 @@ from itertools import combinations
 from pathlib import Path
 
 from benchmarks.trials import print_host
-from benchmarks.visits import cell_for, measured
+from benchmarks.visits import cell_for, measured, valid_by_state
 from deploybench.analysis.speedups import speedups_of
 from deploybench.results.record import Record
-from deploybench.results.verdict import Verdict
-from deploybench.statistics.levels import level_of, levels_of
 from deploybench.statistics.ratios import Answer, answer
 from deploybench.statistics.samples import CONFIDENCE, median
 
@@ -99,17 +97,8 @@ def main() -> None:
 def spreads_of(records: Sequence[Record]) -> list[float]:
     """By how much the largest VALID time of the block is above the least, in each state of the
     machine that had two."""
-    valid = []
-    for record in records:
-        assert record.summary is not None
-        for state in record.summary.states:
-            if state.judgement.verdict is Verdict.VALID:
-                valid.append(state)
-    levels = levels_of([state.hop_ns for state in valid if state.hop_ns is not None])
-    by_level: dict[float | None, list[float]] = {}
-    for state in valid:
-        by_level.setdefault(level_of(levels, state.hop_ns), []).append(state.p50_ms)
-    return [max(times) / min(times) - 1 for times in by_level.values() if len(times) > 1]
+    times_ms = [[state.p50_ms for state in states] for states in valid_by_state(records)]
+    return [max(times) / min(times) - 1 for times in times_ms if len(times) > 1]
 
 
 if __name__ == "__main__":

@@ -18,10 +18,9 @@ from pathlib import Path
 
 from benchmarks.neighbours import NEIGHBOURS, neighbour
 from benchmarks.trials import print_host
-from benchmarks.visits import cell_for, measured
+from benchmarks.visits import cell_for, measured, valid_by_state, valid_states
 from deploybench.plan.cells import Planned
 from deploybench.results.record import Record, StateSummary
-from deploybench.results.verdict import Verdict
 from deploybench.statistics.levels import same_state
 from deploybench.statistics.samples import median
 
@@ -66,11 +65,8 @@ def _trial(planned: list[Planned], budget_s: float, seed: int) -> list[Record]:
 
 def _truth(name: str, records: list[Record]) -> list[StateSummary]:
     """What the quiet trials found: of each state the VALID estimate in the middle."""
-    valid = [state for record in records for state in _valid_states(record)]
     truths = []
-    while valid:
-        same = [state for state in valid if same_state(state.hop_ns, valid[0].hop_ns)]
-        valid = [state for state in valid if state not in same]
+    for same in valid_by_state(records):
         times = sorted(state.p50_ms for state in same)
         truths.append(min(same, key=lambda state: abs(state.p50_ms - median(times))))
         print(
@@ -92,7 +88,7 @@ def _report(name: str, records: list[Record], truths: list[StateSummary]) -> int
         visited = record.summary.states[0].visited
         if truths and visited is not None:
             met.append(visited.experienced_p50_ms / truths[0].p50_ms - 1)
-        for state in _valid_states(record):
+        for state in valid_states(record):
             for truth in truths:
                 if same_state(truth.hop_ns, state.hop_ns):
                     off.append(abs(state.p50_ms / truth.p50_ms - 1))
@@ -104,12 +100,6 @@ def _report(name: str, records: list[Record], truths: list[StateSummary]) -> int
         words += f"; as met {median(met):+.0%}"
     print(words)
     return wrong
-
-
-def _valid_states(record: Record) -> list[StateSummary]:
-    assert record.summary is not None
-    states = record.summary.states
-    return [state for state in states if state.judgement.verdict is Verdict.VALID]
 
 
 if __name__ == "__main__":

@@ -15,9 +15,11 @@ from deploybench.contracts.registry import runners
 from deploybench.hardware.host import describe_host, usable_cores
 from deploybench.measure.stopping import ExperimentRule
 from deploybench.plan.cells import Planned, Selection, plan_cells
-from deploybench.results.record import Record
+from deploybench.results.record import Record, StateSummary
+from deploybench.results.verdict import Verdict
 from deploybench.runs.run import run_cells
 from deploybench.runs.settings import RESIDENT, RunContext, RunSettings
+from deploybench.statistics.levels import level_of, levels_of
 
 
 def cell_for(workspace: Path, model: str, runner: str) -> Planned:
@@ -29,6 +31,22 @@ def cell_for(workspace: Path, model: str, runner: str) -> Planned:
     if planned.skip is not None:
         sys.exit(f"{model} on {runner}: {planned.skip}")
     return planned
+
+
+def valid_by_state(records: Sequence[Record]) -> list[list[StateSummary]]:
+    """The VALID estimates of some records, those of each state of the machine together."""
+    valid = [state for record in records for state in valid_states(record)]
+    levels = levels_of([state.hop_ns for state in valid if state.hop_ns is not None])
+    by_level: dict[float | None, list[StateSummary]] = {}
+    for state in valid:
+        by_level.setdefault(level_of(levels, state.hop_ns), []).append(state)
+    return list(by_level.values())
+
+
+def valid_states(record: Record) -> list[StateSummary]:
+    assert record.summary is not None
+    states = record.summary.states
+    return [state for state in states if state.judgement.verdict is Verdict.VALID]
 
 
 def measured(

@@ -184,3 +184,14 @@ def from_here(path: str | Path) -> str:
 def slug(name: str) -> str:
     """A model name as a folder name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
+
+
+def size_below(folder: Path) -> int:
+    """The bytes of all files below a folder, links as such; others may remove some meanwhile."""
+    size_bytes = 0
+    # os.walk passes over a folder that cannot be read, or is gone.
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                size_bytes += Path(parent, name).lstat().st_size
+    return size_bytes

@@ -37,7 +37,7 @@ def visit_states(visits: Sequence[Visit]) -> list[VisitState]:
         if len(seen) == 1:
             by_level[seen.pop()].append(visit)
     states = [VisitState(level, tuple(members)) for level, members in by_level.items() if members]
-    if not states and visits:
+    if not states:
         # The machine changed during each of them: nobody can tell what they are times of.
         return [VisitState(None, tuple(visits))]
     states.sort(key=lambda state: -len(state.visits))

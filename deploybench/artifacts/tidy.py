@@ -30,7 +30,7 @@ from deploybench.artifacts.naming import (
 from deploybench.artifacts.predicted import useless_predictions
 from deploybench.artifacts.workspace import Workspace
 from deploybench.errors import DeployBenchError
-from deploybench.files import STAGING_PREFIX, names_a_record
+from deploybench.files import STAGING_PREFIX, names_a_record, size_below
 from deploybench.plurals import counted
 from deploybench.untrusted import read_json
 
@@ -183,15 +183,10 @@ def remove(workspace: Workspace, removals: Sequence[Removal]) -> int:
 
 
 def size_on_disk(path: Path) -> int:
-    """The bytes of a file, or of all files below a folder, also while others remove some."""
+    """The bytes of a file, or of all files below a folder."""
     if not path.is_dir():
         return path.lstat().st_size
-    size_bytes = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                size_bytes += Path(folder, name).lstat().st_size
-    return size_bytes
+    return size_below(path)
 
 
 def _stored_run(path: Path, kind: Kind) -> StoredRun:

@@ -6,7 +6,6 @@ its own are the backends and what they need. A *name* means it: ``--environment 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from importlib import metadata
@@ -18,6 +17,7 @@ import deploybench
 from deploybench.children.processes import HERE, Interpreter
 from deploybench.documents import Document, read_document_file
 from deploybench.errors import DeployBenchError, unknown_name
+from deploybench.files import size_below
 
 PRESENT = "present"
 """The interpreter that runs now; no environment has that name."""
@@ -65,12 +65,7 @@ class Stack(Document):
     @property
     def size_bytes(self) -> int:
         """Of all files in its folder; what an installer linked from its cache counts, too."""
-        total = 0
-        for root, _, names in os.walk(self.folder):
-            for name in names:
-                with contextlib.suppress(OSError):
-                    total += (Path(root) / name).lstat().st_size
-        return total
+        return size_below(self.folder)
 
 
 def stacks_folder() -> Path:

@@ -96,10 +96,12 @@ def best_of(
     """
     known = [] if before is None else list(before.states)
     seen = _by_state(readings)
-    if len(seen) > 1 or known:
-        # A moment in another state tells nothing of it.
-        longer = [members for members in seen if len(members) >= FEWEST_READINGS]
-        seen = longer if longer or known else [max(seen, key=len)]
+    # A moment in a state tells nothing of it; the longest has to do where nothing else is known.
+    longer = [members for members in seen if len(members) >= FEWEST_READINGS]
+    if longer or known:
+        seen = longer
+    elif seen:
+        seen = [max(seen, key=len)]
     states = []
     for members in seen:
         own = calm_of(members)
