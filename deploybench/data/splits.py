@@ -21,6 +21,9 @@ from deploybench.data.dataset import DataSet, Example
 from deploybench.errors import DeployBenchError
 from deploybench.plurals import counted
 
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
 USUAL_SHARES: Mapping[str, float] = {"train": 0.75, "val": 0.1, "test": 0.15}
 """As RadImageNet was split for its paper."""
 
@@ -121,7 +124,7 @@ def _assigned(
     lacking = share[:, None] * table.sum(axis=0)[None, :]
     room = share * sizes.sum()
     given = np.zeros_like(lacking)
-    chosen: dict[int, str] = {}
+    places = np.zeros(len(groups), dtype=np.int64)
     waiting = np.ones(len(groups), dtype=bool)
     while waiting.any():
         rarest = _rarest(table, waiting)
@@ -140,12 +143,40 @@ def _assigned(
             lacking[place] -= table[row]
             room[place] -= sizes[row]
             waiting[row] = False
-            for index in groups[row]:
-                chosen[index] = names[place]
+            places[row] = place
+    _even_out(places, table, sizes, room)
+    chosen = {}
+    for members, place in zip(groups, places.tolist(), strict=True):
+        for index in members:
+            chosen[index] = names[place]
     return chosen
 
 
-def _rarest(table: npt.NDArray[np.int64], waiting: npt.NDArray[np.bool_]) -> int:
+def _even_out(places: Integers, table: Integers, sizes: Integers, room: Floats) -> None:
+    """Move groups from the split that has most images too many to the one that lacks most.
+
+    Every class may leave a group over in a split. Where images have several classes at a time,
+    shares of the classes that are met can still leave a split farther off.
+
+    ``places`` and ``room`` are changed; a group is moved only where another one of its classes
+    stays.
+    """
+    farthest = table.shape[1] * int(sizes.max())
+    while float(np.abs(room).max()) > farthest:
+        fullest, emptiest = int(np.argmin(room)), int(np.argmax(room))
+        there = np.flatnonzero(places == fullest)
+        stays = table[there].sum(axis=0) - table[there]
+        spared = there[((stays > 0) | (table[there] == 0)).all(axis=1)]
+        if len(spared) == 0:
+            return
+        # The smallest one that has anything: it moves the shares of its classes least.
+        row = spared[np.argmin(sizes[spared])]
+        places[row] = emptiest
+        room[fullest] += sizes[row]
+        room[emptiest] -= sizes[row]
+
+
+def _rarest(table: Integers, waiting: npt.NDArray[np.bool_]) -> int:
     """The class of which the fewest images are left, of those of which any is."""
     left = table[waiting].sum(axis=0)
     return int(np.argmin(np.where(left > 0, left, np.iinfo(np.int64).max)))

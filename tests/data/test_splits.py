@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deploybench.data.dataset import DataSet, Example
@@ -93,6 +93,7 @@ def test_patients_in_several_splits_are_found() -> None:
     assert groups_in_several_splits(made(examples, 1)) == ("p",)
 
 
+@example(seed=96, classes=2, patients=95, most=5, multi=True)  # was 17 images off in 295
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
